@@ -1,0 +1,164 @@
+//! The closed sets of condition types and reason words.
+//!
+//! A reason is one word with one meaning, the same in conditions, events, run statuses and metrics.
+
+use std::fmt;
+
+/// The types of condition that daskflow writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ConditionType {
+    /// The summary: the object does what its spec asks for.
+    Ready,
+    /// Work on the object is under way (kstatus).
+    Reconciling,
+    /// No work can go on before somebody changes something (kstatus).
+    Stalled,
+    /// The Dask scheduler answers.
+    SchedulerReady,
+    /// All wanted workers are registered with the scheduler.
+    WorkersReady,
+    /// The cluster is suspended and its pods are gone.
+    Suspended,
+    /// The schedule can be computed.
+    ScheduleValid,
+    /// The newest finished run succeeded.
+    LastRunSucceeded,
+    /// The run has succeeded (as a Job's `Complete`).
+    Complete,
+    /// The run has ended without success (as a Job's `Failed`).
+    Failed,
+}
+
+impl ConditionType {
+    /// The word in `status.conditions[].type`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ready => "Ready",
+            Self::Reconciling => "Reconciling",
+            Self::Stalled => "Stalled",
+            Self::SchedulerReady => "SchedulerReady",
+            Self::WorkersReady => "WorkersReady",
+            Self::Suspended => "Suspended",
+            Self::ScheduleValid => "ScheduleValid",
+            Self::LastRunSucceeded => "LastRunSucceeded",
+            Self::Complete => "Complete",
+            Self::Failed => "Failed",
+        }
+    }
+}
+
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {
+        /// Why a condition, an event or a run's phase is as it is.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[allow(missing_docs, reason = "each word says what it means; the ones that do not have a comment")]
+        pub enum Reason { $($(#[$doc])* $name),+ }
+
+        impl Reason {
+            /// The word itself.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$name => stringify!($name)),+ }
+            }
+
+            /// Every reason that exists, in the order of this file.
+            pub const ALL: &[Reason] = &[$(Self::$name),+];
+
+            /// The reason of this word, if it is one of ours.
+            pub fn from_word(word: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|reason| reason.as_str() == word)
+            }
+        }
+    };
+}
+
+reasons! {
+    // All kinds.
+    /// The spec was read and does what it says.
+    Ready,
+    /// A change is being carried out.
+    Progressing,
+    /// The spec asks for something impossible.
+    InvalidSpec,
+    /// The API server refused an object that we made from the spec.
+    Rejected,
+    /// The operator lacks a right.
+    Forbidden,
+    /// An object of the name that we need exists and is not ours.
+    NameTaken,
+    /// The namespace's quota has no room.
+    QuotaExceeded,
+    /// The same call keeps failing.
+    ReconcileFailing,
+    Suspended,
+    // DaskCluster.
+    SchedulerStarting,
+    SchedulerUnreachable,
+    SchedulerCreated,
+    SchedulerReplaced,
+    SchedulerLost,
+    WorkersStarting,
+    WorkersCreated,
+    WorkersRetired,
+    WorkerLost,
+    /// The scheduler would not let a worker go: its data cannot move.
+    WorkersHeld,
+    Outdated,
+    Resumed,
+    Suspending,
+    // What the kubelet says of a container that does not start, in the kubelet's words.
+    ImagePullBackOff,
+    ErrImagePull,
+    ErrImageNeverPull,
+    InvalidImageName,
+    CrashLoopBackOff,
+    CreateContainerConfigError,
+    CreateContainerError,
+    RunContainerError,
+    Unschedulable,
+    // Flow.
+    ScheduleValid,
+    InvalidSchedule,
+    InvalidTimeZone,
+    NoSchedule,
+    ClusterNotFound,
+    CodeNotFound,
+    NoRunYet,
+    TickMissed,
+    RunCreated,
+    // FlowRun.
+    FlowNotFound,
+    Queued,
+    ConcurrencyForbidden,
+    ClusterSuspended,
+    ClusterCreated,
+    ClusterNotReady,
+    RunnerCreated,
+    RunnerStarting,
+    RunnerRunning,
+    Succeeded,
+    ScriptError,
+    ParameterError,
+    FlowFailed,
+    NoFlowRan,
+    RanOutsideCluster,
+    RunnerError,
+    OOMKilled,
+    Evicted,
+    NodeLost,
+    JobDeleted,
+    ClusterTimeout,
+    ClusterLost,
+    DeadlineExceeded,
+    Cancelled,
+    /// The deadline for starting passed while the run was held.
+    StartingDeadlineExceeded,
+    /// A newer tick took the place of this one while it was held.
+    Superseded,
+    Terminated,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

@@ -1,0 +1,329 @@
+//! `Flow`: run this program on that cluster, at these times, with these parameters.
+
+use k8s_openapi::api::core::v1 as core;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::common::{CodeEngine, ConfigMapKey, NameRef, PullPolicy, Resources, is_false};
+use super::dask_cluster::DaskClusterSpec;
+use super::flow_run::Phase;
+use super::schema;
+
+/// What a `Flow` is to be: a program, the cluster that it runs on, and its times.
+#[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[kube(
+    group = "daskflow.dev",
+    version = "v1alpha1",
+    kind = "Flow",
+    plural = "flows",
+    shortname = "fl",
+    category = "daskflow",
+    namespaced,
+    status = "FlowStatus",
+    derive = "PartialEq",
+    doc = "A program that runs on a Dask cluster, at the times of its schedule or on demand.",
+    printcolumn(name = "Schedule", type_ = "string", json_path = ".status.schedule"),
+    printcolumn(name = "Suspend", type_ = "boolean", json_path = ".spec.suspend"),
+    printcolumn(name = "Active", type_ = "integer", json_path = ".status.active"),
+    printcolumn(name = "Last", type_ = "string", json_path = ".status.lastRun.phase"),
+    printcolumn(name = "Next", type_ = "string", json_path = ".status.nextTick"),
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    validation = Rule::new("self.metadata.name.size() <= 38")
+        .message("the name of a Flow has at most 38 characters, because the names of its runs and Jobs are built on it: choose a shorter one"),
+    validation = Rule::new("self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')")
+        .message("the name of a Flow becomes part of other names: write lower-case letters, digits and '-', with a letter first and no dot")
+)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!(has(self.code) && has(self.command) && self.command.size() > 0)")
+        .message("write either code or command, not both"),
+    validation = Rule::new("!has(self.cluster.address) || has(self.image)")
+        .message("a Flow on a cluster.address needs an image of its own: there is no DaskCluster to take it from")
+)]
+pub struct FlowSpec {
+    /// The image of the runner. Default: the image of the cluster, which is also the safest, as Dask needs the
+    /// same versions on both sides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024))]
+    pub image: Option<String>,
+    /// When the image is pulled. Default: the cluster's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_pull_policy: Option<PullPolicy>,
+    /// Secrets to pull the image with. Default: the cluster's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub image_pull_secrets: Vec<core::LocalObjectReference>,
+    /// The script to run. Default: the image's own command.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<Code>,
+    /// Instead of `code`: a command that is run as it is, wired to the cluster by environment variables only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    pub command: Vec<String>,
+    /// Arguments of the script or the command.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    pub args: Vec<String>,
+    /// What "it ran" means: with `Prefect`, a run in which no Prefect flow ran is a failure.
+    #[serde(default)]
+    pub engine: CodeEngine,
+    /// Parameters of the flow: names and JSON values. A clock or a run may override them one by one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::opaque_object")]
+    pub parameters: Option<serde_json::Value>,
+    /// Environment variables of the runner; they win over the cluster's and over the generated ones, except for
+    /// the scheduler's address.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 200))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub env: Vec<core::EnvVar>,
+    /// ConfigMaps and Secrets whose keys become environment variables of the runner.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    pub env_from: Vec<core::EnvFromSource>,
+    /// Compute resources of the runner's container.
+    #[serde(default)]
+    pub resources: Resources,
+    /// The service account of the runner. Default: the namespace's `default`, with no token mounted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub service_account_name: Option<String>,
+    /// A pod template that is merged over the generated one last. The runner's container is called `runner`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::opaque_object")]
+    pub template: Option<serde_json::Value>,
+    /// The cluster that the flow runs on.
+    pub cluster: ClusterSource,
+    /// When the flow runs. Default: only on demand, by creating a `FlowRun`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<Schedule>,
+    /// What happens when a run is due while another one is active.
+    #[serde(default)]
+    pub concurrency: Concurrency,
+    /// How late a run may start; afterwards its tick counts as missed. Default: however late.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 32))]
+    #[x_kube(validation = Rule::new("self.matches('^([0-9]+(h|m|s))+$')").message("write a duration in hours, minutes and seconds, such as 5m or 1h30m"))]
+    pub starting_deadline: Option<String>,
+    /// How long a run may take once its runner started; afterwards it is stopped as `TimedOut`. Default: no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 32))]
+    #[x_kube(validation = Rule::new("self.matches('^([0-9]+(h|m|s))+$')").message("write a duration in hours, minutes and seconds, such as 5m or 1h30m"))]
+    pub timeout: Option<String>,
+    /// How long a run waits for its cluster and for its runner's container to start. Default: 10m.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 32))]
+    #[x_kube(validation = Rule::new("self.matches('^([0-9]+(h|m|s))+$')").message("write a duration in hours, minutes and seconds, such as 5m or 1h30m"))]
+    pub cluster_timeout: Option<String>,
+    /// How many finished runs are kept, with their Jobs, pods and logs.
+    #[serde(default)]
+    pub history: History,
+    /// True: no tick starts a run. Runs created by hand still run.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub suspend: bool,
+}
+
+/// Where a flow's script comes from: exactly one of the fields.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("[has(self.path), has(self.inline), has(self.configMap)].filter(x, x).size() == 1")
+    .message("write exactly one of code.path (a script in the image), code.inline (the script itself) and code.configMap"))]
+pub struct Code {
+    /// The path of a script in the image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 4096))]
+    pub path: Option<String>,
+    /// The script itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 524_288))]
+    pub inline: Option<String>,
+    /// A key of a ConfigMap that holds the script. A run takes the content as it is when the run starts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config_map: Option<ConfigMapKey>,
+}
+
+/// Which cluster a flow runs on: exactly one of the fields.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("[has(self.ref), has(self.template), has(self.address)].filter(x, x).size() == 1")
+    .message("write exactly one of cluster.ref (a DaskCluster of this namespace), cluster.template (a cluster for each run) and cluster.address"))]
+pub struct ClusterSource {
+    /// A `DaskCluster` of this namespace.
+    #[serde(rename = "ref", default, skip_serializing_if = "Option::is_none")]
+    pub ref_: Option<NameRef>,
+    /// A `DaskCluster` that is made for each run and is gone after it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<DaskClusterSpec>,
+    /// The address of any Dask scheduler, such as `tcp://10.0.0.41:8786`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 512))]
+    #[x_kube(validation = Rule::new("self.matches('^tcp://[^/ ]+:[0-9]+$')").message("write the address of a Dask scheduler as tcp://HOST:PORT"))]
+    pub address: Option<String>,
+}
+
+/// The times of a flow.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Schedule {
+    /// The time zone of all clocks, a name of the IANA database such as `Europe/Paris`. Default: `Etc/UTC`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64))]
+    pub time_zone: Option<String>,
+    /// The clocks. A tick of any of them starts a run; clocks that tick at one instant with the same parameters
+    /// start one run.
+    #[schemars(length(min = 1, max = 32))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub clocks: Vec<ClockEntry>,
+}
+
+/// One clock of a schedule: exactly one of `interval` and `cron`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("[has(self.interval), has(self.cron)].filter(x, x).size() == 1")
+        .message("write exactly one of interval and cron for a clock"),
+    validation = Rule::new("!has(self.startAt) || !has(self.endAt) || timestamp(self.startAt) <= timestamp(self.endAt)")
+        .message("endAt of a clock must not be before its startAt")
+)]
+pub struct ClockEntry {
+    /// The clock's name in this schedule.
+    #[schemars(length(min = 1, max = 63))]
+    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')").message("write the name of a clock in lower-case letters, digits and '-'"))]
+    pub name: String,
+    /// Elapsed time between ticks, such as `1m` or `36h`; counted from `startAt`, else from 1970-01-01T00:00:00Z.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 32))]
+    #[x_kube(validation = Rule::new("self.matches('^([0-9]+(h|m|s))+$') && self.matches('[1-9]')").message("write an interval of at least one second in hours, minutes and seconds, such as 90s, 5m or 36h"))]
+    pub interval: Option<String>,
+    /// Five fields (minute, hour, day of month, month, day of week) or `@hourly`, `@daily`, `@weekly`,
+    /// `@monthly`, `@yearly`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 100))]
+    #[x_kube(validation = Rule::new("self.startsWith('@') || self.split(' ').filter(x, x != '').size() == 5").message("write cron with five fields (minute, hour, day of month, month, day of week) or as @hourly, @daily, @weekly, @monthly, @yearly"))]
+    pub cron: Option<String>,
+    /// No tick before this instant; an interval counts from it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::timestamp")]
+    pub start_at: Option<Time>,
+    /// No tick after this instant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::timestamp")]
+    pub end_at: Option<Time>,
+    /// Parameters of the runs that this clock starts, over the flow's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::opaque_object")]
+    pub parameters: Option<serde_json::Value>,
+    /// True: this clock starts no run.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub suspend: bool,
+}
+
+/// What happens when a run is due while another one of the same flow is active.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Concurrency {
+    /// Runs may overlap.
+    Allow,
+    /// A run waits until the active one has ended; of several waiting ticks only the newest runs.
+    #[default]
+    Forbid,
+}
+
+/// How many finished runs are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct History {
+    /// Succeeded runs that are kept.
+    #[serde(default = "History::default_limit")]
+    #[schemars(range(min = 0, max = 1000))]
+    pub succeeded: i32,
+    /// Runs that are kept of those that ended in any other way.
+    #[serde(default = "History::default_limit")]
+    #[schemars(range(min = 0, max = 1000))]
+    pub failed: i32,
+}
+
+impl History {
+    fn default_limit() -> i32 {
+        3
+    }
+}
+
+impl Default for History {
+    fn default() -> Self {
+        Self { succeeded: Self::default_limit(), failed: Self::default_limit() }
+    }
+}
+
+/// What is known of a `Flow`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct FlowStatus {
+    /// The generation of the spec that this status answers to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// The schedule in a few words, for `kubectl get`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<String>,
+    /// When the next run is due.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_tick: Option<Time>,
+    /// The newest tick that became a run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_tick: Option<Time>,
+    /// Ticks that passed without a run, since the flow was created.
+    #[serde(default)]
+    pub missed: i64,
+    /// Runs that have started and not ended.
+    #[serde(default)]
+    pub active: i32,
+    /// Under `Forbid`: the run that holds the one place. A run starts only when it stands here, and writing it
+    /// is guarded by the object's resourceVersion, so that two can never start.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub admitted: Vec<String>,
+    /// How the newest finished run ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_run: Option<LastRun>,
+    /// What is remembered of each clock.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub clocks: Vec<ClockStatus>,
+    /// What is so, and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    pub conditions: Vec<Condition>,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LastRun {
+    /// The run's name.
+    pub name: String,
+    /// Its final phase.
+    pub phase: Phase,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::timestamp")]
+    pub finished_at: Option<Time>,
+}
+
+/// What is remembered of a clock.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ClockStatus {
+    /// The clock's name.
+    pub name: String,
+    /// Hash of what decides its ticks. When it changes, the clock counts as new.
+    pub hash: String,
+    /// Ticks up to this instant do not count: the clock was created, edited or resumed then.
+    #[schemars(schema_with = "schema::timestamp")]
+    pub since: Time,
+    /// The newest tick that was dealt with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::timestamp")]
+    pub last_tick: Option<Time>,
+}

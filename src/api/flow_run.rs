@@ -1,0 +1,167 @@
+//! `FlowRun`: one run of a Flow.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::common::is_false;
+use super::schema;
+
+/// One run of a `Flow`. The operator makes one at each tick; a user makes one to run the flow now.
+#[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[kube(
+    group = "daskflow.dev",
+    version = "v1alpha1",
+    kind = "FlowRun",
+    plural = "flowruns",
+    shortname = "fr",
+    category = "daskflow",
+    namespaced,
+    status = "FlowRunStatus",
+    derive = "PartialEq",
+    doc = "One run of a Flow. Create one to run the flow now.",
+    selectable = ".spec.flow",
+    printcolumn(name = "Flow", type_ = "string", json_path = ".spec.flow"),
+    printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.reason"),
+    printcolumn(name = "Tasks", type_ = "integer", json_path = ".status.tasks.total"),
+    printcolumn(name = "Exit", type_ = "integer", json_path = ".status.exitCode", priority = 1),
+    printcolumn(name = "Started", type_ = "date", json_path = ".status.startedAt"),
+    printcolumn(name = "Finished", type_ = "date", json_path = ".status.finishedAt"),
+    printcolumn(name = "Message", type_ = "string", json_path = ".status.message", priority = 1),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    validation = Rule::new("self.metadata.name.size() <= 59")
+        .message("the name of a FlowRun has at most 59 characters, because the name of its Job is built on it: choose a shorter one, or generateName"),
+    validation = Rule::new("self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')")
+        .message("the name of a FlowRun becomes part of other names: write lower-case letters, digits and '-', with a letter first and no dot")
+)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("has(self.scheduledTime) == has(oldSelf.scheduledTime) && has(self.clock) == has(oldSelf.clock) && has(self.parameters) == has(oldSelf.parameters)")
+        .message("a FlowRun cannot change what it runs: create another one (only cancel may be set)"),
+    validation = Rule::new("!has(oldSelf.cancel) || !oldSelf.cancel || (has(self.cancel) && self.cancel)")
+        .message("cancel cannot be taken back: create another FlowRun")
+)]
+pub struct FlowRunSpec {
+    /// The `Flow` of this namespace that is run.
+    #[schemars(length(min = 1, max = 38))]
+    #[x_kube(validation = Rule::new("self == oldSelf").message("flow cannot be changed: create another FlowRun"))]
+    pub flow: String,
+    /// The logical time of the run. Default: when the object was created.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::timestamp")]
+    #[x_kube(validation = Rule::new("self == oldSelf").message("scheduledTime cannot be changed: create another FlowRun"))]
+    pub scheduled_time: Option<Time>,
+    /// The clock whose tick this run is; set by the operator.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    #[x_kube(validation = Rule::new("self == oldSelf").message("clock cannot be changed: create another FlowRun"))]
+    pub clock: Option<String>,
+    /// Parameters of this run, over the flow's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::opaque_object")]
+    #[x_kube(validation = Rule::new("self == oldSelf").message("parameters cannot be changed: create another FlowRun"))]
+    pub parameters: Option<serde_json::Value>,
+    /// True: the run is stopped, and ends as `Cancelled`.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub cancel: bool,
+}
+
+/// Where a run stands. The last five are final: a run never leaves them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum Phase {
+    /// Held: by the concurrency policy or by a suspended cluster.
+    #[default]
+    Queued,
+    /// Its cluster is coming up, or the runner's container is.
+    Provisioning,
+    /// The runner's container runs.
+    Running,
+    /// The program did what it should.
+    Succeeded,
+    /// It did not; `reason` and `message` say why.
+    Failed,
+    /// Stopped because `spec.cancel` asked for it.
+    Cancelled,
+    /// Stopped because `timeout` had passed.
+    TimedOut,
+    /// Never started: its starting deadline passed, or a newer tick took its place.
+    Skipped,
+}
+
+impl Phase {
+    /// Whether a run in this phase has ended for good.
+    pub fn is_final(self) -> bool {
+        matches!(self, Self::Succeeded | Self::Failed | Self::Cancelled | Self::TimedOut | Self::Skipped)
+    }
+
+    /// The word in `status.phase`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "Queued",
+            Self::Provisioning => "Provisioning",
+            Self::Running => "Running",
+            Self::Succeeded => "Succeeded",
+            Self::Failed => "Failed",
+            Self::Cancelled => "Cancelled",
+            Self::TimedOut => "TimedOut",
+            Self::Skipped => "Skipped",
+        }
+    }
+}
+
+/// What is known of a `FlowRun`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct FlowRunStatus {
+    /// The generation of the spec that this status answers to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Where the run stands.
+    #[serde(default)]
+    pub phase: Phase,
+    /// Why it stands there, in one word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Why it stands there, in a sentence; of a failed run, what the runner said last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// The number of the attempt, from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<i32>,
+    /// The Job of the runner.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<String>,
+    /// The `DaskCluster`, or the address of the scheduler, that it runs on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<String>,
+    /// When the run was let through to its cluster; `clusterTimeout` counts from it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub admitted_at: Option<Time>,
+    /// When the runner's container started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Time>,
+    /// When the run ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<Time>,
+    /// The exit code of the runner's container.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i32>,
+    /// Task counts, where the engine tells them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tasks: Option<TaskCounts>,
+    /// What is so, and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    pub conditions: Vec<Condition>,
+}
+
+/// Task counts of a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TaskCounts {
+    /// Tasks that the run had.
+    pub total: i64,
+    /// Tasks of them that failed.
+    pub failed: i64,
+}

@@ -1,0 +1,39 @@
+//! The labels and annotations that daskflow writes, in one place.
+
+/// `app.kubernetes.io/name`: always [`APP`].
+pub const APP_NAME: &str = "app.kubernetes.io/name";
+/// `app.kubernetes.io/instance`: the `DaskCluster` or `Flow` that the object serves.
+pub const APP_INSTANCE: &str = "app.kubernetes.io/instance";
+/// `app.kubernetes.io/component`: as [`COMPONENT`].
+pub const APP_COMPONENT: &str = "app.kubernetes.io/component";
+/// `app.kubernetes.io/managed-by`: always [`APP`].
+pub const APP_MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+/// `app.kubernetes.io/part-of`: always [`APP`].
+pub const APP_PART_OF: &str = "app.kubernetes.io/part-of";
+/// The value of the labels that name this program.
+pub const APP: &str = "daskflow";
+
+/// The `DaskCluster` that a pod belongs to; the label that dask-kubernetes uses as well.
+pub const CLUSTER_NAME: &str = "dask.org/cluster-name";
+/// `scheduler`, `worker` or `runner`.
+pub const COMPONENT: &str = "dask.org/component";
+/// The worker group of a worker pod.
+pub const WORKER_GROUP: &str = "dask.org/workergroup-name";
+
+/// The full name of the Flow that an object serves.
+pub const FLOW: &str = "daskflow.dev/flow";
+/// The full name of the FlowRun that an object serves.
+pub const RUN: &str = "daskflow.dev/run";
+/// On a Job: the name of the ConfigMap with the flow's code.
+pub const CODE: &str = "daskflow.dev/code";
+/// On a pod: the hash of the part of the spec that shaped it. A pod with another hash is outdated.
+pub const TEMPLATE_HASH: &str = "daskflow.dev/template-hash";
+/// Annotation on runs, Jobs and runner pods: the logical time of the run, RFC 3339 in UTC.
+pub const SCHEDULED_TIME: &str = "daskflow.dev/scheduled-time";
+
+/// The value of [`COMPONENT`] on a scheduler.
+pub const SCHEDULER: &str = "scheduler";
+/// The value of [`COMPONENT`] on a worker.
+pub const WORKER: &str = "worker";
+/// The value of [`COMPONENT`] on a runner.
+pub const RUNNER: &str = "runner";

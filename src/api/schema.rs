@@ -1,0 +1,28 @@
+//! Schemas that the derive macros cannot write: opaque objects and lists merged by key.
+
+use schemars::{Schema, SchemaGenerator, json_schema};
+
+/// An object whose fields the CRD does not describe: a pod template, parameters.
+///
+/// A typed pod template would make the CRD 338 KB, over the 256 KB that client-side `kubectl apply` can store;
+/// as an opaque object it costs under 100 bytes.
+pub fn opaque_object(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "object", "nullable": true, "x-kubernetes-preserve-unknown-fields": true})
+}
+
+/// A point in time in RFC 3339 form, as `metav1.Time` has it in built-in kinds.
+pub fn timestamp(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "string", "format": "date-time", "nullable": true})
+}
+
+/// A map from resource name to quantity. As in built-in kinds, a quantity may be a number (`cpu: 1`) or a text.
+pub fn quantities(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "maxProperties": 32,
+        "additionalProperties": {
+            "anyOf": [{"type": "integer"}, {"type": "string"}],
+            "x-kubernetes-int-or-string": true
+        }
+    })
+}
