@@ -1,1 +1,3 @@
 //! Decides, purely.
+pub mod names;
+pub mod schedule;
