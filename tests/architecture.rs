@@ -3,6 +3,8 @@
 //!
 //! The length of functions is clippy's (`too_many_lines`, 70).
 
+#![allow(clippy::panic, reason = "a test stops at what it cannot read")]
+
 #[path = "architecture/source.rs"]
 mod source;
 
@@ -313,19 +315,19 @@ fn scanner_knows_every_layer() {
 
 #[test]
 fn scanner_leaves_in_peace_what_is_allowed() {
-    let text = r##"
+    let text = r#"
         //! Nothing here calls `kube::Client`; see crate::operator.
         /* tokio::spawn /* and std::fs */ std::env */
         use k8s_openapi::api::core::v1::Pod;
         use kube::{Resource, core::ObjectMeta};
         use super::names::{self, run as run_name};
         const A: &str = "std::env::var(\"X\") // tokio::x";
-        const B: &str = r#"he said "tokio::spawn""#;
+        const B: &str = r#~he said ~tokio::spawn~~#; // ~ stands for a quotation mark
         fn f<'a>(quote: char, now: &'a jiff::Timestamp) -> bool { quote == '"' || quote == '\'' || now.is_zero() }
         mod tests { use super::*; use super::super::names; }
         struct Instant;
-    "##;
-    assert_eq!(told("src/plan/run/mod.rs", text), Vec::<String>::new());
+    "#;
+    assert_eq!(told("src/plan/run/mod.rs", &text.replace('~', "\"")), Vec::<String>::new());
 }
 
 #[test]
