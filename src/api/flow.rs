@@ -112,12 +112,12 @@ pub struct FlowSpec {
     /// How long a run may take once its runner started; afterwards it is stopped as `TimedOut`. Default: no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 32))]
-    #[x_kube(validation = Rule::new("self.matches('^([0-9]+(h|m|s))+$')").message("write a duration in hours, minutes and seconds, such as 5m or 1h30m"))]
+    #[x_kube(validation = Rule::new("self.matches('^([0-9]+(h|m|s))+$') && self.matches('[1-9]')").message("write a duration of at least one second in hours, minutes and seconds, such as 5m or 1h30m"))]
     pub timeout: Option<String>,
     /// How long a run waits for its cluster and for its runner's container to start. Default: 10m.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 32))]
-    #[x_kube(validation = Rule::new("self.matches('^([0-9]+(h|m|s))+$')").message("write a duration in hours, minutes and seconds, such as 5m or 1h30m"))]
+    #[x_kube(validation = Rule::new("self.matches('^([0-9]+(h|m|s))+$') && self.matches('[1-9]')").message("write a duration of at least one second in hours, minutes and seconds, such as 5m or 1h30m"))]
     pub cluster_timeout: Option<String>,
     /// How many finished runs are kept, with their Jobs, pods and logs.
     #[serde(default)]
@@ -186,7 +186,7 @@ pub struct Schedule {
 #[x_kube(
     validation = Rule::new("[has(self.interval), has(self.cron)].filter(x, x).size() == 1")
         .message("write exactly one of interval and cron for a clock"),
-    validation = Rule::new("!has(self.startAt) || !has(self.endAt) || timestamp(self.startAt) <= timestamp(self.endAt)")
+    validation = Rule::new("!has(self.startAt) || !has(self.endAt) || self.startAt <= self.endAt")
         .message("endAt of a clock must not be before its startAt")
 )]
 pub struct ClockEntry {

@@ -1,0 +1,24 @@
+//! End-to-end tests: real Kubernetes, real containers, real Dask and Prefect, and the operator's own image.
+//!
+//! `make e2e` makes a cluster and runs them. Without a cluster each test says why it is left out. Every test works in
+//! a namespace of its own, which is deleted when it succeeds and kept when it fails. The tests run side by side, but
+//! not more Dask clusters than a small machine bears, and those that kill the operator or the API server run alone
+//! (`support::harness`).
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+#[path = "../api/cases.rs"]
+mod cases;
+mod support;
+
+mod bad_input;
+mod clusters;
+mod dashboard;
+mod engines;
+mod example;
+mod operator_killed;
+mod outage;
+mod outcomes;
+mod repair;
+mod rules;
+mod runs;
+mod ticks;

@@ -1,0 +1,90 @@
+//! The rules of the API, asked on a real API server.
+
+use daskflow::api::{DaskCluster, Flow, FlowRun};
+use kube::ResourceExt;
+use kube::api::DeleteParams;
+use kube::core::Status;
+use serde_json::{Value, json};
+
+use crate::cases::{self, Case, Judge, Refusal};
+use crate::support::figures::figure;
+use crate::support::namespace::Kind;
+use crate::support::{Load, Namespace, test};
+
+#[tokio::test]
+async fn rules_hold_on_the_real_api_server() {
+    test("rules_hold_on_the_real_api_server", Load::Objects, async |namespace| {
+        let mut faults = Vec::new();
+        for case in cases::good() {
+            if let Err(status) = ask(namespace, &case).await {
+                faults.push(format!("good/{} is refused: {}", case.name, status.message));
+            }
+        }
+        let bad = cases::bad();
+        for case in &bad {
+            let refusal = case.refusal.as_ref().unwrap();
+            match ask(namespace, case).await {
+                Ok(()) => faults.push(format!("bad/{} is accepted", case.name)),
+                Err(status) if says(&status.message, refusal) => {}
+                Err(status) => {
+                    faults.push(format!("bad/{} is refused otherwise: {}", case.name, status.message))
+                }
+            }
+        }
+        assert!(faults.is_empty(), "{}", faults.join("\n"));
+        figure("rules_refused_on_the_api_server", bad.len(), "objects");
+    })
+    .await;
+}
+
+/// Whether the API server says what the table says. It calls the object as a whole `<nil>`.
+fn says(message: &str, refusal: &Refusal) -> bool {
+    let field = if refusal.field.is_empty() { "<nil>" } else { &refusal.field };
+    match refusal.by {
+        Judge::Server if refusal.field.is_empty() => message.contains(&refusal.message),
+        _ => (message.split(&format!("{field}: ")))
+            .skip(1)
+            .any(|rest| first_fault(rest).contains(&refusal.message)),
+    }
+}
+
+/// Several faults come as `[field: fault, field: fault]`; each ends where the next known word for a fault begins.
+fn first_fault(rest: &str) -> &str {
+    let words =
+        [": Invalid value: ", ": Required value", ": Unsupported value: ", ": Duplicate value: ", ": Too "];
+    let start = words.iter().filter_map(|word| rest.find(word)).min().unwrap_or(rest.len());
+    &rest[..start]
+}
+
+async fn ask(namespace: &Namespace, case: &Case) -> Result<(), Box<Status>> {
+    match case.kind() {
+        "DaskCluster" => ask_about::<DaskCluster>(namespace, case).await,
+        "Flow" => ask_about::<Flow>(namespace, case).await,
+        "FlowRun" => ask_about::<FlowRun>(namespace, case).await,
+        other => panic!("{other} is no kind of ours"),
+    }
+}
+
+/// A new object is judged by a dry run. A change needs the object before it, which is really made.
+async fn ask_about<K: Kind>(namespace: &Namespace, case: &Case) -> Result<(), Box<Status>> {
+    let Some(before) = case.before.clone() else {
+        return namespace.judge_new::<K>(case.object.clone()).await.map(|_| ());
+    };
+    let made: K = namespace.create(before).await;
+    let (name, mut after) = (made.name_any(), case.object.clone());
+    // The operator may write a status in between, which makes the version an old one.
+    let verdict = loop {
+        after["metadata"]["resourceVersion"] = version(namespace.get::<K>(&name).await);
+        match namespace.judge_change::<K>(after.clone()).await {
+            Err(status) if status.code == 409 => {}
+            verdict => break verdict.map(|_| ()),
+        }
+    };
+    namespace.api::<K>().delete(&name, &DeleteParams::default()).await.unwrap();
+    namespace.until_gone::<K>(&name, crate::support::within(30, format!("{name} is deleted"))).await;
+    verdict
+}
+
+fn version<K: Kind>(object: K) -> Value {
+    json!(object.resource_version())
+}

@@ -1,0 +1,37 @@
+//! Objects as a user writes them, for the tests that need nothing unusual.
+
+use serde_json::{Value, json};
+
+/// A `DaskCluster` of so many workers.
+pub fn dask_cluster(name: &str, image: &str, workers: i32) -> Value {
+    let mut object = custom("DaskCluster", name);
+    object["spec"] = json!({"image": image, "workers": {"replicas": workers, "threads": 2}});
+    object
+}
+
+/// A `Flow` of this spec.
+pub fn flow(name: &str, spec: Value) -> Value {
+    let mut object = custom("Flow", name);
+    object["spec"] = spec;
+    object
+}
+
+/// What `kubectl create` gets to run a flow now.
+pub fn run_now(flow: &str, parameters: Value) -> Value {
+    let mut object = custom("FlowRun", "");
+    object["metadata"] = json!({"generateName": format!("{flow}-")});
+    object["spec"] = json!({"flow": flow});
+    if !parameters.is_null() {
+        object["spec"]["parameters"] = parameters;
+    }
+    object
+}
+
+/// A Flow that runs an inline script on the `DaskCluster` of this name.
+pub fn inline(name: &str, script: &str, cluster: &str) -> Value {
+    flow(name, json!({"code": {"inline": script}, "cluster": {"ref": {"name": cluster}}}))
+}
+
+fn custom(kind: &str, name: &str) -> Value {
+    json!({"apiVersion": "daskflow.dev/v1alpha1", "kind": kind, "metadata": {"name": name}})
+}

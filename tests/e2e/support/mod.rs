@@ -1,0 +1,17 @@
+//! What the end-to-end tests have in common.
+
+pub mod clock;
+pub mod figures;
+pub mod harness;
+pub mod logs;
+pub mod manifests;
+pub mod namespace;
+pub mod operator;
+pub mod report;
+pub mod settings;
+pub mod timeline;
+
+pub use clock::{poll, within};
+pub use harness::{Load, test};
+pub use manifests::{dask_cluster, flow, run_now};
+pub use namespace::Namespace;

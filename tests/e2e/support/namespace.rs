@@ -1,0 +1,223 @@
+//! A namespace of one test, and what tests do in it.
+
+use std::fmt::Debug;
+
+use daskflow::api::{DaskCluster, Flow, FlowRun, Phase};
+use http::Request;
+use k8s_openapi::api::core::v1::{Namespace as CoreNamespace, Pod, ServiceAccount};
+use k8s_openapi::{ClusterResourceScope, NamespaceResourceScope};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use kube::core::Status;
+use kube::{Api, Client, Resource, ResourceExt};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::clock::{Patience, describe, poll, watch_until, within};
+use super::figures::say;
+use super::settings::Settings;
+
+/// The namespace of one test.
+pub struct Namespace {
+    /// Speaks to the cluster.
+    pub client: Client,
+    /// Images and place.
+    pub settings: &'static Settings,
+    /// The namespace's name.
+    pub name: String,
+}
+
+/// What a test reads and writes: a kind with namespaces.
+pub trait Kind:
+    Resource<DynamicType = (), Scope = NamespaceResourceScope>
+    + Clone
+    + DeserializeOwned
+    + Serialize
+    + Debug
+    + Send
+    + 'static
+{
+}
+
+impl<K> Kind for K where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + DeserializeOwned
+        + Serialize
+        + Debug
+        + Send
+        + 'static
+{
+}
+
+impl Namespace {
+    /// Makes the namespace of a test, ready for pods.
+    pub async fn make(client: Client, settings: &'static Settings, test: &str) -> Self {
+        let words: String = test.replace('_', "-").chars().take(40).collect();
+        let name = format!("e2e-{}-{:04x}", words.trim_end_matches('-'), fastrand::u16(..));
+        let object = json!({"metadata": {"name": name, "labels": {"daskflow.dev/e2e": test}}});
+        let namespaces: Api<CoreNamespace> = cluster_wide(&client);
+        namespaces.create(&PostParams::default(), &serde_json::from_value(object).unwrap()).await.unwrap();
+        let namespace = Self { client, settings, name };
+        if settings.place != super::settings::Place::ApiServerOnly {
+            let accounts: Api<ServiceAccount> = namespace.api();
+            let wait = within(60, "the namespace has its service account");
+            watch_until(accounts, "default", wait, |account| account.map(|_| ())).await;
+        }
+        namespace
+    }
+
+    /// Deletes the namespace, and waits until its pods no longer use the machine.
+    pub async fn delete(&self) {
+        let namespaces: Api<CoreNamespace> = cluster_wide(&self.client);
+        if let Err(error) = namespaces.delete(&self.name, &DeleteParams::default()).await {
+            say(&format!("note: cannot delete namespace {}: {error}", self.name));
+        }
+        poll(within(120, format!("no pod is left in the deleted namespace {}", self.name)), async || {
+            let pods = self.try_list::<Pod>("").await.map_err(|error| error.to_string())?;
+            let names: Vec<_> = pods.iter().map(ResourceExt::name_any).collect();
+            if names.is_empty() { Ok(()) } else { Err(names.join(", ")) }
+        })
+        .await;
+    }
+
+    /// The objects of a kind in this namespace.
+    pub fn api<K: Kind>(&self) -> Api<K> {
+        Api::namespaced(self.client.clone(), &self.name)
+    }
+
+    /// Creates an object exactly as it is written, with kubectl's strictness about unknown fields.
+    pub async fn create<K: Kind>(&self, object: Value) -> K {
+        let written = object.to_string();
+        self.try_create(object).await.unwrap_or_else(|status| panic!("{}: {written}", status.message))
+    }
+
+    /// Creates an object, or tells why the API server refuses it.
+    pub async fn try_create<K: Kind>(&self, object: Value) -> Result<K, Box<Status>> {
+        self.submit(Method::Create, object, "").await
+    }
+
+    /// What the API server would say to a new object.
+    pub async fn judge_new<K: Kind>(&self, object: Value) -> Result<K, Box<Status>> {
+        self.submit(Method::Create, object, "&dryRun=All").await
+    }
+
+    /// What the API server would say to another version of an object that exists.
+    pub async fn judge_change<K: Kind>(&self, object: Value) -> Result<K, Box<Status>> {
+        self.submit(Method::Replace, object, "&dryRun=All").await
+    }
+
+    async fn submit<K: Kind>(&self, method: Method, object: Value, more: &str) -> Result<K, Box<Status>> {
+        let path = K::url_path(&(), Some(&self.name));
+        let strict = format!("?fieldManager=e2e&fieldValidation=Strict{more}");
+        let request = match method {
+            Method::Create => Request::post(format!("{path}{strict}")),
+            Method::Replace => {
+                Request::put(format!("{path}/{}{strict}", object["metadata"]["name"].as_str().unwrap()))
+            }
+        };
+        let request =
+            request.header("Content-Type", "application/json").body(object.to_string().into_bytes()).unwrap();
+        match self.client.request::<K>(request).await {
+            Ok(object) => Ok(object),
+            Err(kube::Error::Api(status)) => Err(status),
+            Err(error) => panic!("no answer to {object}: {error}"),
+        }
+    }
+
+    /// Changes some fields of an object.
+    pub async fn change<K: Kind>(&self, name: &str, fields: Value) -> K {
+        self.api::<K>().patch(name, &PatchParams::default(), &Patch::Merge(fields)).await.unwrap()
+    }
+
+    /// The object of this name.
+    pub async fn get<K: Kind>(&self, name: &str) -> K {
+        self.api::<K>().get(name).await.unwrap()
+    }
+
+    /// The objects that a label selector chooses; all with an empty one.
+    pub async fn list<K: Kind>(&self, labels: &str) -> Vec<K> {
+        self.try_list(labels).await.unwrap()
+    }
+
+    /// The same, while the API server may be away.
+    pub async fn try_list<K: Kind>(&self, labels: &str) -> Result<Vec<K>, kube::Error> {
+        Ok(self.api::<K>().list(&ListParams::default().labels(labels)).await?.items)
+    }
+
+    /// Watches an object until it is as wanted.
+    pub async fn until<K: Kind>(&self, name: &str, patience: Patience, wanted: impl Fn(&K) -> bool) -> K {
+        watch_until(self.api(), name, patience, |object: Option<&K>| {
+            object.filter(|object| wanted(object)).cloned()
+        })
+        .await
+    }
+
+    /// Watches until no object of this kind has this name.
+    pub async fn until_gone<K: Kind>(&self, name: &str, patience: Patience) {
+        watch_until(self.api(), name, patience, |object: Option<&K>| object.is_none().then_some(())).await;
+    }
+
+    /// A `DaskCluster` whose workers are all there.
+    pub async fn ready_cluster(&self, object: Value) -> DaskCluster {
+        let cluster: DaskCluster = self.create(object).await;
+        let wait = within(180, format!("DaskCluster {} is ready", cluster.name_any()));
+        self.until(&cluster.name_any(), wait, is_ready).await
+    }
+
+    /// Creates a run by hand; the answer is its name.
+    pub async fn start_run(&self, flow: &str) -> String {
+        self.create::<FlowRun>(super::run_now(flow, Value::Null)).await.name_any()
+    }
+
+    /// Watches a run until it stands in this phase. It fails at once when the run ends in another one.
+    pub async fn until_phase(&self, run: &str, phase: Phase, limit_s: u64) -> FlowRun {
+        let wait = within(limit_s, format!("FlowRun {run} is {}", phase.as_str()));
+        let run = watch_until(self.api(), run, wait, |run: Option<&FlowRun>| {
+            run.filter(|run| phase_of(run) == phase || phase_of(run).is_final()).cloned()
+        });
+        let run = run.await;
+        assert_eq!(phase_of(&run), phase, "{}", describe(&run));
+        run
+    }
+
+    /// The runs of a flow, by scheduled time and name.
+    pub async fn runs_of(&self, flow: &str) -> Vec<FlowRun> {
+        let mut runs: Vec<FlowRun> = self.list("").await;
+        runs.retain(|run| run.spec.flow == flow);
+        runs.sort_by_key(|run| (run.spec.scheduled_time.as_ref().map(|time| time.0), run.name_any()));
+        runs
+    }
+
+    /// A flow whose status answers to its spec.
+    pub async fn observed_flow(&self, object: Value) -> Flow {
+        let flow: Flow = self.create(object).await;
+        let (name, generation) = (flow.name_any(), flow.metadata.generation);
+        self.until(&name, within(60, format!("Flow {name} is observed")), |flow: &Flow| {
+            flow.status.as_ref().is_some_and(|status| status.observed_generation == generation)
+        })
+        .await
+    }
+}
+
+enum Method {
+    Create,
+    Replace,
+}
+
+fn cluster_wide<K: Resource<DynamicType = (), Scope = ClusterResourceScope>>(client: &Client) -> Api<K> {
+    Api::all(client.clone())
+}
+
+/// Where a run stands.
+pub fn phase_of(run: &FlowRun) -> Phase {
+    run.status.as_ref().map(|status| status.phase).unwrap_or_default()
+}
+
+/// Whether a cluster answers to its spec and is ready.
+pub fn is_ready(cluster: &DaskCluster) -> bool {
+    let status = cluster.status.clone().unwrap_or_default();
+    status.observed_generation == cluster.metadata.generation
+        && status.workers.ready == status.workers.desired
+        && status.conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
+}

@@ -1,0 +1,59 @@
+//! The operator under test, as a user of the cluster sees it.
+
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{DeleteParams, ListParams};
+use kube::{Api, Client, ResourceExt};
+
+use super::clock::{poll, within};
+
+/// Where `manifests/install.yaml` puts the operator.
+pub const NAMESPACE: &str = "daskflow-system";
+/// Its Deployment.
+pub const DEPLOYMENT: &str = "daskflow";
+/// Selects its pods.
+pub const SELECTOR: &str = "app.kubernetes.io/name=daskflow,app.kubernetes.io/component=operator";
+
+/// Fails unless the operator runs: no test may pass without it.
+pub async fn must_run(client: &Client) {
+    let deployments: Api<Deployment> = Api::namespaced(client.clone(), NAMESPACE);
+    poll(within(60, format!("Deployment {DEPLOYMENT} in {NAMESPACE} is available")), async || {
+        let status = deployments.get(DEPLOYMENT).await.map_err(|error| error.to_string())?.status;
+        let available = status.and_then(|status| status.available_replicas).unwrap_or_default();
+        if available > 0 { Ok(()) } else { Err(format!("{available} available replicas")) }
+    })
+    .await;
+}
+
+/// The pods of the operator.
+pub async fn pods(client: &Client) -> Result<Vec<Pod>, kube::Error> {
+    let pods: Api<Pod> = Api::namespaced(client.clone(), NAMESPACE);
+    Ok(pods.list(&ListParams::default().labels(SELECTOR)).await?.items)
+}
+
+/// The one pod of the operator that runs and is ready.
+pub async fn ready_pod(client: &Client) -> Pod {
+    poll(within(90, "one pod of the operator is ready"), async || {
+        let pods = pods(client).await.map_err(|error| error.to_string())?;
+        let seen: Vec<_> =
+            pods.iter().map(|pod| format!("{}: ready {}", pod.name_any(), is_ready(pod))).collect();
+        pods.into_iter().find(is_ready).ok_or_else(|| seen.join(", "))
+    })
+    .await
+}
+
+/// Deletes a pod of the operator at once: SIGTERM, and SIGKILL right after it.
+pub async fn delete_now(client: &Client, pod: &str) {
+    let pods: Api<Pod> = Api::namespaced(client.clone(), NAMESPACE);
+    match pods.delete(pod, &DeleteParams::default().grace_period(0)).await {
+        Ok(_) => {}
+        Err(kube::Error::Api(status)) if status.code == 404 => {}
+        Err(error) => panic!("cannot delete the operator's pod {pod}: {error}"),
+    }
+}
+
+fn is_ready(pod: &Pod) -> bool {
+    let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    pod.metadata.deletion_timestamp.is_none()
+        && conditions.into_iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
+}
