@@ -40,6 +40,28 @@ await_background() {
 	running=()
 }
 
+# The compiled dependencies depend on Cargo.lock and the compiler only: a fresh clone takes them from the cache. Nothing of
+# our own is in there: cargo judges by file times, and would take another checkout's sources for compiled.
+target=${CARGO_TARGET_DIR:-$root/target}/debug
+kept_target=$cache/target/$(hash_of Cargo.lock "rust=$(rustc -vV)" "flags=${RUSTFLAGS:-}")
+take_dependencies() {
+	[ ! -e "$target/.fingerprint" ] && [ -d "$kept_target" ] || return 0
+	say "taking compiled dependencies from $kept_target"
+	mkdir -p "$target"
+	cp -a --reflink=auto "$kept_target/." "$target/"
+	touch "$kept_target"
+}
+keep_dependencies() {
+	[ ! -d "$kept_target" ] || return 0
+	local copy=$kept_target.$$
+	mkdir -p "$copy"
+	cp -a --reflink=auto "$target/.fingerprint" "$target/build" "$target/deps" "$copy/"
+	rm -rf "$copy"/.fingerprint/daskflow-*
+	find "$copy/deps" -maxdepth 1 -type f \( -name '*daskflow*' -o -perm /111 -not -name '*.so' \) -delete
+	mv -T "$copy" "$kept_target" 2>/dev/null || rm -rf "$copy" # another checkout was quicker
+	find "$cache/target" -mindepth 1 -maxdepth 1 -mtime +14 -exec rm -r {} +
+}
+
 choose_cluster
 if [ -n "$where" ]; then
 	[ "$where" != embedded ] || in_background prepare-cluster tests/cluster.sh build
@@ -59,6 +81,9 @@ if [ -x tests/dask/venvs.sh ]; then
 	export DASKFLOW_DASK_VENVS=$build/dask-venvs
 	while read -r _ what; do left_out+=("$what"); done < <(grep '^#' "$build/dask-venvs")
 fi
+take_dependencies
+phase "compile" cargo test --locked --no-run
+keep_dependencies
 phase "unit and integration tests" cargo test --locked
 if [ -x tests/runner/run.sh ]; then
 	phase "runner tests" tests/runner/run.sh

@@ -15,8 +15,11 @@ tool=$build/bin/testcluster
 build_tool() {
 	local made
 	command -v go >/dev/null || fail "the embedded cluster needs Go (https://go.dev/dl)"
-	made=$cache/cluster/$(hash_of tests/cluster "go=$(cd "$root/tests/cluster" && go env GOVERSION)")/testcluster
+	cd "$root"
+	made=$cache/cluster/$(hash_of tests/cluster/*.go tests/cluster/go.{mod,sum} tests/cluster/build.sh "go=$(go -C tests/cluster env GOVERSION)")/testcluster
 	locked "$cache/cluster.lock" make_tool "$made"
+	touch "$(dirname "$made")"
+	find "$cache/cluster" -mindepth 1 -maxdepth 1 -mtime +14 -exec rm -r {} + # nobody asked for them for two weeks
 	mkdir -p "$build/bin"
 	ln -sfn "$made" "$tool"
 }
