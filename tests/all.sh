@@ -8,11 +8,10 @@ mkdir -p "$build/logs"
 left_out=()
 running=()
 begin=$SECONDS
-code=1
 
 # Everything started here ends with this script, whichever way it ends.
 finish() {
-	local pid
+	local code=$? pid
 	for pid in "${running[@]}"; do kill -- "-$pid" 2>/dev/null || true; done
 	{
 		echo
@@ -92,4 +91,3 @@ if [ -n "$where" ]; then
 	phase "cluster and images built (rest of the background work)" await_background
 	tests/e2e/run.sh
 fi
-code=0
