@@ -123,6 +123,12 @@ impl Connection {
             return Error::WrongScheme("the port speaks TLS: write tls:// for tcp://");
         }
         match error {
+            // What a TLS port of Dask does to a plain handshake, without a word (measured on 2022.2.0 and 2026.8.0).
+            Error::Closed(Some(error))
+                if self.greeting.is_empty() && error.kind() == io::ErrorKind::ConnectionReset =>
+            {
+                Error::WrongScheme("the port hung up on a plain handshake, as one that speaks TLS does")
+            }
             Error::Decode(DecodeError::Frame(FrameError::OldFraming { first })) if first > 0 => {
                 Error::UnsupportedVersion
             }

@@ -10,7 +10,8 @@ pub enum Error {
     /// Nobody answers there: no such host, refused, no route. Worth another try.
     #[error("scheduler is unreachable")]
     Unreachable(#[source] io::Error),
-    /// The address says TLS and the port speaks plain TCP, or the other way around. Wrong until the address changes.
+    /// The address says TLS and the port speaks plain TCP, or the other way around. Wrong until the address changes;
+    /// but a scheduler that dies just when it is greeted looks the same, so believe it when it comes twice.
     #[error("{0}")]
     WrongScheme(&'static str),
     /// Something answers that is no Dask scheduler. Wrong until the address changes.
