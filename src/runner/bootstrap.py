@@ -342,9 +342,10 @@ def read_prefect1_state(flow, state):
         return
     flow.error = state.result if isinstance(state.result, BaseException) else RuntimeError(state.message or str(state))
     if failed:
-        more = ", and %d more" % (len(failed) - 3) if len(failed) > 3 else ""
-        after = "; %d not run because of that" % held_back if held_back else ""
-        flow.detail = "%d of %d tasks failed: %s%s%s" % (len(failed), len(RUN.tasks), ", ".join(failed[:3]), more, after)
+        causes = failed[:3] + ["%d more" % (len(failed) - 3)] * (len(failed) > 3)
+        causes += ["%d that depend on them" % held_back] * bool(held_back)
+        count = len(failed) + held_back
+        flow.detail = "%d of %d tasks failed: %s" % (count, len(RUN.tasks), ", ".join(causes))
 
 
 # --- Prefect 2 and 3 --------------------------------------------------------------------------------------------------
@@ -756,9 +757,10 @@ def run_exit_functions():
 def prepare_environment():
     address = os.environ.get("DASK_SCHEDULER_ADDRESS") or os.environ.get("PREFECT__ENGINE__EXECUTOR__DASK__ADDRESS") or ""
     RUN.address = address.strip()
-    if RUN.address:
-        os.environ["DASK_SCHEDULER_ADDRESS"] = RUN.address
-        os.environ["PREFECT__ENGINE__EXECUTOR__DASK__ADDRESS"] = RUN.address
+    for name in ("DASK_SCHEDULER_ADDRESS", "PREFECT__ENGINE__EXECUTOR__DASK__ADDRESS"):
+        os.environ.pop(name, None)  # an empty one would be taken for an address
+        if RUN.address:
+            os.environ[name] = RUN.address
     if os.environ.get("DASKFLOW_SCHEDULED_TIME"):
         os.environ.setdefault("PREFECT__CONTEXT__DATE", os.environ["DASKFLOW_SCHEDULED_TIME"])
     RUN.engine = os.environ.get("DASKFLOW_ENGINE") or "Auto"
@@ -807,7 +809,8 @@ def show(error):
     trace = error.__traceback__
     while trace is not None and trace.tb_frame.f_code.co_filename != RUN.script:
         trace = trace.tb_next
-    sys.excepthook(type(error), error, trace or error.__traceback__)
+    error.__traceback__ = trace or error.__traceback__  # the hook prints this one, whatever it is passed
+    sys.excepthook(type(error), error, error.__traceback__)
 
 
 def main(arguments):
