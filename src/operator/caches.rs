@@ -136,7 +136,7 @@ where
     reflector::reflector(writer, events).for_each(move |event| {
         match event {
             Ok(watcher::Event::Apply(object) | watcher::Event::InitApply(object)) => {
-                wake(&context, Change::Of(&object))
+                wake(&context, Change::Of(&object));
             }
             Ok(watcher::Event::Delete(object)) => wake(&context, Change::Of(&object)),
             // What went away while nobody watched is told by nobody: everyone looks.

@@ -110,17 +110,13 @@ pub(super) async fn script(
         )));
     };
     let data = map.data.unwrap_or_default();
-    match data.get(&key.key) {
-        Some(text) => Ok(ScriptView::Found(Script { file: key.key.clone(), text: text.clone() })),
-        None => {
-            let keys: Vec<&str> = data.keys().map(String::as_str).collect();
-            let there = if keys.is_empty() {
-                "it has none".to_owned()
-            } else {
-                format!("it has {}", keys.join(", "))
-            };
-            Ok(ScriptView::Missing(format!("the ConfigMap {} has no key {}: {there}", key.name, key.key)))
-        }
+    if let Some(text) = data.get(&key.key) {
+        Ok(ScriptView::Found(Script { file: key.key.clone(), text: text.clone() }))
+    } else {
+        let keys: Vec<&str> = data.keys().map(String::as_str).collect();
+        let there =
+            if keys.is_empty() { "it has none".to_owned() } else { format!("it has {}", keys.join(", ")) };
+        Ok(ScriptView::Missing(format!("the ConfigMap {} has no key {}: {there}", key.name, key.key)))
     }
 }
 

@@ -105,10 +105,10 @@ pub fn run(context: &Context, change: Change<&FlowRun>) {
     let (namespace, name) = key(run);
     context.triggers.run(&namespace, &name);
     context.triggers.flow(&namespace, &run.spec.flow);
-    if let Some(cluster) = run.status.as_ref().and_then(|status| status.cluster.as_deref()) {
-        if phase_of(run).is_final() {
-            context.triggers.cluster(&namespace, cluster);
-        }
+    if let Some(cluster) = run.status.as_ref().and_then(|status| status.cluster.as_deref())
+        && phase_of(run).is_final()
+    {
+        context.triggers.cluster(&namespace, cluster);
     }
 }
 

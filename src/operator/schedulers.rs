@@ -48,10 +48,10 @@ impl Schedulers {
     /// Follows the scheduler in the pod of this uid and address, and gives what it said last.
     pub(super) fn follow(&self, namespace: &str, cluster: &str, pod: (&str, &str)) -> SchedulerView {
         let key = (namespace.to_owned(), cluster.to_owned());
-        let mut followed = lock(&self.followed);
+        let mut all = lock(&self.followed);
         let (uid, ip) = pod;
         if let Some(follower) =
-            followed.get(&key).filter(|follower| follower.pod_uid == uid && follower.ip == ip)
+            all.get(&key).filter(|follower| follower.pod_uid == uid && follower.ip == ip)
         {
             return lock(&follower.view).clone();
         }
@@ -63,7 +63,7 @@ impl Schedulers {
             view,
             _task: AbortOnDropHandle::new(task),
         };
-        followed.insert(key, follower);
+        all.insert(key, follower);
         SchedulerView::Unknown
     }
 

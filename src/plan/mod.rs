@@ -102,6 +102,7 @@ pub enum Step {
 
 /// An object to be written.
 #[derive(Clone, Debug, PartialEq)]
+#[allow(clippy::large_enum_variant, reason = "a step holds it in a box")]
 pub enum Object {
     /// A Service.
     Service(Service),

@@ -130,7 +130,7 @@ impl<'a> Work<'a> {
     fn service(&mut self) {
         let wanted = scheduler::service(self.cluster);
         let as_value = |service: &Service| serde_json::to_value(service).unwrap_or(Value::Null);
-        let there = self.observed.service.as_deref().map(as_value).unwrap_or(Value::Null);
+        let there = self.observed.service.as_deref().map_or(Value::Null, as_value);
         if !subset::is_subset(&as_value(&wanted), &there) {
             self.steps.push(Step::Apply(Box::new(Object::Service(wanted))));
         }

@@ -34,7 +34,7 @@ impl<'a> Workers<'a> {
                 state::PodLife::Leaving => {}
                 state::PodLife::Finished => sorted.finished.push(pod),
                 state::PodLife::Alive if state::label(pod, labels::TEMPLATE_HASH) == Some(hash) => {
-                    sorted.current.push(pod)
+                    sorted.current.push(pod);
                 }
                 state::PodLife::Alive => sorted.outdated.push(pod),
             }

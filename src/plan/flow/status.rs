@@ -32,15 +32,12 @@ pub(super) fn status(
     let last_run = newest_finished(&observed.runs).map(|run| last_run(run)).or(old.last_run);
     let mut conditions = Conditions::new(&old.conditions, flow.metadata.generation, now);
     let fault = fault(flow, observed, ticks);
-    match &fault {
-        Some(fault) => {
-            conditions.set(ConditionType::Ready, false, fault.reason, fault.message.clone());
-            conditions.set_progress(Progress::Stalled, fault.reason, &fault.message);
-        }
-        None => {
-            conditions.set(ConditionType::Ready, true, Reason::Ready, "");
-            conditions.set_progress(Progress::Done, Reason::Ready, "");
-        }
+    if let Some(fault) = &fault {
+        conditions.set(ConditionType::Ready, false, fault.reason, fault.message.clone());
+        conditions.set_progress(Progress::Stalled, fault.reason, &fault.message);
+    } else {
+        conditions.set(ConditionType::Ready, true, Reason::Ready, "");
+        conditions.set_progress(Progress::Done, Reason::Ready, "");
     }
     schedule_condition(&mut conditions, flow, ticks);
     last_run_condition(&mut conditions, last_run.as_ref(), &observed.runs);
@@ -81,7 +78,7 @@ fn schedule_condition(conditions: &mut Conditions<'_>, flow: &Flow, ticks: &Tick
         (Some(violation), _) => conditions.set(kind, false, violation.reason, violation.message.clone()),
         (None, Some(_)) => conditions.set(kind, true, Reason::ScheduleValid, ""),
         (None, None) => {
-            conditions.set(kind, true, Reason::NoSchedule, "the flow has no schedule and runs on demand")
+            conditions.set(kind, true, Reason::NoSchedule, "the flow has no schedule and runs on demand");
         }
     }
 }

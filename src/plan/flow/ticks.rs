@@ -49,10 +49,11 @@ pub(super) fn plan(flow: &Flow, old: &FlowStatus, observed: &Observed, now: Time
             };
         }
     };
+    let view = View { flow, schedule, old, observed, now };
     let deadline = flow.spec.starting_deadline.as_deref().and_then(|text| parse_duration(text).ok());
     let mut runs: BTreeMap<String, FlowRun> = BTreeMap::new();
     for (entry, clock) in schedule.clocks.iter().zip(&clocks) {
-        let mut memory = remember(flow, schedule, entry, old, observed, now);
+        let mut memory = view.remember(entry);
         let state =
             ClockState { since: memory.since.0, last_tick: memory.last_tick.as_ref().map(|time| time.0) };
         let answer = due(clock, &state, now, deadline);
@@ -120,41 +121,45 @@ fn parse_clock(flow: &Flow, zone: &str, entry: &ClockEntry) -> Result<Clock, Vio
     })
 }
 
-/// What is remembered of a clock. One that is new, edited or resumed counts from now, so that nothing is started
-/// retroactively; one of a Flow that was never looked at counts from the Flow's creation.
-fn remember(
-    flow: &Flow,
-    schedule: &Schedule,
-    entry: &ClockEntry,
-    old: &FlowStatus,
-    observed: &Observed,
+/// What a clock's memory depends on.
+struct View<'a> {
+    flow: &'a Flow,
+    schedule: &'a Schedule,
+    old: &'a FlowStatus,
+    observed: &'a Observed,
     now: Timestamp,
-) -> ClockStatus {
-    let hash = hash(flow, schedule, entry);
-    let known = old.clocks.iter().find(|clock| clock.name == entry.name);
-    if let Some(known) = known.filter(|known| known.hash == hash) {
-        return known.clone();
-    }
-    let first_look = known.is_none() && old.observed_generation.is_none();
-    let created = flow.metadata.creation_timestamp.as_ref().map(|time| time.0);
-    let since = created.filter(|_| first_look).unwrap_or(now);
-    // A status that was lost comes back from the runs: no tick is started twice, and none before the newest run.
-    let ran = observed.runs.iter().filter(|run| run.spec.clock.as_deref() == Some(&entry.name));
-    let last = ran.filter_map(|run| run.spec.scheduled_time.as_ref()).map(|time| time.0).max();
-    ClockStatus {
-        name: entry.name.clone(),
-        hash,
-        since: Time(since),
-        last_tick: last.filter(|_| first_look).map(Time),
-    }
 }
 
-/// The hash of all that decides a clock's ticks; a change of it makes the clock a new one.
-fn hash(flow: &Flow, schedule: &Schedule, entry: &ClockEntry) -> String {
-    content_hash(&(
-        (&schedule.time_zone, &entry.interval, &entry.cron),
-        (&entry.start_at, &entry.end_at, entry.suspend || flow.spec.suspend),
-    ))
+impl View<'_> {
+    /// What is remembered of a clock. One that is new, edited or resumed counts from now, so that nothing is started
+    /// retroactively; one of a Flow that was never looked at counts from the Flow's creation.
+    fn remember(&self, entry: &ClockEntry) -> ClockStatus {
+        let hash = self.hash(entry);
+        let known = self.old.clocks.iter().find(|clock| clock.name == entry.name);
+        if let Some(known) = known.filter(|known| known.hash == hash) {
+            return known.clone();
+        }
+        let first_look = known.is_none() && self.old.observed_generation.is_none();
+        let created = self.flow.metadata.creation_timestamp.as_ref().map(|time| time.0);
+        let since = created.filter(|_| first_look).unwrap_or(self.now);
+        // A status that was lost comes back from the runs: no tick is started twice, none before the newest run.
+        let ran = self.observed.runs.iter().filter(|run| run.spec.clock.as_deref() == Some(&entry.name));
+        let last = ran.filter_map(|run| run.spec.scheduled_time.as_ref()).map(|time| time.0).max();
+        ClockStatus {
+            name: entry.name.clone(),
+            hash,
+            since: Time(since),
+            last_tick: last.filter(|_| first_look).map(Time),
+        }
+    }
+
+    /// The hash of all that decides a clock's ticks; a change of it makes the clock a new one.
+    fn hash(&self, entry: &ClockEntry) -> String {
+        content_hash(&(
+            (&self.schedule.time_zone, &entry.interval, &entry.cron),
+            (&entry.start_at, &entry.end_at, entry.suspend || self.flow.spec.suspend),
+        ))
+    }
 }
 
 /// The run of a tick. The clock is part of its name only where the clock overrides something.

@@ -174,8 +174,8 @@ impl Work<'_> {
     fn adopt(&mut self) {
         let Some(flow) = &self.observed.flow else { return };
         let Some(owner) = controller_ref(flow.as_ref()) else { return };
-        let owned = self.run.owner_references().iter().any(|reference| reference.uid == owner.uid);
-        if !owned {
+        let is_ours = self.run.owner_references().iter().any(|reference| reference.uid == owner.uid);
+        if !is_ours {
             let mut all_labels = common_labels(&flow.name_any(), labels::RUNNER);
             all_labels.insert(labels::FLOW.to_owned(), flow.name_any());
             self.steps.push(Step::Adopt { run: self.run.name_any(), owner, labels: all_labels });

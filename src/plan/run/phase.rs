@@ -149,7 +149,7 @@ impl Work<'_> {
         self.status.job = Some(job.name_any());
         self.status.attempt.get_or_insert(1);
         let pod = self.observed.pod.as_deref();
-        if let Some(started) = pod.and_then(|pod| outcome::started_at(pod)) {
+        if let Some(started) = pod.and_then(outcome::started_at) {
             self.status.started_at.get_or_insert(started);
         }
         if let Some(outcome) = outcome::of(job, pod) {
