@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::ResourceExt;
-use kube::api::Api;
+use kube::api::{Api, ListParams};
 use kube::runtime::reflector::ObjectRef;
 
 use super::context::Context;
@@ -29,13 +29,8 @@ impl Planned for Flow {
         self.status.as_ref()
     }
 
-    async fn plan(
-        &self,
-        context: &Context,
-        _live: bool,
-        now: Timestamp,
-    ) -> Result<Plan<Self::Status>, Error> {
-        let observed = observe(context, self).await?;
+    async fn plan(&self, context: &Context, live: bool, now: Timestamp) -> Result<Plan<Self::Status>, Error> {
+        let observed = observe(context, self, live).await?;
         Ok(flow::plan(self, &observed, now))
     }
 
@@ -46,9 +41,10 @@ impl Planned for Flow {
     }
 }
 
-async fn observe(context: &Context, flow: &Flow) -> Result<Observed, Error> {
+async fn observe(context: &Context, flow: &Flow, live: bool) -> Result<Observed, Error> {
     let (namespace, name) = (flow.namespace().unwrap_or_default(), flow.name_any());
-    let runs = runs_of(context, &namespace, &name);
+    let runs =
+        if live { live_runs(context, &namespace, &name).await? } else { runs_of(context, &namespace, &name) };
     let cluster_exists = flow.spec.cluster.ref_.as_ref().is_none_or(|cluster| {
         context.stores.clusters.get(&ObjectRef::new(&cluster.name).within(&namespace)).is_some()
     });
@@ -57,6 +53,7 @@ async fn observe(context: &Context, flow: &Flow) -> Result<Observed, Error> {
         code_missing: code_missing(context, flow).await?,
         code_maps: code_maps(context, &namespace, &name),
         cluster_exists,
+        live,
         runs,
     })
 }
@@ -66,6 +63,13 @@ pub(super) fn runs_of(context: &Context, namespace: &str, flow: &str) -> Vec<Arc
     let of_flow =
         |run: &Arc<FlowRun>| run.metadata.namespace.as_deref() == Some(namespace) && run.spec.flow == flow;
     context.stores.runs.state().into_iter().filter(of_flow).collect()
+}
+
+/// All runs of a Flow, from the API server.
+async fn live_runs(context: &Context, namespace: &str, flow: &str) -> Result<Vec<Arc<FlowRun>>, Error> {
+    let api: Api<FlowRun> = Api::namespaced(context.client.clone(), namespace);
+    let list = api.list(&ListParams::default().fields(&format!("spec.flow={flow}"))).await?;
+    Ok(list.items.into_iter().map(Arc::new).collect())
 }
 
 /// Admitted runs that the cache does not know, but the API server does: they were created a moment ago.

@@ -50,8 +50,7 @@ impl Schedulers {
         let key = (namespace.to_owned(), cluster.to_owned());
         let mut all = lock(&self.followed);
         let (uid, ip) = pod;
-        if let Some(follower) =
-            all.get(&key).filter(|follower| follower.pod_uid == uid && follower.ip == ip)
+        if let Some(follower) = all.get(&key).filter(|follower| follower.pod_uid == uid && follower.ip == ip)
         {
             return lock(&follower.view).clone();
         }

@@ -24,6 +24,8 @@ use crate::api::{Flow, FlowRun, FlowStatus, Reason};
 pub struct Observed {
     /// All its runs.
     pub runs: Vec<Arc<FlowRun>>,
+    /// Whether the runs were listed from the API server just now, rather than from a cache.
+    pub live: bool,
     /// Admitted runs that are in no cache, but were found by asking for them.
     pub found: BTreeSet<String>,
     /// Whether the `DaskCluster` of `cluster.ref` exists; true where there is none to exist.
@@ -81,7 +83,9 @@ pub fn plan(flow: &Flow, observed: &Observed, now: Timestamp) -> Plan<FlowStatus
         next = next.sooner(Next::After(status::ASK_AGAIN), now);
     }
     let status = status::status(flow, observed, &ticks, admitted, now);
-    Plan { steps, status, events, next, look_again: false }
+    // A run that no cache knows yet must not count as missed.
+    let look_again = ticks.missed > 0 && !observed.live;
+    Plan { steps, status, events, next, look_again }
 }
 
 /// A violation is told when it is new.

@@ -10,7 +10,7 @@ use super::Observed;
 use crate::api::flow::{ClockEntry, ClockStatus, Schedule};
 use crate::api::{Flow, FlowRun, FlowRunSpec, FlowStatus, Reason, labels};
 use crate::plan::pods::{Violation, common_labels, content_hash, controller_ref};
-use crate::plan::schedule::{Clock, ClockSpec, ClockState, Timing, due, parse_duration};
+use crate::plan::schedule::{Clock, ClockSpec, ClockState, Due, Timing, due, parse_duration};
 use crate::plan::{Object, Step, names};
 
 /// The zone of a schedule that names none.
@@ -65,7 +65,7 @@ pub(super) fn plan(flow: &Flow, old: &FlowStatus, observed: &Observed, now: Time
             ticks.newest = ticks.newest.max(Some(tick));
             runs.entry(run.name_any()).or_insert(run);
         }
-        ticks.missed = ticks.missed.saturating_add(answer.missed);
+        ticks.missed = ticks.missed.saturating_add(view.missed(entry, &state, &answer));
         ticks.next = [ticks.next, answer.next].into_iter().flatten().min();
         ticks.clocks.push(memory);
     }
@@ -136,21 +136,29 @@ impl View<'_> {
     fn remember(&self, entry: &ClockEntry) -> ClockStatus {
         let hash = self.hash(entry);
         let known = self.old.clocks.iter().find(|clock| clock.name == entry.name);
-        if let Some(known) = known.filter(|known| known.hash == hash) {
-            return known.clone();
-        }
+        let same = known.filter(|known| known.hash == hash);
         let first_look = known.is_none() && self.old.observed_generation.is_none();
         let created = self.flow.metadata.creation_timestamp.as_ref().map(|time| time.0);
-        let since = created.filter(|_| first_look).unwrap_or(self.now);
-        // A status that was lost comes back from the runs: no tick is started twice, none before the newest run.
+        let since = same.map(|known| known.since.0).or(created.filter(|_| first_look)).unwrap_or(self.now);
+        // A status that was lost comes back from the runs: none before the newest of them is looked at again.
+        let from_runs = || self.ticks_that_ran(entry).max().filter(|_| first_look).map(Time);
+        let last_tick = same.and_then(|known| known.last_tick.clone()).or_else(from_runs);
+        ClockStatus { name: entry.name.clone(), hash, since: Time(since), last_tick }
+    }
+
+    /// The ticks of a clock that are runs. One counts even where the status does not know it, because the operator
+    /// ended between the two writes.
+    fn ticks_that_ran(&self, entry: &ClockEntry) -> impl Iterator<Item = Timestamp> {
         let ran = self.observed.runs.iter().filter(|run| run.spec.clock.as_deref() == Some(&entry.name));
-        let last = ran.filter_map(|run| run.spec.scheduled_time.as_ref()).map(|time| time.0).max();
-        ClockStatus {
-            name: entry.name.clone(),
-            hash,
-            since: Time(since),
-            last_tick: last.filter(|_| first_look).map(Time),
-        }
+        let ticks = ran.filter_map(|run| run.spec.scheduled_time.as_ref()).map(|time| time.0);
+        ticks.filter(|tick| *tick <= self.now)
+    }
+
+    /// Of the ticks that passed, those without a run.
+    fn missed(&self, entry: &ClockEntry, state: &ClockState, answer: &Due) -> u32 {
+        let floor = state.last_tick.max(Some(state.since));
+        let ran = self.ticks_that_ran(entry).filter(|tick| Some(*tick) > floor && Some(*tick) != answer.tick);
+        answer.missed.saturating_sub(u32::try_from(ran.count()).unwrap_or(u32::MAX))
     }
 
     /// The hash of all that decides a clock's ticks; a change of it makes the clock a new one.
