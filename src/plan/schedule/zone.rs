@@ -130,6 +130,3 @@ impl ZonedCron {
         self.zone.preceding(at.checked_add(SECOND).ok()?).next().map(|change| change.timestamp())
     }
 }
-
-#[cfg(test)]
-mod tests;
