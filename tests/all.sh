@@ -13,6 +13,7 @@ begin=$SECONDS
 # Everything started here ends with this script, whichever way it ends.
 finish() {
 	local code=$? pid
+	end_phase $code
 	for pid in "${running[@]}"; do kill -- "-$pid" 2>/dev/null || true; done
 	{
 		echo
