@@ -125,6 +125,7 @@ build_with_buildah() {
 
 build_some() {
 	local short
+	: >"$log"
 	if use_docker; then builder=docker; else builder=buildah; fi
 	if [ $builder = buildah ]; then
 		need_packages buildah=buildah mmdebstrap=mmdebstrap
@@ -139,5 +140,4 @@ healthy() { [ ! -e "$store" ] || buildah images >/dev/null 2>&1; }
 
 mkdir -p "$build/images" "$build/logs" "$cache/images"
 [ $# -gt 0 ] || set -- "${all_images[@]}"
-: >"$log"
 locked "$cache/images.lock" build_some "$@"
