@@ -14,6 +14,8 @@ begin=$SECONDS
 finish() {
 	local code=$? pid
 	end_phase $code
+	# After a failure the cluster stays for a look at it, unless nobody is there to look.
+	if [ "${where:-}" = embedded ] && { [ $code = 0 ] || [ -n "${CI:-}" ]; }; then tests/cluster.sh down || true; fi
 	for pid in "${running[@]}"; do kill -- "-$pid" 2>/dev/null || true; done
 	{
 		echo
