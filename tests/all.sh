@@ -3,6 +3,7 @@
 . "$(dirname "$0")/lib.sh"
 . "$root/tests/e2e/cluster.sh"
 cd "$root"
+unset DASKFLOW_E2E_CLUSTER # so that cargo test leaves the end-to-end tests to their own script
 : >"$phases"
 mkdir -p "$build/logs"
 left_out=()
@@ -12,6 +13,9 @@ begin=$SECONDS
 # Everything started here ends with this script, whichever way it ends.
 finish() {
 	local code=$? pid
+	end_phase $code
+	# After a failure the cluster stays for a look at it, unless nobody is there to look.
+	if [ "${where:-}" = embedded ] && { [ $code = 0 ] || [ -n "${CI:-}" ]; }; then tests/cluster.sh down || true; fi
 	for pid in "${running[@]}"; do kill -- "-$pid" 2>/dev/null || true; done
 	{
 		echo

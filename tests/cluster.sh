@@ -1,7 +1,7 @@
 #!/bin/bash
 # The embedded Kubernetes of this checkout: cluster.sh COMMAND
 #
-#   build          make the program (.build/bin/testcluster), unless it is there
+#   build          make the program (.build/bin/testcluster, also kubectl and helm), unless it is there
 #   up [FLAGS]     start it, or what does not run of it; flags as of "testcluster up"
 #   down           stop it and delete its data, from whatever state a killed run left
 #   env            print export lines for KUBECONFIG, PATH and TESTCLUSTER_DIR
@@ -22,6 +22,8 @@ build_tool() {
 	find "$cache/cluster" -mindepth 1 -maxdepth 1 -mtime +14 -exec rm -r {} + # nobody asked for them for two weeks
 	mkdir -p "$build/bin"
 	ln -sfn "$made" "$tool"
+	ln -sfn "$made" "$build/bin/kubectl" # it acts as the program by whose name it is called
+	ln -sfn "$made" "$build/bin/helm"
 }
 make_tool() {
 	"$1" --help >/dev/null 2>&1 && return # a damaged one does not run

@@ -10,7 +10,11 @@ want_tasks=304
 
 choose_cluster
 [ -n "$where" ] || fail "no cluster for the demo: $why_none"
-say "1/5 cluster: $where"
+say "1/5 cluster: $where (and the images of 2/5 meanwhile)"
+if [ "$where" != current ]; then
+	"$root/tests/images/build.sh" operator prefect1 &
+	trap "end_phase \$?; kill $! 2>/dev/null || true" EXIT
+fi
 phase "cluster" bring_up
 say "2/5 images: the operator, from the Dockerfile, and the flow's, with Prefect 1.4.1 and Dask"
 phase "images" bring_images operator prefect1

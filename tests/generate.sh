@@ -1,6 +1,10 @@
 #!/bin/bash
-# Writes the files that are made from the Rust types: CRDs and manifests.
+# Writes the files that are made from others: the CRDs from the Rust types, manifests/install.yaml from the chart.
 . "$(dirname "$0")/lib.sh"
 cd "$root"
 cargo run --quiet --locked -- crds --out crds
-cargo run --quiet --locked -- manifests --out manifests
+if ! command -v "${HELM:=helm}" >/dev/null; then # the embedded Kubernetes has one
+	tests/cluster.sh build
+	HELM=$build/bin/helm
+fi
+HELM=$HELM manifests/generate.sh

@@ -58,13 +58,22 @@ install_packages() {
 	} >"$log" 2>&1 </dev/null || { tail -20 "$log" >&2; return 1; }
 }
 
-# phase NAME COMMAND...: runs it and notes the time it took, for the table of phases at the end.
+# phase NAME COMMAND...: runs it and notes the time it took, for the table of phases at the end. A failure inside ends the
+# script, as it would without "phase", and is noted on the way out.
 phases=$build/phases
+phase_name='' phase_begin=0
 phase() {
-	local name=$1 begin=$SECONDS code=0
+	phase_name=$1 phase_begin=$SECONDS
 	shift
-	say "--- $name"
-	"$@" || code=$?
-	printf '%5d s  %s%s\n' $((SECONDS - begin)) "$name" "$([ $code = 0 ] || echo "  (failed: $code)")" >>"$phases"
+	say "--- $phase_name"
+	"$@"
+	local code=$? # not 0 only where the caller deals with it: phase ... || ...
+	end_phase $code
 	return $code
 }
+end_phase() {
+	[ -n "$phase_name" ] || return 0
+	printf '%5d s  %s%s\n' $((SECONDS - phase_begin)) "$phase_name" "$([ "$1" = 0 ] || echo "  (failed: $1)")" >>"$phases"
+	phase_name=''
+}
+trap 'end_phase $?' EXIT

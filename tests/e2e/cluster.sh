@@ -123,7 +123,8 @@ install_operator() {
 	while read -r deployment; do
 		# shellcheck disable=SC2086
 		kubectl rollout status --timeout=120s $deployment >&2 || {
-			kubectl describe $deployment >&2
+			kubectl get pods ${deployment%% *} >&2
+			kubectl logs ${deployment%% *} --tail=30 ${deployment#* } >&2 || true
 			save_state
 			fail "the operator does not start"
 		}

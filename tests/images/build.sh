@@ -26,13 +26,14 @@ base() {
 	[ "$(buildah inspect --type image --format '{{index .OCIv1.Config.Labels "recipe"}}' "$name" 2>/dev/null)" = "$recipe" ] && return
 	say "making the base image $name from Debian packages"
 	work=$(mktemp -d)
-	mmdebstrap --quiet --variant=minbase --include="$packages" "$@" bookworm "$work/root.tar" >>"$log" 2>&1
-	container=$(buildah from scratch)
-	buildah add --quiet "$container" "$work/root.tar" / >/dev/null
-	buildah config --cmd bash --label recipe="$recipe" --env PATH=/usr/local/rust/bin:/usr/local/bin:/usr/local/sbin:/usr/bin:/usr/sbin:/bin:/sbin "$container"
-	buildah commit --quiet --rm "$container" "$name" >/dev/null
+	mmdebstrap --quiet --variant=minbase --include="$packages" "$@" bookworm "$work/root.tar" &&
+		container=$(buildah from scratch) &&
+		buildah add --quiet "$container" "$work/root.tar" / &&
+		buildah config --cmd bash --label recipe="$recipe" --env PATH="$base_path" "$container" &&
+		buildah commit --quiet --rm "$container" "$name" || { rm -r "$work"; return 1; }
 	rm -r "$work"
 }
+base_path=/usr/local/rust/bin:/usr/local/bin:/usr/local/sbin:/usr/bin:/usr/sbin:/bin:/sbin
 
 # As in the official image, "python" is Python 3 and pip may install system-wide: Debian's own refuses that without the
 # second hook.
@@ -82,7 +83,7 @@ describe() {
 	*) fail "no image $1: ${all_images[*]}" ;;
 	esac
 	inputs+=("builder=$builder" "args=${args[*]}")
-	[ "$builder" = docker ] || inputs+=(tests/images/build.sh) # the recipes of the bases
+	[ "$builder" = docker ] || inputs+=("bases=$(declare -f base python_base rust_base)")
 }
 
 # image SHORT: makes .build/images/SHORT.tar.
@@ -112,10 +113,10 @@ build_with_docker() {
 build_with_buildah() {
 	local volumes=("${mounts[@]}")
 	if [ "$short" = operator ]; then
-		rust_base
+		rust_base || return
 		volumes+=(--volume "$(rustc --print sysroot):/usr/local/rust:ro")
 	else
-		python_base
+		python_base || return
 	fi
 	buildah build --pull=never --isolation chroot --network host --layers "${volumes[@]}" "${args[@]}" \
 		--tag "$name" "$root/$folder" &&
@@ -124,6 +125,7 @@ build_with_buildah() {
 
 build_some() {
 	local short
+	: >"$log"
 	if use_docker; then builder=docker; else builder=buildah; fi
 	if [ $builder = buildah ]; then
 		need_packages buildah=buildah mmdebstrap=mmdebstrap
@@ -138,5 +140,4 @@ healthy() { [ ! -e "$store" ] || buildah images >/dev/null 2>&1; }
 
 mkdir -p "$build/images" "$build/logs" "$cache/images"
 [ $# -gt 0 ] || set -- "${all_images[@]}"
-: >"$log"
 locked "$cache/images.lock" build_some "$@"
