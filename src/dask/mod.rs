@@ -1,1 +1,39 @@
-//! Speaks to a Dask scheduler.
+//! Speaks to a Dask scheduler, natively: what an operator must ask and tell, without any Python.
+//!
+//! It is a client of the scheduler's own RPC: who the workers are ([`Scheduler::identity`],
+//! [`MembershipStream`]), how many there should be ([`Scheduler::adaptive_target`]), which may go
+//! ([`Scheduler::workers_to_close`]) and the orderly leave of those ([`Scheduler::retire_workers`]).
+//!
+//! It is *not* a Dask client: it submits no work and reads no results, because those are pickles. Parts of a
+//! message that are pickled or in Dask's own formats are skipped unread. It knows nothing of Kubernetes.
+//!
+//! The layers, from the bytes up: [`frame`] (pure) cuts a stream into messages, [`message`] (pure) gives them
+//! meaning, [`connection`] reads and writes one stream under a deadline, [`rpc`] and [`subscribe`] hold the
+//! two conversations a scheduler has with us.
+//!
+//! Invariants:
+//!
+//! - One codec serves distributed 2021.3.1 to 2026.8.0 (framing measured on 2021.6.0 and later). An older peer, or one
+//!   that is not Dask at all, is told from the first eight bytes and never waited for.
+//! - Every wait has a limit, and every length is checked before memory is taken for it.
+//! - A scheduler has one conversation at a time on a connection, and numbers nothing. So a connection whose
+//!   last answer did not come, or came in a shape not understood, is never used again: it answers
+//!   [`Error::Closed`] at once, and the caller connects anew.
+//! - An unknown operation is answered with nil by every scheduler, not with an error. So operations that
+//!   appeared later than the oldest version are asked for only where the version has them.
+pub mod address;
+pub mod connection;
+pub mod error;
+pub mod frame;
+mod lenient;
+pub mod message;
+pub mod rpc;
+pub mod subscribe;
+pub mod version;
+
+pub use address::{Address, AddressError, Scheme};
+pub use error::Error;
+pub use message::{Identity, Retirement, SubscribeEvent, Totals, Versions, WorkerInfo, WorkerName};
+pub use rpc::Scheduler;
+pub use subscribe::{Membership, MembershipStream};
+pub use version::Version;

@@ -1,1 +1,168 @@
-//! Decides, purely.
+//! The brain: from (spec, status, what was observed, now) to a [`Plan`], a list of steps as data.
+//!
+//! It is pure: no client, no clock, no randomness, no files. And it is total: a spec that makes no sense gives a
+//! plan whose status says so. Whoever holds the hands (`operator` today) carries the steps out in their order,
+//! then writes the status, then tells the events, and comes back when [`Next`] says.
+
+pub mod cluster;
+pub mod conditions;
+pub mod flow;
+pub mod names;
+pub mod pods;
+pub mod run;
+pub mod schedule;
+pub mod subset;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, Service};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+
+use crate::api::{DaskCluster, FlowRun, Reason};
+
+/// What is to be done about one object.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan<S> {
+    /// Writes to other objects, in this order.
+    pub steps: Vec<Step>,
+    /// The whole status as it should be; nothing is written when it is so already.
+    pub status: S,
+    /// What to tell in events: transitions only.
+    pub events: Vec<Note>,
+    /// When to look again, if nothing changes before.
+    pub next: Next,
+    /// The plan would create or delete objects, but rests on a cache: observe them live and plan again.
+    pub look_again: bool,
+}
+
+impl<S> Plan<S> {
+    /// A plan that writes no other object.
+    pub fn status_only(status: S) -> Self {
+        Self { steps: Vec::new(), status, events: Vec::new(), next: Next::Change, look_again: false }
+    }
+}
+
+/// When an object is looked at again, if nothing changes before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Only when something changes.
+    Change,
+    /// At this instant.
+    At(Timestamp),
+    /// After this time.
+    After(Duration),
+}
+
+impl Next {
+    /// The earlier of both, seen from `now`.
+    #[must_use]
+    pub fn sooner(self, other: Self, now: Timestamp) -> Self {
+        let delay = |next: Self| match next {
+            Self::Change => None,
+            Self::At(at) => {
+                Some(at.duration_since(now).unsigned_abs()).filter(|_| at > now).or(Some(Duration::ZERO))
+            }
+            Self::After(after) => Some(after),
+        };
+        match (delay(self), delay(other)) {
+            (Some(a), Some(b)) if b < a => other,
+            (None, Some(_)) => other,
+            _ => self,
+        }
+    }
+}
+
+/// One write.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Step {
+    /// Server-side apply.
+    Apply(Box<Object>),
+    /// Create; if an object of the name exists already and is owned by the same owner, it is done.
+    Create(Box<Object>),
+    /// Delete, if the object still has this uid.
+    Delete(Victim),
+    /// Make the Flow the owner of a run that a user created, and label it.
+    Adopt {
+        /// The run's name.
+        run: String,
+        /// The Flow.
+        owner: OwnerReference,
+        /// The labels to add.
+        labels: BTreeMap<String, String>,
+    },
+    /// Ask the scheduler to retire these workers, and delete the pods of the ones that it confirms.
+    Retire {
+        /// Dask names, which are pod names.
+        workers: Vec<String>,
+    },
+}
+
+/// An object to be written.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(clippy::large_enum_variant, reason = "a step holds it in a box")]
+pub enum Object {
+    /// A Service.
+    Service(Service),
+    /// A pod.
+    Pod(Pod),
+    /// A Job.
+    Job(Job),
+    /// A ConfigMap.
+    ConfigMap(ConfigMap),
+    /// A run's own cluster.
+    Cluster(DaskCluster),
+    /// A run of a Flow.
+    Run(FlowRun),
+}
+
+/// An object to be deleted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Victim {
+    /// Its kind.
+    pub kind: VictimKind,
+    /// Its name.
+    pub name: String,
+    /// Its uid: an object of the same name that came after it is spared.
+    pub uid: Option<String>,
+}
+
+/// The kinds that are ever deleted by us rather than by Kubernetes' garbage collection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VictimKind {
+    /// A pod.
+    Pod,
+    /// A Job, with its pods.
+    Job,
+    /// A ConfigMap.
+    ConfigMap,
+    /// A run's own cluster.
+    Cluster,
+    /// A finished run.
+    Run,
+}
+
+/// What an event tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// A warning rather than a normal event.
+    pub warning: bool,
+    /// The reason word.
+    pub reason: Reason,
+    /// A sentence, stable for the same cause.
+    pub message: String,
+}
+
+impl Note {
+    /// A normal event.
+    pub fn normal(reason: Reason, message: impl Into<String>) -> Self {
+        Self { warning: false, reason, message: message.into() }
+    }
+
+    /// A warning.
+    pub fn warning(reason: Reason, message: impl Into<String>) -> Self {
+        Self { warning: true, reason, message: message.into() }
+    }
+}

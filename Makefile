@@ -1,0 +1,36 @@
+# "make" alone lists the targets. Everything machine-made goes to .build/ and to the user's cache directory.
+.DEFAULT_GOAL := help
+.PHONY: help demo test check generate e2e cluster cluster-down image clean
+T ?=
+
+help: ## list the targets
+	@echo "Targets (CLUSTER=embedded|kind|current chooses the cluster; E2E=required fails where a test would be left out):"
+	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
+
+demo: ## from nothing to two scheduled runs on a Dask cluster in Kubernetes; leaves the cluster up
+	@tests/demo.sh
+
+test: ## all tests: unit, integration, runner, end-to-end; says what it leaves out and why
+	@tests/all.sh
+
+check: ## format, lints, generated files up to date
+	@tests/check.sh
+
+generate: ## write crds/ and manifests/ anew from the Rust types
+	@tests/generate.sh
+
+e2e: ## end-to-end tests on a clean cluster; T=name: those whose names hold it, on the cluster that is up
+	@tests/e2e/run.sh $(T)
+
+cluster: ## start the embedded Kubernetes and print how to use it
+	@tests/cluster.sh up
+	@tests/cluster.sh env
+
+cluster-down: ## stop the embedded Kubernetes and delete its data
+	@tests/cluster.sh down
+
+image: ## build the operator's image and those of the tests into .build/images
+	@tests/images/build.sh
+
+clean: cluster-down ## delete .build and target; the user's cache (~/.cache/daskflow) stays
+	rm -rf .build target

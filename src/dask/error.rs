@@ -1,0 +1,94 @@
+//! What can go wrong between us and a scheduler, sorted by what the caller does about it.
+use super::frame::FrameError;
+use super::version::Version;
+use std::io;
+use std::time::Duration;
+
+/// Why a conversation with a scheduler failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Nobody answers there: no such host, refused, no route. Worth another try.
+    #[error("scheduler is unreachable")]
+    Unreachable(#[source] io::Error),
+    /// The address says TLS and the port speaks plain TCP, or the other way around. Wrong until the address changes;
+    /// but a scheduler that dies just when it is greeted looks the same, so believe it when it comes twice.
+    #[error("{0}")]
+    WrongScheme(&'static str),
+    /// Something answers that is no Dask scheduler. Wrong until the address changes.
+    #[error("peer does not speak Dask's protocol: {0}")]
+    NotADaskPeer(&'static str),
+    /// A scheduler older than distributed 2021.3.1, whose framing is another. Wrong until it is upgraded.
+    #[error("scheduler is older than distributed 2021.3.1, the oldest that is supported")]
+    UnsupportedVersion,
+    /// The operation failed in the scheduler. The connection stays good; the same request will fail again.
+    #[error("scheduler failed: {text}")]
+    Remote {
+        /// What the scheduler says, cut to 1000 bytes.
+        text: String,
+    },
+    /// The peer hung up, or this connection was given up after an earlier failure. A scheduler also hangs up when
+    /// it cannot write an answer (measured), so a request that ends so again and again is not worth repeating.
+    #[error("connection to the scheduler is closed")]
+    Closed(#[source] Option<io::Error>),
+    /// No answer in time. Once means slow, several times in a row means down.
+    #[error("scheduler did not {what} within {limit:?}")]
+    Timeout {
+        /// What was waited for.
+        what: &'static str,
+        /// How long was waited.
+        limit: Duration,
+    },
+    /// The answer cannot be understood.
+    #[error("answer of the scheduler cannot be read")]
+    Decode(#[source] DecodeError),
+    /// The request cannot be written in MessagePack: a fault of this program.
+    #[error("request {op} cannot be written")]
+    Encode {
+        /// The operation.
+        op: String,
+        /// Why.
+        source: rmp_serde::encode::Error,
+    },
+    /// This scheduler is too old for the operation. Not asked, because it would answer nonsense.
+    #[error("{op} needs distributed {since} or later and the scheduler has {version}")]
+    Unsupported {
+        /// The operation.
+        op: &'static str,
+        /// The first version that has it.
+        since: Version,
+        /// The scheduler's.
+        version: Version,
+    },
+    /// The scheduler answered nil, as each does to an operation that it does not have. The connection stays good.
+    #[error("scheduler does not know the operation {op}")]
+    UnknownOperation {
+        /// The operation.
+        op: String,
+    },
+    /// The answer is larger than is accepted.
+    #[error("answer of the scheduler is too large")]
+    TooLarge(#[source] FrameError),
+}
+
+/// Why an answer cannot be understood.
+#[derive(Debug, thiserror::Error)]
+pub enum DecodeError {
+    /// The stream lost its framing.
+    #[error("framing is broken")]
+    Frame(#[source] FrameError),
+    /// The message has another shape than it should.
+    #[error("message has not the shape that was expected")]
+    Message(#[source] rmp_serde::decode::Error),
+    /// More came than was asked for, so nothing tells which answer belongs to which question.
+    #[error("a message came that was not asked for")]
+    Unasked,
+}
+
+impl From<FrameError> for Error {
+    fn from(error: FrameError) -> Self {
+        match error {
+            FrameError::TooLarge { .. } | FrameError::TooManyFrames { .. } => Self::TooLarge(error),
+            _ => Self::Decode(DecodeError::Frame(error)),
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! Reads values that may be of any kind: what a scheduler sends differs between versions, and a field that is
+//! of no use here must never make a whole answer unreadable.
+//!
+//! It is not a tree of values: what is not wanted is skipped, so a hostile answer costs no memory.
+use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
+
+/// A value reduced to what fits one word. An enum member of Python counts as its name.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Scalar {
+    Nil,
+    Int(i64),
+    Unsigned(u64),
+    Float(f64),
+    Text(String),
+    /// A list, a map, bytes, a truth value or an extension.
+    Other,
+}
+
+impl Scalar {
+    pub(super) fn into_text(self) -> Option<String> {
+        if let Self::Text(text) = self { Some(text) } else { None }
+    }
+
+    /// A count: whole and not negative. Python may have computed it as a float.
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a float is saturated, and is a count"
+    )]
+    pub(super) fn into_count(self) -> Option<u64> {
+        match self {
+            Self::Int(number) => u64::try_from(number).ok(),
+            Self::Unsigned(number) => Some(number),
+            Self::Float(number) if number >= 0.0 => Some(number as u64),
+            _ => None,
+        }
+    }
+
+    #[allow(clippy::cast_precision_loss, reason = "amounts of a resource and seconds, not identities")]
+    pub(super) fn into_float(self) -> Option<f64> {
+        match self {
+            Self::Int(number) => Some(number as f64),
+            Self::Unsigned(number) => Some(number as f64),
+            Self::Float(number) => Some(number),
+            _ => None,
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Scalar {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ScalarVisitor)
+    }
+}
+
+struct ScalarVisitor;
+
+impl<'de> Visitor<'de> for ScalarVisitor {
+    type Value = Scalar;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any value")
+    }
+
+    fn visit_bool<E: Error>(self, _: bool) -> Result<Scalar, E> {
+        Ok(Scalar::Other)
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<Scalar, E> {
+        Ok(Scalar::Int(number))
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<Scalar, E> {
+        Ok(i64::try_from(number).map_or(Scalar::Unsigned(number), Scalar::Int))
+    }
+
+    fn visit_f64<E: Error>(self, number: f64) -> Result<Scalar, E> {
+        Ok(Scalar::Float(number))
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Scalar, E> {
+        Ok(Scalar::Text(text.to_owned()))
+    }
+
+    fn visit_bytes<E: Error>(self, _: &[u8]) -> Result<Scalar, E> {
+        Ok(Scalar::Other)
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Scalar, E> {
+        Ok(Scalar::Nil)
+    }
+
+    fn visit_none<E: Error>(self) -> Result<Scalar, E> {
+        Ok(Scalar::Nil)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Scalar, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<Scalar, D::Error> {
+        IgnoredAny::deserialize(deserializer).map(|_| Scalar::Other)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Scalar, A::Error> {
+        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Scalar::Other)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Scalar, A::Error> {
+        let (mut is_enum, mut name) = (false, None);
+        while let Some(key) = map.next_key::<Scalar>()? {
+            match key.into_text().as_deref() {
+                Some("name") => name = map.next_value::<Scalar>()?.into_text(),
+                key => {
+                    is_enum |= key == Some("__Enum__");
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        Ok(name.filter(|_| is_enum).map_or(Scalar::Other, Scalar::Text))
+    }
+}
+
+/// A text, or nothing where something else stands.
+pub(super) fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    Scalar::deserialize(deserializer).map(Scalar::into_text)
+}
+
+/// A count, or 0 where something else stands.
+pub(super) fn count_or_zero<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    Scalar::deserialize(deserializer).map(|scalar| scalar.into_count().unwrap_or(0))
+}
+
+/// A count, or nothing where something else stands.
+pub(super) fn count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    Scalar::deserialize(deserializer).map(Scalar::into_count)
+}
+
+/// A number, or nothing where something else stands.
+pub(super) fn float<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
+    Scalar::deserialize(deserializer).map(Scalar::into_float)
+}
+
+/// Names and numbers; entries of another kind are left out.
+pub(super) fn floats<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, f64>, D::Error> {
+    deserializer.deserialize_any(EntriesVisitor(Scalar::into_float))
+}
+
+/// Names and ports; entries of another kind are left out.
+pub(super) fn ports<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, u16>, D::Error> {
+    deserializer.deserialize_any(EntriesVisitor(|scalar: Scalar| {
+        scalar.into_count().and_then(|port| port.try_into().ok())
+    }))
+}
+
+/// Names and texts; entries of another kind are left out.
+pub(super) fn texts<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<BTreeMap<String, String>, D::Error> {
+    deserializer.deserialize_any(EntriesVisitor(Scalar::into_text))
+}
+
+struct EntriesVisitor<F>(F);
+
+impl<'de, V, F: Fn(Scalar) -> Option<V>> Visitor<'de> for EntriesVisitor<F> {
+    type Value = BTreeMap<String, V>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a map or nil")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
+        Ok(BTreeMap::new())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut entries = BTreeMap::new();
+        while let Some(key) = map.next_key::<Scalar>()? {
+            let value = (self.0)(map.next_value()?);
+            if let (Some(key), Some(value)) = (key.into_text(), value) {
+                entries.insert(key, value);
+            }
+        }
+        Ok(entries)
+    }
+}
+
+/// A list, or a set of Python, which comes as a map around a list.
+#[derive(Debug, PartialEq)]
+pub(super) struct List<T>(pub(super) Vec<T>);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for List<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut items = Vec::new();
+        deserializer.deserialize_any(ItemsVisitor(|item| items.push(item), PhantomData))?;
+        Ok(Self(items))
+    }
+}
+
+/// How many items a list or set has, whatever they are.
+#[derive(Debug, PartialEq)]
+pub(super) struct Length(pub(super) u64);
+
+impl<'de> Deserialize<'de> for Length {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut items = 0_u64;
+        deserializer
+            .deserialize_any(ItemsVisitor(|_: IgnoredAny| items = items.saturating_add(1), PhantomData))?;
+        Ok(Self(items))
+    }
+}
+
+struct ItemsVisitor<T, F>(F, PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>, F: FnMut(T)> Visitor<'de> for ItemsVisitor<T, F> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list or a set")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut seq: A) -> Result<(), A::Error> {
+        while let Some(item) = seq.next_element()? {
+            (self.0)(item);
+        }
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
+        let mut is_set = false;
+        while let Some(key) = map.next_key::<Scalar>()? {
+            if key.into_text().as_deref() == Some("as-list") {
+                is_set = true;
+                let items: Bare<T> = map.next_value()?;
+                items.0.into_iter().for_each(&mut self.0);
+            } else {
+                map.next_value::<IgnoredAny>()?;
+            }
+        }
+        if is_set { Ok(()) } else { Err(A::Error::custom("a map that is not a set, where a list belongs")) }
+    }
+}
+
+/// The list inside a set. A type of its own, so that sets in sets in sets do not make types without end.
+struct Bare<T>(Vec<T>);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Bare<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Vec::deserialize(deserializer).map(Self)
+    }
+}

@@ -1,0 +1,160 @@
+//! Who the workers are, kept up to date by the scheduler itself: no polling, nothing sent while nothing changes.
+//!
+//! It does not reconnect. When the stream ends the membership is stale, and the caller subscribes anew, which
+//! begins with the whole membership again.
+//!
+//! Two limits of the scheduler's side that a caller must make up for, both by asking
+//! [`Scheduler::ncores`](super::Scheduler::ncores) or subscribing anew now and then:
+//!
+//! - **One subscriber for each scheduler.** A second one takes the first one's place, and the first is neither told
+//!   nor closed: it hears nothing more (measured on 2022.2.0 to 2026.8.0). So never subscribe to a scheduler
+//!   that somebody else made: a `Cluster` object of Python watches its own the same way.
+//! - The stream is silent while nothing changes, and so is a host that has lost its power.
+use super::address::Address;
+use super::connection::{Connection, Stream};
+use super::error::{DecodeError, Error};
+use super::message::{self, Identity, NoArguments, ReplyError, SubscribeEvent, WorkerInfo};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+const OPERATION: &str = "subscribe_worker_status";
+
+/// The workers of a scheduler.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Membership {
+    /// Them, by address.
+    pub workers: BTreeMap<String, WorkerInfo>,
+}
+
+impl Membership {
+    /// Takes one change in, and tells whether it changed anything. Taking one in again changes nothing.
+    pub fn apply(&mut self, event: &SubscribeEvent) -> bool {
+        match event {
+            SubscribeEvent::Added(workers) => {
+                let mut changed = false;
+                for (address, worker) in workers {
+                    changed |= self.workers.insert(address.clone(), worker.clone()).as_ref() != Some(worker);
+                }
+                changed
+            }
+            SubscribeEvent::Removed(address) => self.workers.remove(address).is_some(),
+            SubscribeEvent::Other => false,
+        }
+    }
+}
+
+/// A subscription to the membership of one scheduler.
+#[derive(Debug)]
+pub struct MembershipStream {
+    connection: Connection,
+    scheduler_id: String,
+    membership: Membership,
+    ended: bool,
+}
+
+impl MembershipStream {
+    /// Connects over plain TCP, shakes hands and subscribes; each of the two steps has `deadline`.
+    pub async fn connect(address: &Address, deadline: Duration) -> Result<Self, Error> {
+        Self::subscribe(Connection::open(address, deadline).await?, deadline).await
+    }
+
+    /// Shakes hands and subscribes over a stream that is open already; each of the two steps has `deadline`.
+    pub async fn over(stream: impl Stream + 'static, deadline: Duration) -> Result<Self, Error> {
+        Self::subscribe(Connection::over(stream, deadline).await?, deadline).await
+    }
+
+    /// The identity of the scheduler. Another one after reconnecting means that it was restarted.
+    pub fn scheduler_id(&self) -> &str {
+        &self.scheduler_id
+    }
+
+    /// The workers, as of the last change that [`Self::next`] gave.
+    pub fn membership(&self) -> &Membership {
+        &self.membership
+    }
+
+    /// Waits for changes, at most `limit`, and takes them in. `None` means that nothing was heard; the
+    /// stream goes on. May be dropped at any time without loss. After an error the stream has ended, and every
+    /// further call gives [`Error::Closed`].
+    pub async fn next(&mut self, limit: Duration) -> Result<Option<Vec<SubscribeEvent>>, Error> {
+        if self.ended {
+            return Err(Error::Closed(None));
+        }
+        let received = self.connection.receive(limit).await;
+        let events = received.and_then(|payload| payload.as_deref().map(decode).transpose());
+        match &events {
+            Ok(Some(events)) => {
+                for event in events {
+                    self.membership.apply(event);
+                }
+            }
+            Ok(None) => {}
+            Err(_) => self.ended = true,
+        }
+        events
+    }
+
+    async fn subscribe(mut connection: Connection, deadline: Duration) -> Result<Self, Error> {
+        let request = message::encode_request(OPERATION, &NoArguments {})
+            .map_err(|source| Error::Encode { op: OPERATION.to_owned(), source })?;
+        connection.send(&request, deadline).await?;
+        let reply = connection.receive(deadline).await?;
+        let reply = reply.ok_or(Error::Timeout { what: "answer the subscription", limit: deadline })?;
+        let identity: Identity = message::decode_reply(&reply).map_err(|error| match error {
+            ReplyError::Remote { text } => Error::Remote { text },
+            ReplyError::Nil => Error::UnknownOperation { op: OPERATION.to_owned() },
+            ReplyError::Shape(error) => Error::Decode(DecodeError::Message(error)),
+        })?;
+        let membership = Membership { workers: identity.workers };
+        Ok(Self { connection, scheduler_id: identity.id, membership, ended: false })
+    }
+}
+
+fn decode(payload: &[u8]) -> Result<Vec<SubscribeEvent>, Error> {
+    message::decode_events(payload).map_err(|error| Error::Decode(DecodeError::Message(error)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn worker(name: &str) -> WorkerInfo {
+        let bytes = rmp_serde::to_vec_named(&serde_json::json!({ "name": name })).unwrap();
+        rmp_serde::from_slice(&bytes).unwrap()
+    }
+
+    fn added(address: &str, name: &str) -> SubscribeEvent {
+        SubscribeEvent::Added(BTreeMap::from([(address.to_owned(), worker(name))]))
+    }
+
+    #[test]
+    fn a_change_is_told_once() {
+        let mut membership = Membership::default();
+        assert!(membership.apply(&added("tcp://a:1", "w1")));
+        assert!(!membership.apply(&added("tcp://a:1", "w1")));
+        assert!(membership.apply(&added("tcp://a:1", "w2")));
+        assert!(!membership.apply(&SubscribeEvent::Other));
+        assert!(!membership.apply(&SubscribeEvent::Removed("tcp://b:1".to_owned())));
+        assert!(membership.apply(&SubscribeEvent::Removed("tcp://a:1".to_owned())));
+        assert_eq!(membership, Membership::default());
+    }
+
+    proptest! {
+        #[test]
+        fn the_last_word_on_an_address_counts(events in prop::collection::vec((0_u8..4, any::<bool>()), 0..40)) {
+            let mut membership = Membership::default();
+            let mut last = BTreeMap::new();
+            for (address, is_added) in events {
+                let address = format!("tcp://a:{address}");
+                let event =
+                    if is_added { added(&address, "w") } else { SubscribeEvent::Removed(address.clone()) };
+                let changed = membership.apply(&event);
+                let was = last.insert(address, is_added).unwrap_or(false);
+                prop_assert_eq!(changed, was != is_added);
+            }
+            let expected: Vec<&String> = last.iter().filter(|(_, is_in)| **is_in).map(|(address, _)| address).collect();
+            prop_assert_eq!(membership.workers.keys().collect::<Vec<_>>(), expected);
+        }
+    }
+}

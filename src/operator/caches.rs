@@ -1,0 +1,194 @@
+//! What is watched, and kept in memory.
+//!
+//! Of built-in kinds only objects with our label are watched, so that memory grows with our objects and not with the
+//! Kubernetes cluster. An object that does not decode is logged and left out; it must not stop the watch for all.
+
+use std::fmt::Debug;
+use std::future::Future;
+use std::hash::Hash;
+use std::sync::Arc;
+
+use futures::{FutureExt, StreamExt};
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, Service};
+use kube::api::Api;
+use kube::core::{DeserializeGuard, PartialObjectMeta};
+use kube::runtime::reflector::store::{Writer, WriterDropped};
+use kube::runtime::reflector::{self, Store};
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Client, Resource};
+use serde::de::DeserializeOwned;
+
+use super::context::Context;
+use super::route::{self, Change};
+use crate::api::{DaskCluster, Flow, FlowRun, labels};
+
+/// Seconds after which the API server ends a watch that had nothing to say; a dead connection is noticed five seconds
+/// later. kube's default of 290 s would leave the operator blind for as long behind a silent NAT.
+const WATCH_TIMEOUT_S: u32 = 60;
+
+/// The readable sides of all caches.
+#[derive(Clone)]
+pub struct Stores {
+    /// All `DaskCluster`s.
+    pub clusters: Store<DaskCluster>,
+    /// All `Flow`s.
+    pub flows: Store<Flow>,
+    /// All `FlowRun`s.
+    pub runs: Store<FlowRun>,
+    /// Our Jobs.
+    pub jobs: Store<Job>,
+    /// Our pods.
+    pub pods: Store<Pod>,
+    /// Our Services.
+    pub services: Store<Service>,
+    /// Our ConfigMaps, without their content.
+    pub code: Store<PartialObjectMeta<ConfigMap>>,
+}
+
+impl Stores {
+    /// Waits until each cache has been filled once.
+    pub async fn wait_until_ready(&self) -> Result<(), WriterDropped> {
+        self.clusters.wait_until_ready().await?;
+        self.flows.wait_until_ready().await?;
+        self.runs.wait_until_ready().await?;
+        self.jobs.wait_until_ready().await?;
+        self.pods.wait_until_ready().await?;
+        self.services.wait_until_ready().await?;
+        self.code.wait_until_ready().await
+    }
+}
+
+/// The writable sides.
+pub struct Caches {
+    /// The readable sides.
+    pub stores: Stores,
+    clusters: Writer<DaskCluster>,
+    flows: Writer<Flow>,
+    runs: Writer<FlowRun>,
+    jobs: Writer<Job>,
+    pods: Writer<Pod>,
+    services: Writer<Service>,
+    code: Writer<PartialObjectMeta<ConfigMap>>,
+}
+
+impl Caches {
+    /// Empty caches.
+    pub fn new() -> Self {
+        let (clusters, flows, runs) = (Writer::default(), Writer::default(), Writer::default());
+        let (jobs, pods, services, code) =
+            (Writer::default(), Writer::default(), Writer::default(), Writer::default());
+        let stores = Stores {
+            clusters: clusters.as_reader(),
+            flows: flows.as_reader(),
+            runs: runs.as_reader(),
+            jobs: jobs.as_reader(),
+            pods: pods.as_reader(),
+            services: services.as_reader(),
+            code: code.as_reader(),
+        };
+        Self { stores, clusters, flows, runs, jobs, pods, services, code }
+    }
+
+    /// Fills the caches for as long as it is polled, and wakes whoever a change concerns.
+    pub fn watch(self, client: &Client, context: &Arc<Context>) -> impl Future<Output = ()> + use<> {
+        let all = watcher::Config::default().timeout(WATCH_TIMEOUT_S);
+        let ours = all.clone().labels(&format!("{}={}", labels::APP_MANAGED_BY, labels::APP));
+        let watches = [
+            keep(client, &all, self.clusters, context, route::cluster).boxed(),
+            keep(client, &all, self.flows, context, route::flow).boxed(),
+            keep(client, &all, self.runs, context, route::run).boxed(),
+            keep(client, &ours, self.jobs, context, route::job).boxed(),
+            keep(client, &ours, self.pods, context, route::pod).boxed(),
+            keep(client, &ours, self.services, context, route::service).boxed(),
+            keep_metadata(client, &ours, self.code).boxed(),
+        ];
+        async move {
+            futures::future::select_all(watches).await;
+        }
+    }
+}
+
+impl Default for Caches {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Keeps one cache.
+fn keep<K>(
+    client: &Client,
+    config: &watcher::Config,
+    writer: Writer<K>,
+    context: &Arc<Context>,
+    wake: fn(&Context, Change<&K>),
+) -> impl Future<Output = ()> + Send + use<K>
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+    <K as Resource>::DynamicType: Eq + Hash + Clone,
+{
+    let context = context.clone();
+    let events = watcher(Api::<DeserializeGuard<K>>::all(client.clone()), config.clone())
+        .default_backoff()
+        .filter_map(|event| std::future::ready(log_failure::<K, _>(event)))
+        .filter_map(|event| std::future::ready(decoded(event)))
+        .map(Ok::<_, watcher::Error>);
+    reflector::reflector(writer, events).for_each(move |event| {
+        match event {
+            Ok(watcher::Event::Apply(object) | watcher::Event::InitApply(object)) => {
+                wake(&context, Change::Of(&object));
+            }
+            Ok(watcher::Event::Delete(object)) => wake(&context, Change::Of(&object)),
+            // What went away while nobody watched is told by nobody: everyone looks.
+            Ok(watcher::Event::InitDone) => wake(&context, Change::Everything),
+            Ok(watcher::Event::Init) | Err(_) => {}
+        }
+        std::future::ready(())
+    })
+}
+
+/// Keeps the cache of code, which wakes nobody.
+fn keep_metadata(
+    client: &Client,
+    config: &watcher::Config,
+    writer: Writer<PartialObjectMeta<ConfigMap>>,
+) -> impl Future<Output = ()> + Send + use<> {
+    let api: Api<PartialObjectMeta<ConfigMap>> = Api::all(client.clone());
+    let events = watcher(api, config.clone())
+        .default_backoff()
+        .filter_map(|event| std::future::ready(log_failure::<ConfigMap, _>(event)))
+        .map(|event| Ok::<_, watcher::Error>(event.modify(|map| map.metadata.managed_fields = None)));
+    reflector::reflector(writer, events).for_each(|_| std::future::ready(()))
+}
+
+fn log_failure<K: Resource<DynamicType = ()>, E>(event: Result<E, watcher::Error>) -> Option<E> {
+    event
+        .inspect_err(|error| {
+            tracing::warn!(kind = %K::kind(&()), error = error as &dyn std::error::Error, "the watch failed and starts anew");
+        })
+        .ok()
+}
+
+/// Takes the guard off, and managed fields too, which are half of an object's memory.
+fn decoded<K: Resource<DynamicType = ()>>(
+    event: watcher::Event<DeserializeGuard<K>>,
+) -> Option<watcher::Event<K>> {
+    let open = |guard: DeserializeGuard<K>| match guard.0 {
+        Ok(mut object) => {
+            object.meta_mut().managed_fields = None;
+            Some(object)
+        }
+        Err(invalid) => {
+            let name = invalid.metadata.name.as_deref().unwrap_or_default();
+            tracing::warn!(kind = %K::kind(&()), name, error = invalid.error, "an object is ignored because it does not decode");
+            None
+        }
+    };
+    match event {
+        watcher::Event::Apply(guard) => open(guard).map(watcher::Event::Apply),
+        watcher::Event::InitApply(guard) => open(guard).map(watcher::Event::InitApply),
+        watcher::Event::Delete(guard) => open(guard).map(watcher::Event::Delete),
+        watcher::Event::Init => Some(watcher::Event::Init),
+        watcher::Event::InitDone => Some(watcher::Event::InitDone),
+    }
+}

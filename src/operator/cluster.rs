@@ -1,0 +1,125 @@
+//! Observes a `DaskCluster`.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
+use kube::api::{Api, ListParams};
+use kube::runtime::reflector::ObjectRef;
+
+use super::clock;
+use super::context::Context;
+use super::failure::Error;
+use super::reconcile::Planned;
+use crate::api::{DaskCluster, DaskClusterStatus, Phase, labels};
+use crate::plan::cluster::{self, Observed, SchedulerView};
+use crate::plan::conditions::{Failure, failing};
+use crate::plan::pods::{scheduler, state};
+use crate::plan::run::phase_of;
+use crate::plan::{Plan, names};
+
+impl Planned for DaskCluster {
+    type Status = DaskClusterStatus;
+    const KIND: &'static str = "DaskCluster";
+
+    fn status(&self) -> Option<&Self::Status> {
+        self.status.as_ref()
+    }
+
+    async fn plan(&self, context: &Context, live: bool, now: Timestamp) -> Result<Plan<Self::Status>, Error> {
+        let observed = observe(context, self, live).await?;
+        Ok(cluster::plan(self, &observed, now))
+    }
+
+    fn failing(&self, failure: &Failure, now: Timestamp) -> Self::Status {
+        let old = self.status.clone().unwrap_or_default();
+        let conditions = failing(&old.conditions, self.metadata.generation, now, failure);
+        DaskClusterStatus { conditions, observed_generation: self.metadata.generation, ..old }
+    }
+}
+
+async fn observe(context: &Context, cluster: &DaskCluster, live: bool) -> Result<Observed, Error> {
+    let (namespace, name) = (cluster.namespace().unwrap_or_default(), cluster.name_any());
+    let service = ObjectRef::new(&names::scheduler_name(&name)).within(&namespace);
+    let pods = if live {
+        live_pods(context, &namespace, &name).await?
+    } else {
+        cached_pods(context, &namespace, &name)
+    };
+    let scheduler = follow(context, cluster, &pods);
+    let surplus = scheduler
+        .registered()
+        .map_or(0, |workers| workers.len().saturating_sub(cluster.spec.workers.wanted()));
+    let closable =
+        if live && surplus > 0 { closable(context, &namespace, &name, surplus).await } else { None };
+    let runs = context.stores.runs.state();
+    let active_runs = runs.iter().filter(|run| {
+        run.namespace().as_deref() == Some(&namespace)
+            && phase_of(run) == Phase::Running
+            && run.status.as_ref().and_then(|status| status.cluster.as_deref()) == Some(&name)
+    });
+    Ok(Observed {
+        service: context.stores.services.get(&service),
+        live,
+        scheduler,
+        closable,
+        active_runs: active_runs.count(),
+        seed: clock::seed(),
+        pods,
+    })
+}
+
+fn cached_pods(context: &Context, namespace: &str, cluster: &str) -> Vec<Arc<Pod>> {
+    let of_cluster = |pod: &Arc<Pod>| {
+        pod.metadata.namespace.as_deref() == Some(namespace)
+            && state::label(pod, labels::CLUSTER_NAME) == Some(cluster)
+    };
+    context.stores.pods.state().into_iter().filter(of_cluster).collect()
+}
+
+async fn live_pods(context: &Context, namespace: &str, cluster: &str) -> Result<Vec<Arc<Pod>>, Error> {
+    let api: Api<Pod> = Api::namespaced(context.client.clone(), namespace);
+    let selector = format!("{}={cluster},{}={}", labels::CLUSTER_NAME, labels::APP_MANAGED_BY, labels::APP);
+    let list = api.list(&ListParams::default().labels(&selector)).await?;
+    Ok(list.items.into_iter().map(Arc::new).collect())
+}
+
+/// Follows the scheduler once its container runs.
+fn follow(context: &Context, cluster: &DaskCluster, pods: &[Arc<Pod>]) -> SchedulerView {
+    let (namespace, name) = (cluster.namespace().unwrap_or_default(), cluster.name_any());
+    let running = pods.iter().find(|pod| {
+        state::is_component(pod, labels::SCHEDULER)
+            && state::life(pod) == state::PodLife::Alive
+            && state::runs(pod, scheduler::CONTAINER)
+    });
+    match running.and_then(|pod| Some((pod.metadata.uid.as_deref()?, state::ip(pod)?))) {
+        Some(pod) if cluster.metadata.deletion_timestamp.is_none() => {
+            context.schedulers.follow(&namespace, &name, pod)
+        }
+        _ => {
+            context.schedulers.forget(&namespace, &name);
+            SchedulerView::Unknown
+        }
+    }
+}
+
+/// The workers that the scheduler would close first. A scheduler that does not answer leaves the size as it is.
+async fn closable(context: &Context, namespace: &str, cluster: &str, surplus: usize) -> Option<Vec<String>> {
+    let ask = async {
+        let mut scheduler = context.schedulers.connect(namespace, cluster).await?;
+        scheduler.workers_to_close(u64::try_from(surplus).unwrap_or(u64::MAX)).await
+    };
+    match ask.await {
+        Ok(names) => Some(names.iter().map(ToString::to_string).collect()),
+        Err(error) => {
+            tracing::warn!(
+                namespace,
+                cluster,
+                error = &error as &dyn std::error::Error,
+                "the scheduler did not say which workers may go"
+            );
+            None
+        }
+    }
+}

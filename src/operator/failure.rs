@@ -1,0 +1,87 @@
+//! What a failed request means for the object it was made for.
+
+use crate::api::Reason;
+use crate::dask;
+use crate::plan::conditions::Failure;
+
+/// Why a reconcile did not get to its end.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Error {
+    /// The API server answered no, or not at all.
+    #[error("a request to the API server failed")]
+    Api(#[from] kube::Error),
+    /// An object of the name exists and belongs to somebody else.
+    #[error("{kind} {name} exists and is not ours: rename it or delete it")]
+    NameTaken { kind: &'static str, name: String },
+    /// An object of the name is on its way out.
+    #[error("{kind} {name} is still being deleted")]
+    BeingDeleted { kind: &'static str, name: String },
+    /// The Dask scheduler did not do what it was asked.
+    #[error("the Dask scheduler could not be asked")]
+    Scheduler(#[from] dask::Error),
+}
+
+/// Who has to act next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Disposition {
+    /// Nobody: the cache was behind. Look again at once.
+    Conflict,
+    /// Trying again may help.
+    Transient,
+    /// Somebody has to change something.
+    Lasting,
+}
+
+impl Error {
+    /// Who has to act next.
+    pub(super) fn disposition(&self) -> Disposition {
+        match self {
+            Self::Api(kube::Error::Api(status)) if status.code == 409 => Disposition::Conflict,
+            // A namespace that is going refuses with 403 as well, but then the object is going too.
+            Self::Api(kube::Error::Api(status)) if is_quota(status) => Disposition::Transient,
+            Self::Api(kube::Error::Api(status)) if matches!(status.code, 400 | 403 | 422) => {
+                Disposition::Lasting
+            }
+            Self::NameTaken { .. } => Disposition::Lasting,
+            _ => Disposition::Transient,
+        }
+    }
+
+    /// How users are told of it.
+    pub(super) fn tell(&self) -> Failure {
+        let reason = match self {
+            Self::Api(kube::Error::Api(status)) if is_quota(status) => Reason::QuotaExceeded,
+            Self::Api(kube::Error::Api(status)) if status.code == 403 => Reason::Forbidden,
+            Self::Api(kube::Error::Api(status)) if matches!(status.code, 400 | 422) => Reason::Rejected,
+            Self::NameTaken { .. } => Reason::NameTaken,
+            _ => Reason::ReconcileFailing,
+        };
+        let message = match self {
+            Self::Api(kube::Error::Api(status)) => status.message.clone(),
+            other => chain(other),
+        };
+        Failure { reason, message, lasting: self.disposition() == Disposition::Lasting }
+    }
+
+    /// Whether the status should say so at the first time: where waiting alone does not help.
+    pub(super) fn is_worth_telling(&self, count: u32) -> bool {
+        let quota = matches!(self, Self::Api(kube::Error::Api(status)) if is_quota(status));
+        self.disposition() == Disposition::Lasting || quota || count >= 3
+    }
+}
+
+fn is_quota(status: &kube::core::Status) -> bool {
+    status.code == 403 && status.message.contains("exceeded quota")
+}
+
+/// An error with all that caused it, in one line.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,154 @@
+//! Observes a `Flow`.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::ResourceExt;
+use kube::api::Api;
+use kube::runtime::reflector::ObjectRef;
+
+use super::context::Context;
+use super::failure::Error;
+use super::reconcile::Planned;
+use crate::api::common::ConfigMapKey;
+use crate::api::{ConditionType, Flow, FlowRun, FlowStatus, labels};
+use crate::plan::Plan;
+use crate::plan::conditions::{Failure, failing, is_true};
+use crate::plan::flow::{self, CodeMap, Observed};
+use crate::plan::pods::runner::Script;
+use crate::plan::run::{ScriptView, phase_of};
+
+impl Planned for Flow {
+    type Status = FlowStatus;
+    const KIND: &'static str = "Flow";
+
+    fn status(&self) -> Option<&Self::Status> {
+        self.status.as_ref()
+    }
+
+    async fn plan(
+        &self,
+        context: &Context,
+        _live: bool,
+        now: Timestamp,
+    ) -> Result<Plan<Self::Status>, Error> {
+        let observed = observe(context, self).await?;
+        Ok(flow::plan(self, &observed, now))
+    }
+
+    fn failing(&self, failure: &Failure, now: Timestamp) -> Self::Status {
+        let old = self.status.clone().unwrap_or_default();
+        let conditions = failing(&old.conditions, self.metadata.generation, now, failure);
+        FlowStatus { conditions, ..old }
+    }
+}
+
+async fn observe(context: &Context, flow: &Flow) -> Result<Observed, Error> {
+    let (namespace, name) = (flow.namespace().unwrap_or_default(), flow.name_any());
+    let runs = runs_of(context, &namespace, &name);
+    let cluster_exists = flow.spec.cluster.ref_.as_ref().is_none_or(|cluster| {
+        context.stores.clusters.get(&ObjectRef::new(&cluster.name).within(&namespace)).is_some()
+    });
+    Ok(Observed {
+        found: found(context, flow, &runs).await?,
+        code_missing: code_missing(context, flow).await?,
+        code_maps: code_maps(context, &namespace, &name),
+        cluster_exists,
+        runs,
+    })
+}
+
+/// All runs of a Flow, adopted or not.
+pub(super) fn runs_of(context: &Context, namespace: &str, flow: &str) -> Vec<Arc<FlowRun>> {
+    let of_flow =
+        |run: &Arc<FlowRun>| run.metadata.namespace.as_deref() == Some(namespace) && run.spec.flow == flow;
+    context.stores.runs.state().into_iter().filter(of_flow).collect()
+}
+
+/// Admitted runs that the cache does not know, but the API server does: they were created a moment ago.
+async fn found(context: &Context, flow: &Flow, runs: &[Arc<FlowRun>]) -> Result<BTreeSet<String>, Error> {
+    let admitted = flow.status.as_ref().map(|status| status.admitted.as_slice()).unwrap_or_default();
+    let api: Api<FlowRun> = Api::namespaced(context.client.clone(), &flow.namespace().unwrap_or_default());
+    let mut found = BTreeSet::new();
+    for name in admitted.iter().filter(|name| !runs.iter().any(|run| run.name_any() == **name)) {
+        if api.get_opt(name).await?.is_some_and(|run| !phase_of(&run).is_final()) {
+            found.insert(name.clone());
+        }
+    }
+    Ok(found)
+}
+
+/// Looks for the users' ConfigMap when the spec is new, or it was missing before.
+async fn code_missing(context: &Context, flow: &Flow) -> Result<Option<String>, Error> {
+    let status = flow.status.clone().unwrap_or_default();
+    let settled = status.observed_generation == flow.metadata.generation
+        && is_true(&status.conditions, ConditionType::Ready);
+    let Some(key) = flow.spec.code.as_ref().and_then(|code| code.config_map.as_ref()).filter(|_| !settled)
+    else {
+        return Ok(None);
+    };
+    match script(context, &flow.namespace().unwrap_or_default(), key).await? {
+        ScriptView::Missing(message) => Ok(Some(message)),
+        _ => Ok(None),
+    }
+}
+
+/// Reads a script from a ConfigMap.
+pub(super) async fn script(
+    context: &Context,
+    namespace: &str,
+    key: &ConfigMapKey,
+) -> Result<ScriptView, Error> {
+    let api: Api<ConfigMap> = Api::namespaced(context.client.clone(), namespace);
+    let Some(map) = api.get_opt(&key.name).await? else {
+        return Ok(ScriptView::Missing(format!(
+            "there is no ConfigMap called {} in this namespace",
+            key.name
+        )));
+    };
+    let data = map.data.unwrap_or_default();
+    if let Some(text) = data.get(&key.key) {
+        Ok(ScriptView::Found(Script { file: key.key.clone(), text: text.clone() }))
+    } else {
+        let keys: Vec<&str> = data.keys().map(String::as_str).collect();
+        let there =
+            if keys.is_empty() { "it has none".to_owned() } else { format!("it has {}", keys.join(", ")) };
+        Ok(ScriptView::Missing(format!("the ConfigMap {} has no key {}: {there}", key.name, key.key)))
+    }
+}
+
+fn code_maps(context: &Context, namespace: &str, flow: &str) -> Vec<CodeMap> {
+    let jobs = context.stores.jobs.state();
+    let in_use = |name: &str| {
+        jobs.iter().any(|job| {
+            job.metadata.namespace.as_deref() == Some(namespace)
+                && job.labels().get(labels::CODE).map(String::as_str) == Some(name)
+                && !has_ended(job)
+        })
+    };
+    let of_flow = |map: &&Arc<kube::core::PartialObjectMeta<ConfigMap>>| {
+        map.metadata.namespace.as_deref() == Some(namespace)
+            && map.labels().get(labels::FLOW).map(String::as_str) == Some(flow)
+    };
+    let maps = context.stores.code.state();
+    maps.iter()
+        .filter(of_flow)
+        .map(|map| CodeMap {
+            name: map.name_any(),
+            uid: map.uid(),
+            created: map.creation_timestamp().map_or(Timestamp::UNIX_EPOCH, |time| time.0),
+            in_use: in_use(&map.name_any()),
+        })
+        .collect()
+}
+
+/// Whether a Job has a final condition.
+pub(super) fn has_ended(job: &Job) -> bool {
+    let conditions = job.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
+    conditions.iter().any(|condition| {
+        condition.status == "True" && matches!(condition.type_.as_str(), "Complete" | "Failed")
+    })
+}

@@ -1,0 +1,170 @@
+//! One reconcile, the same for every kind.
+
+use std::convert::Infallible;
+use std::fmt::Debug;
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use jiff::Timestamp;
+use k8s_openapi::NamespaceResourceScope;
+use kube::api::{Api, Patch, PatchParams};
+use kube::runtime::controller::Action;
+use kube::{Resource, ResourceExt};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+use tokio::time::Instant;
+
+use super::context::{Context, backoff};
+use super::failure::{Disposition, Error};
+use super::{clock, execute};
+use crate::api::Reason;
+use crate::plan::conditions::Failure;
+use crate::plan::{Next, Note, Plan};
+
+/// A reconcile that takes longer is given up.
+const LIMIT: Duration = Duration::from_secs(60);
+/// Each object is looked at once in this time even if nothing wakes it: a net under the watches.
+const RESYNC: Duration = Duration::from_secs(600);
+/// How soon to look again when the cache was behind.
+const CACHE_LAG: Duration = Duration::from_millis(50);
+/// The field manager of statuses.
+const STATUS_MANAGER: &str = "daskflow/status";
+
+/// A kind that has a planner.
+pub(super) trait Planned:
+    Resource<DynamicType = (), Scope = NamespaceResourceScope>
+    + Clone
+    + Debug
+    + Serialize
+    + DeserializeOwned
+    + Send
+    + Sync
+    + 'static
+{
+    /// The kind's status.
+    type Status: Clone + Debug + Default + PartialEq + Serialize + Send + Sync + 'static;
+    /// The kind's name.
+    const KIND: &'static str;
+
+    /// The status that was written last.
+    fn status(&self) -> Option<&Self::Status>;
+
+    /// Observes and plans. `live`: what the plan depends on is read from the API server, not from caches.
+    fn plan(
+        &self,
+        context: &Context,
+        live: bool,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<Plan<Self::Status>, Error>> + Send;
+
+    /// The status of the object when a step failed.
+    fn failing(&self, failure: &Failure, now: Timestamp) -> Self::Status;
+}
+
+/// Reconciles one object. It never fails: a failure is a later look.
+pub(super) async fn reconcile<K: Planned>(
+    object: Arc<K>,
+    context: Arc<Context>,
+) -> Result<Action, Infallible> {
+    let started = Instant::now();
+    let key = format!("{}/{}/{}", K::KIND, object.namespace().unwrap_or_default(), object.name_any());
+    let work = AssertUnwindSafe(once(&context, object.clone())).catch_unwind();
+    let (result, action) = match tokio::time::timeout(LIMIT, work).await {
+        Ok(Ok(Ok(next))) => {
+            context.succeeded(&key);
+            ("success", Action::requeue(delay(next, clock::now())))
+        }
+        Ok(Ok(Err(error))) if error.disposition() == Disposition::Conflict => {
+            ("conflict", Action::requeue(CACHE_LAG))
+        }
+        Ok(Ok(Err(error))) => ("failure", failed(&context, object.as_ref(), &key, &error).await),
+        Ok(Err(_)) => {
+            // The panic hook has logged where. One object must not take the others down.
+            ("failure", Action::requeue(backoff(context.failed(&key))))
+        }
+        Err(_) => {
+            tracing::warn!(object = key, limit = ?LIMIT, "the reconcile took too long and was given up");
+            ("timeout", Action::requeue(backoff(context.failed(&key))))
+        }
+    };
+    context.metrics.reconciled(K::KIND, result, started.elapsed());
+    Ok(action)
+}
+
+/// Observe, plan, execute.
+async fn once<K: Planned>(context: &Context, object: Arc<K>) -> Result<Next, Error> {
+    let mut object = object;
+    let now = clock::now();
+    let mut plan = object.plan(context, false, now).await?;
+    if plan.look_again {
+        let api: Api<K> = Api::namespaced(context.client.clone(), &object.namespace().unwrap_or_default());
+        let Some(fresh) = api.get_opt(&object.name_any()).await? else { return Ok(Next::Change) };
+        object = Arc::new(fresh);
+        plan = object.plan(context, true, now).await?;
+    }
+    let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
+    let held = execute::steps(context, &namespace, &name, &plan.steps).await?;
+    if !held.is_empty() {
+        let message = format!("the scheduler keeps {}: their data cannot move", held.join(", "));
+        plan.events.push(Note::warning(Reason::WorkersHeld, message));
+    }
+    write_status(context, object.as_ref(), &plan.status).await?;
+    for note in &plan.events {
+        context.events.tell(note, &object.object_ref(&())).await;
+    }
+    Ok(plan.next)
+}
+
+/// Writes the status if it differs, and only over the version of the object that it was computed from.
+async fn write_status<K: Planned>(context: &Context, object: &K, status: &K::Status) -> Result<(), Error> {
+    if object.status() == Some(status) {
+        return Ok(());
+    }
+    let api: Api<K> = Api::namespaced(context.client.clone(), &object.namespace().unwrap_or_default());
+    let patch = json!({
+        "apiVersion": K::api_version(&()),
+        "kind": K::kind(&()),
+        "metadata": {"name": object.name_any(), "resourceVersion": object.resource_version()},
+        "status": status,
+    });
+    let params = PatchParams::apply(STATUS_MANAGER).force();
+    match api.patch_status(&object.name_any(), &params, &Patch::Apply(patch)).await {
+        // Deleted in the meantime: nobody is left to be told.
+        Err(kube::Error::Api(answer)) if answer.is_not_found() => Ok(()),
+        other => other.map(|_| ()).map_err(Error::Api),
+    }
+}
+
+/// After a failure: tell it where it is worth telling, and come back later and later.
+async fn failed<K: Planned>(context: &Context, object: &K, key: &str, error: &Error) -> Action {
+    let count = context.failed(key);
+    tracing::warn!(object = key, count, error = error as &dyn std::error::Error, "the reconcile failed");
+    if error.is_worth_telling(count) {
+        let failure = error.tell();
+        let status = object.failing(&failure, clock::now());
+        let news = object.status() != Some(&status);
+        if news && write_status(context, object, &status).await.is_ok() {
+            let note = Note::warning(failure.reason, failure.message);
+            context.events.tell(&note, &object.object_ref(&())).await;
+        }
+    }
+    Action::requeue(backoff(count))
+}
+
+/// When to look again. The net under the watches is spread by a tenth, so that it does not fall on all at once.
+fn delay(next: Next, now: Timestamp) -> Duration {
+    let resync = RESYNC.mul_f64(0.9 + 0.2 * clock::jitter());
+    let wanted = match next {
+        Next::Change => resync,
+        Next::After(after) => after,
+        // Rounded up to a millisecond: waking just before the moment would be for nothing.
+        Next::At(at) => {
+            Duration::try_from(at.duration_since(now)).unwrap_or_default() + Duration::from_millis(1)
+        }
+    };
+    wanted.min(resync)
+}

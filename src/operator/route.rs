@@ -1,0 +1,180 @@
+//! Who is woken by a change.
+
+use std::sync::Arc;
+
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{Pod, Service};
+use kube::runtime::reflector::{ObjectRef, Store};
+use kube::{Resource, ResourceExt};
+use tokio::sync::mpsc;
+
+use super::context::Context;
+use crate::api::{DaskCluster, Flow, FlowRun, labels};
+use crate::plan::run::phase_of;
+
+/// What changed.
+#[derive(Clone, Copy, Debug)]
+pub enum Change<T> {
+    /// This object was created, changed or deleted.
+    Of(T),
+    /// A cache was filled anew: anything may have.
+    Everything,
+}
+
+/// The sending sides of the controllers' queues.
+#[derive(Clone)]
+pub struct Triggers {
+    clusters: mpsc::UnboundedSender<ObjectRef<DaskCluster>>,
+    flows: mpsc::UnboundedSender<ObjectRef<Flow>>,
+    runs: mpsc::UnboundedSender<ObjectRef<FlowRun>>,
+}
+
+/// The receiving sides. The queues hold names only, and a controller keeps each name once.
+pub struct Wakes {
+    /// Clusters to look at.
+    pub clusters: mpsc::UnboundedReceiver<ObjectRef<DaskCluster>>,
+    /// Flows to look at.
+    pub flows: mpsc::UnboundedReceiver<ObjectRef<Flow>>,
+    /// Runs to look at.
+    pub runs: mpsc::UnboundedReceiver<ObjectRef<FlowRun>>,
+}
+
+/// The queues of all controllers.
+pub fn channels() -> (Triggers, Wakes) {
+    let (clusters, cluster_wakes) = mpsc::unbounded_channel();
+    let (flows, flow_wakes) = mpsc::unbounded_channel();
+    let (runs, run_wakes) = mpsc::unbounded_channel();
+    (
+        Triggers { clusters, flows, runs },
+        Wakes { clusters: cluster_wakes, flows: flow_wakes, runs: run_wakes },
+    )
+}
+
+impl Triggers {
+    /// Wakes a cluster.
+    pub fn cluster(&self, namespace: &str, name: &str) {
+        // The receiver is gone only when the operator stops.
+        let _ = self.clusters.send(ObjectRef::new(name).within(namespace));
+    }
+
+    fn flow(&self, namespace: &str, name: &str) {
+        let _ = self.flows.send(ObjectRef::new(name).within(namespace));
+    }
+
+    fn run(&self, namespace: &str, name: &str) {
+        let _ = self.runs.send(ObjectRef::new(name).within(namespace));
+    }
+}
+
+/// A cluster concerns itself, the Flows that name it, and the unfinished runs on it.
+pub fn cluster(context: &Context, change: Change<&DaskCluster>) {
+    let Change::Of(cluster) = change else { return everything(context) };
+    let (namespace, name) = key(cluster);
+    let triggers = &context.triggers;
+    triggers.cluster(&namespace, &name);
+    for flow in in_namespace(&context.stores.flows, &namespace) {
+        if flow.spec.cluster.ref_.as_ref().is_some_and(|cluster| cluster.name == name) {
+            triggers.flow(&namespace, &flow.name_any());
+        }
+    }
+    for run in in_namespace(&context.stores.runs, &namespace) {
+        let on_it = run.status.as_ref().and_then(|status| status.cluster.as_deref()) == Some(&name);
+        let own =
+            cluster.owner_references().iter().any(|owner| Some(&owner.uid) == run.metadata.uid.as_ref());
+        if own || (on_it && !phase_of(&run).is_final()) {
+            triggers.run(&namespace, &run.name_any());
+        }
+    }
+}
+
+/// A Flow concerns itself and its unfinished runs.
+pub fn flow(context: &Context, change: Change<&Flow>) {
+    let Change::Of(flow) = change else { return everything(context) };
+    let (namespace, name) = key(flow);
+    context.triggers.flow(&namespace, &name);
+    for run in in_namespace(&context.stores.runs, &namespace) {
+        if run.spec.flow == name && !phase_of(&run).is_final() {
+            context.triggers.run(&namespace, &run.name_any());
+        }
+    }
+}
+
+/// A run concerns itself, its Flow, and its cluster, which may wait for the run's end.
+pub fn run(context: &Context, change: Change<&FlowRun>) {
+    let Change::Of(run) = change else { return everything(context) };
+    let (namespace, name) = key(run);
+    context.triggers.run(&namespace, &name);
+    context.triggers.flow(&namespace, &run.spec.flow);
+    if let Some(cluster) = run.status.as_ref().and_then(|status| status.cluster.as_deref())
+        && phase_of(run).is_final()
+    {
+        context.triggers.cluster(&namespace, cluster);
+    }
+}
+
+/// A Job concerns its run.
+pub fn job(context: &Context, change: Change<&Job>) {
+    let Change::Of(job) = change else { return everything(context) };
+    wake_run(context, job);
+}
+
+/// A pod concerns its run or its cluster.
+pub fn pod(context: &Context, change: Change<&Pod>) {
+    let Change::Of(pod) = change else { return everything(context) };
+    wake_run(context, pod);
+    wake_cluster(context, pod);
+}
+
+/// A Service concerns its cluster.
+pub fn service(context: &Context, change: Change<&Service>) {
+    let Change::Of(service) = change else { return everything(context) };
+    wake_cluster(context, service);
+}
+
+fn wake_run(context: &Context, object: &impl Resource) {
+    let namespace = object.meta().namespace.as_deref().unwrap_or_default();
+    if let Some(run) = object.meta().labels.as_ref().and_then(|all| all.get(labels::RUN)) {
+        context.triggers.run(namespace, run);
+    }
+}
+
+fn wake_cluster(context: &Context, object: &impl Resource) {
+    let namespace = object.meta().namespace.as_deref().unwrap_or_default();
+    if let Some(cluster) = object.meta().labels.as_ref().and_then(|all| all.get(labels::CLUSTER_NAME)) {
+        context.triggers.cluster(namespace, cluster);
+    }
+}
+
+fn everything(context: &Context) {
+    let stores = &context.stores;
+    stores
+        .clusters
+        .state()
+        .iter()
+        .for_each(|object| wake(object.as_ref(), |ns, name| context.triggers.cluster(ns, name)));
+    stores
+        .flows
+        .state()
+        .iter()
+        .for_each(|object| wake(object.as_ref(), |ns, name| context.triggers.flow(ns, name)));
+    stores
+        .runs
+        .state()
+        .iter()
+        .for_each(|object| wake(object.as_ref(), |ns, name| context.triggers.run(ns, name)));
+}
+
+fn wake(object: &impl ResourceExt, send: impl Fn(&str, &str)) {
+    send(&object.namespace().unwrap_or_default(), &object.name_any());
+}
+
+fn key(object: &impl ResourceExt) -> (String, String) {
+    (object.namespace().unwrap_or_default(), object.name_any())
+}
+
+fn in_namespace<K>(store: &Store<K>, namespace: &str) -> Vec<Arc<K>>
+where
+    K: Resource<DynamicType = ()> + Clone + 'static,
+{
+    store.state().into_iter().filter(|object| object.meta().namespace.as_deref() == Some(namespace)).collect()
+}

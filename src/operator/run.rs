@@ -1,0 +1,154 @@
+//! Observes a `FlowRun`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
+use kube::api::{Api, ListParams};
+use kube::runtime::reflector::ObjectRef;
+
+use super::context::Context;
+use super::failure::{Error, chain};
+use super::flow::{has_ended, runs_of, script};
+use super::reconcile::Planned;
+use crate::api::{DaskCluster, Flow, FlowRun, FlowRunStatus, Phase, labels};
+use crate::dask::{Address, Scheduler};
+use crate::plan::conditions::{Failure, cut, failing};
+use crate::plan::pods::{runner, state};
+use crate::plan::run::{self, ForeignScheduler, Observed, ScriptView, job_of, logical_time, needs, phase_of};
+use crate::plan::{Plan, names};
+
+/// How long a scheduler outside may take to answer.
+const FOREIGN: Duration = Duration::from_secs(3);
+
+impl Planned for FlowRun {
+    type Status = FlowRunStatus;
+    const KIND: &'static str = "FlowRun";
+
+    fn status(&self) -> Option<&Self::Status> {
+        self.status.as_ref()
+    }
+
+    async fn plan(&self, context: &Context, live: bool, now: Timestamp) -> Result<Plan<Self::Status>, Error> {
+        let observed = observe(context, self, live).await?;
+        Ok(run::plan(self, &observed, now))
+    }
+
+    fn failing(&self, failure: &Failure, now: Timestamp) -> Self::Status {
+        let mut status = self.status.clone().unwrap_or_default();
+        if status.phase.is_final() {
+            return status;
+        }
+        status.reason = Some(failure.reason.as_str().to_owned());
+        status.message = Some(cut(&failure.message, 1_000));
+        status.conditions = failing(&status.conditions, self.metadata.generation, now, failure);
+        status.conditions.retain(|condition| condition.type_ != "Ready");
+        status
+    }
+}
+
+async fn observe(context: &Context, run: &FlowRun, live: bool) -> Result<Observed, Error> {
+    let namespace = run.namespace().unwrap_or_default();
+    let flow = context.stores.flows.get(&ObjectRef::<Flow>::new(&run.spec.flow).within(&namespace));
+    let job = job(context, run, &namespace).await?;
+    let pod = match &job {
+        Some(job) => pod(context, run, job, &namespace).await?,
+        None => None,
+    };
+    let needs = needs(run, flow.as_deref());
+    let script = match needs.script.as_ref().filter(|_| job.is_none()) {
+        Some(key) => script(context, &namespace, key).await?,
+        None => ScriptView::NotNeeded,
+    };
+    let foreign = match needs.address.filter(|_| job.is_none()) {
+        Some(address) => ask(&address).await,
+        None => ForeignScheduler::NotAsked,
+    };
+    Ok(Observed {
+        cluster: cluster(context, run, flow.as_deref(), &namespace),
+        waiting: waiting(context, run, &namespace),
+        flow,
+        foreign,
+        script,
+        job,
+        pod,
+        live,
+    })
+}
+
+/// The cluster that the run is on, or will be.
+fn cluster(
+    context: &Context,
+    run: &FlowRun,
+    flow: Option<&Flow>,
+    namespace: &str,
+) -> Option<Arc<DaskCluster>> {
+    let written = run.status.as_ref().and_then(|status| status.cluster.clone());
+    let name = written.or_else(|| flow.and_then(|flow| run::cluster_name(run, flow)))?;
+    context.stores.clusters.get(&ObjectRef::new(&name).within(namespace))
+}
+
+/// The Job of the run's attempt. One that was created and is in no cache is asked for before it counts as deleted.
+async fn job(context: &Context, run: &FlowRun, namespace: &str) -> Result<Option<Arc<Job>>, Error> {
+    let name = names::job_name(&run.name_any(), 1);
+    if let Some(job) = context.stores.jobs.get(&ObjectRef::new(&name).within(namespace)) {
+        let ours = job.owner_references().iter().any(|owner| Some(&owner.uid) == run.metadata.uid.as_ref());
+        return Ok(ours.then_some(job));
+    }
+    if job_of(run).is_none() || phase_of(run).is_final() {
+        return Ok(None);
+    }
+    let api: Api<Job> = Api::namespaced(context.client.clone(), namespace);
+    Ok(api.get_opt(&name).await?.map(Arc::new))
+}
+
+/// The newest pod of the Job. When the Job has ended and the cached pod has not, the cache is behind.
+async fn pod(
+    context: &Context,
+    run: &FlowRun,
+    job: &Job,
+    namespace: &str,
+) -> Result<Option<Arc<Pod>>, Error> {
+    let of_run = |pod: &Arc<Pod>| {
+        pod.metadata.namespace.as_deref() == Some(namespace)
+            && state::label(pod, labels::RUN) == Some(&run.name_any())
+    };
+    let newest = |pods: Vec<Arc<Pod>>| {
+        pods.into_iter().filter(of_run).max_by_key(|pod| pod.creation_timestamp().map(|time| time.0))
+    };
+    let cached = newest(context.stores.pods.state());
+    let settled = cached.as_ref().is_some_and(|pod| state::terminated(pod, runner::CONTAINER).is_some());
+    if settled || !has_ended(job) || phase_of(run).is_final() {
+        return Ok(cached);
+    }
+    let api: Api<Pod> = Api::namespaced(context.client.clone(), namespace);
+    let list =
+        api.list(&ListParams::default().labels(&format!("{}={}", labels::RUN, run.name_any()))).await?;
+    Ok(newest(list.items.into_iter().map(Arc::new).collect()).or(cached))
+}
+
+/// Other ticks of the Flow that are held.
+fn waiting(context: &Context, run: &FlowRun, namespace: &str) -> Vec<(String, Timestamp)> {
+    let others = runs_of(context, namespace, &run.spec.flow).into_iter().filter(|other| {
+        other.name_any() != run.name_any() && other.spec.clock.is_some() && phase_of(other) == Phase::Queued
+    });
+    others.map(|other| (other.name_any(), logical_time(&other))).collect()
+}
+
+/// Asks a scheduler outside of any `DaskCluster` how many workers it has. It is not followed: a scheduler has one
+/// follower only, and somebody else may be it.
+async fn ask(address: &str) -> ForeignScheduler {
+    let address = match address.parse::<Address>() {
+        Ok(address) => address,
+        Err(error) => return ForeignScheduler::Unreachable(error.to_string()),
+    };
+    let answer =
+        async { Scheduler::connect(&address, FOREIGN).await?.with_call_limit(FOREIGN).ncores().await };
+    match answer.await {
+        Ok(workers) => ForeignScheduler::Answering(workers.len()),
+        Err(error) => ForeignScheduler::Unreachable(chain(&error)),
+    }
+}

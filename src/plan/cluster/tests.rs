@@ -1,0 +1,291 @@
+use std::collections::BTreeSet;
+
+use k8s_openapi::api::core::v1::{
+    ContainerState, ContainerStateRunning, ContainerStateWaiting, ContainerStatus, PodStatus,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use serde_json::json;
+
+use super::*;
+use crate::api::{ConditionType, DaskClusterSpec};
+use crate::plan::conditions::find;
+use crate::plan::pods::worker;
+
+fn now() -> Timestamp {
+    Timestamp::from_second(1_800_000_000).unwrap()
+}
+
+fn cluster(replicas: i32) -> DaskCluster {
+    let mut cluster = DaskCluster::new(
+        "analytics",
+        DaskClusterSpec { image: "flows:1".into(), ..DaskClusterSpec::default() },
+    );
+    cluster.spec.workers.replicas = Some(replicas);
+    cluster.metadata.namespace = Some("team".into());
+    cluster.metadata.uid = Some("uid-1".into());
+    cluster.metadata.generation = Some(1);
+    cluster
+}
+
+/// What the kubelet makes of a pod: it runs.
+fn running(mut pod: Pod) -> Arc<Pod> {
+    let name = pod.spec.as_ref().unwrap().containers[0].name.clone();
+    let state = ContainerState {
+        running: Some(ContainerStateRunning { started_at: None }),
+        ..ContainerState::default()
+    };
+    let status = ContainerStatus { name, state: Some(state), ..ContainerStatus::default() };
+    pod.status = Some(PodStatus {
+        phase: Some("Running".into()),
+        pod_ip: Some("10.0.0.1".into()),
+        container_statuses: Some(vec![status]),
+        ..PodStatus::default()
+    });
+    Arc::new(pod)
+}
+
+fn workers(cluster: &DaskCluster, count: u64) -> Vec<Arc<Pod>> {
+    (0..count).map(|index| running(worker::pod(cluster, index + 1).unwrap())).collect()
+}
+
+fn names(pods: &[Arc<Pod>]) -> Vec<String> {
+    pods.iter().map(|pod| state::name(pod).to_owned()).collect()
+}
+
+/// A cluster that is as its spec wants it, with all workers registered.
+fn settled(cluster: &DaskCluster, count: u64) -> Observed {
+    let mut pods = workers(cluster, count);
+    let registered: BTreeSet<String> = names(&pods).into_iter().collect();
+    pods.push(running(scheduler::pod(cluster).unwrap()));
+    Observed {
+        service: Some(Arc::new(scheduler::service(cluster))),
+        pods,
+        live: true,
+        scheduler: SchedulerView::Answering { workers: registered },
+        seed: 7,
+        ..Observed::default()
+    }
+}
+
+fn kinds(plan: &Plan<DaskClusterStatus>) -> Vec<&'static str> {
+    plan.steps
+        .iter()
+        .map(|step| match step {
+            Step::Apply(_) => "apply",
+            Step::Create(_) => "create",
+            Step::Delete(_) => "delete",
+            Step::Retire { .. } => "retire",
+            Step::Adopt { .. } => "adopt",
+        })
+        .collect()
+}
+
+fn reason(plan: &Plan<DaskClusterStatus>, kind: ConditionType) -> String {
+    find(&plan.status.conditions, kind).unwrap().reason.clone()
+}
+
+#[test]
+fn a_new_cluster_gets_all_its_children_at_once() {
+    let plan = plan(&cluster(3), &Observed { live: true, ..Observed::default() }, now());
+    assert_eq!(kinds(&plan), ["apply", "create", "create", "create", "create"]);
+    let pods: BTreeSet<_> = plan
+        .steps
+        .iter()
+        .filter_map(|step| match step {
+            Step::Create(object) => match object.as_ref() {
+                Object::Pod(pod) => Some(state::name(pod).to_owned()),
+                _ => None,
+            },
+            _ => None,
+        })
+        .collect();
+    assert_eq!(pods.len(), 4, "names differ: {pods:?}");
+    assert!(pods.contains("analytics-scheduler"));
+}
+
+#[test]
+fn nothing_is_created_or_deleted_on_the_word_of_a_cache() {
+    let plan = plan(&cluster(3), &Observed::default(), now());
+    assert!(plan.look_again);
+}
+
+#[test]
+fn a_cluster_that_is_as_wanted_needs_nothing() {
+    let cluster = cluster(2);
+    let plan = plan(&cluster, &settled(&cluster, 2), now());
+    assert_eq!(plan.steps, []);
+    assert_eq!(plan.events, []);
+    assert_eq!(reason(&plan, ConditionType::Ready), "Ready");
+    assert_eq!((plan.status.workers.desired, plan.status.workers.ready, plan.status.replicas), (2, 2, 2));
+}
+
+#[test]
+fn the_plan_of_its_own_status_changes_nothing() {
+    let mut cluster = cluster(2);
+    let observed = settled(&cluster, 2);
+    let first = plan(&cluster, &observed, now());
+    cluster.status = Some(first.status.clone());
+    let later = now() + jiff::SignedDuration::from_secs(60);
+    assert_eq!(plan(&cluster, &observed, later).status, first.status);
+}
+
+#[test]
+fn pods_that_exist_are_not_workers_that_are_ready() {
+    let cluster = cluster(2);
+    let mut observed = settled(&cluster, 2);
+    observed.scheduler = SchedulerView::Answering { workers: BTreeSet::new() };
+    let plan = plan(&cluster, &observed, now());
+    assert_eq!(plan.status.workers.ready, 0);
+    assert_eq!(reason(&plan, ConditionType::Ready), "WorkersStarting");
+}
+
+#[test]
+fn an_unregistered_worker_goes_before_one_with_data() {
+    let cluster = cluster(2);
+    let mut observed = settled(&cluster, 3);
+    let newcomer = state::name(&observed.pods[1]).to_owned();
+    observed.scheduler = SchedulerView::Answering {
+        workers: names(&observed.pods).into_iter().filter(|name| *name != newcomer).collect(),
+    };
+    let plan = plan(&cluster, &observed, now());
+    assert_eq!(kinds(&plan), ["delete"]);
+    assert!(matches!(&plan.steps[0], Step::Delete(victim) if victim.name == newcomer));
+}
+
+#[test]
+fn a_registered_worker_is_retired_in_the_schedulers_order_and_never_deleted() {
+    let cluster = cluster(1);
+    let mut observed = settled(&cluster, 3);
+    let all = names(&observed.pods);
+    observed.closable = Some(vec!["somebody-elses".into(), all[2].clone(), all[0].clone(), all[1].clone()]);
+    let plan = plan(&cluster, &observed, now());
+    assert_eq!(plan.steps, [Step::Retire { workers: vec![all[2].clone(), all[0].clone()] }]);
+}
+
+#[test]
+fn a_scheduler_that_is_away_holds_the_size() {
+    let cluster = cluster(1);
+    let mut observed = settled(&cluster, 3);
+    observed.scheduler = SchedulerView::Unreachable("refused".into());
+    assert_eq!(plan(&cluster, &observed, now()).steps, []);
+}
+
+#[test]
+fn a_scheduler_that_names_nobody_holds_the_size_and_is_asked_again() {
+    let cluster = cluster(1);
+    let observed = Observed { closable: Some(Vec::new()), ..settled(&cluster, 2) };
+    let plan = plan(&cluster, &observed, now());
+    assert_eq!(plan.steps, []);
+    assert_eq!(reason(&plan, ConditionType::WorkersReady), "WorkersHeld");
+    assert!(matches!(plan.next, Next::After(_)));
+}
+
+#[test]
+fn a_retired_worker_that_has_ended_is_removed_and_not_replaced_when_not_wanted() {
+    let cluster = cluster(1);
+    let mut observed = settled(&cluster, 2);
+    let mut ended = observed.pods[0].as_ref().clone();
+    ended.status.as_mut().unwrap().phase = Some("Succeeded".into());
+    observed.pods[0] = Arc::new(ended);
+    assert_eq!(kinds(&plan(&cluster, &observed, now())), ["delete"]);
+}
+
+#[test]
+fn a_worker_on_its_way_out_is_replaced_at_once() {
+    let cluster = cluster(2);
+    let mut observed = settled(&cluster, 2);
+    let mut leaving = observed.pods[0].as_ref().clone();
+    leaving.metadata.deletion_timestamp = Some(Time(now()));
+    observed.pods[0] = Arc::new(leaving);
+    assert_eq!(kinds(&plan(&cluster, &observed, now())), ["create"]);
+}
+
+#[test]
+fn a_changed_image_adds_one_worker_before_it_retires_one() {
+    let before = cluster(4);
+    let mut after = before.clone();
+    after.spec.image = "flows:2".into();
+    let mut observed = settled(&before, 4);
+    observed.active_runs = 1;
+    let plan = plan(&after, &observed, now());
+    assert_eq!(kinds(&plan), ["create"], "a quarter more than wanted, and nobody leaves");
+    assert!(find(&plan.status.conditions, ConditionType::Reconciling).unwrap().status == "True");
+    assert_eq!(reason(&plan, ConditionType::Ready), "Ready", "the old workers serve");
+}
+
+#[test]
+fn an_outdated_worker_leaves_when_its_successor_is_registered() {
+    let before = cluster(2);
+    let mut after = before.clone();
+    after.spec.workers.args = vec!["--nanny".into()];
+    let mut observed = settled(&before, 2);
+    let new = running(worker::pod(&after, 99).unwrap());
+    observed.pods.push(new.clone());
+    let mut registered = observed.scheduler.registered().unwrap().clone();
+    registered.insert(state::name(&new).to_owned());
+    observed.scheduler = SchedulerView::Answering { workers: registered };
+    let plan = plan(&after, &observed, now());
+    assert!(matches!(&plan.steps[..], [Step::Retire { workers }] if workers.len() == 1), "{:?}", plan.steps);
+}
+
+#[test]
+fn the_scheduler_is_replaced_when_no_run_is_active() {
+    let before = cluster(1);
+    let mut after = before.clone();
+    after.spec.scheduler.args = vec!["--no-show".into()];
+    let mut observed = settled(&before, 1);
+    observed.active_runs = 1;
+    assert_eq!(plan(&after, &observed, now()).steps, []);
+    observed.active_runs = 0;
+    let steps = plan(&after, &observed, now()).steps;
+    assert!(matches!(&steps[..], [Step::Delete(victim)] if victim.name == "analytics-scheduler"));
+}
+
+#[test]
+fn a_suspended_cluster_has_no_pods_and_says_so_only_then() {
+    let mut cluster = cluster(2);
+    let observed = settled(&cluster, 2);
+    cluster.spec.suspend = true;
+    let first = plan(&cluster, &observed, now());
+    assert_eq!(kinds(&first), ["delete", "delete", "delete"]);
+    assert_eq!(find(&first.status.conditions, ConditionType::Suspended).unwrap().status, "False");
+    let gone = Observed { pods: Vec::new(), ..observed };
+    let second = plan(&cluster, &gone, now());
+    assert_eq!(second.steps, []);
+    assert_eq!(find(&second.status.conditions, ConditionType::Suspended).unwrap().status, "True");
+}
+
+#[test]
+fn a_template_that_is_none_stalls_the_cluster_and_builds_no_half_of_it() {
+    let mut cluster = cluster(2);
+    cluster.spec.workers.template = Some(json!({"spec": {"containers": [{"name": "worker", "imge": "x"}]}}));
+    let plan = plan(&cluster, &Observed { live: true, ..Observed::default() }, now());
+    assert_eq!(kinds(&plan), ["apply"], "the Service alone");
+    let stalled = find(&plan.status.conditions, ConditionType::Stalled).unwrap();
+    assert_eq!((stalled.status.as_str(), stalled.reason.as_str()), ("True", "InvalidSpec"));
+    assert!(stalled.message.contains("imge"), "{}", stalled.message);
+}
+
+#[test]
+fn an_image_that_cannot_be_pulled_is_told_in_the_kubelets_words() {
+    let cluster = cluster(1);
+    let mut observed = settled(&cluster, 1);
+    let mut pod = observed.pods.pop().unwrap().as_ref().clone();
+    let waiting =
+        ContainerStateWaiting { reason: Some("ImagePullBackOff".into()), message: Some("not found".into()) };
+    pod.status.as_mut().unwrap().container_statuses.as_mut().unwrap()[0].state =
+        Some(ContainerState { waiting: Some(waiting), ..ContainerState::default() });
+    observed.pods.push(Arc::new(pod));
+    observed.scheduler = SchedulerView::Unknown;
+    let plan = plan(&cluster, &observed, now());
+    assert_eq!(reason(&plan, ConditionType::SchedulerReady), "ImagePullBackOff");
+    let ready = find(&plan.status.conditions, ConditionType::Ready).unwrap();
+    assert!(ready.message.contains("not found"), "{}", ready.message);
+}
+
+#[test]
+fn a_thousand_workers_come_in_portions() {
+    let plan = plan(&cluster(1000), &Observed { live: true, ..Observed::default() }, now());
+    assert_eq!(plan.steps.len(), 2 + 50);
+    assert_eq!(plan.next, Next::After(std::time::Duration::ZERO));
+}

@@ -1,0 +1,59 @@
+//! Which finished runs, and which code, to forget.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kube::ResourceExt;
+
+use super::Observed;
+use crate::api::{Flow, FlowRun, Phase};
+use crate::plan::run::phase_of;
+use crate::plan::{Step, Victim, VictimKind};
+
+/// Code younger than this stays, used or not: its Job may be about to be created.
+const CODE_AGE_MIN: Duration = Duration::from_secs(600);
+
+/// Deletes the oldest finished runs above the limits; their Jobs and pods go with them.
+pub(super) fn runs(flow: &Flow, observed: &Observed) -> Vec<Step> {
+    let limits = flow.spec.history;
+    let finished = |good: bool| {
+        let mut runs: Vec<&Arc<FlowRun>> = observed
+            .runs
+            .iter()
+            .filter(|run| run.metadata.deletion_timestamp.is_none())
+            .filter(|run| phase_of(run).is_final() && (phase_of(run) == Phase::Succeeded) == good)
+            .collect();
+        runs.sort_by_key(|run| std::cmp::Reverse((finished_at(run), run.name_any())));
+        runs
+    };
+    let beyond =
+        |good: bool, limit: i32| finished(good).into_iter().skip(usize::try_from(limit).unwrap_or(0));
+    beyond(true, limits.succeeded).chain(beyond(false, limits.failed)).map(|run| forget(run)).collect()
+}
+
+/// Deletes code that no unfinished Job mounts, except the newest.
+pub(super) fn code(observed: &Observed, now: Timestamp) -> Vec<Step> {
+    let newest = observed.code_maps.iter().map(|map| map.created).max();
+    let spare = |map: &&super::CodeMap| {
+        let age = now.duration_since(map.created);
+        !map.in_use
+            && Some(map.created) != newest
+            && age > jiff::SignedDuration::try_from(CODE_AGE_MIN).unwrap_or_default()
+    };
+    let victim = |map: &super::CodeMap| Victim {
+        kind: VictimKind::ConfigMap,
+        name: map.name.clone(),
+        uid: map.uid.clone(),
+    };
+    observed.code_maps.iter().filter(spare).map(|map| Step::Delete(victim(map))).collect()
+}
+
+/// When a run ended.
+pub(super) fn finished_at(run: &FlowRun) -> Option<Timestamp> {
+    run.status.as_ref()?.finished_at.as_ref().map(|time| time.0)
+}
+
+fn forget(run: &FlowRun) -> Step {
+    Step::Delete(Victim { kind: VictimKind::Run, name: run.name_any(), uid: run.metadata.uid.clone() })
+}

@@ -1,0 +1,97 @@
+//! One `Flow`: which runs to create, which to let start, which to forget.
+//!
+//! Invariants. The name of a run is made from its tick, and creating it is the commit: doing it twice gives one run.
+//! Under `Forbid` a run starts only when it stands in `status.admitted`, and that status is written with the
+//! resourceVersion it was read with: of two writers one loses, so two runs never hold the place.
+
+mod admission;
+mod history;
+mod status;
+mod ticks;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use kube::ResourceExt;
+
+use super::pods::Violation;
+use super::{Next, Note, Plan, Step};
+use crate::api::{Flow, FlowRun, FlowStatus, Reason};
+
+/// What was observed of a Flow.
+#[derive(Clone, Debug, Default)]
+pub struct Observed {
+    /// All its runs.
+    pub runs: Vec<Arc<FlowRun>>,
+    /// Admitted runs that are in no cache, but were found by asking for them.
+    pub found: BTreeSet<String>,
+    /// Whether the `DaskCluster` of `cluster.ref` exists; true where there is none to exist.
+    pub cluster_exists: bool,
+    /// What is missing of `code.configMap`.
+    pub code_missing: Option<String>,
+    /// The code ConfigMaps of this Flow.
+    pub code_maps: Vec<CodeMap>,
+}
+
+/// A ConfigMap with code, as far as deleting it is concerned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CodeMap {
+    /// Its name.
+    pub name: String,
+    /// Its uid.
+    pub uid: Option<String>,
+    /// When it was created.
+    pub created: Timestamp,
+    /// Whether a Job that has not ended mounts it.
+    pub in_use: bool,
+}
+
+/// Whether a run has ended, or is on its way out.
+fn is_over(run: &FlowRun) -> bool {
+    super::run::phase_of(run).is_final() || run.metadata.deletion_timestamp.is_some()
+}
+
+/// Plans the next steps for `flow`.
+pub fn plan(flow: &Flow, observed: &Observed, now: Timestamp) -> Plan<FlowStatus> {
+    if flow.metadata.deletion_timestamp.is_some() {
+        return Plan::status_only(flow.status.clone().unwrap_or_default());
+    }
+    let old = flow.status.clone().unwrap_or_default();
+    let ticks = ticks::plan(flow, &old, observed, now);
+    let created: Vec<String> = ticks.created.iter().map(ResourceExt::name_any).collect();
+    let admitted = admission::plan(flow, &old, observed, &ticks.created);
+    let mut steps: Vec<Step> = ticks.created.iter().map(ticks::create).collect();
+    steps.extend(history::runs(flow, observed));
+    steps.extend(history::code(observed, now));
+    let mut events = Vec::new();
+    if ticks.missed > 0 {
+        let count = ticks.missed;
+        let message = format!(
+            "{count} ticks passed without a run: the operator was away, or the starting deadline had passed"
+        );
+        events.push(Note::warning(Reason::TickMissed, message));
+    }
+    events.extend(
+        created.iter().map(|name| Note::normal(Reason::RunCreated, format!("the run {name} is created"))),
+    );
+    events.extend(news(flow, ticks.violation.as_ref()));
+    let mut next = ticks.next.map_or(Next::Change, Next::At);
+    if observed.code_missing.is_some() {
+        next = next.sooner(Next::After(status::ASK_AGAIN), now);
+    }
+    let status = status::status(flow, observed, &ticks, admitted, now);
+    Plan { steps, status, events, next, look_again: false }
+}
+
+/// A violation is told when it is new.
+fn news(flow: &Flow, violation: Option<&Violation>) -> Option<Note> {
+    let violation = violation?;
+    let conditions = flow.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+    let told = super::conditions::find(conditions, crate::api::ConditionType::Stalled)
+        .is_some_and(|stalled| stalled.message == violation.message);
+    (!told).then(|| Note::warning(violation.reason, violation.message.clone()))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,116 @@
+//! What is told of a Flow.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::ResourceExt;
+
+use super::history::finished_at;
+use super::ticks::{Ticks, describe};
+use super::{Observed, is_over};
+use crate::api::flow::LastRun;
+use crate::api::{ConditionType, Flow, FlowRun, FlowStatus, Phase, Reason};
+use crate::plan::conditions::{Conditions, Holds, Progress};
+use crate::plan::pods::Violation;
+use crate::plan::run::phase_of;
+
+/// How soon a missing ConfigMap is looked for again: the users' own are not watched.
+pub(super) const ASK_AGAIN: Duration = Duration::from_secs(5);
+
+/// The status of a Flow as observed.
+pub(super) fn status(
+    flow: &Flow,
+    observed: &Observed,
+    ticks: &Ticks,
+    admitted: Vec<String>,
+    now: Timestamp,
+) -> FlowStatus {
+    let old = flow.status.clone().unwrap_or_default();
+    let active = observed.runs.iter().filter(|run| !is_over(run) && phase_of(run) != Phase::Queued).count();
+    let last_run = newest_finished(&observed.runs).map(|run| last_run(run)).or(old.last_run);
+    let mut conditions = Conditions::new(&old.conditions, flow.metadata.generation, now);
+    let fault = fault(flow, observed, ticks);
+    if let Some(fault) = &fault {
+        conditions.set(ConditionType::Ready, false, fault.reason, fault.message.clone());
+        conditions.set_progress(Progress::Stalled, fault.reason, &fault.message);
+    } else {
+        conditions.set(ConditionType::Ready, true, Reason::Ready, "");
+        conditions.set_progress(Progress::Done, Reason::Ready, "");
+    }
+    schedule_condition(&mut conditions, flow, ticks);
+    last_run_condition(&mut conditions, last_run.as_ref(), &observed.runs);
+    FlowStatus {
+        observed_generation: flow.metadata.generation,
+        schedule: flow.spec.schedule.as_ref().map(describe),
+        next_tick: ticks.next.map(Time),
+        last_tick: [old.last_tick.map(|time| time.0), ticks.newest].into_iter().flatten().max().map(Time),
+        missed: old.missed.saturating_add(i64::from(ticks.missed)),
+        active: i32::try_from(active).unwrap_or(i32::MAX),
+        admitted,
+        last_run,
+        clocks: ticks.clocks.clone(),
+        conditions: conditions.finish(),
+    }
+}
+
+/// The first thing that keeps the Flow from running.
+fn fault(flow: &Flow, observed: &Observed, ticks: &Ticks) -> Option<Violation> {
+    if let Some(violation) = &ticks.violation {
+        return Some(violation.clone());
+    }
+    let of =
+        |reason: Reason, field: &str, message: String| Violation { field: field.to_owned(), reason, message };
+    if let Some(cluster) = flow.spec.cluster.ref_.as_ref().filter(|_| !observed.cluster_exists) {
+        let message = format!("there is no DaskCluster called {} in this namespace", cluster.name);
+        return Some(of(Reason::ClusterNotFound, "spec.cluster.ref", message));
+    }
+    observed
+        .code_missing
+        .as_ref()
+        .map(|message| of(Reason::CodeNotFound, "spec.code.configMap", message.clone()))
+}
+
+fn schedule_condition(conditions: &mut Conditions<'_>, flow: &Flow, ticks: &Ticks) {
+    let kind = ConditionType::ScheduleValid;
+    match (&ticks.violation, &flow.spec.schedule) {
+        (Some(violation), _) => conditions.set(kind, false, violation.reason, violation.message.clone()),
+        (None, Some(_)) => conditions.set(kind, true, Reason::ScheduleValid, ""),
+        (None, None) => {
+            conditions.set(kind, true, Reason::NoSchedule, "the flow has no schedule and runs on demand");
+        }
+    }
+}
+
+fn last_run_condition(conditions: &mut Conditions<'_>, last: Option<&LastRun>, runs: &[Arc<FlowRun>]) {
+    let kind = ConditionType::LastRunSucceeded;
+    let Some(last) = last else {
+        return conditions.set(kind, Holds::Unknown, Reason::NoRunYet, "no run has finished yet");
+    };
+    let status = runs.iter().find(|run| run.name_any() == last.name).and_then(|run| run.status.as_ref());
+    let reason = status
+        .and_then(|status| status.reason.as_deref())
+        .and_then(Reason::from_word)
+        .unwrap_or(Reason::Succeeded);
+    let detail = status
+        .and_then(|status| status.message.as_deref())
+        .map(|text| format!(": {text}"))
+        .unwrap_or_default();
+    conditions.set(
+        kind,
+        last.phase == Phase::Succeeded,
+        reason,
+        format!("{} {}{detail}", last.name, last.phase.as_str()),
+    );
+}
+
+/// The run that ended last. One that was skipped never ran, and says nothing about the flow.
+fn newest_finished(runs: &[Arc<FlowRun>]) -> Option<&Arc<FlowRun>> {
+    let ended = runs.iter().filter(|run| phase_of(run).is_final() && phase_of(run) != Phase::Skipped);
+    ended.max_by_key(|run| (finished_at(run), run.name_any()))
+}
+
+fn last_run(run: &FlowRun) -> LastRun {
+    LastRun { name: run.name_any(), phase: phase_of(run), finished_at: finished_at(run).map(Time) }
+}

@@ -1,0 +1,250 @@
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use serde_json::json;
+
+use super::*;
+use crate::api::common::NameRef;
+use crate::api::flow::{ClockEntry, ClusterSource, Concurrency, History, Schedule};
+use crate::api::{ConditionType, FlowRunSpec, FlowRunStatus, FlowSpec, Phase};
+use crate::plan::conditions::find;
+use crate::plan::{Object, VictimKind};
+
+fn at(text: &str) -> Timestamp {
+    format!("2026-12-01T{text}Z").parse().unwrap()
+}
+
+fn clock(name: &str, interval: &str) -> ClockEntry {
+    ClockEntry { name: name.into(), interval: Some(interval.into()), ..ClockEntry::default() }
+}
+
+fn flow(clocks: Vec<ClockEntry>) -> Flow {
+    let spec = FlowSpec {
+        cluster: ClusterSource {
+            ref_: Some(NameRef { name: "analytics".into() }),
+            ..ClusterSource::default()
+        },
+        schedule: Some(Schedule { time_zone: None, clocks }),
+        ..FlowSpec::default()
+    };
+    let mut flow = Flow::new("etl", spec);
+    flow.metadata.namespace = Some("team".into());
+    flow.metadata.uid = Some("flow-uid".into());
+    flow.metadata.generation = Some(1);
+    flow.metadata.creation_timestamp = Some(Time(at("09:00:30")));
+    flow
+}
+
+fn observed(runs: Vec<FlowRun>) -> Observed {
+    Observed { runs: runs.into_iter().map(Arc::new).collect(), cluster_exists: true, ..Observed::default() }
+}
+
+/// A run in a phase; one of a clock if its name ends in a time.
+fn run(name: &str, tick: Option<&str>, phase: Phase) -> FlowRun {
+    let spec = FlowRunSpec {
+        flow: "etl".into(),
+        scheduled_time: tick.map(|tick| Time(at(tick))),
+        clock: tick.map(|_| "c".into()),
+        ..FlowRunSpec::default()
+    };
+    let mut run = FlowRun::new(name, spec);
+    run.metadata.creation_timestamp = Some(Time(at("09:00:00")));
+    run.status = Some(FlowRunStatus {
+        phase,
+        finished_at: tick.map(|tick| Time(at(tick))),
+        ..FlowRunStatus::default()
+    });
+    run
+}
+
+fn created(plan: &Plan<FlowStatus>) -> Vec<String> {
+    let name = |step: &Step| match step {
+        Step::Create(object) => match object.as_ref() {
+            Object::Run(run) => Some(run.name_any()),
+            _ => None,
+        },
+        _ => None,
+    };
+    plan.steps.iter().filter_map(name).collect()
+}
+
+/// Carries a plan over to the next look.
+fn after(mut flow: Flow, plan: &Plan<FlowStatus>) -> Flow {
+    flow.status = Some(plan.status.clone());
+    flow
+}
+
+#[test]
+fn a_tick_becomes_one_run_however_often_it_is_looked_at() {
+    let flow = flow(vec![clock("c", "1m")]);
+    let before = plan(&flow, &observed(vec![]), at("09:00:40"));
+    assert_eq!(created(&before), Vec::<String>::new());
+    assert_eq!(before.next, Next::At(at("09:01:00")));
+    let due = plan(&flow, &observed(vec![]), at("09:01:00"));
+    assert_eq!(created(&due), ["etl-20261201t090100"]);
+    // The status was lost, or the run is not in the cache yet: the name is the same.
+    assert_eq!(created(&plan(&flow, &observed(vec![]), at("09:01:01"))), ["etl-20261201t090100"]);
+    assert_eq!(created(&plan(&after(flow, &due), &observed(vec![]), at("09:01:01"))), Vec::<String>::new());
+}
+
+#[test]
+fn nothing_before_the_creation_counts() {
+    let plan = plan(&flow(vec![clock("c", "1m")]), &observed(vec![]), at("09:00:59"));
+    assert_eq!((created(&plan).len(), plan.status.missed), (0, 0));
+}
+
+#[test]
+fn after_an_outage_the_newest_tick_runs_and_the_others_are_counted_once() {
+    let flow = flow(vec![clock("c", "1m")]);
+    let first = plan(&flow, &observed(vec![]), at("09:10:05"));
+    assert_eq!(created(&first), ["etl-20261201t091000"]);
+    assert_eq!(first.status.missed, 9);
+    let second = plan(&after(flow, &first), &observed(vec![]), at("09:10:06"));
+    assert_eq!(second.status.missed, 9);
+    assert_eq!(second.events, []);
+}
+
+#[test]
+fn a_tick_that_is_too_late_is_missed() {
+    let mut flow = flow(vec![clock("c", "1h")]);
+    flow.spec.starting_deadline = Some("5m".into());
+    let plan = plan(&flow, &observed(vec![]), at("10:06:00"));
+    assert_eq!((created(&plan).len(), plan.status.missed), (0, 1));
+    assert_eq!(plan.status.clocks[0].last_tick, Some(Time(at("10:00:00"))));
+}
+
+#[test]
+fn an_edit_and_a_resumption_start_nothing_retroactively() {
+    let mut edited = flow(vec![clock("c", "1h")]);
+    edited = after(edited.clone(), &plan(&edited, &observed(vec![]), at("09:00:31")));
+    edited.spec.schedule = Some(Schedule { time_zone: None, clocks: vec![clock("c", "1m")] });
+    edited.metadata.generation = Some(2);
+    let first = plan(&edited, &observed(vec![]), at("09:30:30"));
+    assert_eq!((created(&first).len(), first.status.missed), (0, 0));
+
+    let mut suspended = after(edited, &first);
+    suspended.spec.suspend = true;
+    suspended = after(suspended.clone(), &plan(&suspended, &observed(vec![]), at("09:31:10")));
+    assert_eq!(created(&plan(&suspended, &observed(vec![]), at("10:31:10"))), Vec::<String>::new());
+    suspended.spec.suspend = false;
+    let resumed = plan(&suspended, &observed(vec![]), at("11:00:30"));
+    assert_eq!((created(&resumed).len(), resumed.status.missed), (0, 0));
+    assert_eq!(resumed.next, Next::At(at("11:01:00")));
+}
+
+#[test]
+fn a_lost_status_is_read_back_from_the_runs() {
+    let flow = flow(vec![clock("c", "1m")]);
+    let runs = observed(vec![run("etl-20261201t090300", Some("09:03:00"), Phase::Succeeded)]);
+    let plan = plan(&flow, &runs, at("09:03:30"));
+    assert_eq!((created(&plan).len(), plan.status.missed), (0, 0));
+}
+
+#[test]
+fn clocks_that_agree_make_one_run_and_clocks_that_differ_make_two() {
+    let same = flow(vec![clock("a", "1m"), clock("b", "60s")]);
+    assert_eq!(created(&plan(&same, &observed(vec![]), at("09:01:00"))), ["etl-20261201t090100"]);
+    let mut other = clock("b", "1m");
+    other.parameters = Some(json!({"full": true}));
+    let differ = flow(vec![clock("a", "1m"), other]);
+    let names = created(&plan(&differ, &observed(vec![]), at("09:01:00")));
+    assert_eq!(names.len(), 2);
+    assert!(names[1].starts_with("etl-20261201t090100-"), "{names:?}");
+}
+
+#[test]
+fn under_forbid_one_run_holds_the_place_until_it_is_over() {
+    let mut flow = flow(vec![clock("c", "1m")]);
+    let first = run("etl-20261201t090100", Some("09:01:00"), Phase::Running);
+    flow.status = Some(FlowStatus {
+        admitted: vec![first.name_any()],
+        observed_generation: Some(1),
+        ..FlowStatus::default()
+    });
+    let second = run("etl-20261201t090200", Some("09:02:00"), Phase::Queued);
+    let held = plan(&flow, &observed(vec![first.clone(), second.clone()]), at("09:02:01"));
+    assert_eq!(held.status.admitted, [first.name_any()]);
+    let over = run("etl-20261201t090100", Some("09:01:00"), Phase::Failed);
+    let free = plan(&flow, &observed(vec![over, second.clone()]), at("09:02:02"));
+    assert_eq!(free.status.admitted, [second.name_any()]);
+}
+
+#[test]
+fn a_run_by_hand_waits_its_turn_and_is_not_overtaken() {
+    let by_hand = run("etl-now", None, Phase::Queued);
+    let tick = run("etl-20261201t090200", Some("09:02:00"), Phase::Queued);
+    let plan = plan(&flow(vec![]), &observed(vec![tick, by_hand]), at("09:02:02"));
+    assert_eq!(plan.status.admitted, ["etl-now"]);
+}
+
+#[test]
+fn an_admitted_run_that_is_gone_frees_its_place_unless_it_is_only_new() {
+    let mut flow = flow(vec![]);
+    flow.status = Some(FlowStatus { admitted: vec!["etl-a".into()], ..FlowStatus::default() });
+    let waiting = run("etl-b", None, Phase::Queued);
+    let mut seen = observed(vec![waiting]);
+    assert_eq!(plan(&flow, &seen, at("09:02:02")).status.admitted, ["etl-b"]);
+    seen.found = ["etl-a".to_owned()].into();
+    assert_eq!(plan(&flow, &seen, at("09:02:02")).status.admitted, ["etl-a"]);
+}
+
+#[test]
+fn under_allow_nothing_is_held() {
+    let mut flow = flow(vec![clock("c", "1m")]);
+    flow.spec.concurrency = Concurrency::Allow;
+    assert_eq!(plan(&flow, &observed(vec![]), at("09:01:00")).status.admitted, Vec::<String>::new());
+}
+
+#[test]
+fn history_keeps_the_newest_and_never_touches_what_is_not_over() {
+    let mut flow = flow(vec![]);
+    flow.spec.history = History { succeeded: 1, failed: 0 };
+    let runs = vec![
+        run("etl-1", Some("09:01:00"), Phase::Succeeded),
+        run("etl-2", Some("09:02:00"), Phase::Succeeded),
+        run("etl-3", Some("09:03:00"), Phase::Failed),
+        run("etl-4", Some("09:04:00"), Phase::Running),
+        run("etl-5", Some("09:05:00"), Phase::Queued),
+    ];
+    let plan = plan(&flow, &observed(runs), at("09:06:00"));
+    let deleted: Vec<_> = plan
+        .steps
+        .iter()
+        .filter_map(|step| match step {
+            Step::Delete(victim) if victim.kind == VictimKind::Run => Some(victim.name.as_str()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(deleted, ["etl-1", "etl-3"]);
+    assert_eq!(plan.status.last_run.unwrap().name, "etl-3");
+    assert_eq!(plan.status.active, 1);
+}
+
+#[test]
+fn an_unknown_zone_is_told_where_users_look_and_starts_nothing() {
+    let mut flow = flow(vec![clock("c", "1m")]);
+    flow.spec.schedule.as_mut().unwrap().time_zone = Some("Europe/Pariss".into());
+    let first = plan(&flow, &observed(vec![]), at("09:01:00"));
+    assert_eq!(first.steps, []);
+    let ready = find(&first.status.conditions, ConditionType::Ready).unwrap();
+    assert_eq!(ready.reason, "InvalidTimeZone");
+    assert!(ready.message.contains("Europe/Pariss"), "{}", ready.message);
+    assert_eq!(first.events.len(), 1);
+    assert_eq!(plan(&after(flow, &first), &observed(vec![]), at("09:02:00")).events, [], "told once");
+}
+
+#[test]
+fn a_missing_cluster_is_told_at_once() {
+    let plan = plan(&flow(vec![]), &Observed::default(), at("09:01:00"));
+    assert_eq!(find(&plan.status.conditions, ConditionType::Ready).unwrap().reason, "ClusterNotFound");
+}
+
+#[test]
+fn the_plan_of_its_own_status_changes_nothing() {
+    let flow = flow(vec![clock("c", "1m")]);
+    let done = observed(vec![run("etl-20261201t090100", Some("09:01:00"), Phase::Succeeded)]);
+    let first = plan(&flow, &done, at("09:01:10"));
+    let settled = after(flow, &first);
+    let second = plan(&settled, &done, at("09:01:40"));
+    assert_eq!(second.status, first.status);
+    assert_eq!(second.steps, []);
+    assert_eq!(second.events, []);
+}

@@ -1,0 +1,203 @@
+//! From clocks to runs.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use kube::ResourceExt;
+
+use super::Observed;
+use crate::api::flow::{ClockEntry, ClockStatus, Schedule};
+use crate::api::{Flow, FlowRun, FlowRunSpec, FlowStatus, Reason, labels};
+use crate::plan::pods::{Violation, common_labels, content_hash, controller_ref};
+use crate::plan::schedule::{Clock, ClockSpec, ClockState, Timing, due, parse_duration};
+use crate::plan::{Object, Step, names};
+
+/// The zone of a schedule that names none.
+pub(super) const DEFAULT_ZONE: &str = "Etc/UTC";
+
+/// What the clocks of a Flow ask for.
+#[derive(Debug, Default)]
+pub(super) struct Ticks {
+    /// Runs to create.
+    pub created: Vec<FlowRun>,
+    /// What to remember of each clock.
+    pub clocks: Vec<ClockStatus>,
+    /// Ticks that passed without a run, counted for the first time.
+    pub missed: u32,
+    /// The first tick ahead.
+    pub next: Option<Timestamp>,
+    /// The newest tick that became a run now.
+    pub newest: Option<Timestamp>,
+    /// What is wrong with the schedule.
+    pub violation: Option<Violation>,
+}
+
+/// Looks at all clocks.
+pub(super) fn plan(flow: &Flow, old: &FlowStatus, observed: &Observed, now: Timestamp) -> Ticks {
+    let mut ticks = Ticks::default();
+    let Some(schedule) = &flow.spec.schedule else { return ticks };
+    let clocks = match parse(flow, schedule) {
+        Ok(clocks) => clocks,
+        Err(violation) => {
+            // What was remembered stays, without its hash: when the schedule is mended, its clocks count as edited.
+            let edited = |clock: &ClockStatus| ClockStatus { hash: String::new(), ..clock.clone() };
+            return Ticks {
+                clocks: old.clocks.iter().map(edited).collect(),
+                violation: Some(violation),
+                ..ticks
+            };
+        }
+    };
+    let view = View { flow, schedule, old, observed, now };
+    let deadline = flow.spec.starting_deadline.as_deref().and_then(|text| parse_duration(text).ok());
+    let mut runs: BTreeMap<String, FlowRun> = BTreeMap::new();
+    for (entry, clock) in schedule.clocks.iter().zip(&clocks) {
+        let mut memory = view.remember(entry);
+        let state =
+            ClockState { since: memory.since.0, last_tick: memory.last_tick.as_ref().map(|time| time.0) };
+        let answer = due(clock, &state, now, deadline);
+        if let Some(latest) = answer.latest {
+            memory.last_tick = Some(Time(latest));
+        }
+        if let Some(tick) = answer.tick {
+            let run = run(flow, entry, tick);
+            ticks.newest = ticks.newest.max(Some(tick));
+            runs.entry(run.name_any()).or_insert(run);
+        }
+        ticks.missed = ticks.missed.saturating_add(answer.missed);
+        ticks.next = [ticks.next, answer.next].into_iter().flatten().min();
+        ticks.clocks.push(memory);
+    }
+    let known = |run: &FlowRun| observed.runs.iter().any(|other| other.name_any() == run.name_any());
+    ticks.created = runs.into_values().filter(|run| !known(run)).collect();
+    ticks
+}
+
+/// Creates one run.
+pub(super) fn create(run: &FlowRun) -> Step {
+    Step::Create(Box::new(Object::Run(run.clone())))
+}
+
+fn parse(flow: &Flow, schedule: &Schedule) -> Result<Vec<Clock>, Violation> {
+    let named: Vec<&str> = schedule.clocks.iter().map(|clock| clock.name.as_str()).collect();
+    if let Some((first, second)) = names::clocks_that_collide(&named) {
+        let message = format!(
+            "the clocks {first} and {second} would give their runs the same names: rename one of them"
+        );
+        return Err(Violation::invalid("spec.schedule.clocks", message));
+    }
+    let zone = schedule.time_zone.as_deref().unwrap_or(DEFAULT_ZONE);
+    schedule.clocks.iter().map(|entry| parse_clock(flow, zone, entry)).collect()
+}
+
+fn parse_clock(flow: &Flow, zone: &str, entry: &ClockEntry) -> Result<Clock, Violation> {
+    let field = |name: &str| format!("spec.schedule.clocks[{}].{name}", entry.name);
+    let invalid = |name: &str, message: String| Violation {
+        reason: Reason::InvalidSchedule,
+        ..Violation::invalid(field(name), message)
+    };
+    let timing = match (&entry.interval, &entry.cron) {
+        (Some(interval), _) => Timing::Interval(
+            parse_duration(interval).map_err(|error| invalid("interval", error.to_string()))?,
+        ),
+        (None, Some(cron)) => Timing::Cron(cron.clone()),
+        (None, None) => return Err(invalid("interval", "write interval or cron".to_owned())),
+    };
+    Clock::parse(&ClockSpec {
+        name: &entry.name,
+        timing,
+        zone,
+        start_at: entry.start_at.as_ref().map(|time| time.0),
+        end_at: entry.end_at.as_ref().map(|time| time.0),
+        suspend: entry.suspend || flow.spec.suspend,
+    })
+    .map_err(|error| match error.field() {
+        "timeZone" => Violation {
+            reason: Reason::InvalidTimeZone,
+            ..Violation::invalid("spec.schedule.timeZone", error.to_string())
+        },
+        name => invalid(name, error.to_string()),
+    })
+}
+
+/// What a clock's memory depends on.
+struct View<'a> {
+    flow: &'a Flow,
+    schedule: &'a Schedule,
+    old: &'a FlowStatus,
+    observed: &'a Observed,
+    now: Timestamp,
+}
+
+impl View<'_> {
+    /// What is remembered of a clock. One that is new, edited or resumed counts from now, so that nothing is started
+    /// retroactively; one of a Flow that was never looked at counts from the Flow's creation.
+    fn remember(&self, entry: &ClockEntry) -> ClockStatus {
+        let hash = self.hash(entry);
+        let known = self.old.clocks.iter().find(|clock| clock.name == entry.name);
+        if let Some(known) = known.filter(|known| known.hash == hash) {
+            return known.clone();
+        }
+        let first_look = known.is_none() && self.old.observed_generation.is_none();
+        let created = self.flow.metadata.creation_timestamp.as_ref().map(|time| time.0);
+        let since = created.filter(|_| first_look).unwrap_or(self.now);
+        // A status that was lost comes back from the runs: no tick is started twice, none before the newest run.
+        let ran = self.observed.runs.iter().filter(|run| run.spec.clock.as_deref() == Some(&entry.name));
+        let last = ran.filter_map(|run| run.spec.scheduled_time.as_ref()).map(|time| time.0).max();
+        ClockStatus {
+            name: entry.name.clone(),
+            hash,
+            since: Time(since),
+            last_tick: last.filter(|_| first_look).map(Time),
+        }
+    }
+
+    /// The hash of all that decides a clock's ticks; a change of it makes the clock a new one.
+    fn hash(&self, entry: &ClockEntry) -> String {
+        content_hash(&(
+            (&self.schedule.time_zone, &entry.interval, &entry.cron),
+            (&entry.start_at, &entry.end_at, entry.suspend || self.flow.spec.suspend),
+        ))
+    }
+}
+
+/// The run of a tick. The clock is part of its name only where the clock overrides something.
+fn run(flow: &Flow, entry: &ClockEntry, tick: Timestamp) -> FlowRun {
+    let flow_name = flow.name_any();
+    let overrides = entry.parameters.is_some().then_some(entry.name.as_str());
+    let name = names::run_name(&flow_name, tick, overrides);
+    let mut run = FlowRun::new(
+        &name,
+        FlowRunSpec {
+            flow: flow_name.clone(),
+            scheduled_time: Some(Time(tick)),
+            clock: Some(entry.name.clone()),
+            parameters: None,
+            cancel: false,
+        },
+    );
+    let mut all_labels = common_labels(&flow_name, labels::RUNNER);
+    all_labels.insert(labels::FLOW.to_owned(), flow_name);
+    run.metadata = ObjectMeta {
+        name: Some(name),
+        namespace: flow.namespace(),
+        owner_references: controller_ref(flow).map(|owner| vec![owner]),
+        labels: Some(all_labels),
+        annotations: Some([(labels::SCHEDULED_TIME.to_owned(), tick.to_string())].into()),
+        ..ObjectMeta::default()
+    };
+    run
+}
+
+/// The schedule in a few words, for `kubectl get`.
+pub(super) fn describe(schedule: &Schedule) -> String {
+    let first = schedule
+        .clocks
+        .first()
+        .map(|clock| clock.interval.as_ref().or(clock.cron.as_ref()).cloned().unwrap_or_default());
+    let more = schedule.clocks.len().saturating_sub(1);
+    let zone = schedule.time_zone.as_deref().map(|zone| format!(" {zone}")).unwrap_or_default();
+    let rest = if more > 0 { format!(" (+{more})") } else { String::new() };
+    format!("{}{zone}{rest}", first.unwrap_or_default())
+}

@@ -1,0 +1,95 @@
+//! What scheduler, worker and runner containers have in common.
+
+use k8s_openapi::api::core::v1::{
+    Capabilities, Container, ContainerPort, EnvVar, HTTPGetAction, LocalObjectReference, PodSecurityContext,
+    PodSpec, Probe, SeccompProfile, SecurityContext,
+};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
+use crate::api::{DaskClusterSpec, PullPolicy};
+
+/// A plain environment variable.
+pub fn env(name: &str, value: impl Into<String>) -> EnvVar {
+    EnvVar { name: name.to_owned(), value: Some(value.into()), value_from: None }
+}
+
+/// Later variables of a name replace earlier ones, in place.
+pub fn merge_env<'a>(layers: impl IntoIterator<Item = &'a [EnvVar]>) -> Vec<EnvVar> {
+    let mut merged: Vec<EnvVar> = Vec::new();
+    for variable in layers.into_iter().flatten() {
+        match merged.iter_mut().find(|earlier| earlier.name == variable.name) {
+            Some(earlier) => *earlier = variable.clone(),
+            None => merged.push(variable.clone()),
+        }
+    }
+    merged
+}
+
+/// A container with the security settings that every one of ours has.
+pub fn container(name: &str, image: &str, pull_policy: Option<PullPolicy>) -> Container {
+    Container {
+        name: name.to_owned(),
+        image: Some(image.to_owned()),
+        image_pull_policy: pull_policy.map(|policy| policy.as_str().to_owned()),
+        security_context: Some(SecurityContext {
+            allow_privilege_escalation: Some(false),
+            capabilities: Some(Capabilities { drop: Some(vec!["ALL".to_owned()]), add: None }),
+            ..SecurityContext::default()
+        }),
+        ..Container::default()
+    }
+}
+
+/// A pod of one container, with the settings that every one of ours has.
+///
+/// Service links are off: in a namespace with thousands of Services the variables they make do not fit a process.
+pub fn pod(container: Container, restart_policy: &str, pull_secrets: &[LocalObjectReference]) -> PodSpec {
+    PodSpec {
+        containers: vec![container],
+        restart_policy: Some(restart_policy.to_owned()),
+        enable_service_links: Some(false),
+        automount_service_account_token: Some(false),
+        image_pull_secrets: (!pull_secrets.is_empty()).then(|| pull_secrets.to_vec()),
+        security_context: Some(PodSecurityContext {
+            seccomp_profile: Some(SeccompProfile {
+                type_: "RuntimeDefault".to_owned(),
+                localhost_profile: None,
+            }),
+            ..PodSecurityContext::default()
+        }),
+        ..PodSpec::default()
+    }
+}
+
+/// A Dask process asked over HTTP whether it is well. Its comm port would log a broken handshake at each probe.
+pub fn health_probe(port: i32) -> Probe {
+    Probe {
+        http_get: Some(HTTPGetAction {
+            path: Some("/health".to_owned()),
+            port: IntOrString::Int(port),
+            ..HTTPGetAction::default()
+        }),
+        period_seconds: Some(5),
+        timeout_seconds: Some(5),
+        failure_threshold: Some(6),
+        ..Probe::default()
+    }
+}
+
+/// A named port.
+pub fn port(name: &str, number: i32) -> ContainerPort {
+    ContainerPort { name: Some(name.to_owned()), container_port: number, ..ContainerPort::default() }
+}
+
+/// A Dask container of a cluster: its image, its environment, and `python -m MODULE ARGS…`.
+///
+/// The module form works in every release; the commands `dask-scheduler` and `dask-worker` are gone since 2026.6.
+pub fn dask(name: &str, spec: &DaskClusterSpec, module: &str, arguments: Vec<String>) -> Container {
+    let mut command: Vec<String> = ["python", "-m", module].into_iter().map(str::to_owned).collect();
+    command.extend(arguments);
+    Container {
+        command: Some(command),
+        env: Some(spec.env.clone()),
+        ..container(name, &spec.image, spec.image_pull_policy)
+    }
+}

@@ -1,0 +1,89 @@
+//! Pod templates: scheduler, worker and runner; what the user's template overrides; what a pod's state means.
+
+pub mod container;
+pub mod merge;
+pub mod runner;
+pub mod scheduler;
+pub mod state;
+pub mod worker;
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::PodTemplateSpec;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kube::Resource;
+use serde::Serialize;
+
+use super::names;
+use crate::api::{Reason, labels};
+
+/// The port that Dask clients and workers connect to.
+pub const COMM_PORT: i32 = 8786;
+/// The port of the scheduler's web UI and `/health`.
+pub const DASHBOARD_PORT: i32 = 8787;
+/// The port of a worker's `/health`.
+pub const WORKER_HTTP_PORT: i32 = 8788;
+
+/// What is wrong in a spec that the schema could not refuse.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// The field, as a path such as `spec.workers.template`.
+    pub field: String,
+    /// The reason word for conditions and events.
+    pub reason: Reason,
+    /// What is wrong, and what to write instead.
+    pub message: String,
+}
+
+impl Violation {
+    /// An [`Reason::InvalidSpec`] of this field.
+    pub fn invalid(field: impl Into<String>, message: impl Into<String>) -> Self {
+        let field = field.into();
+        let message = format!("{field}: {}", message.into());
+        Self { field, reason: Reason::InvalidSpec, message }
+    }
+}
+
+/// Where the scheduler of a cluster is for its clients inside Kubernetes: `tcp://<cluster>-scheduler.<ns>.svc:8786`.
+///
+/// The name ends in `svc`, so that it does not depend on the domain of the Kubernetes cluster.
+pub fn scheduler_address(namespace: &str, cluster: &str) -> String {
+    format!("tcp://{}.{namespace}.svc:{COMM_PORT}", names::scheduler_name(cluster))
+}
+
+/// Where the web UI of a cluster is inside Kubernetes.
+pub fn dashboard_address(namespace: &str, cluster: &str) -> String {
+    format!("http://{}.{namespace}.svc:{DASHBOARD_PORT}/status", names::scheduler_name(cluster))
+}
+
+/// The labels that every object of ours has.
+pub fn common_labels(instance: &str, component: &str) -> BTreeMap<String, String> {
+    [
+        (labels::APP_NAME, labels::APP),
+        (labels::APP_INSTANCE, instance),
+        (labels::APP_COMPONENT, component),
+        (labels::APP_MANAGED_BY, labels::APP),
+        (labels::APP_PART_OF, labels::APP),
+    ]
+    .into_iter()
+    .map(|(key, value)| (key.to_owned(), value.to_owned()))
+    .collect()
+}
+
+/// A reference that makes `owner` the controller of an object in its namespace. None for an object that the API
+/// server has not seen.
+pub fn controller_ref<K: Resource<DynamicType = ()>>(owner: &K) -> Option<OwnerReference> {
+    owner.controller_owner_ref(&())
+}
+
+/// Eight hexadecimal digits for the content of anything that can be written as JSON.
+pub fn content_hash(content: &impl Serialize) -> String {
+    let text = serde_json::to_string(content).unwrap_or_default();
+    names::short_hash(&text, 8)
+}
+
+/// Labels and annotations added to the template's own, with ours on top: they are how pods are found.
+pub fn label(template: &mut PodTemplateSpec, ours: BTreeMap<String, String>) {
+    let metadata = template.metadata.get_or_insert_default();
+    metadata.labels.get_or_insert_default().extend(ours);
+}

@@ -1,0 +1,248 @@
+//! The runner: the Job of one attempt of a run, and the ConfigMap with its code.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use k8s_openapi::api::batch::v1::{Job, JobSpec};
+use k8s_openapi::api::core::v1::{
+    ConfigMap, ConfigMapVolumeSource, EnvVar, KeyToPath, LocalObjectReference, PodTemplateSpec, Volume,
+    VolumeMount,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::ResourceExt;
+use serde_json::{Map, Value};
+
+use super::{Violation, common_labels, container, content_hash, controller_ref, label, merge};
+use crate::api::{Flow, FlowRun, PullPolicy, labels};
+use crate::plan::names;
+
+/// The name of the runner's container.
+pub const CONTAINER: &str = "runner";
+/// The program that starts the user's script inside the user's image.
+pub const BOOTSTRAP: &str = include_str!("../../runner/bootstrap.py");
+/// Where the code is in the runner's container.
+const CODE_DIRECTORY: &str = "/daskflow";
+const BOOTSTRAP_FILE: &str = "bootstrap.py";
+/// The name of an inline script; it shows in tracebacks.
+const INLINE_FILE: &str = "flow.py";
+
+/// A script that is not in the image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Script {
+    /// Its file name.
+    pub file: String,
+    /// Its text.
+    pub text: String,
+}
+
+impl Script {
+    /// A script written inline in a Flow.
+    pub fn inline(text: &str) -> Self {
+        Self { file: INLINE_FILE.to_owned(), text: text.to_owned() }
+    }
+}
+
+/// The cluster that a runner works on, as far as its pod is concerned.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Target {
+    /// The address of the Dask scheduler.
+    pub address: String,
+    /// The image, where the Flow names none.
+    pub image: Option<String>,
+    /// When it is pulled, where the Flow does not say.
+    pub pull_policy: Option<PullPolicy>,
+    /// What it is pulled with, where the Flow does not say.
+    pub pull_secrets: Vec<LocalObjectReference>,
+    /// The cluster's environment.
+    pub env: Vec<EnvVar>,
+}
+
+/// The ConfigMap with the bootstrap and the script, if the Flow runs a script. Its name carries a hash of its content
+/// and it never changes, so that a run keeps the code that it started with.
+pub fn code(flow: &Flow, script: Option<&Script>) -> Option<ConfigMap> {
+    flow.spec.code.as_ref()?;
+    let mut data: BTreeMap<String, String> = [(BOOTSTRAP_FILE.to_owned(), BOOTSTRAP.to_owned())].into();
+    data.extend(script.map(|script| (key(&script.file), script.text.clone())));
+    let name = flow.name_any();
+    let mut all_labels = common_labels(&name, labels::RUNNER);
+    all_labels.insert(labels::FLOW.to_owned(), name.clone());
+    Some(ConfigMap {
+        metadata: ObjectMeta {
+            name: Some(format!("{name}-{}", content_hash(&data))),
+            namespace: flow.namespace(),
+            owner_references: controller_ref(flow).map(|owner| vec![owner]),
+            labels: Some(all_labels),
+            ..ObjectMeta::default()
+        },
+        data: Some(data),
+        immutable: Some(true),
+        binary_data: None,
+    })
+}
+
+/// The key of a script in the ConfigMap; the prefix keeps it apart from the bootstrap.
+fn key(file: &str) -> String {
+    format!("script-{file}")
+}
+
+/// What a run's Job is made from.
+pub struct Attempt<'a> {
+    /// The Flow.
+    pub flow: &'a Flow,
+    /// The run.
+    pub run: &'a FlowRun,
+    /// The number of the attempt, from 1.
+    pub number: u32,
+    /// The cluster.
+    pub target: &'a Target,
+    /// The script, if it is not in the image.
+    pub script: Option<&'a Script>,
+    /// The parameters of the run: the Flow's, the clock's and the run's own, merged.
+    pub parameters: Map<String, Value>,
+    /// The logical time, RFC 3339 in UTC.
+    pub scheduled_time: String,
+    /// How long the attempt may take.
+    pub timeout: Option<Duration>,
+}
+
+/// The Job of one attempt. It never retries by itself, and never replaces a pod that has not ended.
+///
+/// # Errors
+///
+/// A [`Violation`] of `spec.template`, or of `spec.image` where no image is known.
+pub fn job(attempt: &Attempt<'_>) -> Result<Job, Violation> {
+    let (flow, run) = (attempt.flow, attempt.run);
+    let name = names::job_name(&run.name_any(), attempt.number);
+    let code = code(flow, attempt.script);
+    let code_name = code.and_then(|map| map.metadata.name);
+    let mut template =
+        PodTemplateSpec { metadata: None, spec: Some(pod_spec(attempt, code_name.as_deref())?) };
+    merge::over(&mut template, flow.spec.template.as_ref(), "spec.template")?;
+    let mut all_labels = common_labels(&flow.name_any(), labels::RUNNER);
+    all_labels.insert(labels::COMPONENT.to_owned(), labels::RUNNER.to_owned());
+    all_labels.insert(labels::FLOW.to_owned(), flow.name_any());
+    all_labels.insert(labels::RUN.to_owned(), run.name_any());
+    label(&mut template, all_labels.clone());
+    all_labels.extend(code_name.map(|code| (labels::CODE.to_owned(), code)));
+    let annotations: BTreeMap<_, _> =
+        [(labels::SCHEDULED_TIME.to_owned(), attempt.scheduled_time.clone())].into();
+    let metadata = template.metadata.get_or_insert_default();
+    metadata.annotations.get_or_insert_default().extend(annotations.clone());
+    Ok(Job {
+        metadata: ObjectMeta {
+            name: Some(name),
+            namespace: run.namespace(),
+            owner_references: controller_ref(run).map(|owner| vec![owner]),
+            labels: Some(all_labels),
+            annotations: Some(annotations),
+            ..ObjectMeta::default()
+        },
+        spec: Some(JobSpec {
+            backoff_limit: Some(0),
+            pod_replacement_policy: Some("Failed".to_owned()),
+            active_deadline_seconds: attempt
+                .timeout
+                .map(|timeout| i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX)),
+            template,
+            ..JobSpec::default()
+        }),
+        status: None,
+    })
+}
+
+fn pod_spec(
+    attempt: &Attempt<'_>,
+    code_name: Option<&str>,
+) -> Result<k8s_openapi::api::core::v1::PodSpec, Violation> {
+    let (spec, target) = (&attempt.flow.spec, attempt.target);
+    let Some(image) = spec.image.as_ref().or(target.image.as_ref()) else {
+        return Err(Violation::invalid("spec.image", "the flow has no image and neither has its cluster"));
+    };
+    let mut main = container::container(CONTAINER, image, spec.image_pull_policy.or(target.pull_policy));
+    let script_path = match (&spec.code, attempt.script) {
+        (Some(_), Some(script)) => Some(format!("{CODE_DIRECTORY}/code/{}", script.file)),
+        (Some(code), None) => code.path.clone(),
+        (None, _) => None,
+    };
+    if let Some(path) = script_path {
+        main.command = Some(vec!["python".to_owned(), format!("{CODE_DIRECTORY}/{BOOTSTRAP_FILE}"), path]);
+    } else if !spec.command.is_empty() {
+        main.command = Some(spec.command.clone());
+    }
+    main.args = (!spec.args.is_empty()).then(|| spec.args.clone());
+    main.env = Some(environment(attempt));
+    main.env_from = (!spec.env_from.is_empty()).then(|| spec.env_from.clone());
+    main.resources = Some(spec.resources.to_requirements());
+    // A command of the user's own writes no termination message; its last words do.
+    main.termination_message_policy = Some("FallbackToLogsOnError".to_owned());
+    main.volume_mounts = code_name.map(|_| {
+        vec![VolumeMount {
+            name: "code".to_owned(),
+            mount_path: CODE_DIRECTORY.to_owned(),
+            read_only: Some(true),
+            ..VolumeMount::default()
+        }]
+    });
+    let secrets =
+        if spec.image_pull_secrets.is_empty() { &target.pull_secrets } else { &spec.image_pull_secrets };
+    let mut pod = container::pod(main, "Never", secrets);
+    pod.volumes = code_name.map(|name| vec![code_volume(name, attempt.script)]);
+    if let Some(account) = &spec.service_account_name {
+        pod.service_account_name = Some(account.clone());
+        // Who names an account wants its token.
+        pod.automount_service_account_token = None;
+    }
+    Ok(pod)
+}
+
+fn code_volume(name: &str, script: Option<&Script>) -> Volume {
+    let item = |key: &str, path: String| KeyToPath { key: key.to_owned(), path, mode: None };
+    let mut items = vec![item(BOOTSTRAP_FILE, BOOTSTRAP_FILE.to_owned())];
+    items.extend(script.map(|script| item(&key(&script.file), format!("code/{}", script.file))));
+    Volume {
+        name: "code".to_owned(),
+        config_map: Some(ConfigMapVolumeSource {
+            name: name.to_owned(),
+            items: Some(items),
+            ..ConfigMapVolumeSource::default()
+        }),
+        ..Volume::default()
+    }
+}
+
+/// Ours first, then the cluster's, then the Flow's; the address of the scheduler is nobody's to change.
+fn environment(attempt: &Attempt<'_>) -> Vec<EnvVar> {
+    let (flow, run, target) = (attempt.flow, attempt.run, attempt.target);
+    // With the bootstrap the class path of the oldest Prefect works on every version, since it imports the module
+    // that the path names; a bare command has no such help, and Prefect 0.14 to 1.4 all know the newer path.
+    let executor = if flow.spec.code.is_some() {
+        "prefect.engine.executors.DaskExecutor"
+    } else {
+        "prefect.executors.DaskExecutor"
+    };
+    let parameters = Value::Object(attempt.parameters.clone()).to_string();
+    let ours = [
+        container::env("DASKFLOW_FLOW", flow.name_any()),
+        container::env("DASKFLOW_RUN", run.name_any()),
+        container::env("DASKFLOW_ATTEMPT", attempt.number.to_string()),
+        container::env("DASKFLOW_SCHEDULED_TIME", attempt.scheduled_time.clone()),
+        container::env("DASKFLOW_ENGINE", flow.spec.engine.as_str()),
+        container::env("DASKFLOW_PARAMETERS", escape(&parameters)),
+        container::env("PREFECT__CONTEXT__DATE", attempt.scheduled_time.clone()),
+        container::env("PREFECT__ENGINE__EXECUTOR__DEFAULT_CLASS", executor),
+        container::env("PREFECT__FLOWS__RUN_ON_SCHEDULE", "false"),
+        // pendulum 2 ships zones of 2020; the image's own are newer.
+        container::env("PYTZDATA_TZDATADIR", "/usr/share/zoneinfo"),
+        container::env("PYTHONUNBUFFERED", "1"),
+    ];
+    let address = [
+        container::env("DASK_SCHEDULER_ADDRESS", target.address.clone()),
+        container::env("PREFECT__ENGINE__EXECUTOR__DASK__ADDRESS", target.address.clone()),
+    ];
+    container::merge_env([ours.as_slice(), &target.env, &flow.spec.env, &address])
+}
+
+/// The kubelet expands `$(NAME)` in values; a doubled dollar stands for itself.
+fn escape(value: &str) -> String {
+    value.replace("$(", "$$(")
+}

@@ -1,0 +1,107 @@
+//! The scheduler's pod and Service.
+
+use k8s_openapi::api::core::v1::{Pod, PodTemplateSpec, Service, ServicePort, ServiceSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use kube::ResourceExt;
+
+use super::{
+    COMM_PORT, DASHBOARD_PORT, Violation, common_labels, container, content_hash, controller_ref, label,
+    merge,
+};
+use crate::api::{DaskCluster, DaskClusterSpec, labels};
+use crate::plan::names;
+
+/// The name of the scheduler's container.
+pub const CONTAINER: &str = "scheduler";
+
+/// The hash of all that shapes a scheduler's pod. It is taken from the spec, not from the pod, so that a new release
+/// of the operator replaces no running pod.
+pub fn template_hash(spec: &DaskClusterSpec) -> String {
+    let scheduler = &spec.scheduler;
+    content_hash(&(
+        (&spec.image, spec.image_pull_policy, &spec.image_pull_secrets, &spec.env),
+        (&scheduler.resources, &scheduler.args, &scheduler.template),
+    ))
+}
+
+/// The scheduler's pod. Its fixed name is the lock against a second one.
+///
+/// # Errors
+///
+/// A [`Violation`] of `spec.scheduler.template`.
+pub fn pod(cluster: &DaskCluster) -> Result<Pod, Violation> {
+    let spec = &cluster.spec;
+    let mut arguments = vec!["--port".to_owned(), COMM_PORT.to_string()];
+    arguments.extend(["--dashboard-address".to_owned(), format!(":{DASHBOARD_PORT}")]);
+    arguments.extend(spec.scheduler.args.iter().cloned());
+    let mut main = container::dask(CONTAINER, spec, "distributed.cli.dask_scheduler", arguments);
+    main.ports =
+        Some(vec![container::port("tcp-comm", COMM_PORT), container::port("http-dashboard", DASHBOARD_PORT)]);
+    main.readiness_probe = Some(container::health_probe(DASHBOARD_PORT));
+    main.resources = Some(spec.scheduler.resources.to_requirements());
+    let mut template = PodTemplateSpec {
+        metadata: None,
+        spec: Some(container::pod(main, "Always", &spec.image_pull_secrets)),
+    };
+    merge::over(&mut template, spec.scheduler.template.as_ref(), "spec.scheduler.template")?;
+    label(&mut template, component_labels(&cluster.name_any(), labels::SCHEDULER));
+    label(&mut template, [(labels::TEMPLATE_HASH.to_owned(), template_hash(spec))].into());
+    let metadata = template.metadata.unwrap_or_default();
+    Ok(Pod {
+        metadata: ObjectMeta {
+            name: Some(names::scheduler_name(&cluster.name_any())),
+            namespace: cluster.namespace(),
+            owner_references: controller_ref(cluster).map(|owner| vec![owner]),
+            labels: metadata.labels,
+            annotations: metadata.annotations,
+            ..ObjectMeta::default()
+        },
+        spec: template.spec,
+        status: None,
+    })
+}
+
+/// The labels of the pods of a cluster.
+pub fn component_labels(cluster: &str, component: &str) -> std::collections::BTreeMap<String, String> {
+    let mut all = common_labels(cluster, component);
+    all.insert(labels::CLUSTER_NAME.to_owned(), cluster.to_owned());
+    all.insert(labels::COMPONENT.to_owned(), component.to_owned());
+    all
+}
+
+/// The Service in front of the scheduler.
+///
+/// Addresses are published before the pod is ready: workers and clients retry a refused connection at once, but would
+/// wait for the next readiness probe otherwise.
+pub fn service(cluster: &DaskCluster) -> Service {
+    let name = cluster.name_any();
+    let port = |name: &str, number: i32| ServicePort {
+        name: Some(name.to_owned()),
+        port: number,
+        target_port: Some(IntOrString::Int(number)),
+        ..ServicePort::default()
+    };
+    let selector = [(labels::CLUSTER_NAME, name.as_str()), (labels::COMPONENT, labels::SCHEDULER)];
+    let wanted = &cluster.spec.scheduler.service;
+    Service {
+        metadata: ObjectMeta {
+            name: Some(names::scheduler_name(&name)),
+            namespace: cluster.namespace(),
+            owner_references: controller_ref(cluster).map(|owner| vec![owner]),
+            labels: Some(component_labels(&name, labels::SCHEDULER)),
+            annotations: (!wanted.annotations.is_empty()).then(|| wanted.annotations.clone()),
+            ..ObjectMeta::default()
+        },
+        spec: Some(ServiceSpec {
+            type_: Some(wanted.type_.as_str().to_owned()),
+            selector: Some(
+                selector.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
+            ),
+            ports: Some(vec![port("tcp-comm", COMM_PORT), port("http-dashboard", DASHBOARD_PORT)]),
+            publish_not_ready_addresses: Some(true),
+            ..ServiceSpec::default()
+        }),
+        status: None,
+    }
+}

@@ -1,0 +1,98 @@
+//! What the state of a pod means to us.
+
+use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod};
+
+use crate::api::{Reason, labels};
+
+/// Where a pod is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PodLife {
+    /// It starts, runs or will.
+    Alive,
+    /// It is being deleted.
+    Leaving,
+    /// All its containers have ended for good.
+    Finished,
+}
+
+/// Where this pod is in its life.
+pub fn life(pod: &Pod) -> PodLife {
+    if pod.metadata.deletion_timestamp.is_some() {
+        return PodLife::Leaving;
+    }
+    match pod.status.as_ref().and_then(|status| status.phase.as_deref()) {
+        Some("Succeeded" | "Failed") => PodLife::Finished,
+        _ => PodLife::Alive,
+    }
+}
+
+/// A label of the pod, or nothing.
+pub fn label<'a>(pod: &'a Pod, key: &str) -> Option<&'a str> {
+    pod.metadata.labels.as_ref()?.get(key).map(String::as_str)
+}
+
+/// Whether it is a pod of this component: see [`labels::COMPONENT`].
+pub fn is_component(pod: &Pod, component: &str) -> bool {
+    label(pod, labels::COMPONENT) == Some(component)
+}
+
+/// The pod's name.
+pub fn name(pod: &Pod) -> &str {
+    pod.metadata.name.as_deref().unwrap_or_default()
+}
+
+/// The status of the container of this name.
+pub fn container<'a>(pod: &'a Pod, name: &str) -> Option<&'a ContainerStatus> {
+    let statuses = pod.status.as_ref()?.container_statuses.as_ref()?;
+    statuses.iter().find(|status| status.name == name)
+}
+
+/// Whether the container of this name runs.
+pub fn runs(pod: &Pod, container_name: &str) -> bool {
+    container(pod, container_name)
+        .and_then(|status| status.state.as_ref())
+        .is_some_and(|state| state.running.is_some())
+}
+
+/// How the container of this name ended, if it has.
+pub fn terminated<'a>(pod: &'a Pod, container_name: &str) -> Option<&'a ContainerStateTerminated> {
+    container(pod, container_name)?.state.as_ref()?.terminated.as_ref()
+}
+
+/// Why a pod does not start, if there is a reason to tell: the kubelet's words for a container, or the scheduler's.
+pub fn obstacle(pod: &Pod) -> Option<(Reason, String)> {
+    let status = pod.status.as_ref()?;
+    let containers = status.init_container_statuses.iter().chain(&status.container_statuses).flatten();
+    for container in containers {
+        let Some(waiting) = container.state.as_ref().and_then(|state| state.waiting.as_ref()) else {
+            continue;
+        };
+        let Some(reason) = waiting.reason.as_deref().and_then(Reason::from_word) else { continue };
+        let detail = waiting.message.as_deref().or(last_words(container)).unwrap_or("no details are given");
+        return Some((reason, format!("pod {}, image {}: {detail}", name(pod), container.image)));
+    }
+    let unscheduled = status.conditions.iter().flatten().find(|condition| {
+        condition.type_ == "PodScheduled"
+            && condition.status == "False"
+            && condition.reason.as_deref() == Some("Unschedulable")
+    })?;
+    Some((
+        Reason::Unschedulable,
+        format!("pod {}: {}", name(pod), unscheduled.message.as_deref().unwrap_or_default()),
+    ))
+}
+
+/// What a container that crashes said when it last ended.
+fn last_words(container: &ContainerStatus) -> Option<&str> {
+    container.last_state.as_ref()?.terminated.as_ref()?.message.as_deref()
+}
+
+/// Whether waiting cannot help: the image's name is wrong, or it is never pulled.
+pub fn is_hopeless(reason: Reason) -> bool {
+    matches!(reason, Reason::InvalidImageName | Reason::ErrImageNeverPull)
+}
+
+/// The address that pods are reached at, once they have one.
+pub fn ip(pod: &Pod) -> Option<&str> {
+    pod.status.as_ref()?.pod_ip.as_deref().filter(|ip| !ip.is_empty())
+}

@@ -1,0 +1,155 @@
+//! What a run needs before its runner starts, and the runner itself.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::ResourceExt;
+use serde_json::{Map, Value};
+
+use super::{ForeignScheduler, ScriptView, Work, logical_time};
+use crate::api::{ConditionType, DaskCluster, Flow, Phase, Reason, labels};
+use crate::plan::conditions;
+use crate::plan::pods::runner::{self, Attempt, Script, Target};
+use crate::plan::pods::{common_labels, controller_ref, scheduler_address};
+use crate::plan::schedule::parse_duration;
+use crate::plan::{Note, Object, Step, names};
+
+impl Work<'_> {
+    /// Makes the run's own cluster where the Flow has a template.
+    pub(super) fn ensure_own_cluster(&mut self, flow: &Flow) {
+        let Some(template) = flow.spec.cluster.template.as_ref().filter(|_| self.observed.cluster.is_none())
+        else {
+            return;
+        };
+        let name = names::cluster_name_for_run(&self.run.name_any());
+        let mut all_labels = common_labels(&flow.name_any(), "cluster");
+        all_labels.insert(labels::FLOW.to_owned(), flow.name_any());
+        all_labels.insert(labels::RUN.to_owned(), self.run.name_any());
+        let mut cluster = DaskCluster::new(&name, template.clone());
+        cluster.metadata = ObjectMeta {
+            name: Some(name.clone()),
+            namespace: self.run.namespace(),
+            owner_references: controller_ref(self.run).map(|owner| vec![owner]),
+            labels: Some(all_labels),
+            ..ObjectMeta::default()
+        };
+        if !self.observed.live {
+            self.look_again = true;
+        }
+        self.notes.push(Note::normal(
+            Reason::ClusterCreated,
+            format!("the DaskCluster {name} is created for this run"),
+        ));
+        self.steps.push(Step::Create(Box::new(Object::Cluster(cluster))));
+    }
+
+    /// What the run still waits for.
+    pub(super) fn not_ready(&self, flow: &Flow) -> Option<(Reason, String)> {
+        if let ScriptView::Missing(message) = &self.observed.script {
+            return Some((Reason::CodeNotFound, message.clone()));
+        }
+        let source = &flow.spec.cluster;
+        if let Some(address) = &source.address {
+            return foreign_not_ready(address, &self.observed.foreign);
+        }
+        let name = super::cluster_name(self.run, flow).unwrap_or_default();
+        let Some(cluster) = &self.observed.cluster else {
+            let reason =
+                if source.template.is_some() { Reason::ClusterNotReady } else { Reason::ClusterNotFound };
+            let message = match reason {
+                Reason::ClusterNotFound => format!("there is no DaskCluster called {name} in this namespace"),
+                _ => format!("the DaskCluster {name} of this run is being created"),
+            };
+            return Some((reason, message));
+        };
+        cluster_not_ready(cluster)
+    }
+
+    /// Creates the code's ConfigMap and the Job, for a run that was just read live.
+    pub(super) fn launch(&mut self, flow: &Flow) {
+        let target = self.target(flow);
+        let inline = flow.spec.code.as_ref().and_then(|code| code.inline.as_deref()).map(Script::inline);
+        let script = match &self.observed.script {
+            ScriptView::Found(script) => Some(script),
+            _ => inline.as_ref(),
+        };
+        let attempt = Attempt {
+            flow,
+            run: self.run,
+            number: 1,
+            target: &target,
+            script,
+            parameters: self.parameters(flow),
+            scheduled_time: logical_time(self.run).to_string(),
+            timeout: flow.spec.timeout.as_deref().and_then(|text| parse_duration(text).ok()),
+        };
+        let job = match runner::job(&attempt) {
+            Ok(job) => job,
+            Err(violation) => return self.enter(Phase::Failed, violation.reason, violation.message),
+        };
+        let name = job.name_any();
+        self.look_again = !self.observed.live;
+        self.steps
+            .extend(runner::code(flow, script).map(|code| Step::Create(Box::new(Object::ConfigMap(code)))));
+        self.steps.push(Step::Create(Box::new(Object::Job(job))));
+        self.status.job = Some(name.clone());
+        self.notes.push(Note::normal(Reason::RunnerCreated, format!("the Job {name} is created")));
+        self.enter(Phase::Provisioning, Reason::RunnerStarting, "the runner's container is starting");
+    }
+
+    fn target(&self, flow: &Flow) -> Target {
+        if let Some(address) = &flow.spec.cluster.address {
+            return Target { address: address.clone(), ..Target::default() };
+        }
+        let Some(cluster) = &self.observed.cluster else { return Target::default() };
+        Target {
+            address: scheduler_address(&cluster.namespace().unwrap_or_default(), &cluster.name_any()),
+            image: Some(cluster.spec.image.clone()),
+            pull_policy: cluster.spec.image_pull_policy,
+            pull_secrets: cluster.spec.image_pull_secrets.clone(),
+            env: cluster.spec.env.clone(),
+        }
+    }
+
+    /// The Flow's parameters, over them the clock's, over them the run's own.
+    fn parameters(&self, flow: &Flow) -> Map<String, Value> {
+        let clock = self.run.spec.clock.as_deref().and_then(|name| {
+            let schedule = flow.spec.schedule.as_ref()?;
+            schedule.clocks.iter().find(|clock| clock.name == name)?.parameters.as_ref()
+        });
+        let layers = [flow.spec.parameters.as_ref(), clock, self.run.spec.parameters.as_ref()];
+        let objects = layers.into_iter().flatten().filter_map(Value::as_object);
+        objects.flat_map(|object| object.iter().map(|(name, value)| (name.clone(), value.clone()))).collect()
+    }
+}
+
+fn foreign_not_ready(address: &str, scheduler: &ForeignScheduler) -> Option<(Reason, String)> {
+    match scheduler {
+        ForeignScheduler::Answering(workers) if *workers > 0 => None,
+        ForeignScheduler::Answering(_) => {
+            Some((Reason::WorkersStarting, format!("the scheduler at {address} has no workers")))
+        }
+        ForeignScheduler::NotAsked => {
+            Some((Reason::ClusterNotReady, format!("the scheduler at {address} is being asked")))
+        }
+        ForeignScheduler::Unreachable(why) => {
+            Some((Reason::SchedulerUnreachable, format!("the scheduler at {address} does not answer: {why}")))
+        }
+    }
+}
+
+/// A cluster is ready for a run when its scheduler answers and all wanted workers, at least one, are registered.
+fn cluster_not_ready(cluster: &DaskCluster) -> Option<(Reason, String)> {
+    let name = cluster.name_any();
+    let status = cluster.status.clone().unwrap_or_default();
+    if status.observed_generation != cluster.metadata.generation {
+        return Some((Reason::ClusterNotReady, format!("the DaskCluster {name} is being set up")));
+    }
+    if cluster.spec.workers.wanted() == 0 {
+        return Some((Reason::ClusterNotReady, format!("the DaskCluster {name} has 0 workers: scale it up")));
+    }
+    let ready = conditions::find(&status.conditions, ConditionType::Ready)?;
+    if ready.status == "True" {
+        return None;
+    }
+    let reason = Reason::from_word(&ready.reason).unwrap_or(Reason::ClusterNotReady);
+    Some((reason, format!("the DaskCluster {name} is not ready: {}", ready.message)))
+}

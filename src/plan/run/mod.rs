@@ -1,0 +1,237 @@
+//! One `FlowRun`: from held, over its cluster and its runner's Job, to an end that is never left.
+//!
+//! Invariants. A run enters `Provisioning` by a status write that carries the resourceVersion it was read with, so a
+//! final phase cannot be overwritten. A Job is created only for a run that was just read live in `Provisioning`, and
+//! its name is the lock against a second runner. A phase tells what is, not which object exists: `Running` means
+//! that the runner's container runs.
+
+mod launch;
+mod outcome;
+mod phase;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::ResourceExt;
+
+use super::conditions::{Conditions, Progress};
+use super::pods::runner::Script;
+use super::pods::{common_labels, controller_ref};
+use super::{Next, Note, Plan, Step, Victim, VictimKind, names};
+use crate::api::{ConditionType, DaskCluster, Flow, FlowRun, FlowRunStatus, Phase, Reason, labels};
+
+/// How long a run waits for its cluster where the Flow does not say.
+pub const CLUSTER_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// What was observed of a run.
+#[derive(Clone, Debug, Default)]
+pub struct Observed {
+    /// Its Flow.
+    pub flow: Option<Arc<Flow>>,
+    /// The `DaskCluster` that it runs on, whether referenced or its own.
+    pub cluster: Option<Arc<DaskCluster>>,
+    /// What the scheduler of `cluster.address` says.
+    pub foreign: ForeignScheduler,
+    /// The script of `code.configMap`.
+    pub script: ScriptView,
+    /// The Job of its attempt.
+    pub job: Option<Arc<Job>>,
+    /// The newest pod of that Job.
+    pub pod: Option<Arc<Pod>>,
+    /// Names of other unfinished runs of the Flow that were started by a clock, with their logical times.
+    pub waiting: Vec<(String, Timestamp)>,
+    /// Whether the run itself was read from the API server just now, rather than from a cache.
+    pub live: bool,
+}
+
+/// What is known of a scheduler outside of any `DaskCluster`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum ForeignScheduler {
+    /// It was not asked.
+    #[default]
+    NotAsked,
+    /// It answers and has so many workers.
+    Answering(usize),
+    /// It does not answer, and why.
+    Unreachable(String),
+}
+
+/// What is known of a script in a ConfigMap.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum ScriptView {
+    /// The Flow has none, or it is not needed now.
+    #[default]
+    NotNeeded,
+    /// This is it.
+    Found(Script),
+    /// The ConfigMap or its key is missing.
+    Missing(String),
+}
+
+/// What has to be observed besides the objects that are watched.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// Ask the scheduler at this address.
+    pub address: Option<String>,
+    /// Read this key of this ConfigMap.
+    pub script: Option<crate::api::common::ConfigMapKey>,
+}
+
+/// Says what has to be observed for `run`.
+pub fn needs(run: &FlowRun, flow: Option<&Flow>) -> Needs {
+    let waits = matches!(phase_of(run), Phase::Queued | Phase::Provisioning) && job_of(run).is_none();
+    let Some(flow) = flow.filter(|_| waits) else { return Needs::default() };
+    Needs {
+        address: flow.spec.cluster.address.clone(),
+        script: flow.spec.code.as_ref().and_then(|code| code.config_map.clone()),
+    }
+}
+
+/// The phase that was last written.
+pub fn phase_of(run: &FlowRun) -> Phase {
+    run.status.as_ref().map(|status| status.phase).unwrap_or_default()
+}
+
+/// The Job that was last written.
+pub fn job_of(run: &FlowRun) -> Option<&str> {
+    run.status.as_ref()?.job.as_deref()
+}
+
+/// The logical time of a run: the tick, else the second of its creation.
+pub fn logical_time(run: &FlowRun) -> Timestamp {
+    let created = run.metadata.creation_timestamp.as_ref();
+    run.spec.scheduled_time.as_ref().or(created).map_or(Timestamp::UNIX_EPOCH, |time| time.0)
+}
+
+/// The name of the `DaskCluster` that a run of this Flow runs on: referenced, or the run's own.
+pub fn cluster_name(run: &FlowRun, flow: &Flow) -> Option<String> {
+    let source = &flow.spec.cluster;
+    let own = source.template.as_ref().map(|_| names::cluster_name_for_run(&run.name_any()));
+    source.ref_.as_ref().map(|cluster| cluster.name.clone()).or(own)
+}
+
+/// Plans the next steps for `run`.
+pub fn plan(run: &FlowRun, observed: &Observed, now: Timestamp) -> Plan<FlowRunStatus> {
+    let old = run.status.clone().unwrap_or_default();
+    if run.metadata.deletion_timestamp.is_some() {
+        return Plan::status_only(old);
+    }
+    if old.phase.is_final() {
+        return clean_up(run, observed, old);
+    }
+    let mut work = Work {
+        run,
+        observed,
+        now,
+        status: old,
+        steps: Vec::new(),
+        notes: Vec::new(),
+        next: Next::Change,
+        look_again: false,
+    };
+    work.adopt();
+    work.advance();
+    work.finish()
+}
+
+/// A finished run keeps its Job, for its logs; a cluster of its own is deleted.
+fn clean_up(run: &FlowRun, observed: &Observed, status: FlowRunStatus) -> Plan<FlowRunStatus> {
+    let mut plan = Plan::status_only(status);
+    let own = |cluster: &&Arc<DaskCluster>| {
+        let owners = cluster.metadata.owner_references.iter().flatten();
+        owners.into_iter().any(|owner| Some(&owner.uid) == run.metadata.uid.as_ref())
+    };
+    if let Some(cluster) =
+        observed.cluster.as_ref().filter(own).filter(|cluster| cluster.metadata.deletion_timestamp.is_none())
+    {
+        plan.steps.push(Step::Delete(Victim {
+            kind: VictimKind::Cluster,
+            name: cluster.name_any(),
+            uid: cluster.metadata.uid.clone(),
+        }));
+    }
+    plan
+}
+
+/// A plan under construction.
+struct Work<'a> {
+    run: &'a FlowRun,
+    observed: &'a Observed,
+    now: Timestamp,
+    status: FlowRunStatus,
+    steps: Vec<Step>,
+    notes: Vec<Note>,
+    next: Next,
+    look_again: bool,
+}
+
+impl Work<'_> {
+    /// A run that a user created becomes the Flow's, so that it goes with it and counts in its history.
+    fn adopt(&mut self) {
+        let Some(flow) = &self.observed.flow else { return };
+        let Some(owner) = controller_ref(flow.as_ref()) else { return };
+        let is_ours = self.run.owner_references().iter().any(|reference| reference.uid == owner.uid);
+        if !is_ours {
+            let mut all_labels = common_labels(&flow.name_any(), labels::RUNNER);
+            all_labels.insert(labels::FLOW.to_owned(), flow.name_any());
+            self.steps.push(Step::Adopt { run: self.run.name_any(), owner, labels: all_labels });
+        }
+    }
+
+    /// Moves to `phase`, and notes the moment.
+    fn enter(&mut self, phase: Phase, reason: Reason, message: impl Into<String>) {
+        let message = message.into();
+        self.status.phase = phase;
+        self.status.reason = Some(reason.as_str().to_owned());
+        self.status.message = (!message.is_empty()).then(|| super::conditions::cut(&message, 1_000));
+        if phase.is_final() {
+            self.status.finished_at.get_or_insert(Time(self.now));
+            self.next = Next::Change;
+            let text =
+                self.status.message.clone().unwrap_or_else(|| format!("the run ended as {}", phase.as_str()));
+            let good = matches!(phase, Phase::Succeeded | Phase::Cancelled);
+            self.notes.push(if good { Note::normal(reason, text) } else { Note::warning(reason, text) });
+        }
+    }
+
+    /// Looks again at this instant at the latest.
+    fn wake_at(&mut self, at: Timestamp) {
+        self.next = self.next.sooner(Next::At(at), self.now);
+    }
+
+    fn finish(mut self) -> Plan<FlowRunStatus> {
+        self.status.observed_generation = self.run.metadata.generation;
+        let before = self.run.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+        let mut conditions = Conditions::new(before, self.run.metadata.generation, self.now);
+        let phase = self.status.phase;
+        let reason = self.status.reason.as_deref().and_then(Reason::from_word).unwrap_or(Reason::Progressing);
+        let message = self.status.message.clone().unwrap_or_default();
+        let stalled = matches!(
+            reason,
+            Reason::FlowNotFound | Reason::ClusterNotFound | Reason::CodeNotFound | Reason::InvalidSpec
+        );
+        let progress = match (phase.is_final(), stalled || (phase.is_final() && phase != Phase::Succeeded)) {
+            (true, false) => Progress::Done,
+            (_, true) => Progress::Stalled,
+            (false, false) => Progress::UnderWay,
+        };
+        conditions.set_progress(progress, reason, &message);
+        conditions.set(ConditionType::Complete, phase == Phase::Succeeded, reason, message.clone());
+        conditions.set(ConditionType::Failed, phase.is_final() && phase != Phase::Succeeded, reason, message);
+        self.status.conditions = conditions.finish();
+        Plan {
+            steps: self.steps,
+            status: self.status,
+            events: self.notes,
+            next: self.next,
+            look_again: self.look_again,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,343 @@
+use k8s_openapi::api::batch::v1::{JobCondition, JobStatus};
+use k8s_openapi::api::core::v1::{
+    ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStateWaiting, ContainerStatus,
+    PodStatus,
+};
+use rstest::rstest;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::api::flow::{ClusterSource, Code, Concurrency};
+use crate::api::{DaskClusterSpec, FlowRunSpec, FlowSpec};
+use crate::plan::{Object, conditions};
+
+fn now() -> Timestamp {
+    "2026-12-01T09:00:00Z".parse().unwrap()
+}
+
+fn named<K: kube::Resource<DynamicType = ()>>(mut object: K, uid: &str) -> K {
+    let meta = object.meta_mut();
+    meta.namespace = Some("team".into());
+    meta.uid = Some(uid.into());
+    meta.generation = Some(1);
+    meta.creation_timestamp = Some(Time(now()));
+    object
+}
+
+fn flow() -> Flow {
+    let spec = FlowSpec {
+        concurrency: Concurrency::Allow,
+        code: Some(Code { inline: Some("print(1)".into()), ..Code::default() }),
+        cluster: ClusterSource {
+            ref_: Some(crate::api::common::NameRef { name: "analytics".into() }),
+            ..ClusterSource::default()
+        },
+        parameters: Some(json!({"x": 1, "y": 2})),
+        ..FlowSpec::default()
+    };
+    named(Flow::new("etl", spec), "flow-uid")
+}
+
+fn cluster(ready: bool) -> DaskCluster {
+    let mut cluster = named(
+        DaskCluster::new(
+            "analytics",
+            DaskClusterSpec { image: "flows:1".into(), ..DaskClusterSpec::default() },
+        ),
+        "dkc-uid",
+    );
+    let mut list = Conditions::new(&[], Some(1), now());
+    list.set(
+        ConditionType::Ready,
+        ready,
+        if ready { Reason::Ready } else { Reason::WorkersStarting },
+        "0 of 1 workers are registered",
+    );
+    cluster.status = Some(crate::api::DaskClusterStatus {
+        observed_generation: Some(1),
+        conditions: list.finish(),
+        ..crate::api::DaskClusterStatus::default()
+    });
+    cluster
+}
+
+fn run(phase: Phase) -> FlowRun {
+    let spec = FlowRunSpec {
+        flow: "etl".into(),
+        scheduled_time: Some(Time(now())),
+        clock: Some("c".into()),
+        ..FlowRunSpec::default()
+    };
+    let mut run = named(FlowRun::new("etl-20261201t090000", spec), "run-uid");
+    run.metadata.owner_references = controller_ref(&flow()).map(|owner| vec![owner]);
+    run.status = Some(FlowRunStatus {
+        phase,
+        admitted_at: Some(Time(now())),
+        attempt: Some(1),
+        ..FlowRunStatus::default()
+    });
+    run
+}
+
+fn observed(flow: Flow) -> Observed {
+    Observed {
+        flow: Some(Arc::new(flow)),
+        cluster: Some(Arc::new(cluster(true))),
+        live: true,
+        ..Observed::default()
+    }
+}
+
+fn job(condition: Option<(&str, &str)>) -> Arc<Job> {
+    let mut job = named(Job::default(), "job-uid");
+    job.metadata.name = Some("etl-20261201t090000-1".into());
+    let condition = condition.map(|(type_, reason)| JobCondition {
+        type_: type_.into(),
+        status: "True".into(),
+        reason: Some(reason.into()),
+        ..JobCondition::default()
+    });
+    job.status = Some(JobStatus { conditions: condition.map(|one| vec![one]), ..JobStatus::default() });
+    Arc::new(job)
+}
+
+fn pod(state: ContainerState) -> Arc<Pod> {
+    let status = ContainerStatus {
+        name: "runner".into(),
+        image: "flows:1".into(),
+        state: Some(state),
+        ..ContainerStatus::default()
+    };
+    let mut pod = named(Pod::default(), "pod-uid");
+    pod.metadata.name = Some("etl-20261201t090000-1-abcde".into());
+    pod.status = Some(PodStatus {
+        phase: Some("Running".into()),
+        container_statuses: Some(vec![status]),
+        ..PodStatus::default()
+    });
+    Arc::new(pod)
+}
+
+fn ended(exit_code: i32, message: &str) -> Arc<Pod> {
+    let terminated = ContainerStateTerminated {
+        exit_code,
+        message: Some(message.into()),
+        ..ContainerStateTerminated::default()
+    };
+    pod(ContainerState { terminated: Some(terminated), ..ContainerState::default() })
+}
+
+fn phase_and_reason(plan: &Plan<FlowRunStatus>) -> (Phase, String) {
+    (plan.status.phase, plan.status.reason.clone().unwrap_or_default())
+}
+
+fn created(plan: &Plan<FlowRunStatus>) -> Vec<&Object> {
+    plan.steps
+        .iter()
+        .filter_map(|step| if let Step::Create(object) = step { Some(object.as_ref()) } else { None })
+        .collect()
+}
+
+#[test]
+fn a_run_is_let_through_before_anything_is_created() {
+    let plan = plan(&run(Phase::Queued), &observed(flow()), now());
+    assert_eq!(plan.status.phase, Phase::Provisioning);
+    assert_eq!(plan.steps, []);
+    assert_eq!(plan.status.cluster.as_deref(), Some("analytics"));
+}
+
+#[test]
+fn the_job_is_created_only_for_a_run_that_was_just_read() {
+    let cached = Observed { live: false, ..observed(flow()) };
+    assert!(plan(&run(Phase::Provisioning), &cached, now()).look_again);
+    let live = plan(&run(Phase::Provisioning), &observed(flow()), now());
+    assert!(!live.look_again);
+    assert!(matches!(created(&live)[..], [Object::ConfigMap(_), Object::Job(_)]));
+    assert_eq!(live.status.phase, Phase::Provisioning, "Running is for a container that runs");
+}
+
+#[test]
+fn a_run_waits_for_its_cluster_and_says_for_what() {
+    let waiting = Observed { cluster: Some(Arc::new(cluster(false))), ..observed(flow()) };
+    let plan = plan(&run(Phase::Provisioning), &waiting, now());
+    assert_eq!(phase_and_reason(&plan), (Phase::Provisioning, "WorkersStarting".into()));
+    assert_eq!(created(&plan).len(), 0);
+    assert_eq!(plan.next, Next::At(now() + CLUSTER_TIMEOUT));
+}
+
+#[test]
+fn a_cluster_that_does_not_come_ends_the_run() {
+    let waiting = Observed { cluster: None, ..observed(flow()) };
+    let plan = plan(&run(Phase::Provisioning), &waiting, now() + CLUSTER_TIMEOUT);
+    assert_eq!(phase_and_reason(&plan), (Phase::Failed, "ClusterTimeout".into()));
+}
+
+#[test]
+fn parameters_of_the_run_win_over_the_clocks_and_the_flows() {
+    let mut flow = flow();
+    flow.spec.schedule = Some(crate::api::flow::Schedule {
+        time_zone: None,
+        clocks: vec![crate::api::flow::ClockEntry {
+            name: "c".into(),
+            parameters: Some(json!({"y": 3, "z": 4})),
+            ..Default::default()
+        }],
+    });
+    let mut run = run(Phase::Provisioning);
+    run.spec.parameters = Some(json!({"z": "$(PATH)"}));
+    let plan = plan(&run, &observed(flow), now());
+    let [_, Object::Job(job)] = created(&plan)[..] else { panic!("no Job") };
+    let env = job.spec.as_ref().unwrap().template.spec.as_ref().unwrap().containers[0].env.clone().unwrap();
+    let text =
+        env.iter().find(|variable| variable.name == "DASKFLOW_PARAMETERS").unwrap().value.clone().unwrap();
+    let seen: Value = serde_json::from_str(&text.replace("$$(", "$(")).unwrap();
+    assert_eq!(seen, json!({"x": 1, "y": 3, "z": "$(PATH)"}));
+    assert!(text.contains("$$(PATH)"), "the kubelet must not expand it");
+}
+
+#[test]
+fn the_address_is_nobodys_to_change_and_the_rest_is_the_users() {
+    let mut flow = flow();
+    flow.spec.env = vec![
+        crate::plan::pods::container::env("DASK_SCHEDULER_ADDRESS", "tcp://elsewhere:1"),
+        crate::plan::pods::container::env("PREFECT__ENGINE__EXECUTOR__DEFAULT_CLASS", "mine"),
+    ];
+    let plan = plan(&run(Phase::Provisioning), &observed(flow), now());
+    let [_, Object::Job(job)] = created(&plan)[..] else { panic!("no Job") };
+    let env = job.spec.as_ref().unwrap().template.spec.as_ref().unwrap().containers[0].env.clone().unwrap();
+    let value =
+        |name: &str| env.iter().find(|variable| variable.name == name).unwrap().value.clone().unwrap();
+    assert_eq!(value("DASK_SCHEDULER_ADDRESS"), "tcp://analytics-scheduler.team.svc:8786");
+    assert_eq!(value("PREFECT__ENGINE__EXECUTOR__DEFAULT_CLASS"), "mine");
+}
+
+#[test]
+fn running_means_that_the_container_runs() {
+    let starting = Observed { job: Some(job(None)), ..observed(flow()) };
+    assert_eq!(plan(&run(Phase::Provisioning), &starting, now()).status.phase, Phase::Provisioning);
+    let running = ContainerState {
+        running: Some(ContainerStateRunning { started_at: Some(Time(now())) }),
+        ..ContainerState::default()
+    };
+    let running = Observed { pod: Some(pod(running)), ..starting };
+    let plan = plan(&run(Phase::Provisioning), &running, now());
+    assert_eq!(plan.status.phase, Phase::Running);
+    assert_eq!(plan.status.started_at, Some(Time(now())));
+}
+
+#[rstest]
+#[case(("Complete", "CompletionsReached"), 0, r#"{"reason":"Succeeded","message":"","tasks":{"total":304,"failed":0}}"#, Phase::Succeeded, "Succeeded")]
+#[case(("Failed", "BackoffLimitExceeded"), 1, r#"{"reason":"ScriptError","message":"ValueError"}"#, Phase::Failed, "ScriptError")]
+#[case(("Failed", "BackoffLimitExceeded"), 3, r#"{"reason":"FlowFailed","message":"task boom"}"#, Phase::Failed, "FlowFailed")]
+#[case(("Failed", "BackoffLimitExceeded"), 5, r#"{"reason":"RanOutsideCluster","message":"LocalExecutor"}"#, Phase::Failed, "RanOutsideCluster")]
+#[case(("Failed", "BackoffLimitExceeded"), 7, "a shell's last words", Phase::Failed, "RunnerError")]
+#[case(("Failed", "DeadlineExceeded"), 143, "", Phase::TimedOut, "DeadlineExceeded")]
+fn the_end_of_the_runner_is_the_end_of_the_run(
+    #[case] condition: (&str, &str),
+    #[case] exit_code: i32,
+    #[case] message: &str,
+    #[case] phase: Phase,
+    #[case] reason: &str,
+) {
+    let observed = Observed {
+        job: Some(job(Some(condition))),
+        pod: Some(ended(exit_code, message)),
+        ..observed(flow())
+    };
+    let plan = plan(&run(Phase::Running), &observed, now());
+    assert_eq!(phase_and_reason(&plan), (phase, reason.into()));
+    assert_eq!(plan.status.exit_code, Some(exit_code));
+    assert_eq!(plan.status.tasks.map(|tasks| tasks.total), message.contains("304").then_some(304));
+    let complete = conditions::find(&plan.status.conditions, ConditionType::Complete).unwrap();
+    assert_eq!(complete.status == "True", phase == Phase::Succeeded);
+}
+
+#[test]
+fn a_job_that_vanishes_fails_the_run_and_is_not_made_again() {
+    let mut run = run(Phase::Running);
+    run.status.as_mut().unwrap().job = Some("etl-20261201t090000-1".into());
+    let plan = plan(&run, &observed(flow()), now());
+    assert_eq!(phase_and_reason(&plan), (Phase::Failed, "JobDeleted".into()));
+    assert_eq!(plan.steps, []);
+}
+
+#[test]
+fn a_cancelled_run_ends_when_its_job_is_gone() {
+    let mut run = run(Phase::Running);
+    run.spec.cancel = true;
+    run.status.as_mut().unwrap().job = Some("etl-20261201t090000-1".into());
+    let stopping = Observed { job: Some(job(None)), ..observed(flow()) };
+    let first = plan(&run, &stopping, now());
+    assert!(matches!(&first.steps[..], [Step::Delete(victim)] if victim.kind == VictimKind::Job));
+    assert_eq!(first.status.phase, Phase::Running);
+    let gone = plan(&run, &observed(flow()), now());
+    assert_eq!(phase_and_reason(&gone), (Phase::Cancelled, "Cancelled".into()));
+}
+
+#[test]
+fn what_is_final_is_never_left() {
+    for phase in [Phase::Succeeded, Phase::Failed, Phase::Cancelled, Phase::TimedOut, Phase::Skipped] {
+        let run = run(phase);
+        let plan = plan(&run, &observed(flow()), now());
+        assert_eq!(Some(&plan.status), run.status.as_ref());
+        assert_eq!(plan.steps, []);
+    }
+}
+
+#[test]
+fn a_held_run_is_skipped_when_its_deadline_passes() {
+    let mut flow = flow();
+    flow.spec.concurrency = Concurrency::Forbid;
+    flow.spec.starting_deadline = Some("1m".into());
+    let held = plan(&run(Phase::Queued), &observed(flow.clone()), now());
+    assert_eq!(phase_and_reason(&held), (Phase::Queued, "ConcurrencyForbidden".into()));
+    assert_eq!(held.next, Next::At(now() + Duration::from_secs(60)));
+    let late = plan(&run(Phase::Queued), &observed(flow), now() + Duration::from_secs(60));
+    assert_eq!(phase_and_reason(&late), (Phase::Skipped, "StartingDeadlineExceeded".into()));
+}
+
+#[test]
+fn of_held_ticks_only_the_newest_runs() {
+    let mut flow = flow();
+    flow.spec.concurrency = Concurrency::Forbid;
+    let newer = vec![("etl-20261201t090100".to_owned(), now() + Duration::from_secs(60))];
+    let held = Observed { waiting: newer, ..observed(flow) };
+    assert_eq!(
+        phase_and_reason(&plan(&run(Phase::Queued), &held, now())),
+        (Phase::Skipped, "Superseded".into())
+    );
+}
+
+#[test]
+fn a_run_of_its_own_cluster_makes_it_and_removes_it() {
+    let mut flow = flow();
+    flow.spec.cluster = ClusterSource {
+        template: Some(DaskClusterSpec { image: "flows:1".into(), ..Default::default() }),
+        ..ClusterSource::default()
+    };
+    let first = plan(&run(Phase::Provisioning), &Observed { cluster: None, ..observed(flow.clone()) }, now());
+    let [Object::Cluster(own)] = created(&first)[..] else { panic!("{:?}", first.steps) };
+    assert_eq!(own.metadata.owner_references.as_ref().unwrap()[0].uid, "run-uid");
+    let observed = Observed { cluster: Some(Arc::new(own.clone())), ..observed(flow) };
+    let last = plan(&run(Phase::Succeeded), &observed, now());
+    assert!(matches!(&last.steps[..], [Step::Delete(victim)] if victim.kind == VictimKind::Cluster));
+}
+
+#[test]
+fn an_image_that_is_never_pulled_is_hopeless() {
+    let waiting =
+        ContainerStateWaiting { reason: Some("ErrImageNeverPull".into()), message: Some("no".into()) };
+    let pod = pod(ContainerState { waiting: Some(waiting), ..ContainerState::default() });
+    let observed = Observed { job: Some(job(None)), pod: Some(pod), ..observed(flow()) };
+    let plan = plan(&run(Phase::Provisioning), &observed, now());
+    assert_eq!(phase_and_reason(&plan), (Phase::Failed, "ErrImageNeverPull".into()));
+    assert!(matches!(&plan.steps[..], [Step::Delete(_)]));
+}
+
+#[test]
+fn a_run_made_by_hand_is_adopted() {
+    let mut run = run(Phase::Queued);
+    run.metadata.owner_references = None;
+    let plan = plan(&run, &observed(flow()), now());
+    assert!(matches!(&plan.steps[..], [Step::Adopt { owner, .. }] if owner.uid == "flow-uid"));
+}

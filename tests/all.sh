@@ -1,0 +1,93 @@
+#!/bin/bash
+# All tests, cheapest first, while what the dear ones need is built in the background.
+. "$(dirname "$0")/lib.sh"
+. "$root/tests/e2e/cluster.sh"
+cd "$root"
+: >"$phases"
+mkdir -p "$build/logs"
+left_out=()
+running=()
+begin=$SECONDS
+
+# Everything started here ends with this script, whichever way it ends.
+finish() {
+	local code=$? pid
+	for pid in "${running[@]}"; do kill -- "-$pid" 2>/dev/null || true; done
+	{
+		echo
+		cat "$phases"
+		printf '%5d s  all\n' $((SECONDS - begin))
+		for what in "${left_out[@]}"; do echo "LEFT OUT: $what"; done
+		[ $code = 0 ] && echo "passed" || echo "FAILED"
+	} >&2
+}
+trap finish EXIT
+trap 'exit 130' INT TERM
+
+# in_background LOG COMMAND...: with the lowest priority, so that tests with clocks in them do not notice.
+in_background() {
+	local log=$build/logs/$1.log
+	shift
+	setsid nice -n 19 "$@" >"$log" 2>&1 </dev/null &
+	running+=($!)
+}
+await_background() {
+	local pid
+	for pid in "${running[@]}"; do
+		wait "$pid" || { tail -n 40 "$build"/logs/prepare-*.log >&2; return 1; }
+	done
+	running=()
+}
+
+# The compiled dependencies depend on Cargo.lock and the compiler only: a fresh clone takes them from the cache. Nothing of
+# our own is in there: cargo judges by file times, and would take another checkout's sources for compiled.
+target=${CARGO_TARGET_DIR:-$root/target}/debug
+kept_target=$cache/target/$(hash_of Cargo.lock "rust=$(rustc -vV)" "flags=${RUSTFLAGS:-}")
+take_dependencies() {
+	[ ! -e "$target/.fingerprint" ] && [ -d "$kept_target" ] || return 0
+	say "taking compiled dependencies from $kept_target"
+	mkdir -p "$target"
+	cp -a --reflink=auto "$kept_target/." "$target/"
+	touch "$kept_target"
+}
+keep_dependencies() {
+	[ ! -d "$kept_target" ] || return 0
+	local copy=$kept_target.$$
+	mkdir -p "$copy"
+	cp -a --reflink=auto "$target/.fingerprint" "$target/build" "$target/deps" "$copy/"
+	rm -rf "$copy"/.fingerprint/daskflow-*
+	find "$copy/deps" -maxdepth 1 -type f \( -name '*daskflow*' -o -perm /111 -not -name '*.so' \) -delete
+	mv -T "$copy" "$kept_target" 2>/dev/null || rm -rf "$copy" # another checkout was quicker
+	find "$cache/target" -mindepth 1 -maxdepth 1 -mtime +14 -exec rm -r {} +
+}
+
+choose_cluster
+if [ -n "$where" ]; then
+	[ "$where" != embedded ] || in_background prepare-cluster tests/cluster.sh build
+	[ "$where" = current ] || in_background prepare-images tests/images/build.sh
+else
+	left_out+=("end-to-end tests: $why_none")
+	[ "${E2E:-}" != required ] || fail "E2E=required, and the end-to-end tests cannot run here: $why_none"
+fi
+
+# dask_venvs: real schedulers of several versions, for the tests of src/dask.
+dask_venvs() {
+	[ "${E2E:-}" != required ] || export DASKFLOW_DASK_REQUIRED=1
+	tests/dask/venvs.sh "$build/dask-venvs"
+}
+if [ -x tests/dask/venvs.sh ]; then
+	phase "Dask releases" dask_venvs
+	export DASKFLOW_DASK_VENVS=$build/dask-venvs
+	while read -r _ what; do left_out+=("$what"); done < <(grep '^#' "$build/dask-venvs")
+fi
+take_dependencies
+phase "compile" cargo test --locked --no-run
+keep_dependencies
+phase "unit and integration tests" cargo test --locked
+if [ -x tests/runner/run.sh ]; then
+	phase "runner tests" tests/runner/run.sh
+fi
+if [ -n "$where" ]; then
+	phase "cluster and images built (rest of the background work)" await_background
+	tests/e2e/run.sh
+fi

@@ -1,0 +1,29 @@
+#!/bin/bash
+# The end-to-end tests: run.sh [NAME]
+#
+# Without a name all of them, on a clean cluster. With one, those whose names hold it, on the cluster that is there.
+# Prints what it leaves out and why; with E2E=required, leaving out is a failure.
+. "$(dirname "$0")/../lib.sh"
+. "$root/tests/e2e/cluster.sh"
+
+name=${1:-}
+choose_cluster
+if [ -z "$where" ]; then
+	say "LEFT OUT: end-to-end tests: $why_none"
+	[ "${E2E:-}" != required ] || fail "E2E=required, and the end-to-end tests cannot run here"
+	exit 0
+fi
+say "end-to-end tests on: $where"
+fresh=fresh
+[ -z "$name" ] || fresh=
+phase "cluster up ($where)" bring_up $fresh
+phase "images into the cluster" bring_images "${all_images[@]}"
+phase "operator into the cluster" install_operator
+
+# The tests mostly wait for pods: more side by side than there are cores.
+export RUST_TEST_THREADS=${E2E_THREADS:-4}
+run_tests() { cd "$root" && cargo test --locked --test e2e -- ${name:+"$name"}; }
+code=0
+phase "end-to-end tests" run_tests || code=$?
+[ $code = 0 ] || save_state
+exit $code

@@ -1,0 +1,87 @@
+"""Fixtures: one cluster per engine for the whole session, one runner per test."""
+
+import json
+import os
+import subprocess
+
+import pytest
+
+from harness import Cluster, Runner, base_environment, stop, wait_until
+
+# Made by run.sh: {"prefect-1.4.1": "/path/to/python", …}. An engine that is not in it was not asked for.
+PYTHONS = json.loads(os.environ.get("DASKFLOW_RUNNER_PYTHONS", "{}"))
+PREFECT_1 = ("prefect-0.13.19", "prefect-1.4.1")
+PREFECT_3 = ("prefect-3.8.8",)
+PLAIN_DASK = ("dask-2026.8.0",)
+ALL = PREFECT_1 + PREFECT_3 + PLAIN_DASK
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "engines(*names): run on these engines, once each")
+
+
+def pytest_generate_tests(metafunc):
+    if "engine" in metafunc.fixturenames:
+        marker = metafunc.definition.get_closest_marker("engines")
+        metafunc.parametrize("engine", marker.args if marker else ALL, scope="session")
+
+
+@pytest.fixture(scope="session")
+def python(engine):
+    if engine not in PYTHONS:
+        pytest.skip("%s was not asked for; run.sh makes it" % engine)
+    return PYTHONS[engine]
+
+
+@pytest.fixture(scope="session")
+def cluster(python, engine, tmp_path_factory):
+    cluster = Cluster(python, tmp_path_factory.mktemp("cluster"))
+    try:
+        yield cluster.start()
+    finally:
+        cluster.stop()
+
+
+@pytest.fixture
+def runner(python, cluster, tmp_path):
+    return Runner(python, tmp_path, cluster.address)
+
+
+@pytest.fixture
+def lone_runner(python, tmp_path):
+    """A runner for what never reaches a cluster."""
+    return Runner(python, tmp_path, "tcp://127.0.0.1:1")
+
+
+@pytest.fixture(scope="session")
+def prefect_api(python, engine, tmp_path_factory):
+    """One Prefect 3 API server for many tests: each of its own would cost seconds."""
+    directory = tmp_path_factory.mktemp("prefect-api")
+    port = free_port()
+    command = [python, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port), "--no-services"]
+    with open(directory / "log", "wb") as log:
+        env = dict(base_environment(directory), PREFECT_UI_ENABLED="0")
+        server = subprocess.Popen(command, env=env, stdout=log, stderr=log, start_new_session=True)
+    try:
+        wait_until(lambda: answers(port), "the Prefect API answers", (directory / "log").read_text)
+        yield "http://127.0.0.1:%d/api" % port
+    finally:
+        stop(server)
+
+
+def free_port():
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def answers(port):
+    import urllib.request
+
+    try:
+        with urllib.request.urlopen("http://127.0.0.1:%d/api/health" % port, timeout=5):
+            return True
+    except OSError:
+        return False
