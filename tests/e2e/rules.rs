@@ -1,10 +1,11 @@
 //! The rules of the API, asked on a real API server.
 
-use daskflow::api::{DaskCluster, Flow, FlowRun};
-use kube::ResourceExt;
-use kube::api::DeleteParams;
+use daskflow::api::{self, DaskCluster, Flow, FlowRun};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::{DeleteParams, Patch, PatchParams};
 use kube::core::Status;
-use serde_json::{Value, json};
+use kube::{Api, ResourceExt};
+use serde_json::json;
 
 use crate::cases::{self, Case, Judge, Refusal};
 use crate::support::figures::figure;
@@ -14,6 +15,7 @@ use crate::support::{Load, Namespace, test};
 #[tokio::test]
 async fn rules_hold_on_the_real_api_server() {
     test("rules_hold_on_the_real_api_server", Load::Objects, async |namespace| {
+        the_crds_of_this_tree_are_installed(namespace).await;
         let mut faults = Vec::new();
         for case in cases::good() {
             if let Err(status) = ask(namespace, &case).await {
@@ -27,7 +29,7 @@ async fn rules_hold_on_the_real_api_server() {
                 Ok(()) => faults.push(format!("bad/{} is accepted", case.name)),
                 Err(status) if says(&status.message, refusal) => {}
                 Err(status) => {
-                    faults.push(format!("bad/{} is refused otherwise: {}", case.name, status.message))
+                    faults.push(format!("bad/{} is refused otherwise: {}", case.name, status.message));
                 }
             }
         }
@@ -35,6 +37,22 @@ async fn rules_hold_on_the_real_api_server() {
         figure("rules_refused_on_the_api_server", bad.len(), "objects");
     })
     .await;
+}
+
+/// The API server takes the generated CRDs, cost budget of the rules included, and has none but these: applying them
+/// would not make a new generation.
+async fn the_crds_of_this_tree_are_installed(namespace: &Namespace) {
+    let installed: Api<CustomResourceDefinition> = Api::all(namespace.client.clone());
+    for crd in api::crds() {
+        let name = crd.name_any();
+        let apply = PatchParams::apply("e2e").force().dry_run();
+        let applied = installed.patch(&name, &apply, &Patch::Apply(&crd)).await.unwrap();
+        let generation = installed.get(&name).await.unwrap().metadata.generation;
+        assert_eq!(
+            applied.metadata.generation, generation,
+            "the installed {name} is not the one of this tree"
+        );
+    }
 }
 
 /// Whether the API server says what the table says. It calls the object as a whole `<nil>`.
@@ -74,7 +92,7 @@ async fn ask_about<K: Kind>(namespace: &Namespace, case: &Case) -> Result<(), Bo
     let (name, mut after) = (made.name_any(), case.object.clone());
     // The operator may write a status in between, which makes the version an old one.
     let verdict = loop {
-        after["metadata"]["resourceVersion"] = version(namespace.get::<K>(&name).await);
+        after["metadata"]["resourceVersion"] = json!(namespace.get::<K>(&name).await.resource_version());
         match namespace.judge_change::<K>(after.clone()).await {
             Err(status) if status.code == 409 => {}
             verdict => break verdict.map(|_| ()),
@@ -83,8 +101,4 @@ async fn ask_about<K: Kind>(namespace: &Namespace, case: &Case) -> Result<(), Bo
     namespace.api::<K>().delete(&name, &DeleteParams::default()).await.unwrap();
     namespace.until_gone::<K>(&name, crate::support::within(30, format!("{name} is deleted"))).await;
     verdict
-}
-
-fn version<K: Kind>(object: K) -> Value {
-    json!(object.resource_version())
 }

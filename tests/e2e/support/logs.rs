@@ -53,7 +53,7 @@ impl Namespace {
     /// All that the runner of a run has said.
     pub async fn runner_log(&self, run: &str) -> String {
         let lines = self.lines(&runner_of(run), "").await;
-        lines.iter().map(|line| format!("{}\n", line.text)).collect()
+        lines.into_iter().map(|line| line.text).collect::<Vec<_>>().join("\n")
     }
 
     /// A page of a scheduler's web server, through the proxy of its Service: status code and body.

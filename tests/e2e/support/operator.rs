@@ -4,8 +4,10 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{DeleteParams, ListParams};
 use kube::{Api, Client, ResourceExt};
+use serde_json::Value;
 
 use super::clock::{poll, within};
+use super::figures::figure;
 
 /// Where `manifests/install.yaml` puts the operator.
 pub const NAMESPACE: &str = "daskflow-system";
@@ -56,4 +58,19 @@ fn is_ready(pod: &Pod) -> bool {
     let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
     pod.metadata.deletion_timestamp.is_none()
         && conditions.into_iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
+}
+
+/// Prints the memory that the operator uses now, as its kubelet measures it.
+pub async fn print_memory(client: &Client) {
+    for pod in pods(client).await.unwrap_or_default() {
+        let Some(node) = pod.spec.as_ref().and_then(|spec| spec.node_name.clone()) else { continue };
+        let request =
+            http::Request::get(format!("/api/v1/nodes/{node}/proxy/stats/summary")).body(Vec::new()).unwrap();
+        let Ok(summary) = client.request::<Value>(request).await else { continue };
+        let pods = summary["pods"].as_array().into_iter().flatten();
+        let ours = pods.into_iter().find(|entry| entry["podRef"]["uid"].as_str() == pod.uid().as_deref());
+        if let Some(bytes) = ours.and_then(|entry| entry["memory"]["workingSetBytes"].as_f64()) {
+            figure("operator_memory", format!("{:.1}", bytes / 1e6), "MB");
+        }
+    }
 }

@@ -34,7 +34,9 @@ pub async fn print(namespace: &Namespace) {
 async fn print_kind<K: Kind>(namespace: &Namespace) {
     match namespace.try_list::<K>("").await {
         Ok(objects) => {
-            objects.iter().for_each(|object| eprintln!("--- {} {}", K::kind(&()), describe(object)))
+            for object in &objects {
+                eprintln!("--- {} {}", K::kind(&()), describe(object));
+            }
         }
         Err(error) => eprintln!("--- cannot list {}: {error}", K::plural(&())),
     }
