@@ -131,7 +131,7 @@ impl<'de> Visitor<'de> for FieldsVisitor {
                 }
                 // Since 2021.8.0; before it there is only `text` (measured on 2021.6.0).
                 Some("exception_text") => {
-                    fields.text = map.next_value::<Scalar>()?.into_text().or(fields.text)
+                    fields.text = map.next_value::<Scalar>()?.into_text().or(fields.text);
                 }
                 Some("text") => {
                     let text = map.next_value::<Scalar>()?.into_text();
