@@ -134,7 +134,7 @@ struct Table {
 
 #[derive(Debug, Clone, Copy)]
 struct Frames {
-    frames: u64,
+    count: u64,
     payload_left: u64,
     skip_left: u64,
 }
@@ -155,10 +155,7 @@ impl Decoder {
                     if frames.payload_left == 0 && frames.skip_left == 0 {
                         self.state = State::Block;
                         let payload = std::mem::take(&mut self.payload);
-                        return Ok(Some(Message {
-                            payload,
-                            skipped_frames: frames.frames.saturating_sub(1),
-                        }));
+                        return Ok(Some(Message { payload, skipped_frames: frames.count.saturating_sub(1) }));
                     }
                     self.state = State::Frames(frames);
                     return Ok(None);
@@ -229,7 +226,7 @@ impl Decoder {
             return Err(FrameError::Malformed);
         }
         let skip_left = table.total.saturating_sub(table.first);
-        Ok(State::Frames(Frames { frames: table.frames, payload_left: table.first, skip_left }))
+        Ok(State::Frames(Frames { count: table.frames, payload_left: table.first, skip_left }))
     }
 
     /// Takes what `input` has of a number; the number when it is complete.

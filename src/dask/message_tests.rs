@@ -29,7 +29,8 @@ fn arguments_stand_beside_the_operation_and_names_are_text() {
     let retirement = Retirement::of([WorkerName::Int(0), WorkerName::from("w1")]);
     let value: serde_json::Value =
         rmp_serde::from_slice(&encode_request("retire_workers", &retirement).unwrap()).unwrap();
-    let expected = json!({"op": "retire_workers", "reply": true, "names": ["0", "w1"], "close_workers": true, "remove": true});
+    let expected = json!({"op": "retire_workers", "reply": true, "names": ["0", "w1"],
+        "close_workers": true, "remove": true});
     assert_eq!(value, expected);
 }
 

@@ -147,8 +147,8 @@ impl Scheduler {
     }
 
     /// Retires these workers: copies the data that only they hold to other workers, then lets them go. Answers
-    /// which were retired, by address. A worker that is asked for and is *not* in the answer holds data that cannot move,
-    /// or is unknown: leave it alone.
+    /// which were retired, by address. A worker that is asked for and is *not* in the answer holds data that cannot
+    /// move, or is unknown: leave it alone.
     ///
     /// Running tasks are not awaited; they start again elsewhere. The copying has no limit of its own, so `limit`
     /// is the caller's; after it nothing tells whether the workers were retired.

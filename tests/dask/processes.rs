@@ -24,7 +24,8 @@ pub fn python_with(release: &str) -> Option<PathBuf> {
         Err(reason) => reason,
     };
     assert!(env("DASKFLOW_DASK_REQUIRED").as_deref() != Some("1"), "required: {reason}");
-    writeln!(std::io::stderr(), "LEFT OUT: a test with dask {release}: {reason}").unwrap_or_default();
+    let line = format!("LEFT OUT: a test with dask {release}: {reason}\n");
+    std::io::stderr().write_all(line.as_bytes()).unwrap_or_default();
     None
 }
 
@@ -133,12 +134,11 @@ impl Cluster {
     /// Starts a worker with one thread. It is registered some time later.
     pub fn worker(&self, name: &str) -> Process {
         let address = self.address.to_string();
-        let arguments = [
-            [address.as_str(), "--name", name, "--nthreads", "1", "--memory-limit", "512MB", "--no-nanny"]
-                .as_slice(),
-            &["--host", "127.0.0.1", "--dashboard-address", "127.0.0.1:0", "--local-directory", "."],
-        ];
-        child(&format!("worker {name}"), &self.python, "distributed.cli.dask_worker", &arguments.concat())
+        let mut arguments =
+            vec![address.as_str(), "--name", name, "--nthreads", "1", "--memory-limit", "512MB"];
+        arguments.extend(["--no-nanny", "--host", "127.0.0.1", "--dashboard-address", "127.0.0.1:0"]);
+        arguments.extend(["--local-directory", "."]);
+        child(&format!("worker {name}"), &self.python, "distributed.cli.dask_worker", &arguments)
     }
 
     /// Starts a client with this load, and waits until the load is there.
