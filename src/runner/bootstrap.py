@@ -212,9 +212,10 @@ def hook_prefect1_flow(module):
         values.update(parameters_for(self, values, defaults or {}))
         executor = kwargs.pop("executor", None) or getattr(self, "executor", None) or default_executor(self.name)
         check_on_dask(self.name, executor, "DaskExecutor", "use DaskExecutor(), or flow.run() without an executor")
-        if RUN.name:
-            identity = {"flow_run_id": RUN.name, "flow_run_name": RUN.name}
-            kwargs["context"] = dict(identity, **kwargs.get("context") or {})
+        date = os.environ.get("DASKFLOW_SCHEDULED_TIME")  # 0.13 does not take it from PREFECT__CONTEXT__DATE
+        context = {"flow_run_id": RUN.name, "flow_run_name": RUN.name, "date": date and module.pendulum.parse(date)}
+        context = {name: value for name, value in context.items() if value}
+        kwargs["context"] = dict(context, **kwargs.get("context") or {})
         flow = types.SimpleNamespace(name=self.name, error=None, detail="")
         RUN.flows.append(flow)
         # The manifest holds the schedule; with Prefect's own, the script would wait for a tick and never end.
@@ -628,8 +629,6 @@ def prepare_environment():
     RUN.address = next(filter(None, (os.environ.pop(name, "").strip() for name in names)), "")
     if RUN.address:  # else neither is set: an empty one would be taken for an address
         os.environ.update(dict.fromkeys(names, RUN.address))
-    if os.environ.get("DASKFLOW_SCHEDULED_TIME"):
-        os.environ.setdefault("PREFECT__CONTEXT__DATE", os.environ["DASKFLOW_SCHEDULED_TIME"])
     RUN.engine = os.environ.get("DASKFLOW_ENGINE") or "Auto"
     try:
         RUN.parameters = dict(**json.loads(os.environ.get("DASKFLOW_PARAMETERS") or "{}"))

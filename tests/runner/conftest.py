@@ -2,7 +2,9 @@
 
 import json
 import os
+import socket
 import subprocess
+import urllib.request
 
 import pytest
 
@@ -70,16 +72,12 @@ def prefect_api(python, engine, tmp_path_factory):
 
 
 def free_port():
-    import socket
-
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
 
 
 def answers(port):
-    import urllib.request
-
     try:
         with urllib.request.urlopen("http://127.0.0.1:%d/api/health" % port, timeout=5):
             return True

@@ -11,6 +11,7 @@ from pathlib import Path
 
 BOOTSTRAP = Path(__file__).resolve().parents[2] / "src" / "runner" / "bootstrap.py"
 SAMPLES = Path(__file__).resolve().parents[2] / "manifests" / "samples"
+NO_ADDRESS = {"DASK_SCHEDULER_ADDRESS": "", "PREFECT__ENGINE__EXECUTOR__DASK__ADDRESS": ""}
 START_S = 120  # of a scheduler, its workers or an API server on a busy machine
 RUN_S = 120  # of one runner: far over what any of them needs, so that only a hang reaches it
 
@@ -41,8 +42,9 @@ class Cluster:
     def start(self):
         place = self.directory / "scheduler.json"
         host = "%s://127.0.0.1" % self.protocol
-        self.spawn("scheduler", "dask_scheduler", "--host", host, "--port", "0", "--no-dashboard", "--scheduler-file", place)
-        wait_until(lambda: place.exists() and place.read_text().endswith("}"), "the scheduler has an address", self.logs)
+        options = ["--host", host, "--port", "0", "--no-dashboard", "--scheduler-file", place]
+        self.spawn("scheduler", "dask_scheduler", *options)
+        wait_until(lambda: place.exists() and place.read_text().endswith("}"), "the scheduler is up", self.logs)
         self.address = json.loads(place.read_text())["address"]
         for number in range(self.worker_count):
             options = ["--nthreads", "4", "--no-nanny", "--no-dashboard", "--memory-limit", "0", "--host", host]
@@ -145,7 +147,8 @@ class Runner:
             code = process.wait(RUN_S)
         except subprocess.TimeoutExpired:
             stop(process)
-            raise AssertionError("the runner hangs\n%s" % (self.directory / "err").read_text(errors="replace")) from None
+            log = (self.directory / "err").read_text(errors="replace")
+            raise AssertionError("the runner hangs\n" + log) from None
         seconds = time.monotonic() - process.started
         with contextlib.suppress(ProcessLookupError):  # whatever it left behind
             os.killpg(process.pid, signal.SIGKILL)

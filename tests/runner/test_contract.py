@@ -111,9 +111,10 @@ def test_work_in_threads_is_finished_before_success_is_told(bare):
     assert sorted(done.out.split()) == ["atexit", "pool", "thread"]
 
 
-@pytest.mark.parametrize("text", ["x" * 9000, "é" * 9000, "🌲" * 9000, '"\\\n' * 4000, "\ud800" * 9000], ids=range(5))
+@pytest.mark.parametrize("text", ["x", "é", "🌲", '"\\\n', "\ud800"], ids=range(5))
 def test_long_message_stays_json_and_within_the_limit(bootstrap, text):
-    data = bootstrap.encode_result({"reason": "ScriptError", "message": text, "exitCode": 1, "engine": "", "flow": text})
+    result = {"reason": "ScriptError", "message": text * 9000, "exitCode": 1, "engine": "", "flow": text * 9000}
+    data = bootstrap.encode_result(result)
     assert len(data) <= 4096
     assert len(data) > 3000
     assert json.loads(data)["message"].endswith("…")

@@ -1,17 +1,18 @@
 """Prefect 0.13 and 1.4: what a script of that era does under the runner, edited in nothing."""
 
 import json
-import os
+import textwrap
+import time
 
 import pytest
-from conftest import PREFECT_1
-from harness import SAMPLES, wait_until
+from conftest import PREFECT_1, PYTHONS
+from harness import NO_ADDRESS, SAMPLES, Cluster, Runner, wait_until
 
 pytestmark = pytest.mark.engines(*PREFECT_1)
 EXAMPLE = SAMPLES / "example" / "flow.py"
 
 TWO_TASKS = """
-    from prefect import Flow, Parameter, task
+    from prefect import Flow, task
 
     @task
     def double(x):
@@ -100,21 +101,22 @@ EVERY_WAY_TO_BUILD_IT = {
 }
 
 SILENT_LOCAL = {
-    "local executor in code": ("from prefect.engine.executors import LocalExecutor\nflow.run(executor=LocalExecutor())", {}),
+    "local executor in code": (
+        "from prefect.engine.executors import LocalExecutor\nflow.run(executor=LocalExecutor())",
+        {},
+    ),
     "threads on this machine": (
         "from prefect.engine.executors import LocalDaskExecutor\nflow.executor = LocalDaskExecutor()\nflow.run()",
         {},
     ),
     "class path that is not there": ("flow.run()", {"PREFECT__ENGINE__EXECUTOR__DEFAULT_CLASS": "acme.DaskExecutor"}),
     "no class path at all": ("flow.run()", {"PREFECT__ENGINE__EXECUTOR__DEFAULT_CLASS": None}),
-    "no address": ("flow.run()", {"DASK_SCHEDULER_ADDRESS": "", "PREFECT__ENGINE__EXECUTOR__DASK__ADDRESS": ""}),
+    "no address": ("flow.run()", NO_ADDRESS),
     "a cluster of its own": ("from distributed import LocalCluster\nLocalCluster()\nflow.run()", {}),
 }
 
 
 def script(head, tail):
-    import textwrap
-
     return textwrap.dedent(head) + "\n" + textwrap.dedent(tail)
 
 
@@ -264,7 +266,8 @@ def test_run_context_carries_the_name_of_the_run(runner, tmp_path):
         @task
         def write(path):
             context = prefect.context
-            open(path, "w").write("%%s %%s %%s" %% (context.flow_run_id, context.flow_run_name, context.today))
+            seen = (context.flow_run_id, context.flow_run_name, str(context.date)[:10])
+            open(path, "w").write("%%s %%s %%s" %% seen)
 
         with Flow("named") as flow:
             write(%r)
@@ -293,8 +296,6 @@ def test_sigterm_cancels_what_is_pending_within_two_seconds(runner, cluster):
     before = cluster.task_runs()
     process = runner.start(source)
     wait_until(lambda: cluster.task_runs() - before > 2, "tasks run", cluster.logs)
-    import time
-
     process.terminate()
     sent = time.monotonic()
     done = runner.finish(process)
@@ -304,3 +305,16 @@ def test_sigterm_cancels_what_is_pending_within_two_seconds(runner, cluster):
     settled = cluster.task_runs()
     time.sleep(1.5)
     assert cluster.task_runs() == settled < before + 200
+
+
+def test_a_scheduler_of_another_age_does_not_hang_the_runner(python, tmp_path):
+    """There the flow ends as Failed, and the interpreter would never end by itself."""
+    if "dask-2024.12.1" not in PYTHONS:
+        pytest.skip("no environment with dask 2024.12.1; run.sh makes it")
+    (tmp_path / "old").mkdir()
+    old = Cluster(PYTHONS["dask-2024.12.1"], tmp_path / "old", workers=1)
+    try:
+        done = Runner(python, tmp_path, old.start().address).run(script(TWO_TASKS, "flow.run()"))
+    finally:
+        old.stop()
+    assert (done.code, done.reason) == (3, "FlowFailed"), done

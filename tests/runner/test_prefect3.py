@@ -6,7 +6,7 @@ import time
 
 import pytest
 from conftest import PREFECT_3
-from harness import SAMPLES, Runner, wait_until
+from harness import NO_ADDRESS, SAMPLES, Runner, wait_until
 
 pytestmark = pytest.mark.engines(*PREFECT_3)
 
@@ -75,7 +75,9 @@ def test_sample_runs_on_the_workers_without_any_api(python, cluster, tmp_path):
     assert cluster.count("database is locked") == 0
 
 
-@pytest.mark.parametrize("runner_call", ["DaskTaskRunner()", "DaskTaskRunner", "DaskTaskRunner(address='tcp://127.0.0.1:2')"])
+@pytest.mark.parametrize(
+    "runner_call", ["DaskTaskRunner()", "DaskTaskRunner", "DaskTaskRunner(address='tcp://127.0.0.1:2')"]
+)
 def test_dask_task_runner_goes_to_the_runs_cluster(runner, runner_call):
     done = runner.run(script(ON_DASK.replace("DaskTaskRunner()", runner_call) + "    spread()"))
     assert done.code == 0, done
@@ -118,7 +120,7 @@ def test_work_that_would_run_in_the_runner_is_refused(lone_runner, tail):
 
 
 def test_no_address_is_refused(lone_runner):
-    done = lone_runner.run(script(FAILING + "\n    negative()\n"), DASK_SCHEDULER_ADDRESS="", PREFECT__ENGINE__EXECUTOR__DASK__ADDRESS="")
+    done = lone_runner.run(script(FAILING + "\n    negative()\n"), **NO_ADDRESS)
     assert (done.code, done.reason) == (5, "RanOutsideCluster"), done
 
 
@@ -149,7 +151,11 @@ def test_subflow_with_a_local_task_runner_is_refused(runner):
 
 @pytest.mark.parametrize(
     "call, given, seen",
-    [("spread()", {"count": 2}, "2 []"), ("spread(2)", {"count": 5}, "2 []"), ("spread(extra=1)", {"z": 4}, "3 [('extra', 1), ('z', 4)]")],
+    [
+        ("spread()", {"count": 2}, "2 []"),
+        ("spread(2)", {"count": 5}, "2 []"),
+        ("spread(extra=1)", {"z": 4}, "3 [('extra', 1), ('z', 4)]"),
+    ],
     ids=["given", "explicit wins", "any name"],
 )
 def test_parameters_reach_the_flow(runner, tmp_path, call, given, seen):
