@@ -3,6 +3,7 @@
 . "$(dirname "$0")/lib.sh"
 cd "$root"
 cargo run --quiet --locked -- crds --out crds
+cargo run --quiet --locked -- crds --out charts/daskflow/templates/crds --helm
 if ! command -v "${HELM:=helm}" >/dev/null; then # the embedded Kubernetes has one
 	tests/cluster.sh build
 	HELM=$build/bin/helm

@@ -4,6 +4,8 @@
 //! The world below is the API server as far as the planner can tell it apart from the real one: names are unique,
 //! a status is written only over the version that it was read with, and a cache may be behind.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may end in a panic")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
