@@ -1,6 +1,6 @@
 # "make" alone lists the targets. Everything machine-made goes to .build/ and to the user's cache directory.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check generate e2e cluster cluster-down image clean
+.PHONY: help demo test check generate e2e cluster cluster-down image bench clean
 T ?=
 
 help: ## list the targets
@@ -31,6 +31,9 @@ cluster-down: ## stop the embedded Kubernetes and delete its data
 
 image: ## build the operator's image and those of the tests into .build/images
 	@tests/images/build.sh
+
+bench: ## what deciding costs (release build, no cluster)
+	cargo bench --locked --bench planning
 
 clean: cluster-down ## delete .build and target; the user's cache (~/.cache/daskflow) stays
 	rm -rf .build target

@@ -32,7 +32,7 @@ fn pages() -> Vec<PathBuf> {
     pages
 }
 
-/// The text of the ```yaml blocks of a page.
+/// The text of the YAML blocks of a page.
 fn yaml_blocks(page: &str) -> Vec<&str> {
     page.split("```yaml\n").skip(1).filter_map(|rest| rest.split("\n```").next()).collect()
 }
@@ -91,9 +91,13 @@ fn manifests_have_only_fields_that_exist() {
         count += more;
         wrong.extend(faults);
     };
-    samples.iter().for_each(|path| check(&read(path), path));
+    for path in &samples {
+        check(&read(path), path);
+    }
     for page in pages() {
-        yaml_blocks(&read(&page)).into_iter().for_each(|block| check(block, &page));
+        for block in yaml_blocks(&read(&page)) {
+            check(block, &page);
+        }
     }
     assert!(count >= 10, "only {count} objects were found");
     assert_eq!(wrong, Vec::<String>::new());

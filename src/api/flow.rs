@@ -123,7 +123,7 @@ pub struct FlowSpec {
     #[serde(default)]
     pub history: History,
     /// True: no tick starts a run. Runs created by hand still run.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default)]
     pub suspend: bool,
 }
 

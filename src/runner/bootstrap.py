@@ -16,7 +16,7 @@ Exit codes, with the reason words of the termination message:
   1     ScriptError         the script raised, exited with a code of its own, or is not there
   1     ParameterError      a parameter is unknown, missing or of a wrong type, or DASKFLOW_PARAMETERS is no JSON object
   3     FlowFailed          a flow that the script ran did not succeed, whatever the script made of it
-  1, 3  ClusterUnreachable  a script or a flow failed because the scheduler takes no connection
+  1, 3  SchedulerUnreachable  a script or a flow failed because the scheduler takes no connection
   4     NoFlowRan           engine Prefect: none ran; engine Auto: the script has flows at its top level and ran none
   5     RanOutsideCluster   refused before the work starts, wherever that can be known before
   143   Terminated          by SIGTERM; 130 by Ctrl-C
@@ -467,7 +467,7 @@ def judge(error, script_globals):
         return judge_failed_flow(failed)
     if error is not None:
         gone = cluster_is_gone(error)
-        return "ClusterUnreachable" if gone else "ScriptError", 1, gone + describe(error) + place_of(error)
+        return "SchedulerUnreachable" if gone else "ScriptError", 1, gone + describe(error) + place_of(error)
     if RUN.called and not RUN.sent_to_dask and RUN.engine != "Dask":
         how = "a task that is called runs where the flow is; use task.submit() or task.map()"
         return "RanOutsideCluster", 5, "all %d tasks ran in the runner: %s" % (RUN.called, how)
@@ -488,7 +488,7 @@ def judge_failed_flow(failed):
     others = "; failed too: %s" % quoted(flow.name for flow in failed[1:]) if failed[1:] else ""
     what = failed[0].detail or (describe(error) + place_of(error))
     message = "%sflow %r failed: %s%s" % (gone, failed[0].name, what, others)
-    return "ClusterUnreachable" if gone else "FlowFailed", 3, message
+    return "SchedulerUnreachable" if gone else "FlowFailed", 3, message
 
 
 def describe(error):

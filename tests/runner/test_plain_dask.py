@@ -40,7 +40,7 @@ def test_failing_task_is_a_script_error(runner):
 def test_unreachable_scheduler_is_named(lone_runner):
     source = "from distributed import Client\nClient()\n"
     done = lone_runner.run(source, DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT="1s")
-    assert (done.code, done.reason) == (1, "ClusterUnreachable"), done
+    assert (done.code, done.reason) == (1, "SchedulerUnreachable"), done
     assert "tcp://127.0.0.1:1 does not answer" in done.message
 
 

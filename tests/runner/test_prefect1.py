@@ -176,7 +176,7 @@ def test_script_error_is_shown_with_its_place(lone_runner):
 
 def test_unreachable_scheduler_fails_the_flow_and_names_the_address(lone_runner):
     done = lone_runner.run(script(TWO_TASKS, "flow.run()"), DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT="1s")
-    assert (done.code, done.reason) == (3, "ClusterUnreachable"), done
+    assert (done.code, done.reason) == (3, "SchedulerUnreachable"), done
     assert "tcp://127.0.0.1:1 does not answer" in done.message
     assert done.seconds < 60
 

@@ -194,7 +194,7 @@ def test_flow_that_is_never_called(lone_runner):
 def test_unreachable_scheduler_fails_the_flow_and_names_the_address(lone_runner, prefect_api):
     env = {"PREFECT_API_URL": prefect_api, "DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "1s"}
     done = lone_runner.run(script(FAILING + "\n    negative()\n"), **env)
-    assert (done.code, done.reason) == (3, "ClusterUnreachable"), done
+    assert (done.code, done.reason) == (3, "SchedulerUnreachable"), done
     assert "tcp://127.0.0.1:1 does not answer" in done.message
 
 
