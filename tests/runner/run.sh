@@ -2,6 +2,7 @@
 # Runs the runner's tests on every engine, or on those named: tests/runner/run.sh [prefect-1.4.1 …] [-- pytest options]
 # Virtual environments are made once, from the pins in requirements/, and kept in the user's cache directory.
 set -euo pipefail
+shopt -s inherit_errexit  # else a failing pip inside $(…) would leave a half-made environment marked as complete
 here=$(cd "$(dirname "$0")" && pwd)
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/daskflow/venvs
 all=(prefect-0.13.19 prefect-1.4.1 prefect-3.8.8 dask-2026.8.0)

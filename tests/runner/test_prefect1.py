@@ -182,13 +182,18 @@ def test_unreachable_scheduler_fails_the_flow_and_names_the_address(lone_runner)
 
 
 @pytest.mark.parametrize("case", SILENT_LOCAL.values(), ids=SILENT_LOCAL)
-@pytest.mark.parametrize("kind", ["Auto", "Prefect"])
-def test_work_that_would_run_in_the_runner_is_refused(lone_runner, case, kind):
+def test_work_that_would_run_in_the_runner_is_refused(lone_runner, case):
     tail, env = case
-    done = lone_runner.run(script(TWO_TASKS, tail), DASKFLOW_ENGINE=kind, **env)
+    done = lone_runner.run(script(TWO_TASKS, tail), **env)
     assert (done.code, done.reason) == (5, "RanOutsideCluster"), done
     assert "shown" not in done.out and "Starting task run" not in done.out
     assert len(done.message) > 40 and "(flow.py:" in done.message
+
+
+def test_engine_prefect_refuses_the_same(lone_runner):
+    tail, env = SILENT_LOCAL["local executor in code"]
+    done = lone_runner.run(script(TWO_TASKS, tail), DASKFLOW_ENGINE="Prefect", **env)
+    assert (done.code, done.reason) == (5, "RanOutsideCluster"), done
 
 
 def test_engine_dask_leaves_the_executor_to_the_script(lone_runner):
