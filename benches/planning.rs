@@ -29,8 +29,10 @@ fn main() {
         let outage = median(|| drop(black_box(flow::plan(black_box(&subject), &observed, a_day_later))));
         println!("a Flow after an outage of a day, {name}: {outage:.1} us");
     }
-    let mut subject =
-        DaskCluster::new("analytics", DaskClusterSpec { image: "flows:1".into(), ..DaskClusterSpec::default() });
+    let mut subject = DaskCluster::new(
+        "analytics",
+        DaskClusterSpec { image: "flows:1".into(), ..DaskClusterSpec::default() },
+    );
     subject.spec.workers.replicas = Some(10);
     let observed = cluster::Observed { live: true, ..cluster::Observed::default() };
     let new = median(|| drop(black_box(cluster::plan(black_box(&subject), &observed, now))));
@@ -47,7 +49,10 @@ fn cron() -> ClockEntry {
 
 fn scheduled(clock: ClockEntry, created: Timestamp) -> Flow {
     let spec = FlowSpec {
-        cluster: ClusterSource { ref_: Some(NameRef { name: "analytics".into() }), ..ClusterSource::default() },
+        cluster: ClusterSource {
+            ref_: Some(NameRef { name: "analytics".into() }),
+            ..ClusterSource::default()
+        },
         schedule: Some(Schedule { time_zone: Some("Europe/Paris".into()), clocks: vec![clock] }),
         ..FlowSpec::default()
     };
