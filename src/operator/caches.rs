@@ -7,7 +7,9 @@ use std::fmt::Debug;
 use std::future::Future;
 use std::hash::Hash;
 use std::sync::Arc;
+use std::time::Duration;
 
+use backon::ExponentialBuilder;
 use futures::{FutureExt, StreamExt};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Service};
@@ -15,6 +17,8 @@ use kube::api::Api;
 use kube::core::{DeserializeGuard, PartialObjectMeta};
 use kube::runtime::reflector::store::{Writer, WriterDropped};
 use kube::runtime::reflector::{self, Store};
+use kube::runtime::utils::ResetTimerBackoff;
+use kube::runtime::watcher::ExponentialBackoff;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Client, Resource};
 use serde::de::DeserializeOwned;
@@ -26,6 +30,12 @@ use crate::api::{DaskCluster, Flow, FlowRun, labels};
 /// Seconds after which the API server ends a watch that had nothing to say; a dead connection is noticed five seconds
 /// later. kube's default of 290 s would leave the operator blind for as long behind a silent NAT.
 const WATCH_TIMEOUT_S: u32 = 60;
+/// A watch that failed starts anew after this time, doubled at each failure up to the longest; kube's own longest wait
+/// of 30 s would be as long a delay of all ticks after an outage of the API server.
+const RETRY_FIRST: Duration = Duration::from_millis(200);
+const RETRY_MAX: Duration = Duration::from_secs(5);
+/// A watch that lived for so long has not failed in a row.
+const RETRY_RESET: Duration = Duration::from_secs(60);
 
 /// The readable sides of all caches.
 #[derive(Clone)]
@@ -115,6 +125,11 @@ impl Default for Caches {
     }
 }
 
+fn retries() -> ResetTimerBackoff<ExponentialBackoff> {
+    let steps = ExponentialBuilder::new().with_min_delay(RETRY_FIRST).with_max_delay(RETRY_MAX).with_jitter();
+    ResetTimerBackoff::new(steps.without_max_times().into(), RETRY_RESET)
+}
+
 /// Keeps one cache.
 fn keep<K>(
     client: &Client,
@@ -129,7 +144,7 @@ where
 {
     let context = context.clone();
     let events = watcher(Api::<DeserializeGuard<K>>::all(client.clone()), config.clone())
-        .default_backoff()
+        .backoff(retries())
         .filter_map(|event| std::future::ready(log_failure::<K, _>(event)))
         .filter_map(|event| std::future::ready(decoded(event)))
         .map(Ok::<_, watcher::Error>);
@@ -155,7 +170,7 @@ fn keep_metadata(
 ) -> impl Future<Output = ()> + Send + use<> {
     let api: Api<PartialObjectMeta<ConfigMap>> = Api::all(client.clone());
     let events = watcher(api, config.clone())
-        .default_backoff()
+        .backoff(retries())
         .filter_map(|event| std::future::ready(log_failure::<ConfigMap, _>(event)))
         .map(|event| Ok::<_, watcher::Error>(event.modify(|map| map.metadata.managed_fields = None)));
     reflector::reflector(writer, events).for_each(|_| std::future::ready(()))
