@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
-use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -56,17 +55,36 @@ impl CodeEngine {
     }
 }
 
+/// An amount of a resource: a number, or a text such as `500m` or `4Gi`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Amount {
+    /// A whole number, of any size that YAML has: bytes of memory do not fit the 32 bits of Kubernetes' own type.
+    Number(i64),
+    /// A number with a suffix.
+    Text(String),
+}
+
+impl std::fmt::Display for Amount {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Number(number) => number.fmt(f),
+            Self::Text(text) => f.write_str(text),
+        }
+    }
+}
+
 /// Compute resources of a container. A quantity may be a number or a text, as in a pod.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Resources {
     /// The least that the container needs; the scheduler of Kubernetes reserves it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "schema::quantities")]
-    pub requests: BTreeMap<String, IntOrString>,
+    pub requests: BTreeMap<String, Amount>,
     /// The most that the container may use.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "schema::quantities")]
-    pub limits: BTreeMap<String, IntOrString>,
+    pub limits: BTreeMap<String, Amount>,
 }
 
 impl Resources {
@@ -80,12 +98,9 @@ impl Resources {
     }
 }
 
-fn quantities(map: &BTreeMap<String, IntOrString>) -> Option<BTreeMap<String, Quantity>> {
-    let quantity = |value: &IntOrString| match value {
-        IntOrString::Int(number) => Quantity(number.to_string()),
-        IntOrString::String(text) => Quantity(text.clone()),
-    };
-    (!map.is_empty()).then(|| map.iter().map(|(name, value)| (name.clone(), quantity(value))).collect())
+fn quantities(map: &BTreeMap<String, Amount>) -> Option<BTreeMap<String, Quantity>> {
+    let entry = |(name, amount): (&String, &Amount)| (name.clone(), Quantity(amount.to_string()));
+    (!map.is_empty()).then(|| map.iter().map(entry).collect())
 }
 
 /// A reference to an object of the same namespace by its name.

@@ -127,13 +127,13 @@ impl ServiceType {
 }
 
 /// A group of workers.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct WorkersSpec {
-    /// How many workers are to run. Default 1. `kubectl scale` sets it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// How many workers are to run. `kubectl scale` sets it.
+    #[serde(default = "WorkersSpec::default_replicas")]
     #[schemars(range(min = 0, max = 10_000))]
-    pub replicas: Option<i32>,
+    pub replicas: i32,
     /// Threads of a worker. Default: its CPU limit rounded up, else 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1024))]
@@ -147,7 +147,8 @@ pub struct WorkersSpec {
     /// Compute resources of a worker's container.
     #[serde(default)]
     pub resources: Resources,
-    /// Arguments added to the worker's command.
+    /// Arguments added to the worker's command. Not `--name` or `--nworkers`: a worker is called as its pod, and there
+    /// is one in a pod.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     pub args: Vec<String>,
@@ -159,9 +160,26 @@ pub struct WorkersSpec {
 }
 
 impl WorkersSpec {
-    /// How many workers are wanted: `replicas`, else 1.
+    /// How many workers are wanted.
     pub fn wanted(&self) -> usize {
-        usize::try_from(self.replicas.unwrap_or(1)).unwrap_or(0)
+        usize::try_from(self.replicas).unwrap_or(0)
+    }
+
+    fn default_replicas() -> i32 {
+        1
+    }
+}
+
+impl Default for WorkersSpec {
+    fn default() -> Self {
+        Self {
+            replicas: Self::default_replicas(),
+            threads: None,
+            memory: None,
+            resources: Resources::default(),
+            args: Vec::new(),
+            template: None,
+        }
     }
 }
 

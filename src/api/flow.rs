@@ -41,6 +41,8 @@ use super::schema;
 #[x_kube(
     validation = Rule::new("!(has(self.code) && has(self.command) && self.command.size() > 0)")
         .message("write either code or command, not both"),
+    validation = Rule::new("has(self.code) || !has(self.engine) || self.engine == 'Auto'")
+        .message("engine is for a flow with code: what a command of your own runs cannot be watched"),
     validation = Rule::new("!has(self.cluster.address) || has(self.image)")
         .message("a Flow on a cluster.address needs an image of its own: there is no DaskCluster to take it from")
 )]
@@ -107,9 +109,10 @@ pub struct FlowSpec {
     /// How late a run may start; afterwards its tick counts as missed. Default: however late.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 32))]
-    #[x_kube(validation = Rule::new("self.matches('^([0-9]+(h|m|s))+$')").message("write a duration in hours, minutes and seconds, such as 5m or 1h30m"))]
+    #[x_kube(validation = Rule::new("self.matches('^([0-9]+(h|m|s))+$') && self.matches('[1-9]')").message("write a duration of at least one second in hours, minutes and seconds, such as 5m or 1h30m"))]
     pub starting_deadline: Option<String>,
-    /// How long a run may take once its runner started; afterwards it is stopped as `TimedOut`. Default: no limit.
+    /// How long a run may take, from the creation of its Job on, so the pull of its image included; afterwards it is
+    /// stopped as `TimedOut`. Default: no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 32))]
     #[x_kube(validation = Rule::new("self.matches('^([0-9]+(h|m|s))+$') && self.matches('[1-9]')").message("write a duration of at least one second in hours, minutes and seconds, such as 5m or 1h30m"))]

@@ -10,13 +10,13 @@ use kube::runtime::reflector::ObjectRef;
 
 use super::clock;
 use super::context::Context;
-use super::failure::Error;
+use super::failure::{Error, chain};
 use super::reconcile::Planned;
-use crate::api::{DaskCluster, DaskClusterStatus, Phase, labels};
+use crate::api::{DaskCluster, DaskClusterStatus, Reason, labels};
 use crate::plan::cluster::{self, Observed, SchedulerView};
-use crate::plan::conditions::{Failure, failing};
+use crate::plan::conditions::{Failure, failing, held, tells};
 use crate::plan::pods::{scheduler, state};
-use crate::plan::run::phase_of;
+use crate::plan::run::{job_of, phase_of};
 use crate::plan::{Plan, names};
 
 impl Planned for DaskCluster {
@@ -32,6 +32,16 @@ impl Planned for DaskCluster {
         Ok(cluster::plan(self, &observed, now))
     }
 
+    fn tells(&self, reason: Reason) -> bool {
+        self.status.as_ref().is_some_and(|status| tells(&status.conditions, self.metadata.generation, reason))
+    }
+
+    fn hold(&self, status: &mut Self::Status, message: &str, now: Timestamp) {
+        let old = self.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+        let planned = std::mem::take(&mut status.conditions);
+        status.conditions = held(old, planned, message, now);
+    }
+
     fn failing(&self, failure: &Failure, now: Timestamp) -> Self::Status {
         let old = self.status.clone().unwrap_or_default();
         let conditions = failing(&old.conditions, self.metadata.generation, now, failure);
@@ -42,12 +52,19 @@ impl Planned for DaskCluster {
 async fn observe(context: &Context, cluster: &DaskCluster, live: bool) -> Result<Observed, Error> {
     let (namespace, name) = (cluster.namespace().unwrap_or_default(), cluster.name_any());
     let service = ObjectRef::new(&names::scheduler_name(&name)).within(&namespace);
-    let pods = if live {
+    let mut pods = if live {
         live_pods(context, &namespace, &name).await?
     } else {
         cached_pods(context, &namespace, &name)
     };
-    let scheduler = follow(context, cluster, &pods);
+    // Pods of an earlier cluster of the same name are on their way out.
+    pods.retain(|pod| {
+        pod.owner_references().iter().any(|owner| Some(&owner.uid) == cluster.metadata.uid.as_ref())
+    });
+    let mut scheduler = follow(context, cluster, &pods);
+    if live && scheduler.registered().is_some() {
+        scheduler = ask(context, &namespace, &name).await;
+    }
     let surplus = scheduler
         .registered()
         .map_or(0, |workers| workers.len().saturating_sub(cluster.spec.workers.wanted()));
@@ -56,7 +73,8 @@ async fn observe(context: &Context, cluster: &DaskCluster, live: bool) -> Result
     let runs = context.stores.runs.state();
     let active_runs = runs.iter().filter(|run| {
         run.namespace().as_deref() == Some(&namespace)
-            && phase_of(run) == Phase::Running
+            && !phase_of(run).is_final()
+            && job_of(run).is_some()
             && run.status.as_ref().and_then(|status| status.cluster.as_deref()) == Some(&name)
     });
     Ok(Observed {
@@ -101,6 +119,18 @@ fn follow(context: &Context, cluster: &DaskCluster, pods: &[Arc<Pod>]) -> Schedu
             context.schedulers.forget(&namespace, &name);
             SchedulerView::Unknown
         }
+    }
+}
+
+/// Asks the scheduler itself for its workers, before a pod is deleted as one that it does not know: a subscription
+/// may have been taken over unseen.
+async fn ask(context: &Context, namespace: &str, cluster: &str) -> SchedulerView {
+    let answer = async { context.schedulers.connect(namespace, cluster).await?.identity().await };
+    match answer.await {
+        Ok(identity) => SchedulerView::Answering {
+            workers: identity.workers.values().map(|worker| worker.name.to_string()).collect(),
+        },
+        Err(error) => SchedulerView::Unreachable(chain(&error)),
     }
 }
 

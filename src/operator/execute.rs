@@ -38,9 +38,9 @@ pub(super) async fn steps(
             Step::Apply(object) => apply(context, namespace, object).await?,
             Step::Create(object) => create(context, namespace, object).await?,
             Step::Delete(victim) => delete(context, namespace, victim).await?,
-            Step::Adopt { run, owner, labels } => {
+            Step::Adopt { run, owners, labels } => {
                 let api: Api<FlowRun> = Api::namespaced(context.client.clone(), namespace);
-                let patch = json!({"metadata": {"ownerReferences": [owner], "labels": labels}});
+                let patch = json!({"metadata": {"ownerReferences": owners, "labels": labels}});
                 let params =
                     PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
                 api.patch_metadata(run, &params, &Patch::Merge(patch)).await?;
@@ -101,10 +101,28 @@ async fn create(context: &Context, namespace: &str, object: &Object) -> Result<(
     match object {
         Object::Service(service) => create_one(context, namespace, service).await,
         Object::Pod(pod) => create_one(context, namespace, pod).await,
-        Object::Job(job) => create_one(context, namespace, job).await,
+        Object::Job(job) => {
+            try_pod(context, namespace, job).await?;
+            create_one(context, namespace, job).await
+        }
         Object::ConfigMap(map) => create_one(context, namespace, map).await,
         Object::Cluster(cluster) => create_one(context, namespace, cluster).await,
         Object::Run(run) => create_one(context, namespace, run).await,
+    }
+}
+
+/// Lets the API server say what it thinks of a Job's pod, without creating it. What it refuses, such as a missing
+/// service account, would otherwise show in no pod and no status, only in the Job controller's events.
+async fn try_pod(context: &Context, namespace: &str, job: &Job) -> Result<(), Error> {
+    let Some(template) = job.spec.as_ref().map(|spec| spec.template.clone()) else { return Ok(()) };
+    let mut metadata = template.metadata.unwrap_or_default();
+    metadata.name = Some(job.name_any());
+    let pod = Pod { metadata, spec: template.spec, status: None };
+    let api: Api<Pod> = Api::namespaced(context.client.clone(), namespace);
+    let params = PostParams { dry_run: true, field_manager: Some(MANAGER.to_owned()) };
+    match api.create(&params, &pod).await {
+        Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(()),
+        other => other.map(|_| ()).map_err(Error::Api),
     }
 }
 
@@ -188,7 +206,11 @@ where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
 {
     let api: Api<K> = Api::namespaced(context.client.clone(), namespace);
-    let mut params = DeleteParams::background();
+    // In the foreground a Job stays until its pods are gone: as long as it is there, its runner may be alive.
+    let mut params = match victim.kind {
+        VictimKind::Job => DeleteParams::foreground(),
+        _ => DeleteParams::background(),
+    };
     params.preconditions = Some(Preconditions { uid: victim.uid.clone(), resource_version: None });
     match api.delete(&victim.name, &params).await {
         Err(kube::Error::Api(status)) if status.is_not_found() || status.code == 409 => Ok(()),

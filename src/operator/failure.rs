@@ -51,8 +51,8 @@ impl Error {
     pub(super) fn tell(&self) -> Failure {
         let reason = match self {
             Self::Api(kube::Error::Api(status)) if is_quota(status) => Reason::QuotaExceeded,
-            Self::Api(kube::Error::Api(status)) if status.code == 403 => Reason::Forbidden,
-            Self::Api(kube::Error::Api(status)) if matches!(status.code, 400 | 422) => Reason::Rejected,
+            Self::Api(kube::Error::Api(status)) if lacks_right(status) => Reason::Forbidden,
+            Self::Api(kube::Error::Api(status)) if matches!(status.code, 400 | 403 | 422) => Reason::Rejected,
             Self::NameTaken { .. } => Reason::NameTaken,
             _ => Reason::ReconcileFailing,
         };
@@ -68,6 +68,11 @@ impl Error {
         let quota = matches!(self, Self::Api(kube::Error::Api(status)) if is_quota(status));
         self.disposition() == Disposition::Lasting || quota || count >= 3
     }
+}
+
+/// Whether a 403 is about our rights, in the words of the API server's authorizer, rather than about the object.
+fn lacks_right(status: &kube::core::Status) -> bool {
+    status.code == 403 && status.message.contains("User \"") && status.message.contains(" cannot ")
 }
 
 fn is_quota(status: &kube::core::Status) -> bool {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use kube::ResourceExt;
 use kube::api::{Api, ListParams};
 use kube::runtime::reflector::ObjectRef;
@@ -14,11 +14,12 @@ use super::context::Context;
 use super::failure::Error;
 use super::reconcile::Planned;
 use crate::api::common::ConfigMapKey;
-use crate::api::{ConditionType, Flow, FlowRun, FlowStatus, labels};
+use crate::api::{ConditionType, Flow, FlowRun, FlowStatus, Reason, labels};
 use crate::plan::Plan;
-use crate::plan::conditions::{Failure, failing, is_true};
+use crate::plan::conditions::{Failure, failing, is_true, tells};
 use crate::plan::flow::{self, CodeMap, Observed};
-use crate::plan::pods::runner::Script;
+use crate::plan::pods::runner::{self, Script};
+use crate::plan::pods::state;
 use crate::plan::run::{ScriptView, phase_of};
 
 impl Planned for Flow {
@@ -32,6 +33,10 @@ impl Planned for Flow {
     async fn plan(&self, context: &Context, live: bool, now: Timestamp) -> Result<Plan<Self::Status>, Error> {
         let observed = observe(context, self, live).await?;
         Ok(flow::plan(self, &observed, now))
+    }
+
+    fn tells(&self, reason: Reason) -> bool {
+        self.status.as_ref().is_some_and(|status| tells(&status.conditions, self.metadata.generation, reason))
     }
 
     fn failing(&self, failure: &Failure, now: Timestamp) -> Self::Status {
@@ -52,6 +57,7 @@ async fn observe(context: &Context, flow: &Flow, live: bool) -> Result<Observed,
         found: found(context, flow, &runs).await?,
         code_missing: code_missing(context, flow).await?,
         code_maps: code_maps(context, &namespace, &name),
+        runners: runners(context, &namespace, &name),
         cluster_exists,
         live,
         runs,
@@ -70,6 +76,24 @@ async fn live_runs(context: &Context, namespace: &str, flow: &str) -> Result<Vec
     let api: Api<FlowRun> = Api::namespaced(context.client.clone(), namespace);
     let list = api.list(&ListParams::default().fields(&format!("spec.flow={flow}"))).await?;
     Ok(list.items.into_iter().map(Arc::new).collect())
+}
+
+/// Runs whose runner's pod is there and has not ended.
+fn runners(context: &Context, namespace: &str, flow: &str) -> BTreeSet<String> {
+    let pods = context.stores.pods.state();
+    let of_flow = pods.iter().filter(|pod| {
+        pod.metadata.namespace.as_deref() == Some(namespace)
+            && state::label(pod, labels::FLOW) == Some(flow)
+            && state::is_component(pod, labels::RUNNER)
+    });
+    let at_work =
+        of_flow.filter(|pod| state::terminated(pod, runner::CONTAINER).is_none() && !has_phase_of_end(pod));
+    at_work.filter_map(|pod| state::label(pod, labels::RUN)).map(str::to_owned).collect()
+}
+
+fn has_phase_of_end(pod: &Pod) -> bool {
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    matches!(phase, Some("Succeeded" | "Failed"))
 }
 
 /// Admitted runs that the cache does not know, but the API server does: they were created a moment ago.

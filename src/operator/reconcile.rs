@@ -31,6 +31,8 @@ const LIMIT: Duration = Duration::from_secs(60);
 const RESYNC: Duration = Duration::from_secs(600);
 /// How soon to look again when the cache was behind.
 const CACHE_LAG: Duration = Duration::from_millis(50);
+/// After so many in a row it is more than that.
+const CONFLICTS_MAX: u32 = 5;
 /// The field manager of statuses.
 const STATUS_MANAGER: &str = "daskflow/status";
 
@@ -61,6 +63,12 @@ pub(super) trait Planned:
         now: Timestamp,
     ) -> impl Future<Output = Result<Plan<Self::Status>, Error>> + Send;
 
+    /// Whether the last status, of this generation, gives this reason.
+    fn tells(&self, reason: Reason) -> bool;
+
+    /// Says in the status that workers stay.
+    fn hold(&self, _status: &mut Self::Status, _message: &str, _now: Timestamp) {}
+
     /// The status of the object when a step failed.
     fn failing(&self, failure: &Failure, now: Timestamp) -> Self::Status;
 }
@@ -78,7 +86,9 @@ pub(super) async fn reconcile<K: Planned>(
             context.succeeded(&key);
             ("success", Action::requeue(delay(next, clock::now())))
         }
-        Ok(Ok(Err(error))) if error.disposition() == Disposition::Conflict => {
+        Ok(Ok(Err(error)))
+            if error.disposition() == Disposition::Conflict && context.failed(&key) <= CONFLICTS_MAX =>
+        {
             ("conflict", Action::requeue(CACHE_LAG))
         }
         Ok(Ok(Err(error))) => ("failure", failed(&context, object.as_ref(), &key, &error).await),
@@ -110,7 +120,10 @@ async fn once<K: Planned>(context: &Context, object: Arc<K>) -> Result<Next, Err
     let held = execute::steps(context, &namespace, &name, &plan.steps).await?;
     if !held.is_empty() {
         let message = format!("the scheduler keeps {}: their data cannot move", held.join(", "));
-        plan.events.push(Note::warning(Reason::WorkersHeld, message));
+        object.hold(&mut plan.status, &message, now);
+        if !object.tells(Reason::WorkersHeld) {
+            plan.events.push(Note::warning(Reason::WorkersHeld, message));
+        }
     }
     write_status(context, object.as_ref(), &plan.status).await?;
     for note in &plan.events {
@@ -145,9 +158,9 @@ async fn failed<K: Planned>(context: &Context, object: &K, key: &str, error: &Er
     tracing::warn!(object = key, count, error = error as &dyn std::error::Error, "the reconcile failed");
     if error.is_worth_telling(count) {
         let failure = error.tell();
+        // Once for a cause: messages of the API server name the object that it refused, and a new one has a new name.
         let status = object.failing(&failure, clock::now());
-        let news = object.status() != Some(&status);
-        if news && write_status(context, object, &status).await.is_ok() {
+        if !object.tells(failure.reason) && write_status(context, object, &status).await.is_ok() {
             let note = Note::warning(failure.reason, failure.message);
             context.events.tell(&note, &object.object_ref(&())).await;
         }

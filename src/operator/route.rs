@@ -68,10 +68,19 @@ impl Triggers {
 
 /// A cluster concerns itself, the Flows that name it, and the unfinished runs on it.
 pub fn cluster(context: &Context, change: Change<&DaskCluster>) {
-    let Change::Of(cluster) = change else { return everything(context) };
+    let exists = |namespace: &str, name: &str| {
+        context.stores.clusters.get(&ObjectRef::new(name).within(namespace)).is_some()
+    };
+    let Change::Of(cluster) = change else {
+        context.schedulers.forget_unless(exists);
+        return everything(context);
+    };
     let (namespace, name) = key(cluster);
     let triggers = &context.triggers;
     triggers.cluster(&namespace, &name);
+    if !exists(&namespace, &name) {
+        context.schedulers.forget(&namespace, &name);
+    }
     for flow in in_namespace(&context.stores.flows, &namespace) {
         if flow.spec.cluster.ref_.as_ref().is_some_and(|cluster| cluster.name == name) {
             triggers.flow(&namespace, &flow.name_any());
@@ -123,6 +132,10 @@ pub fn pod(context: &Context, change: Change<&Pod>) {
     let Change::Of(pod) = change else { return everything(context) };
     wake_run(context, pod);
     wake_cluster(context, pod);
+    // The end of a runner frees its place.
+    if let (Some(namespace), Some(flow)) = (&pod.metadata.namespace, pod.labels().get(labels::FLOW)) {
+        context.triggers.flow(namespace, flow);
+    }
 }
 
 /// A Service concerns its cluster.

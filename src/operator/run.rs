@@ -14,9 +14,9 @@ use super::context::Context;
 use super::failure::{Error, chain};
 use super::flow::{has_ended, runs_of, script};
 use super::reconcile::Planned;
-use crate::api::{DaskCluster, Flow, FlowRun, FlowRunStatus, Phase, labels};
+use crate::api::{DaskCluster, Flow, FlowRun, FlowRunStatus, Phase, Reason, labels};
 use crate::dask::{Address, Scheduler};
-use crate::plan::conditions::{Failure, cut, failing};
+use crate::plan::conditions::{Failure, cut, failing, tells};
 use crate::plan::pods::{runner, state};
 use crate::plan::run::{self, ForeignScheduler, Observed, ScriptView, job_of, logical_time, needs, phase_of};
 use crate::plan::{Plan, names};
@@ -37,6 +37,10 @@ impl Planned for FlowRun {
         Ok(run::plan(self, &observed, now))
     }
 
+    fn tells(&self, reason: Reason) -> bool {
+        self.status.as_ref().is_some_and(|status| tells(&status.conditions, self.metadata.generation, reason))
+    }
+
     fn failing(&self, failure: &Failure, now: Timestamp) -> Self::Status {
         let mut status = self.status.clone().unwrap_or_default();
         if status.phase.is_final() {
@@ -53,7 +57,7 @@ impl Planned for FlowRun {
 async fn observe(context: &Context, run: &FlowRun, live: bool) -> Result<Observed, Error> {
     let namespace = run.namespace().unwrap_or_default();
     let flow = context.stores.flows.get(&ObjectRef::<Flow>::new(&run.spec.flow).within(&namespace));
-    let job = job(context, run, &namespace).await?;
+    let job = job(context, run, &namespace, live).await?;
     let pod = match &job {
         Some(job) => pod(context, run, job, &namespace).await?,
         None => None,
@@ -88,21 +92,32 @@ fn cluster(
 ) -> Option<Arc<DaskCluster>> {
     let written = run.status.as_ref().and_then(|status| status.cluster.clone());
     let name = written.or_else(|| flow.and_then(|flow| run::cluster_name(run, flow)))?;
-    context.stores.clusters.get(&ObjectRef::new(&name).within(namespace))
+    let cluster = context.stores.clusters.get(&ObjectRef::new(&name).within(namespace))?;
+    // A cluster of the name that the run's own would have, and that is somebody else's, is not it.
+    let made = flow.is_some_and(|flow| flow.spec.cluster.template.is_some());
+    let ours = cluster.owner_references().iter().any(|owner| Some(&owner.uid) == run.metadata.uid.as_ref());
+    (!made || ours).then_some(cluster)
 }
 
 /// The Job of the run's attempt. One that was created and is in no cache is asked for before it counts as deleted.
-async fn job(context: &Context, run: &FlowRun, namespace: &str) -> Result<Option<Arc<Job>>, Error> {
+async fn job(
+    context: &Context,
+    run: &FlowRun,
+    namespace: &str,
+    live: bool,
+) -> Result<Option<Arc<Job>>, Error> {
     let name = names::job_name(&run.name_any(), 1);
     if let Some(job) = context.stores.jobs.get(&ObjectRef::new(&name).within(namespace)) {
         let ours = job.owner_references().iter().any(|owner| Some(&owner.uid) == run.metadata.uid.as_ref());
         return Ok(ours.then_some(job));
     }
-    if job_of(run).is_none() || phase_of(run).is_final() {
+    if (job_of(run).is_none() && !live) || phase_of(run).is_final() {
         return Ok(None);
     }
     let api: Api<Job> = Api::namespaced(context.client.clone(), namespace);
-    Ok(api.get_opt(&name).await?.map(Arc::new))
+    let ours =
+        |job: &Job| job.owner_references().iter().any(|owner| Some(&owner.uid) == run.metadata.uid.as_ref());
+    Ok(api.get_opt(&name).await?.filter(ours).map(Arc::new))
 }
 
 /// The newest pod of the Job. When the Job has ended and the cached pod has not, the cache is behind.

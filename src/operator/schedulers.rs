@@ -71,6 +71,11 @@ impl Schedulers {
         lock(&self.followed).remove(&(namespace.to_owned(), cluster.to_owned()));
     }
 
+    /// Stops following the schedulers of clusters for which `exists` says no.
+    pub(super) fn forget_unless(&self, exists: impl Fn(&str, &str) -> bool) {
+        lock(&self.followed).retain(|(namespace, cluster), _| exists(namespace, cluster));
+    }
+
     /// A connection for questions, to the scheduler that is followed.
     pub(super) async fn connect(&self, namespace: &str, cluster: &str) -> Result<Scheduler, Error> {
         let key = (namespace.to_owned(), cluster.to_owned());

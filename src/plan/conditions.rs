@@ -116,6 +116,21 @@ pub fn is_true(conditions: &[Condition], kind: ConditionType) -> bool {
     find(conditions, kind).is_some_and(|condition| condition.status == "True")
 }
 
+/// The planned conditions, with `Reconciling` saying that workers stay though they are not wanted.
+pub fn held(old: &[Condition], planned: Vec<Condition>, message: &str, now: Timestamp) -> Vec<Condition> {
+    let generation = planned.first().and_then(|condition| condition.observed_generation);
+    let mut conditions = Conditions::new(old, generation, now);
+    conditions.new = planned;
+    conditions.set(ConditionType::Reconciling, true, Reason::WorkersHeld, message);
+    conditions.finish()
+}
+
+/// Whether a condition of this generation gives this reason.
+pub fn tells(conditions: &[Condition], generation: Option<i64>, reason: Reason) -> bool {
+    let current = conditions.iter().filter(|condition| condition.observed_generation == generation);
+    current.into_iter().any(|condition| condition.reason == reason.as_str())
+}
+
 /// The first `bytes_max` bytes of a text, cut at a character's border, with an ellipsis where it was cut.
 pub fn cut(text: &str, bytes_max: usize) -> String {
     if text.len() <= bytes_max {

@@ -88,8 +88,8 @@ pub enum Step {
     Adopt {
         /// The run's name.
         run: String,
-        /// The Flow.
-        owner: OwnerReference,
+        /// All its owners, the Flow among them.
+        owners: Vec<OwnerReference>,
         /// The labels to add.
         labels: BTreeMap<String, String>,
     },

@@ -67,14 +67,13 @@ pub fn plan(cluster: &DaskCluster, observed: &Observed, now: Timestamp) -> Plan<
     if cluster.metadata.deletion_timestamp.is_some() {
         return Plan::status_only(cluster.status.clone().unwrap_or_default());
     }
-    let mut work = Work::new(cluster, observed);
+    let mut work = Work::new(cluster, observed, now);
     let violation = work.fill().err();
     if let Some(violation) = &violation {
         // What runs goes on running; only the part that cannot be built is left undone.
         work.notes.push(Note::warning(violation.reason, violation.message.clone()));
     }
-    let changes = !work.steps.is_empty();
-    let look_again = changes && !observed.live;
+    let look_again = (work.look_again || !work.steps.is_empty()) && !observed.live;
     let status = status::status(cluster, observed, &work, violation.as_ref(), now);
     let notes = if is_news(cluster, violation.as_ref()) { work.notes } else { Vec::new() };
     Plan { steps: work.steps, status, events: notes, next: work.next, look_again }
@@ -92,9 +91,12 @@ fn is_news(cluster: &DaskCluster, violation: Option<&Violation>) -> bool {
 pub(crate) struct Work<'a> {
     cluster: &'a DaskCluster,
     observed: &'a Observed,
+    now: Timestamp,
     steps: Vec<Step>,
     notes: Vec<Note>,
     next: Next,
+    /// Who may leave is for the scheduler to say, and it was not asked yet.
+    look_again: bool,
     /// Why workers that should go cannot.
     held: Option<(Reason, String)>,
     /// Why something waits to be replaced.
@@ -102,13 +104,15 @@ pub(crate) struct Work<'a> {
 }
 
 impl<'a> Work<'a> {
-    fn new(cluster: &'a DaskCluster, observed: &'a Observed) -> Self {
+    fn new(cluster: &'a DaskCluster, observed: &'a Observed, now: Timestamp) -> Self {
         Self {
             cluster,
             observed,
+            now,
             steps: Vec::new(),
             notes: Vec::new(),
             next: Next::Change,
+            look_again: false,
             held: None,
             outdated: None,
         }

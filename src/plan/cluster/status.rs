@@ -45,7 +45,7 @@ pub(super) fn status(
     let counts = WorkerCounts { desired: to_i32(desired), ready: to_i32(ready) };
     let mut conditions = Conditions::new(&old.conditions, cluster.metadata.generation, now);
     let scheduler = scheduler_part(cluster, observed);
-    let workers = workers_part(observed, work, &scheduler, &counts);
+    let workers = workers_part(observed, &scheduler, &counts);
     conditions.set(
         ConditionType::SchedulerReady,
         scheduler.ready,
@@ -91,14 +91,16 @@ fn summarise(
         conditions.set(ConditionType::Ready, false, violation.reason, violation.message.clone());
         return;
     }
+    let held = work.held.as_ref().map(|(reason, message)| Part::waiting(*reason, message.clone()));
     let outdated = work.outdated.as_ref().map(|message| Part::waiting(Reason::Outdated, message.clone()));
+    let unfinished = held.or(outdated);
     let first = [Some(scheduler), Some(workers)].into_iter().flatten().find(|part| !part.ready);
-    if let Some(part) = first.or(outdated.as_ref()) {
+    if let Some(part) = first.or(unfinished.as_ref()) {
         conditions.set_progress(Progress::UnderWay, part.reason, &part.message);
     } else {
         conditions.set_progress(Progress::Done, Reason::Ready, "");
     }
-    // A cluster that is being renewed serves all the same.
+    // A cluster that is being renewed, or has a worker too many, serves all the same.
     match first {
         Some(part) => conditions.set(ConditionType::Ready, false, part.reason, part.message.clone()),
         None => conditions.set(ConditionType::Ready, true, Reason::Ready, ""),
@@ -126,20 +128,18 @@ fn scheduler_part(cluster: &DaskCluster, observed: &Observed) -> Part {
     }
 }
 
-fn workers_part(observed: &Observed, work: &Work<'_>, scheduler: &Part, counts: &WorkerCounts) -> Part {
+fn workers_part(observed: &Observed, scheduler: &Part, counts: &WorkerCounts) -> Part {
     if !scheduler.ready {
         return Part::waiting(
             scheduler.reason,
             "workers are counted by the scheduler, which does not answer yet",
         );
     }
-    if let Some((reason, message)) = &work.held {
-        return Part::waiting(*reason, message.clone());
-    }
-    if counts.ready == counts.desired {
+    if counts.ready >= counts.desired {
         return Part::ready();
     }
-    let obstacle = pods_of(observed, labels::WORKER).find_map(state::obstacle);
+    let obstacle =
+        pods_of(observed, labels::WORKER).find_map(|pod| state::obstacle(pod).or_else(|| state::end(pod)));
     let summary = format!("{} of {} workers are registered", counts.ready, counts.desired);
     match obstacle {
         Some((reason, message)) => Part::waiting(reason, format!("{summary}; {message}")),

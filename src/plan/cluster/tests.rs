@@ -20,7 +20,7 @@ fn cluster(replicas: i32) -> DaskCluster {
         "analytics",
         DaskClusterSpec { image: "flows:1".into(), ..DaskClusterSpec::default() },
     );
-    cluster.spec.workers.replicas = Some(replicas);
+    cluster.spec.workers.replicas = replicas;
     cluster.metadata.namespace = Some("team".into());
     cluster.metadata.uid = Some("uid-1".into());
     cluster.metadata.generation = Some(1);
@@ -163,6 +163,13 @@ fn a_registered_worker_is_retired_in_the_schedulers_order_and_never_deleted() {
 }
 
 #[test]
+fn a_surplus_seen_in_a_cache_is_looked_at_live() {
+    let cluster = cluster(1);
+    let observed = Observed { live: false, ..settled(&cluster, 3) };
+    assert!(plan(&cluster, &observed, now()).look_again);
+}
+
+#[test]
 fn a_scheduler_that_is_away_holds_the_size() {
     let cluster = cluster(1);
     let mut observed = settled(&cluster, 3);
@@ -176,7 +183,8 @@ fn a_scheduler_that_names_nobody_holds_the_size_and_is_asked_again() {
     let observed = Observed { closable: Some(Vec::new()), ..settled(&cluster, 2) };
     let plan = plan(&cluster, &observed, now());
     assert_eq!(plan.steps, []);
-    assert_eq!(reason(&plan, ConditionType::WorkersReady), "WorkersHeld");
+    assert_eq!(reason(&plan, ConditionType::Reconciling), "WorkersHeld");
+    assert_eq!(reason(&plan, ConditionType::Ready), "Ready", "there are enough workers");
     assert!(matches!(plan.next, Next::After(_)));
 }
 
@@ -188,6 +196,21 @@ fn a_retired_worker_that_has_ended_is_removed_and_not_replaced_when_not_wanted()
     ended.status.as_mut().unwrap().phase = Some("Succeeded".into());
     observed.pods[0] = Arc::new(ended);
     assert_eq!(kinds(&plan(&cluster, &observed, now())), ["delete"]);
+}
+
+#[test]
+fn a_worker_that_ends_at_once_is_not_made_in_a_loop() {
+    let cluster = cluster(2);
+    let mut observed = settled(&cluster, 2);
+    let mut ended = observed.pods[0].as_ref().clone();
+    ended.status.as_mut().unwrap().phase = Some("Succeeded".into());
+    ended.metadata.creation_timestamp = Some(Time(now()));
+    observed.pods[0] = Arc::new(ended);
+    let soon = plan(&cluster, &observed, now() + std::time::Duration::from_secs(1));
+    assert_eq!(soon.steps, []);
+    let at = now() + std::time::Duration::from_secs(10);
+    assert_eq!(soon.next, Next::At(at));
+    assert_eq!(kinds(&plan(&cluster, &observed, at)), ["delete", "create"]);
 }
 
 #[test]

@@ -4,15 +4,19 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 
 use super::{Work, delete};
 use crate::api::{Reason, labels};
+use crate::plan::conditions::tells;
 use crate::plan::pods::{Violation, state, worker};
 use crate::plan::{Next, Note, Object, Step};
 
 /// Pods created in one go, before other objects get their turn.
 const CREATED_AT_ONCE_MAX: usize = 50;
+/// A worker that ends younger than this is replaced at this age: one that ends at once must not be made in a loop.
+const SHORT_LIFE: Duration = Duration::from_secs(10);
 /// How soon a scheduler that holds on to its workers is asked again.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
 
@@ -48,10 +52,8 @@ pub(super) fn fill(work: &mut Work<'_>) -> Result<(), Violation> {
     let observed = work.observed;
     let wanted = work.cluster.spec.workers.wanted();
     let workers = Workers::sort(&observed.pods, &worker::template_hash(&work.cluster.spec));
-    for pod in &workers.finished {
-        work.steps.push(delete(pod));
-    }
-    create(work, &workers, wanted)?;
+    let held_back = remove_finished(work, &workers);
+    create(work, &workers, wanted.saturating_sub(held_back))?;
     let Some(registered) = observed.scheduler.registered() else {
         hold_unreachable(work, &workers, wanted);
         return Ok(());
@@ -62,6 +64,22 @@ pub(super) fn fill(work: &mut Work<'_>) -> Result<(), Violation> {
         replace(work, &workers, wanted, registered);
     }
     Ok(())
+}
+
+/// Deletes the pods of workers that have ended. Gives how many ended so young that their places stay empty for now.
+fn remove_finished(work: &mut Work<'_>, workers: &Workers<'_>) -> usize {
+    let mut young = 0;
+    for pod in &workers.finished {
+        let created = pod.metadata.creation_timestamp.as_ref().map_or(Timestamp::UNIX_EPOCH, |time| time.0);
+        match created.checked_add(SHORT_LIFE) {
+            Ok(until) if until > work.now => {
+                young += 1;
+                work.next = work.next.sooner(Next::At(until), work.now);
+            }
+            _ => work.steps.push(delete(pod)),
+        }
+    }
+    young
 }
 
 /// New workers for the missing ones. While outdated ones are replaced, a quarter more than wanted may exist, at least
@@ -109,6 +127,11 @@ fn shrink(work: &mut Work<'_>, current: &[&Arc<Pod>], wanted: usize, registered:
     if left == 0 {
         return;
     }
+    if !work.observed.live {
+        // Only a live look asks the scheduler whom it can spare.
+        work.look_again = true;
+        return;
+    }
     let ours: BTreeSet<&str> = known.iter().map(|pod| state::name(pod)).collect();
     let order = work.observed.closable.iter().flatten();
     let chosen: Vec<String> = order.filter(|name| ours.contains(name.as_str())).take(left).cloned().collect();
@@ -142,7 +165,12 @@ fn retire(work: &mut Work<'_>, workers: Vec<String>) {
     if workers.is_empty() {
         return;
     }
-    work.notes.push(Note::normal(Reason::WorkersRetired, format!("{} workers are retired", workers.len())));
+    let conditions =
+        work.cluster.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+    if !tells(conditions, work.cluster.metadata.generation, Reason::WorkersHeld) {
+        work.notes
+            .push(Note::normal(Reason::WorkersRetired, format!("{} workers are retired", workers.len())));
+    }
     work.steps.push(Step::Retire { workers });
     // A worker that the scheduler keeps causes no event that would bring us back.
     work.next = Next::After(ASK_AGAIN);

@@ -21,7 +21,9 @@ pub(super) fn plan(flow: &Flow, old: &FlowStatus, observed: &Observed, created: 
             .find(|run| !is_over(run) && phase_of(run) != Phase::Queued)
             .map(|run| run.name_any())
     };
-    if let Some(name) = holder.cloned().or_else(started) {
+    // The runner of a run that was cancelled or deleted takes up to its grace period to end.
+    let lingering = || observed.runners.iter().next().cloned();
+    if let Some(name) = holder.cloned().or_else(started).or_else(lingering) {
         return vec![name];
     }
     let waiting = observed.runs.iter().map(AsRef::as_ref).filter(|run| !is_over(run)).chain(created);

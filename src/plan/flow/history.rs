@@ -17,23 +17,32 @@ const CODE_AGE_MIN: Duration = Duration::from_secs(600);
 /// Deletes the oldest finished runs above the limits; their Jobs and pods go with them.
 pub(super) fn runs(flow: &Flow, observed: &Observed) -> Vec<Step> {
     let limits = flow.spec.history;
-    let finished = |good: bool| {
+    let finished = |class: fn(Phase) -> bool| {
         let mut runs: Vec<&Arc<FlowRun>> = observed
             .runs
             .iter()
             .filter(|run| run.metadata.deletion_timestamp.is_none())
-            .filter(|run| phase_of(run).is_final() && (phase_of(run) == Phase::Succeeded) == good)
+            .filter(|run| class(phase_of(run)))
             .collect();
         runs.sort_by_key(|run| std::cmp::Reverse((finished_at(run), run.name_any())));
         runs
     };
-    let beyond =
-        |good: bool, limit: i32| finished(good).into_iter().skip(usize::try_from(limit).unwrap_or(0));
-    beyond(true, limits.succeeded).chain(beyond(false, limits.failed)).map(|run| forget(run)).collect()
+    let beyond = |class, limit: i32| finished(class).into_iter().skip(usize::try_from(limit).unwrap_or(0));
+    // Runs that were skipped have no log to keep; they must not push out those that failed.
+    let failed = |phase: Phase| phase.is_final() && phase != Phase::Succeeded && phase != Phase::Skipped;
+    beyond(|phase| phase == Phase::Succeeded, limits.succeeded)
+        .chain(beyond(failed, limits.failed))
+        .chain(beyond(|phase| phase == Phase::Skipped, limits.failed))
+        .map(|run| forget(run))
+        .collect()
 }
 
-/// Deletes code that no unfinished Job mounts, except the newest.
+/// Deletes code that no unfinished Job mounts, except the newest. While a run is unfinished, all stays: it may be about
+/// to mount any of it.
 pub(super) fn code(observed: &Observed, now: Timestamp) -> Vec<Step> {
+    if observed.runs.iter().any(|run| !phase_of(run).is_final()) {
+        return Vec::new();
+    }
     let newest = observed.code_maps.iter().map(|map| map.created).max();
     let spare = |map: &&super::CodeMap| {
         let age = now.duration_since(map.created);

@@ -28,6 +28,8 @@ pub struct Observed {
     pub live: bool,
     /// Admitted runs that are in no cache, but were found by asking for them.
     pub found: BTreeSet<String>,
+    /// Runs whose runner's pod has not ended, whatever became of the run itself.
+    pub runners: BTreeSet<String>,
     /// Whether the `DaskCluster` of `cluster.ref` exists; true where there is none to exist.
     pub cluster_exists: bool,
     /// What is missing of `code.configMap`.

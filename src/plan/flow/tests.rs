@@ -187,6 +187,26 @@ fn an_admitted_run_that_is_gone_frees_its_place_unless_it_is_only_new() {
 }
 
 #[test]
+fn a_runner_that_has_not_ended_holds_the_place_of_a_run_that_is_gone() {
+    let mut seen = observed(vec![run("etl-b", None, Phase::Queued)]);
+    seen.runners = ["etl-gone".to_owned()].into();
+    assert_eq!(plan(&flow(vec![]), &seen, at("09:02:02")).status.admitted, ["etl-gone"]);
+}
+
+#[test]
+fn skipped_runs_do_not_push_out_failed_ones() {
+    let mut flow = flow(vec![]);
+    flow.spec.history = History { succeeded: 1, failed: 1 };
+    let runs = vec![
+        run("etl-1", Some("09:01:00"), Phase::Failed),
+        run("etl-2", Some("09:02:00"), Phase::Skipped),
+        run("etl-3", Some("09:03:00"), Phase::Skipped),
+    ];
+    let plan = plan(&flow, &observed(runs), at("09:06:00"));
+    assert!(matches!(&plan.steps[..], [Step::Delete(victim)] if victim.name == "etl-2"), "{:?}", plan.steps);
+}
+
+#[test]
 fn under_allow_nothing_is_held() {
     let mut flow = flow(vec![clock("c", "1m")]);
     flow.spec.concurrency = Concurrency::Allow;

@@ -82,6 +82,14 @@ pub fn content_hash(content: &impl Serialize) -> String {
     names::short_hash(&text, 8)
 }
 
+/// Puts the restart policy back after the user's template was merged: with another one a retired worker would come
+/// back, and a runner run twice.
+pub fn keep_restart_policy(template: &mut PodTemplateSpec, policy: &str) {
+    if let Some(spec) = &mut template.spec {
+        spec.restart_policy = Some(policy.to_owned());
+    }
+}
+
 /// Labels and annotations added to the template's own, with ours on top: they are how pods are found.
 pub fn label(template: &mut PodTemplateSpec, ours: BTreeMap<String, String>) {
     let metadata = template.metadata.get_or_insert_default();

@@ -12,7 +12,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
 use serde_json::{Map, Value};
 
-use super::{Violation, common_labels, container, content_hash, controller_ref, label, merge};
+use super::{
+    Violation, common_labels, container, content_hash, controller_ref, keep_restart_policy, label, merge,
+};
 use crate::api::{Flow, FlowRun, PullPolicy, labels};
 use crate::plan::names;
 
@@ -118,6 +120,8 @@ pub fn job(attempt: &Attempt<'_>) -> Result<Job, Violation> {
     let mut template =
         PodTemplateSpec { metadata: None, spec: Some(pod_spec(attempt, code_name.as_deref())?) };
     merge::over(&mut template, flow.spec.template.as_ref(), "spec.template")?;
+    keep_restart_policy(&mut template, "Never");
+    keep_address(&mut template, &attempt.target.address);
     let mut all_labels = common_labels(&flow.name_any(), labels::RUNNER);
     all_labels.insert(labels::COMPONENT.to_owned(), labels::RUNNER.to_owned());
     all_labels.insert(labels::FLOW.to_owned(), flow.name_any());
@@ -235,11 +239,24 @@ fn environment(attempt: &Attempt<'_>) -> Vec<EnvVar> {
         container::env("PYTZDATA_TZDATADIR", "/usr/share/zoneinfo"),
         container::env("PYTHONUNBUFFERED", "1"),
     ];
-    let address = [
-        container::env("DASK_SCHEDULER_ADDRESS", target.address.clone()),
-        container::env("PREFECT__ENGINE__EXECUTOR__DASK__ADDRESS", target.address.clone()),
-    ];
-    container::merge_env([ours.as_slice(), &target.env, &flow.spec.env, &address])
+    container::merge_env([ours.as_slice(), &target.env, &flow.spec.env, &addresses(&target.address)])
+}
+
+/// The variables that lead to the scheduler; they are nobody's to change.
+fn addresses(address: &str) -> [EnvVar; 2] {
+    [
+        container::env("DASK_SCHEDULER_ADDRESS", address),
+        container::env("PREFECT__ENGINE__EXECUTOR__DASK__ADDRESS", address),
+    ]
+}
+
+/// Puts the address back after the user's template was merged.
+fn keep_address(template: &mut PodTemplateSpec, address: &str) {
+    let containers = template.spec.iter_mut().flat_map(|spec| &mut spec.containers);
+    for main in containers.filter(|container| container.name == CONTAINER) {
+        let env = main.env.take().unwrap_or_default();
+        main.env = Some(container::merge_env([env.as_slice(), &addresses(address)]));
+    }
 }
 
 /// The kubelet expands `$(NAME)` in values; a doubled dollar stands for itself.

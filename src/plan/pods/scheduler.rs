@@ -1,5 +1,7 @@
 //! The scheduler's pod and Service.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::api::core::v1::{Pod, PodTemplateSpec, Service, ServicePort, ServiceSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -62,8 +64,14 @@ pub fn pod(cluster: &DaskCluster) -> Result<Pod, Violation> {
     })
 }
 
+/// The user's annotations, and the hash of them all: without it nobody would notice that one is to go.
+fn service_annotations(wanted: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let hash = (labels::TEMPLATE_HASH.to_owned(), content_hash(wanted));
+    wanted.clone().into_iter().chain([hash]).collect()
+}
+
 /// The labels of the pods of a cluster.
-pub fn component_labels(cluster: &str, component: &str) -> std::collections::BTreeMap<String, String> {
+pub fn component_labels(cluster: &str, component: &str) -> BTreeMap<String, String> {
     let mut all = common_labels(cluster, component);
     all.insert(labels::CLUSTER_NAME.to_owned(), cluster.to_owned());
     all.insert(labels::COMPONENT.to_owned(), component.to_owned());
@@ -90,7 +98,7 @@ pub fn service(cluster: &DaskCluster) -> Service {
             namespace: cluster.namespace(),
             owner_references: controller_ref(cluster).map(|owner| vec![owner]),
             labels: Some(component_labels(&name, labels::SCHEDULER)),
-            annotations: (!wanted.annotations.is_empty()).then(|| wanted.annotations.clone()),
+            annotations: Some(service_annotations(&wanted.annotations)),
             ..ObjectMeta::default()
         },
         spec: Some(ServiceSpec {

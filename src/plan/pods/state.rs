@@ -82,6 +82,21 @@ pub fn obstacle(pod: &Pod) -> Option<(Reason, String)> {
     ))
 }
 
+/// How a worker's pod ended, if it has.
+pub fn end(pod: &Pod) -> Option<(Reason, String)> {
+    if life(pod) != PodLife::Finished {
+        return None;
+    }
+    let status = pod.status.as_ref()?;
+    let code = status
+        .container_statuses
+        .iter()
+        .flatten()
+        .find_map(|container| Some(container.state.as_ref()?.terminated.as_ref()?.exit_code));
+    let why = status.message.clone().or_else(|| code.map(|code| format!("exit code {code}")));
+    Some((Reason::WorkerLost, format!("pod {} has ended: {}", name(pod), why.unwrap_or_default())))
+}
+
 /// What a container that crashes said when it last ended.
 fn last_words(container: &ContainerStatus) -> Option<&str> {
     container.last_state.as_ref()?.terminated.as_ref()?.message.as_deref()

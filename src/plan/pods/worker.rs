@@ -2,13 +2,14 @@
 
 use k8s_openapi::api::core::v1::{Pod, PodTemplateSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::ResourceExt;
 
 use super::scheduler::component_labels;
 use super::{
-    Violation, WORKER_HTTP_PORT, container, content_hash, controller_ref, label, merge, scheduler_address,
+    Violation, WORKER_HTTP_PORT, container, content_hash, controller_ref, keep_restart_policy, label, merge,
+    scheduler_address,
 };
+use crate::api::common::Amount;
 use crate::api::dask_cluster::WorkersSpec;
 use crate::api::{DaskCluster, DaskClusterSpec, labels};
 use crate::plan::names;
@@ -39,6 +40,7 @@ pub fn template_hash(spec: &DaskClusterSpec) -> String {
 /// A [`Violation`] of `spec.workers.template`.
 pub fn pod(cluster: &DaskCluster, seed: u64) -> Result<Pod, Violation> {
     let spec = &cluster.spec;
+    check_arguments(&spec.workers)?;
     let cluster_name = cluster.name_any();
     let namespace = cluster.namespace().unwrap_or_default();
     let name = names::worker_name(&cluster_name, DEFAULT_GROUP, &suffix(seed));
@@ -56,6 +58,7 @@ pub fn pod(cluster: &DaskCluster, seed: u64) -> Result<Pod, Violation> {
         spec: Some(container::pod(main, "OnFailure", &spec.image_pull_secrets)),
     };
     merge::over(&mut template, spec.workers.template.as_ref(), "spec.workers.template")?;
+    keep_restart_policy(&mut template, "OnFailure");
     label(&mut template, component_labels(&cluster_name, labels::WORKER));
     label(&mut template, [(labels::WORKER_GROUP.to_owned(), DEFAULT_GROUP.to_owned())].into());
     label(&mut template, [(labels::TEMPLATE_HASH.to_owned(), template_hash(spec))].into());
@@ -82,25 +85,33 @@ fn threads(workers: &WorkersSpec) -> i32 {
 
 /// Memory of a worker: as asked for, else the memory limit, else what Dask finds in the container.
 fn memory(workers: &WorkersSpec) -> String {
-    let limit = workers.resources.limits.get("memory").map(|quantity| match quantity {
-        IntOrString::Int(bytes) => bytes.to_string(),
-        IntOrString::String(text) => text.clone(),
-    });
+    let limit = workers.resources.limits.get("memory").map(Amount::to_string);
     workers.memory.clone().or(limit).unwrap_or_else(|| "auto".to_owned())
 }
 
 /// A CPU quantity (`2`, `1.5`, `1500m`) in whole cores, rounded up.
-fn cores(quantity: &IntOrString) -> Option<i32> {
-    let text = match quantity {
-        IntOrString::Int(cores) => return Some(*cores),
-        IntOrString::String(text) => text,
-    };
+fn cores(quantity: &Amount) -> Option<i32> {
+    let text = quantity.to_string();
     let cores = match text.strip_suffix('m') {
         Some(milli) => milli.parse::<f64>().ok()? / 1000.0,
         None => text.parse::<f64>().ok()?,
     };
     #[allow(clippy::cast_possible_truncation, reason = "bounded on the line itself")]
     (cores.is_finite() && cores > 0.0).then(|| cores.ceil().min(1024.0) as i32)
+}
+
+/// Refuses arguments that would give the worker another name than its pod's: it could not be told from a stranger.
+fn check_arguments(workers: &WorkersSpec) -> Result<(), Violation> {
+    let renames = |argument: &&String| {
+        ["--name", "--nworkers", "--nprocs"].iter().any(|option| argument.starts_with(option))
+    };
+    match workers.args.iter().find(renames) {
+        None => Ok(()),
+        Some(argument) => Err(Violation::invalid(
+            "spec.workers.args",
+            format!("{argument} cannot be set: a worker is called as its pod, and there is one in a pod"),
+        )),
+    }
 }
 
 /// Five characters of a-z and 0-9 from a random number.
@@ -118,7 +129,7 @@ fn suffix(seed: u64) -> String {
 mod tests {
     use super::*;
 
-    fn workers(limits: &[(&str, IntOrString)]) -> WorkersSpec {
+    fn workers(limits: &[(&str, Amount)]) -> WorkersSpec {
         let mut workers = WorkersSpec::default();
         workers.resources.limits =
             limits.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
@@ -128,16 +139,16 @@ mod tests {
     #[test]
     fn threads_follow_the_cpu_limit_rounded_up() {
         assert_eq!(threads(&workers(&[])), 1);
-        assert_eq!(threads(&workers(&[("cpu", IntOrString::Int(3))])), 3);
-        assert_eq!(threads(&workers(&[("cpu", IntOrString::String("1500m".into()))])), 2);
-        assert_eq!(threads(&workers(&[("cpu", IntOrString::String("0.5".into()))])), 1);
+        assert_eq!(threads(&workers(&[("cpu", Amount::Number(3))])), 3);
+        assert_eq!(threads(&workers(&[("cpu", Amount::Text("1500m".into()))])), 2);
+        assert_eq!(threads(&workers(&[("cpu", Amount::Text("0.5".into()))])), 1);
         assert_eq!(threads(&WorkersSpec { threads: Some(4), ..WorkersSpec::default() }), 4);
     }
 
     #[test]
     fn memory_follows_the_memory_limit() {
         assert_eq!(memory(&workers(&[])), "auto");
-        assert_eq!(memory(&workers(&[("memory", IntOrString::String("4Gi".into()))])), "4Gi");
+        assert_eq!(memory(&workers(&[("memory", Amount::Text("4Gi".into()))])), "4Gi");
     }
 
     #[test]

@@ -19,8 +19,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 
 use super::conditions::{Conditions, Progress};
+use super::pods::controller_ref;
 use super::pods::runner::Script;
-use super::pods::{common_labels, controller_ref};
 use super::{Next, Note, Plan, Step, Victim, VictimKind, names};
 use crate::api::{ConditionType, DaskCluster, Flow, FlowRun, FlowRunStatus, Phase, Reason, labels};
 
@@ -173,13 +173,17 @@ impl Work<'_> {
     /// A run that a user created becomes the Flow's, so that it goes with it and counts in its history.
     fn adopt(&mut self) {
         let Some(flow) = &self.observed.flow else { return };
-        let Some(owner) = controller_ref(flow.as_ref()) else { return };
-        let is_ours = self.run.owner_references().iter().any(|reference| reference.uid == owner.uid);
-        if !is_ours {
-            let mut all_labels = common_labels(&flow.name_any(), labels::RUNNER);
-            all_labels.insert(labels::FLOW.to_owned(), flow.name_any());
-            self.steps.push(Step::Adopt { run: self.run.name_any(), owner, labels: all_labels });
+        let Some(mut owner) = controller_ref(flow.as_ref()) else { return };
+        let mut owners = self.run.owner_references().to_vec();
+        if owners.iter().any(|reference| reference.uid == owner.uid) {
+            return;
         }
+        // Who made the run may own it already, an Argo Workflow for one; an object has one controller at the most.
+        let free = owners.iter().all(|reference| reference.controller != Some(true));
+        owner.controller = Some(free);
+        owners.push(owner);
+        let label = (labels::FLOW.to_owned(), flow.name_any());
+        self.steps.push(Step::Adopt { run: self.run.name_any(), owners, labels: [label].into() });
     }
 
     /// Moves to `phase`, and notes the moment.
@@ -189,6 +193,8 @@ impl Work<'_> {
         self.status.reason = Some(reason.as_str().to_owned());
         self.status.message = (!message.is_empty()).then(|| super::conditions::cut(&message, 1_000));
         if phase.is_final() {
+            // A Job that no cache knows yet must not outlive its run.
+            self.look_again |= self.observed.job.is_none() && !self.observed.live;
             self.status.finished_at.get_or_insert(Time(self.now));
             self.next = Next::Change;
             let text =

@@ -24,7 +24,12 @@ impl Work<'_> {
             return self.with_job(&job);
         }
         if self.run.spec.cancel {
-            return self.enter(Phase::Cancelled, Reason::Cancelled, "cancelled before the runner started");
+            let when = if self.status.started_at.is_some() {
+                "while the runner was at work"
+            } else {
+                "before the runner started"
+            };
+            return self.enter(Phase::Cancelled, Reason::Cancelled, format!("cancelled {when}"));
         }
         if let Some(job) = self.status.job.clone() {
             return self.enter(
@@ -109,15 +114,16 @@ impl Work<'_> {
             self.status.admitted_at = Some(Time(self.now));
             return;
         };
-        if self.timed_out(flow, since.0) {
-            return;
-        }
         self.ensure_own_cluster(flow);
         if let Some((reason, message)) = self.not_ready(flow) {
+            self.enter(Phase::Provisioning, reason, message);
+            if self.timed_out(flow, since.0) {
+                return;
+            }
             if flow.spec.cluster.address.is_some() || reason == Reason::CodeNotFound {
                 self.next = self.next.sooner(Next::After(ASK_AGAIN), self.now);
             }
-            return self.enter(Phase::Provisioning, reason, message);
+            return;
         }
         self.launch(flow);
     }
@@ -162,7 +168,10 @@ impl Work<'_> {
                     "cancelled while the runner was at work",
                 );
             }
-            return self.enter(outcome.phase, outcome.reason, outcome.message);
+            let never_started = outcome.phase == Phase::TimedOut && self.status.started_at.is_none();
+            let last = self.status.message.clone().filter(|_| never_started);
+            let detail = last.map(|last| format!("; the runner had not started: {last}")).unwrap_or_default();
+            return self.enter(outcome.phase, outcome.reason, format!("{}{detail}", outcome.message));
         }
         if self.run.spec.cancel {
             return self.cancel(job);
@@ -173,6 +182,10 @@ impl Work<'_> {
             if self.status.phase != Phase::Running {
                 self.enter(Phase::Running, Reason::RunnerRunning, "the runner is at work");
             }
+            return;
+        }
+        if self.status.started_at.is_some() {
+            // The pod has gone; how it ended is for the Job to say.
             return;
         }
         let flow = self.observed.flow.clone();

@@ -339,5 +339,5 @@ fn a_run_made_by_hand_is_adopted() {
     let mut run = run(Phase::Queued);
     run.metadata.owner_references = None;
     let plan = plan(&run, &observed(flow()), now());
-    assert!(matches!(&plan.steps[..], [Step::Adopt { owner, .. }] if owner.uid == "flow-uid"));
+    assert!(matches!(&plan.steps[..], [Step::Adopt { owners, .. }] if owners[0].uid == "flow-uid"));
 }
