@@ -68,7 +68,7 @@ RUN = types.SimpleNamespace(
     sent_to_dask=False,  # did any graph leave this process for a scheduler
     notes={},  # what the user should know although the run went on; a dict for its order
     stopped=None,  # (reason, exit code, message) of a Stop, even if the script swallowed it
-    client=None, api=None, api_url="",  # for Prefect 2 and 3: see on_the_cluster, start_prefect_api
+    api=None, api_url="",  # for Prefect 2 and 3: see start_prefect_api
     signal=0, exit_code=None,  # the code is set once the verdict is written
 )
 VERDICT_LOCK = threading.Lock()
@@ -214,8 +214,8 @@ def hook_prefect1_flow(module):
         check_on_dask(self.name, executor, "DaskExecutor", "use DaskExecutor(), or flow.run() without an executor")
         date = os.environ.get("DASKFLOW_SCHEDULED_TIME")  # 0.13 does not take it from PREFECT__CONTEXT__DATE
         context = {"flow_run_id": RUN.name, "flow_run_name": RUN.name, "date": date and module.pendulum.parse(date)}
-        context = {name: value for name, value in context.items() if value}
-        kwargs["context"] = dict(context, **kwargs.get("context") or {})
+        known = {name: value for name, value in context.items() if value}
+        kwargs["context"] = dict(known, **kwargs.get("context") or {})
         flow = types.SimpleNamespace(name=self.name, error=None, detail="")
         RUN.flows.append(flow)
         # The manifest holds the schedule; with Prefect's own, the script would wait for a tick and never end.
@@ -263,11 +263,14 @@ def hook_prefect1_executor(module):
         if not RUN.address:
             return original(self, address, cluster_class, cluster_kwargs, *args, **kwargs)
         original(self, RUN.address, None, None, *args, **kwargs)
-        if (address or RUN.address) != RUN.address or cluster_class or cluster_kwargs:
-            named = address or cluster_class or "a cluster of its own"
-            RUN.notes["DaskExecutor: the script names %s, the run's cluster is used" % named] = True
-            # Certificates for another address are of no use; the run's own come from Dask's configuration.
-            self.client_kwargs.pop("security", None)
+        forget_cluster_in_code(self, address or cluster_class or cluster_kwargs)
+
+
+def forget_cluster_in_code(owner, named):
+    if named and named != RUN.address:
+        RUN.notes["%s: the script names %s, the run's cluster is used" % (type(owner).__name__, named)] = True
+        # Certificates for another address are of no use; the run's own come from Dask's configuration.
+        owner.client_kwargs.pop("security", None)
 
 
 def read_prefect1_state(flow, state):
@@ -301,7 +304,7 @@ def task_runs(state):
 TASK_RUNNER_REMEDY = "write @flow(task_runner=DaskTaskRunner())"
 
 def hook_prefect2_flow(module):
-    """prefect.flows: a flow that the script calls gets parameters and a client; how it ends is remembered.
+    """prefect.flows: a flow that the script calls gets parameters and an API; how it ends is remembered.
 
     Flows inside a flow are part of it, so they are left alone here; `hook_prefect2_task` watches their tasks.
     """
@@ -316,7 +319,7 @@ def hook_prefect2_flow(module):
             self.flow_run_name = RUN.name
         flow = types.SimpleNamespace(name=self.name, error=None, detail="")
         RUN.flows.append(flow)
-        with on_the_cluster(flow):
+        with with_an_api(flow):
             result = original(self, *args, **kwargs)
         if inspect.isawaitable(result):
             return finish_async(flow, result)
@@ -324,7 +327,7 @@ def hook_prefect2_flow(module):
         return result
 
     async def finish_async(flow, pending):
-        with on_the_cluster(flow):
+        with with_an_api(flow):
             result = await pending
         read_prefect2_result(flow, result)
         return result
@@ -340,24 +343,14 @@ def parameters_for_call(flow, args, kwargs):
 
 
 @contextlib.contextmanager
-def on_the_cluster(flow):
-    """Around a flow: the client and the settings that its task runner finds. How it fails is remembered.
-
-    DaskTaskRunner takes the process's current client if there is one, else it starts a cluster of its own.
-    """
+def with_an_api(flow):
+    """Around a flow: the API that its tasks report to. How it fails is remembered."""
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
     try:
-        with contextlib.ExitStack() as stack:
-            if RUN.address and not PREFECT_API_URL.value():
-                start_prefect_api()
-            if RUN.address:
-                import distributed
-
-                RUN.client = RUN.client or distributed.Client(RUN.address)
-                stack.enter_context(RUN.client.as_current())
-            if RUN.api is not None:
-                stack.enter_context(temporary_settings({PREFECT_API_URL: wait_for_prefect_api()}))
+        if RUN.address and RUN.api is None and not PREFECT_API_URL.value():
+            start_prefect_api()
+        with temporary_settings({PREFECT_API_URL: wait_for_prefect_api()} if RUN.api else {}):
             yield
     except BaseException as error:
         flow.error = error
@@ -372,13 +365,10 @@ def start_prefect_api():
     the address from which this process reaches the scheduler. Prefect sends its place along with every task.
     """
     scheduler = scheduler_host_and_port()
-    if RUN.api is not None or scheduler is None or importlib.util.find_spec("prefect.server") is None:
+    if scheduler is None or importlib.util.find_spec("prefect.server") is None:
         return
-    try:
-        with socket.create_connection(scheduler, timeout=CONNECT_TIMEOUT_S) as probe:
-            host, family = probe.getsockname()[0], probe.family
-    except OSError:
-        return  # the client will say it better
+    with socket.create_connection(scheduler, timeout=CONNECT_TIMEOUT_S) as probe:
+        host, family = probe.getsockname()[0], probe.family
     # The flags by which Prefect marks its own temporary servers: no web UI, none of the services for deployments.
     flags = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
     command = [sys.executable, "-m", "uvicorn", "--factory", "prefect.server.api.server:create_app"]
@@ -435,7 +425,18 @@ def hook_prefect2_task(module):
 
 
 def hook_dask_task_runner(module):
-    """prefect_dask.task_runners: count what is submitted, and what failed as far as the flow looks at the results."""
+    """prefect_dask.task_runners: connects to the run's cluster, as above. Left alone it starts one of its own, whatever
+    DASK_SCHEDULER_ADDRESS says. Counts what is submitted, and what failed as far as the flow looks at the results."""
+    @replace(module.DaskTaskRunner, "__init__")
+    def init(original, self, *args, **kwargs):
+        said = inspect.signature(original).bind(self, *args, **kwargs).arguments
+        elsewhere = [said.pop(name, None) for name in ("cluster", "address", "cluster_class", "cluster_kwargs")]
+        if not RUN.address:
+            return original(self, *args, **kwargs)
+        said.pop("adapt_kwargs", None)  # the operator scales it
+        original(**dict(said, address=RUN.address))
+        forget_cluster_in_code(self, next(filter(None, elsewhere), None))
+
     @replace(module.DaskTaskRunner, "submit")
     def submit(original, self, *args, **kwargs):
         future = original(self, *args, **kwargs)

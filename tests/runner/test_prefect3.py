@@ -82,6 +82,7 @@ def test_dask_task_runner_goes_to_the_runs_cluster(runner, runner_call):
     done = runner.run(script(ON_DASK.replace("DaskTaskRunner()", runner_call) + "    spread()"))
     assert done.code == 0, done
     assert done.tasks == {"total": 3, "failed": 0}
+    assert ("the script names tcp://127.0.0.1:2" in done.message) == ("address" in runner_call)
 
 
 def test_async_flow_runs_on_the_workers(runner):
@@ -191,8 +192,11 @@ def test_flow_that_is_never_called(lone_runner):
     assert "'spread'" in done.message
 
 
-def test_unreachable_scheduler_fails_the_flow_and_names_the_address(lone_runner, prefect_api):
-    env = {"PREFECT_API_URL": prefect_api, "DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "1s"}
+@pytest.mark.parametrize("api", ["of its own", "given"])
+def test_unreachable_scheduler_fails_the_flow_and_names_the_address(lone_runner, prefect_api, api):
+    env = {"DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "1s"}
+    if api == "given":
+        env["PREFECT_API_URL"] = prefect_api
     done = lone_runner.run(script(FAILING + "\n    negative()\n"), **env)
     assert (done.code, done.reason) == (3, "SchedulerUnreachable"), done
     assert "tcp://127.0.0.1:1 does not answer" in done.message
