@@ -11,6 +11,6 @@ fn each_crd_is_at_most_100_kilobytes() {
         let yaml = serde_yaml::to_string(&crd).unwrap();
         let name = crd.metadata.name.unwrap_or_default();
         assert!(yaml.len() <= CRD_BYTES_MAX, "{name} is {} bytes", yaml.len());
-        println!("{name}: {} bytes", yaml.len());
+        eprintln!("{name}: {} bytes", yaml.len());
     }
 }
