@@ -8,6 +8,8 @@ FROM rust:${RUST_VERSION}-slim-bookworm AS build
 ARG PROFILE=release
 WORKDIR /src
 COPY Cargo.toml Cargo.lock ./
+# Cargo wants to see every target that its manifest names.
+COPY benches benches
 COPY src src
 # Static, so that the image needs no base of its own; glibc 2.36 brings its resolver along. --target keeps the flag away
 # from procedural macros, which are loaded while compiling. The caches outlive a build, and cargo judges by file times:
