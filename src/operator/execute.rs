@@ -206,11 +206,7 @@ where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
 {
     let api: Api<K> = Api::namespaced(context.client.clone(), namespace);
-    // In the foreground a Job stays until its pods are gone: as long as it is there, its runner may be alive.
-    let mut params = match victim.kind {
-        VictimKind::Job => DeleteParams::foreground(),
-        _ => DeleteParams::background(),
-    };
+    let mut params = DeleteParams::background();
     params.preconditions = Some(Preconditions { uid: victim.uid.clone(), resource_version: None });
     match api.delete(&victim.name, &params).await {
         Err(kube::Error::Api(status)) if status.is_not_found() || status.code == 409 => Ok(()),

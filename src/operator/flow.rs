@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{ConfigMap, Pod};
+use k8s_openapi::api::core::v1::ConfigMap;
 use kube::ResourceExt;
 use kube::api::{Api, ListParams};
 use kube::runtime::reflector::ObjectRef;
@@ -86,14 +86,8 @@ fn runners(context: &Context, namespace: &str, flow: &str) -> BTreeSet<String> {
             && state::label(pod, labels::FLOW) == Some(flow)
             && state::is_component(pod, labels::RUNNER)
     });
-    let at_work =
-        of_flow.filter(|pod| state::terminated(pod, runner::CONTAINER).is_none() && !has_phase_of_end(pod));
+    let at_work = of_flow.filter(|pod| state::is_at_work(pod, runner::CONTAINER));
     at_work.filter_map(|pod| state::label(pod, labels::RUN)).map(str::to_owned).collect()
-}
-
-fn has_phase_of_end(pod: &Pod) -> bool {
-    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
-    matches!(phase, Some("Succeeded" | "Failed"))
 }
 
 /// Admitted runs that the cache does not know, but the API server does: they were created a moment ago.

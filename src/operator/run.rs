@@ -58,10 +58,7 @@ async fn observe(context: &Context, run: &FlowRun, live: bool) -> Result<Observe
     let namespace = run.namespace().unwrap_or_default();
     let flow = context.stores.flows.get(&ObjectRef::<Flow>::new(&run.spec.flow).within(&namespace));
     let job = job(context, run, &namespace, live).await?;
-    let pod = match &job {
-        Some(job) => pod(context, run, job, &namespace).await?,
-        None => None,
-    };
+    let pod = pod(context, run, job.as_deref(), &namespace).await?;
     let needs = needs(run, flow.as_deref());
     let script = match needs.script.as_ref().filter(|_| job.is_none()) {
         Some(key) => script(context, &namespace, key).await?,
@@ -120,11 +117,11 @@ async fn job(
     Ok(api.get_opt(&name).await?.filter(ours).map(Arc::new))
 }
 
-/// The newest pod of the Job. When the Job has ended and the cached pod has not, the cache is behind.
+/// The newest pod of the run, which may outlive its Job by a grace period. When the Job has ended and the cached pod has not, the cache is behind.
 async fn pod(
     context: &Context,
     run: &FlowRun,
-    job: &Job,
+    job: Option<&Job>,
     namespace: &str,
 ) -> Result<Option<Arc<Pod>>, Error> {
     let of_run = |pod: &Arc<Pod>| {
@@ -136,7 +133,7 @@ async fn pod(
     };
     let cached = newest(context.stores.pods.state());
     let settled = cached.as_ref().is_some_and(|pod| state::terminated(pod, runner::CONTAINER).is_some());
-    if settled || !has_ended(job) || phase_of(run).is_final() {
+    if settled || !job.is_some_and(has_ended) || phase_of(run).is_final() {
         return Ok(cached);
     }
     let api: Api<Pod> = Api::namespaced(context.client.clone(), namespace);

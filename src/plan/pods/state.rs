@@ -82,6 +82,12 @@ pub fn obstacle(pod: &Pod) -> Option<(Reason, String)> {
     ))
 }
 
+/// Whether the container of this name may still be at work in the pod.
+pub fn is_at_work(pod: &Pod, container_name: &str) -> bool {
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    terminated(pod, container_name).is_none() && !matches!(phase, Some("Succeeded" | "Failed"))
+}
+
 /// How a worker's pod ended, if it has.
 pub fn end(pod: &Pod) -> Option<(Reason, String)> {
     if life(pod) != PodLife::Finished {

@@ -23,6 +23,10 @@ impl Work<'_> {
         if let Some(job) = self.observed.job.clone() {
             return self.with_job(&job);
         }
+        if self.observed.pod.as_deref().is_some_and(|pod| state::is_at_work(pod, runner::CONTAINER)) {
+            // The Job is gone and its runner is not, yet: it has its grace period.
+            return self.stopping();
+        }
         if self.run.spec.cancel {
             let when = if self.status.started_at.is_some() {
                 "while the runner was at work"
@@ -208,9 +212,13 @@ impl Work<'_> {
         if job.metadata.deletion_timestamp.is_none() {
             self.steps.push(delete_job(job));
         }
-        let message = "the runner is being stopped";
-        self.status.reason = Some(Reason::Cancelled.as_str().to_owned());
-        self.status.message = Some(message.to_owned());
+        self.stopping();
+    }
+
+    fn stopping(&mut self) {
+        let reason = if self.run.spec.cancel { Reason::Cancelled } else { Reason::JobDeleted };
+        self.status.reason = Some(reason.as_str().to_owned());
+        self.status.message = Some("the runner is being stopped".to_owned());
     }
 }
 

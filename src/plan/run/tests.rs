@@ -270,6 +270,10 @@ fn a_cancelled_run_ends_when_its_job_is_gone() {
     let first = plan(&run, &stopping, now());
     assert!(matches!(&first.steps[..], [Step::Delete(victim)] if victim.kind == VictimKind::Job));
     assert_eq!(first.status.phase, Phase::Running);
+    let alive =
+        ContainerState { running: Some(ContainerStateRunning::default()), ..ContainerState::default() };
+    let lingering = Observed { pod: Some(pod(alive)), ..observed(flow()) };
+    assert_eq!(plan(&run, &lingering, now()).status.phase, Phase::Running, "its grace period is not over");
     let gone = plan(&run, &observed(flow()), now());
     assert_eq!(phase_and_reason(&gone), (Phase::Cancelled, "Cancelled".into()));
 }
