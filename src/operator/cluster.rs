@@ -14,7 +14,7 @@ use super::failure::{Error, chain};
 use super::reconcile::Planned;
 use crate::api::{DaskCluster, DaskClusterStatus, Reason, labels};
 use crate::plan::cluster::{self, Observed, SchedulerView};
-use crate::plan::conditions::{Failure, failing, held, tells};
+use crate::plan::conditions::{Failure, failing, held, told};
 use crate::plan::pods::{scheduler, state};
 use crate::plan::run::{job_of, phase_of};
 use crate::plan::{Plan, names};
@@ -32,8 +32,8 @@ impl Planned for DaskCluster {
         Ok(cluster::plan(self, &observed, now))
     }
 
-    fn tells(&self, reason: Reason) -> bool {
-        self.status.as_ref().is_some_and(|status| tells(&status.conditions, self.metadata.generation, reason))
+    fn told(&self, reason: Reason) -> Option<&str> {
+        told(&self.status.as_ref()?.conditions, self.metadata.generation, reason)
     }
 
     fn hold(&self, status: &mut Self::Status, message: &str, now: Timestamp) {
@@ -42,10 +42,12 @@ impl Planned for DaskCluster {
         status.conditions = held(old, planned, message, now);
     }
 
-    fn failing(&self, failure: &Failure, now: Timestamp) -> Self::Status {
-        let old = self.status.clone().unwrap_or_default();
-        let conditions = failing(&old.conditions, self.metadata.generation, now, failure);
-        DaskClusterStatus { conditions, observed_generation: self.metadata.generation, ..old }
+    fn failing(&self, planned: Option<Self::Status>, failure: &Failure, now: Timestamp) -> Self::Status {
+        // What was observed is so, whatever became of the steps.
+        let status = planned.or_else(|| self.status.clone()).unwrap_or_default();
+        let old = self.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+        let conditions = failing((old, &status.conditions), self.metadata.generation, now, failure);
+        DaskClusterStatus { conditions, observed_generation: self.metadata.generation, ..status }
     }
 }
 

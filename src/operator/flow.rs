@@ -16,7 +16,7 @@ use super::reconcile::Planned;
 use crate::api::common::ConfigMapKey;
 use crate::api::{ConditionType, Flow, FlowRun, FlowStatus, Reason, labels};
 use crate::plan::Plan;
-use crate::plan::conditions::{Failure, failing, is_true, tells};
+use crate::plan::conditions::{Failure, failing, is_true, told};
 use crate::plan::flow::{self, CodeMap, Observed};
 use crate::plan::pods::runner::{self, Script};
 use crate::plan::pods::state;
@@ -35,13 +35,13 @@ impl Planned for Flow {
         Ok(flow::plan(self, &observed, now))
     }
 
-    fn tells(&self, reason: Reason) -> bool {
-        self.status.as_ref().is_some_and(|status| tells(&status.conditions, self.metadata.generation, reason))
+    fn told(&self, reason: Reason) -> Option<&str> {
+        told(&self.status.as_ref()?.conditions, self.metadata.generation, reason)
     }
 
-    fn failing(&self, failure: &Failure, now: Timestamp) -> Self::Status {
+    fn failing(&self, _planned: Option<Self::Status>, failure: &Failure, now: Timestamp) -> Self::Status {
         let old = self.status.clone().unwrap_or_default();
-        let conditions = failing(&old.conditions, self.metadata.generation, now, failure);
+        let conditions = failing((&old.conditions, &old.conditions), self.metadata.generation, now, failure);
         FlowStatus { conditions, ..old }
     }
 }

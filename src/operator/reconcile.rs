@@ -63,14 +63,14 @@ pub(super) trait Planned:
         now: Timestamp,
     ) -> impl Future<Output = Result<Plan<Self::Status>, Error>> + Send;
 
-    /// Whether the last status, of this generation, gives this reason.
-    fn tells(&self, reason: Reason) -> bool;
+    /// What the last status, of this generation, says with this reason.
+    fn told(&self, reason: Reason) -> Option<&str>;
 
     /// Says in the status that workers stay.
     fn hold(&self, _status: &mut Self::Status, _message: &str, _now: Timestamp) {}
 
-    /// The status of the object when a step failed.
-    fn failing(&self, failure: &Failure, now: Timestamp) -> Self::Status;
+    /// The status of the object when a step failed; `planned` is what it would have been.
+    fn failing(&self, planned: Option<Self::Status>, failure: &Failure, now: Timestamp) -> Self::Status;
 }
 
 /// Reconciles one object. It never fails: a failure is a later look.
@@ -86,12 +86,12 @@ pub(super) async fn reconcile<K: Planned>(
             context.succeeded(&key);
             ("success", Action::requeue(delay(next, clock::now())))
         }
-        Ok(Ok(Err(error)))
-            if error.disposition() == Disposition::Conflict && context.failed(&key) <= CONFLICTS_MAX =>
+        Ok(Ok(Err(stop)))
+            if stop.error.disposition() == Disposition::Conflict && context.failed(&key) <= CONFLICTS_MAX =>
         {
             ("conflict", Action::requeue(CACHE_LAG))
         }
-        Ok(Ok(Err(error))) => ("failure", failed(&context, object.as_ref(), &key, &error).await),
+        Ok(Ok(Err(stop))) => ("failure", failed(&context, object.as_ref(), &key, stop).await),
         Ok(Err(_)) => {
             // The panic hook has logged where. One object must not take the others down.
             ("failure", Action::requeue(backoff(context.failed(&key))))
@@ -105,8 +105,20 @@ pub(super) async fn reconcile<K: Planned>(
     Ok(action)
 }
 
+/// A reconcile that did not get to its end, and the status that it would have written.
+struct Stop<S> {
+    error: Error,
+    planned: Option<S>,
+}
+
+impl<S, E: Into<Error>> From<E> for Stop<S> {
+    fn from(error: E) -> Self {
+        Self { error: error.into(), planned: None }
+    }
+}
+
 /// Observe, plan, execute.
-async fn once<K: Planned>(context: &Context, object: Arc<K>) -> Result<Next, Error> {
+async fn once<K: Planned>(context: &Context, object: Arc<K>) -> Result<Next, Stop<K::Status>> {
     let mut object = object;
     let now = clock::now();
     let mut plan = object.plan(context, false, now).await?;
@@ -117,11 +129,14 @@ async fn once<K: Planned>(context: &Context, object: Arc<K>) -> Result<Next, Err
         plan = object.plan(context, true, now).await?;
     }
     let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
-    let held = execute::steps(context, &namespace, &name, &plan.steps).await?;
+    let held = match execute::steps(context, &namespace, &name, &plan.steps).await {
+        Ok(held) => held,
+        Err(error) => return Err(Stop { error, planned: Some(plan.status) }),
+    };
     if !held.is_empty() {
         let message = format!("the scheduler keeps {}: their data cannot move", held.join(", "));
         object.hold(&mut plan.status, &message, now);
-        if !object.tells(Reason::WorkersHeld) {
+        if object.told(Reason::WorkersHeld).is_none() {
             plan.events.push(Note::warning(Reason::WorkersHeld, message));
         }
     }
@@ -153,14 +168,19 @@ async fn write_status<K: Planned>(context: &Context, object: &K, status: &K::Sta
 }
 
 /// After a failure: tell it where it is worth telling, and come back later and later.
-async fn failed<K: Planned>(context: &Context, object: &K, key: &str, error: &Error) -> Action {
+async fn failed<K: Planned>(context: &Context, object: &K, key: &str, stop: Stop<K::Status>) -> Action {
     let count = context.failed(key);
+    let error = &stop.error;
     tracing::warn!(object = key, count, error = error as &dyn std::error::Error, "the reconcile failed");
     if error.is_worth_telling(count) {
-        let failure = error.tell();
-        // Once for a cause: messages of the API server name the object that it refused, and a new one has a new name.
-        let status = object.failing(&failure, clock::now());
-        if !object.tells(failure.reason) && write_status(context, object, &status).await.is_ok() {
+        let mut failure = error.tell();
+        // Messages of the API server name the object that it refused, and a new one has a new name: one that was told
+        // stays, or each write would bring on the next.
+        let told = object.told(failure.reason).map(str::to_owned);
+        let news = told.is_none();
+        failure.message = told.unwrap_or(failure.message);
+        let status = object.failing(stop.planned, &failure, clock::now());
+        if write_status(context, object, &status).await.is_ok() && news {
             let note = Note::warning(failure.reason, failure.message);
             context.events.tell(&note, &object.object_ref(&())).await;
         }

@@ -16,7 +16,7 @@ use super::flow::{has_ended, runs_of, script};
 use super::reconcile::Planned;
 use crate::api::{DaskCluster, Flow, FlowRun, FlowRunStatus, Phase, Reason, labels};
 use crate::dask::{Address, Scheduler};
-use crate::plan::conditions::{Failure, cut, failing, tells};
+use crate::plan::conditions::{Failure, cut, failing, told};
 use crate::plan::pods::{runner, state};
 use crate::plan::run::{self, ForeignScheduler, Observed, ScriptView, job_of, logical_time, needs, phase_of};
 use crate::plan::{Plan, names};
@@ -37,18 +37,19 @@ impl Planned for FlowRun {
         Ok(run::plan(self, &observed, now))
     }
 
-    fn tells(&self, reason: Reason) -> bool {
-        self.status.as_ref().is_some_and(|status| tells(&status.conditions, self.metadata.generation, reason))
+    fn told(&self, reason: Reason) -> Option<&str> {
+        told(&self.status.as_ref()?.conditions, self.metadata.generation, reason)
     }
 
-    fn failing(&self, failure: &Failure, now: Timestamp) -> Self::Status {
+    fn failing(&self, _planned: Option<Self::Status>, failure: &Failure, now: Timestamp) -> Self::Status {
         let mut status = self.status.clone().unwrap_or_default();
         if status.phase.is_final() {
             return status;
         }
         status.reason = Some(failure.reason.as_str().to_owned());
         status.message = Some(cut(&failure.message, 1_000));
-        status.conditions = failing(&status.conditions, self.metadata.generation, now, failure);
+        status.conditions =
+            failing((&status.conditions, &status.conditions), self.metadata.generation, now, failure);
         status.conditions.retain(|condition| condition.type_ != "Ready");
         status
     }

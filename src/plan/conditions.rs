@@ -125,10 +125,10 @@ pub fn held(old: &[Condition], planned: Vec<Condition>, message: &str, now: Time
     conditions.finish()
 }
 
-/// Whether a condition of this generation gives this reason.
-pub fn tells(conditions: &[Condition], generation: Option<i64>, reason: Reason) -> bool {
-    let current = conditions.iter().filter(|condition| condition.observed_generation == generation);
-    current.into_iter().any(|condition| condition.reason == reason.as_str())
+/// The message of a condition of this generation that gives this reason.
+pub fn told(conditions: &[Condition], generation: Option<i64>, reason: Reason) -> Option<&str> {
+    let mut current = conditions.iter().filter(|condition| condition.observed_generation == generation);
+    current.find(|condition| condition.reason == reason.as_str()).map(|condition| condition.message.as_str())
 }
 
 /// The first `bytes_max` bytes of a text, cut at a character's border, with an ellipsis where it was cut.
@@ -141,17 +141,15 @@ pub fn cut(text: &str, bytes_max: usize) -> String {
     format!("{}…", text.get(..end).unwrap_or_default())
 }
 
-/// The status of an object whose steps failed: as it was, but stalled for this reason.
+/// The conditions of an object whose steps failed: the planned ones, but stalled, or under way, for this reason.
 pub fn failing(
-    old: &[Condition],
+    (old, planned): (&[Condition], &[Condition]),
     generation: Option<i64>,
     now: Timestamp,
     failure: &Failure,
 ) -> Vec<Condition> {
     let mut conditions = Conditions::new(old, generation, now);
-    for condition in old {
-        conditions.new.push(condition.clone());
-    }
+    conditions.new = planned.to_vec();
     let progress = if failure.lasting { Progress::Stalled } else { Progress::UnderWay };
     conditions.set_progress(progress, failure.reason, &failure.message);
     conditions.set(ConditionType::Ready, false, failure.reason, failure.message.clone());

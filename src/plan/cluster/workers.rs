@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::Pod;
 
 use super::{Work, delete};
 use crate::api::{Reason, labels};
-use crate::plan::conditions::tells;
+use crate::plan::conditions::told;
 use crate::plan::pods::{Violation, state, worker};
 use crate::plan::{Next, Note, Object, Step};
 
@@ -167,7 +167,7 @@ fn retire(work: &mut Work<'_>, workers: Vec<String>) {
     }
     let conditions =
         work.cluster.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
-    if !tells(conditions, work.cluster.metadata.generation, Reason::WorkersHeld) {
+    if told(conditions, work.cluster.metadata.generation, Reason::WorkersHeld).is_none() {
         work.notes
             .push(Note::normal(Reason::WorkersRetired, format!("{} workers are retired", workers.len())));
     }
