@@ -21,6 +21,7 @@ phase "images into the cluster" bring_images "${all_images[@]}"
 phase "operator into the cluster" install_operator
 
 # Here every test can run; where E2E=required, each of them must.
+unset DASKFLOW_E2E
 [ "$where" != embedded ] && [ "${E2E:-}" != required ] || export DASKFLOW_E2E=required
 # The tests mostly wait for pods: more side by side than there are cores.
 export RUST_TEST_THREADS=${E2E_THREADS:-8}
