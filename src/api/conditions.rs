@@ -103,7 +103,6 @@ reasons! {
     /// The scheduler would not let a worker go: its data cannot move.
     WorkersHeld,
     Outdated,
-    Resumed,
     Suspending,
     // What the kubelet says of a container that does not start, in the kubelet's words.
     ImagePullBackOff,
@@ -127,7 +126,6 @@ reasons! {
     RunCreated,
     // FlowRun.
     FlowNotFound,
-    Queued,
     ConcurrencyForbidden,
     ClusterSuspended,
     ClusterCreated,
@@ -147,7 +145,6 @@ reasons! {
     NodeLost,
     JobDeleted,
     ClusterTimeout,
-    ClusterLost,
     DeadlineExceeded,
     Cancelled,
     /// The deadline for starting passed while the run was held.

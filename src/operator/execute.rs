@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{ConfigMap, Pod};
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, Service};
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Resource, ResourceExt};
 use serde::Serialize;
@@ -35,7 +35,7 @@ pub(super) async fn steps(
     for step in steps {
         tracing::info!(namespace, name, step = %describe(step), "step");
         match step {
-            Step::Apply(object) => apply(context, namespace, object).await?,
+            Step::Apply(service) => apply(context, namespace, service).await?,
             Step::Create(object) => create(context, namespace, object).await?,
             Step::Delete(victim) => delete(context, namespace, victim).await?,
             Step::Adopt { run, owners, labels } => {
@@ -54,7 +54,6 @@ pub(super) async fn steps(
 /// A step in a few words, for the log.
 fn describe(step: &Step) -> String {
     let named = |object: &Object| match object {
-        Object::Service(object) => format!("Service {}", object.name_any()),
         Object::Pod(object) => format!("Pod {}", object.name_any()),
         Object::Job(object) => format!("Job {}", object.name_any()),
         Object::ConfigMap(object) => format!("ConfigMap {}", object.name_any()),
@@ -62,7 +61,7 @@ fn describe(step: &Step) -> String {
         Object::Run(object) => format!("FlowRun {}", object.name_any()),
     };
     match step {
-        Step::Apply(object) => format!("apply {}", named(object)),
+        Step::Apply(service) => format!("apply Service {}", service.name_any()),
         Step::Create(object) => format!("create {}", named(object)),
         Step::Delete(victim) => format!("delete {:?} {}", victim.kind, victim.name),
         Step::Adopt { run, .. } => format!("adopt FlowRun {run}"),
@@ -70,36 +69,17 @@ fn describe(step: &Step) -> String {
     }
 }
 
-async fn apply(context: &Context, namespace: &str, object: &Object) -> Result<(), Error> {
-    match object {
-        Object::Service(service) => apply_one(context, namespace, service).await,
-        Object::Pod(pod) => apply_one(context, namespace, pod).await,
-        Object::Job(job) => apply_one(context, namespace, job).await,
-        Object::ConfigMap(map) => apply_one(context, namespace, map).await,
-        Object::Cluster(cluster) => apply_one(context, namespace, cluster).await,
-        Object::Run(run) => apply_one(context, namespace, run).await,
+async fn apply(context: &Context, namespace: &str, service: &Service) -> Result<(), Error> {
+    let api: Api<Service> = Api::namespaced(context.client.clone(), namespace);
+    if let Some(there) = api.get_metadata_opt(&service.name_any()).await? {
+        check_owner(&there, service)?;
     }
-}
-
-async fn apply_one<K>(context: &Context, namespace: &str, object: &K) -> Result<(), Error>
-where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-        + Clone
-        + Debug
-        + Serialize
-        + DeserializeOwned,
-{
-    let api: Api<K> = Api::namespaced(context.client.clone(), namespace);
-    if let Some(there) = api.get_metadata_opt(&object.name_any()).await? {
-        check_owner(&there, object)?;
-    }
-    api.patch(&object.name_any(), &PatchParams::apply(MANAGER).force(), &Patch::Apply(object)).await?;
+    api.patch(&service.name_any(), &PatchParams::apply(MANAGER).force(), &Patch::Apply(service)).await?;
     Ok(())
 }
 
 async fn create(context: &Context, namespace: &str, object: &Object) -> Result<(), Error> {
     match object {
-        Object::Service(service) => create_one(context, namespace, service).await,
         Object::Pod(pod) => create_one(context, namespace, pod).await,
         Object::Job(job) => {
             try_pod(context, namespace, job).await?;

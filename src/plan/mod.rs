@@ -78,8 +78,8 @@ impl Next {
 /// One write.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Step {
-    /// Server-side apply.
-    Apply(Box<Object>),
+    /// Server-side apply: the one kind of ours that changes in place.
+    Apply(Box<Service>),
     /// Create; if an object of the name exists already and is owned by the same owner, it is done.
     Create(Box<Object>),
     /// Delete, if the object still has this uid.
@@ -100,12 +100,10 @@ pub enum Step {
     },
 }
 
-/// An object to be written.
+/// An object to be created.
 #[derive(Clone, Debug, PartialEq)]
 #[allow(clippy::large_enum_variant, reason = "a step holds it in a box")]
 pub enum Object {
-    /// A Service.
-    Service(Service),
     /// A pod.
     Pod(Pod),
     /// A Job.

@@ -136,7 +136,7 @@ impl<'a> Work<'a> {
         let as_value = |service: &Service| serde_json::to_value(service).unwrap_or(Value::Null);
         let there = self.observed.service.as_deref().map_or(Value::Null, as_value);
         if !subset::is_subset(&as_value(&wanted), &there) {
-            self.steps.push(Step::Apply(Box::new(Object::Service(wanted))));
+            self.steps.push(Step::Apply(Box::new(wanted)));
         }
     }
 

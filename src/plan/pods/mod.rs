@@ -9,13 +9,13 @@ pub mod worker;
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::PodTemplateSpec;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
-use kube::Resource;
+use k8s_openapi::api::core::v1::{Pod, PodTemplateSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use kube::{Resource, ResourceExt};
 use serde::Serialize;
 
 use super::names;
-use crate::api::{Reason, labels};
+use crate::api::{DaskCluster, Reason, labels};
 
 /// The port that Dask clients and workers connect to.
 pub const COMM_PORT: i32 = 8786;
@@ -87,6 +87,23 @@ pub fn content_hash(content: &impl Serialize) -> String {
 pub fn keep_restart_policy(template: &mut PodTemplateSpec, policy: &str) {
     if let Some(spec) = &mut template.spec {
         spec.restart_policy = Some(policy.to_owned());
+    }
+}
+
+/// A pod of this cluster, from its template.
+pub fn of_cluster(cluster: &DaskCluster, name: String, template: PodTemplateSpec) -> Pod {
+    let metadata = template.metadata.unwrap_or_default();
+    Pod {
+        metadata: ObjectMeta {
+            name: Some(name),
+            namespace: cluster.namespace(),
+            owner_references: controller_ref(cluster).map(|owner| vec![owner]),
+            labels: metadata.labels,
+            annotations: metadata.annotations,
+            ..ObjectMeta::default()
+        },
+        spec: template.spec,
+        status: None,
     }
 }
 

@@ -9,7 +9,7 @@ use kube::ResourceExt;
 
 use super::{
     COMM_PORT, DASHBOARD_PORT, Violation, common_labels, container, content_hash, controller_ref, label,
-    merge,
+    merge, of_cluster,
 };
 use crate::api::{DaskCluster, DaskClusterSpec, labels};
 use crate::plan::names;
@@ -49,19 +49,7 @@ pub fn pod(cluster: &DaskCluster) -> Result<Pod, Violation> {
     merge::over(&mut template, spec.scheduler.template.as_ref(), "spec.scheduler.template")?;
     label(&mut template, component_labels(&cluster.name_any(), labels::SCHEDULER));
     label(&mut template, [(labels::TEMPLATE_HASH.to_owned(), template_hash(spec))].into());
-    let metadata = template.metadata.unwrap_or_default();
-    Ok(Pod {
-        metadata: ObjectMeta {
-            name: Some(names::scheduler_name(&cluster.name_any())),
-            namespace: cluster.namespace(),
-            owner_references: controller_ref(cluster).map(|owner| vec![owner]),
-            labels: metadata.labels,
-            annotations: metadata.annotations,
-            ..ObjectMeta::default()
-        },
-        spec: template.spec,
-        status: None,
-    })
+    Ok(of_cluster(cluster, names::scheduler_name(&cluster.name_any()), template))
 }
 
 /// The user's annotations, and the hash of them all: without it nobody would notice that one is to go.

@@ -1,12 +1,11 @@
 //! A worker's pod.
 
 use k8s_openapi::api::core::v1::{Pod, PodTemplateSpec};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
 
 use super::scheduler::component_labels;
 use super::{
-    Violation, WORKER_HTTP_PORT, container, content_hash, controller_ref, keep_restart_policy, label, merge,
+    Violation, WORKER_HTTP_PORT, container, content_hash, keep_restart_policy, label, merge, of_cluster,
     scheduler_address,
 };
 use crate::api::common::Amount;
@@ -62,19 +61,7 @@ pub fn pod(cluster: &DaskCluster, seed: u64) -> Result<Pod, Violation> {
     label(&mut template, component_labels(&cluster_name, labels::WORKER));
     label(&mut template, [(labels::WORKER_GROUP.to_owned(), DEFAULT_GROUP.to_owned())].into());
     label(&mut template, [(labels::TEMPLATE_HASH.to_owned(), template_hash(spec))].into());
-    let metadata = template.metadata.unwrap_or_default();
-    Ok(Pod {
-        metadata: ObjectMeta {
-            name: Some(name),
-            namespace: cluster.namespace(),
-            owner_references: controller_ref(cluster).map(|owner| vec![owner]),
-            labels: metadata.labels,
-            annotations: metadata.annotations,
-            ..ObjectMeta::default()
-        },
-        spec: template.spec,
-        status: None,
-    })
+    Ok(of_cluster(cluster, name, template))
 }
 
 /// Threads of a worker: as asked for, else the CPU limit rounded up, else 1.
