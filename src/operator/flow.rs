@@ -14,9 +14,9 @@ use super::context::Context;
 use super::failure::Error;
 use super::reconcile::Planned;
 use crate::api::common::ConfigMapKey;
-use crate::api::{ConditionType, Flow, FlowRun, FlowStatus, Reason, labels};
+use crate::api::{Flow, FlowRun, FlowStatus, Reason, labels};
 use crate::plan::Plan;
-use crate::plan::conditions::{Failure, failing, is_true, told};
+use crate::plan::conditions::{Failure, failing, told};
 use crate::plan::flow::{self, CodeMap, Observed};
 use crate::plan::pods::runner::{self, Script};
 use crate::plan::pods::state;
@@ -103,15 +103,9 @@ async fn found(context: &Context, flow: &Flow, runs: &[Arc<FlowRun>]) -> Result<
     Ok(found)
 }
 
-/// Looks for the users' ConfigMap when the spec is new, or it was missing before.
+/// What is missing of the users' ConfigMap, where it has to be looked for.
 async fn code_missing(context: &Context, flow: &Flow) -> Result<Option<String>, Error> {
-    let status = flow.status.clone().unwrap_or_default();
-    let settled = status.observed_generation == flow.metadata.generation
-        && is_true(&status.conditions, ConditionType::Ready);
-    let Some(key) = flow.spec.code.as_ref().and_then(|code| code.config_map.as_ref()).filter(|_| !settled)
-    else {
-        return Ok(None);
-    };
+    let Some(key) = flow::code_to_look_for(flow) else { return Ok(None) };
     match script(context, &flow.namespace().unwrap_or_default(), key).await? {
         ScriptView::Missing(message) => Ok(Some(message)),
         _ => Ok(None),

@@ -15,9 +15,11 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use kube::ResourceExt;
 
+use super::conditions::is_true;
 use super::pods::Violation;
 use super::{Next, Note, Plan, Step};
-use crate::api::{Flow, FlowRun, FlowStatus, Reason};
+use crate::api::common::ConfigMapKey;
+use crate::api::{ConditionType, Flow, FlowRun, FlowStatus, Reason};
 
 /// What was observed of a Flow.
 #[derive(Clone, Debug, Default)]
@@ -49,6 +51,16 @@ pub struct CodeMap {
     pub created: Timestamp,
     /// Whether a Job that has not ended mounts it.
     pub in_use: bool,
+}
+
+/// The key of a ConfigMap that has to be looked for: while the spec is new, or the Flow not ready. Users' ConfigMaps are not
+/// watched, and a run that starts reads its own anyway.
+pub fn code_to_look_for(flow: &Flow) -> Option<&ConfigMapKey> {
+    let settled = flow.status.as_ref().is_some_and(|status| {
+        status.observed_generation == flow.metadata.generation
+            && is_true(&status.conditions, ConditionType::Ready)
+    });
+    flow.spec.code.as_ref()?.config_map.as_ref().filter(|_| !settled)
 }
 
 /// Whether a run has ended, or is on its way out.
@@ -94,7 +106,7 @@ pub fn plan(flow: &Flow, observed: &Observed, now: Timestamp) -> Plan<FlowStatus
 fn news(flow: &Flow, violation: Option<&Violation>) -> Option<Note> {
     let violation = violation?;
     let conditions = flow.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
-    let told = super::conditions::find(conditions, crate::api::ConditionType::Stalled)
+    let told = super::conditions::find(conditions, ConditionType::Stalled)
         .is_some_and(|stalled| stalled.message == violation.message);
     (!told).then(|| Note::warning(violation.reason, violation.message.clone()))
 }

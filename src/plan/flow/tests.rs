@@ -207,6 +207,21 @@ fn skipped_runs_do_not_push_out_failed_ones() {
 }
 
 #[test]
+fn code_is_looked_for_until_the_flow_is_ready() {
+    let mut flow = flow(vec![]);
+    let key = ConfigMapKey { name: "code".into(), key: "flow.py".into() };
+    flow.spec.code = Some(crate::api::flow::Code { config_map: Some(key.clone()), ..Default::default() });
+    assert_eq!(code_to_look_for(&flow), Some(&key));
+    let missing = Observed { code_missing: Some("no key".into()), ..observed(vec![]) };
+    let waiting = after(flow.clone(), &plan(&flow, &missing, at("09:01:00")));
+    assert_eq!(code_to_look_for(&waiting), Some(&key));
+    let mut ready = after(flow.clone(), &plan(&flow, &observed(vec![]), at("09:01:00")));
+    assert_eq!(code_to_look_for(&ready), None);
+    ready.metadata.generation = Some(2);
+    assert_eq!(code_to_look_for(&ready), Some(&key));
+}
+
+#[test]
 fn under_allow_nothing_is_held() {
     let mut flow = flow(vec![clock("c", "1m")]);
     flow.spec.concurrency = Concurrency::Allow;
