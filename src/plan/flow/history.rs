@@ -20,7 +20,7 @@ const CODE_AGE_MIN: Duration = Duration::from_secs(600);
 pub(super) fn runs(flow: &Flow, observed: &Observed, now: Timestamp) -> Vec<Step> {
     let limits = &flow.spec.history;
     let finished = |class: fn(Phase) -> bool| {
-        let mut runs: Vec<&Arc<FlowRun>> = kept(observed).filter(|run| class(phase_of(run))).collect();
+        let mut runs: Vec<&Arc<FlowRun>> = kept(flow, observed).filter(|run| class(phase_of(run))).collect();
         runs.sort_by_key(|run| std::cmp::Reverse((finished_at(run), run.name_any())));
         runs
     };
@@ -41,13 +41,24 @@ pub(super) fn runs(flow: &Flow, observed: &Observed, now: Timestamp) -> Vec<Step
 
 /// When the first of the runs that are kept is too old.
 pub(super) fn next(flow: &Flow, observed: &Observed, now: Timestamp) -> Option<Timestamp> {
-    kept(observed).filter_map(|run| ends(flow, run)).filter(|end| *end > now).min()
+    kept(flow, observed).filter_map(|run| ends(flow, run)).filter(|end| *end > now).min()
 }
 
-/// The finished runs that are there.
-fn kept(observed: &Observed) -> impl Iterator<Item = &Arc<FlowRun>> {
+/// The finished runs that are there and may go.
+fn kept<'a>(flow: &'a Flow, observed: &'a Observed) -> impl Iterator<Item = &'a Arc<FlowRun>> {
     let ended = |run: &&Arc<FlowRun>| phase_of(run).is_final() && run.metadata.deletion_timestamp.is_none();
-    observed.runs.iter().filter(ended)
+    observed.runs.iter().filter(ended).filter(|run| is_remembered(flow, run))
+}
+
+/// Whether the tick of a run stands in the status of its clock. Before it does, the run alone keeps the tick from being
+/// started again.
+fn is_remembered(flow: &Flow, run: &FlowRun) -> bool {
+    let (Some(clock), Some(tick)) = (&run.spec.clock, &run.spec.scheduled_time) else { return true };
+    let clocks = flow.status.as_ref().map(|status| status.clocks.as_slice()).unwrap_or_default();
+    let clock = clocks.iter().find(|other| other.name == *clock);
+    clock.is_none_or(|clock| {
+        clock.since.0 >= tick.0 || clock.last_tick.as_ref().is_some_and(|last| last.0 >= tick.0)
+    })
 }
 
 /// When a finished run is too old to be kept.
