@@ -6,6 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::ResourceExt;
 use kube::api::{Api, ListParams};
 use kube::runtime::reflector::ObjectRef;
@@ -128,6 +129,7 @@ async fn pod(
     let of_run = |pod: &Arc<Pod>| {
         pod.metadata.namespace.as_deref() == Some(namespace)
             && state::label(pod, labels::RUN) == Some(&run.name_any())
+            && job.is_none_or(|job| is_owned_by(pod.owner_references(), job))
     };
     let newest = |pods: Vec<Arc<Pod>>| {
         pods.into_iter().filter(of_run).max_by_key(|pod| pod.creation_timestamp().map(|time| time.0))
@@ -141,6 +143,11 @@ async fn pod(
     let list =
         api.list(&ListParams::default().labels(&format!("{}={}", labels::RUN, run.name_any()))).await?;
     Ok(newest(list.items.into_iter().map(Arc::new).collect()).or(cached))
+}
+
+/// Whether a Job of this uid stands among the owners. A pod of an earlier run of the same name tells nothing of this one.
+fn is_owned_by(owners: &[OwnerReference], job: &Job) -> bool {
+    owners.iter().any(|owner| Some(&owner.uid) == job.metadata.uid.as_ref())
 }
 
 /// Other ticks of the Flow that are held.

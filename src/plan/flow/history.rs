@@ -22,7 +22,7 @@ pub(super) fn runs(flow: &Flow, observed: &Observed) -> Vec<Step> {
             .runs
             .iter()
             .filter(|run| run.metadata.deletion_timestamp.is_none())
-            .filter(|run| class(phase_of(run)))
+            .filter(|run| class(phase_of(run)) && !is_counted_on(run, observed))
             .collect();
         runs.sort_by_key(|run| std::cmp::Reverse((finished_at(run), run.name_any())));
         runs
@@ -35,6 +35,13 @@ pub(super) fn runs(flow: &Flow, observed: &Observed) -> Vec<Step> {
         .chain(beyond(|phase| phase == Phase::Skipped, limits.failed))
         .map(|run| forget(run))
         .collect()
+}
+
+/// Whether an unfinished backfill would run the run's tick once more if the run were gone. Such a run pushes out no
+/// other one either.
+fn is_counted_on(run: &FlowRun, observed: &Observed) -> bool {
+    let of_backfill = run.spec.backfill.as_ref().is_some_and(|name| observed.backfills.contains(name));
+    of_backfill || observed.backfilled.contains(&run.name_any())
 }
 
 /// Deletes code that no unfinished Job mounts, except the newest. While a run is unfinished, all stays: it may be about
