@@ -123,10 +123,12 @@ pub(super) fn states<'a>(
     now: Timestamp,
 ) -> Vec<State<'a>> {
     let by_name: HashMap<String, &FlowRun> = runs.iter().map(|run| (run.name_any(), run.as_ref())).collect();
-    let state = |tick: &Tick<'_>| match by_name.get(&tick.name) {
-        Some(run) => of_run(run, backfill),
-        None if tick.at > now => State::Ahead,
-        None => State::Due(None),
+    let state = |tick: &Tick<'_>| {
+        let run = by_name.get(&tick.name);
+        match run.map_or(State::Due(None), |run| of_run(run, backfill)) {
+            State::Due(_) if tick.at > now => State::Ahead,
+            state => state,
+        }
     };
     ticks.iter().map(state).collect()
 }
