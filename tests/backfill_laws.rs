@@ -1,5 +1,5 @@
 //! Laws of backfills that hold over any history: of crashes between any two writes, stale caches, runs that end well or
-//! badly, suspensions, cancellations and resumptions, and a Flow that forgets its finished runs at once.
+//! badly, suspensions, cancellations, resumptions and deletions, and a Flow that forgets its finished runs at once.
 //!
 //! The world below is the API server as far as the planner can tell it apart from the real one: names are unique, what
 //! is deleted or cancelled is told by its uid, a status is written only over the version that it was read with, and a
@@ -50,6 +50,8 @@ enum Happening {
     RunEnds { index: usize, well: bool },
     /// A user cancels the unfinished run of this index.
     UserCancels(usize),
+    /// A user deletes the run of this index, so that its tick is run again.
+    UserDeletes(usize),
     /// A user writes `suspend` and `cancel` of the backfill.
     UserWrites { suspend: bool, cancel: bool },
     /// The cache of runs, or the one of backfills, catches up.
@@ -82,6 +84,7 @@ fn happenings() -> impl Strategy<Value = Vec<Happening>> {
         3 => (any::<bool>(), 0..5_usize).prop_map(|(stale, writes)| Happening::LookAtFlow { stale, writes }),
         6 => (0..4_usize, any::<bool>()).prop_map(|(index, well)| Happening::RunEnds { index, well }),
         1 => (0..4_usize).prop_map(Happening::UserCancels),
+        1 => (0..8_usize).prop_map(Happening::UserDeletes),
         2 => (any::<bool>(), any::<bool>())
             .prop_map(|(suspend, cancel)| Happening::UserWrites { suspend, cancel }),
         1 => Just(Happening::UserWrites { suspend: false, cancel: false }),
@@ -171,6 +174,13 @@ impl World {
             Happening::UserCancels(index) => {
                 if let Some(run) = self.unfinished().nth(*index) {
                     run.spec.cancel = true;
+                }
+            }
+            Happening::UserDeletes(index) => {
+                let name = self.truth.runs.keys().nth(*index).cloned();
+                // What is deleted after the end is not run again.
+                if let Some(name) = name.filter(|_| is_unfinished(&self.truth.backfill)) {
+                    self.truth.runs.remove(&name);
                 }
             }
             Happening::UserWrites { suspend, cancel } => {
