@@ -123,7 +123,7 @@ impl World {
         let clock = ClockEntry { name: "c".into(), interval: Some("1h".into()), ..ClockEntry::default() };
         let spec = FlowSpec {
             suspend: true,
-            history: History { succeeded: 0, failed: 0 },
+            history: History { succeeded: 0, failed: 0, older_than: None },
             schedule: Some(Schedule { clocks: vec![clock], ..Schedule::default() }),
             ..FlowSpec::default()
         };

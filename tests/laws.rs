@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use daskflow::api::common::NameRef;
 use daskflow::api::flow::{ClockEntry, ClusterSource, Concurrency, History, Schedule};
-use daskflow::api::{DaskCluster, DaskClusterSpec, DaskClusterStatus, Flow, FlowRun, FlowSpec, Phase};
+use daskflow::api::{DaskCluster, DaskClusterSpec, DaskClusterStatus, Flow, FlowRun, FlowSpec};
 use daskflow::plan::run::phase_of;
 use daskflow::plan::{Object, Plan, Step, VictimKind, flow, run};
 use jiff::{SignedDuration, Timestamp};
@@ -92,7 +92,7 @@ impl World {
         let clock = ClockEntry { name: "c".into(), interval: Some("1m".into()), ..ClockEntry::default() };
         let spec = FlowSpec {
             concurrency,
-            history: History { succeeded: 1000, failed: 1000 },
+            history: History { succeeded: 1000, failed: 1000, older_than: None },
             cluster: ClusterSource {
                 ref_: Some(NameRef { name: "analytics".into() }),
                 ..ClusterSource::default()
@@ -230,15 +230,15 @@ impl World {
         // A Job that the status knows is asked for when no cache has it.
         let told = run.status.as_ref().is_some_and(|status| status.job.is_some());
         let job = seen.jobs.get(&job_name).or_else(|| self.truth.jobs.get(&job_name).filter(|_| told));
-        let waiting = seen
+        let siblings = seen
             .runs
             .values()
             .map(|other| &other.object)
-            .filter(|other| other.name_any() != run.name_any() && phase_of(other) == Phase::Queued);
+            .filter(|other| other.name_any() != run.name_any() && !phase_of(other).is_final());
         let observed = run::Observed {
             flow: Some(Arc::new(seen.flow.object.clone())),
             cluster: Some(Arc::new(ready_cluster())),
-            waiting: waiting.map(|other| (other.name_any(), run::logical_time(other))).collect(),
+            siblings: siblings.cloned().map(Arc::new).collect(),
             job: job.cloned().map(Arc::new),
             live,
             ..run::Observed::default()

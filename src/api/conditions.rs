@@ -127,6 +127,12 @@ reasons! {
     // FlowRun.
     FlowNotFound,
     ConcurrencyForbidden,
+    /// As many runs of the Flow are active as `maxActive` allows.
+    MaxActiveReached,
+    /// As many runs wait as `maxQueued` allows.
+    QueueFull,
+    /// As many runs are active on the cluster as its `maxActiveRuns` allows.
+    ClusterBusy,
     ClusterSuspended,
     ClusterCreated,
     ClusterNotReady,
@@ -142,11 +148,20 @@ reasons! {
     RunnerError,
     OOMKilled,
     Evicted,
+    /// The scheduler of Kubernetes gave the runner's place to a pod of higher priority.
+    Preempted,
     NodeLost,
+    /// The Dask scheduler, or the whole cluster, went away under the run.
+    ClusterLost,
     JobDeleted,
     ClusterTimeout,
+    /// The attempt took longer than `timeout`.
+    TimeoutExceeded,
+    /// The run took longer than `deadline` in all.
     DeadlineExceeded,
     Cancelled,
+    /// A newer run took the place of this one while it was active.
+    Replaced,
     /// The deadline for starting passed while the run was held.
     StartingDeadlineExceeded,
     /// A newer tick took the place of this one while it was held.

@@ -65,6 +65,11 @@ pub struct DaskClusterSpec {
     /// The workers of the group called "default".
     #[serde(default)]
     pub workers: WorkersSpec,
+    /// How many runs may be active on this cluster at once, of all Flows together; the others wait, and are let through in
+    /// the order in which they became due. Default: no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100))]
+    pub max_active_runs: Option<i32>,
     /// True: no pods run. The condition `Suspended` becomes true when they are gone.
     #[serde(default, skip_serializing_if = "is_false")]
     pub suspend: bool,
@@ -205,6 +210,10 @@ pub struct DaskClusterStatus {
     /// Selects the worker pods; the scale subresource reads it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selector: Option<String>,
+    /// With `maxActiveRuns`: the runs that hold a place. A run starts only when it stands here, and writing it is
+    /// guarded by the object's resourceVersion, so that never more start than there are places.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub admitted: Vec<String>,
     /// What is so, and why.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]

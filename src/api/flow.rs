@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::common::{CodeEngine, ConfigMapKey, NameRef, PullPolicy, Resources, is_false};
 use super::dask_cluster::DaskClusterSpec;
 use super::flow_run::Phase;
+pub use super::run_policy::{CatchUp, CatchUpPolicy, Concurrency, History, Retries};
 use super::schema;
 
 /// What a `Flow` is to be: a program, the cluster that it runs on, and its times.
@@ -44,7 +45,9 @@ use super::schema;
     validation = Rule::new("has(self.code) || !has(self.engine) || self.engine == 'Auto'")
         .message("engine is for a flow with code: what a command of your own runs cannot be watched"),
     validation = Rule::new("!has(self.cluster.address) || has(self.image)")
-        .message("a Flow on a cluster.address needs an image of its own: there is no DaskCluster to take it from")
+        .message("a Flow on a cluster.address needs an image of its own: there is no DaskCluster to take it from"),
+    validation = Rule::new("!(has(self.maxActive) || has(self.maxQueued)) || (has(self.concurrency) && self.concurrency == 'Queue')")
+        .message("maxActive and maxQueued are for concurrency: Queue; the other policies have one place, or no limit")
 )]
 pub struct FlowSpec {
     /// The image of the runner. Default: the image of the cluster, which is also the safest, as Dask needs the
@@ -106,18 +109,38 @@ pub struct FlowSpec {
     /// What happens when a run is due while another one is active.
     #[serde(default)]
     pub concurrency: Concurrency,
+    /// Under `Queue`: how many runs are active at once. Default: 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100))]
+    pub max_active: Option<i32>,
+    /// Under `Queue`: how many runs may wait; one more is skipped as `QueueFull`. Default: 100.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 1000))]
+    pub max_queued: Option<i32>,
+    /// What becomes of ticks that passed while nobody could start them. Default: the latest of them runs.
+    #[serde(default)]
+    pub catch_up: CatchUp,
     /// How late a run may start; afterwards its tick counts as missed. Default: however late.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 32))]
     #[x_kube(validation = Rule::new("self.matches('^([0-9]+(h|m|s))+$') && self.matches('[1-9]')").message("write a duration of at least one second in hours, minutes and seconds, such as 5m or 1h30m"))]
     pub starting_deadline: Option<String>,
-    /// How long a run may take, from the creation of its Job on, so the pull of its image included; afterwards it is
-    /// stopped as `TimedOut`. Default: no limit.
+    /// How long one attempt of a run may take, from the creation of its Job on, so the pull of its image included;
+    /// afterwards it is stopped, and tried again where `retries` allows, else the run has `TimedOut`. Default: no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 32))]
     #[x_kube(validation = Rule::new("self.matches('^([0-9]+(h|m|s))+$') && self.matches('[1-9]')").message("write a duration of at least one second in hours, minutes and seconds, such as 5m or 1h30m"))]
     pub timeout: Option<String>,
-    /// How long a run waits for its cluster and for its runner's container to start. Default: 10m.
+    /// How long a run may take in all, from its creation to its end: waiting, its cluster, all attempts and the delays
+    /// between them. Afterwards it is stopped as `TimedOut`. Default: no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 32))]
+    #[x_kube(validation = Rule::new("self.matches('^([0-9]+(h|m|s))+$') && self.matches('[1-9]')").message("write a duration of at least one second in hours, minutes and seconds, such as 5m or 1h30m"))]
+    pub deadline: Option<String>,
+    /// Whether an attempt that failed is tried again. Default: no.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retries: Option<Retries>,
+    /// How long an attempt waits for its cluster and for its runner's container to start. Default: 10m.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 32))]
     #[x_kube(validation = Rule::new("self.matches('^([0-9]+(h|m|s))+$') && self.matches('[1-9]')").message("write a duration of at least one second in hours, minutes and seconds, such as 5m or 1h30m"))]
@@ -152,8 +175,12 @@ pub struct Code {
 /// Which cluster a flow runs on: exactly one of the fields.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("[has(self.ref), has(self.template), has(self.address)].filter(x, x).size() == 1")
-    .message("write exactly one of cluster.ref (a DaskCluster of this namespace), cluster.template (a cluster for each run) and cluster.address"))]
+#[x_kube(
+    validation = Rule::new("[has(self.ref), has(self.template), has(self.address)].filter(x, x).size() == 1")
+        .message("write exactly one of cluster.ref (a DaskCluster of this namespace), cluster.template (a cluster for each run) and cluster.address"),
+    validation = Rule::new("!has(self.keepOnFailure) || has(self.template)")
+        .message("keepOnFailure is for cluster.template: a cluster that is not the run's own is kept anyway")
+)]
 pub struct ClusterSource {
     /// A `DaskCluster` of this namespace.
     #[serde(rename = "ref", default, skip_serializing_if = "Option::is_none")]
@@ -161,6 +188,11 @@ pub struct ClusterSource {
     /// A `DaskCluster` that is made for each run and is gone after it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template: Option<DaskClusterSpec>,
+    /// How long the cluster of a run that ended without success is kept for a look at the remains. Default: not at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 32))]
+    #[x_kube(validation = Rule::new("self.matches('^([0-9]+(h|m|s))+$') && self.matches('[1-9]')").message("write a duration of at least one second in hours, minutes and seconds, such as 5m or 1h30m"))]
+    pub keep_on_failure: Option<String>,
     /// The address of any Dask scheduler, such as `tcp://10.0.0.41:8786`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512))]
@@ -225,42 +257,6 @@ pub struct ClockEntry {
     pub suspend: bool,
 }
 
-/// What happens when a run is due while another one of the same flow is active.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum Concurrency {
-    /// Runs may overlap.
-    Allow,
-    /// A run waits until the active one has ended; of several waiting ticks only the newest runs.
-    #[default]
-    Forbid,
-}
-
-/// How many finished runs are kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct History {
-    /// Succeeded runs that are kept.
-    #[serde(default = "History::default_limit")]
-    #[schemars(range(min = 0, max = 1000))]
-    pub succeeded: i32,
-    /// Runs that are kept of those that ended in any other way.
-    #[serde(default = "History::default_limit")]
-    #[schemars(range(min = 0, max = 1000))]
-    pub failed: i32,
-}
-
-impl History {
-    fn default_limit() -> i32 {
-        3
-    }
-}
-
-impl Default for History {
-    fn default() -> Self {
-        Self { succeeded: Self::default_limit(), failed: Self::default_limit() }
-    }
-}
-
 /// What is known of a `Flow`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
@@ -283,8 +279,8 @@ pub struct FlowStatus {
     /// Runs that have started and not ended.
     #[serde(default)]
     pub active: i32,
-    /// Under `Forbid`: the run that holds the one place. A run starts only when it stands here, and writing it
-    /// is guarded by the object's resourceVersion, so that two can never start.
+    /// Under any policy but `Allow`: the runs that hold a place. A run starts only when it stands here, and writing it
+    /// is guarded by the object's resourceVersion, so that never more start than there are places.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub admitted: Vec<String>,
     /// How the newest finished run ended.

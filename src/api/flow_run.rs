@@ -26,6 +26,7 @@ use super::schema;
     printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.reason"),
     printcolumn(name = "Tasks", type_ = "integer", json_path = ".status.tasks.total"),
+    printcolumn(name = "Attempt", type_ = "integer", json_path = ".status.attempt", priority = 1),
     printcolumn(name = "Exit", type_ = "integer", json_path = ".status.exitCode", priority = 1),
     printcolumn(name = "Started", type_ = "date", json_path = ".status.startedAt"),
     printcolumn(name = "Finished", type_ = "date", json_path = ".status.finishedAt"),
@@ -39,7 +40,7 @@ use super::schema;
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("has(self.scheduledTime) == has(oldSelf.scheduledTime) && has(self.clock) == has(oldSelf.clock) && has(self.parameters) == has(oldSelf.parameters) && has(self.backfill) == has(oldSelf.backfill)")
-        .message("a FlowRun cannot change what it runs: create another one (only cancel may be set)"),
+        .message("a FlowRun cannot change what it runs: create another one (only cancel and suspend may be set)"),
     validation = Rule::new("!has(oldSelf.cancel) || !oldSelf.cancel || (has(self.cancel) && self.cancel)")
         .message("cancel cannot be taken back: create another FlowRun")
 )]
@@ -73,18 +74,24 @@ pub struct FlowRunSpec {
     /// True: the run is stopped, and ends as `Cancelled`.
     #[serde(default, skip_serializing_if = "is_false")]
     pub cancel: bool,
+    /// True: neither the run's runner nor a cluster of its own exists; one that is at work is stopped. When it is false
+    /// again, the run joins the line and starts from the beginning. Kueue and its like hold a run so.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub suspend: bool,
 }
 
 /// Where a run stands. The last five are final: a run never leaves them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum Phase {
-    /// Held: by the concurrency policy or by a suspended cluster.
+    /// Held: by `suspend`, by the concurrency policy, or by a cluster that is suspended or has no place.
     #[default]
     Queued,
     /// Its cluster is coming up, or the runner's container is.
     Provisioning,
     /// The runner's container runs.
     Running,
+    /// An attempt has failed; the next one starts at `status.retryAt`.
+    Retrying,
     /// The program did what it should.
     Succeeded,
     /// It did not; `reason` and `message` say why.
@@ -93,7 +100,7 @@ pub enum Phase {
     Cancelled,
     /// Stopped because `timeout` had passed.
     TimedOut,
-    /// Never started: its starting deadline passed, or a newer tick took its place.
+    /// Never started: its starting deadline passed, a newer run took its place, or the queue was full.
     Skipped,
 }
 
@@ -109,6 +116,7 @@ impl Phase {
             Self::Queued => "Queued",
             Self::Provisioning => "Provisioning",
             Self::Running => "Running",
+            Self::Retrying => "Retrying",
             Self::Succeeded => "Succeeded",
             Self::Failed => "Failed",
             Self::Cancelled => "Cancelled",
@@ -134,19 +142,32 @@ pub struct FlowRunStatus {
     /// Why it stands there, in a sentence; of a failed run, what the runner said last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-    /// The number of the attempt, from 1.
+    /// The number of the attempt, from 1. While the run waits to be tried again, that of the one that failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempt: Option<i32>,
-    /// The Job of the runner.
+    /// The attempts that failed, by what they count against in `retries`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failures: Option<Failures>,
+    /// When the next attempt starts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::timestamp")]
+    pub retry_at: Option<Time>,
+    /// Why the runner is being stopped. It is written before the runner is touched, so that the reason is not lost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop: Option<Stop>,
+    /// The Job of the runner of this attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job: Option<String>,
     /// The `DaskCluster`, or the address of the scheduler, that it runs on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cluster: Option<String>,
-    /// When the run was let through to its cluster; `clusterTimeout` counts from it.
+    /// Which start of the Dask scheduler the attempt is on: its pod's uid and how often its container was restarted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scheduler: Option<String>,
+    /// When this attempt was let through to its cluster; `clusterTimeout` counts from it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub admitted_at: Option<Time>,
-    /// When the runner's container started.
+    /// When the runner's container of this attempt started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Time>,
     /// When the run ended.
@@ -171,4 +192,27 @@ pub struct TaskCounts {
     pub total: i64,
     /// Tasks of them that failed.
     pub failed: i64,
+}
+
+/// Attempts that failed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Failures {
+    /// By the flow itself; they count against `retries.limit`.
+    #[serde(default)]
+    pub flow: i32,
+    /// By what is around it; they count against `retries.infrastructure`.
+    #[serde(default)]
+    pub infrastructure: i32,
+}
+
+/// That a runner is being stopped, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Stop {
+    /// Why, in one word.
+    pub reason: String,
+    /// Why, in a sentence.
+    pub message: String,
+    /// Since when.
+    #[schemars(schema_with = "schema::timestamp")]
+    pub since: Time,
 }

@@ -36,6 +36,10 @@ pub const CODE: &str = "daskflow.dev/code";
 pub const TEMPLATE_HASH: &str = "daskflow.dev/template-hash";
 /// Annotation on runs, Jobs and runner pods: the logical time of the run, RFC 3339 in UTC.
 pub const SCHEDULED_TIME: &str = "daskflow.dev/scheduled-time";
+/// Annotation on runs, Jobs and runner pods: the tick of the run's clock before this one.
+pub const PREVIOUS_TICK: &str = "daskflow.dev/previous-tick";
+/// Annotation on runs, Jobs and runner pods: the tick of the run's clock after this one.
+pub const NEXT_TICK: &str = "daskflow.dev/next-tick";
 
 /// The value of [`COMPONENT`] on a scheduler.
 pub const SCHEDULER: &str = "scheduler";

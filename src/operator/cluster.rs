@@ -1,5 +1,6 @@
 //! Observes a `DaskCluster`.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -11,12 +12,13 @@ use kube::runtime::reflector::ObjectRef;
 use super::clock;
 use super::context::Context;
 use super::failure::{Error, chain};
+use super::flow::runs_at_work;
 use super::reconcile::Planned;
-use crate::api::{DaskCluster, DaskClusterStatus, Reason, labels};
+use crate::api::{DaskCluster, DaskClusterStatus, FlowRun, Reason, labels};
 use crate::plan::cluster::{self, Observed, SchedulerView};
 use crate::plan::conditions::{Failure, failing, held, told};
 use crate::plan::pods::{scheduler, state};
-use crate::plan::run::{job_of, phase_of};
+use crate::plan::run::phase_of;
 use crate::plan::{Plan, names};
 
 impl Planned for DaskCluster {
@@ -72,22 +74,35 @@ async fn observe(context: &Context, cluster: &DaskCluster, live: bool) -> Result
         .map_or(0, |workers| workers.len().saturating_sub(cluster.spec.workers.wanted()));
     let closable =
         if live && surplus > 0 { closable(context, &namespace, &name, surplus).await } else { None };
-    let runs = context.stores.runs.state();
-    let active_runs = runs.iter().filter(|run| {
-        run.namespace().as_deref() == Some(&namespace)
-            && !phase_of(run).is_final()
-            && job_of(run).is_some()
-            && run.status.as_ref().and_then(|status| status.cluster.as_deref()) == Some(&name)
-    });
     Ok(Observed {
         service: context.stores.services.get(&service),
         live,
         scheduler,
         closable,
-        active_runs: active_runs.count(),
+        runs: runs_on(context, &namespace, &name),
+        runners: runners(context, cluster, &namespace),
         seed: clock::seed(),
         pods,
     })
+}
+
+/// The runs on a cluster that have not ended.
+fn runs_on(context: &Context, namespace: &str, cluster: &str) -> Vec<Arc<FlowRun>> {
+    let on_it = |run: &Arc<FlowRun>| {
+        run.metadata.namespace.as_deref() == Some(namespace)
+            && run.status.as_ref().and_then(|status| status.cluster.as_deref()) == Some(cluster)
+            && !phase_of(run).is_final()
+    };
+    context.stores.runs.state().into_iter().filter(on_it).collect()
+}
+
+/// Of the runs that hold a place, those whose runner's pod has not ended.
+fn runners(context: &Context, cluster: &DaskCluster, namespace: &str) -> BTreeSet<String> {
+    let admitted = cluster.status.as_ref().map(|status| status.admitted.as_slice()).unwrap_or_default();
+    if admitted.is_empty() {
+        return BTreeSet::new();
+    }
+    runs_at_work(context, namespace, |_| true).into_iter().filter(|run| admitted.contains(run)).collect()
 }
 
 fn cached_pods(context: &Context, namespace: &str, cluster: &str) -> Vec<Arc<Pod>> {

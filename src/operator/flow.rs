@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use kube::ResourceExt;
 use kube::api::{Api, ListParams};
 use kube::runtime::reflector::ObjectRef;
@@ -64,7 +64,7 @@ async fn observe(context: &Context, flow: &Flow, live: bool) -> Result<Observed,
         found: found(context, flow, &runs).await?,
         code_missing: code_missing(context, flow).await?,
         code_maps: code_maps(context, &namespace, &name),
-        runners: runners(context, &namespace, &name),
+        runners: runs_at_work(context, &namespace, |pod| state::label(pod, labels::FLOW) == Some(&name)),
         cluster_exists,
         live,
         runs,
@@ -89,15 +89,19 @@ pub(super) async fn live_runs(
     Ok(list.items.into_iter().map(Arc::new).collect())
 }
 
-/// Runs whose runner's pod is there and has not ended.
-fn runners(context: &Context, namespace: &str, flow: &str) -> BTreeSet<String> {
+/// Runs whose runner's pod is there and has not ended, of the pods that `concern`.
+pub(super) fn runs_at_work(
+    context: &Context,
+    namespace: &str,
+    concern: impl Fn(&Pod) -> bool,
+) -> BTreeSet<String> {
     let pods = context.stores.pods.state();
-    let of_flow = pods.iter().filter(|pod| {
+    let runners = pods.iter().filter(|pod| {
         pod.metadata.namespace.as_deref() == Some(namespace)
-            && state::label(pod, labels::FLOW) == Some(flow)
             && state::is_component(pod, labels::RUNNER)
+            && concern(pod)
     });
-    let at_work = of_flow.filter(|pod| state::is_at_work(pod, runner::CONTAINER));
+    let at_work = runners.filter(|pod| state::is_at_work(pod, runner::CONTAINER));
     at_work.filter_map(|pod| state::label(pod, labels::RUN)).map(str::to_owned).collect()
 }
 

@@ -9,7 +9,8 @@ use kube::{Resource, ResourceExt};
 use tokio::sync::mpsc;
 
 use super::context::Context;
-use crate::api::{DaskCluster, Flow, FlowBackfill, FlowRun, labels};
+use crate::api::flow::Concurrency;
+use crate::api::{DaskCluster, Flow, FlowBackfill, FlowRun, Phase, labels};
 use crate::plan::backfill::{is_concerned, is_unfinished};
 use crate::plan::run::phase_of;
 
@@ -122,8 +123,8 @@ pub fn flow(context: &Context, change: Change<&Flow>) {
     }
 }
 
-/// A run concerns itself, its Flow, the backfills that its tick is part of, and its cluster, which may wait for the
-/// run's end.
+/// A run concerns itself, its Flow, the backfills that its tick is part of, and its cluster, which gives it its place
+/// and may wait for its end.
 pub fn run(context: &Context, change: Change<&FlowRun>) {
     let Change::Of(run) = change else { return everything(context) };
     let (namespace, name) = key(run);
@@ -134,10 +135,28 @@ pub fn run(context: &Context, change: Change<&FlowRun>) {
             context.triggers.backfill(&namespace, &backfill.name_any());
         }
     }
+    if phase_of(run) == Phase::Queued {
+        wake_those_that_give_way(context, &namespace, run);
+    }
     if let Some(cluster) = run.status.as_ref().and_then(|status| status.cluster.as_deref())
-        && phase_of(run).is_final()
+        && (phase_of(run).is_final() || phase_of(run) == Phase::Queued)
     {
         context.triggers.cluster(&namespace, cluster);
+    }
+}
+
+/// A run that waits may take the place of its siblings.
+fn wake_those_that_give_way(context: &Context, namespace: &str, run: &FlowRun) {
+    let flow = context.stores.flows.get(&ObjectRef::new(&run.spec.flow).within(namespace));
+    let newest_only =
+        |flow: Arc<Flow>| matches!(flow.spec.concurrency, Concurrency::Forbid | Concurrency::Replace);
+    if !flow.is_some_and(newest_only) {
+        return;
+    }
+    for other in in_namespace(&context.stores.runs, namespace) {
+        if other.spec.flow == run.spec.flow && !phase_of(&other).is_final() {
+            context.triggers.run(namespace, &other.name_any());
+        }
     }
 }
 

@@ -13,17 +13,20 @@ use kube::runtime::reflector::ObjectRef;
 
 use super::context::Context;
 use super::failure::{Error, chain};
-use super::flow::{has_ended, runs_of, script};
+use super::flow::{has_ended, live_runs, runs_of, script};
 use super::reconcile::Planned;
 use crate::api::{DaskCluster, Flow, FlowRun, FlowRunStatus, Phase, Reason, labels};
 use crate::dask::{Address, Scheduler};
 use crate::plan::conditions::{Failure, cut, failing, told};
-use crate::plan::pods::{runner, state};
-use crate::plan::run::{self, ForeignScheduler, Observed, ScriptView, job_of, logical_time, needs, phase_of};
+use crate::plan::pods::{runner, scheduler, state};
+use crate::plan::run::{self, ForeignScheduler, Observed, ScriptView, attempt_of, job_of, needs, phase_of};
 use crate::plan::{Plan, names};
 
 /// How long a scheduler outside may take to answer.
 const FOREIGN: Duration = Duration::from_secs(3);
+/// The label by which the Job controller marks its pods:
+/// <https://kubernetes.io/docs/reference/labels-annotations-taints/#batch-kubernetes-io-job-name>.
+const JOB_NAME: &str = "batch.kubernetes.io/job-name";
 
 impl Planned for FlowRun {
     type Status = FlowRunStatus;
@@ -58,9 +61,9 @@ impl Planned for FlowRun {
 
 async fn observe(context: &Context, run: &FlowRun, live: bool) -> Result<Observed, Error> {
     let namespace = run.namespace().unwrap_or_default();
-    let flow = context.stores.flows.get(&ObjectRef::<Flow>::new(&run.spec.flow).within(&namespace));
+    let (flow, siblings) = flow_and_siblings(context, run, &namespace, live).await?;
     let job = job(context, run, &namespace, live).await?;
-    let pod = pod(context, run, job.as_deref(), &namespace).await?;
+    let pods = pods(context, run, job.as_deref(), &namespace, live).await?;
     let needs = needs(run, flow.as_deref());
     let script = match needs.script.as_ref().filter(|_| job.is_none()) {
         Some(key) => script(context, &namespace, key).await?,
@@ -70,16 +73,46 @@ async fn observe(context: &Context, run: &FlowRun, live: bool) -> Result<Observe
         Some(address) => ask(&address).await,
         None => ForeignScheduler::NotAsked,
     };
+    let cluster = cluster(context, run, flow.as_deref(), &namespace);
     Ok(Observed {
-        cluster: cluster(context, run, flow.as_deref(), &namespace),
-        waiting: waiting(context, run, &namespace),
+        scheduler: cluster.as_deref().and_then(|cluster| scheduler(context, cluster, &namespace)),
+        cluster,
+        siblings,
         flow,
         foreign,
         script,
         job,
-        pod,
+        pod: pods.newest,
+        another_runner: pods.another_runner,
         live,
     })
+}
+
+/// The Flow and its other unfinished runs. What a run in the queue is skipped for is looked at live.
+async fn flow_and_siblings(
+    context: &Context,
+    run: &FlowRun,
+    namespace: &str,
+    live: bool,
+) -> Result<(Option<Arc<Flow>>, Vec<Arc<FlowRun>>), Error> {
+    let name = &run.spec.flow;
+    let (flow, mut siblings) = if live && phase_of(run) == Phase::Queued {
+        let api: Api<Flow> = Api::namespaced(context.client.clone(), namespace);
+        (api.get_opt(name).await?.map(Arc::new), live_runs(context, namespace, name).await?)
+    } else {
+        let flow = context.stores.flows.get(&ObjectRef::<Flow>::new(name).within(namespace));
+        (flow, runs_of(context, namespace, name))
+    };
+    siblings.retain(|other| other.name_any() != run.name_any() && !phase_of(other).is_final());
+    Ok((flow, siblings))
+}
+
+/// Which start of the cluster's Dask scheduler is at work.
+fn scheduler(context: &Context, cluster: &DaskCluster, namespace: &str) -> Option<String> {
+    let name = names::scheduler_name(&cluster.name_any());
+    let pod = context.stores.pods.get(&ObjectRef::new(&name).within(namespace))?;
+    let ours = pod.owner_references().iter().any(|owner| Some(&owner.uid) == cluster.metadata.uid.as_ref());
+    state::start_of(&pod, scheduler::CONTAINER).filter(|_| ours)
 }
 
 /// The cluster that the run is on, or will be.
@@ -105,7 +138,7 @@ async fn job(
     namespace: &str,
     live: bool,
 ) -> Result<Option<Arc<Job>>, Error> {
-    let name = names::job_name(&run.name_any(), 1);
+    let name = names::job_name(&run.name_any(), attempt_of(run));
     if let Some(job) = context.stores.jobs.get(&ObjectRef::new(&name).within(namespace)) {
         let ours = job.owner_references().iter().any(|owner| Some(&owner.uid) == run.metadata.uid.as_ref());
         return Ok(ours.then_some(job));
@@ -119,43 +152,64 @@ async fn job(
     Ok(api.get_opt(&name).await?.filter(ours).map(Arc::new))
 }
 
-/// The newest pod of the run, which may outlive its Job by a grace period. When the Job has ended and the cached pod has not, the cache is behind.
-async fn pod(
+/// The pods of a run, as far as they matter.
+#[derive(Default)]
+struct Pods {
+    /// The newest of the current attempt.
+    newest: Option<Arc<Pod>>,
+    /// Whether one of another attempt is at work.
+    another_runner: bool,
+}
+
+impl Pods {
+    fn of(run: &FlowRun, job: Option<&Job>, namespace: &str, pods: Vec<Arc<Pod>>) -> Self {
+        let name = run.name_any();
+        let of_run = |pod: &Arc<Pod>| {
+            pod.metadata.namespace.as_deref() == Some(namespace)
+                && state::label(pod, labels::RUN) == Some(&name)
+        };
+        let job_name = names::job_name(&name, attempt_of(run));
+        // A pod of an earlier run of the same name, in whose place this one was made, tells nothing of this one.
+        let of_job = |pod: &Arc<Pod>| {
+            state::label(pod, JOB_NAME) == Some(&job_name)
+                && job.is_none_or(|job| is_owned_by(pod.owner_references(), job))
+        };
+        let (current, others): (Vec<_>, Vec<_>) = pods.into_iter().filter(of_run).partition(of_job);
+        Self {
+            newest: current.into_iter().max_by_key(|pod| pod.creation_timestamp().map(|time| time.0)),
+            another_runner: others.iter().any(|pod| state::is_at_work(pod, runner::CONTAINER)),
+        }
+    }
+}
+
+/// The pods of the run, which may outlive their Job by a grace period. When the Job has ended and the cached pod has not,
+/// the cache is behind. A run that is about to get another runner is looked at live.
+async fn pods(
     context: &Context,
     run: &FlowRun,
     job: Option<&Job>,
     namespace: &str,
-) -> Result<Option<Arc<Pod>>, Error> {
-    let of_run = |pod: &Arc<Pod>| {
-        pod.metadata.namespace.as_deref() == Some(namespace)
-            && state::label(pod, labels::RUN) == Some(&run.name_any())
-            && job.is_none_or(|job| is_owned_by(pod.owner_references(), job))
-    };
-    let newest = |pods: Vec<Arc<Pod>>| {
-        pods.into_iter().filter(of_run).max_by_key(|pod| pod.creation_timestamp().map(|time| time.0))
-    };
-    let cached = newest(context.stores.pods.state());
-    let settled = cached.as_ref().is_some_and(|pod| state::terminated(pod, runner::CONTAINER).is_some());
-    if settled || !job.is_some_and(has_ended) || phase_of(run).is_final() {
+    live: bool,
+) -> Result<Pods, Error> {
+    let cached = Pods::of(run, job, namespace, context.stores.pods.state());
+    let settled =
+        cached.newest.as_ref().is_some_and(|pod| state::terminated(pod, runner::CONTAINER).is_some());
+    let behind = !settled && job.is_some_and(has_ended);
+    let tried_before = live && job.is_none() && attempt_of(run) > 1;
+    if phase_of(run).is_final() || !(behind || tried_before) {
         return Ok(cached);
     }
     let api: Api<Pod> = Api::namespaced(context.client.clone(), namespace);
     let list =
         api.list(&ListParams::default().labels(&format!("{}={}", labels::RUN, run.name_any()))).await?;
-    Ok(newest(list.items.into_iter().map(Arc::new).collect()).or(cached))
+    let mut pods = Pods::of(run, job, namespace, list.items.into_iter().map(Arc::new).collect());
+    pods.newest = pods.newest.or(cached.newest);
+    Ok(pods)
 }
 
-/// Whether a Job of this uid stands among the owners. A pod of an earlier run of the same name tells nothing of this one.
+/// Whether a Job of this uid stands among the owners.
 fn is_owned_by(owners: &[OwnerReference], job: &Job) -> bool {
     owners.iter().any(|owner| Some(&owner.uid) == job.metadata.uid.as_ref())
-}
-
-/// Other ticks of the Flow that are held.
-fn waiting(context: &Context, run: &FlowRun, namespace: &str) -> Vec<(String, Timestamp)> {
-    let others = runs_of(context, namespace, &run.spec.flow).into_iter().filter(|other| {
-        other.name_any() != run.name_any() && other.spec.clock.is_some() && phase_of(other) == Phase::Queued
-    });
-    others.map(|other| (other.name_any(), logical_time(&other))).collect()
 }
 
 /// Asks a scheduler outside of any `DaskCluster` how many workers it has. It is not followed: a scheduler has one

@@ -1,6 +1,7 @@
 //! Which ticks a backfill is about, and how far each of them is.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
@@ -12,6 +13,7 @@ use crate::api::{Flow, FlowBackfill, FlowRun, Phase, Reason, labels};
 use crate::plan::flow::ticks::{name, parse, run};
 use crate::plan::pods::Violation;
 use crate::plan::run::phase_of;
+use crate::plan::schedule::Clock;
 
 /// The most ticks that one backfill may have. Each keeps a run until all have ended, so this bounds what a backfill
 /// stores, and what a look at it costs.
@@ -25,13 +27,15 @@ pub(super) struct Tick<'a> {
     /// The name of its run.
     pub name: String,
     /// The clock that ticks. Of several that would make the same run, the first in the schedule.
-    pub clock: &'a ClockEntry,
+    pub entry: &'a ClockEntry,
+    /// The same clock, to be asked for the ticks around this one.
+    pub clock: Arc<Clock>,
 }
 
 impl Tick<'_> {
     /// The run of this tick as part of a backfill.
     pub fn run(&self, flow: &Flow, backfill: &FlowBackfill) -> FlowRun {
-        let mut run = run(flow, self.clock, self.at);
+        let mut run = run(flow, self.entry, &self.clock, self.at);
         run.spec.backfill = Some(backfill.name_any());
         run.spec.parameters.clone_from(&backfill.spec.parameters);
         run.labels_mut().insert(labels::BACKFILL.to_owned(), backfill.name_any());
@@ -89,15 +93,18 @@ pub(super) fn of_range<'a>(backfill: &FlowBackfill, flow: &'a Flow) -> Result<Ve
     let (from, to) = (backfill.spec.from.0, backfill.spec.to.0);
     // A tick is later than what it is asked after.
     let before = from.checked_sub(SignedDuration::from_secs(1)).unwrap_or(from);
-    let mut ticks: BTreeMap<(Timestamp, String), &ClockEntry> = BTreeMap::new();
-    for (entry, clock) in schedule.clocks.iter().zip(&clocks) {
+    let mut ticks: BTreeMap<(Timestamp, String), Tick<'_>> = BTreeMap::new();
+    for (entry, clock) in schedule.clocks.iter().zip(clocks) {
         if !wanted.is_empty() && !wanted.contains(&entry.name) {
             continue;
         }
+        let clock = Arc::new(clock);
         let mut next = clock.next_after(before);
         while let Some(at) = next.filter(|at| *at <= to) {
             if at >= from {
-                ticks.entry((at, name(flow, entry, at))).or_insert(entry);
+                let name = name(flow, entry, at);
+                let tick = Tick { at, name: name.clone(), entry, clock: clock.clone() };
+                ticks.entry((at, name)).or_insert(tick);
             }
             if ticks.len() > TICKS_MAX {
                 return Err(too_many(from, to));
@@ -105,7 +112,7 @@ pub(super) fn of_range<'a>(backfill: &FlowBackfill, flow: &'a Flow) -> Result<Ve
             next = clock.next_after(at);
         }
     }
-    Ok(ticks.into_iter().map(|((at, name), clock)| Tick { at, name, clock }).collect())
+    Ok(ticks.into_values().collect())
 }
 
 fn too_many(from: Timestamp, to: Timestamp) -> Violation {
@@ -119,7 +126,7 @@ fn too_many(from: Timestamp, to: Timestamp) -> Violation {
 pub(super) fn states<'a>(
     ticks: &[Tick<'_>],
     backfill: &FlowBackfill,
-    runs: &'a [std::sync::Arc<FlowRun>],
+    runs: &'a [Arc<FlowRun>],
     now: Timestamp,
 ) -> Vec<State<'a>> {
     let by_name: HashMap<String, &FlowRun> = runs.iter().map(|run| (run.name_any(), run.as_ref())).collect();

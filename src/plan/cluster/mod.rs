@@ -3,6 +3,7 @@
 //! Invariants: never two schedulers (the pod's fixed name is the lock); no worker is created or deleted on the word of
 //! a cache; a worker that is registered is deleted only after the scheduler let it go.
 
+mod admission;
 mod status;
 mod workers;
 
@@ -14,8 +15,9 @@ use k8s_openapi::api::core::v1::{Pod, Service};
 use serde_json::Value;
 
 use super::pods::{self, Violation, scheduler, state};
+use super::run::{job_of, phase_of};
 use super::{Next, Note, Object, Plan, Step, Victim, VictimKind, subset};
-use crate::api::{DaskCluster, DaskClusterStatus, Reason, labels};
+use crate::api::{DaskCluster, DaskClusterStatus, FlowRun, Phase, Reason, labels};
 
 /// What was observed of a cluster.
 #[derive(Clone, Debug, Default)]
@@ -31,8 +33,10 @@ pub struct Observed {
     /// The workers in the order in which the scheduler would close them, idle ones and those with least data first.
     /// None when it was not asked or did not answer.
     pub closable: Option<Vec<String>>,
-    /// Runs whose runner is at work on this cluster.
-    pub active_runs: usize,
+    /// The runs on this cluster that have not ended, those that wait for a place on it among them.
+    pub runs: Vec<Arc<FlowRun>>,
+    /// Runs whose runner's pod has not ended, whatever became of the run itself.
+    pub runners: BTreeSet<String>,
     /// Random bits for new names.
     pub seed: u64,
 }
@@ -189,8 +193,8 @@ impl<'a> Work<'a> {
             return;
         }
         let serves = self.observed.scheduler.registered().is_some();
-        if serves && self.observed.active_runs > 0 {
-            let runs = self.observed.active_runs;
+        let runs = self.observed.runs.iter().filter(|run| is_at_work(run)).count();
+        if serves && runs > 0 {
             self.outdated = Some(format!("the scheduler is replaced when no run is active ({runs} now)"));
             return;
         }
@@ -200,6 +204,11 @@ impl<'a> Work<'a> {
         ));
         self.steps.push(delete(pod));
     }
+}
+
+/// Whether an attempt of this run has begun and not ended. Between two attempts nobody misses the scheduler.
+fn is_at_work(run: &FlowRun) -> bool {
+    matches!(phase_of(run), Phase::Provisioning | Phase::Running) && job_of(run).is_some()
 }
 
 /// Deletes exactly this pod.

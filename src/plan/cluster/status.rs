@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 
-use super::{Observed, SchedulerView, Work};
+use super::{Observed, SchedulerView, Work, admission};
 use crate::api::dask_cluster::WorkerCounts;
 use crate::api::{ConditionType, DaskCluster, DaskClusterStatus, Reason, labels};
 use crate::plan::conditions::{Conditions, Progress};
@@ -64,6 +64,7 @@ pub(super) fn status(
         workers: counts,
         replicas: to_i32(worker_pods.iter().filter(|pod| state::life(pod) == state::PodLife::Alive).count()),
         selector: Some(selector.join(",")),
+        admitted: admission::plan(cluster, observed),
         conditions: conditions.finish(),
     }
 }

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::*;
 use crate::api::{ConditionType, DaskClusterSpec};
+use crate::api::{FlowRunSpec, FlowRunStatus};
 use crate::plan::conditions::find;
 use crate::plan::pods::worker;
 
@@ -224,13 +225,76 @@ fn a_worker_on_its_way_out_is_replaced_at_once() {
     assert_eq!(kinds(&plan(&cluster, &observed, now())), ["create"]);
 }
 
+/// A run whose runner is at work on the cluster.
+fn active_run() -> Arc<FlowRun> {
+    let mut run = FlowRun::new("etl-1", FlowRunSpec { flow: "etl".into(), ..FlowRunSpec::default() });
+    run.status = Some(FlowRunStatus {
+        phase: Phase::Running,
+        job: Some("etl-1-1".into()),
+        ..FlowRunStatus::default()
+    });
+    Arc::new(run)
+}
+
+/// A run that waits for a place on the cluster; it became due at this minute.
+fn waiting_run(name: &str, minute: i8) -> Arc<FlowRun> {
+    let due = now() + jiff::SignedDuration::from_mins(minute.into());
+    let spec = FlowRunSpec {
+        flow: name.into(),
+        clock: Some("c".into()),
+        scheduled_time: Some(Time(due)),
+        ..FlowRunSpec::default()
+    };
+    let mut run = FlowRun::new(name, spec);
+    run.status = Some(FlowRunStatus { reason: Some("ClusterBusy".into()), ..FlowRunStatus::default() });
+    Arc::new(run)
+}
+
+#[test]
+fn a_limited_cluster_lets_runs_through_in_the_order_in_which_they_became_due() {
+    let mut cluster = cluster(1);
+    cluster.spec.max_active_runs = Some(2);
+    let mut observed = settled(&cluster, 1);
+    observed.runs = vec![waiting_run("c", 3), waiting_run("a", 1), active_run(), waiting_run("b", 2)];
+    let first = plan(&cluster, &observed, now());
+    assert_eq!(first.status.admitted, ["etl-1", "a"]);
+    cluster.status = Some(first.status);
+    // The first has ended and its runner has not; then that has, too.
+    observed.runs.retain(|run| run.metadata.name.as_deref() != Some("etl-1"));
+    observed.runners = ["etl-1".to_owned()].into();
+    assert_eq!(plan(&cluster, &observed, now()).status.admitted, ["etl-1", "a"]);
+    observed.runners.clear();
+    assert_eq!(plan(&cluster, &observed, now()).status.admitted, ["a", "b"]);
+    cluster.spec.max_active_runs = None;
+    assert_eq!(plan(&cluster, &observed, now()).status.admitted, Vec::<String>::new());
+}
+
+#[test]
+fn a_run_that_does_not_wait_for_the_cluster_takes_no_place() {
+    let mut cluster = cluster(1);
+    cluster.spec.max_active_runs = Some(1);
+    let mut observed = settled(&cluster, 1);
+    let change = |name: &str, minute, change: fn(&mut FlowRun)| {
+        let mut run = FlowRun::clone(&waiting_run(name, minute));
+        change(&mut run);
+        Arc::new(run)
+    };
+    observed.runs = vec![
+        change("suspended", 1, |run| run.spec.suspend = true),
+        change("cancelled", 2, |run| run.spec.cancel = true),
+        change("held", 3, |run| run.status.as_mut().unwrap().reason = Some("ConcurrencyForbidden".into())),
+        waiting_run("b", 4),
+    ];
+    assert_eq!(plan(&cluster, &observed, now()).status.admitted, ["b"]);
+}
+
 #[test]
 fn a_changed_image_adds_one_worker_before_it_retires_one() {
     let before = cluster(4);
     let mut after = before.clone();
     after.spec.image = "flows:2".into();
     let mut observed = settled(&before, 4);
-    observed.active_runs = 1;
+    observed.runs = vec![active_run()];
     let plan = plan(&after, &observed, now());
     assert_eq!(kinds(&plan), ["create"], "a quarter more than wanted, and nobody leaves");
     assert!(find(&plan.status.conditions, ConditionType::Reconciling).unwrap().status == "True");
@@ -258,9 +322,9 @@ fn the_scheduler_is_replaced_when_no_run_is_active() {
     let mut after = before.clone();
     after.spec.scheduler.args = vec!["--no-show".into()];
     let mut observed = settled(&before, 1);
-    observed.active_runs = 1;
+    observed.runs = vec![active_run()];
     assert_eq!(plan(&after, &observed, now()).steps, []);
-    observed.active_runs = 0;
+    observed.runs = vec![];
     let steps = plan(&after, &observed, now()).steps;
     assert!(matches!(&steps[..], [Step::Delete(victim)] if victim.name == "analytics-scheduler"));
 }

@@ -1,48 +1,73 @@
-//! Which runs may start under `Forbid`.
+//! Which runs may start: the places that the concurrency policy has, and who holds them.
 
 use kube::ResourceExt;
 
 use super::{Observed, is_over};
-use crate::api::flow::Concurrency;
-use crate::api::{Flow, FlowRun, FlowStatus, Phase};
-use crate::plan::run::{logical_time, phase_of};
+use crate::api::flow::{CatchUpPolicy, Concurrency};
+use crate::api::{Flow, FlowRun, FlowSpec, FlowStatus, Phase};
+use crate::plan::run::{due_at, is_tick, phase_of};
 
-/// The runs that hold the one place: at most one, and none under `Allow`, where nothing needs to be held.
+/// The runs that hold a place: as many as the policy allows, and none under `Allow`, where nothing needs to be held.
+///
+/// Nobody loses a place before its run and its runner have ended; so there may be more of them after the policy was
+/// changed to one with fewer places.
 pub(super) fn plan(flow: &Flow, old: &FlowStatus, observed: &Observed, created: &[FlowRun]) -> Vec<String> {
-    if flow.spec.concurrency == Concurrency::Allow {
-        return Vec::new();
+    let Some(places) = places(&flow.spec) else { return Vec::new() };
+    let mut admitted: Vec<String> =
+        old.admitted.iter().filter(|name| holds(name, observed)).cloned().collect();
+    // A run that started under another policy holds a place as well, and so does the runner of a run that was
+    // cancelled or deleted, until it has ended.
+    let started = observed.runs.iter().filter(|run| !is_over(run) && phase_of(run) != Phase::Queued);
+    for name in started.map(|run| run.name_any()).chain(observed.runners.iter().cloned()) {
+        if !admitted.contains(&name) {
+            admitted.push(name);
+        }
     }
-    let holder = old.admitted.iter().find(|name| holds(name, observed));
-    // A run that started under another policy holds the place as well.
-    let started = || {
-        observed
-            .runs
-            .iter()
-            .find(|run| !is_over(run) && phase_of(run) != Phase::Queued)
-            .map(|run| run.name_any())
-    };
-    // The runner of a run that was cancelled or deleted takes up to its grace period to end.
-    let lingering = || observed.runners.iter().next().cloned();
-    if let Some(name) = holder.cloned().or_else(started).or_else(lingering) {
-        return vec![name];
-    }
+    let free = places.saturating_sub(admitted.len());
     let waiting = observed.runs.iter().map(AsRef::as_ref).filter(|run| !is_over(run)).chain(created);
-    first_in_line(waiting).into_iter().collect()
+    let waiting = waiting.filter(|run| !run.spec.suspend && !admitted.contains(&run.name_any()));
+    let line = line(&flow.spec, waiting.collect());
+    admitted.extend(line.into_iter().take(free).map(ResourceExt::name_any));
+    admitted
+}
+
+/// How many runs may be active at once.
+fn places(spec: &FlowSpec) -> Option<usize> {
+    match spec.concurrency {
+        Concurrency::Allow => None,
+        Concurrency::Forbid | Concurrency::Replace => Some(1),
+        Concurrency::Queue => Some(usize::try_from(spec.max_active.unwrap_or(1)).unwrap_or(1)),
+    }
 }
 
 /// Whether an admitted run still holds its place. One that no cache knows was created a moment ago, or is gone; it
-/// was asked for.
+/// was asked for. One that was suspended gives its place back when it stands in the queue again.
 fn holds(name: &str, observed: &Observed) -> bool {
     match observed.runs.iter().find(|run| run.name_any() == name) {
+        Some(run) if run.spec.suspend => !is_over(run) && phase_of(run) != Phase::Queued,
         Some(run) => !is_over(run),
         None => observed.found.contains(name),
     }
 }
 
-/// First come, first served; of the ticks only the newest stands in the line, the others are skipped.
-fn first_in_line<'a>(waiting: impl Iterator<Item = &'a FlowRun>) -> Option<String> {
-    let (ticks, others): (Vec<_>, Vec<_>) = waiting.partition(|run| run.spec.clock.is_some());
-    let newest = ticks.into_iter().max_by_key(|run| logical_time(run));
-    let line = others.into_iter().chain(newest);
-    line.min_by_key(|run| (logical_time(run), run.name_any())).map(ResourceExt::name_any)
+/// Those that wait, first come, first served.
+fn line<'a>(spec: &FlowSpec, mut waiting: Vec<&'a FlowRun>) -> Vec<&'a FlowRun> {
+    let newest = waiting
+        .iter()
+        .filter(|run| gives_way(spec, run))
+        .max_by_key(|run| (due_at(run), run.name_any()))
+        .map(|run| run.name_any());
+    waiting.retain(|run| !gives_way(spec, run) || newest.as_ref() == Some(&run.name_any()));
+    waiting.sort_by_key(|run| (due_at(run), run.name_any()));
+    waiting
+}
+
+/// Whether a run that waits gives way to a newer one of its kind: under `Forbid` a tick does, as under a CronJob that
+/// forbids overlap, and under `Replace` any run but a backfill's. Where all missed ticks are to run, none does.
+pub(in crate::plan) fn gives_way(spec: &FlowSpec, run: &FlowRun) -> bool {
+    match spec.concurrency {
+        Concurrency::Allow | Concurrency::Queue => false,
+        Concurrency::Forbid => is_tick(run) && spec.catch_up.policy != CatchUpPolicy::All,
+        Concurrency::Replace => !crate::plan::run::is_backfill(run),
+    }
 }

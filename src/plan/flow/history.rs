@@ -9,32 +9,59 @@ use kube::ResourceExt;
 use super::Observed;
 use crate::api::{Flow, FlowRun, Phase};
 use crate::plan::run::phase_of;
+use crate::plan::schedule::parse_duration;
 use crate::plan::{Step, Victim, VictimKind};
 
 /// Code younger than this stays, used or not: its Job may be about to be created.
 const CODE_AGE_MIN: Duration = Duration::from_secs(600);
 
-/// Deletes the oldest finished runs above the limits; their Jobs and pods go with them.
-pub(super) fn runs(flow: &Flow, observed: &Observed) -> Vec<Step> {
-    let limits = flow.spec.history;
+/// Deletes the oldest finished runs above the limits, and those that ended too long ago; their Jobs and pods go with
+/// them. A run that has not ended is never touched.
+pub(super) fn runs(flow: &Flow, observed: &Observed, now: Timestamp) -> Vec<Step> {
+    let limits = &flow.spec.history;
     let finished = |class: fn(Phase) -> bool| {
-        let mut runs: Vec<&Arc<FlowRun>> = observed
-            .runs
-            .iter()
-            .filter(|run| run.metadata.deletion_timestamp.is_none())
-            .filter(|run| class(phase_of(run)) && !is_counted_on(run, observed))
-            .collect();
+        let mut runs: Vec<&Arc<FlowRun>> = kept(observed).filter(|run| class(phase_of(run))).collect();
         runs.sort_by_key(|run| std::cmp::Reverse((finished_at(run), run.name_any())));
         runs
     };
-    let beyond = |class, limit: i32| finished(class).into_iter().skip(usize::try_from(limit).unwrap_or(0));
+    let beyond = |class, limit: i32| {
+        let limit = usize::try_from(limit).unwrap_or(0);
+        let runs = finished(class).into_iter().enumerate();
+        runs.filter(|(place, run)| *place >= limit || ends(flow, run).is_some_and(|end| end <= now))
+            .map(|(_, run)| forget(run))
+            .collect::<Vec<_>>()
+    };
     // Runs that were skipped have no log to keep; they must not push out those that failed.
     let failed = |phase: Phase| phase.is_final() && phase != Phase::Succeeded && phase != Phase::Skipped;
-    beyond(|phase| phase == Phase::Succeeded, limits.succeeded)
-        .chain(beyond(failed, limits.failed))
-        .chain(beyond(|phase| phase == Phase::Skipped, limits.failed))
-        .map(|run| forget(run))
-        .collect()
+    let mut steps = beyond(|phase| phase == Phase::Succeeded, limits.succeeded);
+    steps.extend(beyond(failed, limits.failed));
+    steps.extend(beyond(|phase| phase == Phase::Skipped, limits.failed));
+    steps
+}
+
+/// When the first of the runs that are kept is too old.
+pub(super) fn next(flow: &Flow, observed: &Observed, now: Timestamp) -> Option<Timestamp> {
+    kept(observed).filter_map(|run| ends(flow, run)).filter(|end| *end > now).min()
+}
+
+/// The finished runs that are there, and that no backfill counts on.
+fn kept(observed: &Observed) -> impl Iterator<Item = &Arc<FlowRun>> {
+    let ended = |run: &&Arc<FlowRun>| phase_of(run).is_final() && run.metadata.deletion_timestamp.is_none();
+    observed.runs.iter().filter(ended).filter(|run| !is_counted_on(run, observed))
+}
+
+/// When a finished run is too old to be kept.
+fn ends(flow: &Flow, run: &FlowRun) -> Option<Timestamp> {
+    let age = parse_age(flow.spec.history.older_than.as_deref()?)?;
+    finished_at(run)?.checked_add(age).ok()
+}
+
+/// A duration with days of 24 hours, such as `30d` or `1d12h`.
+fn parse_age(text: &str) -> Option<Duration> {
+    let Some((days, rest)) = text.split_once('d') else { return parse_duration(text).ok() };
+    let days = Duration::from_secs(days.parse::<u64>().ok()?.checked_mul(86_400)?);
+    let rest = if rest.is_empty() { Duration::ZERO } else { parse_duration(rest).ok()? };
+    days.checked_add(rest)
 }
 
 /// Whether an unfinished backfill would run the run's tick once more if the run were gone. Such a run pushes out no

@@ -1,10 +1,10 @@
 //! One `Flow`: which runs to create, which to let start, which to forget.
 //!
 //! Invariants. The name of a run is made from its tick, and creating it is the commit: doing it twice gives one run.
-//! Under `Forbid` a run starts only when it stands in `status.admitted`, and that status is written with the
-//! resourceVersion it was read with: of two writers one loses, so two runs never hold the place.
+//! Under any policy but `Allow` a run starts only when it stands in `status.admitted`, and that status is written with
+//! the resourceVersion it was read with: of two writers one loses, so never more runs than places hold one.
 
-mod admission;
+pub(super) mod admission;
 mod history;
 mod status;
 pub(in crate::plan) mod ticks;
@@ -82,13 +82,13 @@ pub fn plan(flow: &Flow, observed: &Observed, now: Timestamp) -> Plan<FlowStatus
     let created: Vec<String> = ticks.created.iter().map(ResourceExt::name_any).collect();
     let admitted = admission::plan(flow, &old, observed, &ticks.created);
     let mut steps: Vec<Step> = ticks.created.iter().map(ticks::create).collect();
-    steps.extend(history::runs(flow, observed));
+    steps.extend(history::runs(flow, observed, now));
     steps.extend(history::code(observed, now));
     let mut events = Vec::new();
     if ticks.missed > 0 {
         let count = ticks.missed;
         let message = format!(
-            "{count} ticks passed without a run: the operator was away, or the starting deadline had passed"
+            "{count} ticks passed without a run: the operator was away, and catchUp or startingDeadline do not let them start late"
         );
         events.push(Note::warning(Reason::TickMissed, message));
     }
@@ -97,6 +97,9 @@ pub fn plan(flow: &Flow, observed: &Observed, now: Timestamp) -> Plan<FlowStatus
     );
     events.extend(news(flow, ticks.violation.as_ref()));
     let mut next = ticks.next.map_or(Next::Change, Next::At);
+    if let Some(at) = history::next(flow, observed, now) {
+        next = next.sooner(Next::At(at), now);
+    }
     if observed.code_missing.is_some() {
         next = next.sooner(Next::After(status::ASK_AGAIN), now);
     }

@@ -3,7 +3,7 @@ use serde_json::json;
 
 use super::*;
 use crate::api::common::NameRef;
-use crate::api::flow::{ClockEntry, ClusterSource, Concurrency, History, Schedule};
+use crate::api::flow::{CatchUp, CatchUpPolicy, ClockEntry, ClusterSource, Concurrency, History, Schedule};
 use crate::api::{ConditionType, FlowRunSpec, FlowRunStatus, FlowSpec, Phase};
 use crate::plan::conditions::find;
 use crate::plan::{Object, VictimKind};
@@ -196,7 +196,7 @@ fn a_runner_that_has_not_ended_holds_the_place_of_a_run_that_is_gone() {
 #[test]
 fn skipped_runs_do_not_push_out_failed_ones() {
     let mut flow = flow(vec![]);
-    flow.spec.history = History { succeeded: 1, failed: 1 };
+    flow.spec.history = History { succeeded: 1, failed: 1, older_than: None };
     let runs = vec![
         run("etl-1", Some("09:01:00"), Phase::Failed),
         run("etl-2", Some("09:02:00"), Phase::Skipped),
@@ -231,7 +231,7 @@ fn under_allow_nothing_is_held() {
 #[test]
 fn history_keeps_the_newest_and_never_touches_what_is_not_over() {
     let mut flow = flow(vec![]);
-    flow.spec.history = History { succeeded: 1, failed: 0 };
+    flow.spec.history = History { succeeded: 1, failed: 0, older_than: None };
     let runs = vec![
         run("etl-1", Some("09:01:00"), Phase::Succeeded),
         run("etl-2", Some("09:02:00"), Phase::Succeeded),
@@ -256,7 +256,7 @@ fn history_keeps_the_newest_and_never_touches_what_is_not_over() {
 #[test]
 fn history_spares_what_an_unfinished_backfill_counts_on() {
     let mut flow = flow(vec![]);
-    flow.spec.history = History { succeeded: 1, failed: 0 };
+    flow.spec.history = History { succeeded: 1, failed: 0, older_than: None };
     let mut own = run("etl-2", Some("09:02:00"), Phase::Failed);
     own.spec.backfill = Some("october".into());
     let runs = [
@@ -308,4 +308,85 @@ fn the_plan_of_its_own_status_changes_nothing() {
     assert_eq!(second.status, first.status);
     assert_eq!(second.steps, []);
     assert_eq!(second.events, []);
+}
+
+#[test]
+fn history_forgets_what_is_too_old_and_wakes_for_it() {
+    let mut flow = flow(vec![]);
+    flow.spec.history = History { succeeded: 3, failed: 3, older_than: Some("1d2h".into()) };
+    let runs = vec![
+        run("etl-1", Some("09:01:00"), Phase::Succeeded),
+        run("etl-2", Some("10:00:00"), Phase::Failed),
+        run("etl-3", Some("09:00:00"), Phase::Running),
+    ];
+    let tomorrow = |text: &str| at(text) + jiff::SignedDuration::from_hours(24);
+    let early = plan(&flow, &observed(runs.clone()), tomorrow("11:00:59"));
+    assert_eq!((early.steps.len(), early.next), (0, Next::At(tomorrow("11:01:00"))));
+    let then = plan(&flow, &observed(runs), tomorrow("11:01:00"));
+    assert!(matches!(&then.steps[..], [Step::Delete(victim)] if victim.name == "etl-1"), "{:?}", then.steps);
+    assert_eq!(then.next, Next::At(tomorrow("12:00:00")));
+}
+
+#[test]
+fn catching_up_with_all_starts_the_newest_up_to_the_limit_and_counts_the_others() {
+    let mut flow = flow(vec![clock("c", "1m")]);
+    flow.spec.catch_up = CatchUp { policy: CatchUpPolicy::All, limit: 3 };
+    let first = plan(&flow, &observed(vec![]), at("09:10:05"));
+    assert_eq!(created(&first), ["etl-20261201t090800", "etl-20261201t090900", "etl-20261201t091000"]);
+    assert_eq!((first.status.missed, first.status.last_tick.clone()), (7, Some(Time(at("09:10:00")))));
+    // They wait for each other, oldest first, rather than giving way to the newest.
+    assert_eq!(first.status.admitted, ["etl-20261201t090800"]);
+}
+
+#[test]
+fn without_catching_up_only_a_tick_on_time_runs() {
+    let mut flow = flow(vec![clock("c", "1h")]);
+    flow.spec.catch_up.policy = CatchUpPolicy::None;
+    assert_eq!(created(&plan(&flow, &observed(vec![]), at("10:00:30"))).len(), 1);
+    let late = plan(&flow, &observed(vec![]), at("10:00:31"));
+    assert_eq!((created(&late).len(), late.status.missed), (0, 1));
+    flow.spec.starting_deadline = Some("5m".into());
+    assert_eq!(created(&plan(&flow, &observed(vec![]), at("10:05:00"))).len(), 1);
+}
+
+#[test]
+fn a_queue_has_as_many_places_as_it_says_first_come_first_served() {
+    let mut flow = flow(vec![]);
+    flow.spec.concurrency = Concurrency::Queue;
+    flow.spec.max_active = Some(2);
+    let mut suspended = run("etl-0", Some("09:00:00"), Phase::Queued);
+    suspended.spec.suspend = true;
+    let runs = vec![
+        run("etl-3", Some("09:03:00"), Phase::Queued),
+        run("etl-1", Some("09:01:00"), Phase::Queued),
+        run("etl-2", Some("09:02:00"), Phase::Queued),
+        suspended,
+    ];
+    let first = plan(&flow, &observed(runs.clone()), at("09:04:00"));
+    assert_eq!(first.status.admitted, ["etl-1", "etl-2"]);
+    // With fewer places nobody who has one loses it.
+    let mut narrower = after(flow, &first);
+    narrower.spec.max_active = Some(1);
+    assert_eq!(plan(&narrower, &observed(runs), at("09:05:00")).status.admitted, ["etl-1", "etl-2"]);
+}
+
+#[test]
+fn under_replace_the_newest_comes_next_when_the_active_one_has_ended() {
+    let mut flow = flow(vec![]);
+    flow.spec.concurrency = Concurrency::Replace;
+    let newer =
+        [run("etl-2", Some("09:02:00"), Phase::Queued), run("etl-3", Some("09:03:00"), Phase::Queued)];
+    let mut runs = vec![run("etl-1", Some("09:01:00"), Phase::Running)];
+    runs.extend(newer.clone());
+    assert_eq!(plan(&flow, &observed(runs), at("09:04:00")).status.admitted, ["etl-1"]);
+    assert_eq!(plan(&flow, &observed(newer.into()), at("09:04:00")).status.admitted, ["etl-3"]);
+}
+
+#[test]
+fn a_run_knows_the_ticks_around_its_own() {
+    let plan = plan(&flow(vec![clock("c", "1m")]), &observed(vec![]), at("09:01:00"));
+    let Some(Step::Create(object)) = plan.steps.first() else { panic!("no run") };
+    let Object::Run(run) = object.as_ref() else { panic!("no run") };
+    let told: Vec<&str> = run.annotations().values().map(String::as_str).collect();
+    assert_eq!(told, ["2026-12-01T09:02:00Z", "2026-12-01T09:00:00Z", "2026-12-01T09:01:00Z"]);
 }

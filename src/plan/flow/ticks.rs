@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use kube::ResourceExt;
 
 use super::Observed;
-use crate::api::flow::{ClockEntry, ClockStatus, Schedule};
+use crate::api::flow::{CatchUpPolicy, ClockEntry, ClockStatus, Schedule};
 use crate::api::{Flow, FlowRun, FlowRunSpec, FlowStatus, Reason, labels};
 use crate::plan::pods::{Violation, common_labels, content_hash, controller_ref};
-use crate::plan::schedule::{Clock, ClockSpec, ClockState, Due, Timing, due, parse_duration};
+use crate::plan::schedule::{CatchUp, Clock, ClockSpec, ClockState, Due, Rules, Timing, due, parse_duration};
 use crate::plan::{Object, Step, names};
 
 /// The zone of a schedule that names none.
@@ -50,18 +50,18 @@ pub(super) fn plan(flow: &Flow, old: &FlowStatus, observed: &Observed, now: Time
         }
     };
     let view = View { flow, schedule, old, observed, now };
-    let deadline = flow.spec.starting_deadline.as_deref().and_then(|text| parse_duration(text).ok());
+    let rules = rules(flow);
     let mut runs: BTreeMap<String, FlowRun> = BTreeMap::new();
     for (entry, clock) in schedule.clocks.iter().zip(&clocks) {
         let mut memory = view.remember(entry);
         let state =
             ClockState { since: memory.since.0, last_tick: memory.last_tick.as_ref().map(|time| time.0) };
-        let answer = due(clock, &state, now, deadline);
+        let answer = due(clock, &state, now, rules);
         if let Some(latest) = answer.latest {
             memory.last_tick = Some(Time(latest));
         }
-        if let Some(tick) = answer.tick {
-            let run = run(flow, entry, tick);
+        for tick in answer.earlier.iter().copied().chain(answer.tick) {
+            let run = run(flow, entry, clock, tick);
             ticks.newest = ticks.newest.max(Some(tick));
             runs.entry(run.name_any()).or_insert(run);
         }
@@ -77,6 +77,17 @@ pub(super) fn plan(flow: &Flow, old: &FlowStatus, observed: &Observed, now: Time
 /// Creates one run.
 pub(super) fn create(run: &FlowRun) -> Step {
     Step::Create(Box::new(Object::Run(run.clone())))
+}
+
+/// What the Flow says of ticks that passed.
+fn rules(flow: &Flow) -> Rules {
+    let catch_up = match flow.spec.catch_up.policy {
+        CatchUpPolicy::Latest => CatchUp::Latest,
+        CatchUpPolicy::None => CatchUp::None,
+        CatchUpPolicy::All => CatchUp::All(u32::try_from(flow.spec.catch_up.limit).unwrap_or(1)),
+    };
+    let starting_deadline = flow.spec.starting_deadline.as_deref().and_then(|text| parse_duration(text).ok());
+    Rules { starting_deadline, catch_up, ..Rules::default() }
 }
 
 /// The clocks of a schedule, in its order, or what is wrong with the first that is none.
@@ -158,7 +169,8 @@ impl View<'_> {
     /// Of the ticks that passed, those without a run.
     fn missed(&self, entry: &ClockEntry, state: &ClockState, answer: &Due) -> u32 {
         let floor = state.last_tick.max(Some(state.since));
-        let ran = self.ticks_that_ran(entry).filter(|tick| Some(*tick) > floor && Some(*tick) != answer.tick);
+        let starts = |tick: &Timestamp| Some(*tick) == answer.tick || answer.earlier.contains(tick);
+        let ran = self.ticks_that_ran(entry).filter(|tick| Some(*tick) > floor && !starts(tick));
         answer.missed.saturating_sub(u32::try_from(ran.count()).unwrap_or(u32::MAX))
     }
 
@@ -178,7 +190,7 @@ pub(in crate::plan) fn name(flow: &Flow, entry: &ClockEntry, tick: Timestamp) ->
 }
 
 /// The run of a tick.
-pub(in crate::plan) fn run(flow: &Flow, entry: &ClockEntry, tick: Timestamp) -> FlowRun {
+pub(in crate::plan) fn run(flow: &Flow, entry: &ClockEntry, clock: &Clock, tick: Timestamp) -> FlowRun {
     let flow_name = flow.name_any();
     let name = name(flow, entry, tick);
     let mut run = FlowRun::new(
@@ -197,10 +209,23 @@ pub(in crate::plan) fn run(flow: &Flow, entry: &ClockEntry, tick: Timestamp) -> 
         namespace: flow.namespace(),
         owner_references: controller_ref(flow).map(|owner| vec![owner]),
         labels: Some(all_labels),
-        annotations: Some([(labels::SCHEDULED_TIME.to_owned(), tick.to_string())].into()),
+        annotations: Some(logical_time(clock, tick)),
         ..ObjectMeta::default()
     };
     run
+}
+
+/// The tick and its neighbours: what a flow needs to know which stretch of time it is to work on.
+fn logical_time(clock: &Clock, tick: Timestamp) -> BTreeMap<String, String> {
+    let before = tick.checked_sub(SignedDuration::from_secs(1)).unwrap_or(Timestamp::MIN);
+    [
+        (labels::SCHEDULED_TIME, Some(tick)),
+        (labels::PREVIOUS_TICK, clock.latest_in(Timestamp::MIN, before)),
+        (labels::NEXT_TICK, clock.next_after(tick)),
+    ]
+    .into_iter()
+    .filter_map(|(key, time)| Some((key.to_owned(), time?.to_string())))
+    .collect()
 }
 
 /// The schedule in a few words, for `kubectl get`.

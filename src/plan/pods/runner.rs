@@ -87,6 +87,43 @@ fn key(file: &str) -> String {
     format!("script-{file}")
 }
 
+/// The logical time of a run and the ticks of its clock around it, each RFC 3339 in UTC.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LogicalTime {
+    /// The tick, or when a run without a clock was created.
+    pub scheduled: String,
+    /// The tick before, if there is one.
+    pub previous: Option<String>,
+    /// The tick after, if there is one.
+    pub next: Option<String>,
+}
+
+impl LogicalTime {
+    fn annotations(&self) -> BTreeMap<String, String> {
+        let all = [
+            (labels::SCHEDULED_TIME, Some(&self.scheduled)),
+            (labels::PREVIOUS_TICK, self.previous.as_ref()),
+            (labels::NEXT_TICK, self.next.as_ref()),
+        ];
+        all.into_iter().filter_map(|(key, time)| Some((key.to_owned(), time?.clone()))).collect()
+    }
+
+    /// For any script, and for Prefect 1, which takes `PREFECT__CONTEXT__X` over into `prefect.context.x`.
+    fn environment(&self) -> Vec<EnvVar> {
+        let scheduled = Some(&self.scheduled);
+        let all = [
+            ("DASKFLOW_SCHEDULED_TIME", scheduled),
+            ("DASKFLOW_PREVIOUS_TICK", self.previous.as_ref()),
+            ("DASKFLOW_NEXT_TICK", self.next.as_ref()),
+            ("PREFECT__CONTEXT__DATE", scheduled),
+            ("PREFECT__CONTEXT__SCHEDULED_START_TIME", scheduled),
+            ("PREFECT__CONTEXT__PREVIOUS_TICK", self.previous.as_ref()),
+            ("PREFECT__CONTEXT__NEXT_TICK", self.next.as_ref()),
+        ];
+        all.into_iter().filter_map(|(name, time)| Some(container::env(name, time?.clone()))).collect()
+    }
+}
+
 /// What a run's Job is made from.
 pub struct Attempt<'a> {
     /// The Flow.
@@ -101,8 +138,8 @@ pub struct Attempt<'a> {
     pub script: Option<&'a Script>,
     /// The parameters of the run: the Flow's, the clock's and the run's own, merged.
     pub parameters: Map<String, Value>,
-    /// The logical time, RFC 3339 in UTC.
-    pub scheduled_time: String,
+    /// The logical time.
+    pub time: LogicalTime,
     /// How long the attempt may take.
     pub timeout: Option<Duration>,
 }
@@ -128,8 +165,7 @@ pub fn job(attempt: &Attempt<'_>) -> Result<Job, Violation> {
     all_labels.insert(labels::RUN.to_owned(), run.name_any());
     label(&mut template, all_labels.clone());
     all_labels.extend(code_name.map(|code| (labels::CODE.to_owned(), code)));
-    let annotations: BTreeMap<_, _> =
-        [(labels::SCHEDULED_TIME.to_owned(), attempt.scheduled_time.clone())].into();
+    let annotations = attempt.time.annotations();
     let metadata = template.metadata.get_or_insert_default();
     metadata.annotations.get_or_insert_default().extend(annotations.clone());
     Ok(Job {
@@ -229,17 +265,16 @@ fn environment(attempt: &Attempt<'_>) -> Vec<EnvVar> {
         container::env("DASKFLOW_FLOW", flow.name_any()),
         container::env("DASKFLOW_RUN", run.name_any()),
         container::env("DASKFLOW_ATTEMPT", attempt.number.to_string()),
-        container::env("DASKFLOW_SCHEDULED_TIME", attempt.scheduled_time.clone()),
         container::env("DASKFLOW_ENGINE", flow.spec.engine.as_str()),
         container::env("DASKFLOW_PARAMETERS", escape(&parameters)),
-        container::env("PREFECT__CONTEXT__DATE", attempt.scheduled_time.clone()),
         container::env("PREFECT__ENGINE__EXECUTOR__DEFAULT_CLASS", executor),
         container::env("PREFECT__FLOWS__RUN_ON_SCHEDULE", "false"),
         // pendulum 2 ships zones of 2020; the image's own are newer.
         container::env("PYTZDATA_TZDATADIR", "/usr/share/zoneinfo"),
         container::env("PYTHONUNBUFFERED", "1"),
     ];
-    container::merge_env([ours.as_slice(), &target.env, &flow.spec.env, &addresses(&target.address)])
+    let time = attempt.time.environment();
+    container::merge_env([ours.as_slice(), &time, &target.env, &flow.spec.env, &addresses(&target.address)])
 }
 
 /// The variables that lead to the scheduler; they are nobody's to change.

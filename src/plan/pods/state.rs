@@ -54,6 +54,13 @@ pub fn runs(pod: &Pod, container_name: &str) -> bool {
         .is_some_and(|state| state.running.is_some())
 }
 
+/// Which start of the container of this name runs: the pod's uid and how often the container was restarted in it.
+pub fn start_of(pod: &Pod, container_name: &str) -> Option<String> {
+    let restarts = container(pod, container_name)?.restart_count;
+    let uid = pod.metadata.uid.as_deref()?;
+    runs(pod, container_name).then(|| format!("{uid}/{restarts}"))
+}
+
 /// How the container of this name ended, if it has.
 pub fn terminated<'a>(pod: &'a Pod, container_name: &str) -> Option<&'a ContainerStateTerminated> {
     container(pod, container_name)?.state.as_ref()?.terminated.as_ref()

@@ -4,13 +4,14 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
 use serde_json::{Map, Value};
 
+use super::phase::ASK_AGAIN;
 use super::{ForeignScheduler, ScriptView, Work, logical_time};
 use crate::api::{ConditionType, DaskCluster, Flow, Phase, Reason, labels};
 use crate::plan::conditions;
-use crate::plan::pods::runner::{self, Attempt, Script, Target};
+use crate::plan::pods::runner::{self, Attempt, LogicalTime, Script, Target};
 use crate::plan::pods::{common_labels, controller_ref, scheduler_address};
 use crate::plan::schedule::parse_duration;
-use crate::plan::{Note, Object, Step, names};
+use crate::plan::{Next, Note, Object, Step, names};
 
 impl Work<'_> {
     /// Makes the run's own cluster where the Flow has a template.
@@ -65,6 +66,12 @@ impl Work<'_> {
 
     /// Creates the code's ConfigMap and the Job, for a run that was just read live.
     pub(super) fn launch(&mut self, flow: &Flow) {
+        if self.observed.another_runner {
+            // A pod on a node that does not answer is stopped when Kubernetes says so, and not before.
+            self.next = self.next.sooner(Next::After(ASK_AGAIN), self.now);
+            let message = "the runner of an earlier attempt has not ended yet";
+            return self.enter(Phase::Provisioning, Reason::RunnerStarting, message);
+        }
         let target = self.target(flow);
         let inline = flow.spec.code.as_ref().and_then(|code| code.inline.as_deref()).map(Script::inline);
         let script = match &self.observed.script {
@@ -74,11 +81,11 @@ impl Work<'_> {
         let attempt = Attempt {
             flow,
             run: self.run,
-            number: 1,
+            number: super::attempt_of(self.run),
             target: &target,
             script,
             parameters: self.parameters(flow),
-            scheduled_time: logical_time(self.run).to_string(),
+            time: self.time(),
             timeout: flow.spec.timeout.as_deref().and_then(|text| parse_duration(text).ok()),
         };
         let job = match runner::job(&attempt) {
@@ -91,8 +98,18 @@ impl Work<'_> {
             .extend(runner::code(flow, script).map(|code| Step::Create(Box::new(Object::ConfigMap(code)))));
         self.steps.push(Step::Create(Box::new(Object::Job(job))));
         self.status.job = Some(name.clone());
+        self.status.scheduler.clone_from(&self.observed.scheduler);
         self.notes.push(Note::normal(Reason::RunnerCreated, format!("the Job {name} is created")));
         self.enter(Phase::Provisioning, Reason::RunnerStarting, "the runner's container is starting");
+    }
+
+    fn time(&self) -> LogicalTime {
+        let neighbour = |key: &str| self.run.annotations().get(key).cloned();
+        LogicalTime {
+            scheduled: logical_time(self.run).to_string(),
+            previous: neighbour(labels::PREVIOUS_TICK),
+            next: neighbour(labels::NEXT_TICK),
+        }
     }
 
     fn target(&self, flow: &Flow) -> Target {

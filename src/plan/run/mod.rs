@@ -1,13 +1,16 @@
-//! One `FlowRun`: from held, over its cluster and its runner's Job, to an end that is never left.
+//! One `FlowRun`: from held, over its cluster and its runner's Jobs, one for each attempt, to an end that is never left.
 //!
 //! Invariants. A run enters `Provisioning` by a status write that carries the resourceVersion it was read with, so a
 //! final phase cannot be overwritten. A Job is created only for a run that was just read live in `Provisioning`, and
-//! its name is the lock against a second runner. A phase tells what is, not which object exists: `Running` means
+//! its name is the lock against a second runner of the attempt; the next attempt begins when the one before has ended. A phase tells what is, not which object exists: `Running` means
 //! that the runner's container runs.
 
+mod attempt;
+mod hold;
 mod launch;
 mod outcome;
 mod phase;
+mod stop;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +24,7 @@ use kube::ResourceExt;
 use super::conditions::{Conditions, Progress};
 use super::pods::controller_ref;
 use super::pods::runner::Script;
+use super::schedule::parse_duration;
 use super::{Next, Note, Plan, Step, Victim, VictimKind, names};
 use crate::api::{ConditionType, DaskCluster, Flow, FlowRun, FlowRunStatus, Phase, Reason, labels};
 
@@ -42,9 +46,14 @@ pub struct Observed {
     pub job: Option<Arc<Job>>,
     /// The newest pod of that Job.
     pub pod: Option<Arc<Pod>>,
-    /// Names of other unfinished runs of the Flow that were started by a clock, with their logical times.
-    pub waiting: Vec<(String, Timestamp)>,
-    /// Whether the run itself was read from the API server just now, rather than from a cache.
+    /// Whether the runner of another attempt is at work. Looked for when `live`.
+    pub another_runner: bool,
+    /// Which start of the cluster's Dask scheduler is at work: the pod's uid and how often its container was restarted.
+    pub scheduler: Option<String>,
+    /// The other unfinished runs of the Flow.
+    pub siblings: Vec<Arc<FlowRun>>,
+    /// Whether the run itself was read from the API server just now, rather than from a cache; its siblings and its
+    /// Flow as well while it is queued.
     pub live: bool,
 }
 
@@ -107,6 +116,30 @@ pub fn logical_time(run: &FlowRun) -> Timestamp {
     run.spec.scheduled_time.as_ref().or(created).map_or(Timestamp::UNIX_EPOCH, |time| time.0)
 }
 
+/// When a run came into the line: a tick at its time, another run when it was created.
+pub fn due_at(run: &FlowRun) -> Timestamp {
+    if is_tick(run) {
+        return logical_time(run);
+    }
+    run.metadata.creation_timestamp.as_ref().map_or(Timestamp::MAX, |time| time.0)
+}
+
+/// Whether a clock started the run, at its time.
+pub fn is_tick(run: &FlowRun) -> bool {
+    run.spec.clock.is_some() && !is_backfill(run)
+}
+
+/// Whether a `FlowBackfill` started the run.
+pub fn is_backfill(run: &FlowRun) -> bool {
+    run.spec.backfill.is_some()
+}
+
+/// The number of the attempt whose Job is to be observed, from 1.
+pub fn attempt_of(run: &FlowRun) -> u32 {
+    let attempt = run.status.as_ref().and_then(|status| status.attempt);
+    attempt.and_then(|attempt| u32::try_from(attempt).ok()).unwrap_or(1)
+}
+
 /// The name of the `DaskCluster` that a run of this Flow runs on: referenced, or the run's own.
 pub fn cluster_name(run: &FlowRun, flow: &Flow) -> Option<String> {
     let source = &flow.spec.cluster;
@@ -121,7 +154,7 @@ pub fn plan(run: &FlowRun, observed: &Observed, now: Timestamp) -> Plan<FlowRunS
         return Plan::status_only(old);
     }
     if old.phase.is_final() {
-        return clean_up(run, observed, old);
+        return clean_up(run, observed, old, now);
     }
     let mut work = Work {
         run,
@@ -138,23 +171,46 @@ pub fn plan(run: &FlowRun, observed: &Observed, now: Timestamp) -> Plan<FlowRunS
     work.finish()
 }
 
-/// A finished run keeps its Job, for its logs; a cluster of its own is deleted.
-fn clean_up(run: &FlowRun, observed: &Observed, status: FlowRunStatus) -> Plan<FlowRunStatus> {
+/// A finished run keeps its Job, for its logs; a cluster of its own is deleted, at once or, after a failure, when
+/// `keepOnFailure` is over.
+fn clean_up(
+    run: &FlowRun,
+    observed: &Observed,
+    status: FlowRunStatus,
+    now: Timestamp,
+) -> Plan<FlowRunStatus> {
+    let kept_until = kept_until(&status, observed.flow.as_deref()).filter(|until| *until > now);
     let mut plan = Plan::status_only(status);
-    let own = |cluster: &&Arc<DaskCluster>| {
-        let owners = cluster.metadata.owner_references.iter().flatten();
-        owners.into_iter().any(|owner| Some(&owner.uid) == run.metadata.uid.as_ref())
-    };
-    if let Some(cluster) =
-        observed.cluster.as_ref().filter(own).filter(|cluster| cluster.metadata.deletion_timestamp.is_none())
-    {
-        plan.steps.push(Step::Delete(Victim {
-            kind: VictimKind::Cluster,
-            name: cluster.name_any(),
-            uid: cluster.metadata.uid.clone(),
-        }));
+    let Some(cluster) = own_cluster(run, observed) else { return plan };
+    match kept_until {
+        Some(until) => plan.next = Next::At(until),
+        None => plan.steps.push(delete_cluster(cluster)),
     }
     plan
+}
+
+/// Until when the cluster of a run that ended without success is kept.
+fn kept_until(status: &FlowRunStatus, flow: Option<&Flow>) -> Option<Timestamp> {
+    let keep = flow?.spec.cluster.keep_on_failure.as_deref()?;
+    let failed = matches!(status.phase, Phase::Failed | Phase::TimedOut);
+    let since = status.finished_at.as_ref().filter(|_| failed)?.0;
+    since.checked_add(parse_duration(keep).ok()?).ok()
+}
+
+/// The cluster that was made for this run, while it is there.
+fn own_cluster<'a>(run: &FlowRun, observed: &'a Observed) -> Option<&'a DaskCluster> {
+    let cluster = observed.cluster.as_deref()?;
+    let owners = cluster.metadata.owner_references.iter().flatten();
+    let ours = owners.into_iter().any(|owner| Some(&owner.uid) == run.metadata.uid.as_ref());
+    (ours && cluster.metadata.deletion_timestamp.is_none()).then_some(cluster)
+}
+
+fn delete_cluster(cluster: &DaskCluster) -> Step {
+    Step::Delete(Victim {
+        kind: VictimKind::Cluster,
+        name: cluster.name_any(),
+        uid: cluster.metadata.uid.clone(),
+    })
 }
 
 /// A plan under construction.
@@ -184,6 +240,13 @@ impl Work<'_> {
         owners.push(owner);
         let label = (labels::FLOW.to_owned(), flow.name_any());
         self.steps.push(Step::Adopt { run: self.run.name_any(), owners, labels: [label].into() });
+    }
+
+    /// A run that is held by `suspend` has no cluster of its own.
+    fn release_own_cluster(&mut self) {
+        if let Some(cluster) = own_cluster(self.run, self.observed) {
+            self.steps.push(delete_cluster(cluster));
+        }
     }
 
     /// Moves to `phase`, and notes the moment.

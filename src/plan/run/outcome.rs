@@ -41,7 +41,7 @@ pub(super) fn of(job: &Job, pod: Option<&Pod>) -> Option<Outcome> {
         (Phase::Succeeded, Reason::Succeeded, words.message.unwrap_or_default())
     } else if ended.reason.as_deref() == Some("DeadlineExceeded") {
         let limit = job.spec.as_ref().and_then(|spec| spec.active_deadline_seconds).unwrap_or_default();
-        (Phase::TimedOut, Reason::DeadlineExceeded, format!("stopped after its timeout of {limit}s"))
+        (Phase::TimedOut, Reason::TimeoutExceeded, format!("stopped after its timeout of {limit}s"))
     } else {
         let (reason, message) = failure(pod, terminated, words.reason.as_deref(), words.message);
         (Phase::Failed, reason, message)
@@ -56,6 +56,41 @@ pub(super) fn started_at(pod: &Pod) -> Option<Time> {
     running.or_else(|| state.terminated.as_ref().and_then(|terminated| terminated.started_at.clone()))
 }
 
+/// What a pod says of the end that its Job will come to, where the pod may be gone by then.
+pub(super) fn foreseen(pod: &Pod) -> Option<(Reason, String)> {
+    let terminated = state::terminated(pod, runner::CONTAINER);
+    if terminated.is_some_and(|terminated| terminated.exit_code == 0) {
+        return None;
+    }
+    if terminated.is_none() {
+        return disruption(pod);
+    }
+    let words = terminated.map(last_words).unwrap_or_default();
+    Some(failure(Some(pod), terminated, words.reason.as_deref(), words.message))
+}
+
+/// Who took the runner away, where Kubernetes tells:
+/// <https://kubernetes.io/docs/concepts/workloads/pods/disruptions/#pod-disruption-conditions>.
+fn disruption(pod: &Pod) -> Option<(Reason, String)> {
+    let status = pod.status.as_ref()?;
+    if status.reason.as_deref() == Some("Evicted") {
+        let detail = status.message.clone().unwrap_or_default();
+        return Some((Reason::Evicted, format!("the runner was evicted: {detail}")));
+    }
+    let target = status
+        .conditions
+        .iter()
+        .flatten()
+        .find(|condition| condition.type_ == "DisruptionTarget" && condition.status == "True")?;
+    let (reason, what) = match target.reason.as_deref() {
+        Some("PreemptionByScheduler") => (Reason::Preempted, "preempted by a pod of higher priority"),
+        Some("DeletionByTaintManager" | "DeletionByPodGC") => (Reason::NodeLost, "lost with its node"),
+        _ => (Reason::Evicted, "evicted"),
+    };
+    let detail = target.message.as_deref().unwrap_or("no details are given");
+    Some((reason, format!("the runner was {what}: {detail}")))
+}
+
 /// Why a runner failed: what the pod says of itself, else what the bootstrap says, else the exit code.
 fn failure(
     pod: Option<&Pod>,
@@ -63,10 +98,8 @@ fn failure(
     word: Option<&str>,
     message: Option<String>,
 ) -> (Reason, String) {
-    let status = pod.and_then(|pod| pod.status.as_ref());
-    if let Some("Evicted") = status.and_then(|status| status.reason.as_deref()) {
-        let detail = status.and_then(|status| status.message.clone()).unwrap_or_default();
-        return (Reason::Evicted, format!("the runner was evicted: {detail}"));
+    if let Some(disruption) = pod.and_then(disruption) {
+        return disruption;
     }
     let Some(terminated) = terminated else {
         return (Reason::NodeLost, "the runner's pod is gone; nothing is known of how it ended".to_owned());

@@ -1,3 +1,6 @@
+mod life;
+
+use jiff::SignedDuration;
 use k8s_openapi::api::batch::v1::{JobCondition, JobStatus};
 use k8s_openapi::api::core::v1::{
     ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStateWaiting, ContainerStatus,
@@ -72,11 +75,19 @@ fn run(phase: Phase) -> FlowRun {
     run.metadata.owner_references = controller_ref(&flow()).map(|owner| vec![owner]);
     run.status = Some(FlowRunStatus {
         phase,
-        admitted_at: Some(Time(now())),
+        admitted_at: (phase != Phase::Queued).then(|| Time(now())),
         attempt: Some(1),
         ..FlowRunStatus::default()
     });
     run
+}
+
+/// A run of the next tick, which waits.
+fn sibling(name: &str, seconds_later: i64) -> Arc<FlowRun> {
+    let mut other = run(Phase::Queued);
+    other.metadata.name = Some(name.into());
+    other.spec.scheduled_time = Some(Time(now() + SignedDuration::from_secs(seconds_later)));
+    Arc::new(other)
 }
 
 fn observed(flow: Flow) -> Observed {
@@ -231,7 +242,7 @@ fn running_means_that_the_container_runs() {
 #[case(("Failed", "BackoffLimitExceeded"), 3, r#"{"reason":"FlowFailed","message":"task boom"}"#, Phase::Failed, "FlowFailed")]
 #[case(("Failed", "BackoffLimitExceeded"), 5, r#"{"reason":"RanOutsideCluster","message":"LocalExecutor"}"#, Phase::Failed, "RanOutsideCluster")]
 #[case(("Failed", "BackoffLimitExceeded"), 7, "a shell's last words", Phase::Failed, "RunnerError")]
-#[case(("Failed", "DeadlineExceeded"), 143, "", Phase::TimedOut, "DeadlineExceeded")]
+#[case(("Failed", "DeadlineExceeded"), 143, "", Phase::TimedOut, "TimeoutExceeded")]
 fn the_end_of_the_runner_is_the_end_of_the_run(
     #[case] condition: (&str, &str),
     #[case] exit_code: i32,
@@ -262,23 +273,6 @@ fn a_job_that_vanishes_fails_the_run_and_is_not_made_again() {
 }
 
 #[test]
-fn a_cancelled_run_ends_when_its_job_is_gone() {
-    let mut run = run(Phase::Running);
-    run.spec.cancel = true;
-    run.status.as_mut().unwrap().job = Some("etl-20261201t090000-1".into());
-    let stopping = Observed { job: Some(job(None)), ..observed(flow()) };
-    let first = plan(&run, &stopping, now());
-    assert!(matches!(&first.steps[..], [Step::Delete(victim)] if victim.kind == VictimKind::Job));
-    assert_eq!(first.status.phase, Phase::Running);
-    let alive =
-        ContainerState { running: Some(ContainerStateRunning::default()), ..ContainerState::default() };
-    let lingering = Observed { pod: Some(pod(alive)), ..observed(flow()) };
-    assert_eq!(plan(&run, &lingering, now()).status.phase, Phase::Running, "its grace period is not over");
-    let gone = plan(&run, &observed(flow()), now());
-    assert_eq!(phase_and_reason(&gone), (Phase::Cancelled, "Cancelled".into()));
-}
-
-#[test]
 fn what_is_final_is_never_left() {
     for phase in [Phase::Succeeded, Phase::Failed, Phase::Cancelled, Phase::TimedOut, Phase::Skipped] {
         let run = run(phase);
@@ -301,11 +295,26 @@ fn a_held_run_is_skipped_when_its_deadline_passes() {
 }
 
 #[test]
+fn a_run_of_a_backfill_is_late_from_its_creation_on_and_gives_way_to_no_tick() {
+    let mut flow = flow();
+    flow.spec.concurrency = Concurrency::Forbid;
+    flow.spec.starting_deadline = Some("1m".into());
+    let mut run = run(Phase::Queued);
+    run.spec.backfill = Some("october".into());
+    run.spec.scheduled_time = Some(Time("2026-10-01T00:00:00Z".parse().unwrap()));
+    run.metadata.creation_timestamp = Some(Time(now()));
+    let held = Observed { siblings: vec![sibling("etl-20261201t090100", 60)], ..observed(flow) };
+    let waits = plan(&run, &held, now());
+    assert_eq!(phase_and_reason(&waits), (Phase::Queued, "ConcurrencyForbidden".into()));
+    let late = plan(&run, &held, now() + Duration::from_secs(60));
+    assert_eq!(phase_and_reason(&late), (Phase::Skipped, "StartingDeadlineExceeded".into()));
+}
+
+#[test]
 fn of_held_ticks_only_the_newest_runs() {
     let mut flow = flow();
     flow.spec.concurrency = Concurrency::Forbid;
-    let newer = vec![("etl-20261201t090100".to_owned(), now() + Duration::from_secs(60))];
-    let held = Observed { waiting: newer, ..observed(flow) };
+    let held = Observed { siblings: vec![sibling("etl-20261201t090100", 60)], ..observed(flow) };
     assert_eq!(
         phase_and_reason(&plan(&run(Phase::Queued), &held, now())),
         (Phase::Skipped, "Superseded".into())
@@ -325,17 +334,6 @@ fn a_run_of_its_own_cluster_makes_it_and_removes_it() {
     let observed = Observed { cluster: Some(Arc::new(own.clone())), ..observed(flow) };
     let last = plan(&run(Phase::Succeeded), &observed, now());
     assert!(matches!(&last.steps[..], [Step::Delete(victim)] if victim.kind == VictimKind::Cluster));
-}
-
-#[test]
-fn an_image_that_is_never_pulled_is_hopeless() {
-    let waiting =
-        ContainerStateWaiting { reason: Some("ErrImageNeverPull".into()), message: Some("no".into()) };
-    let pod = pod(ContainerState { waiting: Some(waiting), ..ContainerState::default() });
-    let observed = Observed { job: Some(job(None)), pod: Some(pod), ..observed(flow()) };
-    let plan = plan(&run(Phase::Provisioning), &observed, now());
-    assert_eq!(phase_and_reason(&plan), (Phase::Failed, "ErrImageNeverPull".into()));
-    assert!(matches!(&plan.steps[..], [Step::Delete(_)]));
 }
 
 #[test]

@@ -1,17 +1,21 @@
-//! Which tick of a clock counts now.
+//! Which ticks of a clock count now.
 //!
-//! The rule is "the latest one": after an outage of any length, one run is started for the newest tick, and the ones
-//! before it are counted as missed. A tick is considered once. Whoever asks keeps [`ClockState`] and moves
-//! `last_tick` to [`Due::latest`] when it has acted, whether that tick was started or was too late.
+//! A tick is considered once. Whoever asks keeps [`ClockState`] and moves `last_tick` to [`Due::latest`] when it has
+//! acted, whether that tick was started or was too late. Of several ticks that passed while nobody looked, [`CatchUp`]
+//! says which are started; the others are counted as missed. No gap costs more than counting to [`MISSED_MAX`].
 
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::Clock;
 
 /// Missed ticks are counted up to here; a schedule of every second passes it in three hours.
 pub const MISSED_MAX: u32 = 10_000;
+
+/// Under [`CatchUp::None`], and without a starting deadline, a tick is on time for so long. It covers a restart of the
+/// operator and a change of leaders, which takes up to 15 s.
+pub const ON_TIME: Duration = Duration::from_secs(30);
 
 /// What is remembered about a clock between two questions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,42 +26,108 @@ pub struct ClockState {
     pub last_tick: Option<Timestamp>,
 }
 
-/// The answer of [`due`].
+/// Which of the ticks that passed are started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum CatchUp {
+    /// The newest one.
+    #[default]
+    Latest,
+    /// None, except one that is on time.
+    None,
+    /// The newest ones, up to so many.
+    All(u32),
+}
+
+/// What decides which of the ticks that passed are started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Rules {
+    /// How late a tick may be started; without one, any tick may.
+    pub starting_deadline: Option<Duration>,
+    /// Which of them, if there are several.
+    pub catch_up: CatchUp,
+    /// How much later than its time a tick is started.
+    pub offset: Duration,
+    /// How many more ticks may ever be started; without a number, any.
+    pub room: Option<u32>,
+}
+
+impl From<Option<Duration>> for Rules {
+    /// The latest tick, if it is within this deadline.
+    fn from(starting_deadline: Option<Duration>) -> Self {
+        Self { starting_deadline, ..Self::default() }
+    }
+}
+
+/// The answer of [`due`].
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Due {
-    /// The tick to start now: the latest one, if it is within the deadline.
+    /// The newest tick to start now.
     pub tick: Option<Timestamp>,
+    /// The ticks before it that are started as well, oldest first: only under [`CatchUp::All`].
+    pub earlier: Vec<Timestamp>,
     /// The latest tick that has passed, in time or too late. It is the next [`ClockState::last_tick`].
     pub latest: Option<Timestamp>,
     /// How many ticks passed without being started, `latest` included if it is too late. At most [`MISSED_MAX`].
     pub missed: u32,
-    /// The first tick that lies ahead, and has not been considered yet.
+    /// When the first tick that lies ahead, and has not been considered yet, is to be started: the tick itself and
+    /// [`Rules::offset`].
     pub next: Option<Timestamp>,
 }
 
-/// Says which tick of `clock` is due at `now`: the latest one after both `since` and `last_tick`.
+/// Says which ticks of `clock` are due at `now`, of those after both `since` and `last_tick`.
 ///
-/// `starting_deadline` is how late a tick may be started; without one, any tick may. A clock that was set back changes
-/// nothing: ticks up to `last_tick` stay considered, and `next` is later than all of them. A suspended clock has
-/// nothing due and nothing ahead.
-pub fn due(clock: &Clock, state: &ClockState, now: Timestamp, starting_deadline: Option<Duration>) -> Due {
-    if clock.is_suspended() {
+/// A clock that was set back changes nothing: ticks up to `last_tick` stay considered, and `next` is later than all of
+/// them. A suspended clock has nothing due and nothing ahead, and neither has one without room.
+pub fn due(clock: &Clock, state: &ClockState, now: Timestamp, rules: impl Into<Rules>) -> Due {
+    let rules = rules.into();
+    if clock.is_suspended() || rules.room == Some(0) {
         return Due::default();
     }
+    let offset = SignedDuration::try_from(rules.offset).unwrap_or_default();
+    let now = now.checked_sub(offset).unwrap_or(Timestamp::MIN);
     let considered = state.last_tick.map_or(state.since, |last| last.max(state.since));
-    let next = clock.next_after(now.max(considered));
-    let Some(latest) = clock.latest_in(considered, now) else {
-        return Due { next, ..Due::default() };
+    let ahead = |room: bool| {
+        let next = clock.next_after(now.max(considered)).filter(|_| room)?;
+        next.checked_add(offset).ok()
     };
+    let Some(latest) = clock.latest_in(considered, now) else {
+        return Due { next: ahead(true), ..Due::default() };
+    };
+    let mut ticks = started(clock, considered, now, &rules);
+    ticks.reverse();
+    let count = u32::try_from(ticks.len()).unwrap_or(u32::MAX);
     let passed = clock.count_in(considered, now, MISSED_MAX);
-    let tick = Some(latest).filter(|tick| in_time(*tick, now, starting_deadline));
-    let started = u32::from(tick.is_some());
-    Due { tick, latest: Some(latest), missed: passed.saturating_sub(started), next }
+    Due {
+        tick: ticks.pop(),
+        earlier: ticks,
+        latest: Some(latest),
+        missed: passed.saturating_sub(count),
+        next: ahead(rules.room.is_none_or(|room| room > count)),
+    }
 }
 
-fn in_time(tick: Timestamp, now: Timestamp, starting_deadline: Option<Duration>) -> bool {
-    let late = now.duration_since(tick).unsigned_abs();
-    starting_deadline.is_none_or(|deadline| late <= deadline)
+/// The ticks to start, newest first.
+fn started(clock: &Clock, considered: Timestamp, now: Timestamp, rules: &Rules) -> Vec<Timestamp> {
+    let most = match rules.catch_up {
+        CatchUp::Latest | CatchUp::None => 1,
+        CatchUp::All(limit) => limit,
+    };
+    let most = rules.room.map_or(most, |room| room.min(most));
+    let deadline = match rules.catch_up {
+        CatchUp::None => Some(rules.starting_deadline.unwrap_or(ON_TIME)),
+        CatchUp::Latest | CatchUp::All(_) => rules.starting_deadline,
+    };
+    let before = |tick: &Timestamp| {
+        clock.latest_in(considered, tick.checked_sub(SignedDuration::from_secs(1)).unwrap_or(Timestamp::MIN))
+    };
+    let in_time = |tick: &Timestamp| {
+        let late = now.duration_since(*tick).unsigned_abs();
+        deadline.is_none_or(|deadline| late <= deadline)
+    };
+    std::iter::successors(clock.latest_in(considered, now), before)
+        .take_while(in_time)
+        .take(usize::try_from(most).unwrap_or(usize::MAX))
+        .collect()
 }
 
 #[cfg(test)]

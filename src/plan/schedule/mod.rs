@@ -26,5 +26,5 @@ mod zone;
 
 pub use clock::{Clock, ClockSpec, ScheduleError, Timing};
 pub use cron::{CRON_LENGTH_MAX, CronError};
-pub use due::{ClockState, Due, MISSED_MAX, due};
+pub use due::{CatchUp, ClockState, Due, MISSED_MAX, ON_TIME, Rules, due};
 pub use duration::{DURATION_LENGTH_MAX, DurationError, parse_duration};

@@ -1,0 +1,52 @@
+//! Which runs may be active on a cluster that limits them.
+
+use kube::ResourceExt;
+
+use super::Observed;
+use crate::api::{DaskCluster, FlowRun, Phase, Reason};
+use crate::plan::run::{due_at, phase_of};
+
+/// The runs that hold a place, at most `maxActiveRuns` of them, and none where there is no such limit.
+///
+/// First come, first served, whatever Flow they are of: each run gets its turn, since only those that became due before
+/// it go first. A place is given back when the run and its runner have ended.
+pub(super) fn plan(cluster: &DaskCluster, observed: &Observed) -> Vec<String> {
+    let Some(places) = cluster.spec.max_active_runs else { return Vec::new() };
+    let places = usize::try_from(places).unwrap_or(1);
+    let old = cluster.status.as_ref().map(|status| status.admitted.as_slice()).unwrap_or_default();
+    let mut admitted: Vec<String> = old.iter().filter(|name| holds(name, observed)).cloned().collect();
+    // A run that started before there was a limit holds a place as well.
+    let started = observed.runs.iter().filter(|run| phase_of(run) != Phase::Queued);
+    for name in started.map(|run| run.name_any()) {
+        if !admitted.contains(&name) {
+            admitted.push(name);
+        }
+    }
+    let mut waiting: Vec<&FlowRun> = observed
+        .runs
+        .iter()
+        .map(AsRef::as_ref)
+        .filter(|run| waits(run) && !admitted.contains(&run.name_any()))
+        .collect();
+    waiting.sort_by_key(|run| (due_at(run), run.name_any()));
+    let free = places.saturating_sub(admitted.len());
+    admitted.extend(waiting.into_iter().take(free).map(ResourceExt::name_any));
+    admitted
+}
+
+/// Whether a run that was let through still holds its place. One that was suspended gives it back when it stands in the
+/// queue again.
+fn holds(name: &str, observed: &Observed) -> bool {
+    let run = observed.runs.iter().find(|run| run.name_any() == name);
+    run.is_some_and(|run| !(run.spec.suspend && phase_of(run) == Phase::Queued))
+        || observed.runners.contains(name)
+}
+
+/// Whether a run waits for nothing but a place here: its Flow has let it through.
+fn waits(run: &FlowRun) -> bool {
+    let reason = run.status.as_ref().and_then(|status| status.reason.as_deref());
+    phase_of(run) == Phase::Queued
+        && reason == Some(Reason::ClusterBusy.as_str())
+        && !run.spec.suspend
+        && !run.spec.cancel
+}

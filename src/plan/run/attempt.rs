@@ -1,0 +1,128 @@
+//! The end of an attempt: the end of the run, or another attempt.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::Work;
+use super::outcome::Outcome;
+use crate::api::flow::Retries;
+use crate::api::{Phase, Reason};
+use crate::plan::schedule::parse_duration;
+use crate::plan::{Note, names};
+
+/// The last attempt of any run: `<run>-<attempt>` is a label of 63 characters up to here.
+const ATTEMPTS_MAX: i32 = 999;
+
+/// What an attempt that failed counts against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Budget {
+    /// `retries.limit`
+    Flow,
+    /// `retries.infrastructure`
+    Infrastructure,
+}
+
+impl Budget {
+    /// Nothing where another attempt would end in the same way: the code or the spec has to be changed first.
+    fn of(reason: Reason) -> Option<Self> {
+        match reason {
+            Reason::ScriptError | Reason::FlowFailed | Reason::RunnerError | Reason::TimeoutExceeded => {
+                Some(Self::Flow)
+            }
+            Reason::OOMKilled
+            | Reason::Evicted
+            | Reason::Preempted
+            | Reason::NodeLost
+            | Reason::ClusterLost
+            | Reason::ClusterTimeout
+            | Reason::SchedulerUnreachable
+            | Reason::Terminated => Some(Self::Infrastructure),
+            _ => None,
+        }
+    }
+}
+
+impl Work<'_> {
+    /// The attempt's Job has ended.
+    pub(super) fn ended(&mut self, outcome: Outcome) {
+        self.status.exit_code = outcome.exit_code.or(self.status.exit_code);
+        self.status.tasks = outcome.tasks;
+        if outcome.phase == Phase::Succeeded {
+            return self.enter(Phase::Succeeded, outcome.reason, outcome.message);
+        }
+        if self.run.spec.cancel {
+            let message = format!("cancelled while the runner was at work; it had ended by {:.0}", self.now);
+            return self.enter(Phase::Cancelled, Reason::Cancelled, message);
+        }
+        // The pod may be gone by now; what it said while it was there stands in the status.
+        let (reason, message) = match (outcome.reason, self.foreseen()) {
+            (Reason::NodeLost, Some(foreseen)) => foreseen,
+            (reason, _) => (reason, outcome.message),
+        };
+        let reason_of_all = self.cluster_lost().filter(|_| Budget::of(reason) == Some(Budget::Flow));
+        if let Some(lost) = reason_of_all {
+            let message = format!("{lost}; the runner said: {message}");
+            return self.attempt_failed(Phase::Failed, Reason::ClusterLost, message);
+        }
+        let never_started = outcome.phase == Phase::TimedOut && self.status.started_at.is_none();
+        let last = self.status.message.clone().filter(|_| never_started);
+        let detail = last.map(|last| format!("; the runner had not started: {last}")).unwrap_or_default();
+        self.attempt_failed(outcome.phase, reason, format!("{message}{detail}"));
+    }
+
+    /// What the status says of a failure that its Job had not yet ended by.
+    fn foreseen(&self) -> Option<(Reason, String)> {
+        let reason = self.status.reason.as_deref().and_then(Reason::from_word)?;
+        Budget::of(reason)?;
+        Some((reason, self.status.message.clone().unwrap_or_default()))
+    }
+
+    /// Another attempt where a budget has room, else the end of the run in this phase.
+    pub(super) fn attempt_failed(&mut self, phase: Phase, reason: Reason, message: String) {
+        let attempt = self.status.attempt.unwrap_or(1);
+        let flow = self.observed.flow.clone();
+        let retries = flow.as_ref().and_then(|flow| flow.spec.retries.as_ref());
+        let (Some(retries), Some(budget)) = (retries, Budget::of(reason)) else {
+            return self.enter(phase, reason, message);
+        };
+        let failures = self.status.failures.get_or_insert_default();
+        let (count, limit) = match budget {
+            Budget::Flow => (&mut failures.flow, retries.limit),
+            Budget::Infrastructure => (&mut failures.infrastructure, retries.infrastructure),
+        };
+        *count = count.saturating_add(1);
+        if *count > limit || attempt >= ATTEMPTS_MAX {
+            let message =
+                if attempt > 1 { format!("{message} (attempt {attempt}, the last one)") } else { message };
+            return self.enter(phase, reason, message);
+        }
+        let failed = failures.flow.saturating_add(failures.infrastructure);
+        let at = self.retry_at(retries, attempt, failed);
+        self.status.retry_at = Some(Time(at));
+        self.wake_at(at);
+        let next = attempt.saturating_add(1);
+        self.enter(
+            Phase::Retrying,
+            reason,
+            format!("attempt {attempt} failed: {message}; attempt {next} starts at {at}"),
+        );
+        let told = self.status.message.clone().unwrap_or_default();
+        self.notes.push(Note::warning(reason, told));
+    }
+
+    /// When the next attempt starts: after a wait drawn between nothing and a limit that grows ("full jitter"), so that runs
+    /// that failed together do not come back together. Drawn from the run's uid, so that every look gives the same.
+    fn retry_at(&self, retries: &Retries, attempt: i32, failed: i32) -> Timestamp {
+        let duration = |text: &str| parse_duration(text).unwrap_or_default();
+        let exponent = u32::try_from(failed.saturating_sub(1)).unwrap_or(0);
+        let growth = u32::try_from(retries.factor).unwrap_or(1).saturating_pow(exponent);
+        let longest = duration(&retries.delay).saturating_mul(growth).min(duration(&retries.max_delay));
+        let uid = self.run.metadata.uid.as_deref().unwrap_or_default();
+        let digits = names::short_hash(&format!("{uid}/{attempt}"), 8);
+        let drawn = f64::from(u32::from_str_radix(&digits, 16).unwrap_or(u32::MAX)) / f64::from(u32::MAX);
+        let wait = Duration::from_secs(longest.mul_f64(drawn).as_secs());
+        self.now.checked_add(SignedDuration::try_from(wait).unwrap_or_default()).unwrap_or(self.now)
+    }
+}

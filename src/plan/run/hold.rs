@@ -1,0 +1,121 @@
+//! What keeps a run in the queue, and what takes it out of it unstarted.
+
+use kube::ResourceExt;
+
+use super::{Work, due_at, is_backfill, phase_of};
+use crate::api::flow::Concurrency;
+use crate::api::{Flow, FlowRun, Phase, Reason};
+use crate::plan::flow::admission::gives_way;
+use crate::plan::schedule::parse_duration;
+
+/// How many runs wait under `Queue` where the Flow does not say.
+const MAX_QUEUED: i32 = 100;
+
+impl Work<'_> {
+    /// Why the run may not start, if so.
+    pub(super) fn held(&self, flow: &Flow) -> Option<(Reason, String)> {
+        if self.run.spec.suspend {
+            return Some((Reason::Suspended, "the run is suspended: spec.suspend is true".to_owned()));
+        }
+        self.held_by_flow(flow).or_else(|| self.held_by_cluster())
+    }
+
+    fn held_by_flow(&self, flow: &Flow) -> Option<(Reason, String)> {
+        let name = self.run.name_any();
+        let admitted = admitted(flow);
+        if flow.spec.concurrency == Concurrency::Allow || admitted.contains(&name) {
+            return None;
+        }
+        let active = match admitted {
+            [] => "its turn has not come".to_owned(),
+            [run] => format!("run {run} is active"),
+            runs => format!("{} runs are active", runs.len()),
+        };
+        Some(match flow.spec.concurrency {
+            Concurrency::Queue => {
+                let places = flow.spec.max_active.unwrap_or(1);
+                (Reason::MaxActiveReached, format!("{active}, and maxActive is {places}"))
+            }
+            Concurrency::Replace => {
+                (Reason::ConcurrencyForbidden, format!("{active} and is being replaced by this run"))
+            }
+            _ => (Reason::ConcurrencyForbidden, format!("{active}, and concurrency is Forbid")),
+        })
+    }
+
+    fn held_by_cluster(&self) -> Option<(Reason, String)> {
+        let cluster = self.observed.cluster.as_ref()?;
+        let name = cluster.name_any();
+        if cluster.spec.suspend {
+            return Some((Reason::ClusterSuspended, format!("the DaskCluster {name} is suspended")));
+        }
+        let places = cluster.spec.max_active_runs?;
+        let admitted = cluster.status.as_ref().map(|status| status.admitted.as_slice()).unwrap_or_default();
+        let message = format!("the DaskCluster {name} has no place: its maxActiveRuns is {places}");
+        (!admitted.contains(&self.run.name_any())).then_some((Reason::ClusterBusy, message))
+    }
+
+    /// Why a run that is held will never start, if so.
+    pub(super) fn skipped(&mut self, flow: &Flow, held: &str) -> Option<(Reason, String)> {
+        let deadline = flow.spec.starting_deadline.as_deref().and_then(|text| parse_duration(text).ok());
+        // The ticks of a backfill passed long ago: its runs are late by the time that they were held.
+        let since = if is_backfill(self.run) { due_at(self.run) } else { super::logical_time(self.run) };
+        let until = deadline.and_then(|deadline| since.checked_add(deadline).ok());
+        if let Some(until) = until {
+            if until <= self.now {
+                let message =
+                    format!("the starting deadline passed at {until} while the run was held: {held}");
+                return Some((Reason::StartingDeadlineExceeded, message));
+            }
+            self.wake_at(until);
+        }
+        if self.run.spec.suspend || admitted(flow).contains(&self.run.name_any()) {
+            return None;
+        }
+        if let Some(newer) = self.newer(flow) {
+            let message =
+                format!("the newer run {newer} takes its place: of several that wait only the newest runs");
+            return Some((Reason::Superseded, message));
+        }
+        self.queue_is_full(flow)
+    }
+
+    /// The newer run that takes the place of this one, whether it waits or is at work.
+    pub(super) fn newer(&self, flow: &Flow) -> Option<String> {
+        if !gives_way(&flow.spec, self.run) {
+            return None;
+        }
+        let mine = (due_at(self.run), self.run.name_any());
+        let newer = self.waiting(flow).filter(|other| gives_way(&flow.spec, other));
+        let newest = newer.map(|other| (due_at(other), other.name_any())).max()?;
+        (newest > mine).then_some(newest.1)
+    }
+
+    fn queue_is_full(&self, flow: &Flow) -> Option<(Reason, String)> {
+        let places = flow.spec.max_active.unwrap_or(1);
+        let taken = i32::try_from(admitted(flow).len()).unwrap_or(i32::MAX);
+        if flow.spec.concurrency != Concurrency::Queue || taken < places {
+            return None;
+        }
+        let mine = (due_at(self.run), self.run.name_any());
+        let before = self.waiting(flow).filter(|other| (due_at(other), other.name_any()) < mine).count();
+        let room = flow.spec.max_queued.unwrap_or(MAX_QUEUED);
+        let full = i32::try_from(before).unwrap_or(i32::MAX) >= room;
+        full.then(|| (Reason::QueueFull, format!("{before} runs wait before it, and maxQueued is {room}")))
+    }
+
+    /// The other runs of the Flow that wait for a place.
+    fn waiting<'a>(&'a self, flow: &'a Flow) -> impl Iterator<Item = &'a FlowRun> {
+        let runs = self.observed.siblings.iter().map(AsRef::as_ref);
+        runs.filter(|other: &&FlowRun| {
+            phase_of(other) == Phase::Queued
+                && !other.spec.suspend
+                && !other.spec.cancel
+                && !admitted(flow).contains(&other.name_any())
+        })
+    }
+}
+
+fn admitted(flow: &Flow) -> &[String] {
+    flow.status.as_ref().map(|status| status.admitted.as_slice()).unwrap_or_default()
+}
