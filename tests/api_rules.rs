@@ -1,4 +1,4 @@
-//! Every rule of the three kinds, asked without a cluster: good objects pass, bad ones are refused with the message
+//! Every rule of the kinds, asked without a cluster: good objects pass, bad ones are refused with the message
 //! that tells what to write instead. The same objects go to a real API server in the end-to-end tests.
 #![allow(
     clippy::unwrap_used,
@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 use cases::{Case, Judge};
-use daskflow::api::{self, DaskCluster, Flow, FlowRun};
+use daskflow::api::{self, DaskCluster, Flow, FlowBackfill, FlowRun};
 use kube::core::cel::{CompiledSchema, Validator, compile_schema};
 use serde_json::Value;
 
@@ -55,6 +55,7 @@ fn good_objects_are_read_without_loss() {
             "DaskCluster" => serde_json::to_value(serde_json::from_value::<DaskCluster>(object).unwrap()),
             "Flow" => serde_json::to_value(serde_json::from_value::<Flow>(object).unwrap()),
             "FlowRun" => serde_json::to_value(serde_json::from_value::<FlowRun>(object).unwrap()),
+            "FlowBackfill" => serde_json::to_value(serde_json::from_value::<FlowBackfill>(object).unwrap()),
             other => panic!("{other} is no kind of ours"),
         };
         assert_contains(&read.unwrap(), &case.object, &case.name);

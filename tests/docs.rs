@@ -6,7 +6,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use daskflow::api::{DaskCluster, Flow, FlowRun, Reason};
+use daskflow::api::{DaskCluster, Flow, FlowBackfill, FlowRun, Reason};
 use serde::Serialize;
 use serde::de::{Deserialize, DeserializeOwned};
 use serde_json::Value;
@@ -76,6 +76,7 @@ fn faults(yaml: &str, place: &Path) -> (usize, Vec<String>) {
             Some("DaskCluster") => checked::<DaskCluster>(&object),
             Some("Flow") => checked::<Flow>(&object),
             Some("FlowRun") => checked::<FlowRun>(&object),
+            Some("FlowBackfill") => checked::<FlowBackfill>(&object),
             other => vec![format!("kind {other:?}")],
         });
     }

@@ -82,7 +82,7 @@ fn by_people() -> impl Strategy<Value = Happening> {
 }
 
 fn histories(one: impl Strategy<Value = Happening>) -> impl Strategy<Value = Vec<Happening>> {
-    prop::collection::vec(one, 1..60)
+    prop::collection::vec(one, 1..45)
 }
 
 fn rules() -> impl Strategy<Value = Rules> {

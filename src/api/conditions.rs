@@ -23,9 +23,9 @@ pub enum ConditionType {
     ScheduleValid,
     /// The newest finished run succeeded.
     LastRunSucceeded,
-    /// The run has succeeded (as a Job's `Complete`).
+    /// The run, or every tick of the backfill, has succeeded (as a Job's `Complete`).
     Complete,
-    /// The run has ended without success (as a Job's `Failed`).
+    /// The run, or a tick of the backfill that has ended, is without success (as a Job's `Failed`).
     Failed,
 }
 
@@ -167,6 +167,13 @@ reasons! {
     /// A newer tick took the place of this one while it was held.
     Superseded,
     Terminated,
+    // FlowBackfill.
+    /// All ticks have ended, some of them without success.
+    RunsFailed,
+    /// No clock ticks in the range.
+    NoTicks,
+    /// The range has more ticks than one backfill may have.
+    TooManyTicks,
 }
 
 impl fmt::Display for Reason {

@@ -39,7 +39,7 @@ use super::schema;
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("has(self.scheduledTime) == has(oldSelf.scheduledTime) && has(self.clock) == has(oldSelf.clock) && has(self.parameters) == has(oldSelf.parameters)")
+    validation = Rule::new("has(self.scheduledTime) == has(oldSelf.scheduledTime) && has(self.clock) == has(oldSelf.clock) && has(self.parameters) == has(oldSelf.parameters) && has(self.backfill) == has(oldSelf.backfill)")
         .message("a FlowRun cannot change what it runs: create another one (only cancel and suspend may be set)"),
     validation = Rule::new("!has(oldSelf.cancel) || !oldSelf.cancel || (has(self.cancel) && self.cancel)")
         .message("cancel cannot be taken back: create another FlowRun")
@@ -66,6 +66,11 @@ pub struct FlowRunSpec {
     #[schemars(schema_with = "schema::opaque_object")]
     #[x_kube(validation = Rule::new("self == oldSelf").message("parameters cannot be changed: create another FlowRun"))]
     pub parameters: Option<serde_json::Value>,
+    /// The `FlowBackfill` that this run belongs to; set by the operator.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    #[x_kube(validation = Rule::new("self == oldSelf").message("backfill cannot be changed: create another FlowRun"))]
+    pub backfill: Option<String>,
     /// True: the run is stopped, and ends as `Cancelled`.
     #[serde(default, skip_serializing_if = "is_false")]
     pub cancel: bool,

@@ -24,6 +24,12 @@ pub const WORKER_GROUP: &str = "dask.org/workergroup-name";
 pub const FLOW: &str = "daskflow.dev/flow";
 /// The full name of the FlowRun that an object serves.
 pub const RUN: &str = "daskflow.dev/run";
+/// The FlowBackfill that a FlowRun belongs to.
+pub const BACKFILL: &str = "daskflow.dev/backfill";
+/// Annotation on a FlowRun: the uid of its FlowBackfill. One of the same name that came after it is another one.
+pub const BACKFILL_UID: &str = "daskflow.dev/backfill-uid";
+/// Annotation on a FlowRun: the FlowBackfill that cancelled it, rather than a user.
+pub const CANCELLED_BY: &str = "daskflow.dev/cancelled-by";
 /// On a Job: the name of the ConfigMap with the flow's code.
 pub const CODE: &str = "daskflow.dev/code";
 /// On a pod: the hash of the part of the spec that shaped it. A pod with another hash is outdated.

@@ -1,4 +1,4 @@
-//! What users write: the three kinds of `daskflow.dev/v1alpha1`, their schemas and their validation rules.
+//! What users write: the kinds of `daskflow.dev/v1alpha1`, their schemas and their validation rules.
 //!
 //! Nothing in here decides or acts. A rule that the API server can check is a CEL rule with a message that
 //! tells what to write instead; what it cannot check is found by `plan` and told in a condition.
@@ -7,6 +7,7 @@ pub mod common;
 pub mod conditions;
 pub mod dask_cluster;
 pub mod flow;
+pub mod flow_backfill;
 pub mod flow_run;
 pub mod labels;
 pub mod run_policy;
@@ -16,6 +17,7 @@ pub use common::{CodeEngine, PullPolicy, Resources};
 pub use conditions::{ConditionType, Reason};
 pub use dask_cluster::{DaskCluster, DaskClusterSpec, DaskClusterStatus};
 pub use flow::{Flow, FlowSpec, FlowStatus};
+pub use flow_backfill::{FlowBackfill, FlowBackfillSpec, FlowBackfillStatus};
 pub use flow_run::{FlowRun, FlowRunSpec, FlowRunStatus, Phase};
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -28,5 +30,5 @@ pub const VERSION: &str = "v1alpha1";
 
 /// The custom resource definitions of all kinds, in the order in which they are to be installed.
 pub fn crds() -> Vec<CustomResourceDefinition> {
-    vec![DaskCluster::crd(), Flow::crd(), FlowRun::crd()]
+    vec![DaskCluster::crd(), Flow::crd(), FlowRun::crd(), FlowBackfill::crd()]
 }

@@ -15,6 +15,11 @@ pub fn timestamp(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "string", "format": "date-time", "nullable": true})
 }
 
+/// The same, of a field that must be written.
+pub fn required_timestamp(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "string", "format": "date-time"})
+}
+
 /// A map from resource name to quantity. As in built-in kinds, a quantity may be a number (`cpu: 1`) or a text.
 pub fn quantities(_: &mut SchemaGenerator) -> Schema {
     json_schema!({

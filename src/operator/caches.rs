@@ -25,7 +25,7 @@ use serde::de::DeserializeOwned;
 
 use super::context::Context;
 use super::route::{self, Change};
-use crate::api::{DaskCluster, Flow, FlowRun, labels};
+use crate::api::{DaskCluster, Flow, FlowBackfill, FlowRun, labels};
 
 /// Seconds after which the API server ends a watch that had nothing to say; a dead connection is noticed five seconds
 /// later. kube's default of 290 s would leave the operator blind for as long behind a silent NAT.
@@ -46,6 +46,8 @@ pub struct Stores {
     pub flows: Store<Flow>,
     /// All `FlowRun`s.
     pub runs: Store<FlowRun>,
+    /// All `FlowBackfill`s.
+    pub backfills: Store<FlowBackfill>,
     /// Our Jobs.
     pub jobs: Store<Job>,
     /// Our pods.
@@ -62,6 +64,7 @@ impl Stores {
         self.clusters.wait_until_ready().await?;
         self.flows.wait_until_ready().await?;
         self.runs.wait_until_ready().await?;
+        self.backfills.wait_until_ready().await?;
         self.jobs.wait_until_ready().await?;
         self.pods.wait_until_ready().await?;
         self.services.wait_until_ready().await?;
@@ -76,6 +79,7 @@ pub struct Caches {
     clusters: Writer<DaskCluster>,
     flows: Writer<Flow>,
     runs: Writer<FlowRun>,
+    backfills: Writer<FlowBackfill>,
     jobs: Writer<Job>,
     pods: Writer<Pod>,
     services: Writer<Service>,
@@ -85,19 +89,21 @@ pub struct Caches {
 impl Caches {
     /// Empty caches.
     pub fn new() -> Self {
-        let (clusters, flows, runs) = (Writer::default(), Writer::default(), Writer::default());
+        let (clusters, flows, runs, backfills) =
+            (Writer::default(), Writer::default(), Writer::default(), Writer::default());
         let (jobs, pods, services, code) =
             (Writer::default(), Writer::default(), Writer::default(), Writer::default());
         let stores = Stores {
             clusters: clusters.as_reader(),
             flows: flows.as_reader(),
             runs: runs.as_reader(),
+            backfills: backfills.as_reader(),
             jobs: jobs.as_reader(),
             pods: pods.as_reader(),
             services: services.as_reader(),
             code: code.as_reader(),
         };
-        Self { stores, clusters, flows, runs, jobs, pods, services, code }
+        Self { stores, clusters, flows, runs, backfills, jobs, pods, services, code }
     }
 
     /// Fills the caches for as long as it is polled, and wakes whoever a change concerns.
@@ -108,6 +114,7 @@ impl Caches {
             keep(client, &all, self.clusters, context, route::cluster).boxed(),
             keep(client, &all, self.flows, context, route::flow).boxed(),
             keep(client, &all, self.runs, context, route::run).boxed(),
+            keep(client, &all, self.backfills, context, route::backfill).boxed(),
             keep(client, &ours, self.jobs, context, route::job).boxed(),
             keep(client, &ours, self.pods, context, route::pod).boxed(),
             keep(client, &ours, self.services, context, route::service).boxed(),

@@ -45,6 +45,9 @@ pub(super) async fn steps(
                     PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
                 api.patch_metadata(run, &params, &Patch::Merge(patch)).await?;
             }
+            Step::Cancel { run, uid, annotations } => {
+                cancel(context, namespace, run, json!({"uid": uid, "annotations": annotations})).await?;
+            }
             Step::Retire { workers } => held.extend(retire(context, namespace, name, workers).await?),
         }
     }
@@ -65,7 +68,24 @@ fn describe(step: &Step) -> String {
         Step::Create(object) => format!("create {}", named(object)),
         Step::Delete(victim) => format!("delete {:?} {}", victim.kind, victim.name),
         Step::Adopt { run, .. } => format!("adopt FlowRun {run}"),
+        Step::Cancel { run, .. } => format!("cancel FlowRun {run}"),
         Step::Retire { workers } => format!("retire {}", workers.join(", ")),
+    }
+}
+
+/// Cancels a run. One that is gone is done; a uid in the metadata that is another one's is a conflict.
+async fn cancel(
+    context: &Context,
+    namespace: &str,
+    run: &str,
+    metadata: serde_json::Value,
+) -> Result<(), Error> {
+    let api: Api<FlowRun> = Api::namespaced(context.client.clone(), namespace);
+    let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
+    let patch = json!({"metadata": metadata, "spec": {"cancel": true}});
+    match api.patch(run, &params, &Patch::Merge(patch)).await {
+        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+        other => other.map(|_| ()).map_err(Error::Api),
     }
 }
 

@@ -16,6 +16,7 @@ use super::reconcile::Planned;
 use crate::api::common::ConfigMapKey;
 use crate::api::{Flow, FlowRun, FlowStatus, Reason, labels};
 use crate::plan::Plan;
+use crate::plan::backfill::{is_unfinished, runs_counted_on};
 use crate::plan::conditions::{Failure, failing, told};
 use crate::plan::flow::{self, CodeMap, Observed};
 use crate::plan::pods::runner::{self, Script};
@@ -53,7 +54,13 @@ async fn observe(context: &Context, flow: &Flow, live: bool) -> Result<Observed,
     let cluster_exists = flow.spec.cluster.ref_.as_ref().is_none_or(|cluster| {
         context.stores.clusters.get(&ObjectRef::new(&cluster.name).within(&namespace)).is_some()
     });
+    let backfills = context.stores.backfills.state().into_iter().filter(|backfill| {
+        backfill.metadata.namespace.as_deref() == Some(&namespace) && backfill.spec.flow == name
+    });
+    let backfills: Vec<_> = backfills.filter(|backfill| is_unfinished(backfill)).collect();
     Ok(Observed {
+        backfilled: backfills.iter().flat_map(|backfill| runs_counted_on(backfill, flow)).collect(),
+        backfills: backfills.iter().map(|backfill| backfill.name_any()).collect(),
         found: found(context, flow, &runs).await?,
         code_missing: code_missing(context, flow).await?,
         code_maps: code_maps(context, &namespace, &name),

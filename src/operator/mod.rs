@@ -4,6 +4,7 @@
 //! status → events → come back. Two operators at once do no harm, only double work: what must happen once is guarded
 //! by names and resourceVersions.
 
+mod backfill;
 pub mod caches;
 pub mod clock;
 mod cluster;
@@ -111,10 +112,11 @@ async fn controllers(context: &Arc<Context>, wakes: route::Wakes, stop: &Cancell
     }
     context.caches_are_ready();
     tracing::info!("all caches are full; reconciling starts");
-    futures::future::join3(
+    futures::future::join4(
         controller(context, stores.clusters.clone(), wakes.clusters, stop),
         controller(context, stores.flows.clone(), wakes.flows, stop),
         controller(context, stores.runs.clone(), wakes.runs, stop),
+        controller(context, stores.backfills.clone(), wakes.backfills, stop),
     )
     .await;
 }

@@ -10,7 +10,8 @@ use tokio::sync::mpsc;
 
 use super::context::Context;
 use crate::api::flow::Concurrency;
-use crate::api::{DaskCluster, Flow, FlowRun, Phase, labels};
+use crate::api::{DaskCluster, Flow, FlowBackfill, FlowRun, Phase, labels};
+use crate::plan::backfill::{is_concerned, is_unfinished};
 use crate::plan::run::phase_of;
 
 /// What changed.
@@ -28,6 +29,7 @@ pub struct Triggers {
     clusters: mpsc::UnboundedSender<ObjectRef<DaskCluster>>,
     flows: mpsc::UnboundedSender<ObjectRef<Flow>>,
     runs: mpsc::UnboundedSender<ObjectRef<FlowRun>>,
+    backfills: mpsc::UnboundedSender<ObjectRef<FlowBackfill>>,
 }
 
 /// The receiving sides. The queues hold names only, and a controller keeps each name once.
@@ -38,6 +40,8 @@ pub struct Wakes {
     pub flows: mpsc::UnboundedReceiver<ObjectRef<Flow>>,
     /// Runs to look at.
     pub runs: mpsc::UnboundedReceiver<ObjectRef<FlowRun>>,
+    /// Backfills to look at.
+    pub backfills: mpsc::UnboundedReceiver<ObjectRef<FlowBackfill>>,
 }
 
 /// The queues of all controllers.
@@ -45,9 +49,10 @@ pub fn channels() -> (Triggers, Wakes) {
     let (clusters, cluster_wakes) = mpsc::unbounded_channel();
     let (flows, flow_wakes) = mpsc::unbounded_channel();
     let (runs, run_wakes) = mpsc::unbounded_channel();
+    let (backfills, backfill_wakes) = mpsc::unbounded_channel();
     (
-        Triggers { clusters, flows, runs },
-        Wakes { clusters: cluster_wakes, flows: flow_wakes, runs: run_wakes },
+        Triggers { clusters, flows, runs, backfills },
+        Wakes { clusters: cluster_wakes, flows: flow_wakes, runs: run_wakes, backfills: backfill_wakes },
     )
 }
 
@@ -64,6 +69,10 @@ impl Triggers {
 
     fn run(&self, namespace: &str, name: &str) {
         let _ = self.runs.send(ObjectRef::new(name).within(namespace));
+    }
+
+    fn backfill(&self, namespace: &str, name: &str) {
+        let _ = self.backfills.send(ObjectRef::new(name).within(namespace));
     }
 }
 
@@ -97,7 +106,7 @@ pub fn cluster(context: &Context, change: Change<&DaskCluster>) {
     }
 }
 
-/// A Flow concerns itself and its unfinished runs.
+/// A Flow concerns itself, its unfinished runs and its unfinished backfills.
 pub fn flow(context: &Context, change: Change<&Flow>) {
     let Change::Of(flow) = change else { return everything(context) };
     let (namespace, name) = key(flow);
@@ -107,14 +116,25 @@ pub fn flow(context: &Context, change: Change<&Flow>) {
             context.triggers.run(&namespace, &run.name_any());
         }
     }
+    for backfill in in_namespace(&context.stores.backfills, &namespace) {
+        if backfill.spec.flow == name && is_unfinished(&backfill) {
+            context.triggers.backfill(&namespace, &backfill.name_any());
+        }
+    }
 }
 
-/// A run concerns itself, its Flow, and its cluster, which gives it its place and may wait for its end.
+/// A run concerns itself, its Flow, the backfills that its tick is part of, and its cluster, which gives it its place
+/// and may wait for its end.
 pub fn run(context: &Context, change: Change<&FlowRun>) {
     let Change::Of(run) = change else { return everything(context) };
     let (namespace, name) = key(run);
     context.triggers.run(&namespace, &name);
     context.triggers.flow(&namespace, &run.spec.flow);
+    for backfill in in_namespace(&context.stores.backfills, &namespace) {
+        if is_concerned(&backfill, run) {
+            context.triggers.backfill(&namespace, &backfill.name_any());
+        }
+    }
     if phase_of(run) == Phase::Queued {
         wake_those_that_give_way(context, &namespace, run);
     }
@@ -137,6 +157,16 @@ fn wake_those_that_give_way(context: &Context, namespace: &str, run: &FlowRun) {
         if other.spec.flow == run.spec.flow && !phase_of(&other).is_final() {
             context.triggers.run(namespace, &other.name_any());
         }
+    }
+}
+
+/// A backfill concerns itself, and its Flow, which forgets runs once the backfill has ended.
+pub fn backfill(context: &Context, change: Change<&FlowBackfill>) {
+    let Change::Of(backfill) = change else { return everything(context) };
+    let (namespace, name) = key(backfill);
+    context.triggers.backfill(&namespace, &name);
+    if !is_unfinished(backfill) || context.stores.backfills.get(&ObjectRef::from_obj(backfill)).is_none() {
+        context.triggers.flow(&namespace, &backfill.spec.flow);
     }
 }
 
@@ -194,6 +224,11 @@ fn everything(context: &Context) {
         .state()
         .iter()
         .for_each(|object| wake(object.as_ref(), |ns, name| context.triggers.run(ns, name)));
+    stores
+        .backfills
+        .state()
+        .iter()
+        .for_each(|object| wake(object.as_ref(), |ns, name| context.triggers.backfill(ns, name)));
 }
 
 fn wake(object: &impl ResourceExt, send: impl Fn(&str, &str)) {

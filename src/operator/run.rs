@@ -6,6 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::ResourceExt;
 use kube::api::{Api, ListParams};
 use kube::runtime::reflector::ObjectRef;
@@ -161,15 +162,19 @@ struct Pods {
 }
 
 impl Pods {
-    fn of(run: &FlowRun, namespace: &str, pods: Vec<Arc<Pod>>) -> Self {
+    fn of(run: &FlowRun, job: Option<&Job>, namespace: &str, pods: Vec<Arc<Pod>>) -> Self {
         let name = run.name_any();
         let of_run = |pod: &Arc<Pod>| {
             pod.metadata.namespace.as_deref() == Some(namespace)
                 && state::label(pod, labels::RUN) == Some(&name)
         };
-        let job = names::job_name(&name, attempt_of(run));
-        let (current, others): (Vec<_>, Vec<_>) =
-            pods.into_iter().filter(of_run).partition(|pod| state::label(pod, JOB_NAME) == Some(&job));
+        let job_name = names::job_name(&name, attempt_of(run));
+        // A pod of an earlier run of the same name, in whose place this one was made, tells nothing of this one.
+        let of_job = |pod: &Arc<Pod>| {
+            state::label(pod, JOB_NAME) == Some(&job_name)
+                && job.is_none_or(|job| is_owned_by(pod.owner_references(), job))
+        };
+        let (current, others): (Vec<_>, Vec<_>) = pods.into_iter().filter(of_run).partition(of_job);
         Self {
             newest: current.into_iter().max_by_key(|pod| pod.creation_timestamp().map(|time| time.0)),
             another_runner: others.iter().any(|pod| state::is_at_work(pod, runner::CONTAINER)),
@@ -186,7 +191,7 @@ async fn pods(
     namespace: &str,
     live: bool,
 ) -> Result<Pods, Error> {
-    let cached = Pods::of(run, namespace, context.stores.pods.state());
+    let cached = Pods::of(run, job, namespace, context.stores.pods.state());
     let settled =
         cached.newest.as_ref().is_some_and(|pod| state::terminated(pod, runner::CONTAINER).is_some());
     let behind = !settled && job.is_some_and(has_ended);
@@ -197,9 +202,14 @@ async fn pods(
     let api: Api<Pod> = Api::namespaced(context.client.clone(), namespace);
     let list =
         api.list(&ListParams::default().labels(&format!("{}={}", labels::RUN, run.name_any()))).await?;
-    let mut pods = Pods::of(run, namespace, list.items.into_iter().map(Arc::new).collect());
+    let mut pods = Pods::of(run, job, namespace, list.items.into_iter().map(Arc::new).collect());
     pods.newest = pods.newest.or(cached.newest);
     Ok(pods)
+}
+
+/// Whether a Job of this uid stands among the owners.
+fn is_owned_by(owners: &[OwnerReference], job: &Job) -> bool {
+    owners.iter().any(|owner| Some(&owner.uid) == job.metadata.uid.as_ref())
 }
 
 /// Asks a scheduler outside of any `DaskCluster` how many workers it has. It is not followed: a scheduler has one

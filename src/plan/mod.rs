@@ -4,6 +4,7 @@
 //! plan whose status says so. Whoever holds the hands (`operator` today) carries the steps out in their order,
 //! then writes the status, then tells the events, and comes back when [`Next`] says.
 
+pub mod backfill;
 pub mod cluster;
 pub mod conditions;
 pub mod flow;
@@ -92,6 +93,15 @@ pub enum Step {
         owners: Vec<OwnerReference>,
         /// The labels to add.
         labels: BTreeMap<String, String>,
+    },
+    /// Set `spec.cancel` of a run that still has this uid, and say who did.
+    Cancel {
+        /// The run's name.
+        run: String,
+        /// Its uid: a run of the same name that came after it is spared.
+        uid: Option<String>,
+        /// The annotations to add.
+        annotations: BTreeMap<String, String>,
     },
     /// Ask the scheduler to retire these workers, and delete the pods of the ones that it confirms.
     Retire {

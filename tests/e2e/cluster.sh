@@ -135,8 +135,8 @@ install_operator() {
 save_state() {
 	local to=$build/e2e/state namespace pod
 	rm -rf "$to" && mkdir -p "$to"
-	kubectl get all,configmaps,flows,flowruns,daskclusters -A -o wide >"$to/objects.txt" 2>&1 || true
-	kubectl get flows,flowruns,daskclusters -A -o yaml >"$to/resources.yaml" 2>&1 || true
+	kubectl get all,configmaps,flows,flowruns,flowbackfills,daskclusters -A -o wide >"$to/objects.txt" 2>&1 || true
+	kubectl get flows,flowruns,flowbackfills,daskclusters -A -o yaml >"$to/resources.yaml" 2>&1 || true
 	kubectl get events -A --sort-by=.lastTimestamp >"$to/events.txt" 2>&1 || true
 	while read -r namespace pod; do
 		kubectl logs --namespace "$namespace" --all-containers "$pod" >"$to/$namespace.$pod.log" 2>&1 || true

@@ -10,6 +10,7 @@
 mod cases;
 mod support;
 
+mod backfill;
 mod bad_input;
 mod clusters;
 mod dashboard;

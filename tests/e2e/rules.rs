@@ -1,6 +1,6 @@
 //! The rules of the API, asked on a real API server.
 
-use daskflow::api::{self, DaskCluster, Flow, FlowRun};
+use daskflow::api::{self, DaskCluster, Flow, FlowBackfill, FlowRun};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use kube::core::Status;
@@ -79,6 +79,7 @@ async fn ask(namespace: &Namespace, case: &Case) -> Result<(), Box<Status>> {
         "DaskCluster" => ask_about::<DaskCluster>(namespace, case).await,
         "Flow" => ask_about::<Flow>(namespace, case).await,
         "FlowRun" => ask_about::<FlowRun>(namespace, case).await,
+        "FlowBackfill" => ask_about::<FlowBackfill>(namespace, case).await,
         other => panic!("{other} is no kind of ours"),
     }
 }

@@ -77,6 +77,7 @@ fn kinds(plan: &Plan<DaskClusterStatus>) -> Vec<&'static str> {
             Step::Delete(_) => "delete",
             Step::Retire { .. } => "retire",
             Step::Adopt { .. } => "adopt",
+            Step::Cancel { .. } => "cancel",
         })
         .collect()
 }

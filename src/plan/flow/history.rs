@@ -44,10 +44,11 @@ pub(super) fn next(flow: &Flow, observed: &Observed, now: Timestamp) -> Option<T
     kept(flow, observed).filter_map(|run| ends(flow, run)).filter(|end| *end > now).min()
 }
 
-/// The finished runs that are there and may go.
+/// The finished runs that are there, may go, and that no backfill counts on.
 fn kept<'a>(flow: &'a Flow, observed: &'a Observed) -> impl Iterator<Item = &'a Arc<FlowRun>> {
     let ended = |run: &&Arc<FlowRun>| phase_of(run).is_final() && run.metadata.deletion_timestamp.is_none();
-    observed.runs.iter().filter(ended).filter(|run| is_remembered(flow, run))
+    let free = |run: &&Arc<FlowRun>| is_remembered(flow, run) && !is_counted_on(run, observed);
+    observed.runs.iter().filter(ended).filter(free)
 }
 
 /// Whether the tick of a run stands in the status of its clock. Before it does, the run alone keeps the tick from being
@@ -55,10 +56,15 @@ fn kept<'a>(flow: &'a Flow, observed: &'a Observed) -> impl Iterator<Item = &'a 
 fn is_remembered(flow: &Flow, run: &FlowRun) -> bool {
     let (Some(clock), Some(tick)) = (&run.spec.clock, &run.spec.scheduled_time) else { return true };
     let clocks = flow.status.as_ref().map(|status| status.clocks.as_slice()).unwrap_or_default();
-    let clock = clocks.iter().find(|other| other.name == *clock);
-    clock.is_none_or(|clock| {
-        clock.since.0 >= tick.0 || clock.last_tick.as_ref().is_some_and(|last| last.0 >= tick.0)
-    })
+    match clocks.iter().find(|other| other.name == *clock) {
+        Some(known) => {
+            known.since.0 >= tick.0 || known.last_tick.as_ref().is_some_and(|last| last.0 >= tick.0)
+        }
+        // Of a clock that is no longer there nothing is started.
+        None => {
+            flow.spec.schedule.iter().all(|schedule| schedule.clocks.iter().all(|other| other.name != *clock))
+        }
+    }
 }
 
 /// When a finished run is too old to be kept.
@@ -73,6 +79,13 @@ fn parse_age(text: &str) -> Option<Duration> {
     let days = Duration::from_secs(days.parse::<u64>().ok()?.checked_mul(86_400)?);
     let rest = if rest.is_empty() { Duration::ZERO } else { parse_duration(rest).ok()? };
     days.checked_add(rest)
+}
+
+/// Whether an unfinished backfill would run the run's tick once more if the run were gone. Such a run pushes out no
+/// other one either.
+fn is_counted_on(run: &FlowRun, observed: &Observed) -> bool {
+    let of_backfill = run.spec.backfill.as_ref().is_some_and(|name| observed.backfills.contains(name));
+    of_backfill || observed.backfilled.contains(&run.name_any())
 }
 
 /// Deletes code that no unfinished Job mounts, except the newest. While a run is unfinished, all stays: it may be about

@@ -7,7 +7,7 @@
 pub(super) mod admission;
 mod history;
 mod status;
-mod ticks;
+pub(in crate::plan) mod ticks;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -38,6 +38,10 @@ pub struct Observed {
     pub code_missing: Option<String>,
     /// The code ConfigMaps of this Flow.
     pub code_maps: Vec<CodeMap>,
+    /// Its unfinished backfills: their runs are how they know what has been done.
+    pub backfills: BTreeSet<String>,
+    /// The names that the runs of their ticks have, whoever made them: such a run may be why a tick is left out.
+    pub backfilled: BTreeSet<String>,
 }
 
 /// A ConfigMap with code, as far as deleting it is concerned.

@@ -254,6 +254,32 @@ fn history_keeps_the_newest_and_never_touches_what_is_not_over() {
 }
 
 #[test]
+fn history_spares_what_an_unfinished_backfill_counts_on() {
+    let mut flow = flow(vec![]);
+    flow.spec.history = History { succeeded: 1, failed: 0, older_than: None };
+    let mut own = run("etl-2", Some("09:02:00"), Phase::Failed);
+    own.spec.backfill = Some("october".into());
+    let runs = [
+        run("etl-1", Some("09:01:00"), Phase::Succeeded),
+        own,
+        run("etl-3", Some("09:03:00"), Phase::Succeeded),
+        run("etl-4", Some("09:04:00"), Phase::Succeeded),
+    ];
+    let deleted = |observed: &Observed| -> Vec<String> {
+        let victim = |step: &Step| match step {
+            Step::Delete(victim) => Some(victim.name.clone()),
+            _ => None,
+        };
+        plan(&flow, observed, at("09:06:00")).steps.iter().filter_map(victim).collect()
+    };
+    let mut observed = observed(runs.to_vec());
+    assert_eq!(deleted(&observed), ["etl-3", "etl-1", "etl-2"], "without a backfill");
+    observed.backfills = ["october".to_owned()].into();
+    observed.backfilled = ["etl-1".to_owned(), "etl-2".to_owned()].into();
+    assert_eq!(deleted(&observed), ["etl-3"]);
+}
+
+#[test]
 fn an_unknown_zone_is_told_where_users_look_and_starts_nothing() {
     let mut flow = flow(vec![clock("c", "1m")]);
     flow.spec.schedule.as_mut().unwrap().time_zone = Some("Europe/Pariss".into());

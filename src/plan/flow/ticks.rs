@@ -90,7 +90,8 @@ fn rules(flow: &Flow) -> Rules {
     Rules { starting_deadline, catch_up, ..Rules::default() }
 }
 
-fn parse(flow: &Flow, schedule: &Schedule) -> Result<Vec<Clock>, Violation> {
+/// The clocks of a schedule, in its order, or what is wrong with the first that is none.
+pub(in crate::plan) fn parse(flow: &Flow, schedule: &Schedule) -> Result<Vec<Clock>, Violation> {
     let named: Vec<&str> = schedule.clocks.iter().map(|clock| clock.name.as_str()).collect();
     if let Some((first, second)) = names::clocks_that_collide(&named) {
         let message = format!(
@@ -182,11 +183,16 @@ impl View<'_> {
     }
 }
 
-/// The run of a tick. The clock is part of its name only where the clock overrides something.
-fn run(flow: &Flow, entry: &ClockEntry, clock: &Clock, tick: Timestamp) -> FlowRun {
-    let flow_name = flow.name_any();
+/// The name of the run of a tick. The clock is part of it only where the clock overrides something.
+pub(in crate::plan) fn name(flow: &Flow, entry: &ClockEntry, tick: Timestamp) -> String {
     let overrides = entry.parameters.is_some().then_some(entry.name.as_str());
-    let name = names::run_name(&flow_name, tick, overrides);
+    names::run_name(&flow.name_any(), tick, overrides)
+}
+
+/// The run of a tick.
+pub(in crate::plan) fn run(flow: &Flow, entry: &ClockEntry, clock: &Clock, tick: Timestamp) -> FlowRun {
+    let flow_name = flow.name_any();
+    let name = name(flow, entry, tick);
     let mut run = FlowRun::new(
         &name,
         FlowRunSpec {

@@ -2,7 +2,7 @@
 
 use kube::ResourceExt;
 
-use super::{Work, due_at, phase_of};
+use super::{Work, due_at, is_backfill, phase_of};
 use crate::api::flow::Concurrency;
 use crate::api::{Flow, FlowRun, Phase, Reason};
 use crate::plan::flow::admission::gives_way;
@@ -58,7 +58,9 @@ impl Work<'_> {
     /// Why a run that is held will never start, if so.
     pub(super) fn skipped(&mut self, flow: &Flow, held: &str) -> Option<(Reason, String)> {
         let deadline = flow.spec.starting_deadline.as_deref().and_then(|text| parse_duration(text).ok());
-        let until = deadline.and_then(|deadline| super::logical_time(self.run).checked_add(deadline).ok());
+        // The ticks of a backfill passed long ago: its runs are late by the time that they were held.
+        let since = if is_backfill(self.run) { due_at(self.run) } else { super::logical_time(self.run) };
+        let until = deadline.and_then(|deadline| since.checked_add(deadline).ok());
         if let Some(until) = until {
             if until <= self.now {
                 let message =

@@ -130,8 +130,8 @@ pub fn is_tick(run: &FlowRun) -> bool {
 }
 
 /// Whether a `FlowBackfill` started the run.
-pub fn is_backfill(_run: &FlowRun) -> bool {
-    false
+pub fn is_backfill(run: &FlowRun) -> bool {
+    run.spec.backfill.is_some()
 }
 
 /// The number of the attempt whose Job is to be observed, from 1.

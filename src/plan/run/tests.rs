@@ -295,6 +295,22 @@ fn a_held_run_is_skipped_when_its_deadline_passes() {
 }
 
 #[test]
+fn a_run_of_a_backfill_is_late_from_its_creation_on_and_gives_way_to_no_tick() {
+    let mut flow = flow();
+    flow.spec.concurrency = Concurrency::Forbid;
+    flow.spec.starting_deadline = Some("1m".into());
+    let mut run = run(Phase::Queued);
+    run.spec.backfill = Some("october".into());
+    run.spec.scheduled_time = Some(Time("2026-10-01T00:00:00Z".parse().unwrap()));
+    run.metadata.creation_timestamp = Some(Time(now()));
+    let held = Observed { siblings: vec![sibling("etl-20261201t090100", 60)], ..observed(flow) };
+    let waits = plan(&run, &held, now());
+    assert_eq!(phase_and_reason(&waits), (Phase::Queued, "ConcurrencyForbidden".into()));
+    let late = plan(&run, &held, now() + Duration::from_secs(60));
+    assert_eq!(phase_and_reason(&late), (Phase::Skipped, "StartingDeadlineExceeded".into()));
+}
+
+#[test]
 fn of_held_ticks_only_the_newest_runs() {
     let mut flow = flow();
     flow.spec.concurrency = Concurrency::Forbid;

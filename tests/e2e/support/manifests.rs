@@ -27,6 +27,13 @@ pub fn run_now(flow: &str, parameters: Value) -> Value {
     object
 }
 
+/// A `FlowBackfill` of this spec.
+pub fn backfill(name: &str, spec: Value) -> Value {
+    let mut object = custom("FlowBackfill", name);
+    object["spec"] = spec;
+    object
+}
+
 /// A Flow that runs an inline script on the `DaskCluster` of this name.
 pub fn inline(name: &str, script: &str, cluster: &str) -> Value {
     flow(name, json!({"code": {"inline": script}, "cluster": {"ref": {"name": cluster}}}))

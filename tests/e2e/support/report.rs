@@ -1,6 +1,6 @@
 //! The facts of a failed test, on standard error: what `kubectl get`, `describe` and `logs` would show.
 
-use daskflow::api::{DaskCluster, Flow, FlowRun};
+use daskflow::api::{DaskCluster, Flow, FlowBackfill, FlowRun};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Event, Pod};
 use kube::api::LogParams;
@@ -19,6 +19,7 @@ pub async fn print(namespace: &Namespace) {
     print_kind::<DaskCluster>(namespace).await;
     print_kind::<Flow>(namespace).await;
     print_kind::<FlowRun>(namespace).await;
+    print_kind::<FlowBackfill>(namespace).await;
     print_kind::<Job>(namespace).await;
     print_events(namespace).await;
     let pods: Vec<Pod> = namespace.try_list("").await.unwrap_or_default();

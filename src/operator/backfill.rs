@@ -1,0 +1,53 @@
+//! Observes a `FlowBackfill`.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use kube::ResourceExt;
+use kube::api::Api;
+use kube::runtime::reflector::ObjectRef;
+
+use super::context::Context;
+use super::failure::Error;
+use super::flow::{live_runs, runs_of};
+use super::reconcile::Planned;
+use crate::api::{Flow, FlowBackfill, FlowBackfillStatus, Reason};
+use crate::plan::Plan;
+use crate::plan::backfill::{self, Observed};
+use crate::plan::conditions::{Failure, failing, told};
+
+impl Planned for FlowBackfill {
+    type Status = FlowBackfillStatus;
+    const KIND: &'static str = "FlowBackfill";
+
+    fn status(&self) -> Option<&Self::Status> {
+        self.status.as_ref()
+    }
+
+    async fn plan(&self, context: &Context, live: bool, now: Timestamp) -> Result<Plan<Self::Status>, Error> {
+        let observed = observe(context, self, live).await?;
+        Ok(backfill::plan(self, &observed, now))
+    }
+
+    fn told(&self, reason: Reason) -> Option<&str> {
+        told(&self.status.as_ref()?.conditions, self.metadata.generation, reason)
+    }
+
+    fn failing(&self, _planned: Option<Self::Status>, failure: &Failure, now: Timestamp) -> Self::Status {
+        let old = self.status.clone().unwrap_or_default();
+        let conditions = failing((&old.conditions, &old.conditions), self.metadata.generation, now, failure);
+        FlowBackfillStatus { conditions, ..old }
+    }
+}
+
+/// Live, the Flow is read as well: runs that name an owner which is gone would be collected at once.
+async fn observe(context: &Context, backfill: &FlowBackfill, live: bool) -> Result<Observed, Error> {
+    let (namespace, name) = (backfill.namespace().unwrap_or_default(), &backfill.spec.flow);
+    if !live {
+        let flow = context.stores.flows.get(&ObjectRef::<Flow>::new(name).within(&namespace));
+        return Ok(Observed { flow, runs: runs_of(context, &namespace, name), live });
+    }
+    let flows: Api<Flow> = Api::namespaced(context.client.clone(), &namespace);
+    let flow = flows.get_opt(name).await?.map(Arc::new);
+    Ok(Observed { flow, runs: live_runs(context, &namespace, name).await?, live })
+}

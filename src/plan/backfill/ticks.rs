@@ -1,0 +1,174 @@
+//! Which ticks a backfill is about, and how far each of them is.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use kube::ResourceExt;
+
+use super::{is_cancelled_by, is_of};
+use crate::api::flow::ClockEntry;
+use crate::api::flow_backfill::SkippedTicks;
+use crate::api::{Flow, FlowBackfill, FlowRun, Phase, Reason, labels};
+use crate::plan::flow::ticks::{name, parse, run};
+use crate::plan::pods::Violation;
+use crate::plan::run::phase_of;
+use crate::plan::schedule::Clock;
+
+/// The most ticks that one backfill may have. Each keeps a run until all have ended, so this bounds what a backfill
+/// stores, and what a look at it costs.
+pub const TICKS_MAX: usize = 1_000;
+
+/// One tick of the range.
+#[derive(Clone, Debug)]
+pub(super) struct Tick<'a> {
+    /// When it is.
+    pub at: Timestamp,
+    /// The name of its run.
+    pub name: String,
+    /// The clock that ticks. Of several that would make the same run, the first in the schedule.
+    pub entry: &'a ClockEntry,
+    /// The same clock, to be asked for the ticks around this one.
+    pub clock: Arc<Clock>,
+}
+
+impl Tick<'_> {
+    /// The run of this tick as part of a backfill.
+    pub fn run(&self, flow: &Flow, backfill: &FlowBackfill) -> FlowRun {
+        let mut run = run(flow, self.entry, &self.clock, self.at);
+        run.spec.backfill = Some(backfill.name_any());
+        run.spec.parameters.clone_from(&backfill.spec.parameters);
+        run.labels_mut().insert(labels::BACKFILL.to_owned(), backfill.name_any());
+        run.annotations_mut()
+            .insert(labels::BACKFILL_UID.to_owned(), backfill.metadata.uid.clone().unwrap_or_default());
+        run
+    }
+}
+
+/// How far a tick is.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum State<'a> {
+    /// Its run of this backfill succeeded.
+    Succeeded,
+    /// Its run ended in any other way, and is not tried again by this backfill.
+    Failed,
+    /// It is left out, because of the run that it has.
+    Skipped,
+    /// Its run of this backfill has not ended.
+    Active,
+    /// It has a run whose end has to be seen first: somebody else's, or one that is being deleted.
+    Awaited,
+    /// It can be run, once this earlier run is out of the way.
+    Due(Option<&'a FlowRun>),
+    /// Its time has not come.
+    Ahead,
+}
+
+/// The ticks of the range in the order of time, as the Flow's clocks have them now.
+///
+/// # Errors
+///
+/// The Flow has no such clocks, or no valid ones, or there are more than [`TICKS_MAX`] ticks. Counting stops there,
+/// so that a wide range costs no more than a full one.
+pub(super) fn of_range<'a>(backfill: &FlowBackfill, flow: &'a Flow) -> Result<Vec<Tick<'a>>, Violation> {
+    let flow_name = flow.name_any();
+    let Some(schedule) = &flow.spec.schedule else {
+        return Err(Violation {
+            field: "spec.flow".to_owned(),
+            reason: Reason::NoSchedule,
+            message: format!(
+                "the Flow {flow_name} has no schedule, so it has no ticks: give it clocks, or create FlowRuns"
+            ),
+        });
+    };
+    let clocks = parse(flow, schedule)?;
+    let wanted = &backfill.spec.clocks;
+    let there = |name: &&String| schedule.clocks.iter().any(|clock| clock.name == **name);
+    if let Some(unknown) = wanted.iter().find(|name| !there(name)) {
+        let names: Vec<_> = schedule.clocks.iter().map(|clock| clock.name.as_str()).collect();
+        let message =
+            format!("the Flow {flow_name} has no clock called {unknown}; it has {}", names.join(", "));
+        return Err(Violation::invalid("spec.clocks", message));
+    }
+    let (from, to) = (backfill.spec.from.0, backfill.spec.to.0);
+    // A tick is later than what it is asked after.
+    let before = from.checked_sub(SignedDuration::from_secs(1)).unwrap_or(from);
+    let mut ticks: BTreeMap<(Timestamp, String), Tick<'_>> = BTreeMap::new();
+    for (entry, clock) in schedule.clocks.iter().zip(clocks) {
+        if !wanted.is_empty() && !wanted.contains(&entry.name) {
+            continue;
+        }
+        let clock = Arc::new(clock);
+        let mut next = clock.next_after(before);
+        while let Some(at) = next.filter(|at| *at <= to) {
+            if at >= from {
+                let name = name(flow, entry, at);
+                let tick = Tick { at, name: name.clone(), entry, clock: clock.clone() };
+                ticks.entry((at, name)).or_insert(tick);
+            }
+            if ticks.len() > TICKS_MAX {
+                return Err(too_many(from, to));
+            }
+            next = clock.next_after(at);
+        }
+    }
+    Ok(ticks.into_values().collect())
+}
+
+fn too_many(from: Timestamp, to: Timestamp) -> Violation {
+    let message = format!(
+        "more than {TICKS_MAX} ticks lie between {from} and {to}: create several FlowBackfills of narrower ranges, or name fewer clocks"
+    );
+    Violation { field: "spec.to".to_owned(), reason: Reason::TooManyTicks, message }
+}
+
+/// How far each tick is.
+pub(super) fn states<'a>(
+    ticks: &[Tick<'_>],
+    backfill: &FlowBackfill,
+    runs: &'a [Arc<FlowRun>],
+    now: Timestamp,
+) -> Vec<State<'a>> {
+    let by_name: HashMap<String, &FlowRun> = runs.iter().map(|run| (run.name_any(), run.as_ref())).collect();
+    let state = |tick: &Tick<'_>| {
+        let run = by_name.get(&tick.name);
+        match run.map_or(State::Due(None), |run| of_run(run, backfill)) {
+            State::Due(_) if tick.at > now => State::Ahead,
+            state => state,
+        }
+    };
+    ticks.iter().map(state).collect()
+}
+
+/// How far a tick with this run is.
+fn of_run<'a>(run: &'a FlowRun, backfill: &FlowBackfill) -> State<'a> {
+    let phase = phase_of(run);
+    let ours = is_of(run, backfill);
+    if run.metadata.deletion_timestamp.is_some() {
+        return if ours && !phase.is_final() { State::Active } else { State::Awaited };
+    }
+    if !ours && backfill.spec.skip == SkippedTicks::Ran {
+        return State::Skipped;
+    }
+    match phase {
+        Phase::Succeeded if ours => State::Succeeded,
+        Phase::Succeeded => State::Skipped,
+        _ if !phase.is_final() => {
+            if ours {
+                State::Active
+            } else {
+                State::Awaited
+            }
+        }
+        Phase::Cancelled if is_cancelled_by(run) => State::Due(Some(run)),
+        _ if ours || is_of_later_backfill(run, backfill) => State::Failed,
+        _ => State::Due(Some(run)),
+    }
+}
+
+/// Whether another backfill made the run since this one exists. Two that share a tick which always fails would
+/// otherwise run it in turns for ever.
+fn is_of_later_backfill(run: &FlowRun, backfill: &FlowBackfill) -> bool {
+    run.spec.backfill.is_some()
+        && run.metadata.creation_timestamp.as_ref() >= backfill.metadata.creation_timestamp.as_ref()
+}
