@@ -6,12 +6,14 @@
 
 pub mod cluster;
 pub mod conditions;
+pub mod field;
 pub mod flow;
 pub mod names;
 pub mod pods;
 pub mod run;
 pub mod schedule;
 pub mod subset;
+mod violations;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -4,7 +4,10 @@
 //! a cache; a worker that is registered is deleted only after the scheduler let it go.
 
 mod status;
+mod violations;
 mod workers;
+
+pub use violations::violations;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -5,9 +5,14 @@
 //! resourceVersion it was read with: of two writers one loses, so two runs never hold the place.
 
 mod admission;
+pub mod coming;
 mod history;
+pub mod parameters;
 mod status;
 mod ticks;
+mod violations;
+
+pub use violations::violations;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
