@@ -1,6 +1,6 @@
 //! The CEL rules of a kind, asked of one object.
 
-use kube::core::cel::{CompiledSchema, ErrorKind, ValidationError, Validator};
+use kube_cel::{CompiledSchema, ErrorKind, ValidationError, Validator};
 use serde_json::Value;
 
 use super::fault::Finding;

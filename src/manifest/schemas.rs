@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::core::cel::{CompiledSchema, compile_schema};
 use kube::core::schema::StructuralSchemaRewriter;
+use kube_cel::{CompiledSchema, compile_schema};
 use schemars::generate::SchemaSettings;
 use serde_json::{Value, json};
 
