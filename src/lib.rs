@@ -1,11 +1,12 @@
 //! daskflow deploys flows onto Dask clusters.
 //!
-//! The layers, and who may know whom: `cli` knows `operator`; `operator` knows `plan` and `dask`; `plan` knows `api`;
-//! `api` and `dask` know none of the others. `plan` decides and is pure; `operator` acts. `tests/architecture.rs`
-//! enforces it.
+//! The layers, and who may know whom: `cli` knows `operator` and `manifest`; `operator` knows `plan` and `dask`;
+//! `manifest` knows `plan`; `plan` knows `api`; `api` and `dask` know none of the others. `plan` decides and is pure, and
+//! so is `manifest`, which checks what users write; `operator` acts. `tests/architecture.rs` enforces it.
 
 pub mod api;
 pub mod cli;
 pub mod dask;
+pub mod manifest;
 pub mod operator;
 pub mod plan;

@@ -16,7 +16,7 @@ use std::sync::LazyLock;
 
 use cases::{Case, Judge};
 use daskflow::api::{self, DaskCluster, Flow, FlowBackfill, FlowRun};
-use kube::core::cel::{CompiledSchema, Validator, compile_schema};
+use kube_cel::{CompiledSchema, Validator, compile_schema};
 use serde_json::Value;
 
 /// The schemas as the API server gets them, by kind.

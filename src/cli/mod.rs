@@ -1,8 +1,12 @@
 //! The commands of the program, one file each.
 
 mod crds;
+mod files;
+mod next;
 mod operator;
+mod validate;
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -21,6 +25,10 @@ enum Command {
     Operator(operator::Arguments),
     /// Write the custom resource definitions.
     Crds(crds::Arguments),
+    /// Check manifests without a cluster: one line for each fault, with file, line and field.
+    Validate(validate::Arguments),
+    /// Tell the coming runs of the Flows in manifests, without a cluster.
+    Next(next::Arguments),
 }
 
 /// Parses the command line and runs the command.
@@ -28,6 +36,8 @@ pub fn run() -> ExitCode {
     match Cli::parse().command {
         Command::Operator(arguments) => operator::run(&arguments),
         Command::Crds(arguments) => crds::run(&arguments),
+        Command::Validate(arguments) => validate::run(&arguments),
+        Command::Next(arguments) => next::run(&arguments),
     }
 }
 
@@ -41,4 +51,24 @@ fn fail(error: &dyn std::error::Error) -> ExitCode {
     }
     eprintln!("daskflow: {text}");
     ExitCode::FAILURE
+}
+
+/// A number and what it counts: `1 object`, `2 objects`.
+fn counted(number: usize, thing: &str) -> String {
+    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
+}
+
+/// Writes rows as kubectl does: every column but the last as wide as its widest cell, and three spaces more.
+fn write_table<const COLUMNS: usize>(out: &mut impl Write, rows: &[[String; COLUMNS]]) -> io::Result<()> {
+    let mut widths = [0; COLUMNS];
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = cell.chars().count().max(*width);
+        }
+    }
+    for row in rows {
+        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}"));
+        writeln!(out, "{}", cells.collect::<Vec<_>>().join("   ").trim_end())?;
+    }
+    Ok(())
 }

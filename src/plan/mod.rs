@@ -7,12 +7,14 @@
 pub mod backfill;
 pub mod cluster;
 pub mod conditions;
+pub mod field;
 pub mod flow;
 pub mod names;
 pub mod pods;
 pub mod run;
 pub mod schedule;
 pub mod subset;
+mod violations;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -5,7 +5,10 @@
 
 mod admission;
 mod status;
+mod violations;
 mod workers;
+
+pub use violations::violations;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

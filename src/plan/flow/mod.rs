@@ -5,9 +5,14 @@
 //! the resourceVersion it was read with: of two writers one loses, so never more runs than places hold one.
 
 pub(super) mod admission;
+pub mod coming;
 mod history;
+pub mod parameters;
 mod status;
 pub(in crate::plan) mod ticks;
+mod violations;
+
+pub use violations::violations;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -92,18 +92,28 @@ fn rules(flow: &Flow) -> Rules {
 
 /// The clocks of a schedule, in its order, or what is wrong with the first that is none.
 pub(in crate::plan) fn parse(flow: &Flow, schedule: &Schedule) -> Result<Vec<Clock>, Violation> {
-    let named: Vec<&str> = schedule.clocks.iter().map(|clock| clock.name.as_str()).collect();
-    if let Some((first, second)) = names::clocks_that_collide(&named) {
-        let message = format!(
-            "the clocks {first} and {second} would give their runs the same names: rename one of them"
-        );
-        return Err(Violation::invalid("spec.schedule.clocks", message));
+    if let Some(violation) = collision(schedule) {
+        return Err(violation);
     }
-    let zone = schedule.time_zone.as_deref().unwrap_or(DEFAULT_ZONE);
-    schedule.clocks.iter().map(|entry| parse_clock(flow, zone, entry)).collect()
+    schedule.clocks.iter().map(|entry| parse_clock(flow, zone(schedule), entry)).collect()
 }
 
-fn parse_clock(flow: &Flow, zone: &str, entry: &ClockEntry) -> Result<Clock, Violation> {
+/// The name of the zone of all clocks.
+pub(super) fn zone(schedule: &Schedule) -> &str {
+    schedule.time_zone.as_deref().unwrap_or(DEFAULT_ZONE)
+}
+
+/// Two clocks whose runs would get the same names.
+pub(super) fn collision(schedule: &Schedule) -> Option<Violation> {
+    let named: Vec<&str> = schedule.clocks.iter().map(|clock| clock.name.as_str()).collect();
+    let (first, second) = names::clocks_that_collide(&named)?;
+    let message =
+        format!("the clocks {first} and {second} would give their runs the same names: rename one of them");
+    Some(Violation::invalid("spec.schedule.clocks", message))
+}
+
+/// Reads one clock.
+pub(super) fn parse_clock(flow: &Flow, zone: &str, entry: &ClockEntry) -> Result<Clock, Violation> {
     let field = |name: &str| format!("spec.schedule.clocks[{}].{name}", entry.name);
     let invalid = |name: &str, message: String| Violation {
         reason: Reason::InvalidSchedule,

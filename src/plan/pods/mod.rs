@@ -2,6 +2,7 @@
 
 pub mod container;
 pub mod merge;
+pub mod quantity;
 pub mod runner;
 pub mod scheduler;
 pub mod state;
@@ -41,6 +42,12 @@ impl Violation {
         let field = field.into();
         let message = format!("{field}: {}", message.into());
         Self { field, reason: Reason::InvalidSpec, message }
+    }
+
+    /// The message without the field in front of it.
+    pub fn said(&self) -> &str {
+        let rest = self.message.strip_prefix(&self.field).and_then(|rest| rest.strip_prefix(": "));
+        rest.unwrap_or(&self.message)
     }
 }
 

@@ -8,6 +8,7 @@ use super::phase::ASK_AGAIN;
 use super::{ForeignScheduler, ScriptView, Work, logical_time};
 use crate::api::{ConditionType, DaskCluster, Flow, Phase, Reason, labels};
 use crate::plan::conditions;
+use crate::plan::flow::parameters;
 use crate::plan::pods::runner::{self, Attempt, LogicalTime, Script, Target};
 use crate::plan::pods::{common_labels, controller_ref, scheduler_address};
 use crate::plan::schedule::parse_duration;
@@ -128,13 +129,7 @@ impl Work<'_> {
 
     /// The Flow's parameters, over them the clock's, over them the run's own.
     fn parameters(&self, flow: &Flow) -> Map<String, Value> {
-        let clock = self.run.spec.clock.as_deref().and_then(|name| {
-            let schedule = flow.spec.schedule.as_ref()?;
-            schedule.clocks.iter().find(|clock| clock.name == name)?.parameters.as_ref()
-        });
-        let layers = [flow.spec.parameters.as_ref(), clock, self.run.spec.parameters.as_ref()];
-        let objects = layers.into_iter().flatten().filter_map(Value::as_object);
-        objects.flat_map(|object| object.iter().map(|(name, value)| (name.clone(), value.clone()))).collect()
+        parameters::merged(flow, &self.run.spec)
     }
 }
 

@@ -219,7 +219,12 @@ fn interval_seconds(interval: Duration) -> Result<i64, ScheduleError> {
 /// The zones as they were when the program was built: no files are read, and no two machines differ.
 static ZONES: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundled);
 
-fn find_zone(name: &str) -> Result<TimeZone, ScheduleError> {
+/// The zone of this IANA name.
+///
+/// # Errors
+///
+/// [`ScheduleError::UnknownZone`], with a zone of a like name.
+pub fn find_zone(name: &str) -> Result<TimeZone, ScheduleError> {
     match ZONES.get(name) {
         Ok(zone) if !zone.is_unknown() => Ok(zone),
         _ => Err(ScheduleError::UnknownZone {

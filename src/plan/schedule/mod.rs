@@ -24,7 +24,7 @@ mod due;
 mod duration;
 mod zone;
 
-pub use clock::{Clock, ClockSpec, ScheduleError, Timing};
+pub use clock::{Clock, ClockSpec, ScheduleError, Timing, find_zone};
 pub use cron::{CRON_LENGTH_MAX, CronError};
 pub use due::{CatchUp, ClockState, Due, MISSED_MAX, ON_TIME, Rules, due};
 pub use duration::{DURATION_LENGTH_MAX, DurationError, parse_duration};

@@ -1,0 +1,115 @@
+//! `--filename`, as kubectl has it: files, folders and standard input.
+
+use std::fs;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+/// The endings that kubectl takes from a folder.
+const EXTENSIONS: &[&str] = &["json", "yaml", "yml"];
+/// What standard input is called in messages; kubectl calls it so.
+const STANDARD_INPUT: &str = "STDIN";
+
+#[derive(Debug, Args)]
+pub(super) struct Files {
+    /// A file, a folder with files (*.yaml, *.yml, *.json), or - for standard input. May be given several times.
+    #[arg(short = 'f', long = "filename", value_name = "FILE", required = true, num_args = 1..)]
+    filename: Vec<PathBuf>,
+    /// Look into folders of folders as well.
+    #[arg(short = 'R', long)]
+    recursive: bool,
+}
+
+/// A text and where it is from.
+#[derive(Debug)]
+pub(super) struct Source {
+    /// The path as messages show it.
+    pub name: String,
+    pub text: String,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Error {
+    #[error("{path} cannot be read")]
+    Read { path: String, source: io::Error },
+    #[error("{path} is not a text of Unicode in UTF-8")]
+    Text { path: String },
+    #[error("{path} has no file that ends in .json, .yaml or .yml{hint}")]
+    Empty { path: String, hint: &'static str },
+}
+
+impl Files {
+    /// Reads everything that was named. What cannot be read does not keep the rest from being read.
+    pub fn read(&self) -> Vec<Result<Source, Error>> {
+        let mut found = Vec::new();
+        let mut input_read = false;
+        for path in &self.filename {
+            if path.as_os_str() == "-" {
+                // It has an end only once.
+                if !std::mem::replace(&mut input_read, true) {
+                    found.push(read_input());
+                }
+            } else if path.is_dir() {
+                self.read_folder(path, &mut found);
+            } else {
+                found.push(read_file(path));
+            }
+        }
+        found
+    }
+
+    fn read_folder(&self, folder: &Path, found: &mut Vec<Result<Source, Error>>) {
+        let mut files = Vec::new();
+        if let Err(source) = self.list(folder, &mut files) {
+            return found.push(Err(Error::Read { path: folder.display().to_string(), source }));
+        }
+        if files.is_empty() {
+            let hint = if self.recursive { "" } else { " (-R looks into its folders)" };
+            found.push(Err(Error::Empty { path: folder.display().to_string(), hint }));
+        }
+        found.extend(files.iter().map(|file| read_file(file)));
+    }
+
+    /// The files of a folder by name, as everything else that lists them does.
+    fn list(&self, folder: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
+        let mut paths: Vec<PathBuf> =
+            fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.path())).collect::<io::Result<_>>()?;
+        paths.sort();
+        for path in paths {
+            // A link to a folder may lead back up; kubectl does not follow it either.
+            if path.is_dir() && !path.is_symlink() {
+                if self.recursive {
+                    self.list(&path, files)?;
+                }
+            } else if path.extension().is_some_and(|kind| EXTENSIONS.iter().any(|known| kind == *known)) {
+                files.push(path);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn read_file(path: &Path) -> Result<Source, Error> {
+    let name = path.display().to_string();
+    match fs::read(path) {
+        Ok(bytes) => source(name, bytes),
+        Err(source) => Err(Error::Read { path: name, source }),
+    }
+}
+
+fn read_input() -> Result<Source, Error> {
+    let name = STANDARD_INPUT.to_owned();
+    let mut bytes = Vec::new();
+    match io::stdin().lock().read_to_end(&mut bytes) {
+        Ok(_) => source(name, bytes),
+        Err(source) => Err(Error::Read { path: name, source }),
+    }
+}
+
+fn source(name: String, bytes: Vec<u8>) -> Result<Source, Error> {
+    match String::from_utf8(bytes) {
+        Ok(text) => Ok(Source { name, text }),
+        Err(_) => Err(Error::Text { path: name }),
+    }
+}

@@ -1,0 +1,122 @@
+//! `daskflow validate`
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+
+use super::files::Files;
+use crate::manifest::{self, Fault};
+
+/// Exit code 0: everything is as it should be. 1: there are faults, or a file cannot be read, or there is no object at
+/// all. 2: the command line is wrong.
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    files: Files,
+    /// How faults are written.
+    #[arg(short, long, value_enum, default_value_t = Output::Text)]
+    output: Output,
+}
+
+/// For people or for programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Output {
+    /// Lines for people.
+    Text,
+    /// One JSON list.
+    Json,
+}
+
+/// A fault and the file that it is in.
+#[derive(Debug, Serialize)]
+pub(super) struct FileFault {
+    pub file: String,
+    #[serde(flatten)]
+    pub fault: Fault,
+}
+
+impl std::fmt::Display for FileFault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Fault { line, field, message, .. } = &self.fault;
+        // A message of several lines would be several faults to whoever counts them.
+        let message = message.replace('\n', " ");
+        let field = if field.is_empty() { String::new() } else { format!("{field}: ") };
+        write!(f, "{}:{line}: {field}{message}", self.file)
+    }
+}
+
+/// What was found in all files.
+#[derive(Debug, Default)]
+struct Report {
+    objects: usize,
+    others: usize,
+    faults: Vec<FileFault>,
+    unreadable: bool,
+}
+
+pub(super) fn run(arguments: &Arguments) -> ExitCode {
+    let report = report(&arguments.files);
+    // Who reads no further than the first lines still gets the right exit code.
+    let _ = report.write(arguments.output);
+    let nothing = report.objects == 0 && report.others == 0 && report.faults.is_empty();
+    if nothing && !report.unreadable {
+        eprintln!("daskflow: there is no object in what was given");
+    }
+    if nothing || report.unreadable || !report.faults.is_empty() {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    }
+}
+
+fn report(files: &Files) -> Report {
+    let mut report = Report::default();
+    for source in files.read() {
+        let source = match source {
+            Ok(source) => source,
+            Err(error) => {
+                super::fail(&error);
+                report.unreadable = true;
+                continue;
+            }
+        };
+        let checked = manifest::check(&source.text);
+        report.objects += checked.manifests.len();
+        report.others += checked.others;
+        let of_objects = checked.manifests.into_iter().flat_map(|manifest| manifest.faults);
+        let mut faults: Vec<Fault> = of_objects.chain(checked.faults).collect();
+        faults.sort_by_key(|fault| fault.line);
+        report.faults.extend(faults.into_iter().map(|fault| FileFault { file: source.name.clone(), fault }));
+    }
+    report
+}
+
+impl Report {
+    fn write(&self, output: Output) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        if output == Output::Json {
+            serde_json::to_writer_pretty(&mut out, &self.faults)?;
+            return writeln!(out);
+        }
+        for fault in &self.faults {
+            writeln!(out, "{fault}")?;
+        }
+        if self.objects > 0 || self.others > 0 {
+            writeln!(out, "{}", self.summary())?;
+        }
+        Ok(())
+    }
+
+    fn summary(&self) -> String {
+        let mut words = vec![format!("{} checked", super::counted(self.objects, "object"))];
+        if self.others > 0 {
+            words.push(format!("{} of other kinds passed over", self.others));
+        }
+        if !self.faults.is_empty() {
+            words.push(super::counted(self.faults.len(), "fault"));
+        }
+        words.join(", ")
+    }
+}

@@ -1,0 +1,51 @@
+//! What the planner says of an object before there is one.
+
+use serde_json::Value;
+
+use super::fault::Finding;
+use super::object::Kind;
+use crate::api::{DaskCluster, Flow, FlowBackfill, FlowRun};
+use crate::plan::field::FieldPath;
+use crate::plan::pods::Violation;
+use crate::plan::{cluster, flow};
+
+/// What the operator could not carry out.
+///
+/// `object` has already been mended where its schema refuses it; `refused` are those places, about which nothing more
+/// is told.
+pub(super) fn findings(kind: Kind, object: &Value, refused: &[FieldPath]) -> Vec<Finding> {
+    let violations = match violations(kind, object) {
+        Ok(violations) => violations,
+        // The types are stricter than the schema somewhere; better told than passed over.
+        Err(error) if refused.is_empty() => {
+            return vec![Finding::new(FieldPath::default(), format!("the operator cannot read it: {error}"))];
+        }
+        Err(_) => return Vec::new(),
+    };
+    let finding = |violation: Violation| {
+        let path = FieldPath::find(&violation.field, object);
+        let known = refused.iter().any(|refused| refused.holds(&path));
+        (!known).then(|| Finding {
+            reason: Some(violation.reason),
+            ..Finding::new(path, violation.said().to_owned())
+        })
+    };
+    violations.into_iter().filter_map(finding).collect()
+}
+
+fn violations(kind: Kind, object: &Value) -> Result<Vec<Violation>, serde_json::Error> {
+    let object = object.clone();
+    Ok(match kind {
+        Kind::DaskCluster => cluster::violations(&serde_json::from_value::<DaskCluster>(object)?),
+        Kind::Flow => flow::violations(&serde_json::from_value::<Flow>(object)?),
+        Kind::FlowRun => {
+            serde_json::from_value::<FlowRun>(object)?;
+            Vec::new()
+        }
+        // Whether its clocks exist is for its Flow to say.
+        Kind::FlowBackfill => {
+            serde_json::from_value::<FlowBackfill>(object)?;
+            Vec::new()
+        }
+    })
+}

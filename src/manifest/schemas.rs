@@ -1,0 +1,48 @@
+//! The schemas of the kinds, as the API server has them.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::core::schema::StructuralSchemaRewriter;
+use kube_cel::{CompiledSchema, compile_schema};
+use schemars::generate::SchemaSettings;
+use serde_json::{Value, json};
+
+use crate::api;
+
+/// What an object of one kind must be like.
+pub(super) struct KindSchema {
+    /// The schema, as `OpenAPI` v3 writes it, with that of the metadata, which definitions leave out.
+    pub openapi: Value,
+    /// Its CEL rules.
+    pub rules: CompiledSchema,
+}
+
+/// By kind.
+pub(super) static SCHEMAS: LazyLock<BTreeMap<String, KindSchema>> = LazyLock::new(|| {
+    let crds = api::crds().into_iter();
+    crds.filter_map(|crd| {
+        let kind = crd.spec.names.kind.clone();
+        let version = crd.spec.versions.into_iter().find(|version| version.name == api::VERSION)?;
+        let mut openapi = serde_json::to_value(version.schema?.open_api_v3_schema?).ok()?;
+        let rules = compile_schema(&openapi);
+        let properties = openapi.get_mut("properties")?.as_object_mut()?;
+        properties.insert("apiVersion".to_owned(), json!({"type": "string"}));
+        properties.insert("kind".to_owned(), json!({"type": "string"}));
+        properties.insert("metadata".to_owned(), metadata());
+        Some((kind, KindSchema { openapi, rules }))
+    })
+    .collect()
+});
+
+fn metadata() -> Value {
+    let settings = SchemaSettings::openapi3().with(|settings| settings.inline_subschemas = true);
+    let generator = settings.with_transform(StructuralSchemaRewriter).into_generator();
+    let mut schema = generator.into_root_schema_for::<ObjectMeta>().to_value();
+    // What others wrote is in a form of its own, and no user writes it.
+    if let Some(managed) = schema.pointer_mut("/properties/managedFields") {
+        *managed = json!({"x-kubernetes-preserve-unknown-fields": true});
+    }
+    schema
+}

@@ -1,0 +1,49 @@
+//! All that is wrong with a `DaskCluster` and that its schema does not refuse.
+
+use crate::api::DaskCluster;
+use crate::plan::pods::{Violation, quantity, scheduler, worker};
+use crate::plan::violations::all;
+
+/// Everything in the spec that no pod can be built from. Empty for a cluster that the operator would build.
+pub fn violations(cluster: &DaskCluster) -> Vec<Violation> {
+    let spec = &cluster.spec;
+    let mut found = quantity::violations(&spec.scheduler.resources, "spec.scheduler.resources");
+    found.extend(quantity::violations(&spec.workers.resources, "spec.workers.resources"));
+    found.extend(all(cluster, |cluster| scheduler::pod(cluster).map(drop)));
+    found.extend(all(cluster, |cluster| worker::pod(cluster, 0).map(drop)));
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::api::DaskClusterSpec;
+
+    #[test]
+    fn all_faults_of_both_templates_are_told() {
+        let spec: DaskClusterSpec = serde_json::from_value(json!({
+            "image": "a",
+            "scheduler": {"template": {"spec": {"nodeSelecter": {"a": "b"}}}},
+            "workers": {
+                "args": ["--name", "x"],
+                "template": {"spec": {"containers": [{"name": "worker", "imge": "x", "comand": []}], "nodes": 1}},
+                "resources": {"limits": {"memory": "4GB"}},
+            },
+        }))
+        .unwrap();
+        let fields: Vec<String> =
+            violations(&DaskCluster::new("a", spec)).into_iter().map(|fault| fault.field).collect();
+        assert_eq!(
+            fields,
+            [
+                "spec.workers.resources.limits[memory]",
+                "spec.scheduler.template.spec.nodeSelecter",
+                "spec.workers.args",
+                "spec.workers.template.spec.containers[0].imge",
+                "spec.workers.template.spec.nodes",
+            ]
+        );
+    }
+}

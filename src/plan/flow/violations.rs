@@ -1,0 +1,166 @@
+//! All that is wrong with a Flow and that its schema does not refuse.
+
+use super::ticks;
+use crate::api::flow::{ClockEntry, Schedule};
+use crate::api::{DaskCluster, Flow, FlowRun, FlowRunSpec, Reason};
+use crate::plan::pods::runner::{self, Attempt, LogicalTime, Target};
+use crate::plan::pods::{Violation, quantity};
+use crate::plan::schedule::parse_duration;
+use crate::plan::violations::{all, moved};
+use crate::plan::{cluster, names};
+
+/// Everything in the spec that the operator could not carry out. Empty for a Flow that it would run.
+pub fn violations(flow: &Flow) -> Vec<Violation> {
+    let mut found = schedule(flow);
+    found.extend(durations(flow));
+    found.extend(quantity::violations(&flow.spec.resources, "spec.resources"));
+    found.extend(all(flow, job));
+    found.extend(own_cluster(flow));
+    found
+}
+
+/// What is wrong with the clocks, the same thing once.
+pub(super) fn schedule(flow: &Flow) -> Vec<Violation> {
+    let Some(schedule) = &flow.spec.schedule else { return Vec::new() };
+    let mut found: Vec<Violation> = ticks::collision(schedule).into_iter().collect();
+    for entry in &schedule.clocks {
+        // An unknown zone is the fault of the schedule, and found with every clock.
+        let new: Vec<Violation> =
+            clock(flow, schedule, entry).into_iter().filter(|fault| !found.contains(fault)).collect();
+        found.extend(new);
+    }
+    found
+}
+
+/// What is wrong with one clock: also what stands behind an unknown zone or an impossible end.
+fn clock(flow: &Flow, schedule: &Schedule, entry: &ClockEntry) -> Vec<Violation> {
+    let mut zone = ticks::zone(schedule);
+    let mut entry = entry.clone();
+    let mut found = Vec::new();
+    while let Err(fault) = ticks::parse_clock(flow, zone, &entry) {
+        let in_zone = fault.reason == Reason::InvalidTimeZone && zone != ticks::DEFAULT_ZONE;
+        let in_end = fault.field.ends_with(".endAt") && entry.end_at.is_some();
+        found.push(fault);
+        if in_zone {
+            zone = ticks::DEFAULT_ZONE;
+        } else if in_end {
+            entry.end_at = None;
+        } else {
+            break;
+        }
+    }
+    found
+}
+
+fn durations(flow: &Flow) -> Vec<Violation> {
+    let spec = &flow.spec;
+    let written = [
+        ("spec.startingDeadline", spec.starting_deadline.as_deref()),
+        ("spec.timeout", spec.timeout.as_deref()),
+        ("spec.deadline", spec.deadline.as_deref()),
+        ("spec.clusterTimeout", spec.cluster_timeout.as_deref()),
+        ("spec.cluster.keepOnFailure", spec.cluster.keep_on_failure.as_deref()),
+        ("spec.retries.delay", spec.retries.as_ref().map(|retries| retries.delay.as_str())),
+        ("spec.retries.maxDelay", spec.retries.as_ref().map(|retries| retries.max_delay.as_str())),
+    ];
+    let fault = |(field, text): (&str, Option<&str>)| {
+        let error = parse_duration(text?).err()?;
+        Some(Violation::invalid(field, error.to_string()))
+    };
+    written.into_iter().filter_map(fault).collect()
+}
+
+/// The Job of a run, on a cluster that has an image: which one it is shows when it runs.
+fn job(flow: &Flow) -> Result<(), Violation> {
+    let target = Target {
+        address: "tcp://scheduler:8786".to_owned(),
+        image: Some("image".to_owned()),
+        ..Target::default()
+    };
+    let attempt = Attempt {
+        flow,
+        run: &FlowRun::new("run", FlowRunSpec::default()),
+        number: 1,
+        target: &target,
+        script: None,
+        parameters: serde_json::Map::new(),
+        time: LogicalTime::default(),
+        timeout: None,
+    };
+    runner::job(&attempt).map(drop)
+}
+
+fn own_cluster(flow: &Flow) -> Vec<Violation> {
+    let Some(template) = &flow.spec.cluster.template else { return Vec::new() };
+    let own = DaskCluster::new(&names::cluster_name_for_run("run"), template.clone());
+    cluster::violations(&own).iter().map(|fault| moved(fault, "spec.", "spec.cluster.template.")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn all_faults_of_a_flow_are_told() {
+        let flow: Flow = serde_json::from_value(json!({
+            "apiVersion": "daskflow.dev/v1alpha1", "kind": "Flow", "metadata": {"name": "a"},
+            "spec": {
+                "schedule": {"timeZone": "Europe/Pari", "clocks": [
+                    {"name": "a", "cron": "0 2 * * *"}, {"name": "b", "interval": "1h"},
+                ]},
+                "timeout": "9999999999h",
+                "resources": {"requests": {"cpu": "two"}},
+                "template": {"spec": {"nodeSelecter": {}, "nodes": 1, "priority": "x"}},
+                "cluster": {"template": {"image": "a", "workers": {"args": ["--nprocs=2"]}}},
+            },
+        }))
+        .unwrap();
+        let told: Vec<(String, String)> = violations(&flow)
+            .into_iter()
+            .map(|fault| (fault.field.clone(), fault.said().to_owned()))
+            .collect();
+        let fields: Vec<&str> = told.iter().map(|(field, _)| field.as_str()).collect();
+        assert_eq!(
+            fields,
+            [
+                "spec.schedule.timeZone",
+                "spec.timeout",
+                "spec.resources.requests[cpu]",
+                "spec.template",
+                "spec.cluster.template.workers.args"
+            ]
+        );
+        assert!(told.iter().all(|(field, said)| !said.starts_with(field)), "{told:?}");
+    }
+
+    #[test]
+    fn what_stands_behind_a_fault_is_told_as_well() {
+        let flow: Flow = serde_json::from_value(json!({
+            "apiVersion": "daskflow.dev/v1alpha1", "kind": "Flow", "metadata": {"name": "a"},
+            "spec": {"cluster": {}, "schedule": {"timeZone": "Nowhere", "clocks": [
+                {"name": "a", "cron": "61 2 * * *", "startAt": "2026-02-01T00:00:00Z", "endAt": "2026-01-01T00:00:00Z"},
+            ]}},
+        }))
+        .unwrap();
+        let fields: Vec<String> = violations(&flow).into_iter().map(|fault| fault.field).collect();
+        assert_eq!(
+            fields,
+            ["spec.schedule.timeZone", "spec.schedule.clocks[a].endAt", "spec.schedule.clocks[a].cron"]
+        );
+    }
+
+    #[test]
+    fn every_clock_is_looked_at() {
+        let flow: Flow = serde_json::from_value(json!({
+            "apiVersion": "daskflow.dev/v1alpha1", "kind": "Flow", "metadata": {"name": "a"},
+            "spec": {"cluster": {}, "schedule": {"clocks": [
+                {"name": "a", "cron": "61 2 * * *"}, {"name": "b", "interval": "1h"}, {"name": "c", "cron": "@often"},
+            ]}},
+        }))
+        .unwrap();
+        let fields: Vec<String> = violations(&flow).into_iter().map(|fault| fault.field).collect();
+        assert_eq!(fields, ["spec.schedule.clocks[a].cron", "spec.schedule.clocks[c].cron"]);
+    }
+}

@@ -1,0 +1,132 @@
+//! Amounts of compute resources, in the form that Kubernetes gives them.
+//!
+//! Only the form and the order of size are looked at; the text goes to the pod as it is.
+//! The form: <https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/>.
+
+use std::collections::BTreeMap;
+
+use super::Violation;
+use crate::api::Resources;
+use crate::api::common::Amount;
+
+/// What a suffix multiplies by.
+const SUFFIXES: &[(&str, f64)] = &[
+    ("", 1.0),
+    ("n", 1e-9),
+    ("u", 1e-6),
+    ("m", 1e-3),
+    ("k", 1e3),
+    ("M", 1e6),
+    ("G", 1e9),
+    ("T", 1e12),
+    ("P", 1e15),
+    ("E", 1e18),
+    ("Ki", 1_024.0),
+    ("Mi", 1_048_576.0),
+    ("Gi", 1_073_741_824.0),
+    ("Ti", 1_099_511_627_776.0),
+    ("Pi", 1_125_899_906_842_624.0),
+    ("Ei", 1_152_921_504_606_846_976.0),
+];
+
+/// What the API server would refuse in a container with these resources. `field` is where they are.
+pub fn violations(resources: &Resources, field: &str) -> Vec<Violation> {
+    let sides = [("requests", &resources.requests), ("limits", &resources.limits)];
+    let mut found: Vec<Violation> =
+        sides.iter().flat_map(|(side, amounts)| malformed(amounts, &format!("{field}.{side}"))).collect();
+    for (name, request) in &resources.requests {
+        let limit = resources.limits.get(name);
+        if let Some((least, most)) = size(request).zip(limit.and_then(size))
+            && least > most
+        {
+            let most = limit.map(ToString::to_string).unwrap_or_default();
+            let message =
+                format!("{request} is more than the limit of {most}; write a request up to the limit");
+            found.push(Violation::invalid(format!("{field}.requests[{name}]"), message));
+        }
+    }
+    found
+}
+
+fn malformed(amounts: &BTreeMap<String, Amount>, field: &str) -> Vec<Violation> {
+    let fault = |(name, amount): (&String, &Amount)| {
+        let message = match size(amount) {
+            None => format!(
+                "`{amount}` is no quantity; write a number, with a unit if need be, such as 2, 500m, 1.5 or 4Gi"
+            ),
+            Some(size) if size < 0.0 => format!("{amount} is less than nothing; write 0 or more"),
+            Some(_) => return None,
+        };
+        Some(Violation::invalid(format!("{field}[{name}]"), message))
+    };
+    amounts.iter().filter_map(fault).collect()
+}
+
+/// How much it is, as exactly as a double holds it.
+fn size(amount: &Amount) -> Option<f64> {
+    let text = amount.to_string();
+    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(&text);
+    let end = unsigned.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(unsigned.len());
+    let (digits, suffix) = unsigned.split_at(end);
+    // Rust reads more than these digits as a number, such as `inf`; they are gone by here.
+    let number: f64 = digits.parse().ok()?;
+    let sign = if text.starts_with('-') { -1.0 } else { 1.0 };
+    Some(sign * number * scale(suffix)?)
+}
+
+fn scale(suffix: &str) -> Option<f64> {
+    if let Some((_, scale)) = SUFFIXES.iter().find(|(known, _)| *known == suffix) {
+        return Some(*scale);
+    }
+    let exponent = suffix.strip_prefix(['e', 'E'])?;
+    exponent.parse::<i16>().ok().map(|power| 10f64.powi(power.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    fn text(text: &str) -> Amount {
+        Amount::Text(text.to_owned())
+    }
+
+    #[rstest]
+    #[case("2", Some(2.0))]
+    #[case("500m", Some(0.5))]
+    #[case("1.5", Some(1.5))]
+    #[case(".5", Some(0.5))]
+    #[case("4Gi", Some(4_294_967_296.0))]
+    #[case("1e3", Some(1000.0))]
+    #[case("1E", Some(1e18))]
+    #[case("-1", Some(-1.0))]
+    #[case("4GB", None)]
+    #[case("4 Gi", None)]
+    #[case("", None)]
+    #[case(".", None)]
+    #[case("inf", None)]
+    #[case("1.2.3", None)]
+    #[case("lots", None)]
+    fn sizes(#[case] amount: &str, #[case] expected: Option<f64>) {
+        assert_eq!(size(&text(amount)), expected);
+    }
+
+    #[test]
+    fn faults_name_the_resource() {
+        let resources = Resources {
+            requests: [("cpu".to_owned(), Amount::Number(2)), ("memory".to_owned(), text("4GB"))].into(),
+            limits: [("cpu".to_owned(), text("1500m")), ("example.com/gpu".to_owned(), text("-1"))].into(),
+        };
+        let told: Vec<String> =
+            violations(&resources, "spec.resources").into_iter().map(|fault| fault.message).collect();
+        assert_eq!(
+            told,
+            [
+                "spec.resources.requests[memory]: `4GB` is no quantity; write a number, with a unit if need be, such as 2, 500m, 1.5 or 4Gi",
+                "spec.resources.limits[example.com/gpu]: -1 is less than nothing; write 0 or more",
+                "spec.resources.requests[cpu]: 2 is more than the limit of 1500m; write a request up to the limit",
+            ]
+        );
+    }
+}
