@@ -10,11 +10,16 @@
 mod cases;
 mod support;
 
+mod attempts;
 mod bad_input;
+mod catch_up;
 mod clusters;
+mod concurrency;
 mod dashboard;
 mod engines;
 mod example;
+mod history;
+mod holds;
 mod operator_killed;
 mod outage;
 mod outcomes;

@@ -42,7 +42,8 @@ impl Work<'_> {
         if let Some(newer) = flow.and_then(|flow| self.newer(&flow)) {
             return Some(self.stop(Reason::Replaced, format!("the newer run {newer} takes its place")));
         }
-        let lost = self.cluster_lost()?;
+        // An attempt that has ended lost its cluster once; what has become of it since does not count again.
+        let lost = self.cluster_lost().filter(|_| self.status.phase != Phase::Retrying)?;
         Some(self.stop(Reason::ClusterLost, lost))
     }
 

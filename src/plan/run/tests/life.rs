@@ -299,6 +299,24 @@ fn a_scheduler_that_was_started_anew_is_a_lost_cluster(
 }
 
 #[test]
+fn a_cluster_is_lost_once_for_each_attempt() {
+    let mut run = running();
+    let status = run.status.as_mut().unwrap();
+    (status.scheduler, status.attempt) = (Some("scheduler-uid/0".into()), Some(1));
+    let gone = failed(retrying_flow(0, 1), 143, r#"{"reason":"Terminated"}"#);
+    let first = plan(&run, &gone, now());
+    assert_eq!(first.status.phase, Phase::Retrying);
+    // While the run waits, the scheduler is still gone, then it is another one.
+    let waiting = after(run, &first);
+    for scheduler in [None, Some("other-uid/0".to_owned())] {
+        let seen = Observed { scheduler, ..gone.clone() };
+        let plan = plan(&waiting, &seen, now());
+        assert_eq!(plan.status.failures, Some(Failures { flow: 0, infrastructure: 1 }));
+        assert!(matches!(plan.status.phase, Phase::Retrying | Phase::Provisioning), "{:?}", plan.status);
+    }
+}
+
+#[test]
 fn an_image_that_is_never_pulled_is_hopeless() {
     let waiting =
         ContainerStateWaiting { reason: Some("ErrImageNeverPull".into()), message: Some("no".into()) };
