@@ -1,7 +1,7 @@
 //! Runs that want to be active at once: replaced, queued, and held by a cluster that limits them.
 
 use daskflow::api::{Flow, FlowRun, Phase, Reason};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use serde_json::{Value, json};
@@ -23,24 +23,18 @@ async fn replace_stops_the_active_run() {
         namespace.ready_cluster(dask_cluster("dask", &namespace.settings.dask, 1)).await;
         let (pods, runs) = (Timeline::<Pod>::watch(namespace), Timeline::<FlowRun>::watch(namespace));
         // Three ticks of runs that would sleep for ten minutes: two are replaced, the last one goes on.
-        let first = next_multiple(now(), INTERVAL_S);
+        let first = next_multiple(now() + SignedDuration::from_secs(2), INTERVAL_S);
         let last = Timestamp::from_second(first.as_second() + 2 * INTERVAL_S).unwrap();
-        let clock = json!({"name": "often", "interval": format!("{INTERVAL_S}s"), "endAt": last});
+        let clock =
+            json!({"name": "often", "interval": format!("{INTERVAL_S}s"), "startAt": first, "endAt": last});
         let more = json!({"concurrency": "Replace", "schedule": {"clocks": [clock]}});
         namespace.create::<Flow>(with(sleeper("replaced"), more)).await;
+        // The same ticks under Forbid: the first run goes on beyond the last of them.
+        let sleep_s = 2 * INTERVAL_S + 4;
+        let more = json!({"schedule": {"clocks": [clock]}, "parameters": {"seconds": sleep_s}});
+        namespace.create::<Flow>(with(sleeper("kept"), more)).await;
 
-        let wait = within(90, format!("the run of {last} is the only one that has not ended"));
-        let all = poll(wait, async || {
-            let all = namespace.runs_of("replaced").await;
-            let open: Vec<_> = all.iter().filter(|run| !phase_of(run).is_final()).collect();
-            let newest = all.last().and_then(|run| run.spec.scheduled_time.as_ref()).map(|time| time.0);
-            let done = newest == Some(last) && open.len() == 1 && phase_of(open[0]) == Phase::Running;
-            let seen: Vec<_> = all.iter().map(|run| (run.name_any(), phase_of(run))).collect();
-            if done { Ok(all) } else { Err(format!("{seen:?}")) }
-        })
-        .await;
-        assert_eq!(all.len(), 3, "one run for each tick");
-        assert_eq!(phase_of(&all[2]), Phase::Running, "the newest goes on");
+        let all = until_the_last_runs(namespace, "replaced", last).await;
         for (older, newer) in [(&all[0], &all[1]), (&all[1], &all[2])] {
             let status = older.status.clone().unwrap();
             let told = (status.phase, status.reason.clone().unwrap_or_default());
@@ -53,9 +47,35 @@ async fn replace_stops_the_active_run() {
                 runs.first(|run| run.name_any() == name && phase_of(run) == Phase::Running).unwrap();
             figure_seconds("replace_tick_to_runner_running", seconds(due, runs_at));
         }
-        assert_at_most(1, &pods, |_| true);
+        let all = until_the_last_runs(namespace, "kept", last).await;
+        let ends: Vec<_> = all.iter().map(|run| (phase_of(run), reason_of(run))).collect();
+        assert_eq!(ends[0], (Phase::Succeeded, "Succeeded".into()), "under Forbid the active run goes on");
+        assert_eq!(ends[1], (Phase::Skipped, "Superseded".into()), "of those that wait only the newest runs");
+        for flow in ["replaced", "kept"] {
+            assert_at_most(1, &pods, |pod| {
+                pod.labels().get("daskflow.dev/flow").is_some_and(|it| it == flow)
+            });
+        }
     })
     .await;
+}
+
+/// The three runs of a flow, once the last one is at work and the others have ended.
+async fn until_the_last_runs(namespace: &Namespace, flow: &str, last: Timestamp) -> Vec<FlowRun> {
+    let wait = within(90, format!("the run of {flow} at {last} is at work, and the others have ended"));
+    poll(wait, async || {
+        let all = namespace.runs_of(flow).await;
+        let open: Vec<_> = all.iter().filter(|run| !phase_of(run).is_final()).collect();
+        let newest = all.last().and_then(|run| run.spec.scheduled_time.as_ref()).map(|time| time.0);
+        let done = newest == Some(last) && open.len() == 1 && phase_of(open[0]) == Phase::Running;
+        let seen: Vec<_> = all.iter().map(|run| (run.name_any(), phase_of(run), reason_of(run))).collect();
+        if done && all.len() == 3 { Ok(all) } else { Err(format!("{seen:?}")) }
+    })
+    .await
+}
+
+fn reason_of(run: &FlowRun) -> String {
+    run.status.as_ref().and_then(|status| status.reason.clone()).unwrap_or_default()
 }
 
 #[tokio::test]

@@ -58,6 +58,8 @@ async fn deleted_flow_leaves_nothing_behind() {
         namespace.create::<Flow>(flow("forgotten", spec)).await;
         namespace.create::<FlowRun>(named_run("forgotten", "at-work", Value::Null)).await;
         namespace.until_phase("at-work", Phase::Running, 120).await;
+        // A Python that has only just begun does not hear SIGTERM, and has half a minute.
+        namespace.until_logged("at-work", "sleeping").await;
         let there = left(namespace).await;
         assert!(there.len() >= 7, "run, Job, cluster, three pods, Service and code: {there:?}");
 

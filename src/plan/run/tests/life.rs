@@ -238,6 +238,43 @@ fn under_replace_the_active_run_gives_way_to_a_newer_one() {
 }
 
 #[test]
+fn under_forbid_the_active_run_goes_on_whatever_waits() {
+    let mut flow = flow();
+    flow.spec.concurrency = Concurrency::Forbid;
+    flow.status =
+        Some(crate::api::FlowStatus { admitted: vec!["etl-20261201t090000".into()], ..Default::default() });
+    let seen = Observed {
+        job: Some(job(None)),
+        pod: Some(at_work()),
+        siblings: vec![sibling("etl-20261201t090100", 60)],
+        ..observed(flow)
+    };
+    let plan = plan(&running(), &seen, now());
+    assert_eq!((plan.status.phase, plan.status.stop), (Phase::Running, None));
+}
+
+#[test]
+fn under_replace_a_run_that_waits_for_its_cluster_gives_way_too() {
+    let mut flow = flow();
+    flow.spec.concurrency = Concurrency::Replace;
+    let admitted = vec!["etl-20261201t090000".to_owned()];
+    flow.status = Some(crate::api::FlowStatus { admitted, ..Default::default() });
+    let mut asleep = cluster(true);
+    asleep.spec.suspend = true;
+    let mut seen = Observed { cluster: Some(Arc::new(asleep)), ..observed(flow) };
+    let held = plan(&run(Phase::Queued), &seen, now());
+    assert_eq!(phase_and_reason(&held), (Phase::Queued, "ClusterSuspended".into()));
+    let newer = sibling("etl-20261201t090100", 60);
+    seen.siblings = vec![newer.clone()];
+    let gone = plan(&run(Phase::Queued), &seen, now());
+    assert_eq!(phase_and_reason(&gone), (Phase::Skipped, "Superseded".into()));
+    // Of the two, the newer one stays.
+    seen.siblings = vec![Arc::new(run(Phase::Queued))];
+    let stays = plan(&newer, &seen, now());
+    assert_eq!(phase_and_reason(&stays), (Phase::Queued, "ConcurrencyForbidden".into()));
+}
+
+#[test]
 fn a_full_queue_takes_no_more() {
     let mut flow = flow();
     flow.spec.concurrency = Concurrency::Queue;
