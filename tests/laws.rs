@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use daskflow::api::common::NameRef;
 use daskflow::api::flow::{ClockEntry, ClusterSource, Concurrency, History, Schedule};
-use daskflow::api::{DaskCluster, DaskClusterSpec, DaskClusterStatus, Flow, FlowRun, FlowSpec};
+use daskflow::api::{DaskCluster, DaskClusterSpec, DaskClusterStatus, Flow, FlowRun, FlowSpec, Phase};
 use daskflow::plan::run::phase_of;
 use daskflow::plan::{Object, Plan, Step, VictimKind, flow, run};
 use jiff::{SignedDuration, Timestamp};
@@ -333,7 +333,7 @@ fn holds_always(concurrency: Concurrency, history: &[Happening]) {
             "a Job was created twice: {:?}",
             world.started
         );
-        if concurrency == Concurrency::Forbid {
+        if matches!(concurrency, Concurrency::Forbid | Concurrency::Replace) {
             assert!(world.live_runners() <= 1, "two runners at once: {:?}", world.truth.jobs.keys());
         }
     }
@@ -349,6 +349,9 @@ fn holds_always(concurrency: Concurrency, history: &[Happening]) {
         world.truth.jobs.values_mut().for_each(|job| end(job, true));
         world.settle();
     }
+    if concurrency != Concurrency::Replace {
+        none_is_stopped_that_nobody_stopped(&world);
+    }
     let open: Vec<_> = world.truth.runs.values().filter(|run| !phase_of(&run.object).is_final()).collect();
     assert!(open.is_empty(), "{} runs never end", open.len());
 }
@@ -362,12 +365,24 @@ fn every_tick_is_accounted_for(world: &World) {
     assert_eq!(ran + missed, due, "{ran} ran and {missed} were missed of {due} ticks");
 }
 
+/// A run that was at work goes on to its end, unless somebody cancelled it.
+fn none_is_stopped_that_nobody_stopped(world: &World) {
+    for run in world.truth.runs.values().map(|run| &run.object) {
+        assert!(run.spec.cancel || phase_of(run) != Phase::Cancelled, "{}: {:?}", run.name_any(), run.status);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn under_forbid_one_runner_lives_at_a_time_and_no_tick_is_lost_or_doubled(history in happenings()) {
         holds_always(Concurrency::Forbid, &history);
+    }
+
+    #[test]
+    fn under_replace_one_runner_lives_at_a_time_and_no_tick_is_lost_or_doubled(history in happenings()) {
+        holds_always(Concurrency::Replace, &history);
     }
 
     #[test]
