@@ -14,7 +14,7 @@ use crate::support::clock::{now, seconds};
 use crate::support::figures::figure_seconds;
 use crate::support::logs::{self, Line, TASK_STARTED};
 use crate::support::namespace::phase_of;
-use crate::support::timeline::Timeline;
+use crate::support::timeline::{Seen, Timeline};
 use crate::support::{Load, Namespace, operator, poll, test, within};
 
 /// Three maps over 100 items, the parent of each, and one sum.
@@ -207,13 +207,11 @@ fn print_figures(times: &Times, created: Timestamp, run: &FlowRun, lines: &[Line
         figure_seconds(name, seconds(from, to.unwrap_or_else(|| panic!("{name} was not seen"))));
     };
     let of_cluster = |component: &str| {
-        let first = |at: &[(Timestamp, Pod)]| {
+        let first = |versions: &[Seen<Pod>]| {
             let mut seen: Vec<(Timestamp, String)> = Vec::new();
-            for (at, pod) in at
-                .iter()
-                .filter(|(_, pod)| pod.labels().get("dask.org/component").is_some_and(|it| it == component))
-            {
-                if seen.iter().all(|(_, name)| *name != pod.name_any()) {
+            for Seen { at, object: pod, .. } in versions {
+                let ours = pod.labels().get("dask.org/component").is_some_and(|it| it == component);
+                if ours && seen.iter().all(|(_, name)| *name != pod.name_any()) {
                     seen.push((*at, pod.name_any()));
                 }
             }

@@ -10,12 +10,17 @@
 mod cases;
 mod support;
 
+mod attempts;
 mod backfill;
 mod bad_input;
+mod catch_up;
 mod clusters;
+mod concurrency;
 mod dashboard;
 mod engines;
 mod example;
+mod history;
+mod holds;
 mod operator_killed;
 mod outage;
 mod outcomes;

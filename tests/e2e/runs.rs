@@ -1,17 +1,17 @@
 //! Runs on demand, and what ends or holds them.
 
-use daskflow::api::{Flow, FlowRun, Phase};
+use daskflow::api::{Flow, FlowRun, Phase, Reason};
 use jiff::Timestamp;
-use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use serde_json::{Value, json};
 
 use crate::support::clock::now;
 use crate::support::figures::figure_seconds;
-use crate::support::manifests::inline;
+use crate::support::manifests::{inline, with};
+use crate::support::runners::{assert_at_most, assert_stopped, jobs_of};
 use crate::support::timeline::Timeline;
-use crate::support::{Load, Namespace, clock, dask_cluster, logs, poll, run_now, test, within};
+use crate::support::{Load, Namespace, clock, dask_cluster, run_now, test};
 
 #[tokio::test]
 async fn run_now_with_parameters() {
@@ -44,11 +44,12 @@ async fn run_now_with_parameters() {
 #[tokio::test]
 async fn cancel_stops_a_run() {
     test("cancel_stops_a_run", Load::Dask, async |namespace| {
-        let run = start_sleeping(namespace, &json!({}), Value::Null).await;
+        let run = start_sleeping(namespace, json!({}), Value::Null).await;
         let asked = now();
         namespace.change::<FlowRun>(&run, json!({"spec": {"cancel": true}})).await;
         let status = namespace.until_phase(&run, Phase::Cancelled, 60).await.status.unwrap();
         assert_eq!(status.reason.as_deref(), Some("Cancelled"), "{status:?}");
+        assert!(status.message.clone().unwrap_or_default().contains("it had ended by"), "{status:?}");
         assert_stopped(namespace, &run).await;
         figure_seconds("cancel_to_runner_stopped", clock::seconds(asked, now()));
     })
@@ -58,12 +59,11 @@ async fn cancel_stops_a_run() {
 #[tokio::test]
 async fn timeout_stops_a_run() {
     test("timeout_stops_a_run", Load::Dask, async |namespace| {
-        let run = start_sleeping(namespace, &json!({"timeout": "5s"}), Value::Null).await;
+        let run = start_sleeping(namespace, json!({"timeout": "5s"}), Value::Null).await;
         let status = namespace.until_phase(&run, Phase::TimedOut, 60).await.status.unwrap();
-        assert_eq!(status.reason.as_deref(), Some("DeadlineExceeded"), "{status:?}");
+        assert_eq!(status.reason.as_deref(), Some("TimeoutExceeded"), "{status:?}");
         assert_stopped(namespace, &run).await;
-        let jobs: Vec<Job> = namespace.list(&format!("daskflow.dev/run={run}")).await;
-        assert!(jobs.len() <= 1, "a run that timed out is not tried again");
+        assert_eq!(jobs_of(namespace, &run).await, [format!("{run}-1")], "it is not tried again");
     })
     .await;
 }
@@ -72,14 +72,10 @@ async fn timeout_stops_a_run() {
 async fn forbid_holds_the_second_run() {
     test("forbid_holds_the_second_run", Load::Dask, async |namespace| {
         let pods = Timeline::<Pod>::watch(namespace);
-        let first = start_sleeping(namespace, &json!({"concurrency": "Forbid"}), json!({"seconds": 8})).await;
+        let first = start_sleeping(namespace, json!({"concurrency": "Forbid"}), json!({"seconds": 8})).await;
         let second: FlowRun = namespace.create(run_now("sleeper", json!({"seconds": 1}))).await;
         let second = second.name_any();
-        let wait = within(30, format!("{second} is held"));
-        let held = namespace.until(&second, wait, |run: &FlowRun| {
-            run.status.as_ref().is_some_and(|status| status.reason.as_deref() == Some("ConcurrencyForbidden"))
-        });
-        let status = held.await.status.unwrap();
+        let status = namespace.until_reason(&second, Reason::ConcurrencyForbidden, 30).await;
         assert_eq!(status.phase, Phase::Queued, "{status:?}");
         assert!(
             status.message.clone().unwrap_or_default().contains(&first),
@@ -93,56 +89,19 @@ async fn forbid_holds_the_second_run() {
             second_run.started_at.unwrap().0 >= first_end,
             "the second started before the first had ended"
         );
-        assert_never_two(&pods);
+        assert_at_most(1, &pods, |_| true);
     })
     .await;
 }
 
-/// At no time did two runner pods exist that had not ended.
-fn assert_never_two(pods: &Timeline<Pod>) {
-    pods.read(|seen| {
-        let mut active: Vec<String> = Vec::new();
-        for (at, pod) in seen.iter().filter(|(_, pod)| pod.labels().contains_key("daskflow.dev/run")) {
-            if pod.labels().get("dask.org/component").is_none_or(|component| component != "runner") {
-                continue;
-            }
-            active.retain(|name| *name != pod.name_any());
-            if !has_ended(pod) {
-                active.push(pod.name_any());
-            }
-            assert!(active.len() <= 1, "{active:?} were active together at {at}");
-        }
-        assert!(!seen.is_empty(), "no pod was seen");
-    });
-}
-
-fn has_ended(pod: &Pod) -> bool {
-    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref()).unwrap_or_default();
-    matches!(phase, "Succeeded" | "Failed")
-}
-
 /// A run of the sleeping script, once its container runs. The flow is called `sleeper`.
-async fn start_sleeping(namespace: &Namespace, more: &Value, parameters: Value) -> String {
+async fn start_sleeping(namespace: &Namespace, more: Value, parameters: Value) -> String {
     namespace.ready_cluster(dask_cluster("dask", &namespace.settings.dask, 1)).await;
-    let mut flow = inline("sleeper", include_str!("flows/sleeping.py"), "dask");
-    for (field, value) in more.as_object().unwrap() {
-        flow["spec"][field] = value.clone();
-    }
+    let flow = with(inline("sleeper", include_str!("flows/sleeping.py"), "dask"), more);
     namespace.create::<Flow>(flow).await;
     let run: FlowRun = namespace.create(run_now("sleeper", parameters)).await;
     let run = namespace.until_phase(&run.name_any(), Phase::Running, 90).await;
     let started: Timestamp = run.status.as_ref().unwrap().started_at.clone().unwrap().0;
     assert!(started <= now(), "a run that is Running has started");
     run.name_any()
-}
-
-/// No container of the run is left. The limit is below the 30 s after which the kubelet kills: the runner obeys.
-async fn assert_stopped(namespace: &Namespace, run: &str) {
-    poll(within(20, format!("the runner of {run} has stopped")), async || {
-        let pods: Vec<Pod> =
-            namespace.try_list(&logs::runner_of(run)).await.map_err(|error| error.to_string())?;
-        let active: Vec<_> = pods.iter().filter(|pod| !has_ended(pod)).map(ResourceExt::name_any).collect();
-        if active.is_empty() { Ok(()) } else { Err(active.join(", ")) }
-    })
-    .await;
 }

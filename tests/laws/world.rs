@@ -383,6 +383,13 @@ impl World {
     pub fn check(&self) {
         let twice: Vec<_> = self.started.iter().filter(|(_, times)| **times > 1).collect();
         assert!(twice.is_empty(), "a Job was created twice: {twice:?}");
+        let policy = self.rules.concurrency;
+        for run in self.truth.runs.values() {
+            let reason = run.status.as_ref().and_then(|status| status.reason.as_deref());
+            assert!(reason != Some("Replaced") || policy == Concurrency::Replace, "{policy:?}: {run:?}");
+            let newest_only = matches!(policy, Concurrency::Forbid | Concurrency::Replace);
+            assert!(reason != Some("Superseded") || newest_only, "{policy:?}: {run:?}");
+        }
         let alive = runners_of_pods(&self.truth.pods);
         let runs: BTreeSet<&String> = alive.iter().collect();
         assert_eq!(runs.len(), alive.len(), "two runners of one run: {alive:?}");

@@ -106,7 +106,7 @@ impl Work<'_> {
         self.enter(
             Phase::Retrying,
             reason,
-            format!("attempt {attempt} failed: {message}; attempt {next} starts at {at}"),
+            format!("attempt {attempt} failed: {message}; attempt {next} starts at {at:.0}"),
         );
         let told = self.status.message.clone().unwrap_or_default();
         self.notes.push(Note::warning(reason, told));

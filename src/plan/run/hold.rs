@@ -36,10 +36,10 @@ impl Work<'_> {
                 let places = flow.spec.max_active.unwrap_or(1);
                 (Reason::MaxActiveReached, format!("{active}, and maxActive is {places}"))
             }
-            Concurrency::Replace => {
+            Concurrency::Replace if !admitted.is_empty() && gives_way(&flow.spec, self.run) => {
                 (Reason::ConcurrencyForbidden, format!("{active} and is being replaced by this run"))
             }
-            _ => (Reason::ConcurrencyForbidden, format!("{active}, and concurrency is Forbid")),
+            policy => (Reason::ConcurrencyForbidden, format!("{active}, and concurrency is {policy:?}")),
         })
     }
 
@@ -69,7 +69,9 @@ impl Work<'_> {
             }
             self.wake_at(until);
         }
-        if self.run.spec.suspend || admitted(flow).contains(&self.run.name_any()) {
+        let admitted = admitted(flow).contains(&self.run.name_any());
+        // Under `Replace` a run that has its place and waits for its cluster gives way, as one that is at work does.
+        if self.run.spec.suspend || (admitted && flow.spec.concurrency != Concurrency::Replace) {
             return None;
         }
         if let Some(newer) = self.newer(flow) {
@@ -80,7 +82,8 @@ impl Work<'_> {
         self.queue_is_full(flow)
     }
 
-    /// The newer run that takes the place of this one, whether it waits or is at work.
+    /// The newer run that is to take the place of this one: while both wait, and under `Replace` also while this one is
+    /// at work.
     pub(super) fn newer(&self, flow: &Flow) -> Option<String> {
         if !gives_way(&flow.spec, self.run) {
             return None;

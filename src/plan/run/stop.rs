@@ -9,6 +9,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 
 use super::{Work, outcome};
+use crate::api::flow::Concurrency;
 use crate::api::flow_run::Stop;
 use crate::api::{Phase, Reason};
 use crate::plan::pods::{runner, state};
@@ -38,11 +39,12 @@ impl Work<'_> {
         if self.run.spec.suspend {
             return Some(self.stop(Reason::Suspended, "the run is suspended: spec.suspend is true"));
         }
-        let flow = self.observed.flow.clone();
+        let flow = self.observed.flow.clone().filter(|flow| flow.spec.concurrency == Concurrency::Replace);
         if let Some(newer) = flow.and_then(|flow| self.newer(&flow)) {
             return Some(self.stop(Reason::Replaced, format!("the newer run {newer} takes its place")));
         }
-        let lost = self.cluster_lost()?;
+        // An attempt that has ended lost its cluster once; what has become of it since does not count again.
+        let lost = self.cluster_lost().filter(|_| self.status.phase != Phase::Retrying)?;
         Some(self.stop(Reason::ClusterLost, lost))
     }
 

@@ -7,6 +7,7 @@ use kube::ResourceExt;
 use kube::api::LogParams;
 use serde_json::Value;
 
+use super::clock::{poll, within};
 use super::namespace::Namespace;
 
 /// What a Prefect 1 task runner says when a task starts.
@@ -54,6 +55,15 @@ impl Namespace {
     pub async fn runner_log(&self, run: &str) -> String {
         let lines = self.lines(&runner_of(run), "").await;
         lines.into_iter().map(|line| line.text).collect::<Vec<_>>().join("\n")
+    }
+
+    /// Waits until the runner of a run has said these words.
+    pub async fn until_logged(&self, run: &str, words: &str) {
+        poll(within(90, format!("the runner of {run} says: {words}")), async || {
+            let log = self.runner_log(run).await;
+            if log.contains(words) { Ok(()) } else { Err(log) }
+        })
+        .await;
     }
 
     /// A page of a scheduler's web server, through the proxy of its Service: status code and body.

@@ -34,6 +34,20 @@ pub fn backfill(name: &str, spec: Value) -> Value {
     object
 }
 
+/// A run of this name, made by hand.
+pub fn named_run(flow: &str, name: &str, parameters: Value) -> Value {
+    let mut object = run_now(flow, parameters);
+    object["metadata"] = json!({"name": name});
+    object
+}
+
+/// An object with more fields in its spec, or with other ones.
+pub fn with(mut object: Value, more: Value) -> Value {
+    let Value::Object(more) = more else { panic!("fields of a spec: {more}") };
+    object["spec"].as_object_mut().unwrap().extend(more);
+    object
+}
+
 /// A Flow that runs an inline script on the `DaskCluster` of this name.
 pub fn inline(name: &str, script: &str, cluster: &str) -> Value {
     flow(name, json!({"code": {"inline": script}, "cluster": {"ref": {"name": cluster}}}))

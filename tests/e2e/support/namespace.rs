@@ -2,9 +2,9 @@
 
 use std::fmt::Debug;
 
-use daskflow::api::{DaskCluster, Flow, FlowRun, Phase};
+use daskflow::api::{DaskCluster, Flow, FlowRun, FlowRunStatus, Phase, Reason};
 use http::Request;
-use k8s_openapi::api::core::v1::{Namespace as CoreNamespace, Pod, ServiceAccount};
+use k8s_openapi::api::core::v1::{Event, Namespace as CoreNamespace, Pod, ServiceAccount};
 use k8s_openapi::{ClusterResourceScope, NamespaceResourceScope};
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::core::Status;
@@ -179,6 +179,30 @@ impl Namespace {
         let run = run.await;
         assert_eq!(phase_of(&run), phase, "{}", describe(&run));
         run
+    }
+
+    /// Watches a run until it says that it is held, or goes on, for this reason.
+    pub async fn until_reason(&self, run: &str, reason: Reason, limit_s: u64) -> FlowRunStatus {
+        let wait = within(limit_s, format!("FlowRun {run} says {}", reason.as_str()));
+        let says = |run: &FlowRun| {
+            run.status.as_ref().is_some_and(|status| status.reason.as_deref() == Some(reason.as_str()))
+        };
+        self.until(run, wait, says).await.status.unwrap()
+    }
+
+    /// Watches a run to its end; the answer is what it says of it.
+    pub async fn until_ended(&self, run: &str, limit_s: u64) -> FlowRunStatus {
+        let wait = within(limit_s, format!("FlowRun {run} has ended"));
+        self.until(run, wait, |run: &FlowRun| phase_of(run).is_final()).await.status.unwrap()
+    }
+
+    /// The messages of the events with this reason about an object.
+    pub async fn events(&self, name: &str, reason: &str) -> Vec<String> {
+        let mut events: Vec<Event> = self.list("").await;
+        events.retain(|event| {
+            event.involved_object.name.as_deref() == Some(name) && event.reason.as_deref() == Some(reason)
+        });
+        events.into_iter().map(|event| event.message.unwrap_or_default()).collect()
     }
 
     /// The runs of a flow, by scheduled time and name.

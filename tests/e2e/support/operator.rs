@@ -2,9 +2,9 @@
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::{DeleteParams, ListParams};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use kube::{Api, Client, ResourceExt};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::clock::{poll, within};
 use super::figures::figure;
@@ -52,6 +52,28 @@ pub async fn delete_now(client: &Client, pod: &str) {
         Err(kube::Error::Api(status)) if status.code == 404 => {}
         Err(error) => panic!("cannot delete the operator's pod {pod}: {error}"),
     }
+}
+
+/// Stops the operator, until the last of its pods is gone.
+pub async fn stop(client: &Client) {
+    scale(client, 0).await;
+    poll(within(60, "the operator has stopped"), async || {
+        let pods = pods(client).await.map_err(|error| error.to_string())?;
+        if pods.is_empty() { Ok(()) } else { Err(format!("{} pods", pods.len())) }
+    })
+    .await;
+}
+
+/// Starts it again.
+pub async fn start(client: &Client) {
+    scale(client, 1).await;
+    ready_pod(client).await;
+}
+
+async fn scale(client: &Client, replicas: i32) {
+    let deployments: Api<Deployment> = Api::namespaced(client.clone(), NAMESPACE);
+    let scale = Patch::Merge(json!({"spec": {"replicas": replicas}}));
+    deployments.patch_scale(DEPLOYMENT, &PatchParams::default(), &scale).await.unwrap();
 }
 
 fn is_ready(pod: &Pod) -> bool {

@@ -4,15 +4,27 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::StreamExt;
 use jiff::Timestamp;
+use kube::runtime::watcher::Event;
 use kube::runtime::{WatchStreamExt, watcher};
 use tokio::task::JoinHandle;
 
 use super::clock::now;
 use super::namespace::{Kind, Namespace};
 
+/// One version of an object.
+#[derive(Clone, Debug)]
+pub struct Seen<K> {
+    /// When it was seen.
+    pub at: Timestamp,
+    /// The object.
+    pub object: K,
+    /// Whether it is the last version: the object was deleted.
+    pub gone: bool,
+}
+
 /// All versions of all objects of one kind in a namespace, with the time at which each was seen.
 pub struct Timeline<K> {
-    seen: Arc<Mutex<Vec<(Timestamp, K)>>>,
+    seen: Arc<Mutex<Vec<Seen<K>>>>,
     watch: JoinHandle<()>,
 }
 
@@ -20,15 +32,17 @@ impl<K: Kind> Timeline<K> {
     /// Starts to watch.
     pub fn watch(namespace: &Namespace) -> Self {
         let seen = Arc::new(Mutex::new(Vec::new()));
-        let mut versions = Box::pin(
-            watcher(namespace.api::<K>(), watcher::Config::default()).default_backoff().touched_objects(),
-        );
+        let mut events =
+            Box::pin(watcher(namespace.api::<K>(), watcher::Config::default()).default_backoff());
         let log = Arc::clone(&seen);
         let watch = tokio::spawn(async move {
-            while let Some(version) = versions.next().await {
-                if let Ok(version) = version {
-                    log.lock().unwrap_or_else(PoisonError::into_inner).push((now(), version));
-                }
+            while let Some(event) = events.next().await {
+                let (object, gone) = match event {
+                    Ok(Event::Apply(object) | Event::InitApply(object)) => (object, false),
+                    Ok(Event::Delete(object)) => (object, true),
+                    Ok(Event::Init | Event::InitDone) | Err(_) => continue,
+                };
+                log.lock().unwrap_or_else(PoisonError::into_inner).push(Seen { at: now(), object, gone });
             }
         });
         Self { seen, watch }
@@ -36,11 +50,11 @@ impl<K: Kind> Timeline<K> {
 
     /// When the first version was seen of which this is true.
     pub fn first(&self, is_it: impl Fn(&K) -> bool) -> Option<Timestamp> {
-        self.read(|seen| seen.iter().find(|(_, version)| is_it(version)).map(|(at, _)| *at))
+        self.read(|seen| seen.iter().find(|version| is_it(&version.object)).map(|version| version.at))
     }
 
     /// Looks at all that was seen.
-    pub fn read<T>(&self, look: impl FnOnce(&[(Timestamp, K)]) -> T) -> T {
+    pub fn read<T>(&self, look: impl FnOnce(&[Seen<K>]) -> T) -> T {
         look(&self.seen.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

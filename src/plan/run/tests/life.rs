@@ -238,6 +238,43 @@ fn under_replace_the_active_run_gives_way_to_a_newer_one() {
 }
 
 #[test]
+fn under_forbid_the_active_run_goes_on_whatever_waits() {
+    let mut flow = flow();
+    flow.spec.concurrency = Concurrency::Forbid;
+    flow.status =
+        Some(crate::api::FlowStatus { admitted: vec!["etl-20261201t090000".into()], ..Default::default() });
+    let seen = Observed {
+        job: Some(job(None)),
+        pod: Some(at_work()),
+        siblings: vec![sibling("etl-20261201t090100", 60)],
+        ..observed(flow)
+    };
+    let plan = plan(&running(), &seen, now());
+    assert_eq!((plan.status.phase, plan.status.stop), (Phase::Running, None));
+}
+
+#[test]
+fn under_replace_a_run_that_waits_for_its_cluster_gives_way_too() {
+    let mut flow = flow();
+    flow.spec.concurrency = Concurrency::Replace;
+    let admitted = vec!["etl-20261201t090000".to_owned()];
+    flow.status = Some(crate::api::FlowStatus { admitted, ..Default::default() });
+    let mut asleep = cluster(true);
+    asleep.spec.suspend = true;
+    let mut seen = Observed { cluster: Some(Arc::new(asleep)), ..observed(flow) };
+    let held = plan(&run(Phase::Queued), &seen, now());
+    assert_eq!(phase_and_reason(&held), (Phase::Queued, "ClusterSuspended".into()));
+    let newer = sibling("etl-20261201t090100", 60);
+    seen.siblings = vec![newer.clone()];
+    let gone = plan(&run(Phase::Queued), &seen, now());
+    assert_eq!(phase_and_reason(&gone), (Phase::Skipped, "Superseded".into()));
+    // Of the two, the newer one stays.
+    seen.siblings = vec![Arc::new(run(Phase::Queued))];
+    let stays = plan(&newer, &seen, now());
+    assert_eq!(phase_and_reason(&stays), (Phase::Queued, "ConcurrencyForbidden".into()));
+}
+
+#[test]
 fn a_full_queue_takes_no_more() {
     let mut flow = flow();
     flow.spec.concurrency = Concurrency::Queue;
@@ -296,6 +333,24 @@ fn a_scheduler_that_was_started_anew_is_a_lost_cluster(
     };
     let phase = if lost.is_some() { Phase::Retrying } else { Phase::Failed };
     assert_eq!(plan(&run, &script, now()).status.phase, phase);
+}
+
+#[test]
+fn a_cluster_is_lost_once_for_each_attempt() {
+    let mut run = running();
+    let status = run.status.as_mut().unwrap();
+    (status.scheduler, status.attempt) = (Some("scheduler-uid/0".into()), Some(1));
+    let gone = failed(retrying_flow(0, 1), 143, r#"{"reason":"Terminated"}"#);
+    let first = plan(&run, &gone, now());
+    assert_eq!(first.status.phase, Phase::Retrying);
+    // While the run waits, the scheduler is still gone, then it is another one.
+    let waiting = after(run, &first);
+    for scheduler in [None, Some("other-uid/0".to_owned())] {
+        let seen = Observed { scheduler, ..gone.clone() };
+        let plan = plan(&waiting, &seen, now());
+        assert_eq!(plan.status.failures, Some(Failures { flow: 0, infrastructure: 1 }));
+        assert!(matches!(plan.status.phase, Phase::Retrying | Phase::Provisioning), "{:?}", plan.status);
+    }
 }
 
 #[test]

@@ -1,0 +1,167 @@
+//! Runs that want to be active at once: replaced, queued, and held by a cluster that limits them.
+
+use daskflow::api::{Flow, FlowRun, Phase, Reason};
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
+use serde_json::{Value, json};
+
+use crate::support::clock::{next_multiple, now, seconds};
+use crate::support::figures::figure_seconds;
+use crate::support::manifests::{inline, named_run, with};
+use crate::support::namespace::phase_of;
+use crate::support::runners::assert_at_most;
+use crate::support::timeline::Timeline;
+use crate::support::{Load, Namespace, dask_cluster, poll, test, within};
+
+/// Seconds between the ticks of the flow whose runs are replaced.
+const INTERVAL_S: i64 = 8;
+
+#[tokio::test]
+async fn replace_stops_the_active_run() {
+    test("replace_stops_the_active_run", Load::Dask, async |namespace| {
+        namespace.ready_cluster(dask_cluster("dask", &namespace.settings.dask, 1)).await;
+        let (pods, runs) = (Timeline::<Pod>::watch(namespace), Timeline::<FlowRun>::watch(namespace));
+        // Three ticks of runs that would sleep for ten minutes: two are replaced, the last one goes on.
+        let first = next_multiple(now() + SignedDuration::from_secs(2), INTERVAL_S);
+        let last = Timestamp::from_second(first.as_second() + 2 * INTERVAL_S).unwrap();
+        let clock =
+            json!({"name": "often", "interval": format!("{INTERVAL_S}s"), "startAt": first, "endAt": last});
+        let more = json!({"concurrency": "Replace", "schedule": {"clocks": [clock]}});
+        namespace.create::<Flow>(with(sleeper("replaced"), more)).await;
+        // The same ticks under Forbid: the first run goes on beyond the last of them.
+        let sleep_s = 2 * INTERVAL_S + 4;
+        let more = json!({"schedule": {"clocks": [clock]}, "parameters": {"seconds": sleep_s}});
+        namespace.create::<Flow>(with(sleeper("kept"), more)).await;
+
+        let all = until_the_last_runs(namespace, "replaced", last).await;
+        for (older, newer) in [(&all[0], &all[1]), (&all[1], &all[2])] {
+            let status = older.status.clone().unwrap();
+            let told = (status.phase, status.reason.clone().unwrap_or_default());
+            assert_eq!(told, (Phase::Cancelled, "Replaced".into()), "{status:?}");
+            let message = status.message.clone().unwrap_or_default();
+            assert!(message.contains(&newer.name_any()), "it names the run that takes its place: {message}");
+            let due = newer.spec.scheduled_time.clone().unwrap().0;
+            let name = newer.name_any();
+            let runs_at =
+                runs.first(|run| run.name_any() == name && phase_of(run) == Phase::Running).unwrap();
+            figure_seconds("replace_tick_to_runner_running", seconds(due, runs_at));
+        }
+        let all = until_the_last_runs(namespace, "kept", last).await;
+        let ends: Vec<_> = all.iter().map(|run| (phase_of(run), reason_of(run))).collect();
+        assert_eq!(ends[0], (Phase::Succeeded, "Succeeded".into()), "under Forbid the active run goes on");
+        assert_eq!(ends[1], (Phase::Skipped, "Superseded".into()), "of those that wait only the newest runs");
+        for flow in ["replaced", "kept"] {
+            assert_at_most(1, &pods, |pod| {
+                pod.labels().get("daskflow.dev/flow").is_some_and(|it| it == flow)
+            });
+        }
+    })
+    .await;
+}
+
+/// The three runs of a flow, once the last one is at work and the others have ended.
+async fn until_the_last_runs(namespace: &Namespace, flow: &str, last: Timestamp) -> Vec<FlowRun> {
+    let wait = within(90, format!("the run of {flow} at {last} is at work, and the others have ended"));
+    poll(wait, async || {
+        let all = namespace.runs_of(flow).await;
+        let open: Vec<_> = all.iter().filter(|run| !phase_of(run).is_final()).collect();
+        let newest = all.last().and_then(|run| run.spec.scheduled_time.as_ref()).map(|time| time.0);
+        let done = newest == Some(last) && open.len() == 1 && phase_of(open[0]) == Phase::Running;
+        let seen: Vec<_> = all.iter().map(|run| (run.name_any(), phase_of(run), reason_of(run))).collect();
+        if done && all.len() == 3 { Ok(all) } else { Err(format!("{seen:?}")) }
+    })
+    .await
+}
+
+fn reason_of(run: &FlowRun) -> String {
+    run.status.as_ref().and_then(|status| status.reason.clone()).unwrap_or_default()
+}
+
+#[tokio::test]
+async fn queue_runs_in_order() {
+    test("queue_runs_in_order", Load::Dask, async |namespace| {
+        namespace.ready_cluster(dask_cluster("dask", &namespace.settings.dask, 1)).await;
+        let (pods, seen) = (Timeline::<Pod>::watch(namespace), Timeline::<FlowRun>::watch(namespace));
+        let more = json!({"concurrency": "Queue", "maxActive": 2, "maxQueued": 2});
+        namespace.observed_flow(with(sleeper("queued"), more)).await;
+        // The first two end one after the other, so that the order of the next two can be told.
+        for (name, sleep_s) in [("q-1", 6), ("q-2", 10), ("q-3", 1), ("q-4", 1), ("q-5", 1)] {
+            create_run(namespace, "queued", name, sleep_s).await;
+        }
+        let full = namespace.until_ended("q-5", 30).await;
+        assert_eq!((full.phase, full.reason.as_deref()), (Phase::Skipped, Some("QueueFull")), "{full:?}");
+        let message = full.message.clone().unwrap_or_default();
+        assert!(message.contains("maxQueued is 2"), "{message}");
+        for run in ["q-3", "q-4"] {
+            let held = namespace.until_reason(run, Reason::MaxActiveReached, 30).await;
+            assert_eq!(held.phase, Phase::Queued, "{held:?}");
+            let message = held.message.clone().unwrap_or_default();
+            assert!(message.contains("maxActive is 2"), "{message}");
+        }
+        for run in ["q-1", "q-2", "q-3", "q-4"] {
+            namespace.until_phase(run, Phase::Succeeded, 120).await;
+        }
+        let begins = |name: &str| begins(&seen, name);
+        assert!(ends(&seen, "q-1") <= begins("q-3"), "the third began before there was a place");
+        assert!(begins("q-1") <= begins("q-2") && begins("q-3") <= begins("q-4"), "first come, first served");
+        figure_seconds("queue_place_free_to_next_run", seconds(ends(&seen, "q-1"), begins("q-3")));
+        assert_eq!(assert_at_most(2, &pods, |_| true), 2, "two were active at once");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn shared_cluster_limits_runs_of_all_flows() {
+    test("shared_cluster_limits_runs_of_all_flows", Load::Dask, async |namespace| {
+        let limited = with(dask_cluster("dask", &namespace.settings.dask, 1), json!({"maxActiveRuns": 1}));
+        namespace.ready_cluster(limited).await;
+        let (pods, seen) = (Timeline::<Pod>::watch(namespace), Timeline::<FlowRun>::watch(namespace));
+        for flow in ["left", "right"] {
+            namespace.observed_flow(with(sleeper(flow), json!({"concurrency": "Allow"}))).await;
+        }
+        // Times of creation have whole seconds, and the names are in another order than the times.
+        let runs = [("left", "zebra", 6), ("right", "ant", 1), ("left", "mule", 1)];
+        for (flow, name, sleep_s) in runs {
+            create_run(namespace, flow, name, sleep_s).await;
+            tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
+        }
+        for name in ["ant", "mule"] {
+            let held = namespace.until_reason(name, Reason::ClusterBusy, 30).await;
+            assert_eq!(held.phase, Phase::Queued, "{held:?}");
+            let message = held.message.clone().unwrap_or_default();
+            assert!(message.contains("maxActiveRuns is 1"), "{message}");
+        }
+        for (_, name, _) in runs {
+            namespace.until_phase(name, Phase::Succeeded, 90).await;
+        }
+        for pair in ["zebra", "ant", "mule"].windows(2) {
+            let (end, begin) = (ends(&seen, pair[0]), begins(&seen, pair[1]));
+            assert!(end <= begin, "{} began before {} had ended", pair[1], pair[0]);
+            figure_seconds("cluster_place_free_to_next_run", seconds(end, begin));
+        }
+        assert_at_most(1, &pods, |_| true);
+    })
+    .await;
+}
+
+/// A Flow that sleeps on the cluster `dask`.
+fn sleeper(name: &str) -> Value {
+    inline(name, include_str!("flows/sleeping.py"), "dask")
+}
+
+async fn create_run(namespace: &Namespace, flow: &str, name: &str, sleep_s: i64) {
+    namespace.create::<FlowRun>(named_run(flow, name, json!({"seconds": sleep_s}))).await;
+}
+
+/// When a run was let through.
+fn begins(runs: &Timeline<FlowRun>, name: &str) -> Timestamp {
+    let begun = |run: &FlowRun| !matches!(phase_of(run), Phase::Queued | Phase::Skipped);
+    runs.first(|run| run.name_any() == name && begun(run)).unwrap_or_else(|| panic!("{name} never began"))
+}
+
+/// When a run ended.
+fn ends(runs: &Timeline<FlowRun>, name: &str) -> Timestamp {
+    let end = runs.first(|run| run.name_any() == name && phase_of(run).is_final());
+    end.unwrap_or_else(|| panic!("{name} never ended"))
+}

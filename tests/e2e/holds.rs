@@ -1,0 +1,123 @@
+//! Runs that users stop, hold and let go.
+
+use daskflow::api::{DaskCluster, Flow, FlowRun, FlowRunStatus, Phase, Reason};
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
+use serde_json::{Value, json};
+
+use crate::support::clock::{now, seconds};
+use crate::support::figures::figure_seconds;
+use crate::support::manifests::{flow, named_run, with};
+use crate::support::namespace::phase_of;
+use crate::support::runners::{assert_at_most, has_ended, is_runner, jobs_of};
+use crate::support::timeline::Timeline;
+use crate::support::{Load, Namespace, dask_cluster, test, within};
+
+/// It hears SIGTERM and goes on.
+const STUBBORN: &str = "import signal, time
+signal.signal(signal.SIGTERM, lambda *_: print('no', flush=True))
+print('deaf', flush=True)
+while True: time.sleep(60)";
+
+/// Seconds until the kubelet sends SIGKILL.
+const GRACE_S: i64 = 4;
+
+#[tokio::test]
+async fn cancel_kills_after_the_grace_period() {
+    test("cancel_kills_after_the_grace_period", Load::Dask, async |namespace| {
+        namespace.ready_cluster(dask_cluster("dask", &namespace.settings.dask, 1)).await;
+        let (pods, runs) = (Timeline::<Pod>::watch(namespace), Timeline::<FlowRun>::watch(namespace));
+        let spec = json!({
+            "command": ["python", "-c", STUBBORN],
+            "cluster": {"ref": {"name": "dask"}},
+            "template": {"spec": {"terminationGracePeriodSeconds": GRACE_S}},
+        });
+        namespace.create::<Flow>(flow("stubborn", spec)).await;
+        namespace.create::<FlowRun>(named_run("stubborn", "deaf", Value::Null)).await;
+        namespace.until_logged("deaf", "deaf").await;
+
+        let asked = now();
+        namespace.change::<FlowRun>("deaf", json!({"spec": {"cancel": true}})).await;
+        let stopping = namespace.until_reason("deaf", Reason::Cancelled, 10).await;
+        assert_eq!(stopping.phase, Phase::Running, "it is at work as long as it is: {stopping:?}");
+        let told = stopping.message.clone().unwrap_or_default();
+        assert!(told.starts_with("the runner is being stopped"), "{told}");
+        let status = namespace.until_phase("deaf", Phase::Cancelled, 60).await.status.unwrap();
+        let message = status.message.clone().unwrap_or_default();
+        assert!(message.contains("asked to stop at ") && message.contains("it had ended by "), "{message}");
+
+        let killed = pods.read(|seen| {
+            let end = seen.iter().find(|one| is_runner(&one.object) && (one.gone || has_ended(&one.object)));
+            end.map(|one| one.at).expect("the runner has ended")
+        });
+        let cancelled = runs.first(|run| phase_of(run) == Phase::Cancelled).unwrap();
+        let took_s = seconds(asked, cancelled);
+        figure_seconds("cancel_of_a_deaf_runner_with_4_s_of_grace", took_s);
+        assert!((3.5..20.0).contains(&took_s), "it was Cancelled after {took_s} s");
+        // Two watches, so one may be a moment behind the other.
+        assert!(seconds(killed, cancelled) > -0.3, "Cancelled at {cancelled}, but the end was at {killed}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn suspended_run_holds_cluster_and_job() {
+    test("suspended_run_holds_cluster_and_job", Load::Dask, async |namespace| {
+        let pods = Timeline::<Pod>::watch(namespace);
+        let spec = json!({
+            "code": {"inline": include_str!("flows/attempts.py")},
+            "cluster": {"template": {"image": namespace.settings.dask, "workers": {"replicas": 1, "threads": 2}}},
+        });
+        namespace.create::<Flow>(flow("own", spec)).await;
+        let parameters = json!({"attempts": ["sleep", "succeed"]});
+        let held = with(named_run("own", "held", parameters), json!({"suspend": true}));
+        namespace.create::<FlowRun>(held).await;
+        assert_held(&namespace.until_reason("held", Reason::Suspended, 30).await);
+        // A run that is not held has its cluster within milliseconds.
+        tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+        assert_eq!(left(namespace).await, Vec::<String>::new(), "a run that is held has nothing");
+
+        suspend(namespace, false).await;
+        namespace.until_phase("held", Phase::Running, 120).await;
+        namespace.until_logged("held", "attempt 1 is to sleep").await;
+        let clusters: Vec<DaskCluster> = namespace.list("").await;
+        assert_eq!((clusters.len(), jobs_of(namespace, "held").await.len()), (1, 1));
+
+        let asked = now();
+        suspend(namespace, true).await;
+        let wait = within(60, "the run is held again");
+        let held = namespace.until("held", wait, |run: &FlowRun| phase_of(run) == Phase::Queued);
+        assert_held(&held.await.status.unwrap());
+        figure_seconds("suspend_to_held", seconds(asked, now()));
+        assert_eq!(jobs_of(namespace, "held").await, Vec::<String>::new());
+        let clusters: Vec<DaskCluster> = namespace.list("").await;
+        assert!(clusters.is_empty(), "its own cluster went with its Job: {clusters:?}");
+
+        // At once: pods of the old cluster are still on their way out.
+        suspend(namespace, false).await;
+        let status = namespace.until_phase("held", Phase::Succeeded, 120).await.status.unwrap();
+        assert_eq!((status.attempt, status.failures), (Some(2), None), "it is no failed attempt: {status:?}");
+        assert_eq!(jobs_of(namespace, "held").await, ["held-2"]);
+        assert_at_most(1, &pods, |_| true);
+    })
+    .await;
+}
+
+async fn suspend(namespace: &Namespace, suspend: bool) {
+    namespace.change::<FlowRun>("held", json!({"spec": {"suspend": suspend}})).await;
+}
+
+fn assert_held(status: &FlowRunStatus) {
+    assert_eq!((status.phase, status.reason.as_deref()), (Phase::Queued, Some("Suspended")), "{status:?}");
+    assert_eq!(status.job, None, "{status:?}");
+}
+
+/// The Jobs, clusters and pods that are there.
+async fn left(namespace: &Namespace) -> Vec<String> {
+    let jobs: Vec<Job> = namespace.list("").await;
+    let clusters: Vec<DaskCluster> = namespace.list("").await;
+    let pods: Vec<Pod> = namespace.list("").await;
+    let names = jobs.iter().map(ResourceExt::name_any).chain(clusters.iter().map(ResourceExt::name_any));
+    names.chain(pods.iter().map(ResourceExt::name_any)).collect()
+}
