@@ -27,14 +27,7 @@ fn maybe(text: &str) -> Option<Timestamp> {
 
 fn parse(schedule: &str) -> Result<Clock, ScheduleError> {
     let timing = Timing::Cron(schedule.to_owned());
-    Clock::parse(&ClockSpec {
-        name: "clock",
-        timing,
-        zone: "Etc/UTC",
-        start_at: None,
-        end_at: None,
-        suspend: false,
-    })
+    Clock::parse(&ClockSpec::new("clock", timing, "Etc/UTC"))
 }
 
 fn ask(schedule: &str, (created, last): (&str, &str), deadline: &str, now: &str) -> Due {
@@ -105,8 +98,7 @@ fn table_b(
 fn b8_an_interval_after_a_week() {
     let interval = Timing::Interval(Duration::from_secs(3600));
     let start_at = Some(at("19 09:01"));
-    let spec =
-        ClockSpec { name: "hourly", timing: interval, zone: "UTC", start_at, end_at: None, suspend: false };
+    let spec = ClockSpec { start_at, ..ClockSpec::new("hourly", interval, "UTC") };
     let state = ClockState { since: at("19 09:01"), last_tick: Some(at("19 10:01")) };
     let answer = due(&Clock::parse(&spec).unwrap(), &state, at("26 10:00"), Some(Duration::from_secs(10)));
     // Too late for its deadline, so it is counted with the others and not started.

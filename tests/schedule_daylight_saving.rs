@@ -10,8 +10,7 @@ use jiff::Timestamp;
 use rstest::rstest;
 
 fn clock(timing: Timing, zone: &str) -> Clock {
-    Clock::parse(&ClockSpec { name: "c", timing, zone, start_at: None, end_at: None, suspend: false })
-        .unwrap()
+    Clock::parse(&ClockSpec::new("c", timing, zone)).unwrap()
 }
 
 fn forwards(clock: &Clock, after: Timestamp, until: Timestamp) -> Vec<Timestamp> {

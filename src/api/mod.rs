@@ -9,6 +9,7 @@ pub mod dask_cluster;
 pub mod flow;
 pub mod flow_run;
 pub mod labels;
+pub mod schedule;
 pub mod schema;
 
 pub use common::{CodeEngine, PullPolicy, Resources};

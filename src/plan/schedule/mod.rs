@@ -28,3 +28,5 @@ pub use clock::{Clock, ClockSpec, ScheduleError, Timing};
 pub use cron::{CRON_LENGTH_MAX, CronError};
 pub use due::{ClockState, Due, MISSED_MAX, due};
 pub use duration::{DURATION_LENGTH_MAX, DurationError, parse_duration};
+
+pub use crate::api::schedule::DaylightSaving;
