@@ -2,7 +2,7 @@
 //! offsets, 29 activations, and the texts of its parser. The data and their source are in `schedule/robfig.rs`.
 //!
 //! Where fixed times happen once, five of them are answered otherwise; a table says which, and by what rule.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 #[path = "schedule/robfig.rs"]
 mod robfig;
