@@ -1,4 +1,4 @@
-"""Answers questions about schedules with other people's programs: croniter, cronsim, dateutil.
+"""Answers questions about schedules with other people's programs: croniter and cronsim.
 
 Reads one JSON object per line and writes one per line, in the same order. Instants are whole seconds since 1970. Every
 question has a "kind", a "zone" and an instant "at". An answer has for each program the first tick later than "at" ("next")
