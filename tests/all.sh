@@ -86,6 +86,17 @@ if [ -x tests/dask/venvs.sh ]; then
 	export DASKFLOW_DASK_VENVS=$build/dask-venvs
 	while read -r _ what; do left_out+=("$what"); done < <(grep '^#' "$build/dask-venvs")
 fi
+# schedule_oracles: other people's cron programs, for tests/schedule_oracles.rs.
+schedule_oracles() {
+	[ "${E2E:-}" != required ] || export DASKFLOW_ORACLES_REQUIRED=1
+	if DASKFLOW_ORACLES_PYTHON=$(tests/schedule/venv.sh); then
+		export DASKFLOW_ORACLES_PYTHON
+		return
+	fi
+	left_out+=("schedules against croniter and cronsim: their environment cannot be made")
+	[ "${E2E:-}" != required ] || fail "E2E=required, and the environment of tests/schedule cannot be made"
+}
+phase "schedule oracles" schedule_oracles
 take_dependencies
 phase "compile" cargo test --locked --no-run
 keep_dependencies

@@ -130,13 +130,6 @@ fn every_tick_is_accounted_for(world: &World) {
     assert_eq!(ran + missed, due, "{ran} ran and {missed} were missed of {due} ticks");
 }
 
-/// A run that was at work goes on to its end, unless somebody cancelled it.
-fn none_is_stopped_that_nobody_stopped(world: &World) {
-    for run in world.truth.runs.values().map(|run| &run.object) {
-        assert!(run.spec.cancel || phase_of(run) != Phase::Cancelled, "{}: {:?}", run.name_any(), run.status);
-    }
-}
-
 proptest! {
     #![proptest_config(ProptestConfig { cases: HISTORIES / 2, failure_persistence: None, ..ProptestConfig::default() })]
 

@@ -70,7 +70,7 @@ proptest! {
     ) {
         let text = format!("{times} {days}");
         let timing = Timing::Cron(text.clone());
-        let spec = ClockSpec { name: "c", timing, zone, start_at: None, end_at: None, suspend: false };
+        let spec = ClockSpec::new("c", timing, zone);
         let (ours, theirs) = (Clock::parse(&spec).unwrap(), croner(&text));
         let zone = TimeZoneDatabase::bundled().get(zone).unwrap();
         let start = change_near(&zone, t);

@@ -10,8 +10,7 @@ use jiff::Timestamp;
 use rstest::rstest;
 
 fn clock(timing: Timing, zone: &str) -> Clock {
-    Clock::parse(&ClockSpec { name: "c", timing, zone, start_at: None, end_at: None, suspend: false })
-        .unwrap()
+    Clock::parse(&ClockSpec::new("c", timing, zone)).unwrap()
 }
 
 fn forwards(clock: &Clock, after: Timestamp, until: Timestamp) -> Vec<Timestamp> {
@@ -183,6 +182,76 @@ fn new_york(#[case] cron: &str, #[case] from: &str, #[case] to: &str, #[case] ex
     "03-11T12:00",
     "03-10T01:30 03-11T02:30"
 )]
+// ... and forward again: 02:00 to 03:00 is skipped on 14 April, at 02:00Z.
+#[case::casablanca_after_ramadan(
+    "Africa/Casablanca",
+    "2024",
+    "30 2 * * *",
+    "04-13T12:00",
+    "04-15T12:00",
+    "04-14T02:00 04-15T01:30"
+)]
+// For good: from 20 September 2026 Morocco is on UTC, and 01:00 to 02:00 was repeated on that day, at 01:00Z.
+#[case::casablanca_for_good(
+    "Africa/Casablanca",
+    "2026",
+    "30 1 * * *",
+    "09-19T00:00",
+    "09-21T12:00",
+    "09-19T00:30 09-20T00:30 09-21T01:30"
+)]
+#[case::casablanca_for_good_both_passes(
+    "Africa/Casablanca",
+    "2026",
+    "*/30 1 * * *",
+    "09-19T12:00",
+    "09-21T00:00",
+    "09-20T00:00 09-20T00:30 09-20T01:00 09-20T01:30"
+)]
+#[case::lord_howe_gap_repeating(
+    "Australia/Lord_Howe",
+    "2027",
+    "*/15 * * * *",
+    "10-02T15:00",
+    "10-02T16:00",
+    "10-02T15:15 10-02T15:30 10-02T15:45 10-02T16:00"
+)]
+// Half past one is repeated, and half past two is the end of the gap: both are fixed times on the edge.
+#[case::lord_howe_edges(
+    "Australia/Lord_Howe",
+    "2027",
+    "30 1,2 * * *",
+    "10-02T14:00",
+    "10-02T16:00",
+    "10-02T15:00 10-02T15:30"
+)]
+// The gap from 02:45 to 03:45 has parts of two hours in it.
+#[case::chatham_gap_repeating(
+    "Pacific/Chatham",
+    "2027",
+    "*/30 2-4 * * *",
+    "09-25T13:00",
+    "09-25T16:00",
+    "09-25T13:15 09-25T13:45 09-25T14:15 09-25T14:45"
+)]
+#[case::chatham_before_and_in_the_gap(
+    "Pacific/Chatham",
+    "2027",
+    "30,50 2 * * *",
+    "09-25T13:00",
+    "09-25T16:00",
+    "09-25T13:45 09-25T14:00"
+)]
+// A Friday that did not exist; the one a week later did.
+#[case::apia_lost_friday("Pacific/Apia", "2011", "0 9 * * 5", "12-20T00:00", "12-31T23:00", "12-23T19:00")]
+#[case::apia_lost_thirtieth(
+    "Pacific/Apia",
+    "2011",
+    "0 0 29,30,31 12 *",
+    "12-28T00:00",
+    "12-31T23:00",
+    "12-29T10:00 12-30T10:00"
+)]
 fn elsewhere(
     #[case] zone: &str,
     #[case] year: &str,
@@ -192,6 +261,57 @@ fn elsewhere(
     #[case] expected: &str,
 ) {
     check(Timing::Cron(cron.to_owned()), zone, year, (from, to), expected);
+}
+
+/// New York in 2026, where 02:00 to 03:00 is skipped on 8 March (at 07:00Z) and 01:00 to 02:00 repeated on 1 November (at
+/// 06:00Z): what two releases of Prefect do there, as measured, and what is done here. They differ from each other and from
+/// their own documents, so neither is copied.
+#[rstest]
+// Prefect 1.4.1: 06, 07, 08, so 05:00Z is lost. Prefect 3: 05, 07, 08, so 06:00Z is lost. Here: elapsed time, none is lost.
+#[case::hourly_interval_fold(
+    hours(1),
+    "11-01T04:30",
+    "11-01T08:00",
+    "11-01T05:00 11-01T06:00 11-01T07:00 11-01T08:00"
+)]
+// All agree.
+#[case::hourly_interval_gap(hours(1), "03-08T05:30", "03-08T08:00", "03-08T06:00 03-08T07:00 03-08T08:00")]
+// Both keep 09:00 and 21:00 local. Here: 36 hours that have passed, counted from 1970.
+#[case::interval_of_36_hours_gap(hours(36), "03-07T00:00", "03-10T00:00", "03-08T00:00 03-09T12:00")]
+#[case::interval_of_36_hours_fold(hours(36), "10-31T00:00", "11-03T00:00", "11-01T12:00 11-03T00:00")]
+// Prefect 1.4.1: 06, 07, 08, the second 01:00 only. Prefect 3: 05, 07, 08, the first only. Here: it repeats, on both passes.
+#[case::hourly_cron_fold(
+    cron("0 * * * *"),
+    "11-01T04:30",
+    "11-01T08:00",
+    "11-01T05:00 11-01T06:00 11-01T07:00 11-01T08:00"
+)]
+// Prefect 1.4.1: nothing from 05:00Z to 05:45Z. Prefect 3: nothing from 06:00Z to 06:45Z. Here: on both passes.
+#[case::quarters_fold(
+    cron("*/15 * * * *"),
+    "11-01T04:50",
+    "11-01T07:00",
+    "11-01T05:00 11-01T05:15 11-01T05:30 11-01T05:45 11-01T06:00 11-01T06:15 11-01T06:30 11-01T06:45 11-01T07:00"
+)]
+// Both: 07:30Z, which is 03:30; Prefect 3.8.8: 06:30Z, which is 01:30. Here: the first instant after the gap.
+#[case::fixed_time_gap(cron("30 2 * * *"), "03-07T12:00", "03-09T12:00", "03-08T07:00 03-09T06:30")]
+// Prefect 1.4.1: 06:30Z, the second pass. Prefect 3: 05:30Z, the first. Here: the first.
+#[case::fixed_time_fold(cron("30 1 * * *"), "10-31T12:00", "11-02T12:00", "11-01T05:30 11-02T06:30")]
+fn where_prefect_differs(
+    #[case] timing: Timing,
+    #[case] from: &str,
+    #[case] to: &str,
+    #[case] expected: &str,
+) {
+    check(timing, "America/New_York", "2026", (from, to), expected);
+}
+
+fn hours(hours: u64) -> Timing {
+    Timing::Interval(Duration::from_secs(hours * 3600))
+}
+
+fn cron(text: &str) -> Timing {
+    Timing::Cron(text.to_owned())
 }
 
 /// An interval is elapsed time: the hour that is repeated is two hours.

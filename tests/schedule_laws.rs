@@ -29,8 +29,7 @@ const ZONES: [&str; 14] = [
 ];
 
 fn clock(timing: Timing, zone: &str) -> Clock {
-    Clock::parse(&ClockSpec { name: "c", timing, zone, start_at: None, end_at: None, suspend: false })
-        .unwrap()
+    Clock::parse(&ClockSpec::new("c", timing, zone)).unwrap()
 }
 
 fn second(second: i64) -> Timestamp {
@@ -192,7 +191,7 @@ proptest! {
     ) {
         let timing = Timing::Interval(Duration::from_secs(step));
         let start_at = start.map(second);
-        let spec = ClockSpec { name: "c", timing, zone: "UTC", start_at, end_at: None, suspend: false };
+        let spec = ClockSpec { start_at, ..ClockSpec::new("c", timing, "UTC") };
         let until = second(after).checked_add(Duration::from_secs(step * ticks)).unwrap();
         agree(&Clock::parse(&spec).unwrap(), second(after), until, limit)?;
     }
@@ -280,7 +279,7 @@ fn costs_little(text: &str, t: i64) -> Result<(), TestCaseError> {
     let begin = Instant::now();
     for zone in ["America/New_York", "Africa/Casablanca"] {
         let timing = Timing::Cron(text.to_owned());
-        let spec = ClockSpec { name: "c", timing, zone, start_at: None, end_at: None, suspend: false };
+        let spec = ClockSpec::new("c", timing, zone);
         if let Ok(clock) = Clock::parse(&spec) {
             prop_assert!(clock.next_after(second(t)).is_some());
             prop_assert!(clock.latest_in(Timestamp::MIN, second(t)).is_some());

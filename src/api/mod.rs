@@ -11,6 +11,7 @@ pub mod flow_backfill;
 pub mod flow_run;
 pub mod labels;
 pub mod run_policy;
+pub mod schedule;
 pub mod schema;
 
 pub use common::{CodeEngine, PullPolicy, Resources};

@@ -125,7 +125,7 @@ fn ready_reason(status: &FlowBackfillStatus) -> &str {
 fn assert_each_tick_succeeded_once(runs: &Timeline<FlowRun>) {
     runs.read(|seen| {
         let last: BTreeMap<String, &FlowRun> =
-            seen.iter().map(|(_, run)| (run.uid().unwrap(), run)).collect();
+            seen.iter().map(|seen| (seen.object.uid().unwrap(), &seen.object)).collect();
         let mut succeeded: BTreeMap<String, usize> = BTreeMap::new();
         let mut cancelled = 0;
         for run in last.values() {
@@ -157,9 +157,10 @@ fn assert_never_too_many(runs: &Timeline<FlowRun>) {
     runs.read(|seen| {
         let mut unfinished: BTreeSet<String> = BTreeSet::new();
         let mut most = 0;
-        for (at, run) in seen {
+        for version in seen {
+            let (at, run) = (version.at, &version.object);
             let uid = run.uid().unwrap();
-            if phase_of(run).is_final() {
+            if version.gone || phase_of(run).is_final() {
                 unfinished.remove(&uid)
             } else {
                 unfinished.insert(uid)

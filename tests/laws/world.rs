@@ -388,6 +388,8 @@ impl World {
             let reason = run.status.as_ref().and_then(|status| status.reason.as_deref());
             assert!(reason != Some("Replaced") || policy == Concurrency::Replace, "{policy:?}: {run:?}");
             let newest_only = matches!(policy, Concurrency::Forbid | Concurrency::Replace);
+            let asked = run.spec.cancel || policy == Concurrency::Replace;
+            assert!(asked || phase_of(run) != Phase::Cancelled, "nobody stopped it: {run:?}");
             assert!(reason != Some("Superseded") || newest_only, "{policy:?}: {run:?}");
         }
         let alive = runners_of_pods(&self.truth.pods);

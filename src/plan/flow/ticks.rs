@@ -127,12 +127,10 @@ pub(super) fn parse_clock(flow: &Flow, zone: &str, entry: &ClockEntry) -> Result
         (None, None) => return Err(invalid("interval", "write interval or cron".to_owned())),
     };
     Clock::parse(&ClockSpec {
-        name: &entry.name,
-        timing,
-        zone,
         start_at: entry.start_at.as_ref().map(|time| time.0),
         end_at: entry.end_at.as_ref().map(|time| time.0),
         suspend: entry.suspend || flow.spec.suspend,
+        ..ClockSpec::new(&entry.name, timing, zone)
     })
     .map_err(|error| match error.field() {
         "timeZone" => Violation {

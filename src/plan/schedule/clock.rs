@@ -9,6 +9,7 @@ use thiserror::Error;
 
 use super::cron::{CronError, CronFields};
 use super::zone::ZonedCron;
+use crate::api::schedule::DaylightSaving;
 
 /// When a clock ticks, as its user wrote it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +37,23 @@ pub struct ClockSpec<'a> {
     pub end_at: Option<Timestamp>,
     /// Nothing is due while this is set; see [`super::due`].
     pub suspend: bool,
+    /// What cron does where the zone skips or repeats an hour.
+    pub daylight_saving: DaylightSaving,
+}
+
+impl<'a> ClockSpec<'a> {
+    /// A clock that says nothing more: without bounds, not suspended, each fixed time once a day.
+    pub fn new(name: &'a str, timing: Timing, zone: &'a str) -> Self {
+        Self {
+            name,
+            timing,
+            zone,
+            start_at: None,
+            end_at: None,
+            suspend: false,
+            daylight_saving: DaylightSaving::default(),
+        }
+    }
 }
 
 /// Why a [`ClockSpec`] is no clock. Each message says what to write instead.

@@ -28,3 +28,5 @@ pub use clock::{Clock, ClockSpec, ScheduleError, Timing, find_zone};
 pub use cron::{CRON_LENGTH_MAX, CronError};
 pub use due::{CatchUp, ClockState, Due, MISSED_MAX, ON_TIME, Rules, due};
 pub use duration::{DURATION_LENGTH_MAX, DurationError, parse_duration};
+
+pub use crate::api::schedule::DaylightSaving;

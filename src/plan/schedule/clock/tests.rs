@@ -10,7 +10,7 @@ fn at(text: &str) -> Timestamp {
 
 fn cron(text: &str) -> ClockSpec<'static> {
     let timing = Timing::Cron(text.to_owned());
-    ClockSpec { name: "clock", timing, zone: "Etc/UTC", start_at: None, end_at: None, suspend: false }
+    ClockSpec::new("clock", timing, "Etc/UTC")
 }
 
 fn every(seconds: u64) -> ClockSpec<'static> {

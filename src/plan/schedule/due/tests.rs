@@ -11,8 +11,7 @@ fn at(text: &str) -> Timestamp {
 
 fn clock(cron: &str, suspend: bool) -> Clock {
     let timing = Timing::Cron(cron.to_owned());
-    Clock::parse(&ClockSpec { name: "c", timing, zone: "UTC", start_at: None, end_at: None, suspend })
-        .unwrap()
+    Clock::parse(&ClockSpec { suspend, ..ClockSpec::new("c", timing, "UTC") }).unwrap()
 }
 
 fn state(since: &str, last: Option<&str>) -> ClockState {
