@@ -97,7 +97,7 @@ impl World {
                 ref_: Some(NameRef { name: "analytics".into() }),
                 ..ClusterSource::default()
             },
-            schedule: Some(Schedule { time_zone: None, clocks: vec![clock] }),
+            schedule: Some(Schedule { clocks: vec![clock], ..Schedule::default() }),
             command: vec!["true".into()],
             ..FlowSpec::default()
         };

@@ -15,6 +15,14 @@ pub fn timestamp(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "string", "format": "date-time", "nullable": true})
 }
 
+/// Points in time, at least one and at most a leap year of days.
+pub fn dates(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array", "nullable": true, "minItems": 1, "maxItems": 366,
+        "items": {"type": "string", "format": "date-time"},
+    })
+}
+
 /// A map from resource name to quantity. As in built-in kinds, a quantity may be a number (`cpu: 1`) or a text.
 pub fn quantities(_: &mut SchemaGenerator) -> Schema {
     json_schema!({

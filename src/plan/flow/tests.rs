@@ -22,7 +22,7 @@ fn flow(clocks: Vec<ClockEntry>) -> Flow {
             ref_: Some(NameRef { name: "analytics".into() }),
             ..ClusterSource::default()
         },
-        schedule: Some(Schedule { time_zone: None, clocks }),
+        schedule: Some(Schedule { clocks, ..Schedule::default() }),
         ..FlowSpec::default()
     };
     let mut flow = Flow::new("etl", spec);
@@ -115,7 +115,7 @@ fn a_tick_that_is_too_late_is_missed() {
 fn an_edit_and_a_resumption_start_nothing_retroactively() {
     let mut edited = flow(vec![clock("c", "1h")]);
     edited = after(edited.clone(), &plan(&edited, &observed(vec![]), at("09:00:31")));
-    edited.spec.schedule = Some(Schedule { time_zone: None, clocks: vec![clock("c", "1m")] });
+    edited.spec.schedule = Some(Schedule { clocks: vec![clock("c", "1m")], ..Schedule::default() });
     edited.metadata.generation = Some(2);
     let first = plan(&edited, &observed(vec![]), at("09:30:30"));
     assert_eq!((created(&first).len(), first.status.missed), (0, 0));

@@ -10,7 +10,7 @@ use super::Observed;
 use crate::api::flow::{ClockEntry, ClockStatus, Schedule};
 use crate::api::{Flow, FlowRun, FlowRunSpec, FlowStatus, Reason, labels};
 use crate::plan::pods::{Violation, common_labels, content_hash, controller_ref};
-use crate::plan::schedule::{Clock, ClockSpec, ClockState, Due, Timing, due, parse_duration};
+use crate::plan::schedule::{Clock, ClockSpec, ClockState, Due, Timing, due, parse_duration, parse_interval};
 use crate::plan::{Object, Step, names};
 
 /// The zone of a schedule that names none.
@@ -87,36 +87,41 @@ fn parse(flow: &Flow, schedule: &Schedule) -> Result<Vec<Clock>, Violation> {
         );
         return Err(Violation::invalid("spec.schedule.clocks", message));
     }
-    let zone = schedule.time_zone.as_deref().unwrap_or(DEFAULT_ZONE);
-    schedule.clocks.iter().map(|entry| parse_clock(flow, zone, entry)).collect()
+    schedule.clocks.iter().map(|entry| parse_clock(flow, schedule, entry)).collect()
 }
 
-fn parse_clock(flow: &Flow, zone: &str, entry: &ClockEntry) -> Result<Clock, Violation> {
-    let field = |name: &str| format!("spec.schedule.clocks[{}].{name}", entry.name);
+fn parse_clock(flow: &Flow, schedule: &Schedule, entry: &ClockEntry) -> Result<Clock, Violation> {
+    let field = |name: &str| match name {
+        // What stands in the schedule and not in the clock.
+        "only" | "except" => format!("spec.schedule.{name}"),
+        "timeZone" if entry.time_zone.is_none() => "spec.schedule.timeZone".to_owned(),
+        _ => format!("spec.schedule.clocks[{}].{name}", entry.name),
+    };
     let invalid = |name: &str, message: String| Violation {
-        reason: Reason::InvalidSchedule,
+        reason: if name == "timeZone" { Reason::InvalidTimeZone } else { Reason::InvalidSchedule },
         ..Violation::invalid(field(name), message)
     };
-    let timing = match (&entry.interval, &entry.cron) {
-        (Some(interval), _) => Timing::Interval(
-            parse_duration(interval).map_err(|error| invalid("interval", error.to_string()))?,
-        ),
-        (None, Some(cron)) => Timing::Cron(cron.clone()),
-        (None, None) => return Err(invalid("interval", "write interval or cron".to_owned())),
+    let timing = match (&entry.interval, &entry.cron, &entry.rrule, &entry.dates) {
+        (Some(interval), ..) => {
+            parse_interval(interval).map_err(|error| invalid("interval", error.to_string()))?
+        }
+        (None, Some(cron), ..) => Timing::Cron(cron.clone()),
+        (None, None, Some(rrule), _) => Timing::Rrule(rrule.clone()),
+        (None, None, None, Some(dates)) => Timing::Dates(dates.iter().map(|date| date.0).collect()),
+        _ => return Err(invalid("interval", "write interval, cron, rrule or dates".to_owned())),
     };
+    let zone = entry.time_zone.as_deref().or(schedule.time_zone.as_deref()).unwrap_or(DEFAULT_ZONE);
     Clock::parse(&ClockSpec {
         start_at: entry.start_at.as_ref().map(|time| time.0),
         end_at: entry.end_at.as_ref().map(|time| time.0),
         suspend: entry.suspend || flow.spec.suspend,
+        daylight_saving: schedule.daylight_saving,
+        only: schedule.only.as_ref(),
+        except: schedule.except.as_ref(),
+        adjust: schedule.adjust,
         ..ClockSpec::new(&entry.name, timing, zone)
     })
-    .map_err(|error| match error.field() {
-        "timeZone" => Violation {
-            reason: Reason::InvalidTimeZone,
-            ..Violation::invalid("spec.schedule.timeZone", error.to_string())
-        },
-        name => invalid(name, error.to_string()),
-    })
+    .map_err(|error| invalid(error.field(), error.to_string()))
 }
 
 /// What a clock's memory depends on.
@@ -161,8 +166,11 @@ impl View<'_> {
 
     /// The hash of all that decides a clock's ticks; a change of it makes the clock a new one.
     fn hash(&self, entry: &ClockEntry) -> String {
+        let schedule = self.schedule;
         content_hash(&(
-            (&self.schedule.time_zone, &entry.interval, &entry.cron),
+            (&schedule.time_zone, &entry.time_zone, schedule.daylight_saving),
+            (&entry.interval, &entry.cron, &entry.rrule, &entry.dates),
+            (&schedule.only, &schedule.except, schedule.adjust),
             (&entry.start_at, &entry.end_at, entry.suspend || self.flow.spec.suspend),
         ))
     }
@@ -198,12 +206,31 @@ fn run(flow: &Flow, entry: &ClockEntry, tick: Timestamp) -> FlowRun {
 
 /// The schedule in a few words, for `kubectl get`.
 pub(super) fn describe(schedule: &Schedule) -> String {
-    let first = schedule
-        .clocks
-        .first()
-        .map(|clock| clock.interval.as_ref().or(clock.cron.as_ref()).cloned().unwrap_or_default());
+    let first = schedule.clocks.first();
+    let timing = first.map(describe_timing).unwrap_or_default();
     let more = schedule.clocks.len().saturating_sub(1);
-    let zone = schedule.time_zone.as_deref().map(|zone| format!(" {zone}")).unwrap_or_default();
+    let zone = first.and_then(|clock| clock.time_zone.as_ref()).or(schedule.time_zone.as_ref());
+    let zone = zone.map(|zone| format!(" {zone}")).unwrap_or_default();
     let rest = if more > 0 { format!(" (+{more})") } else { String::new() };
-    format!("{}{zone}{rest}", first.unwrap_or_default())
+    format!("{timing}{zone}{rest}")
+}
+
+/// The longest text of a clock in `kubectl get`, in characters.
+const TIMING_LENGTH_MAX: usize = 60;
+
+fn describe_timing(clock: &ClockEntry) -> String {
+    if let Some(dates) = &clock.dates {
+        return format!("{} date{}", dates.len(), if dates.len() == 1 { "" } else { "s" });
+    }
+    let rule = clock.rrule.as_deref().map(|text| {
+        // Of several lines, the one with the rule.
+        let rule = text.lines().map(str::trim).find(|line| line.to_ascii_uppercase().contains("FREQ="));
+        let rule = rule.unwrap_or(text);
+        rule.split_once(':').map_or(rule, |(_, rule)| rule)
+    });
+    let text = clock.interval.as_deref().or(clock.cron.as_deref()).or(rule).unwrap_or_default();
+    if text.chars().count() <= TIMING_LENGTH_MAX {
+        return text.to_owned();
+    }
+    text.chars().take(TIMING_LENGTH_MAX - 1).chain(['…']).collect()
 }
