@@ -18,14 +18,6 @@ const STRETCHES_MAX: usize = 256;
 /// The last second of a day.
 pub(super) const LAST_TIME: Time = Time::constant(23, 59, 59, 0);
 
-/// The part of the week that a search is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Part {
-    All,
-    Weekdays,
-    Weekends,
-}
-
 /// What `only` and `except` of a schedule say.
 #[derive(Debug, Clone)]
 pub(super) struct Filter {
@@ -62,18 +54,12 @@ impl Filter {
     }
 
     /// The first instant from `from` on at which the wall shows what passes.
-    pub(super) fn first_from(
-        &self,
-        zone: &Zone,
-        from: Timestamp,
-        part: Part,
-        budget: &mut Budget,
-    ) -> Option<Timestamp> {
+    pub(super) fn first_from(&self, zone: &Zone, from: Timestamp, budget: &mut Budget) -> Option<Timestamp> {
         let mut t = from;
         for _ in 0..STRETCHES_MAX {
             let offset = zone.offset(t);
             let wall = offset.to_datetime(t);
-            let target = self.first_wall(wall, part, budget)?;
+            let target = self.first_wall(wall, budget)?;
             if target == wall {
                 return Some(t);
             }
@@ -88,18 +74,12 @@ impl Filter {
     }
 
     /// The last instant until `until` at which the wall shows what passes.
-    pub(super) fn last_until(
-        &self,
-        zone: &Zone,
-        until: Timestamp,
-        part: Part,
-        budget: &mut Budget,
-    ) -> Option<Timestamp> {
+    pub(super) fn last_until(&self, zone: &Zone, until: Timestamp, budget: &mut Budget) -> Option<Timestamp> {
         let mut t = until;
         for _ in 0..STRETCHES_MAX {
             let offset = zone.offset(t);
             let wall = offset.to_datetime(t);
-            let target = self.last_wall(wall, part, budget)?;
+            let target = self.last_wall(wall, budget)?;
             if target == wall {
                 return Some(t);
             }
@@ -113,47 +93,41 @@ impl Filter {
         None
     }
 
-    fn first_wall(&self, from: DateTime, part: Part, budget: &mut Budget) -> Option<DateTime> {
+    fn first_wall(&self, from: DateTime, budget: &mut Budget) -> Option<DateTime> {
         let mut date = from.date();
-        if self.has_date(date, part)
+        if self.has_date(date)
             && let Some((start, _)) = self.times.iter().find(|(_, end)| *end >= from.time())
         {
             return Some(date.to_datetime(from.time().max(*start)));
         }
         while budget.spend(1) {
             date = date.tomorrow().ok()?;
-            if self.has_date(date, part) {
+            if self.has_date(date) {
                 return Some(date.to_datetime(self.times.first()?.0));
             }
         }
         None
     }
 
-    fn last_wall(&self, until: DateTime, part: Part, budget: &mut Budget) -> Option<DateTime> {
+    fn last_wall(&self, until: DateTime, budget: &mut Budget) -> Option<DateTime> {
         let mut date = until.date();
-        if self.has_date(date, part)
+        if self.has_date(date)
             && let Some((_, end)) = self.times.iter().rfind(|(start, _)| *start <= until.time())
         {
             return Some(date.to_datetime(until.time().min(*end)));
         }
         while budget.spend(1) {
             date = date.yesterday().ok()?;
-            if self.has_date(date, part) {
+            if self.has_date(date) {
                 return Some(date.to_datetime(self.times.last()?.1));
             }
         }
         None
     }
 
-    fn has_date(&self, date: Date, part: Part) -> bool {
+    fn has_date(&self, date: Date) -> bool {
         let (only, except) = (&self.only, &self.except);
-        let in_part = match part {
-            Part::All => true,
-            Part::Weekdays => !is_weekend(date),
-            Part::Weekends => is_weekend(date),
-        };
-        in_part
-            && (only.days.is_empty() || only.has_day(date))
+        (only.days.is_empty() || only.has_day(date))
             && (only.spans.is_empty() || only.has_span(date))
             && !except.has_day(date)
             && !except.has_span(date)

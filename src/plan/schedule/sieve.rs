@@ -12,7 +12,7 @@ use jiff::{Span, Timestamp};
 
 use super::budget::Budget;
 use super::clock::Ticks;
-use super::filter::{Filter, LAST_TIME, Part};
+use super::filter::{Filter, LAST_TIME, is_weekend};
 use super::zone::{SECOND, Zone};
 
 /// What a turn between clock and filter costs, in looks.
@@ -21,7 +21,7 @@ const TURN: u32 = 20;
 /// Stretches of constant offset that one day may have.
 const STRETCHES_MAX: usize = 4;
 
-/// Weekends that a search for a moved tick looks at; more than one only where a zone skips a Monday.
+/// Weekends that a search for a moved tick looks at; one or two, and more only where a zone skips a Monday.
 const WEEKENDS_MAX: usize = 4;
 
 /// A clock's ticks from its start on.
@@ -55,28 +55,19 @@ pub(super) struct Sieve<'a> {
 impl Sieve<'_> {
     /// The first tick later than `after`.
     pub(super) fn next_after(&self, after: Timestamp, budget: &mut Budget) -> Option<Timestamp> {
-        if !self.moves {
-            return self.next_passing(after, Part::All, budget);
-        }
-        let moved = self.next_moved(after, budget);
-        let own = self.next_passing(after, Part::Weekdays, budget);
-        [own, moved].into_iter().flatten().min()
+        if self.moves { self.next_moved(after, budget) } else { self.next_passing(after, budget) }
     }
 
     /// The last tick that is not later than `until`.
     pub(super) fn latest_until(&self, until: Timestamp, budget: &mut Budget) -> Option<Timestamp> {
-        if !self.moves {
-            return self.latest_passing(until, Part::All, budget);
-        }
-        let moved = self.latest_moved(until, budget);
-        self.latest_passing(until, Part::Weekdays, budget).max(moved)
+        if self.moves { self.latest_moved(until, budget) } else { self.latest_passing(until, budget) }
     }
 
-    fn next_passing(&self, after: Timestamp, part: Part, budget: &mut Budget) -> Option<Timestamp> {
+    fn next_passing(&self, after: Timestamp, budget: &mut Budget) -> Option<Timestamp> {
         let mut after = after;
         while budget.spend(TURN) {
             let tick = self.source.next_after(after, budget)?;
-            let passes = self.filter.first_from(self.zone, tick, part, budget)?;
+            let passes = self.filter.first_from(self.zone, tick, budget)?;
             if passes == tick {
                 return Some(tick);
             }
@@ -85,11 +76,11 @@ impl Sieve<'_> {
         None
     }
 
-    fn latest_passing(&self, until: Timestamp, part: Part, budget: &mut Budget) -> Option<Timestamp> {
+    fn latest_passing(&self, until: Timestamp, budget: &mut Budget) -> Option<Timestamp> {
         let mut until = until;
         while budget.spend(TURN) {
             let tick = self.source.latest_until(until, budget)?;
-            let passes = self.filter.last_until(self.zone, tick, part, budget)?;
+            let passes = self.filter.last_until(self.zone, tick, budget)?;
             if passes == tick {
                 return Some(tick);
             }
@@ -98,46 +89,76 @@ impl Sieve<'_> {
         None
     }
 
-    /// The first tick later than `after` that comes from a weekend.
+    /// The first tick later than `after`, whether it is moved or not.
     fn next_moved(&self, after: Timestamp, budget: &mut Budget) -> Option<Timestamp> {
         let reached = self.zone.reached(after);
-        let mut monday = monday_from(reached.date())?;
-        let mut above = (monday == reached.date()).then(|| reached.time());
+        let monday = monday_from(reached.date())?;
+        let above = (monday == reached.date()).then(|| reached.time());
+        // Of a weekend that has begun, what is still to come on its Monday.
+        let begun = self.first_moved_to(monday, above, budget).filter(|tick| *tick > after);
+        let mut passed = after;
         for _ in 0..WEEKENDS_MAX {
-            let days = weekend_before(monday)?;
-            let found = days.into_iter().filter_map(|day| self.first_on(day, above, budget)).min();
-            let tick = found.and_then(|time| self.zone.instant(monday.to_datetime(time)));
-            if let Some(tick) = tick.filter(|tick| *tick > after) {
-                return Some(tick);
+            let Some(tick) = self.next_passing(passed, budget) else { return begun };
+            let date = self.zone.wall(tick).date();
+            if !is_weekend(date) {
+                return Some(begun.map_or(tick, |begun| begun.min(tick)));
             }
-            let passed = self.zone.instant(monday.at(12, 0, 0, 0)).unwrap_or(after).max(after);
-            let tick = self.next_passing(passed, Part::Weekends, budget)?;
-            monday = monday_from(self.zone.wall(tick).date())?;
-            above = None;
+            // The first that passes is of a weekend: it meets its Monday's own, and nothing comes before them.
+            let monday = monday_from(date)?;
+            let moved = self.first_moved_to(monday, None, budget);
+            passed =
+                self.zone.instant(monday.at(0, 0, 0, 0)).and_then(|t| t.checked_sub(SECOND).ok())?.max(tick);
+            let own =
+                self.next_passing(passed, budget).filter(|tick| !is_weekend(self.zone.wall(*tick).date()));
+            let found = [begun, moved, own].into_iter().flatten().filter(|tick| *tick > after).min();
+            if found.is_some() {
+                return found;
+            }
         }
-        None
+        begun
     }
 
-    /// The last tick not later than `until` that comes from a weekend.
+    /// The last tick that is not later than `until`, whether it is moved or not.
     fn latest_moved(&self, until: Timestamp, budget: &mut Budget) -> Option<Timestamp> {
         let reached = self.zone.reached(until);
         let back = reached.date().weekday().to_monday_zero_offset();
-        let mut monday = reached.date().checked_sub(Span::new().days(i64::from(back))).ok()?;
-        let mut last = if monday == reached.date() { reached.time() } else { LAST_TIME };
+        let current = reached.date().checked_sub(Span::new().days(i64::from(back))).ok()?;
+        let last = if current == reached.date() { reached.time() } else { LAST_TIME };
+        let moved = self.last_moved_to(current, last, budget).filter(|tick| *tick <= until);
+        let mut cursor = until;
         for _ in 0..WEEKENDS_MAX {
-            let days = weekend_before(monday)?;
-            let found = days.into_iter().filter_map(|day| self.last_on(day, last, budget)).max();
-            let tick = found.and_then(|time| self.zone.instant(monday.to_datetime(time)));
-            if let Some(tick) = tick.filter(|tick| *tick <= until) {
-                return Some(tick);
+            let Some(tick) = self.latest_passing(cursor, budget) else { return moved };
+            let date = self.zone.wall(tick).date();
+            if !is_weekend(date) {
+                return moved.max(Some(tick));
             }
-            let friday = monday.checked_sub(Span::new().days(3)).ok()?;
-            let passed = self.zone.instant(friday.at(12, 0, 0, 0)).unwrap_or(until).min(until);
-            let tick = self.latest_passing(passed, Part::Weekends, budget)?;
-            monday = monday_from(self.zone.wall(tick).date())?;
-            last = LAST_TIME;
+            let monday = monday_from(date)?;
+            if monday <= current {
+                // Nothing that is not moved lies between this weekend and the current Monday's moved ticks.
+                let found =
+                    moved.max(self.last_moved_to(monday, LAST_TIME, budget).filter(|tick| *tick <= until));
+                if found.is_some() {
+                    return found;
+                }
+            }
+            let saturday = monday.checked_sub(Span::new().days(2)).ok()?;
+            cursor = self.zone.instant(saturday.at(0, 0, 0, 0))?.checked_sub(SECOND).ok()?;
         }
-        None
+        moved
+    }
+
+    /// The first instant of that Monday to which a tick of the weekend before it moves, of those later than `above`.
+    fn first_moved_to(&self, monday: Date, above: Option<Time>, budget: &mut Budget) -> Option<Timestamp> {
+        let days = weekend_before(monday)?.into_iter();
+        let time = days.filter_map(|day| self.first_on(day, above, budget)).min()?;
+        self.zone.instant(monday.to_datetime(time))
+    }
+
+    /// The last instant of that Monday to which a tick of the weekend before it moves, up to the time `last`.
+    fn last_moved_to(&self, monday: Date, last: Time, budget: &mut Budget) -> Option<Timestamp> {
+        let days = weekend_before(monday)?.into_iter();
+        let time = days.filter_map(|day| self.last_on(day, last, budget)).max()?;
+        self.zone.instant(monday.to_datetime(time))
     }
 
     /// The earliest time of day, later than `above`, that the wall shows at a tick of that date.
@@ -149,7 +170,7 @@ impl Sieve<'_> {
             let (offset, end) = (self.zone.offset(start), self.zone.change_after(start));
             let from = offset.to_timestamp(date.to_datetime(first)).ok()?.max(start);
             if end.is_none_or(|end| from < end)
-                && let Some(tick) = self.next_passing(from.checked_sub(SECOND).ok()?, Part::All, budget)
+                && let Some(tick) = self.next_passing(from.checked_sub(SECOND).ok()?, budget)
                 && end.is_none_or(|end| tick < end)
                 && offset.to_datetime(tick).date() == date
             {
@@ -173,7 +194,7 @@ impl Sieve<'_> {
             let shown = offset.to_timestamp(date.to_datetime(last)).ok()?;
             let until = end.and_then(|end| end.checked_sub(SECOND).ok()).map_or(shown, |end| end.min(shown));
             if until >= start
-                && let Some(tick) = self.latest_passing(until, Part::All, budget)
+                && let Some(tick) = self.latest_passing(until, budget)
                 && tick >= start
                 && offset.to_datetime(tick).date() == date
             {
