@@ -53,7 +53,11 @@ fn scheduled(clock: ClockEntry, created: Timestamp) -> Flow {
             ref_: Some(NameRef { name: "analytics".into() }),
             ..ClusterSource::default()
         },
-        schedule: Some(Schedule { time_zone: Some("Europe/Paris".into()), clocks: vec![clock] }),
+        schedule: Some(Schedule {
+            time_zone: Some("Europe/Paris".into()),
+            clocks: vec![clock],
+            ..Schedule::default()
+        }),
         ..FlowSpec::default()
     };
     let mut flow = Flow::new("etl", spec);

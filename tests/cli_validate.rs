@@ -89,9 +89,9 @@ fn expected_line(text: &str, field: &str) -> usize {
         place += found + name.len() + 1;
         line = at(place);
         if let Ok(index) = index.trim_end_matches(']').parse::<usize>() {
-            // Every item of these lists is an object in braces.
-            let braces: Vec<usize> = text[place..].match_indices('{').map(|(found, _)| found).collect();
-            place += braces[index] + 1;
+            // Items are objects in braces, or plain values beside the name of their list.
+            let Some((brace, _)) = text[place..].match_indices('{').nth(index) else { break };
+            place += brace + 1;
             line = at(place);
         }
     }
@@ -240,7 +240,7 @@ fn what_an_object_is_has_to_be_said() {
         [
             "1: apiVersion: Required value: every object says its apiVersion and its kind",
             "3: apiVersion: daskflow.dev has no version v1: write daskflow.dev/v1alpha1",
-            "7: kind: daskflow.dev has no kind Flo: there are DaskCluster, Flow, FlowRun; did you mean Flow?",
+            "7: kind: daskflow.dev has no kind Flo: there are DaskCluster, Flow, FlowRun, FlowBackfill; did you mean Flow?",
             "9: this is no object: write apiVersion, kind and what belongs to them",
         ]
     );

@@ -270,4 +270,7 @@ pub struct ClockStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::timestamp")]
     pub last_tick: Option<Time>,
+    /// How many runs it has started, for `maxRuns`.
+    #[serde(default)]
+    pub runs: i32,
 }

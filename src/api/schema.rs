@@ -20,6 +20,14 @@ pub fn required_timestamp(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "string", "format": "date-time"})
 }
 
+/// Points in time, at least one and at most a leap year of days.
+pub fn dates(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array", "nullable": true, "minItems": 1, "maxItems": 366,
+        "items": {"type": "string", "format": "date-time"},
+    })
+}
+
 /// A map from resource name to quantity. As in built-in kinds, a quantity may be a number (`cpu: 1`) or a text.
 pub fn quantities(_: &mut SchemaGenerator) -> Schema {
     json_schema!({

@@ -38,6 +38,7 @@ struct Row {
     flow: String,
     run: String,
     tick: String,
+    start: String,
     local: String,
     zone: String,
     clocks: Vec<String>,
@@ -93,7 +94,7 @@ impl Told {
             if let Ok(outlook) = coming::coming(&flow, after, count) {
                 self.notes.extend(notes(&flow, &outlook, (after, count)));
                 let name = name(&flow);
-                self.rows.extend(outlook.runs.iter().map(|run| row(&name, run, &outlook)));
+                self.rows.extend(outlook.runs.iter().map(|run| row(&name, run)));
             }
         }
         faults.sort_by_key(|fault| fault.line);
@@ -140,6 +141,10 @@ fn notes(flow: &Flow, outlook: &Outlook, (after, count): (Timestamp, usize)) -> 
     }
     let clock = |clock: &String| format!("{name}: the clock {clock} is suspended");
     let mut notes: Vec<String> = outlook.suspended.iter().map(clock).collect();
+    if let Some(run) = outlook.runs.first().filter(|run| run.start > run.tick) {
+        let late = run.start.duration_since(run.tick);
+        notes.push(format!("{name}: by its jitter its runs start {late:#} later than their ticks"));
+    }
     if outlook.runs.is_empty() {
         notes.push(format!("{name}: no clock ticks after {after}"));
     } else if outlook.runs.len() < count {
@@ -148,14 +153,15 @@ fn notes(flow: &Flow, outlook: &Outlook, (after, count): (Timestamp, usize)) -> 
     notes
 }
 
-fn row(flow: &str, run: &ComingRun, outlook: &Outlook) -> Row {
-    let local = run.tick.to_zoned(outlook.zone.clone());
+fn row(flow: &str, run: &ComingRun) -> Row {
+    let local = run.tick.to_zoned(run.zone.clone());
     Row {
         flow: flow.to_owned(),
         run: run.run.clone(),
         tick: run.tick.to_string(),
+        start: run.start.to_string(),
         local: local.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string(),
-        zone: outlook.zone_name.clone(),
+        zone: run.zone_name.clone(),
         clocks: run.clocks.clone(),
         parameters: run.parameters.clone(),
     }

@@ -21,6 +21,12 @@ pub struct ComingRun {
     pub run: String,
     /// Its logical time.
     pub tick: Timestamp,
+    /// When it is created: later than its tick by the Flow's share of `jitter`.
+    pub start: Timestamp,
+    /// The IANA name of the zone of its first clock.
+    pub zone_name: String,
+    /// That zone.
+    pub zone: TimeZone,
     /// The clocks that tick then and share the run.
     pub clocks: Vec<String>,
     /// The Flow's parameters, over them the clock's.
@@ -30,10 +36,6 @@ pub struct ComingRun {
 /// What lies ahead of a Flow.
 #[derive(Clone, Debug)]
 pub struct Outlook {
-    /// The IANA name of its zone.
-    pub zone_name: String,
-    /// The zone itself.
-    pub zone: TimeZone,
     /// The next runs, the first one first.
     pub runs: Vec<ComingRun>,
     /// Clocks that start no run because they are suspended themselves.
@@ -45,6 +47,18 @@ struct Hand<'a> {
     entry: &'a ClockEntry,
     clock: Clock,
     next: Option<Timestamp>,
+    /// How many more runs it may start.
+    room: Option<u32>,
+    zone_name: String,
+    zone: TimeZone,
+}
+
+impl Hand<'_> {
+    /// The first tick later than `after`, while there is room for a run.
+    fn turn(&mut self, after: Timestamp) {
+        let open = !self.clock.is_suspended() && self.room != Some(0);
+        self.next = open.then(|| self.clock.next_after(after)).flatten();
+    }
 }
 
 /// The first `count` runs of `flow` with ticks later than `after`. None are ahead of a Flow that has no schedule or is
@@ -58,14 +72,15 @@ pub fn coming(flow: &Flow, after: Timestamp, count: usize) -> Result<Outlook, Ve
     if !faults.is_empty() {
         return Err(faults);
     }
-    let schedule = flow.spec.schedule.as_ref();
-    let zone_name = schedule.map_or(ticks::DEFAULT_ZONE, ticks::zone).to_owned();
-    let zone = find_zone(&zone_name).unwrap_or(TimeZone::UTC);
-    let entries = schedule.map(|schedule| schedule.clocks.as_slice()).unwrap_or_default();
+    let schedule = flow.spec.schedule.clone().unwrap_or_default();
+    let entries = schedule.clocks.as_slice();
     let hand = |entry| {
-        let clock = ticks::parse_clock(flow, &zone_name, entry).map_err(|fault| vec![fault])?;
-        let next = (!clock.is_suspended()).then(|| clock.next_after(after)).flatten();
-        Ok(Hand { entry, clock, next })
+        let clock = ticks::parse_clock(flow, &schedule, entry).map_err(|fault| vec![fault])?;
+        let zone_name = ticks::zone(&schedule, entry).to_owned();
+        let zone = find_zone(&zone_name).unwrap_or(TimeZone::UTC);
+        let mut hand = Hand { entry, clock, next: None, room: ticks::room(flow, entry), zone_name, zone };
+        hand.turn(after);
+        Ok(hand)
     };
     let mut hands = entries.iter().map(hand).collect::<Result<Vec<_>, Vec<Violation>>>()?;
     let mut runs = Vec::new();
@@ -76,7 +91,7 @@ pub fn coming(flow: &Flow, after: Timestamp, count: usize) -> Result<Outlook, Ve
     }
     runs.truncate(count);
     let suspended = entries.iter().filter(|entry| entry.suspend).map(|entry| entry.name.clone()).collect();
-    Ok(Outlook { zone_name, zone, runs, suspended })
+    Ok(Outlook { runs, suspended })
 }
 
 /// The runs of one instant, and the clocks that tick then moved on. As in [`ticks::plan`], the first clock of the
@@ -84,7 +99,8 @@ pub fn coming(flow: &Flow, after: Timestamp, count: usize) -> Result<Outlook, Ve
 fn runs_at(flow: &Flow, hands: &mut [Hand<'_>], tick: Timestamp) -> Vec<ComingRun> {
     let mut runs: Vec<ComingRun> = Vec::new();
     for hand in hands.iter_mut().filter(|hand| hand.next == Some(tick)) {
-        hand.next = hand.clock.next_after(tick);
+        hand.room = hand.room.map(|room| room.saturating_sub(1));
+        hand.turn(tick);
         let run = ticks::run(flow, hand.entry, &hand.clock, tick);
         let (name, clock) = (run.name_any(), hand.entry.name.clone());
         match runs.iter_mut().find(|known| known.run == name) {
@@ -92,6 +108,9 @@ fn runs_at(flow: &Flow, hands: &mut [Hand<'_>], tick: Timestamp) -> Vec<ComingRu
             None => runs.push(ComingRun {
                 run: name,
                 tick,
+                start: tick.checked_add(ticks::offset(flow)).unwrap_or(tick),
+                zone_name: hand.zone_name.clone(),
+                zone: hand.zone.clone(),
                 clocks: vec![clock],
                 parameters: parameters::merged(flow, &run.spec),
             }),
@@ -151,6 +170,23 @@ mod tests {
         let clocks = json!({"clocks": [{"name": "a", "interval": "1h"}]});
         assert!(told(&json!({"cluster": {}, "suspend": true, "schedule": clocks}), 5).is_empty());
         assert!(told(&json!({"cluster": {}}), 5).is_empty());
+    }
+
+    #[test]
+    fn a_clock_starts_as_many_runs_as_it_may() {
+        let clock = json!({"name": "a", "interval": "1h", "maxRuns": 2});
+        let mut flow = flow(&json!({"cluster": {}, "schedule": {"clocks": [clock], "jitter": "30m"}}));
+        let outlook = coming(&flow, AFTER.parse().unwrap(), 5).unwrap();
+        assert_eq!(outlook.runs.len(), 2);
+        let late: Vec<_> = outlook.runs.iter().map(|run| run.start.duration_since(run.tick)).collect();
+        assert!(late[0] == late[1] && late[0].as_secs() < 1800, "{late:?}");
+        flow.status = Some(
+            serde_json::from_value(json!({"clocks": [
+                {"name": "a", "hash": "", "since": AFTER, "runs": 2}
+            ]}))
+            .unwrap(),
+        );
+        assert_eq!(coming(&flow, AFTER.parse().unwrap(), 5).unwrap().runs.len(), 0);
     }
 
     #[test]

@@ -22,7 +22,7 @@ fn flow(clocks: Vec<ClockEntry>) -> Flow {
             ref_: Some(NameRef { name: "analytics".into() }),
             ..ClusterSource::default()
         },
-        schedule: Some(Schedule { time_zone: None, clocks }),
+        schedule: Some(Schedule { clocks, ..Schedule::default() }),
         ..FlowSpec::default()
     };
     let mut flow = Flow::new("etl", spec);
@@ -115,7 +115,7 @@ fn a_tick_that_is_too_late_is_missed() {
 fn an_edit_and_a_resumption_start_nothing_retroactively() {
     let mut edited = flow(vec![clock("c", "1h")]);
     edited = after(edited.clone(), &plan(&edited, &observed(vec![]), at("09:00:31")));
-    edited.spec.schedule = Some(Schedule { time_zone: None, clocks: vec![clock("c", "1m")] });
+    edited.spec.schedule = Some(Schedule { clocks: vec![clock("c", "1m")], ..Schedule::default() });
     edited.metadata.generation = Some(2);
     let first = plan(&edited, &observed(vec![]), at("09:30:30"));
     assert_eq!((created(&first).len(), first.status.missed), (0, 0));
@@ -389,4 +389,40 @@ fn a_run_knows_the_ticks_around_its_own() {
     let Object::Run(run) = object.as_ref() else { panic!("no run") };
     let told: Vec<&str> = run.annotations().values().map(String::as_str).collect();
     assert_eq!(told, ["2026-12-01T09:02:00Z", "2026-12-01T09:00:00Z", "2026-12-01T09:01:00Z"]);
+}
+
+#[test]
+fn a_clock_starts_no_more_runs_than_it_may_and_an_edit_counts_anew() {
+    let mut flow = flow(vec![ClockEntry { max_runs: Some(2), ..clock("c", "1m") }]);
+    flow.spec.catch_up = CatchUp { policy: CatchUpPolicy::All, limit: 10 };
+    let first = plan(&flow, &observed(vec![]), at("09:01:00"));
+    assert_eq!((created(&first).len(), first.status.clocks[0].runs), (1, 1));
+    let flow = after(flow, &first);
+    let second = plan(&flow, &observed(vec![]), at("09:05:00"));
+    assert_eq!(created(&second), ["etl-20261201t090500"], "one is left, and the newest gets it");
+    assert_eq!((second.status.next_tick.clone(), second.next), (None, Next::Change));
+    let mut flow = after(flow, &second);
+    assert_eq!(created(&plan(&flow, &observed(vec![]), at("09:06:00"))).len(), 0);
+    flow.spec.schedule.as_mut().unwrap().clocks[0].interval = Some("2m".into());
+    let edited = after(flow.clone(), &plan(&flow, &observed(vec![]), at("09:07:00")));
+    assert_eq!(created(&plan(&edited, &observed(vec![]), at("09:08:00"))).len(), 1);
+}
+
+#[test]
+fn jitter_starts_later_and_leaves_the_logical_time() {
+    let mut spread = std::collections::BTreeSet::new();
+    for index in 0..40 {
+        let mut flow = flow(vec![clock("c", "1h")]);
+        flow.metadata.name = Some(format!("etl-{index}"));
+        flow.spec.schedule.as_mut().unwrap().jitter = Some("5m".into());
+        let Next::At(start) = plan(&flow, &observed(vec![]), at("09:59:00")).next else { panic!("no tick") };
+        assert!(start >= at("10:00:00") && start <= at("10:05:00"), "{start}");
+        let due = plan(&flow, &observed(vec![]), start);
+        assert_eq!(created(&due), [format!("etl-{index}-20261201t100000")]);
+        assert!(
+            created(&plan(&flow, &observed(vec![]), start - jiff::SignedDuration::from_secs(1))).is_empty()
+        );
+        spread.insert(start);
+    }
+    assert!(spread.len() > 25, "they are spread: {spread:?}");
 }

@@ -1,6 +1,7 @@
 //! From clocks to runs.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
@@ -10,7 +11,9 @@ use super::Observed;
 use crate::api::flow::{CatchUpPolicy, ClockEntry, ClockStatus, Schedule};
 use crate::api::{Flow, FlowRun, FlowRunSpec, FlowStatus, Reason, labels};
 use crate::plan::pods::{Violation, common_labels, content_hash, controller_ref};
-use crate::plan::schedule::{CatchUp, Clock, ClockSpec, ClockState, Due, Rules, Timing, due, parse_duration};
+use crate::plan::schedule::{
+    CatchUp, Clock, ClockSpec, ClockState, Due, Rules, Timing, due, parse_duration, parse_interval,
+};
 use crate::plan::{Object, Step, names};
 
 /// The zone of a schedule that names none.
@@ -56,12 +59,13 @@ pub(super) fn plan(flow: &Flow, old: &FlowStatus, observed: &Observed, now: Time
         let mut memory = view.remember(entry);
         let state =
             ClockState { since: memory.since.0, last_tick: memory.last_tick.as_ref().map(|time| time.0) };
-        let answer = due(clock, &state, now, rules);
+        let answer = due(clock, &state, now, Rules { room: remaining(entry, &memory), ..rules });
         if let Some(latest) = answer.latest {
             memory.last_tick = Some(Time(latest));
         }
         for tick in answer.earlier.iter().copied().chain(answer.tick) {
             let run = run(flow, entry, clock, tick);
+            memory.runs = memory.runs.saturating_add(1);
             ticks.newest = ticks.newest.max(Some(tick));
             runs.entry(run.name_any()).or_insert(run);
         }
@@ -87,7 +91,32 @@ fn rules(flow: &Flow) -> Rules {
         CatchUpPolicy::All => CatchUp::All(u32::try_from(flow.spec.catch_up.limit).unwrap_or(1)),
     };
     let starting_deadline = flow.spec.starting_deadline.as_deref().and_then(|text| parse_duration(text).ok());
-    Rules { starting_deadline, catch_up, ..Rules::default() }
+    let offset = Duration::try_from(offset(flow)).unwrap_or_default();
+    Rules { starting_deadline, catch_up, offset, ..Rules::default() }
+}
+
+/// How much later than its ticks a Flow starts its runs: its share of `jitter`, in whole seconds, drawn from its name.
+pub(super) fn offset(flow: &Flow) -> SignedDuration {
+    let jitter = flow.spec.schedule.as_ref().and_then(|schedule| schedule.jitter.as_deref());
+    let Some(jitter) = jitter.and_then(|text| parse_duration(text).ok()) else { return SignedDuration::ZERO };
+    let name = format!("{}/{}", flow.namespace().unwrap_or_default(), flow.name_any());
+    let drawn = u64::from_str_radix(&names::short_hash(&name, 8), 16).unwrap_or(0);
+    // The jitter itself is one of the times that can be drawn.
+    let seconds = drawn.checked_rem(jitter.as_secs().saturating_add(1)).unwrap_or(0);
+    SignedDuration::from_secs(i64::try_from(seconds).unwrap_or(0))
+}
+
+/// How many more runs a clock may start, as its status has it.
+pub(super) fn room(flow: &Flow, entry: &ClockEntry) -> Option<u32> {
+    let clocks = flow.status.as_ref().map(|status| status.clocks.as_slice()).unwrap_or_default();
+    match clocks.iter().find(|clock| clock.name == entry.name) {
+        Some(memory) => remaining(entry, memory),
+        None => u32::try_from(entry.max_runs?).ok(),
+    }
+}
+
+fn remaining(entry: &ClockEntry, memory: &ClockStatus) -> Option<u32> {
+    Some(u32::try_from(entry.max_runs?.saturating_sub(memory.runs)).unwrap_or(0))
 }
 
 /// The clocks of a schedule, in its order, or what is wrong with the first that is none.
@@ -95,12 +124,12 @@ pub(in crate::plan) fn parse(flow: &Flow, schedule: &Schedule) -> Result<Vec<Clo
     if let Some(violation) = collision(schedule) {
         return Err(violation);
     }
-    schedule.clocks.iter().map(|entry| parse_clock(flow, zone(schedule), entry)).collect()
+    schedule.clocks.iter().map(|entry| parse_clock(flow, schedule, entry)).collect()
 }
 
-/// The name of the zone of all clocks.
-pub(super) fn zone(schedule: &Schedule) -> &str {
-    schedule.time_zone.as_deref().unwrap_or(DEFAULT_ZONE)
+/// The name of the zone of a clock.
+pub(super) fn zone<'a>(schedule: &'a Schedule, entry: &'a ClockEntry) -> &'a str {
+    entry.time_zone.as_deref().or(schedule.time_zone.as_deref()).unwrap_or(DEFAULT_ZONE)
 }
 
 /// Two clocks whose runs would get the same names.
@@ -113,32 +142,38 @@ pub(super) fn collision(schedule: &Schedule) -> Option<Violation> {
 }
 
 /// Reads one clock.
-pub(super) fn parse_clock(flow: &Flow, zone: &str, entry: &ClockEntry) -> Result<Clock, Violation> {
-    let field = |name: &str| format!("spec.schedule.clocks[{}].{name}", entry.name);
+pub(super) fn parse_clock(flow: &Flow, schedule: &Schedule, entry: &ClockEntry) -> Result<Clock, Violation> {
+    let field = |name: &str| match name {
+        // What stands in the schedule and not in the clock.
+        "only" | "except" => format!("spec.schedule.{name}"),
+        "timeZone" if entry.time_zone.is_none() => "spec.schedule.timeZone".to_owned(),
+        _ => format!("spec.schedule.clocks[{}].{name}", entry.name),
+    };
     let invalid = |name: &str, message: String| Violation {
-        reason: Reason::InvalidSchedule,
+        reason: if name == "timeZone" { Reason::InvalidTimeZone } else { Reason::InvalidSchedule },
         ..Violation::invalid(field(name), message)
     };
-    let timing = match (&entry.interval, &entry.cron) {
-        (Some(interval), _) => Timing::Interval(
-            parse_duration(interval).map_err(|error| invalid("interval", error.to_string()))?,
-        ),
-        (None, Some(cron)) => Timing::Cron(cron.clone()),
-        (None, None) => return Err(invalid("interval", "write interval or cron".to_owned())),
+    let timing = match (&entry.interval, &entry.cron, &entry.rrule, &entry.dates) {
+        (Some(interval), ..) => {
+            parse_interval(interval).map_err(|error| invalid("interval", error.to_string()))?
+        }
+        (None, Some(cron), ..) => Timing::Cron(cron.clone()),
+        (None, None, Some(rrule), _) => Timing::Rrule(rrule.clone()),
+        (None, None, None, Some(dates)) => Timing::Dates(dates.iter().map(|date| date.0).collect()),
+        _ => return Err(invalid("interval", "write interval, cron, rrule or dates".to_owned())),
     };
+    let zone = zone(schedule, entry);
     Clock::parse(&ClockSpec {
         start_at: entry.start_at.as_ref().map(|time| time.0),
         end_at: entry.end_at.as_ref().map(|time| time.0),
         suspend: entry.suspend || flow.spec.suspend,
+        daylight_saving: schedule.daylight_saving,
+        only: schedule.only.as_ref(),
+        except: schedule.except.as_ref(),
+        adjust: schedule.adjust,
         ..ClockSpec::new(&entry.name, timing, zone)
     })
-    .map_err(|error| match error.field() {
-        "timeZone" => Violation {
-            reason: Reason::InvalidTimeZone,
-            ..Violation::invalid("spec.schedule.timeZone", error.to_string())
-        },
-        name => invalid(name, error.to_string()),
-    })
+    .map_err(|error| invalid(error.field(), error.to_string()))
 }
 
 /// What a clock's memory depends on.
@@ -163,7 +198,8 @@ impl View<'_> {
         // A status that was lost comes back from the runs: none before the newest of them is looked at again.
         let from_runs = || self.ticks_that_ran(entry).max().filter(|_| first_look).map(Time);
         let last_tick = same.and_then(|known| known.last_tick.clone()).or_else(from_runs);
-        ClockStatus { name: entry.name.clone(), hash, since: Time(since), last_tick }
+        let runs = same.map_or(0, |known| known.runs);
+        ClockStatus { name: entry.name.clone(), hash, since: Time(since), last_tick, runs }
     }
 
     /// The ticks of a clock that are runs. One counts even where the status does not know it, because the operator
@@ -184,8 +220,11 @@ impl View<'_> {
 
     /// The hash of all that decides a clock's ticks; a change of it makes the clock a new one.
     fn hash(&self, entry: &ClockEntry) -> String {
+        let schedule = self.schedule;
         content_hash(&(
-            (&self.schedule.time_zone, &entry.interval, &entry.cron),
+            (&schedule.time_zone, &entry.time_zone, schedule.daylight_saving),
+            (&entry.interval, &entry.cron, &entry.rrule, &entry.dates),
+            (&schedule.only, &schedule.except, schedule.adjust),
             (&entry.start_at, &entry.end_at, entry.suspend || self.flow.spec.suspend),
         ))
     }
@@ -238,12 +277,31 @@ fn logical_time(clock: &Clock, tick: Timestamp) -> BTreeMap<String, String> {
 
 /// The schedule in a few words, for `kubectl get`.
 pub(super) fn describe(schedule: &Schedule) -> String {
-    let first = schedule
-        .clocks
-        .first()
-        .map(|clock| clock.interval.as_ref().or(clock.cron.as_ref()).cloned().unwrap_or_default());
+    let first = schedule.clocks.first();
+    let timing = first.map(describe_timing).unwrap_or_default();
     let more = schedule.clocks.len().saturating_sub(1);
-    let zone = schedule.time_zone.as_deref().map(|zone| format!(" {zone}")).unwrap_or_default();
+    let zone = first.and_then(|clock| clock.time_zone.as_ref()).or(schedule.time_zone.as_ref());
+    let zone = zone.map(|zone| format!(" {zone}")).unwrap_or_default();
     let rest = if more > 0 { format!(" (+{more})") } else { String::new() };
-    format!("{}{zone}{rest}", first.unwrap_or_default())
+    format!("{timing}{zone}{rest}")
+}
+
+/// The longest text of a clock in `kubectl get`, in characters.
+const TIMING_LENGTH_MAX: usize = 60;
+
+fn describe_timing(clock: &ClockEntry) -> String {
+    if let Some(dates) = &clock.dates {
+        return format!("{} date{}", dates.len(), if dates.len() == 1 { "" } else { "s" });
+    }
+    let rule = clock.rrule.as_deref().map(|text| {
+        // Of several lines, the one with the rule.
+        let rule = text.lines().map(str::trim).find(|line| line.to_ascii_uppercase().contains("FREQ="));
+        let rule = rule.unwrap_or(text);
+        rule.split_once(':').map_or(rule, |(_, rule)| rule)
+    });
+    let text = clock.interval.as_deref().or(clock.cron.as_deref()).or(rule).unwrap_or_default();
+    if text.chars().count() <= TIMING_LENGTH_MAX {
+        return text.to_owned();
+    }
+    text.chars().take(TIMING_LENGTH_MAX - 1).chain(['…']).collect()
 }

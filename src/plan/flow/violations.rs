@@ -34,15 +34,16 @@ pub(super) fn schedule(flow: &Flow) -> Vec<Violation> {
 
 /// What is wrong with one clock: also what stands behind an unknown zone or an impossible end.
 fn clock(flow: &Flow, schedule: &Schedule, entry: &ClockEntry) -> Vec<Violation> {
-    let mut zone = ticks::zone(schedule);
+    let mut schedule = schedule.clone();
     let mut entry = entry.clone();
     let mut found = Vec::new();
-    while let Err(fault) = ticks::parse_clock(flow, zone, &entry) {
-        let in_zone = fault.reason == Reason::InvalidTimeZone && zone != ticks::DEFAULT_ZONE;
+    while let Err(fault) = ticks::parse_clock(flow, &schedule, &entry) {
         let in_end = fault.field.ends_with(".endAt") && entry.end_at.is_some();
+        let in_zone =
+            fault.reason == Reason::InvalidTimeZone && ticks::zone(&schedule, &entry) != ticks::DEFAULT_ZONE;
         found.push(fault);
         if in_zone {
-            zone = ticks::DEFAULT_ZONE;
+            (schedule.time_zone, entry.time_zone) = (None, None);
         } else if in_end {
             entry.end_at = None;
         } else {

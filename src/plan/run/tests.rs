@@ -187,12 +187,12 @@ fn a_cluster_that_does_not_come_ends_the_run() {
 fn parameters_of_the_run_win_over_the_clocks_and_the_flows() {
     let mut flow = flow();
     flow.spec.schedule = Some(crate::api::flow::Schedule {
-        time_zone: None,
         clocks: vec![crate::api::flow::ClockEntry {
             name: "c".into(),
             parameters: Some(json!({"y": 3, "z": 4})),
             ..Default::default()
         }],
+        ..Default::default()
     });
     let mut run = run(Phase::Provisioning);
     run.spec.parameters = Some(json!({"z": "$(PATH)"}));

@@ -104,11 +104,13 @@ fn at(date: Date, minute_of_day: u32) -> Option<DateTime> {
     DateTime::new(date.year(), date.month(), date.day(), hour, minute, 0, 0).ok()
 }
 
-fn lowest_from(bits: u64, from: u32) -> Option<u32> {
+/// The lowest value of a set that is at least `from`.
+pub(super) fn lowest_from(bits: u64, from: u32) -> Option<u32> {
     let rest = bits.checked_shr(from)?;
     (rest != 0).then(|| from + rest.trailing_zeros())
 }
 
-fn highest_to(bits: u64, to: u32) -> Option<u32> {
+/// The highest value of a set that is at most `to`.
+pub(super) fn highest_to(bits: u64, to: u32) -> Option<u32> {
     (bits & u64::MAX.checked_shr(63_u32.saturating_sub(to))?).checked_ilog2()
 }

@@ -1,23 +1,33 @@
 //! One clock of a schedule: checked once, then asked for its ticks.
 
-use std::sync::LazyLock;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use jiff::tz::{TimeZone, TimeZoneDatabase};
 use thiserror::Error;
 
-use super::cron::{CronError, CronFields};
-use super::zone::ZonedCron;
-use crate::api::schedule::DaylightSaving;
+use super::budget::Budget;
+use super::cron::{CronError, CronFields, ZonedCron};
+use super::dates::{DATES_MAX, Dates};
+use super::filter::Filter;
+use super::interval::{Calendar, CalendarStep, Elapsed};
+use super::rrule::{RruleError, ZonedRrule};
+use super::sieve::{Sieve, Source};
+use super::zone::Zone;
+use crate::api::schedule::{Adjustment, DaylightSaving, TickFilter};
 
 /// When a clock ticks, as its user wrote it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Timing {
     /// Every so much elapsed time, in whole seconds, at least one.
     Interval(Duration),
+    /// Every so many days or months on the wall of the zone.
+    Calendar(CalendarStep),
     /// The text of a cron schedule, not yet read.
     Cron(String),
+    /// The text of a recurrence rule, not yet read.
+    Rrule(String),
+    /// Instants, in any order; at most [`DATES_MAX`].
+    Dates(Vec<Timestamp>),
 }
 
 /// What a clock says, independent of the kind of object that says it.
@@ -27,11 +37,12 @@ pub struct ClockSpec<'a> {
     pub name: &'a str,
     /// When it ticks.
     pub timing: Timing,
-    /// The IANA name of the zone in which cron is read, such as `Europe/Paris`. Intervals have no use for it, yet a
-    /// name that is no zone is refused there too.
+    /// The IANA name of the zone in which it is read, such as `Europe/Paris`. Elapsed intervals and dates have no use
+    /// for it, yet a name that is no zone is refused there too.
     pub zone: &'a str,
     /// The first instant that may be a tick. It is also the anchor of an interval, which otherwise is
-    /// 1970-01-01T00:00:00Z. A fraction of a second is dropped.
+    /// 1970-01-01T00:00:00 (in UTC, or on the wall of the zone for a step of the calendar). A fraction of a second is
+    /// dropped.
     pub start_at: Option<Timestamp>,
     /// The last instant that may be a tick.
     pub end_at: Option<Timestamp>,
@@ -39,10 +50,16 @@ pub struct ClockSpec<'a> {
     pub suspend: bool,
     /// What cron does where the zone skips or repeats an hour.
     pub daylight_saving: DaylightSaving,
+    /// A tick has to be in each group that is given here.
+    pub only: Option<&'a TickFilter>,
+    /// A tick must not be in anything that is given here.
+    pub except: Option<&'a TickFilter>,
+    /// Where ticks are moved to that have passed.
+    pub adjust: Option<Adjustment>,
 }
 
 impl<'a> ClockSpec<'a> {
-    /// A clock that says nothing more: without bounds, not suspended, each fixed time once a day.
+    /// A clock that says nothing more: without bounds and filters, not suspended, each fixed time once a day.
     pub fn new(name: &'a str, timing: Timing, zone: &'a str) -> Self {
         Self {
             name,
@@ -52,6 +69,9 @@ impl<'a> ClockSpec<'a> {
             end_at: None,
             suspend: false,
             daylight_saving: DaylightSaving::default(),
+            only: None,
+            except: None,
+            adjust: None,
         }
     }
 }
@@ -62,15 +82,24 @@ pub enum ScheduleError {
     /// The cron text is at fault.
     #[error(transparent)]
     Cron(#[from] CronError),
+    /// The recurrence rule is at fault.
+    #[error(transparent)]
+    Rrule(#[from] RruleError),
     /// The interval is less than a second.
     #[error("the interval {0:?} is too short; write at least 1s")]
     IntervalTooShort(Duration),
+    /// The step of the calendar is not at least one.
+    #[error("the interval is too short; write at least 1d or 1mo")]
+    StepTooShort,
     /// The interval is not a whole number of seconds, which is the resolution of the names of runs.
     #[error("the interval {0:?} has a fraction of a second; write whole seconds")]
     IntervalFraction(Duration),
     /// The interval is longer than time is represented.
     #[error("the interval {0:?} is too long")]
     IntervalTooLong(Duration),
+    /// No dates, or more than [`DATES_MAX`].
+    #[error("{0} dates were given; write 1 to {max}, or use several clocks", max = DATES_MAX)]
+    DatesCount(usize),
     /// No zone has this name.
     #[error("the time zone `{zone}` is unknown; write an IANA name such as {suggestion}")]
     UnknownZone {
@@ -87,16 +116,50 @@ pub enum ScheduleError {
         /// The `endAt` that was written.
         end: Timestamp,
     },
+    /// A filter names a time that no day has.
+    #[error("`{written}` is no time of day; write HH:MM, such as 09:00")]
+    TimeOfDay {
+        /// `only` or `except`.
+        field: &'static str,
+        /// What was written.
+        written: String,
+    },
+    /// A filter names a day that no year has.
+    #[error("`{written}` is no day of the year; write MM-DD, such as 12-24")]
+    DayOfYear {
+        /// `only` or `except`.
+        field: &'static str,
+        /// What was written.
+        written: String,
+    },
+    /// The times of day of `only` are all in `except`.
+    #[error("except.between leaves no time of day of only.between; correct one of them")]
+    NoTimePasses,
+    /// The clock has ticks, and the filters let none of them through.
+    #[error("no tick of the clock {clock} passes only and except; correct them or the clock")]
+    NothingPasses {
+        /// The clock's name.
+        clock: String,
+    },
 }
 
 impl ScheduleError {
-    /// The field at fault, as users write it: `cron`, `interval`, `timeZone` or `endAt`.
+    /// The field at fault, as users write it: one of a clock (`cron`, `rrule`, `interval`, `dates`, `timeZone`,
+    /// `endAt`) or one of the schedule (`only`, `except`).
     pub fn field(&self) -> &'static str {
         match self {
             Self::Cron(_) => "cron",
-            Self::IntervalTooShort(_) | Self::IntervalFraction(_) | Self::IntervalTooLong(_) => "interval",
+            Self::Rrule(_) => "rrule",
+            Self::IntervalTooShort(_)
+            | Self::IntervalFraction(_)
+            | Self::IntervalTooLong(_)
+            | Self::StepTooShort => "interval",
+            Self::DatesCount(_) => "dates",
             Self::UnknownZone { .. } => "timeZone",
             Self::EndBeforeStart { .. } => "endAt",
+            Self::TimeOfDay { field, .. } | Self::DayOfYear { field, .. } => field,
+            Self::NoTimePasses => "except",
+            Self::NothingPasses { .. } => "only",
         }
     }
 }
@@ -105,21 +168,63 @@ impl ScheduleError {
 #[derive(Debug, Clone)]
 pub struct Clock {
     name: String,
-    ticks: Ticks,
-    /// The last second before the clock starts.
-    before_start: Option<Timestamp>,
+    source: Source,
+    zone: Zone,
+    /// What the schedule lets through; none if that is everything.
+    filter: Option<Filter>,
+    /// Whether ticks of a weekend move to the Monday after it.
+    moves: bool,
     end: Option<Timestamp>,
     suspended: bool,
 }
 
+/// The instants that a timing names, before any bound or filter.
 #[derive(Debug, Clone)]
-enum Ticks {
-    /// Seconds since 1970 and between ticks; the step is at least one.
-    Interval {
-        anchor: i64,
-        step: i64,
-    },
+pub(super) enum Ticks {
+    Elapsed(Elapsed),
+    Calendar(Calendar),
     Cron(ZonedCron),
+    Rrule(Box<ZonedRrule>),
+    Dates(Dates),
+}
+
+impl Ticks {
+    fn parse(spec: &ClockSpec<'_>, zone: &Zone) -> Result<Self, ScheduleError> {
+        let (zone, start) = (zone.clone(), spec.start_at.map(whole_second));
+        Ok(match &spec.timing {
+            Timing::Interval(interval) => Self::Elapsed(Elapsed::new(*interval, start)?),
+            Timing::Calendar(step) => Self::Calendar(Calendar::new(*step, zone, start)?),
+            Timing::Cron(text) => {
+                Self::Cron(ZonedCron::new(CronFields::parse(text)?, zone, spec.daylight_saving))
+            }
+            Timing::Rrule(text) => Self::Rrule(Box::new(ZonedRrule::parse(text, zone, start)?)),
+            Timing::Dates(dates) => {
+                Self::Dates(Dates::new(dates.iter().map(|date| whole_second(*date)).collect())?)
+            }
+        })
+    }
+
+    /// The first tick later than `after`, a whole second.
+    pub(super) fn next_after(&self, after: Timestamp, budget: &mut Budget) -> Option<Timestamp> {
+        match self {
+            Self::Elapsed(interval) => interval.next_after(after),
+            Self::Calendar(interval) => interval.next_after(after),
+            Self::Cron(cron) => cron.next_after(after),
+            Self::Rrule(rrule) => rrule.next_after(after, budget),
+            Self::Dates(dates) => dates.next_after(after),
+        }
+    }
+
+    /// The last tick that is not later than `until`, a whole second.
+    pub(super) fn latest_until(&self, until: Timestamp, budget: &mut Budget) -> Option<Timestamp> {
+        match self {
+            Self::Elapsed(interval) => interval.latest_until(until),
+            Self::Calendar(interval) => interval.latest_until(until),
+            Self::Cron(cron) => cron.latest_until(until),
+            Self::Rrule(rrule) => rrule.latest_until(until, budget),
+            Self::Dates(dates) => dates.latest_until(until),
+        }
+    }
 }
 
 impl Clock {
@@ -127,29 +232,33 @@ impl Clock {
     ///
     /// # Errors
     ///
-    /// The first fault found, see [`ScheduleError`]: also a cron that no date satisfies (`0 0 30 2 *`).
+    /// The first fault found, see [`ScheduleError`]: also a cron that no date satisfies (`0 0 30 2 *`), and filters
+    /// that let no tick through.
     pub fn parse(spec: &ClockSpec<'_>) -> Result<Self, ScheduleError> {
-        let zone = find_zone(spec.zone)?;
+        let zone = Zone::find(spec.zone)?;
         let start = spec.start_at.map(whole_second);
         if let (Some(start), Some(end)) = (spec.start_at, spec.end_at)
             && end < start
         {
             return Err(ScheduleError::EndBeforeStart { start, end });
         }
-        let ticks = match &spec.timing {
-            Timing::Interval(interval) => Ticks::Interval {
-                anchor: start.unwrap_or(Timestamp::UNIX_EPOCH).as_second(),
-                step: interval_seconds(*interval)?,
-            },
-            Timing::Cron(text) => Ticks::Cron(ZonedCron { fields: CronFields::parse(text)?, zone }),
-        };
-        Ok(Self {
+        let filters = spec.only.is_some() || spec.except.is_some() || spec.adjust.is_some();
+        let clock = Self {
             name: spec.name.to_owned(),
-            ticks,
-            before_start: start.map(|start| second(start.as_second() - 1).unwrap_or(Timestamp::MIN)),
+            source: Source {
+                ticks: Ticks::parse(spec, &zone)?,
+                before_start: start.map(|start| second(start.as_second() - 1).unwrap_or(Timestamp::MIN)),
+            },
+            zone,
+            filter: filters.then(|| Filter::parse(spec.only, spec.except)).transpose()?,
+            moves: spec.adjust == Some(Adjustment::NextWeekday),
             end: spec.end_at,
             suspended: spec.suspend,
-        })
+        };
+        if clock.filter.is_some() && clock.source_ticks() && clock.next_after(EPOCH_OF_CLOCKS).is_none() {
+            return Err(ScheduleError::NothingPasses { clock: clock.name });
+        }
+        Ok(clock)
     }
 
     /// The clock's name.
@@ -164,49 +273,39 @@ impl Clock {
 
     /// The first tick strictly later than `t`; none when the clock has ended.
     pub fn next_after(&self, t: Timestamp) -> Option<Timestamp> {
-        let after = self.not_before_start(t);
-        let tick = match &self.ticks {
-            Ticks::Interval { anchor, step } => {
-                let passed = after.as_second().checked_sub(*anchor)?.div_euclid(*step);
-                second(passed.checked_add(1)?.checked_mul(*step)?.checked_add(*anchor)?)
-            }
-            Ticks::Cron(cron) => cron.next_after(after),
-        };
-        tick.filter(|tick| self.end.is_none_or(|end| *tick <= end))
+        self.next_within(t, &mut Budget::question())
     }
 
     /// The latest tick that is later than `after` and not later than `until`.
     ///
     /// It is searched for backwards from `until`, so the length of the gap costs nothing.
     pub fn latest_in(&self, after: Timestamp, until: Timestamp) -> Option<Timestamp> {
-        let after = self.not_before_start(after);
-        let until = self.not_after_end(until);
+        let (after, until) = (whole_second(after), self.not_after_end(until));
         if until <= after {
             return None;
         }
-        let tick = match &self.ticks {
-            Ticks::Interval { anchor, step } => {
-                let passed = until.as_second().checked_sub(*anchor)?.div_euclid(*step);
-                second(passed.checked_mul(*step)?.checked_add(*anchor)?)
-            }
-            Ticks::Cron(cron) => cron.latest_until(until),
+        let mut budget = Budget::question();
+        let tick = match self.sieve() {
+            Some(sieve) => sieve.latest_until(until, &mut budget),
+            None => self.source.latest_until(until, &mut budget),
         };
         tick.filter(|tick| *tick > after)
     }
 
     /// How many ticks are later than `after` and not later than `until`. Counting stops at `limit`, which bounds the
-    /// work.
+    /// work, and earlier where filters let so few ticks through that looking for them takes too long.
     pub fn count_in(&self, after: Timestamp, until: Timestamp, limit: u32) -> u32 {
-        if let Ticks::Interval { anchor, step } = &self.ticks {
-            let passed = |t: Timestamp| t.as_second().saturating_sub(*anchor).div_euclid(*step);
-            let ticks =
-                passed(self.not_after_end(until)).saturating_sub(passed(self.not_before_start(after)));
-            return u32::try_from(ticks.max(0)).unwrap_or(u32::MAX).min(limit);
+        if let (Ticks::Elapsed(interval), None) = (&self.source.ticks, &self.filter) {
+            let start = self.source.before_start.map_or(after, |start| start.max(after));
+            let count = interval.count(whole_second(start), self.not_after_end(until));
+            return u32::try_from(count).unwrap_or(u32::MAX).min(limit);
         }
+        let mut purse = Budget::counting();
         let mut count = 0;
         let mut last = after;
         while count < limit {
-            match self.next_after(last) {
+            let found = purse.question_from(|budget| self.next_within(last, budget));
+            match found {
                 Some(tick) if tick <= until => (count, last) = (count + 1, tick),
                 _ => break,
             }
@@ -214,9 +313,24 @@ impl Clock {
         count
     }
 
-    fn not_before_start(&self, t: Timestamp) -> Timestamp {
-        let t = whole_second(t);
-        self.before_start.map_or(t, |start| start.max(t))
+    fn next_within(&self, t: Timestamp, budget: &mut Budget) -> Option<Timestamp> {
+        let after = whole_second(t);
+        let tick = match self.sieve() {
+            Some(sieve) => sieve.next_after(after, budget),
+            None => self.source.next_after(after, budget),
+        };
+        tick.filter(|tick| self.end.is_none_or(|end| *tick <= end))
+    }
+
+    fn sieve(&self) -> Option<Sieve<'_>> {
+        let (source, zone, moves) = (&self.source, &self.zone, self.moves);
+        self.filter.as_ref().map(|filter| Sieve { source, zone, filter, moves })
+    }
+
+    /// Whether the clock ticks at all within its bounds, were it not for its filters.
+    fn source_ticks(&self) -> bool {
+        let first = self.source.next_after(EPOCH_OF_CLOCKS, &mut Budget::question());
+        first.is_some_and(|tick| self.end.is_none_or(|end| tick <= end))
     }
 
     fn not_after_end(&self, t: Timestamp) -> Timestamp {
@@ -224,42 +338,9 @@ impl Clock {
     }
 }
 
-fn interval_seconds(interval: Duration) -> Result<i64, ScheduleError> {
-    if interval.as_secs() == 0 {
-        return Err(ScheduleError::IntervalTooShort(interval));
-    }
-    if interval.subsec_nanos() != 0 {
-        return Err(ScheduleError::IntervalFraction(interval));
-    }
-    i64::try_from(interval.as_secs()).map_err(|_| ScheduleError::IntervalTooLong(interval))
-}
-
-/// The zones as they were when the program was built: no files are read, and no two machines differ.
-static ZONES: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundled);
-
-/// The zone of this IANA name.
-///
-/// # Errors
-///
-/// [`ScheduleError::UnknownZone`], with a zone of a like name.
-pub fn find_zone(name: &str) -> Result<TimeZone, ScheduleError> {
-    match ZONES.get(name) {
-        Ok(zone) if !zone.is_unknown() => Ok(zone),
-        _ => Err(ScheduleError::UnknownZone {
-            zone: name.chars().take(64).collect(),
-            suggestion: similar_zone(name).unwrap_or_else(|| "Europe/Paris".to_owned()),
-        }),
-    }
-}
-
-/// A zone whose city is what was written: `Paris`, `Europe/Tokyo`, `new york`.
-fn similar_zone(name: &str) -> Option<String> {
-    let city = name.rsplit('/').next()?.trim().replace(' ', "_");
-    let mut zones = ZONES.available();
-    zones
-        .find(|zone| zone.as_str().rsplit_once('/').is_some_and(|(_, last)| last.eq_ignore_ascii_case(&city)))
-        .map(|zone| zone.to_string())
-}
+/// Where the search begins for any tick at all: the year in which zones settled on whole minutes, and long before any
+/// cluster.
+const EPOCH_OF_CLOCKS: Timestamp = Timestamp::UNIX_EPOCH;
 
 /// The second that `t` is in.
 fn whole_second(t: Timestamp) -> Timestamp {

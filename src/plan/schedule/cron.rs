@@ -301,5 +301,9 @@ pub(super) fn bit(value: u32) -> u64 {
     1u64.checked_shl(value).unwrap_or(0)
 }
 
+mod zoned;
+
+pub(super) use zoned::ZonedCron;
+
 #[cfg(test)]
 mod tests;

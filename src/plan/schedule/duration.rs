@@ -35,6 +35,11 @@ pub enum DurationError {
         /// The unit in it: `d`, `w`, `mo` or `y`.
         unit: String,
     },
+    /// A unit of the calendar beside other units, where an interval is wanted.
+    #[error(
+        "`{0}` mixes units of the calendar with others; write one of them alone, such as 1d or 36h, or use several clocks"
+    )]
+    Mixed(String),
     /// Anything else that is not in the form.
     #[error("`{0}` is not a duration; write whole hours, minutes and seconds such as 90s, 5m or 1h30m")]
     Malformed(String),

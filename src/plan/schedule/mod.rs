@@ -17,16 +17,26 @@
 //! the clock on the wall shows a matching time: on both passes, and not in a gap. A calendar day that a zone skips
 //! altogether has no ticks. Intervals are elapsed time, which no clock change bends.
 
+mod budget;
 mod calendar;
 mod clock;
 mod cron;
+mod dates;
 mod due;
 mod duration;
+mod filter;
+mod interval;
+mod rrule;
+mod sieve;
 mod zone;
 
-pub use clock::{Clock, ClockSpec, ScheduleError, Timing, find_zone};
+pub use clock::{Clock, ClockSpec, ScheduleError, Timing};
 pub use cron::{CRON_LENGTH_MAX, CronError};
+pub use dates::DATES_MAX;
 pub use due::{CatchUp, ClockState, Due, MISSED_MAX, ON_TIME, Rules, due};
 pub use duration::{DURATION_LENGTH_MAX, DurationError, parse_duration};
+pub use interval::{CalendarStep, parse_interval};
+pub use rrule::{RRULE_COUNT_MAX, RRULE_LENGTH_MAX, RruleError};
+pub use zone::find_zone;
 
-pub use crate::api::schedule::DaylightSaving;
+pub use crate::api::schedule::{Adjustment, DateSpan, Day, DaylightSaving, TickFilter, TimeSpan};
