@@ -354,6 +354,28 @@ fn a_cluster_is_lost_once_for_each_attempt() {
 }
 
 #[test]
+fn a_flow_that_gets_another_cluster_does_not_take_that_of_a_run_away() {
+    let mut moved = flow();
+    moved.spec.cluster = ClusterSource {
+        template: Some(DaskClusterSpec { image: "flows:1".into(), ..Default::default() }),
+        ..ClusterSource::default()
+    };
+    let own = names::cluster_name_for_run("etl-20261201t090000");
+    let mut begun = running();
+    begun.status.as_mut().unwrap().cluster = Some("analytics".into());
+    assert_eq!(cluster_to_observe(&begun, Some(&moved)).as_deref(), Some("analytics"));
+    assert!(is_usable(&begun, Some(&moved), &cluster(true)), "it began on this one");
+    let mut waiting = begun;
+    waiting.status.as_mut().unwrap().phase = Phase::Queued;
+    assert_eq!(cluster_to_observe(&waiting, Some(&moved)), Some(own.clone()));
+    let mut namesake = cluster(true);
+    namesake.metadata.name = Some(own);
+    assert!(!is_usable(&waiting, Some(&moved), &namesake), "somebody else's");
+    namesake.metadata.owner_references = controller_ref(&waiting).map(|owner| vec![owner]);
+    assert!(is_usable(&waiting, Some(&moved), &namesake));
+}
+
+#[test]
 fn an_image_that_is_never_pulled_is_hopeless() {
     let waiting =
         ContainerStateWaiting { reason: Some("ErrImageNeverPull".into()), message: Some("no".into()) };
