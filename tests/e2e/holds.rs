@@ -35,6 +35,7 @@ async fn cancel_kills_after_the_grace_period() {
         });
         namespace.create::<Flow>(flow("stubborn", spec)).await;
         namespace.create::<FlowRun>(named_run("stubborn", "deaf", Value::Null)).await;
+        namespace.until_phase("deaf", Phase::Running, 90).await;
         namespace.until_logged("deaf", "deaf").await;
 
         let asked = now();

@@ -162,6 +162,24 @@ fn a_cancelled_run_says_why_then_stops_then_ends() {
 }
 
 #[test]
+fn a_runner_that_starts_while_it_is_asked_to_stop_was_at_work() {
+    let mut run = run(Phase::Provisioning);
+    run.spec.cancel = true;
+    let starting = Observed { job: Some(job(None)), ..observed(flow()) };
+    let run = after(run.clone(), &plan(&run, &starting, now()));
+    let started = ContainerState {
+        running: Some(ContainerStateRunning { started_at: Some(Time(now())) }),
+        ..ContainerState::default()
+    };
+    let lingering = Observed { pod: Some(pod(started)), ..observed(flow()) };
+    let run = after(run.clone(), &plan(&run, &lingering, now()));
+    let last = plan(&run, &observed(flow()), now() + Duration::from_secs(3));
+    assert_eq!(phase_and_reason(&last), (Phase::Cancelled, "Cancelled".into()));
+    let message = last.status.message.unwrap();
+    assert!(message.contains("it had ended by 2026-12-01T09:00:03Z"), "{message}");
+}
+
+#[test]
 fn a_run_that_succeeds_while_it_is_stopped_has_succeeded() {
     let mut run = running();
     run.spec.cancel = true;
