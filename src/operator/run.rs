@@ -122,13 +122,9 @@ fn cluster(
     flow: Option<&Flow>,
     namespace: &str,
 ) -> Option<Arc<DaskCluster>> {
-    let written = run.status.as_ref().and_then(|status| status.cluster.clone());
-    let name = written.or_else(|| flow.and_then(|flow| run::cluster_name(run, flow)))?;
+    let name = run::cluster_to_observe(run, flow)?;
     let cluster = context.stores.clusters.get(&ObjectRef::new(&name).within(namespace))?;
-    // A cluster of the name that the run's own would have, and that is somebody else's, is not it.
-    let made = flow.is_some_and(|flow| flow.spec.cluster.template.is_some());
-    let ours = cluster.owner_references().iter().any(|owner| Some(&owner.uid) == run.metadata.uid.as_ref());
-    (!made || ours).then_some(cluster)
+    run::is_usable(run, flow, &cluster).then_some(cluster)
 }
 
 /// The Job of the run's attempt. One that was created and is in no cache is asked for before it counts as deleted.

@@ -146,7 +146,7 @@ async fn assert_told(namespace: &Namespace, run: &str, runs: &Timeline<FlowRun>,
             status.phase == Phase::Retrying && status.reason.as_deref() == Some(reason.as_str())
         })
     };
-    assert!(runs.first(waits).is_some(), "{run} was never {}", reason.as_str());
+    runs.when(format!("{run} waits as {}", reason.as_str()), waits).await;
     let told = namespace.events(run, reason.as_str()).await;
     assert_eq!(told.len(), 1, "{told:?}");
     assert!(told[0].starts_with("attempt 1 failed: "), "{told:?}");

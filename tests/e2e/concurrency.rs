@@ -15,7 +15,7 @@ use crate::support::timeline::Timeline;
 use crate::support::{Load, Namespace, dask_cluster, poll, test, within};
 
 /// Seconds between the ticks of the flow whose runs are replaced.
-const INTERVAL_S: i64 = 8;
+const INTERVAL_S: i64 = 10;
 
 #[tokio::test]
 async fn replace_stops_the_active_run() {
@@ -43,8 +43,8 @@ async fn replace_stops_the_active_run() {
             assert!(message.contains(&newer.name_any()), "it names the run that takes its place: {message}");
             let due = newer.spec.scheduled_time.clone().unwrap().0;
             let name = newer.name_any();
-            let runs_at =
-                runs.first(|run| run.name_any() == name && phase_of(run) == Phase::Running).unwrap();
+            let is_at_work = |run: &FlowRun| run.name_any() == name && phase_of(run) == Phase::Running;
+            let runs_at = runs.when(format!("{name} is at work"), is_at_work).await;
             figure_seconds("replace_tick_to_runner_running", seconds(due, runs_at));
         }
         let all = until_the_last_runs(namespace, "kept", last).await;
@@ -102,10 +102,12 @@ async fn queue_runs_in_order() {
         for run in ["q-1", "q-2", "q-3", "q-4"] {
             namespace.until_phase(run, Phase::Succeeded, 120).await;
         }
-        let begins = |name: &str| begins(&seen, name);
-        assert!(ends(&seen, "q-1") <= begins("q-3"), "the third began before there was a place");
-        assert!(begins("q-1") <= begins("q-2") && begins("q-3") <= begins("q-4"), "first come, first served");
-        figure_seconds("queue_place_free_to_next_run", seconds(ends(&seen, "q-1"), begins("q-3")));
+        let (first, second) = (begins(&seen, "q-1").await, begins(&seen, "q-2").await);
+        let (third, fourth) = (begins(&seen, "q-3").await, begins(&seen, "q-4").await);
+        assert!(first <= second && third <= fourth, "first come, first served");
+        let place = ends(&seen, "q-1").await;
+        assert!(place <= third, "the third began before there was a place");
+        figure_seconds("queue_place_free_to_next_run", seconds(place, third));
         assert_eq!(assert_at_most(2, &pods, |_| true), 2, "two were active at once");
     })
     .await;
@@ -136,7 +138,7 @@ async fn shared_cluster_limits_runs_of_all_flows() {
             namespace.until_phase(name, Phase::Succeeded, 90).await;
         }
         for pair in ["zebra", "ant", "mule"].windows(2) {
-            let (end, begin) = (ends(&seen, pair[0]), begins(&seen, pair[1]));
+            let (end, begin) = (ends(&seen, pair[0]).await, begins(&seen, pair[1]).await);
             assert!(end <= begin, "{} began before {} had ended", pair[1], pair[0]);
             figure_seconds("cluster_place_free_to_next_run", seconds(end, begin));
         }
@@ -155,13 +157,12 @@ async fn create_run(namespace: &Namespace, flow: &str, name: &str, sleep_s: i64)
 }
 
 /// When a run was let through.
-fn begins(runs: &Timeline<FlowRun>, name: &str) -> Timestamp {
+async fn begins(runs: &Timeline<FlowRun>, name: &str) -> Timestamp {
     let begun = |run: &FlowRun| !matches!(phase_of(run), Phase::Queued | Phase::Skipped);
-    runs.first(|run| run.name_any() == name && begun(run)).unwrap_or_else(|| panic!("{name} never began"))
+    runs.when(format!("{name} begins"), |run| run.name_any() == name && begun(run)).await
 }
 
 /// When a run ended.
-fn ends(runs: &Timeline<FlowRun>, name: &str) -> Timestamp {
-    let end = runs.first(|run| run.name_any() == name && phase_of(run).is_final());
-    end.unwrap_or_else(|| panic!("{name} never ended"))
+async fn ends(runs: &Timeline<FlowRun>, name: &str) -> Timestamp {
+    runs.when(format!("{name} ends"), |run| run.name_any() == name && phase_of(run).is_final()).await
 }

@@ -147,6 +147,22 @@ pub fn cluster_name(run: &FlowRun, flow: &Flow) -> Option<String> {
     source.ref_.as_ref().map(|cluster| cluster.name.clone()).or(own)
 }
 
+/// The name of the `DaskCluster` to observe: of a run that waits the one that its Flow names now, of one that has begun
+/// the one that it began on.
+pub fn cluster_to_observe(run: &FlowRun, flow: Option<&Flow>) -> Option<String> {
+    let named = flow.and_then(|flow| cluster_name(run, flow));
+    let begun = run.status.as_ref().and_then(|status| status.cluster.clone());
+    if phase_of(run) == Phase::Queued { named.or(begun) } else { begun.or(named) }
+}
+
+/// Whether the run may be on this cluster. One of the name that the run's own would have, and that is somebody else's, is
+/// not it.
+pub fn is_usable(run: &FlowRun, flow: Option<&Flow>, cluster: &DaskCluster) -> bool {
+    let named_as_own = cluster.name_any() == names::cluster_name_for_run(&run.name_any());
+    let made = named_as_own && flow.is_some_and(|flow| flow.spec.cluster.template.is_some());
+    !made || is_owned(run, cluster)
+}
+
 /// Plans the next steps for `run`.
 pub fn plan(run: &FlowRun, observed: &Observed, now: Timestamp) -> Plan<FlowRunStatus> {
     let old = run.status.clone().unwrap_or_default();
@@ -200,9 +216,11 @@ fn kept_until(status: &FlowRunStatus, flow: Option<&Flow>) -> Option<Timestamp> 
 /// The cluster that was made for this run, while it is there.
 fn own_cluster<'a>(run: &FlowRun, observed: &'a Observed) -> Option<&'a DaskCluster> {
     let cluster = observed.cluster.as_deref()?;
-    let owners = cluster.metadata.owner_references.iter().flatten();
-    let ours = owners.into_iter().any(|owner| Some(&owner.uid) == run.metadata.uid.as_ref());
-    (ours && cluster.metadata.deletion_timestamp.is_none()).then_some(cluster)
+    (is_owned(run, cluster) && cluster.metadata.deletion_timestamp.is_none()).then_some(cluster)
+}
+
+fn is_owned(run: &FlowRun, cluster: &DaskCluster) -> bool {
+    cluster.owner_references().iter().any(|owner| Some(&owner.uid) == run.metadata.uid.as_ref())
 }
 
 fn delete_cluster(cluster: &DaskCluster) -> Step {

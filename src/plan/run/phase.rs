@@ -157,6 +157,11 @@ impl Work<'_> {
         if self.status.scheduler.is_none() {
             self.status.scheduler.clone_from(&self.observed.scheduler);
         }
+        self.remember_start();
+    }
+
+    /// When the runner's container started, from its pod.
+    pub(super) fn remember_start(&mut self) {
         if let Some(started) = self.observed.pod.as_deref().and_then(outcome::started_at) {
             self.status.started_at.get_or_insert(started);
         }

@@ -89,6 +89,8 @@ impl Work<'_> {
         } else {
             stop
         };
+        // It may have started while it was asked to stop.
+        self.remember_start();
         if let Some(job) = self.observed.job.clone() {
             let Some(outcome) = outcome::of(&job, self.observed.pod.as_deref()) else {
                 if job.metadata.deletion_timestamp.is_none() {

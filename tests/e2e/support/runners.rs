@@ -35,9 +35,9 @@ pub fn is_runner(pod: &Pod) -> bool {
 /// Whether a runner's pod has ended, or its only container has: while a pod is deleted the kubelet says that first.
 pub fn has_ended(pod: &Pod) -> bool {
     let Some(status) = &pod.status else { return false };
-    let mut states = status.container_statuses.iter().flatten().filter_map(|one| one.state.as_ref());
+    let mut containers = status.container_statuses.iter().flatten();
     matches!(status.phase.as_deref(), Some("Succeeded" | "Failed"))
-        || states.any(|state| state.terminated.is_some())
+        || containers.any(|one| one.state.as_ref().is_some_and(|state| state.terminated.is_some()))
 }
 
 /// The names of a run's Jobs, one for each attempt.

@@ -8,7 +8,7 @@ use kube::runtime::watcher::Event;
 use kube::runtime::{WatchStreamExt, watcher};
 use tokio::task::JoinHandle;
 
-use super::clock::now;
+use super::clock::{now, poll, within};
 use super::namespace::{Kind, Namespace};
 
 /// One version of an object.
@@ -51,6 +51,11 @@ impl<K: Kind> Timeline<K> {
     /// When the first version was seen of which this is true.
     pub fn first(&self, is_it: impl Fn(&K) -> bool) -> Option<Timestamp> {
         self.read(|seen| seen.iter().find(|version| is_it(&version.object)).map(|version| version.at))
+    }
+
+    /// The same, of something that has happened and that this watch may not have heard of yet.
+    pub async fn when(&self, what: impl Into<String>, is_it: impl Fn(&K) -> bool) -> Timestamp {
+        poll(within(10, what), async || self.first(&is_it).ok_or_else(|| "it was not seen".to_owned())).await
     }
 
     /// Looks at all that was seen.

@@ -162,6 +162,24 @@ fn a_cancelled_run_says_why_then_stops_then_ends() {
 }
 
 #[test]
+fn a_runner_that_starts_while_it_is_asked_to_stop_was_at_work() {
+    let mut run = run(Phase::Provisioning);
+    run.spec.cancel = true;
+    let starting = Observed { job: Some(job(None)), ..observed(flow()) };
+    let run = after(run.clone(), &plan(&run, &starting, now()));
+    let started = ContainerState {
+        running: Some(ContainerStateRunning { started_at: Some(Time(now())) }),
+        ..ContainerState::default()
+    };
+    let lingering = Observed { pod: Some(pod(started)), ..observed(flow()) };
+    let run = after(run.clone(), &plan(&run, &lingering, now()));
+    let last = plan(&run, &observed(flow()), now() + Duration::from_secs(3));
+    assert_eq!(phase_and_reason(&last), (Phase::Cancelled, "Cancelled".into()));
+    let message = last.status.message.unwrap();
+    assert!(message.contains("it had ended by 2026-12-01T09:00:03Z"), "{message}");
+}
+
+#[test]
 fn a_run_that_succeeds_while_it_is_stopped_has_succeeded() {
     let mut run = running();
     run.spec.cancel = true;
@@ -351,6 +369,28 @@ fn a_cluster_is_lost_once_for_each_attempt() {
         assert_eq!(plan.status.failures, Some(Failures { flow: 0, infrastructure: 1 }));
         assert!(matches!(plan.status.phase, Phase::Retrying | Phase::Provisioning), "{:?}", plan.status);
     }
+}
+
+#[test]
+fn a_flow_that_gets_another_cluster_does_not_take_that_of_a_run_away() {
+    let mut moved = flow();
+    moved.spec.cluster = ClusterSource {
+        template: Some(DaskClusterSpec { image: "flows:1".into(), ..Default::default() }),
+        ..ClusterSource::default()
+    };
+    let own = names::cluster_name_for_run("etl-20261201t090000");
+    let mut begun = running();
+    begun.status.as_mut().unwrap().cluster = Some("analytics".into());
+    assert_eq!(cluster_to_observe(&begun, Some(&moved)).as_deref(), Some("analytics"));
+    assert!(is_usable(&begun, Some(&moved), &cluster(true)), "it began on this one");
+    let mut waiting = begun;
+    waiting.status.as_mut().unwrap().phase = Phase::Queued;
+    assert_eq!(cluster_to_observe(&waiting, Some(&moved)), Some(own.clone()));
+    let mut namesake = cluster(true);
+    namesake.metadata.name = Some(own);
+    assert!(!is_usable(&waiting, Some(&moved), &namesake), "somebody else's");
+    namesake.metadata.owner_references = controller_ref(&waiting).map(|owner| vec![owner]);
+    assert!(is_usable(&waiting, Some(&moved), &namesake));
 }
 
 #[test]
