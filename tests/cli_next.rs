@@ -68,6 +68,7 @@ fn programs_get_json() {
             "flow": "report",
             "run": "report-20260328t230000",
             "tick": "2026-03-28T23:00:00Z",
+            "start": "2026-03-28T23:00:00Z",
             "local": "2026-03-29T00:00:00+01:00",
             "zone": "Europe/Paris",
             "clocks": ["hourly", "daily"],

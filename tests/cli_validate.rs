@@ -90,7 +90,9 @@ fn expected_line(text: &str, field: &str) -> usize {
         line = at(place);
         if let Ok(index) = index.trim_end_matches(']').parse::<usize>() {
             // Items are objects in braces, or plain values beside the name of their list.
-            let Some((brace, _)) = text[place..].match_indices('{').nth(index) else { break };
+            let plain = text[place..].trim_start().strip_prefix('[').is_some_and(|item| !item.starts_with('{'));
+            let brace = text[place..].match_indices('{').nth(index).filter(|_| !plain);
+            let Some((brace, _)) = brace else { break };
             place += brace + 1;
             line = at(place);
         }
@@ -127,7 +129,7 @@ fn all_faults_of_an_object_are_told_and_not_only_the_first() {
     clocks:
       - name: nightly
         cron: 0 0 2 * * *
-      - {{name: hourly, interval: 1d}}
+      - {{name: hourly, interval: 1.5h}}
   template: {{spec: {{containers: none}}}}
 "
     );
@@ -141,8 +143,8 @@ fn all_faults_of_an_object_are_told_and_not_only_the_first() {
         "19: spec.schedule.timeZone: the time zone `Europe/Pari` is unknown; write an IANA name such as Europe/Paris",
         "22: spec.schedule.clocks[0].cron: write cron with five fields (minute, hour, day of month, month, day of week) or as @hourly, @daily, @weekly, @monthly, @yearly",
         "22: spec.schedule.clocks[0].cron: the cron schedule has 6 fields and needs five: minute, hour, day of month, month, day of week (seconds and years are not supported)",
-        "23: spec.schedule.clocks[1].interval: write an interval of at least one second in hours, minutes and seconds, such as 90s, 5m or 36h",
-        "23: spec.schedule.clocks[1].interval: `1d`: the calendar unit `d` is not supported here; write elapsed time in hours, such as 24h",
+        "23: spec.schedule.clocks[1].interval: write an interval of at least one second in hours, minutes and seconds, such as 90s, 5m or 36h, or a number of days, weeks, months or years alone, such as 1d or 3mo",
+        "23: spec.schedule.clocks[1].interval: `1.5h` is not a duration; write whole hours, minutes and seconds such as 90s, 5m or 1h30m",
         "24: spec.template: this is no pod template: invalid type: string \"none\", expected a sequence (quote quantities, as in cpu: \"1\")",
     ];
     assert_eq!(told(&text), expected);
