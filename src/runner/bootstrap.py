@@ -2,10 +2,10 @@
 
     python bootstrap.py SCRIPT [ARGUMENT]...
 
-What it is: one file, standard library only, Python 3.8 and later. It runs SCRIPT as `__main__` just as `python SCRIPT`
-would and watches three things: which flows ran and how they ended (Prefect 0.13 to 1.4, 2 and 3), whether the work
-really goes to the Dask cluster, and SIGTERM. What it is not: a framework. A script needs no change and no import of
-ours, nothing in here is imported on the workers, and Prefect and Dask are loaded only if and when the script does.
+One file, standard library only, Python 3.8 and later. It runs SCRIPT as `__main__` just as `python SCRIPT` would, and
+watches which flows ran and how they ended (Prefect 0.13 to 1.4, 2 and 3), whether the work really goes to the Dask
+cluster, and SIGTERM. A script needs no change and no import of ours, nothing in here is imported on the workers, and
+Prefect and Dask are loaded only if and when the script does.
 
 - The cluster is the one that the manifest names. Whatever asks for *a* Dask cluster through Prefect gets this one,
   whatever address the code carries. Whatever would run the work in this process instead is refused.
@@ -23,11 +23,9 @@ Exit codes, with the reason words of the termination message:
 
 Environment in:
   DASK_SCHEDULER_ADDRESS    the cluster; also what a plain `distributed.Client()` reads
-  DASKFLOW_ENGINE           Auto | Prefect | Dask: Prefect means that a flow must run; Dask means that the script sends
-                            its work by itself, so Prefect's choice of executor or task runner is not judged
+  DASKFLOW_ENGINE           Auto | Prefect | Dask. Prefect: a flow must run; Dask: executors and task runners are not judged
   DASKFLOW_PARAMETERS       a JSON object, merged into flows that declare the names; plain scripts read it themselves
-  DASKFLOW_RUN              the name of this run, which becomes the flow run's name
-  DASKFLOW_SCHEDULED_TIME, DASKFLOW_ATTEMPT    for Prefect 1's context and for the log
+  DASKFLOW_RUN, DASKFLOW_SCHEDULED_TIME, DASKFLOW_ATTEMPT    the flow run's name, Prefect 1's context, the log
   DASKFLOW_TERMINATION_LOG  where the result goes as JSON; default /dev/termination-log where that exists
 """
 
@@ -100,21 +98,17 @@ class AfterImport:
         if spec is None or spec.loader is None:
             return None
         execute = spec.loader.exec_module
-
         def exec_module(module):
             execute(module)
             hook(module)
-
         spec.loader.exec_module = exec_module
         return spec
 
 
 def replace(owner, name):
     """Decorator: the function takes the place of the method `owner.name`, which it gets as its first argument."""
-
     def decorate(function):
         original = getattr(owner, name, None)
-
         @functools.wraps(original or function)
         def replacement(self, *args, **kwargs):
             return function(original, self, *args, **kwargs)
@@ -213,13 +207,19 @@ def hook_prefect1_flow(module):
         executor = kwargs.pop("executor", None) or getattr(self, "executor", None) or default_executor(self.name)
         check_on_dask(self.name, executor, "DaskExecutor", "use DaskExecutor(), or flow.run() without an executor")
         date = os.environ.get("DASKFLOW_SCHEDULED_TIME")  # 0.13 does not take it from PREFECT__CONTEXT__DATE
-        context = {"flow_run_id": RUN.name, "flow_run_name": RUN.name, "date": date and module.pendulum.parse(date)}
+        tick = date and module.pendulum.parse(date)
+        context = {"flow_run_id": RUN.name, "flow_run_name": RUN.name, "date": tick}
         known = {name: value for name, value in context.items() if value}
         kwargs["context"] = dict(known, **kwargs.get("context") or {})
         flow = types.SimpleNamespace(name=self.name, error=None, detail="")
         RUN.flows.append(flow)
+        class FlowRunner(runner_cls or module.prefect.engine.get_default_flow_runner_class()):
+            def run(self, *args, **kwargs):  # Flow.run takes this moment for the scheduled start
+                kwargs["context"].update({"scheduled_start_time": tick} if tick else {})
+                return super().run(*args, **kwargs)
+
         # The manifest holds the schedule; with Prefect's own, the script would wait for a tick and never end.
-        state = original(self, values, False, runner_cls, executor=executor, **kwargs)
+        state = original(self, values, False, FlowRunner, executor=executor, **kwargs)
         if state is not None:
             read_prefect1_state(flow, state)
         return state

@@ -272,17 +272,19 @@ def test_run_context_carries_the_name_of_the_run(runner, tmp_path):
         def write(path):
             context = prefect.context
             seen = (context.flow_run_id, context.flow_run_name, str(context.date)[:10])
-            open(path, "w").write("%%s %%s %%s" %% seen)
+            ticks = (str(context.scheduled_start_time)[:19], context.previous_tick, context.next_tick)
+            open(path, "w").write(" ".join(seen + ticks))
 
         with Flow("named") as flow:
             write(%r)
         flow.run()
     """
-    env = {"DASKFLOW_SCHEDULED_TIME": "2026-03-04T05:06:07Z"}
+    tick, before, after = "2026-03-04T05:06:07Z", "2026-03-04T04:06:07Z", "2026-03-04T06:06:07Z"
+    env = {"DASKFLOW_SCHEDULED_TIME": tick, "PREFECT__CONTEXT__PREVIOUS_TICK": before, "PREFECT__CONTEXT__NEXT_TICK": after}
     done = runner.run(source % str(tmp_path / "seen"), **env)
     assert done.code == 0, done
     name = "example-20260101t000000"
-    assert (tmp_path / "seen").read_text() == "%s %s 2026-03-04" % (name, name)
+    assert (tmp_path / "seen").read_text() == " ".join([name, name, "2026-03-04", tick[:-1], before, after])
 
 
 def test_sigterm_cancels_what_is_pending_within_two_seconds(runner, cluster):
