@@ -90,7 +90,8 @@ fn expected_line(text: &str, field: &str) -> usize {
         line = at(place);
         if let Ok(index) = index.trim_end_matches(']').parse::<usize>() {
             // Items are objects in braces, or plain values beside the name of their list.
-            let plain = text[place..].trim_start().strip_prefix('[').is_some_and(|item| !item.starts_with('{'));
+            let plain =
+                text[place..].trim_start().strip_prefix('[').is_some_and(|item| !item.starts_with('{'));
             let brace = text[place..].match_indices('{').nth(index).filter(|_| !plain);
             let Some((brace, _)) = brace else { break };
             place += brace + 1;

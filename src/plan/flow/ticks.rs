@@ -96,7 +96,7 @@ fn rules(flow: &Flow) -> Rules {
 }
 
 /// How much later than its ticks a Flow starts its runs: its share of `jitter`, in whole seconds, drawn from its name.
-pub(super) fn offset(flow: &Flow) -> SignedDuration {
+pub(in crate::plan) fn offset(flow: &Flow) -> SignedDuration {
     let jitter = flow.spec.schedule.as_ref().and_then(|schedule| schedule.jitter.as_deref());
     let Some(jitter) = jitter.and_then(|text| parse_duration(text).ok()) else { return SignedDuration::ZERO };
     let name = format!("{}/{}", flow.namespace().unwrap_or_default(), flow.name_any());

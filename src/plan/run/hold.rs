@@ -1,11 +1,13 @@
 //! What keeps a run in the queue, and what takes it out of it unstarted.
 
+use jiff::SignedDuration;
 use kube::ResourceExt;
 
-use super::{Work, due_at, is_backfill, phase_of};
+use super::{Work, due_at, is_tick, phase_of};
 use crate::api::flow::Concurrency;
 use crate::api::{Flow, FlowRun, Phase, Reason};
 use crate::plan::flow::admission::gives_way;
+use crate::plan::flow::ticks::offset as start_offset;
 use crate::plan::schedule::parse_duration;
 
 /// How many runs wait under `Queue` where the Flow does not say.
@@ -58,8 +60,10 @@ impl Work<'_> {
     /// Why a run that is held will never start, if so.
     pub(super) fn skipped(&mut self, flow: &Flow, held: &str) -> Option<(Reason, String)> {
         let deadline = flow.spec.starting_deadline.as_deref().and_then(|text| parse_duration(text).ok());
-        // The ticks of a backfill passed long ago: its runs are late by the time that they were held.
-        let since = if is_backfill(self.run) { due_at(self.run) } else { super::logical_time(self.run) };
+        // A tick is started later by its Flow's jitter. The logical time of other runs may have passed long ago: they are
+        // late by the time that they were held.
+        let jitter = if is_tick(self.run) { start_offset(flow) } else { SignedDuration::ZERO };
+        let since = due_at(self.run).checked_add(jitter).unwrap_or(self.now);
         let until = deadline.and_then(|deadline| since.checked_add(deadline).ok());
         if let Some(until) = until {
             if until <= self.now {
