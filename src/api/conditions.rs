@@ -119,6 +119,8 @@ reasons! {
     InvalidSchedule,
     InvalidTimeZone,
     NoSchedule,
+    /// All clocks have ended, are suspended or have started all their runs.
+    NoTicksAhead,
     ClusterNotFound,
     CodeNotFound,
     NoRunYet,

@@ -31,10 +31,15 @@ pub use super::schedule::{ClockEntry, Schedule};
     printcolumn(name = "Suspend", type_ = "boolean", json_path = ".spec.suspend"),
     printcolumn(name = "Active", type_ = "integer", json_path = ".status.active"),
     printcolumn(name = "Last", type_ = "string", json_path = ".status.lastRun.phase"),
+    printcolumn(name = "Ended", type_ = "date", json_path = ".status.lastRun.finishedAt"),
     printcolumn(name = "Next", type_ = "string", json_path = ".status.nextTick"),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Concurrency", type_ = "string", json_path = ".spec.concurrency", priority = 1),
+    printcolumn(name = "Missed", type_ = "integer", json_path = ".status.missed", priority = 1),
+    printcolumn(name = "Last Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"LastRunSucceeded\")].reason", priority = 1),
+    printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].message", priority = 1),
     validation = Rule::new("self.metadata.name.size() <= 38")
         .message("the name of a Flow has at most 38 characters, because the names of its runs and Jobs are built on it: choose a shorter one"),
     validation = Rule::new("self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')")
@@ -212,7 +217,7 @@ pub struct FlowStatus {
     /// The schedule in a few words, for `kubectl get`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schedule: Option<String>,
-    /// When the next run is due.
+    /// When the next run is created: its tick, and the Flow's share of `jitter`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_tick: Option<Time>,
     /// The newest tick that became a run.
@@ -270,6 +275,9 @@ pub struct ClockStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::timestamp")]
     pub last_tick: Option<Time>,
+    /// Hash of its times alone. While it stays, `runs` counts on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub times_hash: Option<String>,
     /// How many runs it has started, for `maxRuns`.
     #[serde(default)]
     pub runs: i32,

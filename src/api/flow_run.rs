@@ -26,6 +26,8 @@ use super::schema;
     printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.reason"),
     printcolumn(name = "Tasks", type_ = "integer", json_path = ".status.tasks.total"),
+    printcolumn(name = "Tick", type_ = "string", json_path = ".spec.scheduledTime", priority = 1),
+    printcolumn(name = "Clock", type_ = "string", json_path = ".spec.clock", priority = 1),
     printcolumn(name = "Attempt", type_ = "integer", json_path = ".status.attempt", priority = 1),
     printcolumn(name = "Exit", type_ = "integer", json_path = ".status.exitCode", priority = 1),
     printcolumn(name = "Started", type_ = "date", json_path = ".status.startedAt"),
@@ -96,9 +98,9 @@ pub enum Phase {
     Succeeded,
     /// It did not; `reason` and `message` say why.
     Failed,
-    /// Stopped because `spec.cancel` asked for it.
+    /// Stopped because `spec.cancel` asked for it, or replaced by a newer run.
     Cancelled,
-    /// Stopped because `timeout` had passed.
+    /// Stopped because `timeout` or `deadline` had passed.
     TimedOut,
     /// Never started: its starting deadline passed, a newer run took its place, or the queue was full.
     Skipped,

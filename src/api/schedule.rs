@@ -82,7 +82,7 @@ pub struct ClockEntry {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::dates")]
     pub dates: Option<Vec<Time>>,
-    /// No tick before this instant; an interval counts from it.
+    /// No tick before this instant; an interval, and an rrule without DTSTART, counts from it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::timestamp")]
     pub start_at: Option<Time>,

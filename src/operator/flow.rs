@@ -40,10 +40,14 @@ impl Planned for Flow {
         told(&self.status.as_ref()?.conditions, self.metadata.generation, reason)
     }
 
-    fn failing(&self, _planned: Option<Self::Status>, failure: &Failure, now: Timestamp) -> Self::Status {
+    /// A run that could not be created stays due, so the clocks' memory is kept. The other runs get their places all the
+    /// same.
+    fn failing(&self, planned: Option<Self::Status>, failure: &Failure, now: Timestamp) -> Self::Status {
         let old = self.status.clone().unwrap_or_default();
         let conditions = failing((&old.conditions, &old.conditions), self.metadata.generation, now, failure);
-        FlowStatus { conditions, ..old }
+        let planned = planned.unwrap_or_else(|| old.clone());
+        let (admitted, active, last_run) = (planned.admitted, planned.active, planned.last_run);
+        FlowStatus { conditions, admitted, active, last_run, ..old }
     }
 }
 
@@ -111,7 +115,8 @@ async fn found(context: &Context, flow: &Flow, runs: &[Arc<FlowRun>]) -> Result<
     let api: Api<FlowRun> = Api::namespaced(context.client.clone(), &flow.namespace().unwrap_or_default());
     let mut found = BTreeSet::new();
     for name in admitted.iter().filter(|name| !runs.iter().any(|run| run.name_any() == **name)) {
-        if api.get_opt(name).await?.is_some_and(|run| !phase_of(&run).is_final()) {
+        let ours = |run: &FlowRun| run.spec.flow == flow.name_any() && !phase_of(run).is_final();
+        if api.get_opt(name).await?.as_ref().is_some_and(ours) {
             found.insert(name.clone());
         }
     }

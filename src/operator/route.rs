@@ -12,6 +12,7 @@ use super::context::Context;
 use crate::api::flow::Concurrency;
 use crate::api::{DaskCluster, Flow, FlowBackfill, FlowRun, Phase, labels};
 use crate::plan::backfill::{is_concerned, is_unfinished};
+use crate::plan::pods::state;
 use crate::plan::run::phase_of;
 
 /// What changed.
@@ -138,9 +139,7 @@ pub fn run(context: &Context, change: Change<&FlowRun>) {
     if phase_of(run) == Phase::Queued {
         wake_those_that_give_way(context, &namespace, run);
     }
-    if let Some(cluster) = run.status.as_ref().and_then(|status| status.cluster.as_deref())
-        && (phase_of(run).is_final() || phase_of(run) == Phase::Queued)
-    {
+    if let Some(cluster) = run.status.as_ref().and_then(|status| status.cluster.as_deref()) {
         context.triggers.cluster(&namespace, cluster);
     }
 }
@@ -181,9 +180,29 @@ pub fn pod(context: &Context, change: Change<&Pod>) {
     let Change::Of(pod) = change else { return everything(context) };
     wake_run(context, pod);
     wake_cluster(context, pod);
-    // The end of a runner frees its place.
-    if let (Some(namespace), Some(flow)) = (&pod.metadata.namespace, pod.labels().get(labels::FLOW)) {
+    let Some(namespace) = &pod.metadata.namespace else { return };
+    // The end of a runner frees its place, of its Flow and of its cluster; its run may be gone, and cannot say which.
+    if let Some(flow) = pod.labels().get(labels::FLOW) {
         context.triggers.flow(namespace, flow);
+        let limited = in_namespace(&context.stores.clusters, namespace).into_iter();
+        for cluster in limited.filter(|cluster| cluster.spec.max_active_runs.is_some()) {
+            context.triggers.cluster(namespace, &cluster.name_any());
+        }
+    }
+    // A scheduler that is started anew has lost what runs had on it.
+    if let Some(cluster) = pod.labels().get(labels::CLUSTER_NAME)
+        && state::is_component(pod, labels::SCHEDULER)
+    {
+        wake_runs_on(context, namespace, cluster);
+    }
+}
+
+fn wake_runs_on(context: &Context, namespace: &str, cluster: &str) {
+    for run in in_namespace(&context.stores.runs, namespace) {
+        let on_it = run.status.as_ref().and_then(|status| status.cluster.as_deref()) == Some(cluster);
+        if on_it && !phase_of(&run).is_final() {
+            context.triggers.run(namespace, &run.name_any());
+        }
     }
 }
 

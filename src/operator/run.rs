@@ -179,7 +179,7 @@ impl Pods {
 }
 
 /// The pods of the run, which may outlive their Job by a grace period. When the Job has ended and the cached pod has not,
-/// the cache is behind. A run that is about to get another runner is looked at live.
+/// the cache is behind. A run that may have a runner, or is about to get another one, is looked at live.
 async fn pods(
     context: &Context,
     run: &FlowRun,
@@ -191,8 +191,10 @@ async fn pods(
     let settled =
         cached.newest.as_ref().is_some_and(|pod| state::terminated(pod, runner::CONTAINER).is_some());
     let behind = !settled && job.is_some_and(has_ended);
-    let tried_before = live && job.is_none() && attempt_of(run) > 1;
-    if phase_of(run).is_final() || !(behind || tried_before) {
+    let stopping = run.status.as_ref().is_some_and(|status| status.stop.is_some());
+    let may_be_at_work = attempt_of(run) > 1 || job_of(run).is_some() || stopping;
+    let unseen = live && job.is_none() && may_be_at_work;
+    if phase_of(run).is_final() || !(behind || unseen) {
         return Ok(cached);
     }
     let api: Api<Pod> = Api::namespaced(context.client.clone(), namespace);

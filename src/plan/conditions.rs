@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use crate::api::{ConditionType, Reason};
 
 /// The longest message that is stored, in bytes; the API allows 32 KiB, a reader of `kubectl describe` much less.
-const MESSAGE_BYTES_MAX: usize = 1_000;
+pub(super) const MESSAGE_BYTES_MAX: usize = 1_000;
 
 /// Whether a condition holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use kube::ResourceExt;
 
 use super::Observed;
 use crate::api::{DaskCluster, FlowRun, Phase, Reason};
-use crate::plan::run::{due_at, phase_of};
+use crate::plan::run::{due_at, job_of, phase_of};
 
 /// The runs that hold a place, at most `maxActiveRuns` of them, and none where there is no such limit.
 ///
@@ -16,7 +16,7 @@ pub(super) fn plan(cluster: &DaskCluster, observed: &Observed) -> Vec<String> {
     let old = cluster.status.as_ref().map(|status| status.admitted.as_slice()).unwrap_or_default();
     let mut admitted: Vec<String> = old.iter().filter(|name| holds(name, observed)).cloned().collect();
     // A run that started before there was a limit holds a place as well.
-    let started = observed.runs.iter().filter(|run| phase_of(run) != Phase::Queued);
+    let started = observed.runs.iter().filter(|run| has_begun(run));
     for name in started.map(|run| run.name_any()) {
         if !admitted.contains(&name) {
             admitted.push(name);
@@ -34,19 +34,29 @@ pub(super) fn plan(cluster: &DaskCluster, observed: &Observed) -> Vec<String> {
     admitted
 }
 
-/// Whether a run that was let through still holds its place. One that was suspended gives it back when it stands in the
-/// queue again.
+/// Whether a run that was let through still holds its place. One that stands in the queue for another reason, because it was
+/// suspended or its Flow holds it, gives it back: it may wait for a run that waits for this place.
 fn holds(name: &str, observed: &Observed) -> bool {
     let run = observed.runs.iter().find(|run| run.name_any() == name);
-    run.is_some_and(|run| !(run.spec.suspend && phase_of(run) == Phase::Queued))
+    run.is_some_and(|run| phase_of(run) != Phase::Queued || is_told_busy(run))
         || observed.runners.contains(name)
+}
+
+/// Whether a run uses the cluster: it has a runner, or is about to get its next one.
+fn has_begun(run: &FlowRun) -> bool {
+    match phase_of(run) {
+        Phase::Queued => false,
+        Phase::Provisioning => job_of(run).is_some(),
+        _ => true,
+    }
 }
 
 /// Whether a run waits for nothing but a place here: its Flow has let it through.
 fn waits(run: &FlowRun) -> bool {
+    is_told_busy(run) && !has_begun(run) && !run.spec.suspend && !run.spec.cancel
+}
+
+fn is_told_busy(run: &FlowRun) -> bool {
     let reason = run.status.as_ref().and_then(|status| status.reason.as_deref());
-    phase_of(run) == Phase::Queued
-        && reason == Some(Reason::ClusterBusy.as_str())
-        && !run.spec.suspend
-        && !run.spec.cancel
+    reason == Some(Reason::ClusterBusy.as_str())
 }

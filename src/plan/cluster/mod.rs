@@ -17,6 +17,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Pod, Service};
 use serde_json::Value;
 
+use super::conditions::{MESSAGE_BYTES_MAX, cut};
 use super::pods::{self, Violation, scheduler, state};
 use super::run::{job_of, phase_of};
 use super::{Next, Note, Object, Plan, Step, Victim, VictimKind, subset};
@@ -91,7 +92,7 @@ fn is_news(cluster: &DaskCluster, violation: Option<&Violation>) -> bool {
     let Some(violation) = violation else { return true };
     let conditions = cluster.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
     super::conditions::find(conditions, crate::api::ConditionType::Stalled)
-        .is_none_or(|stalled| stalled.message != violation.message)
+        .is_none_or(|stalled| stalled.message != cut(&violation.message, MESSAGE_BYTES_MAX))
 }
 
 /// A plan under construction.

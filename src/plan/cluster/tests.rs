@@ -283,9 +283,17 @@ fn a_run_that_does_not_wait_for_the_cluster_takes_no_place() {
         change("suspended", 1, |run| run.spec.suspend = true),
         change("cancelled", 2, |run| run.spec.cancel = true),
         change("held", 3, |run| run.status.as_mut().unwrap().reason = Some("ConcurrencyForbidden".into())),
+        change("new", 5, |run| run.status.as_mut().unwrap().phase = Phase::Provisioning),
         waiting_run("b", 4),
     ];
-    assert_eq!(plan(&cluster, &observed, now()).status.admitted, ["b"]);
+    let first = plan(&cluster, &observed, now());
+    assert_eq!(first.status.admitted, ["b"]);
+    cluster.status = Some(first.status);
+    // What is held for another reason gives its place back: it may wait for a run that waits for this place.
+    observed.runs[4] =
+        change("b", 4, |run| run.status.as_mut().unwrap().reason = Some("ConcurrencyForbidden".into()));
+    observed.runs.swap(3, 4);
+    assert_eq!(plan(&cluster, &observed, now()).status.admitted, ["new"]);
 }
 
 #[test]

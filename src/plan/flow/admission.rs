@@ -4,7 +4,7 @@ use kube::ResourceExt;
 
 use super::{Observed, is_over};
 use crate::api::flow::{CatchUpPolicy, Concurrency};
-use crate::api::{Flow, FlowRun, FlowSpec, FlowStatus, Phase};
+use crate::api::{Flow, FlowRun, FlowSpec, FlowStatus, Phase, Reason};
 use crate::plan::run::{due_at, is_tick, phase_of};
 
 /// The runs that hold a place: as many as the policy allows, and none under `Allow`, where nothing needs to be held.
@@ -44,22 +44,37 @@ fn places(spec: &FlowSpec) -> Option<usize> {
 /// was asked for. One that was suspended gives its place back when it stands in the queue again.
 fn holds(name: &str, observed: &Observed) -> bool {
     match observed.runs.iter().find(|run| run.name_any() == name) {
-        Some(run) if run.spec.suspend => !is_over(run) && phase_of(run) != Phase::Queued,
-        Some(run) => !is_over(run),
+        Some(run) => !is_over(run) && !is_told_suspended(run),
         None => observed.found.contains(name),
     }
+}
+
+/// Whether the run itself has written that it stands in the queue because it is suspended: from then on it looks live
+/// before it begins.
+fn is_told_suspended(run: &FlowRun) -> bool {
+    let reason = run.status.as_ref().and_then(|status| status.reason.as_deref());
+    phase_of(run) == Phase::Queued && reason == Some(Reason::Suspended.as_str())
 }
 
 /// Those that wait, first come, first served.
 fn line<'a>(spec: &FlowSpec, mut waiting: Vec<&'a FlowRun>) -> Vec<&'a FlowRun> {
     let newest = waiting
         .iter()
-        .filter(|run| gives_way(spec, run))
+        .filter(|run| gives_way(spec, run) && !has_begun(run))
         .max_by_key(|run| (due_at(run), run.name_any()))
         .map(|run| run.name_any());
-    waiting.retain(|run| !gives_way(spec, run) || newest.as_ref() == Some(&run.name_any()));
-    waiting.sort_by_key(|run| (due_at(run), run.name_any()));
+    // A run that had begun once and was suspended gives way to nobody.
+    let stands =
+        |run: &&FlowRun| !gives_way(spec, run) || has_begun(run) || newest.as_ref() == Some(&run.name_any());
+    waiting.retain(stands);
+    // Under `Replace` the newest run takes a place from another, and must get it before those that replace nobody.
+    let replaces_nobody = |run: &FlowRun| spec.concurrency == Concurrency::Replace && !gives_way(spec, run);
+    waiting.sort_by_key(|run| (replaces_nobody(run), due_at(run), run.name_any()));
     waiting
+}
+
+fn has_begun(run: &FlowRun) -> bool {
+    run.status.as_ref().is_some_and(|status| status.admitted_at.is_some())
 }
 
 /// Whether a run that waits gives way to a newer one of its kind: under `Forbid` a tick does, as under a CronJob that

@@ -8,7 +8,7 @@ use kube::ResourceExt;
 
 use super::Observed;
 use crate::api::{Flow, FlowRun, Phase};
-use crate::plan::run::phase_of;
+use crate::plan::run::{is_backfill, kept_until, phase_of};
 use crate::plan::schedule::parse_duration;
 use crate::plan::{Step, Victim, VictimKind};
 
@@ -20,7 +20,8 @@ const CODE_AGE_MIN: Duration = Duration::from_secs(600);
 pub(super) fn runs(flow: &Flow, observed: &Observed, now: Timestamp) -> Vec<Step> {
     let limits = &flow.spec.history;
     let finished = |class: fn(Phase) -> bool| {
-        let mut runs: Vec<&Arc<FlowRun>> = kept(flow, observed).filter(|run| class(phase_of(run))).collect();
+        let mut runs: Vec<&Arc<FlowRun>> =
+            kept(flow, observed, now).filter(|run| class(phase_of(run))).collect();
         runs.sort_by_key(|run| std::cmp::Reverse((finished_at(run), run.name_any())));
         runs
     };
@@ -41,20 +42,40 @@ pub(super) fn runs(flow: &Flow, observed: &Observed, now: Timestamp) -> Vec<Step
 
 /// When the first of the runs that are kept is too old.
 pub(super) fn next(flow: &Flow, observed: &Observed, now: Timestamp) -> Option<Timestamp> {
-    kept(flow, observed).filter_map(|run| ends(flow, run)).filter(|end| *end > now).min()
+    let too_old = kept(flow, observed, now).filter_map(|run| ends(flow, run)).filter(|end| *end > now).min();
+    let looked_at =
+        observed.runs.iter().filter_map(|run| looked_at_until(flow, run)).filter(|end| *end > now);
+    looked_at.chain(too_old).min()
 }
 
-/// The finished runs that are there, may go, and that no backfill counts on.
-fn kept<'a>(flow: &'a Flow, observed: &'a Observed) -> impl Iterator<Item = &'a Arc<FlowRun>> {
+/// The finished runs that are there, may go, and that no backfill counts on. The cluster that `keepOnFailure` keeps would go
+/// with its run.
+fn kept<'a>(
+    flow: &'a Flow,
+    observed: &'a Observed,
+    now: Timestamp,
+) -> impl Iterator<Item = &'a Arc<FlowRun>> {
     let ended = |run: &&Arc<FlowRun>| phase_of(run).is_final() && run.metadata.deletion_timestamp.is_none();
-    let free = |run: &&Arc<FlowRun>| is_remembered(flow, run) && !is_counted_on(run, observed);
+    let free = move |run: &&Arc<FlowRun>| {
+        is_remembered(flow, run, now)
+            && !is_counted_on(run, observed)
+            && looked_at_until(flow, run).is_none_or(|until| until <= now)
+    };
     observed.runs.iter().filter(ended).filter(free)
+}
+
+fn looked_at_until(flow: &Flow, run: &FlowRun) -> Option<Timestamp> {
+    kept_until(run.status.as_ref()?, Some(flow))
 }
 
 /// Whether the tick of a run stands in the status of its clock. Before it does, the run alone keeps the tick from being
 /// started again.
-fn is_remembered(flow: &Flow, run: &FlowRun) -> bool {
+fn is_remembered(flow: &Flow, run: &FlowRun, now: Timestamp) -> bool {
     let (Some(clock), Some(tick)) = (&run.spec.clock, &run.spec.scheduled_time) else { return true };
+    // No clock starts what it has passed or not reached yet.
+    if is_backfill(run) || tick.0 > now {
+        return true;
+    }
     let clocks = flow.status.as_ref().map(|status| status.clocks.as_slice()).unwrap_or_default();
     match clocks.iter().find(|other| other.name == *clock) {
         Some(known) => {

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use kube::ResourceExt;
 
-use super::conditions::is_true;
+use super::conditions::{MESSAGE_BYTES_MAX, cut, is_true};
 use super::pods::Violation;
 use super::{Next, Note, Plan, Step};
 use crate::api::common::ConfigMapKey;
@@ -119,7 +119,7 @@ fn news(flow: &Flow, violation: Option<&Violation>) -> Option<Note> {
     let violation = violation?;
     let conditions = flow.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
     let told = super::conditions::find(conditions, ConditionType::Stalled)
-        .is_some_and(|stalled| stalled.message == violation.message);
+        .is_some_and(|stalled| stalled.message == cut(&violation.message, MESSAGE_BYTES_MAX));
     (!told).then(|| Note::warning(violation.reason, violation.message.clone()))
 }
 

@@ -36,7 +36,8 @@ pub(super) fn status(
         conditions.set(ConditionType::Ready, false, fault.reason, fault.message.clone());
         conditions.set_progress(Progress::Stalled, fault.reason, &fault.message);
     } else {
-        conditions.set(ConditionType::Ready, true, Reason::Ready, "");
+        let (reason, message) = why_nothing_is_ahead(flow, ticks).unwrap_or((Reason::Ready, ""));
+        conditions.set(ConditionType::Ready, true, reason, message);
         conditions.set_progress(Progress::Done, Reason::Ready, "");
     }
     schedule_condition(&mut conditions, flow, ticks);
@@ -74,13 +75,29 @@ fn fault(flow: &Flow, observed: &Observed, ticks: &Ticks) -> Option<Violation> {
 
 fn schedule_condition(conditions: &mut Conditions<'_>, flow: &Flow, ticks: &Ticks) {
     let kind = ConditionType::ScheduleValid;
-    match (&ticks.violation, &flow.spec.schedule) {
-        (Some(violation), _) => conditions.set(kind, false, violation.reason, violation.message.clone()),
-        (None, Some(_)) => conditions.set(kind, true, Reason::ScheduleValid, ""),
-        (None, None) => {
-            conditions.set(kind, true, Reason::NoSchedule, "the flow has no schedule and runs on demand");
-        }
+    if let Some(violation) = &ticks.violation {
+        return conditions.set(kind, false, violation.reason, violation.message.clone());
     }
+    let (reason, message) = why_nothing_is_ahead(flow, ticks).unwrap_or((Reason::ScheduleValid, ""));
+    conditions.set(kind, true, reason, message);
+}
+
+/// Why no tick lies ahead, where that is as the spec wants it.
+fn why_nothing_is_ahead(flow: &Flow, ticks: &Ticks) -> Option<(Reason, &'static str)> {
+    if flow.spec.schedule.is_none() {
+        return Some((Reason::NoSchedule, "the flow has no schedule and runs on demand"));
+    }
+    if ticks.next.is_some() {
+        return None;
+    }
+    Some(if flow.spec.suspend {
+        (Reason::Suspended, "spec.suspend is true: no tick starts a run")
+    } else {
+        (
+            Reason::NoTicksAhead,
+            "no tick lies ahead: each clock has ended, is suspended or has started its maxRuns",
+        )
+    })
 }
 
 fn last_run_condition(conditions: &mut Conditions<'_>, last: Option<&LastRun>, runs: &[Arc<FlowRun>]) {

@@ -426,3 +426,43 @@ fn jitter_starts_later_and_leaves_the_logical_time() {
     }
     assert!(spread.len() > 25, "they are spread: {spread:?}");
 }
+
+#[test]
+fn more_room_starts_nothing_retroactively_and_a_pause_gives_none() {
+    let mut flow = flow(vec![ClockEntry { max_runs: Some(1), ..clock("c", "1m") }]);
+    flow = after(flow.clone(), &plan(&flow, &observed(vec![]), at("09:01:00")));
+    flow = after(flow.clone(), &plan(&flow, &observed(vec![]), at("09:05:30")));
+    flow.spec.suspend = true;
+    flow = after(flow.clone(), &plan(&flow, &observed(vec![]), at("09:05:40")));
+    flow.spec.suspend = false;
+    let paused = plan(&flow, &observed(vec![]), at("09:07:00"));
+    assert_eq!((created(&paused).len(), paused.status.clocks[0].runs), (0, 1));
+    let reason =
+        |plan: &Plan<FlowStatus>| find(&plan.status.conditions, ConditionType::Ready).unwrap().reason.clone();
+    assert_eq!(reason(&paused), "NoTicksAhead");
+    let mut flow = after(flow, &paused);
+    flow.spec.schedule.as_mut().unwrap().clocks[0].max_runs = Some(2);
+    let more = plan(&flow, &observed(vec![]), at("09:07:30"));
+    assert_eq!((created(&more).len(), more.status.missed), (0, 0));
+    assert_eq!(created(&plan(&after(flow, &more), &observed(vec![]), at("09:08:00"))).len(), 1);
+}
+
+#[test]
+fn a_run_that_was_suspended_while_it_worked_stands_in_the_line_again() {
+    let mut resumed = run("etl-1", Some("09:01:00"), Phase::Queued);
+    resumed.status.as_mut().unwrap().admitted_at = Some(Time(at("09:01:00")));
+    let runs = vec![resumed, run("etl-2", Some("09:02:00"), Phase::Queued)];
+    let plan = plan(&flow(vec![]), &observed(runs), at("09:03:00"));
+    assert_eq!(plan.status.admitted, ["etl-1"], "it gives way to no newer tick");
+}
+
+#[test]
+fn a_cluster_that_is_kept_for_a_look_keeps_its_run() {
+    let mut flow = flow(vec![]);
+    flow.spec.history = History { succeeded: 0, failed: 0, older_than: None };
+    flow.spec.cluster.keep_on_failure = Some("30m".into());
+    let failed = observed(vec![run("etl-1", Some("09:01:00"), Phase::Failed)]);
+    let kept = plan(&flow, &failed, at("09:30:59"));
+    assert_eq!((kept.steps.len(), kept.next), (0, Next::At(at("09:31:00"))));
+    assert_eq!(plan(&flow, &failed, at("09:31:00")).steps.len(), 1);
+}

@@ -6,6 +6,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use kube::ResourceExt;
+use serde::Serialize;
 
 use super::Observed;
 use crate::api::flow::{CatchUpPolicy, ClockEntry, ClockStatus, Schedule};
@@ -185,10 +186,10 @@ struct View<'a> {
     now: Timestamp,
 }
 
-impl View<'_> {
+impl<'a> View<'a> {
     /// What is remembered of a clock. One that is new, edited or resumed counts from now, so that nothing is started
     /// retroactively; one of a Flow that was never looked at counts from the Flow's creation.
-    fn remember(&self, entry: &ClockEntry) -> ClockStatus {
+    fn remember(&self, entry: &'a ClockEntry) -> ClockStatus {
         let hash = self.hash(entry);
         let known = self.old.clocks.iter().find(|clock| clock.name == entry.name);
         let same = known.filter(|known| known.hash == hash);
@@ -198,8 +199,9 @@ impl View<'_> {
         // A status that was lost comes back from the runs: none before the newest of them is looked at again.
         let from_runs = || self.ticks_that_ran(entry).max().filter(|_| first_look).map(Time);
         let last_tick = same.and_then(|known| known.last_tick.clone()).or_else(from_runs);
-        let runs = same.map_or(0, |known| known.runs);
-        ClockStatus { name: entry.name.clone(), hash, since: Time(since), last_tick, runs }
+        let times_hash = Some(content_hash(&self.times(entry)));
+        let runs = known.filter(|known| known.times_hash == times_hash).map_or(0, |known| known.runs);
+        ClockStatus { name: entry.name.clone(), hash, since: Time(since), last_tick, times_hash, runs }
     }
 
     /// The ticks of a clock that are runs. One counts even where the status does not know it, because the operator
@@ -219,14 +221,19 @@ impl View<'_> {
     }
 
     /// The hash of all that decides a clock's ticks; a change of it makes the clock a new one.
-    fn hash(&self, entry: &ClockEntry) -> String {
+    fn hash(&self, entry: &'a ClockEntry) -> String {
+        content_hash(&(self.times(entry), entry.suspend || self.flow.spec.suspend))
+    }
+
+    /// What decides when a clock ticks, apart from being suspended.
+    fn times(&self, entry: &'a ClockEntry) -> impl Serialize + use<'a> {
         let schedule = self.schedule;
-        content_hash(&(
+        (
             (&schedule.time_zone, &entry.time_zone, schedule.daylight_saving),
             (&entry.interval, &entry.cron, &entry.rrule, &entry.dates),
             (&schedule.only, &schedule.except, schedule.adjust),
-            (&entry.start_at, &entry.end_at, entry.suspend || self.flow.spec.suspend),
-        ))
+            (&entry.start_at, &entry.end_at),
+        )
     }
 }
 

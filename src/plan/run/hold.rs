@@ -3,8 +3,8 @@
 use jiff::SignedDuration;
 use kube::ResourceExt;
 
-use super::{Work, due_at, is_tick, phase_of};
-use crate::api::flow::Concurrency;
+use super::{Work, due_at, is_backfill, is_tick, phase_of};
+use crate::api::flow::{CatchUpPolicy, Concurrency};
 use crate::api::{Flow, FlowRun, Phase, Reason};
 use crate::plan::flow::admission::gives_way;
 use crate::plan::flow::ticks::offset as start_offset;
@@ -51,6 +51,13 @@ impl Work<'_> {
         if cluster.spec.suspend {
             return Some((Reason::ClusterSuspended, format!("the DaskCluster {name} is suspended")));
         }
+        self.held_by_limit()
+    }
+
+    /// The cluster limits its runs, and this one has no place.
+    pub(super) fn held_by_limit(&self) -> Option<(Reason, String)> {
+        let cluster = self.observed.cluster.as_ref()?;
+        let name = cluster.name_any();
         let places = cluster.spec.max_active_runs?;
         let admitted = cluster.status.as_ref().map(|status| status.admitted.as_slice()).unwrap_or_default();
         let message = format!("the DaskCluster {name} has no place: its maxActiveRuns is {places}");
@@ -65,7 +72,8 @@ impl Work<'_> {
         let jitter = if is_tick(self.run) { start_offset(flow) } else { SignedDuration::ZERO };
         let since = due_at(self.run).checked_add(jitter).unwrap_or(self.now);
         let until = deadline.and_then(|deadline| since.checked_add(deadline).ok());
-        if let Some(until) = until {
+        // A backfill's ticks passed long ago, and it has its own way of waiting.
+        if let Some(until) = until.filter(|_| !is_backfill(self.run)) {
             if until <= self.now {
                 let message =
                     format!("the starting deadline passed at {until} while the run was held: {held}");
@@ -99,16 +107,25 @@ impl Work<'_> {
     }
 
     fn queue_is_full(&self, flow: &Flow) -> Option<(Reason, String)> {
-        let places = flow.spec.max_active.unwrap_or(1);
-        let taken = i32::try_from(admitted(flow).len()).unwrap_or(i32::MAX);
-        if flow.spec.concurrency != Concurrency::Queue || taken < places {
+        let (places, room, limit) = match flow.spec.concurrency {
+            Concurrency::Queue => {
+                (flow.spec.max_active.unwrap_or(1), flow.spec.max_queued.unwrap_or(MAX_QUEUED), "maxQueued")
+            }
+            // All missed ticks are to run, one after the other; their number is bounded all the same.
+            Concurrency::Forbid if is_tick(self.run) && flow.spec.catch_up.policy == CatchUpPolicy::All => {
+                (1, flow.spec.catch_up.limit, "catchUp.limit")
+            }
+            _ => return None,
+        };
+        // A name whose run has ended is about to give its place back.
+        let active = self.observed.siblings.iter().filter(|other| admitted(flow).contains(&other.name_any()));
+        if is_backfill(self.run) || i32::try_from(active.count()).unwrap_or(i32::MAX) < places {
             return None;
         }
         let mine = (due_at(self.run), self.run.name_any());
         let before = self.waiting(flow).filter(|other| (due_at(other), other.name_any()) < mine).count();
-        let room = flow.spec.max_queued.unwrap_or(MAX_QUEUED);
         let full = i32::try_from(before).unwrap_or(i32::MAX) >= room;
-        full.then(|| (Reason::QueueFull, format!("{before} runs wait before it, and maxQueued is {room}")))
+        full.then(|| (Reason::QueueFull, format!("{before} runs wait before it, and {limit} is {room}")))
     }
 
     /// The other runs of the Flow that wait for a place.

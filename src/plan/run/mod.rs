@@ -92,7 +92,7 @@ pub struct Needs {
 
 /// Says what has to be observed for `run`.
 pub fn needs(run: &FlowRun, flow: Option<&Flow>) -> Needs {
-    let waits = matches!(phase_of(run), Phase::Queued | Phase::Provisioning) && job_of(run).is_none();
+    let waits = phase_of(run) == Phase::Provisioning && job_of(run).is_none();
     let Some(flow) = flow.filter(|_| waits) else { return Needs::default() };
     Needs {
         address: flow.spec.cluster.address.clone(),
@@ -206,7 +206,7 @@ fn clean_up(
 }
 
 /// Until when the cluster of a run that ended without success is kept.
-fn kept_until(status: &FlowRunStatus, flow: Option<&Flow>) -> Option<Timestamp> {
+pub(in crate::plan) fn kept_until(status: &FlowRunStatus, flow: Option<&Flow>) -> Option<Timestamp> {
     let keep = flow?.spec.cluster.keep_on_failure.as_deref()?;
     let failed = matches!(status.phase, Phase::Failed | Phase::TimedOut);
     let since = status.finished_at.as_ref().filter(|_| failed)?.0;

@@ -47,7 +47,9 @@ impl Work<'_> {
             return step(self, &flow);
         }
         let message = format!("there is no Flow called {} in this namespace", self.run.spec.flow);
-        self.enter(Phase::Queued, Reason::FlowNotFound, message);
+        // In the queue there is never the Job of an attempt that has ended.
+        let phase = if self.status.phase == Phase::Retrying { Phase::Retrying } else { Phase::Queued };
+        self.enter(phase, Reason::FlowNotFound, message);
     }
 
     /// Held until its Flow's concurrency policy and its cluster let it through.
@@ -68,12 +70,19 @@ impl Work<'_> {
 
     /// An attempt begins: its cluster is waited for.
     fn begin(&mut self, flow: &Flow) {
+        // Who was suspended may have lost its place, and no cache know it yet.
+        self.look_again |= self.was_suspended() && !self.observed.live;
         self.status.admitted_at = Some(Time(self.now));
         self.status.attempt.get_or_insert(1);
         self.forget_attempt();
         let (reason, message) =
             self.not_ready(flow).unwrap_or((Reason::RunnerStarting, "the cluster is ready".to_owned()));
         self.enter(Phase::Provisioning, reason, message);
+    }
+
+    fn was_suspended(&self) -> bool {
+        let status = self.run.status.as_ref();
+        status.and_then(|status| status.reason.as_deref()) == Some(Reason::Suspended.as_str())
     }
 
     /// What was known of the attempt before.
@@ -118,12 +127,17 @@ impl Work<'_> {
             self.status.admitted_at = Some(Time(self.now));
             return;
         };
-        self.ensure_own_cluster(flow);
-        if let Some((reason, message)) = self.not_ready(flow) {
+        // A cluster that came after the run, or anew, has its limit too.
+        let waits_for = self.not_ready(flow).or_else(|| self.held_by_limit());
+        if let Some((reason, message)) = waits_for.clone() {
             self.enter(Phase::Provisioning, reason, message);
-            if let Some(message) = self.not_in_time(flow, since.0) {
-                return self.attempt_failed(Phase::Failed, Reason::ClusterTimeout, message);
-            }
+        }
+        // Before anything is created: what the API server refuses is refused again at each look.
+        if let Some(message) = self.not_in_time(flow, since.0) {
+            return self.attempt_failed(Phase::Failed, Reason::ClusterTimeout, message);
+        }
+        self.ensure_own_cluster(flow);
+        if let Some((reason, _)) = waits_for {
             if flow.spec.cluster.address.is_some() || reason == Reason::CodeNotFound {
                 self.next = self.next.sooner(Next::After(ASK_AGAIN), self.now);
             }

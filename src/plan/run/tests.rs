@@ -295,7 +295,7 @@ fn a_held_run_is_skipped_when_its_deadline_passes() {
 }
 
 #[test]
-fn a_run_of_a_backfill_is_late_from_its_creation_on_and_gives_way_to_no_tick() {
+fn a_run_of_a_backfill_is_never_late_and_gives_way_to_no_tick() {
     let mut flow = flow();
     flow.spec.concurrency = Concurrency::Forbid;
     flow.spec.starting_deadline = Some("1m".into());
@@ -306,8 +306,38 @@ fn a_run_of_a_backfill_is_late_from_its_creation_on_and_gives_way_to_no_tick() {
     let held = Observed { siblings: vec![sibling("etl-20261201t090100", 60)], ..observed(flow) };
     let waits = plan(&run, &held, now());
     assert_eq!(phase_and_reason(&waits), (Phase::Queued, "ConcurrencyForbidden".into()));
-    let late = plan(&run, &held, now() + Duration::from_secs(60));
+    let later = plan(&run, &held, now() + Duration::from_secs(60));
+    assert_eq!(phase_and_reason(&later), (Phase::Queued, "ConcurrencyForbidden".into()));
+}
+
+#[test]
+fn a_tick_that_starts_late_by_its_jitter_is_held_as_long_as_another() {
+    let mut flow = flow();
+    flow.spec.concurrency = Concurrency::Forbid;
+    flow.spec.starting_deadline = Some("1m".into());
+    flow.spec.schedule =
+        Some(crate::api::flow::Schedule { jitter: Some("10h".into()), ..Default::default() });
+    let start = now() + crate::plan::flow::ticks::offset(&flow);
+    assert!(start > now() + Duration::from_secs(60), "{start}");
+    let held = plan(&run(Phase::Queued), &observed(flow.clone()), start);
+    assert_eq!(phase_and_reason(&held), (Phase::Queued, "ConcurrencyForbidden".into()));
+    let late = plan(&run(Phase::Queued), &observed(flow), start + Duration::from_secs(60));
     assert_eq!(phase_and_reason(&late), (Phase::Skipped, "StartingDeadlineExceeded".into()));
+}
+
+#[test]
+fn what_cannot_be_created_ends_with_its_time() {
+    let mut flow = flow();
+    let late = plan(&run(Phase::Provisioning), &observed(flow.clone()), now() + CLUSTER_TIMEOUT);
+    assert_eq!(phase_and_reason(&late), (Phase::Failed, "ClusterTimeout".into()));
+    assert_eq!(late.steps, [], "the Job was refused at each look before");
+    flow.spec.cluster = ClusterSource {
+        template: Some(DaskClusterSpec { image: "flows:1".into(), ..Default::default() }),
+        ..ClusterSource::default()
+    };
+    let none = Observed { cluster: None, ..observed(flow) };
+    let late = plan(&run(Phase::Provisioning), &none, now() + CLUSTER_TIMEOUT);
+    assert_eq!((late.status.phase, late.steps.len()), (Phase::Failed, 0));
 }
 
 #[test]

@@ -77,15 +77,20 @@ pub struct Due {
 /// Says which ticks of `clock` are due at `now`, of those after both `since` and `last_tick`.
 ///
 /// A clock that was set back changes nothing: ticks up to `last_tick` stay considered, and `next` is later than all of
-/// them. A suspended clock has nothing due and nothing ahead, and neither has one without room.
+/// them. A suspended clock has nothing due and nothing ahead, and neither has one without room; its ticks are neither
+/// started nor missed.
 pub fn due(clock: &Clock, state: &ClockState, now: Timestamp, rules: impl Into<Rules>) -> Due {
     let rules = rules.into();
-    if clock.is_suspended() || rules.room == Some(0) {
+    if clock.is_suspended() {
         return Due::default();
     }
     let offset = SignedDuration::try_from(rules.offset).unwrap_or_default();
     let now = now.checked_sub(offset).unwrap_or(Timestamp::MIN);
     let considered = state.last_tick.map_or(state.since, |last| last.max(state.since));
+    if rules.room == Some(0) {
+        // What passes now is considered: more room later starts nothing retroactively.
+        return Due { latest: clock.latest_in(considered, now), ..Due::default() };
+    }
     let ahead = |room: bool| {
         let next = clock.next_after(now.max(considered)).filter(|_| room)?;
         next.checked_add(offset).ok()

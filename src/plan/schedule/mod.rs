@@ -15,7 +15,8 @@
 //! of its days: where the clocks skip it, at the first instant after the gap; where they repeat it, on the first pass.
 //! A *repeating* cron (one with a `*`, a `?` or a step in its minute or hour, such as `*/30 * * * *`) ticks whenever
 //! the clock on the wall shows a matching time: on both passes, and not in a gap. A calendar day that a zone skips
-//! altogether has no ticks. Intervals are elapsed time, which no clock change bends.
+//! altogether has no ticks. An elapsed interval is
+//! bent by no clock change; a step of the calendar (`1d`) and a recurrence rule follow the rule of fixed times.
 
 mod budget;
 mod calendar;

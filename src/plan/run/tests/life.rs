@@ -298,12 +298,21 @@ fn a_full_queue_takes_no_more() {
     flow.spec.concurrency = Concurrency::Queue;
     flow.spec.max_queued = Some(1);
     flow.status = Some(crate::api::FlowStatus { admitted: vec!["etl-active".into()], ..Default::default() });
-    let one = Observed { siblings: vec![sibling("etl-a", -60)], ..observed(flow.clone()) };
+    let mut active = run(Phase::Running);
+    active.metadata.name = Some("etl-active".into());
+    let active = Arc::new(active);
+    let one = Observed { siblings: vec![sibling("etl-a", -60), active.clone()], ..observed(flow.clone()) };
     assert_eq!(
         phase_and_reason(&plan(&run(Phase::Queued), &one, now())),
         (Phase::Skipped, "QueueFull".into())
     );
-    let later = Observed { siblings: vec![sibling("etl-b", 60)], ..observed(flow.clone()) };
+    let ended = Observed { siblings: vec![sibling("etl-a", -60)], ..observed(flow.clone()) };
+    assert_eq!(
+        plan(&run(Phase::Queued), &ended, now()).status.phase,
+        Phase::Queued,
+        "a place is about to be free"
+    );
+    let later = Observed { siblings: vec![sibling("etl-b", 60), active], ..observed(flow.clone()) };
     assert_eq!(
         phase_and_reason(&plan(&run(Phase::Queued), &later, now())),
         (Phase::Queued, "MaxActiveReached".into())
@@ -320,6 +329,9 @@ fn a_run_waits_for_a_place_on_a_cluster_that_limits_them() {
     let seen = Observed { cluster: Some(Arc::new(limited.clone())), ..observed(flow()) };
     let held = plan(&run(Phase::Queued), &seen, now());
     assert_eq!(phase_and_reason(&held), (Phase::Queued, "ClusterBusy".into()));
+    // A cluster that came after the run was let through has its limit too.
+    let late = plan(&run(Phase::Provisioning), &seen, now());
+    assert_eq!((phase_and_reason(&late), late.steps.len()), ((Phase::Provisioning, "ClusterBusy".into()), 0));
     limited.status.as_mut().unwrap().admitted = vec!["etl-20261201t090000".into()];
     let seen = Observed { cluster: Some(Arc::new(limited)), ..observed(flow()) };
     assert_eq!(plan(&run(Phase::Queued), &seen, now()).status.phase, Phase::Provisioning);
