@@ -8,13 +8,14 @@ use std::sync::Arc;
 
 use daskflow::api::{Flow, FlowRun, FlowRunStatus, FlowStatus, Phase};
 use daskflow::plan::flow::{Observed, plan};
-use daskflow::plan::{Next, Object, Plan, Step, VictimKind};
+use daskflow::plan::{Next, Object, Plan, Step, VictimKind, run};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::ResourceExt;
 use serde_json::{Value, json};
 
 use self::Child::{Active, Done, New};
-use self::Ours::{Named, Refused, Reported, Same, Waits};
+use self::Ours::{GivesWay, Named, Refused, Reported, Same, Waits};
 use self::Policy::{Allow, Forbid, Replace};
 use self::Spec::{BadSchedule, BadZone, Hourly, InNewYork, InSchedule, Suspended};
 
@@ -27,13 +28,12 @@ enum Policy {
 }
 
 impl Policy {
-    /// The value of `spec.concurrency`, if there is one.
-    fn concurrency(self) -> Option<&'static str> {
+    /// The value of `spec.concurrency`.
+    fn concurrency(self) -> &'static str {
         match self {
-            Allow => Some("Allow"),
-            Forbid => Some("Forbid"),
-            // `Some("Replace")` once the API has it.
-            Replace => None,
+            Allow => "Allow",
+            Forbid => "Forbid",
+            Replace => "Replace",
         }
     }
 }
@@ -72,6 +72,9 @@ enum Ours {
     Reported,
     /// Under `Forbid` a run waits for the active one; there its tick is dropped.
     Waits,
+    /// Under `Replace` the new run is created at once, and the active one is not deleted here: the plan of the active run
+    /// stops it, and the new one waits until that has ended.
+    GivesWay,
     /// The run of the tick is there from a look whose status was lost. It is seen, and the next look is known.
     Named,
 }
@@ -114,7 +117,7 @@ const ROWS: [Row; 41] = [
     ("D32", Allow, Hourly, Active, "", "10:01", (1, 0, 2, 0), 59, true, Same),
     ("D33", Forbid, Hourly, Active, "", "10:01", (0, 0, 1, 0), 59, false, Waits),
     // D35 is D34 where reading the child fails; a plan reads nothing.
-    ("D34", Replace, Hourly, Active, "", "10:01", (1, 1, 1, 0), 59, true, Same),
+    ("D34", Replace, Hourly, Active, "", "10:01", (1, 1, 1, 0), 59, true, GivesWay),
     ("D36", Allow, Suspended, Active, "", "10:01", (0, 0, 1, 0), 0, false, Same),
     ("D37", Allow, Hourly, Active, "10s", "10:01", (0, 0, 1, 0), 59, false, Reported),
     ("D38", Allow, Hourly, Active, "1000000s", "10:01", (1, 0, 2, 0), 59, true, Same),
@@ -132,14 +135,13 @@ const WEEK_LATER: &str = "26 10:00";
 #[test]
 fn table_d() {
     for row in &ROWS {
-        if let Some(concurrency) = row.1.concurrency() {
-            check(row, concurrency);
-        }
+        check(row);
     }
 }
 
-fn check((id, _, spec, child, deadline, now, theirs, minutes, writes, rule): &Row, concurrency: &str) {
-    let mut look = Look::first(*spec, concurrency, deadline, if *child == New { "09:59" } else { "08:59" });
+fn check((id, policy, spec, child, deadline, now, theirs, minutes, writes, rule): &Row) {
+    let mut look =
+        Look::first(*spec, policy.concurrency(), deadline, if *child == New { "09:59" } else { "08:59" });
     if *child != New {
         look.run_of_nine();
     }
@@ -180,6 +182,11 @@ fn check((id, _, spec, child, deadline, now, theirs, minutes, writes, rule): &Ro
                 (1, &["etl-20160519t090000".to_owned()][..])
             );
             (expected.0, expected.2, changed) = (1, 2, true);
+        }
+        GivesWay => {
+            assert_eq!(plan.status.admitted, [look.runs[0].name_any()], "{id}");
+            look.first_run_gives_way();
+            (expected.1, expected.2) = (0, 2);
         }
         Named => assert_eq!(look.runs.len(), 2, "{id}: the run is there once"),
     }
@@ -248,6 +255,25 @@ impl Look {
         self.again(self.at("09:01"));
     }
 
+    /// The active run stops itself for the new one, and its place goes to that.
+    fn first_run_gives_way(&self) {
+        let [active, new] = self.runs.as_slice() else { panic!("{} runs", self.runs.len()) };
+        let observed = run::Observed {
+            flow: Some(Arc::new(self.flow.clone())),
+            siblings: vec![Arc::new(new.clone())],
+            live: true,
+            ..run::Observed::default()
+        };
+        let stopped = run::plan(active, &observed, self.at("10:01")).status;
+        // It has no Job that would have to end first.
+        assert_eq!((stopped.phase, stopped.reason.as_deref()), (Phase::Cancelled, Some("Replaced")));
+        let mut active = active.clone();
+        active.status = Some(stopped);
+        let runs = vec![Arc::new(active), Arc::new(new.clone())];
+        let observed = Observed { runs, cluster_exists: true, live: true, ..Observed::default() };
+        assert_eq!(plan(&self.flow, &observed, self.at("10:02")).status.admitted, [new.name_any()]);
+    }
+
     fn end_runs(&mut self) {
         let finished_at = Some(Time(self.at("09:30")));
         for run in &mut self.runs {
@@ -284,14 +310,14 @@ fn flow(spec: Spec, concurrency: &str, deadline: &str) -> Flow {
 }
 
 fn created(plan: &Plan<FlowStatus>) -> Vec<FlowRun> {
-    let run = |step: &Step| match step {
+    let created = |step: &Step| match step {
         Step::Create(object) => match object.as_ref() {
             Object::Run(run) => Some(run.clone()),
             other => panic!("{other:?}"),
         },
         _ => None,
     };
-    plan.steps.iter().filter_map(run).collect()
+    plan.steps.iter().filter_map(created).collect()
 }
 
 fn is_active(run: &FlowRun) -> bool {

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use daskflow::plan::schedule::{Clock, ClockSpec, Timing};
+use daskflow::plan::schedule::{Clock, ClockSpec, Timing, parse_interval};
 use jiff::Timestamp;
 use rstest::rstest;
 
@@ -29,13 +29,20 @@ fn backwards(clock: &Clock, after: Timestamp, until: Timestamp) -> Vec<Timestamp
     ticks
 }
 
+fn instant(year: &str, text: &str) -> Timestamp {
+    format!("{year}-{text}:00Z").parse().unwrap()
+}
+
 /// `from` (exclusive) and `to` (inclusive) and the ticks are written as `MM-DDThh:mm` in UTC.
-fn check(timing: Timing, zone: &str, year: &str, (from, to): (&str, &str), expected: &str) {
-    let at = |text: &str| format!("{year}-{text}:00Z").parse::<Timestamp>().unwrap();
-    let clock = clock(timing, zone);
+fn check(timing: Timing, zone: &str, year: &str, range: (&str, &str), expected: &str) {
+    check_clock(&clock(timing, zone), year, range, expected);
+}
+
+fn check_clock(clock: &Clock, year: &str, (from, to): (&str, &str), expected: &str) {
+    let at = |text: &str| instant(year, text);
     let expected: Vec<_> = expected.split_whitespace().map(at).collect();
-    assert_eq!(forwards(&clock, at(from), at(to)), expected, "forwards");
-    assert_eq!(backwards(&clock, at(from), at(to)), expected, "backwards");
+    assert_eq!(forwards(clock, at(from), at(to)), expected, "forwards");
+    assert_eq!(backwards(clock, at(from), at(to)), expected, "backwards");
     assert_eq!(clock.count_in(at(from), at(to), u32::MAX), u32::try_from(expected.len()).unwrap());
 }
 
@@ -304,6 +311,39 @@ fn where_prefect_differs(
     #[case] expected: &str,
 ) {
     check(timing, "America/New_York", "2026", (from, to), expected);
+}
+
+/// A day on the wall of New York in 2026, from an anchor on the day before the clocks change: 02:30 in the gap, 01:30 in the
+/// fold, and 09:00 across both.
+#[rstest]
+// Prefect 1.4.1: 07:30Z, which is 03:30, then 02:30 again; Prefect 3: 07:30Z, and 03:30 from then on. Here: the first
+// instant after the gap, then 02:30 again.
+#[case::gap("03-07T07:30", "03-07T12:00", "03-10T12:00", "03-08T07:00 03-09T06:30 03-10T06:30")]
+// Both: 06:30Z, the second pass. Here: the first.
+#[case::fold("10-31T05:30", "10-31T12:00", "11-03T12:00", "11-01T05:30 11-02T06:30 11-03T06:30")]
+// All agree.
+#[case::nine_across_the_gap(
+    "03-07T14:00",
+    "03-07T12:00",
+    "03-09T14:00",
+    "03-07T14:00 03-08T13:00 03-09T13:00"
+)]
+#[case::nine_across_the_fold(
+    "10-31T13:00",
+    "10-31T12:00",
+    "11-02T14:00",
+    "10-31T13:00 11-01T14:00 11-02T14:00"
+)]
+fn a_day_where_prefect_differs(
+    #[case] anchor: &str,
+    #[case] from: &str,
+    #[case] to: &str,
+    #[case] expected: &str,
+) {
+    let spec = ClockSpec::new("c", parse_interval("1d").unwrap(), "America/New_York");
+    let start_at = Some(instant("2026", anchor));
+    let clock = Clock::parse(&ClockSpec { start_at, ..spec }).unwrap();
+    check_clock(&clock, "2026", (from, to), expected);
 }
 
 fn hours(hours: u64) -> Timing {

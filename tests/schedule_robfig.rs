@@ -1,18 +1,24 @@
 //! The vectors of robfig/cron, which Kubernetes' own scheduled jobs are read and run by: 58 next ticks, 4 more with
 //! offsets, 29 activations, and the texts of its parser. The data and their source are in `schedule/robfig.rs`.
 //!
-//! Where fixed times happen once, five of them are answered otherwise; a table says which, and by what rule.
+//! With `daylightSaving: CronJob` every row holds as it is. Where fixed times happen once, five of them are answered
+//! otherwise; a table says which, and by what rule.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 #[path = "schedule/robfig.rs"]
 mod robfig;
 
-use daskflow::plan::schedule::{Clock, ClockSpec, CronError, ScheduleError, Timing};
+use daskflow::plan::schedule::{Clock, ClockSpec, CronError, DaylightSaving, ScheduleError, Timing};
 use jiff::{SignedDuration, Timestamp};
 use robfig::{ACTIVATION, FIELDS, NEXT, NEXT_WITH_OFFSET, Read, SIX, TEXTS, ZONE};
 
 fn parse(cron: &str, zone: &str) -> Result<Clock, ScheduleError> {
-    Clock::parse(&ClockSpec::new("c", Timing::Cron(cron.to_owned()), zone))
+    parse_with(DaylightSaving::Once, cron, zone)
+}
+
+fn parse_with(daylight_saving: DaylightSaving, cron: &str, zone: &str) -> Result<Clock, ScheduleError> {
+    let spec = ClockSpec::new("c", Timing::Cron(cron.to_owned()), zone);
+    Clock::parse(&ClockSpec { daylight_saving, ..spec })
 }
 
 fn at(text: &str) -> Timestamp {
@@ -37,8 +43,8 @@ fn translate<'a>(zone: &'a str, schedule: &'a str) -> Translated<'a> {
     Translated { zone, cron, seconds: seconds != "0" }
 }
 
-fn next(zone: &str, from: &str, cron: &str) -> Option<Timestamp> {
-    match parse(cron, zone) {
+fn next(daylight_saving: DaylightSaving, zone: &str, from: &str, cron: &str) -> Option<Timestamp> {
+    match parse_with(daylight_saving, cron, zone) {
         Ok(clock) => clock.next_after(at(from)),
         Err(ScheduleError::Cron(CronError::NeverFires(_))) => None,
         Err(error) => panic!("{cron}: {error}"),
@@ -65,24 +71,36 @@ const DIFFERENT_ONCE: [(&str, &str, &str, &str); 5] = [
 const GAP: &str = "a fixed time in a gap happens at its end";
 const OVERLAP: &str = "a fixed time that is repeated happens once";
 
-#[test]
-fn next_ticks_where_fixed_times_happen_once() {
+/// The rows of [`NEXT`] that are answered otherwise: from, cron, and our answer.
+fn different(daylight_saving: DaylightSaving) -> Vec<(&'static str, &'static str, Option<Timestamp>)> {
     let mut different = Vec::new();
     for (zone, from, schedule, expected) in NEXT {
         let row = translate(zone, schedule);
-        let (ours, theirs) = (next(row.zone, from, row.cron), theirs(expected, row.seconds));
-        if ours != theirs {
+        let ours = next(daylight_saving, row.zone, from, row.cron);
+        if ours != theirs(expected, row.seconds) {
             different.push((from, row.cron, ours));
         }
     }
+    different
+}
+
+#[test]
+fn next_ticks_of_a_cron_job() {
+    assert_eq!(different(DaylightSaving::CronJob), []);
+}
+
+#[test]
+fn next_ticks_where_fixed_times_happen_once() {
     let expected = DIFFERENT_ONCE.map(|(from, cron, tick, _)| (from, cron, Some(at(tick))));
-    assert_eq!(different, expected);
+    assert_eq!(different(DaylightSaving::Once), expected);
 }
 
 #[test]
 fn next_ticks_with_offsets() {
     for (zone, from, cron, expected) in NEXT_WITH_OFFSET {
-        assert_eq!(next(zone, from, cron), Some(at(expected)), "{cron} from {from}");
+        for daylight_saving in [DaylightSaving::CronJob, DaylightSaving::Once] {
+            assert_eq!(next(daylight_saving, zone, from, cron), Some(at(expected)), "{cron} from {from}");
+        }
     }
 }
 
@@ -100,9 +118,11 @@ fn seconds_and_zones_inside_the_schedule_are_refused() {
 fn activations() {
     for (tick, cron, expected) in ACTIVATION {
         let before = at(tick) - SignedDuration::from_secs(1);
-        let clock = parse(cron, "UTC").unwrap();
-        assert_eq!(clock.next_after(before) == Some(at(tick)), expected, "{cron} at {tick}");
-        assert_eq!(clock.latest_in(before, at(tick)).is_some(), expected, "{cron} at {tick}, backwards");
+        for daylight_saving in [DaylightSaving::CronJob, DaylightSaving::Once] {
+            let clock = parse_with(daylight_saving, cron, "UTC").unwrap();
+            assert_eq!(clock.next_after(before) == Some(at(tick)), expected, "{cron} at {tick}");
+            assert_eq!(clock.latest_in(before, at(tick)).is_some(), expected, "{cron} at {tick}, backwards");
+        }
     }
 }
 
