@@ -49,10 +49,10 @@ fn filters(flow: &Flow, schedule: &mut Schedule) -> Vec<Violation> {
         found.extend(spans(except, |lone| refused(None, Some(lone))));
     }
     // No time of day may be left between the two, though each is right.
-    let times = |filter: &Option<TickFilter>| {
-        filter.as_ref().map(|filter| TickFilter { between: filter.between.clone(), ..TickFilter::default() })
+    let times = |filter: Option<&TickFilter>| {
+        filter.map(|filter| TickFilter { between: filter.between.clone(), ..TickFilter::default() })
     };
-    if let Some(fault) = refused(times(&schedule.only), times(&schedule.except)) {
+    if let Some(fault) = refused(times(schedule.only.as_ref()), times(schedule.except.as_ref())) {
         found.push(fault);
         for filter in [&mut schedule.only, &mut schedule.except].into_iter().flatten() {
             filter.between.clear();
