@@ -4,7 +4,10 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -21,12 +24,16 @@ use crate::plan::flow::coming::{self, ComingRun, Outlook};
 pub(super) struct Arguments {
     #[command(flatten)]
     files: Files,
-    /// Only runs later than this instant, such as 2026-03-29T00:00:00Z. Default: now.
-    #[arg(long, value_name = "INSTANT")]
+    /// Only runs that start later than this instant, such as 2026-03-29T00:00:00Z; a date is its midnight in UTC.
+    /// Default: now.
+    #[arg(long, value_name = "INSTANT", value_parser = instant)]
     after: Option<Timestamp>,
     /// So many runs of each Flow.
-    #[arg(long, short = 'n', default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=1000))]
     count: u16,
+    /// The namespace of Flows whose manifest names none; by how much jitter delays their runs depends on it.
+    #[arg(short, long, value_name = "NS", value_parser = NonEmptyStringValueParser::new())]
+    namespace: Option<String>,
     /// How runs are written.
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
     output: Output,
@@ -38,11 +45,15 @@ struct Row {
     flow: String,
     run: String,
     tick: String,
-    start: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    start: Option<String>,
     local: String,
     zone: String,
     clocks: Vec<String>,
     parameters: Map<String, Value>,
+    /// Whether it starts at another time than its tick.
+    #[serde(skip)]
+    delayed: bool,
 }
 
 const HEADER: [&str; 7] = ["FLOW", "RUN", "TICK", "LOCAL", "ZONE", "CLOCKS", "PARAMETERS"];
@@ -58,12 +69,36 @@ struct Told {
     unreadable: bool,
 }
 
+/// What is asked of each Flow.
+#[derive(Clone, Copy)]
+struct Question<'a> {
+    after: Timestamp,
+    count: usize,
+    namespace: Option<&'a str>,
+}
+
+/// Reads `--after`.
+fn instant(text: &str) -> Result<Timestamp, String> {
+    let instant = text.parse::<Timestamp>().ok();
+    // jiff reads a date also from a longer text, whose time it would pass over.
+    let midnight = || {
+        let date = text.parse::<Date>().ok().filter(|date| date.to_string() == text)?;
+        Some(date.to_zoned(TimeZone::UTC).ok()?.timestamp())
+    };
+    let hint = "write a date, or a date, a time and a zone, such as 2027-01-01T00:00:00Z";
+    instant.or_else(midnight).ok_or_else(|| hint.to_owned())
+}
+
 pub(super) fn run(arguments: &Arguments) -> ExitCode {
-    let after = arguments.after.unwrap_or_else(clock::now);
+    let question = Question {
+        after: arguments.after.unwrap_or_else(clock::now),
+        count: arguments.count.into(),
+        namespace: arguments.namespace.as_deref(),
+    };
     let mut told = Told::default();
     for source in arguments.files.read() {
         match source {
-            Ok(source) => told.file(&source.name, &source.text, (after, arguments.count.into())),
+            Ok(source) => told.file(&source.name, &source.text, question),
             Err(error) => {
                 super::fail(&error);
                 told.unreadable = true;
@@ -80,7 +115,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
 }
 
 impl Told {
-    fn file(&mut self, file: &str, text: &str, (after, count): (Timestamp, usize)) {
+    fn file(&mut self, file: &str, text: &str, question: Question<'_>) {
         let checked = manifest::check(text);
         let mut faults = checked.faults;
         for manifest in checked.manifests.into_iter().filter(|manifest| manifest.kind == Kind::Flow) {
@@ -89,10 +124,12 @@ impl Told {
                 faults.extend(manifest.faults);
                 continue;
             }
-            let Ok(flow) = serde_json::from_value::<Flow>(manifest.object) else { continue };
+            let Ok(mut flow) = serde_json::from_value::<Flow>(manifest.object) else { continue };
+            let namespace = &mut flow.metadata.namespace;
+            *namespace = namespace.take().or_else(|| question.namespace.map(str::to_owned));
             // A Flow without faults has an outlook.
-            if let Ok(outlook) = coming::coming(&flow, after, count) {
-                self.notes.extend(notes(&flow, &outlook, (after, count)));
+            if let Ok(outlook) = coming::coming(&flow, question.after, question.count) {
+                self.notes.extend(notes(&flow, &outlook, question));
                 let name = name(&flow);
                 self.rows.extend(outlook.runs.iter().map(|run| row(&name, run)));
             }
@@ -116,8 +153,17 @@ impl Told {
             }
             Output::Text if self.rows.is_empty() => Ok(()),
             Output::Text => {
-                let rows = self.rows.iter().map(Row::cells);
                 let header = HEADER.map(str::to_owned);
+                if !self.rows.iter().any(|row| row.delayed) {
+                    let rows = self.rows.iter().map(Row::cells);
+                    return super::write_table(
+                        &mut out,
+                        &[header].into_iter().chain(rows).collect::<Vec<_>>(),
+                    );
+                }
+                let header = with_start(header, "START");
+                let start = |row: &Row| row.start.clone().unwrap_or_else(|| "<unknown>".to_owned());
+                let rows = self.rows.iter().map(|row| with_start(row.cells(), &start(row)));
                 super::write_table(&mut out, &[header].into_iter().chain(rows).collect::<Vec<_>>())
             }
         }
@@ -130,8 +176,8 @@ fn name(flow: &Flow) -> String {
     metadata.name.clone().or_else(|| metadata.generate_name.clone()).unwrap_or_default()
 }
 
-/// Why there is less to show than was asked for.
-fn notes(flow: &Flow, outlook: &Outlook, (after, count): (Timestamp, usize)) -> Vec<String> {
+/// What the runs themselves do not show: why they are fewer than was asked for, and when they start.
+fn notes(flow: &Flow, outlook: &Outlook, question: Question<'_>) -> Vec<String> {
     let name = name(flow);
     if flow.spec.schedule.is_none() {
         return vec![format!("{name} has no schedule: it runs when a FlowRun is created")];
@@ -141,16 +187,34 @@ fn notes(flow: &Flow, outlook: &Outlook, (after, count): (Timestamp, usize)) -> 
     }
     let clock = |clock: &String| format!("{name}: the clock {clock} is suspended");
     let mut notes: Vec<String> = outlook.suspended.iter().map(clock).collect();
-    if let Some(run) = outlook.runs.first().filter(|run| run.start > run.tick) {
-        let late = run.start.duration_since(run.tick);
-        notes.push(format!("{name}: by its jitter its runs start {late:#} later than their ticks"));
-    }
+    // Who asks from now on has no use for its nanoseconds.
+    let after = Timestamp::from_second(question.after.as_second()).unwrap_or(question.after);
     if outlook.runs.is_empty() {
         notes.push(format!("{name}: no clock ticks after {after}"));
-    } else if outlook.runs.len() < count {
+        return notes;
+    }
+    let ended = |clock: &String| format!("{name}: the clock {clock} has no tick after {after}");
+    notes.extend(outlook.ended.iter().map(ended));
+    notes.extend(late(flow, outlook).map(|late| format!("{name}: by its jitter its runs start {late}")));
+    if outlook.runs.len() < question.count {
         notes.push(format!("{name}: no clock ticks after these"));
     }
     notes
+}
+
+/// By how much the runs of a Flow start later than their ticks, in words; none if they do not.
+fn late(flow: &Flow, outlook: &Outlook) -> Option<String> {
+    let run = outlook.runs.first()?;
+    if let Some(start) = run.start {
+        let late = start.duration_since(run.tick);
+        return (start > run.tick).then(|| format!("{late:#} later than their ticks"));
+    }
+    let jitter = flow.spec.schedule.as_ref().and_then(|schedule| schedule.jitter.as_deref())?;
+    let depends = match flow.metadata.name {
+        Some(_) => "the namespace (--namespace)",
+        None => "the name that the API server will give it",
+    };
+    Some(format!("up to {jitter} later than their ticks; by how much depends on {depends}"))
 }
 
 fn row(flow: &str, run: &ComingRun) -> Row {
@@ -159,12 +223,19 @@ fn row(flow: &str, run: &ComingRun) -> Row {
         flow: flow.to_owned(),
         run: run.run.clone(),
         tick: run.tick.to_string(),
-        start: run.start.to_string(),
+        start: run.start.map(|start| start.to_string()),
         local: local.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string(),
         zone: run.zone_name.clone(),
         clocks: run.clocks.clone(),
         parameters: run.parameters.clone(),
+        delayed: run.start.is_some_and(|start| start > run.tick),
     }
+}
+
+/// The cells of a row with its start behind its tick.
+fn with_start(cells: [String; 7], start: &str) -> [String; 8] {
+    let [flow, run, tick, local, zone, clocks, parameters] = cells;
+    [flow, run, tick, start.to_owned(), local, zone, clocks, parameters]
 }
 
 impl Row {

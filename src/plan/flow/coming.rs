@@ -3,8 +3,8 @@
 //! The runs are the ones that the operator would create, by the same clocks, under the same names and with the same
 //! parameters. When each of them starts is the cluster's matter: under `Forbid` a run waits for the one before it.
 
-use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use serde_json::{Map, Value};
 
@@ -21,8 +21,9 @@ pub struct ComingRun {
     pub run: String,
     /// Its logical time.
     pub tick: Timestamp,
-    /// When it is created: later than its tick by the Flow's share of `jitter`.
-    pub start: Timestamp,
+    /// When it is created: later than its tick by the Flow's share of `jitter`. None where that share is unknown,
+    /// because it is drawn from the namespace or the name, and the Flow does not have them yet.
+    pub start: Option<Timestamp>,
     /// The IANA name of the zone of its first clock.
     pub zone_name: String,
     /// That zone.
@@ -40,6 +41,8 @@ pub struct Outlook {
     pub runs: Vec<ComingRun>,
     /// Clocks that start no run because they are suspended themselves.
     pub suspended: Vec<String>,
+    /// Clocks that start no further run: they have ended, their dates have passed, or their runs are used up.
+    pub ended: Vec<String>,
 }
 
 /// A clock and its next tick.
@@ -61,8 +64,8 @@ impl Hand<'_> {
     }
 }
 
-/// The first `count` runs of `flow` with ticks later than `after`. None are ahead of a Flow that has no schedule or is
-/// suspended.
+/// The first `count` runs of `flow` that start later than `after`; where it is unknown by how much jitter delays them,
+/// those with ticks later than `after`. None are ahead of a Flow that has no schedule or is suspended.
 ///
 /// # Errors
 ///
@@ -74,6 +77,9 @@ pub fn coming(flow: &Flow, after: Timestamp, count: usize) -> Result<Outlook, Ve
     }
     let schedule = flow.spec.schedule.clone().unwrap_or_default();
     let entries = schedule.clocks.as_slice();
+    let offset = known_offset(flow);
+    // A run whose tick has passed may still be to start.
+    let after = after.checked_sub(offset.unwrap_or_default()).unwrap_or(Timestamp::MIN);
     let hand = |entry| {
         let clock = ticks::parse_clock(flow, &schedule, entry).map_err(|fault| vec![fault])?;
         let zone_name = ticks::zone(&schedule, entry).to_owned();
@@ -83,20 +89,33 @@ pub fn coming(flow: &Flow, after: Timestamp, count: usize) -> Result<Outlook, Ve
         Ok(hand)
     };
     let mut hands = entries.iter().map(hand).collect::<Result<Vec<_>, Vec<Violation>>>()?;
+    let ended = hands.iter().filter(|hand| hand.next.is_none() && !hand.clock.is_suspended());
+    let ended = ended.map(|hand| hand.entry.name.clone()).collect();
     let mut runs = Vec::new();
     while runs.len() < count
         && let Some(tick) = hands.iter().filter_map(|hand| hand.next).min()
     {
-        runs.extend(runs_at(flow, &mut hands, tick));
+        runs.extend(runs_at(flow, &mut hands, (tick, offset)));
     }
     runs.truncate(count);
     let suspended = entries.iter().filter(|entry| entry.suspend).map(|entry| entry.name.clone()).collect();
-    Ok(Outlook { runs, suspended })
+    Ok(Outlook { runs, suspended, ended })
+}
+
+/// How much later than its ticks a Flow starts its runs, if all that this is drawn from is known.
+fn known_offset(flow: &Flow) -> Option<SignedDuration> {
+    let delays = flow.spec.schedule.as_ref().is_some_and(|schedule| schedule.jitter.is_some());
+    let known = flow.metadata.namespace.is_some() && flow.metadata.name.is_some();
+    (known || !delays).then(|| ticks::offset(flow))
 }
 
 /// The runs of one instant, and the clocks that tick then moved on. As in [`ticks::plan`], the first clock of the
 /// schedule gives a shared run its parameters.
-fn runs_at(flow: &Flow, hands: &mut [Hand<'_>], tick: Timestamp) -> Vec<ComingRun> {
+fn runs_at(
+    flow: &Flow,
+    hands: &mut [Hand<'_>],
+    (tick, offset): (Timestamp, Option<SignedDuration>),
+) -> Vec<ComingRun> {
     let mut runs: Vec<ComingRun> = Vec::new();
     for hand in hands.iter_mut().filter(|hand| hand.next == Some(tick)) {
         hand.room = hand.room.map(|room| room.saturating_sub(1));
@@ -108,7 +127,7 @@ fn runs_at(flow: &Flow, hands: &mut [Hand<'_>], tick: Timestamp) -> Vec<ComingRu
             None => runs.push(ComingRun {
                 run: name,
                 tick,
-                start: tick.checked_add(ticks::offset(flow)).unwrap_or(tick),
+                start: offset.map(|offset| tick.checked_add(offset).unwrap_or(tick)),
                 zone_name: hand.zone_name.clone(),
                 zone: hand.zone.clone(),
                 clocks: vec![clock],
@@ -175,11 +194,9 @@ mod tests {
     #[test]
     fn a_clock_starts_as_many_runs_as_it_may() {
         let clock = json!({"name": "a", "interval": "1h", "maxRuns": 2});
-        let mut flow = flow(&json!({"cluster": {}, "schedule": {"clocks": [clock], "jitter": "30m"}}));
+        let mut flow = flow(&json!({"cluster": {}, "schedule": {"clocks": [clock]}}));
         let outlook = coming(&flow, AFTER.parse().unwrap(), 5).unwrap();
         assert_eq!(outlook.runs.len(), 2);
-        let late: Vec<_> = outlook.runs.iter().map(|run| run.start.duration_since(run.tick)).collect();
-        assert!(late[0] == late[1] && late[0].as_secs() < 1800, "{late:?}");
         flow.status = Some(
             serde_json::from_value(json!({"clocks": [
                 {"name": "a", "hash": "", "since": AFTER, "runs": 2}
@@ -187,6 +204,45 @@ mod tests {
             .unwrap(),
         );
         assert_eq!(coming(&flow, AFTER.parse().unwrap(), 5).unwrap().runs.len(), 0);
+    }
+
+    #[test]
+    fn jitter_delays_starts_by_what_namespace_and_name_draw() {
+        let clocks = json!([{"name": "a", "interval": "1h"}]);
+        let mut flow = flow(&json!({"cluster": {}, "schedule": {"clocks": clocks, "jitter": "1h"}}));
+        let after: Timestamp = "2026-03-28T22:01:00Z".parse().unwrap();
+        let unknown = coming(&flow, after, 2).unwrap().runs;
+        assert!(unknown.iter().all(|run| run.start.is_none() && run.tick > after), "{unknown:?}");
+        flow.metadata.namespace = Some("lab".to_owned());
+        let offset = ticks::offset(&flow);
+        assert!(offset > SignedDuration::from_mins(1), "the tick before is to start: {offset}");
+        let known = coming(&flow, after, 2).unwrap().runs;
+        let ticks: Vec<String> = known.iter().map(|run| run.tick.to_string()).collect();
+        assert_eq!(ticks, ["2026-03-28T22:00:00Z", "2026-03-28T23:00:00Z"]);
+        assert!(known.iter().all(|run| run.start == Some(run.tick + offset)), "{known:?}");
+        // A run that starts at this instant is not later than it.
+        let later = coming(&flow, known[0].start.unwrap(), 1).unwrap().runs;
+        assert_eq!(later[0].tick, known[1].tick);
+    }
+
+    #[test]
+    fn clocks_that_have_ended_are_named() {
+        let mut flow = flow(&json!({"cluster": {}, "schedule": {"clocks": [
+            {"name": "live", "interval": "1h"},
+            {"name": "over", "interval": "1h", "endAt": "2026-01-01T00:00:00Z"},
+            {"name": "past", "dates": ["2026-01-01T00:00:00Z"]},
+            {"name": "spent", "interval": "1h", "maxRuns": 1},
+            {"name": "off", "interval": "1h", "suspend": true},
+        ]}}));
+        flow.status = Some(
+            serde_json::from_value(json!({"clocks": [
+                {"name": "spent", "hash": "", "since": AFTER, "runs": 1}
+            ]}))
+            .unwrap(),
+        );
+        let outlook = coming(&flow, AFTER.parse().unwrap(), 1).unwrap();
+        assert_eq!(outlook.ended, ["over", "past", "spent"]);
+        assert_eq!(outlook.suspended, ["off"]);
     }
 
     #[test]

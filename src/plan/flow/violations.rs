@@ -5,7 +5,7 @@ use crate::api::flow::{ClockEntry, Schedule};
 use crate::api::{DaskCluster, Flow, FlowRun, FlowRunSpec, Reason};
 use crate::plan::pods::runner::{self, Attempt, LogicalTime, Target};
 use crate::plan::pods::{Violation, quantity};
-use crate::plan::schedule::parse_duration;
+use crate::plan::schedule::{DateSpan, TickFilter, TimeSpan, parse_duration};
 use crate::plan::violations::{all, moved};
 use crate::plan::{cluster, names};
 
@@ -23,11 +23,70 @@ pub fn violations(flow: &Flow) -> Vec<Violation> {
 pub(super) fn schedule(flow: &Flow) -> Vec<Violation> {
     let Some(schedule) = &flow.spec.schedule else { return Vec::new() };
     let mut found: Vec<Violation> = ticks::collision(schedule).into_iter().collect();
+    let mut sound = schedule.clone();
+    found.extend(filters(flow, &mut sound));
     for entry in &schedule.clocks {
         // An unknown zone is the fault of the schedule, and found with every clock.
         let new: Vec<Violation> =
-            clock(flow, schedule, entry).into_iter().filter(|fault| !found.contains(fault)).collect();
+            clock(flow, &sound, entry).into_iter().filter(|fault| !found.contains(fault)).collect();
         found.extend(new);
+    }
+    found
+}
+
+/// What is wrong with `only` and `except` by themselves, whatever the clocks are. Groups at fault are dropped from the
+/// schedule. That lets more ticks through, so a clock of which what is left lets none through is at fault all the same.
+fn filters(flow: &Flow, schedule: &mut Schedule) -> Vec<Violation> {
+    let always = ClockEntry { interval: Some("1s".to_owned()), ..ClockEntry::default() };
+    let refused = |only: Option<TickFilter>, except: Option<TickFilter>| {
+        ticks::parse_clock(flow, &Schedule { only, except, ..Schedule::default() }, &always).err()
+    };
+    let mut found = Vec::new();
+    if let Some(only) = &mut schedule.only {
+        found.extend(spans(only, |lone| refused(Some(lone), None)));
+    }
+    if let Some(except) = &mut schedule.except {
+        found.extend(spans(except, |lone| refused(None, Some(lone))));
+    }
+    // No time of day may be left between the two, though each is right.
+    let times = |filter: Option<&TickFilter>| {
+        filter.map(|filter| TickFilter { between: filter.between.clone(), ..TickFilter::default() })
+    };
+    if let Some(fault) = refused(times(schedule.only.as_ref()), times(schedule.except.as_ref())) {
+        found.push(fault);
+        for filter in [&mut schedule.only, &mut schedule.except].into_iter().flatten() {
+            filter.between.clear();
+        }
+    }
+    found
+}
+
+/// What is wrong with the texts of a filter, each looked at alone; `refused` is asked for a filter that has only that
+/// text. A group with a fault is dropped.
+fn spans(filter: &mut TickFilter, refused: impl Fn(TickFilter) -> Option<Violation>) -> Vec<Violation> {
+    let time = |text: &String| {
+        let between = vec![TimeSpan { from: text.clone(), to: text.clone() }];
+        refused(TickFilter { between, ..TickFilter::default() })
+    };
+    let date = |text: &String| {
+        let dates = vec![DateSpan { from: text.clone(), to: text.clone() }];
+        refused(TickFilter { dates, ..TickFilter::default() })
+    };
+    let times: Vec<_> =
+        filter.between.iter().flat_map(|span| [&span.from, &span.to]).filter_map(time).collect();
+    let dates: Vec<_> =
+        filter.dates.iter().flat_map(|span| [&span.from, &span.to]).filter_map(date).collect();
+    if !times.is_empty() {
+        filter.between.clear();
+    }
+    if !dates.is_empty() {
+        filter.dates.clear();
+    }
+    let mut found: Vec<Violation> = Vec::new();
+    for fault in times.into_iter().chain(dates) {
+        if !found.contains(&fault) {
+            found.push(fault);
+        }
     }
     found
 }
@@ -150,6 +209,65 @@ mod tests {
             fields,
             ["spec.schedule.timeZone", "spec.schedule.clocks[a].endAt", "spec.schedule.clocks[a].cron"]
         );
+    }
+
+    /// The fields of a schedule that are at fault, each with what is said of it.
+    fn told(schedule: serde_json::Value) -> Vec<String> {
+        let flow: Flow = serde_json::from_value(json!({
+            "apiVersion": "daskflow.dev/v1alpha1", "kind": "Flow", "metadata": {"name": "a"},
+            "spec": {"cluster": {}, "schedule": schedule},
+        }))
+        .unwrap();
+        violations(&flow).iter().map(|fault| format!("{} {}", fault.field, fault.said())).collect()
+    }
+
+    #[test]
+    fn faults_of_filters_are_all_told_with_those_of_the_clocks() {
+        let told = told(json!({
+            "clocks": [{"name": "a", "cron": "61 2 * * *"}, {"name": "b", "cron": "0 2 30 2 *"}],
+            "only": {
+                "between": [{"from": "25:00", "to": "9:61"}, {"from": "25:00", "to": "10:00"}],
+                "dates": [{"from": "13-01", "to": "01-31"}],
+            },
+            "except": {"dates": [{"from": "12-24", "to": "02-30"}]},
+        }));
+        let begins = [
+            "spec.schedule.only `25:00` is no time of day",
+            "spec.schedule.only `9:61` is no time of day",
+            "spec.schedule.only `13-01` is no day of the year",
+            "spec.schedule.except `02-30` is no day of the year",
+            "spec.schedule.clocks[a].cron ",
+            "spec.schedule.clocks[b].cron ",
+        ];
+        assert_eq!(told.len(), begins.len(), "{told:#?}");
+        assert!(told.iter().zip(begins).all(|(told, begin)| told.starts_with(begin)), "{told:#?}");
+    }
+
+    #[test]
+    fn filters_that_leave_no_time_do_not_end_the_look() {
+        let span = json!([{"from": "09:00", "to": "10:00"}]);
+        let told = told(json!({
+            "clocks": [{"name": "a", "cron": "61 2 * * *"}, {"name": "b", "cron": "0 2 1 1 *"}],
+            "only": {"between": span}, "except": {"between": span, "dates": [{"from": "01-01", "to": "01-01"}]},
+        }));
+        let begins = [
+            "spec.schedule.except except.between leaves no time of day",
+            "spec.schedule.clocks[a].cron ",
+            "spec.schedule.only no tick of the clock b passes",
+        ];
+        assert_eq!(told.len(), begins.len(), "{told:#?}");
+        assert!(told.iter().zip(begins).all(|(told, begin)| told.starts_with(begin)), "{told:#?}");
+    }
+
+    #[test]
+    fn what_a_dropped_group_let_through_is_no_fault() {
+        // Without the misspelt span, `only` and `except` would leave nothing.
+        let told = told(json!({
+            "clocks": [{"name": "a", "interval": "1h"}],
+            "only": {"between": [{"from": "8:00", "to": "12:00"}, {"from": "09:00", "to": "10:00"}]},
+            "except": {"between": [{"from": "09:00", "to": "10:00"}]},
+        }));
+        assert_eq!(told.len(), 1, "{told:#?}");
     }
 
     #[test]
