@@ -48,3 +48,36 @@ impl Budget {
         self.looks == 0
     }
 }
+
+#[cfg(test)]
+impl Budget {
+    /// A budget of so many looks.
+    pub(super) fn of(looks: u32) -> Self {
+        Self { looks }
+    }
+
+    /// What is left.
+    pub(super) fn left(&self) -> u32 {
+        self.looks
+    }
+}
+
+/// The work of a search as tests count it: each date that is judged and each step in a zone, whether or not it was paid
+/// for. A loop that forgets to pay shows here.
+#[cfg(test)]
+pub(super) mod work {
+    use std::cell::Cell;
+
+    thread_local! {
+        static DONE: Cell<usize> = const { Cell::new(0) };
+    }
+
+    pub(in crate::plan::schedule) fn done(work: usize) {
+        DONE.set(DONE.get() + work);
+    }
+
+    /// What was done since this was last asked.
+    pub(in crate::plan::schedule) fn take() -> usize {
+        DONE.take()
+    }
+}

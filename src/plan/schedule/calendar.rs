@@ -5,6 +5,9 @@
 
 use jiff::civil::{Date, DateTime};
 
+use super::budget::Budget;
+#[cfg(test)]
+use super::budget::work;
 use super::cron::{CronFields, bit};
 
 /// How far a search looks, in years. The rarest schedule, a 29th of February, comes at least every eight.
@@ -12,7 +15,7 @@ const SEARCH_YEARS: i16 = 28;
 
 impl CronFields {
     /// The first minute of the schedule later than `wall`.
-    pub(super) fn next_after(&self, wall: DateTime) -> Option<DateTime> {
+    pub(super) fn next_after(&self, wall: DateTime, budget: &mut Budget) -> Option<DateTime> {
         let today = wall.date();
         let minute = minute_of_day(wall) + 1;
         if self.has_date(today)
@@ -20,21 +23,23 @@ impl CronFields {
         {
             return at(today, time);
         }
-        at(self.next_date(today.tomorrow().ok()?)?, self.first_time(0)?)
+        at(self.next_date(today.tomorrow().ok()?, budget)?, self.first_time(0)?)
     }
 
     /// The last minute of the schedule that is not later than `wall`.
-    pub(super) fn latest_until(&self, wall: DateTime) -> Option<DateTime> {
+    pub(super) fn latest_until(&self, wall: DateTime, budget: &mut Budget) -> Option<DateTime> {
         let today = wall.date();
         if self.has_date(today)
             && let Some(time) = self.last_time(minute_of_day(wall))
         {
             return at(today, time);
         }
-        at(self.previous_date(today.yesterday().ok()?)?, self.last_time(MINUTES_PER_DAY - 1)?)
+        at(self.previous_date(today.yesterday().ok()?, budget)?, self.last_time(MINUTES_PER_DAY - 1)?)
     }
 
     fn has_date(&self, date: Date) -> bool {
+        #[cfg(test)]
+        work::done(1);
         let day = self.days & bit(date.day().unsigned_abs().into()) != 0;
         let weekday = self.weekdays & bit(date.weekday().to_sunday_zero_offset().unsigned_abs().into()) != 0;
         self.has_month(date) && if self.either_day { day || weekday } else { day && weekday }
@@ -44,10 +49,10 @@ impl CronFields {
         self.months & bit(date.month().unsigned_abs().into()) != 0
     }
 
-    fn next_date(&self, from: Date) -> Option<Date> {
+    fn next_date(&self, from: Date, budget: &mut Budget) -> Option<Date> {
         let last_year = from.year().saturating_add(SEARCH_YEARS);
         let mut date = from;
-        while date.year() <= last_year {
+        while date.year() <= last_year && budget.spend(1) {
             if self.has_date(date) {
                 return Some(date);
             }
@@ -57,10 +62,10 @@ impl CronFields {
         None
     }
 
-    fn previous_date(&self, from: Date) -> Option<Date> {
+    fn previous_date(&self, from: Date, budget: &mut Budget) -> Option<Date> {
         let first_year = from.year().saturating_sub(SEARCH_YEARS);
         let mut date = from;
-        while date.year() >= first_year {
+        while date.year() >= first_year && budget.spend(1) {
             if self.has_date(date) {
                 return Some(date);
             }

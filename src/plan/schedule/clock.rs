@@ -136,8 +136,16 @@ pub enum ScheduleError {
     #[error("except.between leaves no time of day of only.between; correct one of them")]
     NoTimePasses,
     /// The clock has ticks, and the filters let none of them through.
-    #[error("no tick of the clock {clock} passes only and except; correct them or the clock")]
+    #[error("no tick of the clock {clock} passes the filters only and except; correct them or the clock")]
     NothingPasses {
+        /// The clock's name.
+        clock: String,
+        /// `only`, or `except` where that stands alone.
+        field: &'static str,
+    },
+    /// All ticks of the clock are of a weekend, and `endAt` is before the Monday.
+    #[error("adjust moves every tick of the clock {clock} beyond its endAt; write a later endAt")]
+    MovedBeyondEnd {
         /// The clock's name.
         clock: String,
     },
@@ -156,10 +164,11 @@ impl ScheduleError {
             | Self::StepTooShort => "interval",
             Self::DatesCount(_) => "dates",
             Self::UnknownZone { .. } => "timeZone",
-            Self::EndBeforeStart { .. } => "endAt",
-            Self::TimeOfDay { field, .. } | Self::DayOfYear { field, .. } => field,
+            Self::EndBeforeStart { .. } | Self::MovedBeyondEnd { .. } => "endAt",
+            Self::TimeOfDay { field, .. }
+            | Self::DayOfYear { field, .. }
+            | Self::NothingPasses { field, .. } => field,
             Self::NoTimePasses => "except",
-            Self::NothingPasses { .. } => "only",
         }
     }
 }
@@ -209,7 +218,7 @@ impl Ticks {
         match self {
             Self::Elapsed(interval) => interval.next_after(after),
             Self::Calendar(interval) => interval.next_after(after),
-            Self::Cron(cron) => cron.next_after(after),
+            Self::Cron(cron) => cron.next_after(after, budget),
             Self::Rrule(rrule) => rrule.next_after(after, budget),
             Self::Dates(dates) => dates.next_after(after),
         }
@@ -220,7 +229,7 @@ impl Ticks {
         match self {
             Self::Elapsed(interval) => interval.latest_until(until),
             Self::Calendar(interval) => interval.latest_until(until),
-            Self::Cron(cron) => cron.latest_until(until),
+            Self::Cron(cron) => cron.latest_until(until, budget),
             Self::Rrule(rrule) => rrule.latest_until(until, budget),
             Self::Dates(dates) => dates.latest_until(until),
         }
@@ -256,7 +265,11 @@ impl Clock {
             suspended: spec.suspend,
         };
         if clock.filter.is_some() && clock.source_ticks() && clock.next_after(EPOCH_OF_CLOCKS).is_none() {
-            return Err(ScheduleError::NothingPasses { clock: clock.name });
+            return Err(match (spec.only, spec.except) {
+                (Some(_), _) => ScheduleError::NothingPasses { clock: clock.name, field: "only" },
+                (None, Some(_)) => ScheduleError::NothingPasses { clock: clock.name, field: "except" },
+                (None, None) => ScheduleError::MovedBeyondEnd { clock: clock.name },
+            });
         }
         Ok(clock)
     }
@@ -280,16 +293,7 @@ impl Clock {
     ///
     /// It is searched for backwards from `until`, so the length of the gap costs nothing.
     pub fn latest_in(&self, after: Timestamp, until: Timestamp) -> Option<Timestamp> {
-        let (after, until) = (whole_second(after), self.not_after_end(until));
-        if until <= after {
-            return None;
-        }
-        let mut budget = Budget::question();
-        let tick = match self.sieve() {
-            Some(sieve) => sieve.latest_until(until, &mut budget),
-            None => self.source.latest_until(until, &mut budget),
-        };
-        tick.filter(|tick| *tick > after)
+        self.latest_within(after, until, &mut Budget::question())
     }
 
     /// How many ticks are later than `after` and not later than `until`. Counting stops at `limit`, which bounds the
@@ -322,6 +326,18 @@ impl Clock {
         tick.filter(|tick| self.end.is_none_or(|end| *tick <= end))
     }
 
+    fn latest_within(&self, after: Timestamp, until: Timestamp, budget: &mut Budget) -> Option<Timestamp> {
+        let (after, until) = (whole_second(after), self.not_after_end(until));
+        if until <= after {
+            return None;
+        }
+        let tick = match self.sieve() {
+            Some(sieve) => sieve.latest_until(until, budget),
+            None => self.source.latest_until(until, budget),
+        };
+        tick.filter(|tick| *tick > after)
+    }
+
     fn sieve(&self) -> Option<Sieve<'_>> {
         let (source, zone, moves) = (&self.source, &self.zone, self.moves);
         self.filter.as_ref().map(|filter| Sieve { source, zone, filter, moves })
@@ -352,5 +368,7 @@ fn second(seconds: i64) -> Option<Timestamp> {
     Timestamp::from_second(seconds).ok()
 }
 
+#[cfg(test)]
+mod bounded;
 #[cfg(test)]
 mod tests;

@@ -37,3 +37,34 @@ impl Dates {
         self.instants.partition_point(|instant| *instant <= t)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_second(seconds).unwrap()
+    }
+
+    #[test]
+    fn dates_come_in_order_and_once() {
+        let dates = Dates::new(vec![at(30), at(10), at(30), at(20)]).unwrap();
+        assert_eq!(dates.next_after(at(9)), Some(at(10)));
+        assert_eq!(dates.next_after(at(20)), Some(at(30)));
+        assert_eq!(dates.next_after(at(30)), None);
+        assert_eq!(dates.latest_until(at(30)), Some(at(30)));
+        assert_eq!(dates.latest_until(at(29)), Some(at(20)));
+        assert_eq!(dates.latest_until(at(9)), None);
+    }
+
+    #[test]
+    fn there_is_one_date_at_least_and_a_year_of_them_at_most() {
+        let count = |count: i64| Dates::new((0..count).map(at).collect());
+        assert_eq!(
+            count(0).unwrap_err().to_string(),
+            "0 dates were given; write 1 to 366, or use several clocks"
+        );
+        assert!(count(366).is_ok());
+        assert_eq!(count(367).unwrap_err(), ScheduleError::DatesCount(367));
+    }
+}

@@ -8,6 +8,8 @@ use jiff::Timestamp;
 use jiff::civil::{Date, DateTime, Time, Weekday};
 
 use super::budget::Budget;
+#[cfg(test)]
+use super::budget::work;
 use super::clock::ScheduleError;
 use super::zone::{SECOND, Zone};
 use crate::api::schedule::{Day, TickFilter};
@@ -31,8 +33,8 @@ pub(super) struct Filter {
 #[derive(Debug, Clone, Default)]
 struct Dates {
     days: Vec<Day>,
-    /// From month and day to month and day, both included; across the end of the year where the first is later.
-    spans: Vec<(MonthDay, MonthDay)>,
+    /// The days of all spans, a bit each, month by month from January; none where no span was written.
+    spans: Option<[u32; 12]>,
 }
 
 /// A month and a day, as they compare in a year.
@@ -57,6 +59,9 @@ impl Filter {
     pub(super) fn first_from(&self, zone: &Zone, from: Timestamp, budget: &mut Budget) -> Option<Timestamp> {
         let mut t = from;
         for _ in 0..STRETCHES_MAX {
+            if !budget.spend(1) {
+                return None;
+            }
             let offset = zone.offset(t);
             let wall = offset.to_datetime(t);
             let target = self.first_wall(wall, budget)?;
@@ -77,6 +82,9 @@ impl Filter {
     pub(super) fn last_until(&self, zone: &Zone, until: Timestamp, budget: &mut Budget) -> Option<Timestamp> {
         let mut t = until;
         for _ in 0..STRETCHES_MAX {
+            if !budget.spend(1) {
+                return None;
+            }
             let offset = zone.offset(t);
             let wall = offset.to_datetime(t);
             let target = self.last_wall(wall, budget)?;
@@ -126,9 +134,11 @@ impl Filter {
     }
 
     fn has_date(&self, date: Date) -> bool {
+        #[cfg(test)]
+        work::done(1);
         let (only, except) = (&self.only, &self.except);
         (only.days.is_empty() || only.has_day(date))
-            && (only.spans.is_empty() || only.has_span(date))
+            && (only.spans.is_none() || only.has_span(date))
             && !except.has_day(date)
             && !except.has_span(date)
     }
@@ -140,11 +150,10 @@ impl Dates {
             month_day(text)
                 .ok_or_else(|| ScheduleError::DayOfYear { field, written: text.chars().take(20).collect() })
         };
-        let spans = filter
-            .dates
-            .iter()
-            .map(|span| Ok((month_day(&span.from)?, month_day(&span.to)?)))
-            .collect::<Result<_, ScheduleError>>()?;
+        let mut spans = None;
+        for span in &filter.dates {
+            mark(spans.get_or_insert_default(), month_day(&span.from)?, month_day(&span.to)?);
+        }
         Ok(Self { days: filter.days.clone(), spans })
     }
 
@@ -165,11 +174,27 @@ impl Dates {
     }
 
     fn has_span(&self, date: Date) -> bool {
-        let day = (date.month(), date.day());
-        self.spans.iter().any(|(from, to)| {
-            if from <= to { *from <= day && day <= *to } else { *from <= day || day <= *to }
-        })
+        let month = usize::try_from(date.month() - 1).ok();
+        let days = month.and_then(|month| self.spans.as_ref()?.get(month));
+        days.is_some_and(|days| days & day_bit(date.day()) != 0)
     }
+}
+
+/// Adds the days from month and day to month and day, both included; across the end of the year where the first is
+/// later.
+fn mark(months: &mut [u32; 12], from: MonthDay, to: MonthDay) {
+    for (month, days) in (1..).zip(months) {
+        for day in 1..=31 {
+            let (after, before) = (from <= (month, day), (month, day) <= to);
+            if if from <= to { after && before } else { after || before } {
+                *days |= day_bit(day);
+            }
+        }
+    }
+}
+
+fn day_bit(day: i8) -> u32 {
+    1_u32.checked_shl(day.unsigned_abs().into()).unwrap_or(0)
 }
 
 /// Whether a date is a Saturday or a Sunday.
@@ -224,3 +249,6 @@ fn allowed(only: &[(Time, Time)], except: &[(Time, Time)]) -> Vec<(Time, Time)> 
     let pieces = starts.iter().copied().zip(ends);
     pieces.filter(|(start, _)| (only.is_empty() || within(only, *start)) && !within(except, *start)).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -161,3 +161,6 @@ impl Calendar {
         self.zone.instant(self.anchor.checked_add(span).ok()?)
     }
 }
+
+#[cfg(test)]
+mod tests;

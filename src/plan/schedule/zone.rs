@@ -10,6 +10,8 @@ use jiff::civil::DateTime;
 use jiff::tz::{AmbiguousOffset, Offset, TimeZone, TimeZoneDatabase};
 use jiff::{SignedDuration, Timestamp};
 
+#[cfg(test)]
+use super::budget::work;
 use super::clock::ScheduleError;
 
 /// The resolution of ticks.
@@ -57,21 +59,29 @@ impl Zone {
 
     /// The offset from UTC at `t`.
     pub(super) fn offset(&self, t: Timestamp) -> Offset {
+        #[cfg(test)]
+        work::done(1);
         self.zone.to_offset(t)
     }
 
     /// The first change of the clocks that is later than `t`.
     pub(super) fn change_after(&self, t: Timestamp) -> Option<Timestamp> {
+        #[cfg(test)]
+        work::done(1);
         self.zone.following(t).next().map(|change| change.timestamp())
     }
 
     /// The last change of the clocks that is not later than `t`.
     pub(super) fn change_until(&self, t: Timestamp) -> Option<Timestamp> {
+        #[cfg(test)]
+        work::done(1);
         self.zone.preceding(t.checked_add(SECOND).ok()?).next().map(|change| change.timestamp())
     }
 
     /// The one instant of a wall time; none on a calendar day that the zone skips.
     pub(super) fn instant(&self, wall: DateTime) -> Option<Timestamp> {
+        #[cfg(test)]
+        work::done(1);
         match self.zone.to_ambiguous_timestamp(wall).offset() {
             AmbiguousOffset::Unambiguous { offset } => offset.to_timestamp(wall).ok(),
             AmbiguousOffset::Fold { before, .. } => before.to_timestamp(wall).ok(),

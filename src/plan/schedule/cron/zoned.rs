@@ -15,6 +15,7 @@ use jiff::Timestamp;
 
 use super::CronFields;
 use crate::api::schedule::DaylightSaving;
+use crate::plan::schedule::budget::Budget;
 use crate::plan::schedule::zone::{SECOND, Zone};
 
 /// A day of minutes (the longest that any zone has ever repeated or skipped), twice.
@@ -37,20 +38,31 @@ impl ZonedCron {
     }
 
     /// The first tick later than `after`, a whole second.
-    pub(in crate::plan::schedule) fn next_after(&self, after: Timestamp) -> Option<Timestamp> {
-        if self.repeats { self.next_repeating(after) } else { self.next_fixed(after) }
+    pub(in crate::plan::schedule) fn next_after(
+        &self,
+        after: Timestamp,
+        budget: &mut Budget,
+    ) -> Option<Timestamp> {
+        if self.repeats { self.next_repeating(after, budget) } else { self.next_fixed(after, budget) }
     }
 
     /// The last tick that is not later than `until`, a whole second.
-    pub(in crate::plan::schedule) fn latest_until(&self, until: Timestamp) -> Option<Timestamp> {
-        if self.repeats { self.latest_repeating(until) } else { self.latest_fixed(until) }
+    pub(in crate::plan::schedule) fn latest_until(
+        &self,
+        until: Timestamp,
+        budget: &mut Budget,
+    ) -> Option<Timestamp> {
+        if self.repeats { self.latest_repeating(until, budget) } else { self.latest_fixed(until, budget) }
     }
 
-    fn next_fixed(&self, after: Timestamp) -> Option<Timestamp> {
+    fn next_fixed(&self, after: Timestamp, budget: &mut Budget) -> Option<Timestamp> {
         let mut wall = self.zone.reached(after);
         // Only times of a skipped day have no instant.
         for _ in 0..CANDIDATES_MAX {
-            wall = self.fields.next_after(wall)?;
+            if !budget.spend(1) {
+                return None;
+            }
+            wall = self.fields.next_after(wall, budget)?;
             if let Some(tick) = self.zone.instant(wall).filter(|tick| *tick > after) {
                 return Some(tick);
             }
@@ -58,10 +70,13 @@ impl ZonedCron {
         None
     }
 
-    fn latest_fixed(&self, until: Timestamp) -> Option<Timestamp> {
+    fn latest_fixed(&self, until: Timestamp, budget: &mut Budget) -> Option<Timestamp> {
         let mut wall = self.zone.reached(until);
         for _ in 0..CANDIDATES_MAX {
-            let candidate = self.fields.latest_until(wall)?;
+            if !budget.spend(1) {
+                return None;
+            }
+            let candidate = self.fields.latest_until(wall, budget)?;
             if let Some(tick) = self.zone.instant(candidate).filter(|tick| *tick <= until) {
                 return Some(tick);
             }
@@ -70,12 +85,15 @@ impl ZonedCron {
         None
     }
 
-    fn next_repeating(&self, after: Timestamp) -> Option<Timestamp> {
+    fn next_repeating(&self, after: Timestamp, budget: &mut Budget) -> Option<Timestamp> {
         let (mut start, mut passed) = (after, after);
         for _ in 0..STRETCHES_MAX {
+            if !budget.spend(1) {
+                return None;
+            }
             let offset = self.zone.offset(start);
             let end = self.zone.change_after(start);
-            let found = self.fields.next_after(offset.to_datetime(passed));
+            let found = self.fields.next_after(offset.to_datetime(passed), budget);
             let tick = found.and_then(|wall| offset.to_timestamp(wall).ok());
             match (tick, end) {
                 (Some(tick), Some(end)) if tick < end => return Some(tick),
@@ -87,12 +105,15 @@ impl ZonedCron {
         None
     }
 
-    fn latest_repeating(&self, until: Timestamp) -> Option<Timestamp> {
+    fn latest_repeating(&self, until: Timestamp, budget: &mut Budget) -> Option<Timestamp> {
         let mut last = until;
         for _ in 0..STRETCHES_MAX {
+            if !budget.spend(1) {
+                return None;
+            }
             let offset = self.zone.offset(last);
             let start = self.zone.change_until(last);
-            let found = self.fields.latest_until(offset.to_datetime(last));
+            let found = self.fields.latest_until(offset.to_datetime(last), budget);
             let tick = found.and_then(|wall| offset.to_timestamp(wall).ok());
             match (tick, start) {
                 (Some(tick), Some(start)) if tick >= start => return Some(tick),

@@ -8,8 +8,11 @@ use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::Offset;
 use jiff::{Span, Timestamp};
 
+use super::days::{Days, weekday_number};
 use super::times::Times;
 use crate::plan::schedule::budget::Budget;
+#[cfg(test)]
+use crate::plan::schedule::budget::work;
 use crate::plan::schedule::calendar::{highest_to, lowest_from};
 use crate::plan::schedule::cron::bit;
 use crate::plan::schedule::zone::SECOND;
@@ -31,27 +34,6 @@ pub(super) enum Frequency {
     Minutely,
 }
 
-/// What a date needs to be in a rule. A part that is empty asks for nothing.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Days {
-    /// Bits 1 to 12.
-    pub(super) months: u64,
-    /// Days of the month, from its end where negative; sorted, as are the other lists.
-    pub(super) of_month: Vec<i16>,
-    /// Days of the year, from its end where negative.
-    pub(super) of_year: Vec<i16>,
-    /// Weeks of the year, from its end where negative.
-    pub(super) weeks: Vec<i16>,
-    /// Bits 0 (Monday) to 6.
-    pub(super) weekdays: u64,
-    /// The n-th such weekday, from the end where negative.
-    pub(super) nth_weekdays: Vec<(i16, i8)>,
-    /// The n-th of the month, rather than of the year.
-    pub(super) nth_of_month: bool,
-    /// The day that begins a week, Monday being 0.
-    pub(super) week_start: i8,
-}
-
 /// A rule without its COUNT.
 #[derive(Debug, Clone)]
 pub(super) struct Rule {
@@ -68,81 +50,6 @@ pub(super) struct Rule {
     pub(super) times: Times,
     /// BYSETPOS: places among the times of a period, counted from 1, or from the end where negative.
     pub(super) positions: Vec<i16>,
-}
-
-impl Days {
-    /// Whether a date has all that is asked for.
-    fn has(&self, date: Date) -> bool {
-        let back = date.day() - date.days_in_month() - 1;
-        let either = |list: &[i16], one: i16, other: i16| {
-            list.is_empty() || list.binary_search(&one).is_ok() || list.binary_search(&other).is_ok()
-        };
-        self.has_month(date)
-            && either(&self.of_month, date.day().into(), back.into())
-            && either(&self.of_year, date.day_of_year(), date.day_of_year() - date.days_in_year() - 1)
-            && (self.weeks.is_empty() || self.has_week(date))
-            && self.has_weekday(date)
-    }
-
-    fn has_month(&self, date: Date) -> bool {
-        self.months == 0 || self.months & bit(date.month().unsigned_abs().into()) != 0
-    }
-
-    /// Week 1 is the first one with four days of the year, as in ISO 8601, whichever day begins a week.
-    fn has_week(&self, date: Date) -> bool {
-        let week = |date: Date| {
-            let into = (weekday_number(date) - self.week_start).rem_euclid(7);
-            let middle = date.checked_add(Span::new().days(i64::from(3 - into))).ok()?;
-            Some((middle.year(), (middle.day_of_year() - 1) / 7 + 1))
-        };
-        let Some((year, number)) = week(date) else { return false };
-        let count = Date::new(year, 12, 28).ok().and_then(week).map_or(52, |(_, number)| number);
-        self.weeks.binary_search(&number).is_ok() || self.weeks.binary_search(&(number - count - 1)).is_ok()
-    }
-
-    /// Any of the weekdays suffices, with a number or without.
-    fn has_weekday(&self, date: Date) -> bool {
-        if self.weekdays == 0 && self.nth_weekdays.is_empty() {
-            return true;
-        }
-        let weekday = weekday_number(date);
-        if self.weekdays & bit(weekday.unsigned_abs().into()) != 0 {
-            return true;
-        }
-        let (day, length) = if self.nth_of_month {
-            (date.day().into(), date.days_in_month().into())
-        } else {
-            (date.day_of_year(), date.days_in_year())
-        };
-        let (nth, from_end) = ((day - 1) / 7 + 1, -((length - day) / 7 + 1));
-        self.nth_weekdays.iter().any(|(n, of)| *of == weekday && (*n == nth || *n == from_end))
-    }
-
-    /// The first date from `from` to `to` that is in the rule.
-    fn first(&self, from: Date, to: Date, budget: &mut Budget) -> Option<Date> {
-        let mut date = from;
-        while date <= to && budget.spend(1) {
-            if self.has(date) {
-                return Some(date);
-            }
-            let passed = if self.has_month(date) { date } else { date.last_of_month() };
-            date = passed.tomorrow().ok()?;
-        }
-        None
-    }
-
-    /// The last date from `from` to `to` that is in the rule.
-    fn last(&self, from: Date, to: Date, budget: &mut Budget) -> Option<Date> {
-        let mut date = to;
-        while date >= from && budget.spend(1) {
-            if self.has(date) {
-                return Some(date);
-            }
-            let passed = if self.has_month(date) { date } else { date.first_of_month() };
-            date = passed.yesterday().ok()?;
-        }
-        None
-    }
 }
 
 impl Rule {
@@ -255,8 +162,13 @@ impl Rule {
             let date = dates.get(usize::try_from(place.checked_div(count)?).ok()?)?;
             Some(date.to_datetime(times.at(place.checked_rem(count)?)?))
         };
-        let mut found: Vec<_> =
-            self.positions.iter().filter_map(|position| time(place(*position)?)).collect();
+        // A long list costs nothing where a period has few times.
+        let nearest = i16::try_from(total).unwrap_or(i16::MAX);
+        let beyond = self.positions.partition_point(|position| *position < -nearest);
+        let positions = self.positions.iter().skip(beyond).take_while(|position| **position <= nearest);
+        let mut found: Vec<_> = positions.filter_map(|position| time(place(*position)?)).collect();
+        #[cfg(test)]
+        work::done(found.len());
         found.sort_unstable();
         found
     }
@@ -440,11 +352,6 @@ impl Rule {
         }
         self.placed(date, date, times, budget).into_iter().rfind(|found| *found <= until)
     }
-}
-
-/// The number of a weekday, Monday being 0.
-pub(super) fn weekday_number(date: Date) -> i8 {
-    date.weekday().to_monday_zero_offset()
 }
 
 fn months(date: Date) -> i64 {

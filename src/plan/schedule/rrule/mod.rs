@@ -9,6 +9,7 @@
 //! The rule is never walked from DTSTART. COUNT is the exception, as nothing else can tell when it is reached: its
 //! occurrences are listed when the rule is read, and there is a greatest COUNT for that reason.
 
+mod days;
 mod expand;
 mod parse;
 mod times;
@@ -143,3 +144,6 @@ fn first_after(walls: &[DateTime], after: DateTime) -> Option<DateTime> {
 fn last_until(walls: &[DateTime], until: DateTime) -> Option<DateTime> {
     walls.get(walls.partition_point(|wall| *wall <= until).checked_sub(1)?).copied()
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,8 @@ use jiff::Timestamp;
 use jiff::civil::{Date, DateTime};
 use thiserror::Error;
 
-use super::expand::{Days, Frequency, Rule, weekday_number};
+use super::days::{Days, weekday_number};
+use super::expand::{Frequency, Rule};
 use super::times::Times;
 use crate::plan::schedule::cron::bit;
 use crate::plan::schedule::zone::Zone;
@@ -305,7 +306,7 @@ impl<'a> Parts<'a> {
                 ("", _) => days.weekdays |= value_bit(day),
                 (_, None) => return Err(wanted()),
                 _ if frequency > Frequency::Monthly => return Err(RruleError::OrdinalDay(item.to_owned())),
-                (_, Some(nth)) => days.nth_weekdays.push((nth, day)),
+                (_, Some(nth)) => days.nth_weekdays.insert(nth, day),
             }
         }
         days.nth_of_month = frequency == Frequency::Monthly || days.months != 0;
