@@ -32,7 +32,13 @@ impl Planned for Flow {
     }
 
     async fn plan(&self, context: &Context, live: bool, now: Timestamp) -> Result<Plan<Self::Status>, Error> {
-        let observed = observe(context, self, live).await?;
+        let mut observed = observe(context, self, live).await?;
+        let plan = flow::plan(self, &observed, now);
+        if !live || !flow::counts_missed(self, &plan) {
+            return Ok(plan);
+        }
+        let namespace = self.namespace().unwrap_or_default();
+        observed.runs = live_runs(context, &namespace, &self.name_any()).await?;
         Ok(flow::plan(self, &observed, now))
     }
 
@@ -53,8 +59,7 @@ impl Planned for Flow {
 
 async fn observe(context: &Context, flow: &Flow, live: bool) -> Result<Observed, Error> {
     let (namespace, name) = (flow.namespace().unwrap_or_default(), flow.name_any());
-    let runs =
-        if live { live_runs(context, &namespace, &name).await? } else { runs_of(context, &namespace, &name) };
+    let runs = runs_of(context, &namespace, &name);
     let cluster_exists = flow.spec.cluster.ref_.as_ref().is_none_or(|cluster| {
         context.stores.clusters.get(&ObjectRef::new(&cluster.name).within(&namespace)).is_some()
     });

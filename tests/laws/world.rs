@@ -207,10 +207,13 @@ impl World {
         let mut object = seen.flow.clone();
         let mut plan = self.plan_flow(&object, &seen, false);
         if plan.look_again {
-            // The Flow and its runs are read anew.
+            // The Flow is read anew, and where ticks were missed its runs as well.
             object = self.truth.flow.clone();
-            let live = Stored { runs: self.truth.runs.clone(), ..seen };
-            plan = self.plan_flow(&object, &live, true);
+            plan = self.plan_flow(&object, &seen, true);
+            if flow::counts_missed(&object, &plan) {
+                let live = Stored { runs: self.truth.runs.clone(), ..seen };
+                plan = self.plan_flow(&object, &live, true);
+            }
         }
         let news = object.status.as_ref() != Some(&plan.status);
         let current = self.truth.flow.resource_version() == object.resource_version();

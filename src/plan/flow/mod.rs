@@ -31,7 +31,7 @@ use crate::api::{ConditionType, Flow, FlowRun, FlowStatus, Reason};
 pub struct Observed {
     /// All its runs.
     pub runs: Vec<Arc<FlowRun>>,
-    /// Whether the runs were listed from the API server just now, rather than from a cache.
+    /// Whether the Flow was read from the API server just now, rather than from a cache.
     pub live: bool,
     /// Admitted runs that are in no cache, but were found by asking for them.
     pub found: BTreeSet<String>,
@@ -109,9 +109,15 @@ pub fn plan(flow: &Flow, observed: &Observed, now: Timestamp) -> Plan<FlowStatus
         next = next.sooner(Next::After(status::ASK_AGAIN), now);
     }
     let status = status::status(flow, observed, &ticks, admitted, now);
-    // A run that no cache knows yet must not count as missed.
-    let look_again = ticks.missed > 0 && !observed.live;
+    // A Flow that a cache has may be of before a tick whose run has come and gone.
+    let look_again = (ticks.missed > 0 || !created.is_empty()) && !observed.live;
     Plan { steps, status, events, next, look_again }
+}
+
+/// Whether the plan counts ticks as missed. A run that no cache knows yet must not be one of them: such a plan is made from
+/// runs that were listed live.
+pub fn counts_missed(flow: &Flow, plan: &Plan<FlowStatus>) -> bool {
+    plan.status.missed > flow.status.as_ref().map_or(0, |status| status.missed)
 }
 
 /// A violation is told when it is new.
