@@ -312,3 +312,6 @@ fn describe_timing(clock: &ClockEntry) -> String {
     }
     text.chars().take(TIMING_LENGTH_MAX - 1).chain(['…']).collect()
 }
+
+#[cfg(test)]
+mod tests;
