@@ -93,7 +93,7 @@ schedule_oracles() {
 		export DASKFLOW_ORACLES_PYTHON
 		return
 	fi
-	left_out+=("schedules against croniter and cronsim: their environment cannot be made")
+	left_out+=("schedules against croniter, cronsim and dateutil: their environment cannot be made")
 	[ "${E2E:-}" != required ] || fail "E2E=required, and the environment of tests/schedule cannot be made"
 }
 phase "schedule oracles" schedule_oracles

@@ -1,4 +1,4 @@
-//! The Python program that answers for croniter and cronsim: started once, asked everything.
+//! The Python program that answers for croniter, cronsim and dateutil: started once for each kind, asked everything.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -16,7 +16,7 @@ pub fn python() -> Option<PathBuf> {
         None => "DASKFLOW_ORACLES_PYTHON is not set: see tests/schedule/venv.sh".to_owned(),
     };
     assert!(env("DASKFLOW_ORACLES_REQUIRED").as_deref() != Some("1"), "required: {reason}");
-    say(&format!("LEFT OUT: schedules against croniter and cronsim: {reason}"));
+    say(&format!("LEFT OUT: schedules against croniter, cronsim and dateutil: {reason}"));
     None
 }
 

@@ -92,7 +92,7 @@ pub fn of_croniter(case: &CronCase, direction: Direction, theirs: Answer) -> Opt
     let close = (expected_at - at).abs() <= DAY + CHANGE;
     let back = direction == Direction::Next && at <= case.at;
     let across = !changes.0.is_empty() && (close || back);
-    if at_nuuk(case, theirs) {
+    if at_nuuk(case.zone, theirs) {
         return Some(Rule::PythonAtNuuk);
     }
     (across || changes.repeat(expected_at) || changes.skip_before(at)).then_some(Rule::CroniterAcrossChange)
@@ -128,7 +128,7 @@ pub fn of_cronsim(case: &CronCase, direction: Direction, theirs: Answer) -> Opti
     if changes.repeat(case.at) {
         return Some(Rule::CronsimForgetsPass);
     }
-    if at_nuuk(case, theirs) {
+    if at_nuuk(case.zone, theirs) {
         return Some(Rule::PythonAtNuuk);
     }
     if changes.skip_a_day() {
@@ -276,10 +276,10 @@ fn range_of_one(field: &str, last: u32, croniter: bool) -> String {
 }
 
 /// Whether the answer is in the hour that Python takes for another.
-fn at_nuuk(case: &CronCase, answer: Answer) -> bool {
+pub fn at_nuuk(zone: &str, answer: Answer) -> bool {
     /// 2023-10-29T02:00:00Z, the end of the 28th there.
     const MIDNIGHT: i64 = 1_698_544_800;
-    case.zone == "America/Nuuk"
+    zone == "America/Nuuk"
         && matches!(answer, Answer::At(at) if (MIDNIGHT - 2 * 3600..MIDNIGHT).contains(&at))
 }
 
