@@ -130,7 +130,13 @@ impl Sieve<'_> {
             let Some(tick) = self.latest_passing(cursor, budget) else { return moved };
             let date = self.zone.wall(tick).date();
             if !is_weekend(date) {
-                return moved.max(Some(tick));
+                // On a Monday, ticks of the weekend before it may have been moved to behind its own.
+                let met = if monday_from(date)? == date {
+                    self.last_moved_to(date, LAST_TIME, budget).filter(|tick| *tick <= until)
+                } else {
+                    None
+                };
+                return moved.max(met).max(Some(tick));
             }
             let monday = monday_from(date)?;
             if monday <= current {

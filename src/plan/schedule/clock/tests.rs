@@ -146,3 +146,18 @@ fn faults_name_their_field_and_the_way_out(
     let error = Clock::parse(&spec).unwrap_err();
     assert_eq!((error.field(), error.to_string().as_str()), (field, message));
 }
+
+#[test]
+fn looking_back_a_moved_tick_behind_the_mondays_own_is_found() {
+    // The 18th of March 2029 is a Sunday: its tick moves to behind that of the Monday itself.
+    let dates = vec![at("2029-03-18T02:00:00Z"), at("2029-03-19T00:00:00Z")];
+    let adjust = Some(Adjustment::NextWeekday);
+    let clock = Clock::parse(&ClockSpec { timing: Timing::Dates(dates), adjust, ..cron("") }).unwrap();
+    let moved = at("2029-03-19T02:00:00Z");
+    for until in
+        ["2029-03-19T02:00:00Z", "2029-03-21T00:00:00Z", "2029-03-26T00:00:00Z", "2029-05-01T00:00:00Z"]
+    {
+        assert_eq!(clock.latest_in(Timestamp::MIN, at(until)), Some(moved), "until {until}");
+    }
+    assert_eq!(clock.latest_in(Timestamp::MIN, at("2029-03-19T01:59:59Z")), Some(at("2029-03-19T00:00:00Z")));
+}
