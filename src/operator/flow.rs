@@ -53,7 +53,7 @@ impl Planned for Flow {
         let conditions = failing((&old.conditions, &old.conditions), self.metadata.generation, now, failure);
         let planned = planned.unwrap_or_else(|| old.clone());
         let (admitted, active, last_run) = (planned.admitted, planned.active, planned.last_run);
-        FlowStatus { conditions, admitted, active, last_run, ..old }
+        FlowStatus { active, admitted, last_run, conditions, ..old }
     }
 }
 

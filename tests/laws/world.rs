@@ -45,6 +45,7 @@ struct Stored {
 }
 
 /// Where a look takes its facts from, kind by kind.
+#[allow(clippy::struct_excessive_bools, reason = "one for each kind")]
 #[derive(Clone, Copy, Debug)]
 pub struct Stale {
     pub flow: bool,
@@ -228,8 +229,8 @@ impl World {
     /// Since when the schedule is as it is in this generation.
     fn began(&self, generation: i64) -> Timestamp {
         let (known, timing, since) = &self.known;
-        let newer = self.edits.range(..=generation).filter(|(edited, _)| *edited > known);
-        newer.last().filter(|(_, (now, _))| now != timing).map_or(*since, |(_, (_, edited))| *edited)
+        let mut newer = self.edits.range(..=generation).filter(|(edited, _)| *edited > known);
+        newer.next_back().filter(|(_, (now, _))| now != timing).map_or(*since, |(_, (_, edited))| *edited)
     }
 
     fn plan_flow(&self, flow: &Flow, seen: &Stored, live: bool) -> Plan<daskflow::api::FlowStatus> {
@@ -507,8 +508,8 @@ fn has_ended(job: &Job) -> bool {
 /// The runner's pod of a Job, which has the Job's name here.
 fn pod(job: &Job, status: Option<PodStatus>) -> Pod {
     let mut pod = Pod { status, ..Pod::default() };
-    pod.metadata.name = job.metadata.name.clone();
-    pod.metadata.labels = job.metadata.labels.clone();
+    pod.metadata.name.clone_from(&job.metadata.name);
+    pod.metadata.labels.clone_from(&job.metadata.labels);
     pod
 }
 

@@ -212,7 +212,7 @@ mod tests {
     }
 
     /// The fields of a schedule that are at fault, each with what is said of it.
-    fn told(schedule: serde_json::Value) -> Vec<String> {
+    fn told(schedule: &serde_json::Value) -> Vec<String> {
         let flow: Flow = serde_json::from_value(json!({
             "apiVersion": "daskflow.dev/v1alpha1", "kind": "Flow", "metadata": {"name": "a"},
             "spec": {"cluster": {}, "schedule": schedule},
@@ -223,7 +223,7 @@ mod tests {
 
     #[test]
     fn faults_of_filters_are_all_told_with_those_of_the_clocks() {
-        let told = told(json!({
+        let told = told(&json!({
             "clocks": [{"name": "a", "cron": "61 2 * * *"}, {"name": "b", "cron": "0 2 30 2 *"}],
             "only": {
                 "between": [{"from": "25:00", "to": "9:61"}, {"from": "25:00", "to": "10:00"}],
@@ -246,7 +246,7 @@ mod tests {
     #[test]
     fn filters_that_leave_no_time_do_not_end_the_look() {
         let span = json!([{"from": "09:00", "to": "10:00"}]);
-        let told = told(json!({
+        let told = told(&json!({
             "clocks": [{"name": "a", "cron": "61 2 * * *"}, {"name": "b", "cron": "0 2 1 1 *"}],
             "only": {"between": span}, "except": {"between": span, "dates": [{"from": "01-01", "to": "01-01"}]},
         }));
@@ -262,7 +262,7 @@ mod tests {
     #[test]
     fn what_a_dropped_group_let_through_is_no_fault() {
         // Without the misspelt span, `only` and `except` would leave nothing.
-        let told = told(json!({
+        let told = told(&json!({
             "clocks": [{"name": "a", "interval": "1h"}],
             "only": {"between": [{"from": "8:00", "to": "12:00"}, {"from": "09:00", "to": "10:00"}]},
             "except": {"between": [{"from": "09:00", "to": "10:00"}]},
