@@ -138,8 +138,9 @@ def occurrences(question, zone, until):
     rebuild = dateutil.rrule._iterinfo.rebuild
 
     def rebuild_until(info, year, month):
-        # A rule that names no time any more is walked to the end of time otherwise.
-        if (year, month) > (until.year, until.month):
+        # A rule that names no time any more is walked to the end of time otherwise. In a yearly one the month is that of
+        # its start, and says nothing.
+        if year > until.year or year == until.year and month > until.month and info.rrule._freq > dateutil.rrule.YEARLY:
             raise BeyondHorizon
         rebuild(info, year, month)
 

@@ -218,7 +218,7 @@ fn rule(random: &mut Rng, (frequency, most): (&str, i64), zone: &str, at: i64) -
         parts.push(format!("BYYEARDAY={}", numbers(random, 1, 366, true)));
     }
     if frequency == "YEARLY" && chance(random, 15) {
-        parts.push(format!("BYWEEKNO={}", numbers(random, 1, 53, false)));
+        parts.push(format!("BYWEEKNO={}", numbers(random, 1, 51, false)));
     }
     if chance(random, if often { 15 } else { 40 }) {
         let ordinals = most > 0 && random.bool();
