@@ -45,10 +45,11 @@ await_background() {
 	running=()
 }
 
-# The compiled dependencies depend on Cargo.lock and the compiler only: a fresh clone takes them from the cache. Nothing of
+# The compiled dependencies depend on Cargo.lock, the profile and the compiler only: a fresh clone takes them from the cache. Nothing of
 # our own is in there: cargo judges by file times, and would take another checkout's sources for compiled.
 target=${CARGO_TARGET_DIR:-$root/target}/debug
-kept_target=$cache/target/$(hash_of Cargo.lock "rust=$(rustc -vV)" "flags=${RUSTFLAGS:-}")
+profile=$(sed -n '/^\[profile\.dev/,/^$/p' Cargo.toml)
+kept_target=$cache/target/$(hash_of Cargo.lock "rust=$(rustc -vV)" "flags=${RUSTFLAGS:-}" "profile=$profile")
 take_dependencies() {
 	[ ! -e "$target/.fingerprint" ] && [ -d "$kept_target" ] || return 0
 	say "taking compiled dependencies from $kept_target"
