@@ -101,7 +101,7 @@ def test_work_in_threads_is_finished_before_success_is_told(bare):
         from concurrent.futures import ThreadPoolExecutor
         def late(word):
             time.sleep(0.5)
-            print(word)
+            print(word + " ", end="")  # one write: two threads may both come before either ends its line
         threading.Thread(target=late, args=["thread"]).start()
         ThreadPoolExecutor(1).submit(late, "pool")
         atexit.register(print, "atexit")
