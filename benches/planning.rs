@@ -55,7 +55,7 @@ fn plans(now: Timestamp) {
         "analytics",
         DaskClusterSpec { image: "flows:1".into(), ..DaskClusterSpec::default() },
     );
-    subject.spec.workers.replicas = 10;
+    subject.spec.workers.replicas = Some(10);
     let observed = cluster::Observed { live: true, ..cluster::Observed::default() };
     let new = median(|| cluster::plan(black_box(&subject), &observed, now));
     println!("a new DaskCluster of 10 workers: {new:.1} us");

@@ -102,7 +102,17 @@ reasons! {
     WorkerLost,
     /// The scheduler would not let a worker go: its data cannot move.
     WorkersHeld,
+    /// Workers that are to leave still have tasks, and their group waits for them.
+    WorkersDraining,
+    /// The autoscaler changed the number of workers of a group.
+    WorkersScaled,
+    /// The scheduler does not tell its load, so that nobody knows how many workers are wanted.
+    LoadUnknown,
     Outdated,
+    /// Nobody has used the cluster for as long as `idle.after` says.
+    Idle,
+    /// A cluster that was put to rest is needed again.
+    Woken,
     Suspending,
     // What the kubelet says of a container that does not start, in the kubelet's words.
     ImagePullBackOff,

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1 as core;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::common::{PullPolicy, Resources, is_false};
 use super::schema;
+use super::worker_group::{WorkerGroup, WorkersSpec};
 
 /// What a `DaskCluster` is to be: one scheduler and a number of workers.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
@@ -65,6 +66,18 @@ pub struct DaskClusterSpec {
     /// The workers of the group called "default".
     #[serde(default)]
     pub workers: WorkersSpec,
+    /// More groups of workers, such as ones with GPUs or much memory. The workers of a group that is taken out of the
+    /// list are retired.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub worker_groups: Vec<WorkerGroup>,
+    /// What becomes of the cluster when nobody uses it. Default: it stays as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle: Option<Idle>,
+    /// When a change of the spec may restart the scheduler, which forgets all results.
+    #[serde(default)]
+    pub rollout: Rollout,
     /// How many runs may be active on this cluster at once, of all Flows together; the others wait, and are let through in
     /// the order in which they became due. Default: no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -131,59 +144,49 @@ impl ServiceType {
     }
 }
 
-/// A group of workers.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+/// When a change of the spec may restart the scheduler.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Rollout {
+    /// When nobody uses it: no run is active, no client is connected and no task is left, and a worker of the new spec
+    /// has registered, so that its image is known to be good.
+    #[default]
+    WhenIdle,
+    /// At once. What runs on the cluster fails.
+    Immediate,
+}
+
+/// What becomes of a cluster that nobody uses.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct WorkersSpec {
-    /// How many workers are to run. `kubectl scale` sets it.
-    #[serde(default = "WorkersSpec::default_replicas")]
-    #[schemars(range(min = 0, max = 10_000))]
-    pub replicas: i32,
-    /// Threads of a worker. Default: its CPU limit rounded up, else 1.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 1024))]
-    pub threads: Option<i32>,
-    /// Memory that a worker may fill before it spills and pauses, in Dask's or Kubernetes' units (`4Gi`, `4GB`).
-    /// Default: its memory limit, else no limit.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+pub struct Idle {
+    /// For how long nobody must have used it: no run, no task, no new client.
     #[schemars(length(min = 1, max = 32))]
-    #[x_kube(validation = Rule::new("self.matches('^[0-9]+([.][0-9]+)?([kMGT]i?B?|B)?$')").message("write memory as a number with a unit, such as 4Gi, 512Mi or 4GB"))]
-    pub memory: Option<String>,
-    /// Compute resources of a worker's container.
+    #[x_kube(validation = Rule::new("self.matches('^([0-9]+(h|m|s))+$')").message("write a duration in hours, minutes and seconds, such as 90s, 10m or 1h30m"))]
+    pub after: String,
+    /// What becomes of it then.
     #[serde(default)]
-    pub resources: Resources,
-    /// Arguments added to the worker's command. Not `--name` or `--nworkers`: a worker is called as its pod, and there
-    /// is one in a pod.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 64))]
-    pub args: Vec<String>,
-    /// A pod template that is merged over the generated one last: containers, env, volumes … by name. The
-    /// worker's container is called `worker`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "schema::opaque_object")]
-    pub template: Option<serde_json::Value>,
+    pub action: IdleAction,
 }
 
-impl WorkersSpec {
-    /// How many workers are wanted.
-    pub fn wanted(&self) -> usize {
-        usize::try_from(self.replicas).unwrap_or(0)
-    }
-
-    fn default_replicas() -> i32 {
-        1
-    }
+/// What becomes of a cluster that nobody uses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum IdleAction {
+    /// Its workers are retired; the scheduler stays. A run, a task or a new client brings them back.
+    #[default]
+    ScaleToZero,
+    /// All its pods are deleted. A run brings them back, and so does any change of the spec.
+    Suspend,
+    /// The `DaskCluster` is deleted.
+    Delete,
 }
 
-impl Default for WorkersSpec {
-    fn default() -> Self {
-        Self {
-            replicas: Self::default_replicas(),
-            threads: None,
-            memory: None,
-            resources: Resources::default(),
-            args: Vec::new(),
-            template: None,
+impl IdleAction {
+    /// The word in the spec.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ScaleToZero => "ScaleToZero",
+            Self::Suspend => "Suspend",
+            Self::Delete => "Delete",
         }
     }
 }
@@ -201,13 +204,20 @@ pub struct DaskClusterStatus {
     /// Where the Dask web UI is, such as `http://analytics-scheduler.team-a.svc:8787/status`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dashboard_address: Option<String>,
-    /// Worker counts, as the scheduler tells them.
+    /// Worker counts of all groups together, as the scheduler tells them.
     #[serde(default)]
     pub workers: WorkerCounts,
-    /// Worker pods that exist; the scale subresource reads it.
+    /// Worker counts of each group.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub groups: Vec<GroupStatus>,
+    /// Whether the cluster is put to rest because nobody used it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle: Option<IdleStatus>,
+    /// Worker pods of the group "default" that exist; the scale subresource reads it.
     #[serde(default)]
     pub replicas: i32,
-    /// Selects the worker pods; the scale subresource reads it.
+    /// Selects the worker pods of the group "default"; the scale subresource reads it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selector: Option<String>,
     /// With `maxActiveRuns`: the runs that hold a place. A run starts only when it stands here, and writing it is
@@ -227,4 +237,34 @@ pub struct WorkerCounts {
     pub desired: i32,
     /// Workers that are registered with the scheduler.
     pub ready: i32,
+}
+
+/// Worker counts of one group.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GroupStatus {
+    /// The group's name.
+    pub name: String,
+    /// Workers that the spec, or the autoscaler, asks for.
+    pub desired: i32,
+    /// Workers that are registered with the scheduler.
+    pub ready: i32,
+    /// Since when there are more workers than asked for; `drainTimeout` counts from here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::timestamp")]
+    pub surplus_since: Option<Time>,
+}
+
+/// Whether a cluster is at rest because nobody used it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct IdleStatus {
+    /// True: `idle.action` was carried out. False: the cluster was woken again.
+    pub asleep: bool,
+    /// Since when.
+    #[schemars(schema_with = "schema::required_timestamp")]
+    pub since: Time,
+    /// The generation of the spec at that time: a change of the spec wakes the cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generation: Option<i64>,
 }

@@ -13,6 +13,7 @@ pub mod labels;
 pub mod run_policy;
 pub mod schedule;
 pub mod schema;
+pub mod worker_group;
 
 pub use common::{CodeEngine, PullPolicy, Resources};
 pub use conditions::{ConditionType, Reason};
@@ -20,6 +21,7 @@ pub use dask_cluster::{DaskCluster, DaskClusterSpec, DaskClusterStatus};
 pub use flow::{Flow, FlowSpec, FlowStatus};
 pub use flow_backfill::{FlowBackfill, FlowBackfillSpec, FlowBackfillStatus};
 pub use flow_run::{FlowRun, FlowRunSpec, FlowRunStatus, Phase};
+pub use worker_group::WorkersSpec;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;

@@ -39,3 +39,24 @@ pub fn quantities(_: &mut SchemaGenerator) -> Schema {
         }
     })
 }
+
+/// One quantity: a number or a text.
+pub fn quantity(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "anyOf": [{"type": "integer"}, {"type": "string"}],
+        "x-kubernetes-int-or-string": true
+    })
+}
+
+/// Dask's worker resources: amounts by name. A name must not hold what separates them on a worker's command line.
+pub fn dask_resources(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "maxProperties": 16,
+        "additionalProperties": {"type": "number", "minimum": 0},
+        "x-kubernetes-validations": [{
+            "rule": "self.all(name, name.matches('^[A-Za-z0-9_.-]{1,63}$'))",
+            "message": "the name of a Dask resource has up to 63 letters, digits, '_', '.' and '-', such as GPU",
+        }],
+    })
+}

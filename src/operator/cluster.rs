@@ -71,7 +71,7 @@ async fn observe(context: &Context, cluster: &DaskCluster, live: bool) -> Result
     }
     let surplus = scheduler
         .registered()
-        .map_or(0, |workers| workers.len().saturating_sub(cluster.spec.workers.wanted()));
+        .map_or(0, |workers| workers.len().saturating_sub(cluster.spec.workers.fixed_size()));
     let closable =
         if live && surplus > 0 { closable(context, &namespace, &name, surplus).await } else { None };
     Ok(Observed {
@@ -83,6 +83,7 @@ async fn observe(context: &Context, cluster: &DaskCluster, live: bool) -> Result
         runners: runners(context, cluster, &namespace),
         seed: clock::seed(),
         pods,
+        ..Observed::default()
     })
 }
 

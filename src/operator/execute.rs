@@ -36,6 +36,7 @@ pub(super) async fn steps(
         tracing::info!(namespace, name, step = %describe(step), "step");
         match step {
             Step::Apply(service) => apply(context, namespace, service).await?,
+            Step::Try(pod) => dry_run(context, namespace, pod).await?,
             Step::Create(object) => create(context, namespace, object).await?,
             Step::Delete(victim) => delete(context, namespace, victim).await?,
             Step::Adopt { run, owners, labels } => {
@@ -65,6 +66,7 @@ fn describe(step: &Step) -> String {
     };
     match step {
         Step::Apply(service) => format!("apply Service {}", service.name_any()),
+        Step::Try(pod) => format!("try Pod {}", pod.name_any()),
         Step::Create(object) => format!("create {}", named(object)),
         Step::Delete(victim) => format!("delete {:?} {}", victim.kind, victim.name),
         Step::Adopt { run, .. } => format!("adopt FlowRun {run}"),
@@ -117,10 +119,14 @@ async fn try_pod(context: &Context, namespace: &str, job: &Job) -> Result<(), Er
     let Some(template) = job.spec.as_ref().map(|spec| spec.template.clone()) else { return Ok(()) };
     let mut metadata = template.metadata.unwrap_or_default();
     metadata.name = Some(job.name_any());
-    let pod = Pod { metadata, spec: template.spec, status: None };
+    dry_run(context, namespace, &Pod { metadata, spec: template.spec, status: None }).await
+}
+
+/// Lets the API server judge a pod. One that exists already was judged before.
+async fn dry_run(context: &Context, namespace: &str, pod: &Pod) -> Result<(), Error> {
     let api: Api<Pod> = Api::namespaced(context.client.clone(), namespace);
     let params = PostParams { dry_run: true, field_manager: Some(MANAGER.to_owned()) };
-    match api.create(&params, &pod).await {
+    match api.create(&params, pod).await {
         Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(()),
         other => other.map(|_| ()).map_err(Error::Api),
     }

@@ -83,6 +83,8 @@ impl Next {
 pub enum Step {
     /// Server-side apply: the one kind of ours that changes in place.
     Apply(Box<Service>),
+    /// Let the API server say what it thinks of a pod, without creating it.
+    Try(Box<Pod>),
     /// Create; if an object of the name exists already and is owned by the same owner, it is done.
     Create(Box<Object>),
     /// Delete, if the object still has this uid.

@@ -4,13 +4,15 @@
 //! a cache; a worker that is registered is deleted only after the scheduler let it go.
 
 mod admission;
+pub mod load;
 mod status;
 mod violations;
 mod workers;
 
+pub use load::Load;
 pub use violations::violations;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -37,10 +39,16 @@ pub struct Observed {
     /// The workers in the order in which the scheduler would close them, idle ones and those with least data first.
     /// None when it was not asked or did not answer.
     pub closable: Option<Vec<String>>,
+    /// How many tasks lie with each worker. None when it was not asked or did not answer.
+    pub busy: Option<BTreeMap<String, u64>>,
+    /// What the scheduler told of its load.
+    pub load: Load,
     /// The runs on this cluster that have not ended, those that wait for a place on it among them.
     pub runs: Vec<Arc<FlowRun>>,
     /// Runs whose runner's pod has not ended, whatever became of the run itself.
     pub runners: BTreeSet<String>,
+    /// When the last of the other runs on this cluster ended.
+    pub last_run_end: Option<Timestamp>,
     /// Random bits for new names.
     pub seed: u64,
 }
@@ -68,6 +76,16 @@ impl SchedulerView {
             _ => None,
         }
     }
+}
+
+/// What has to be asked of the scheduler over and over, if anything, for a cluster with these pods.
+pub fn questions(_cluster: &DaskCluster, _pods: &[Arc<Pod>]) -> Option<load::Questions> {
+    None
+}
+
+/// Whether a live look has to ask how many tasks lie with each worker.
+pub fn asks_who_is_busy(_cluster: &DaskCluster) -> bool {
+    false
 }
 
 /// Plans the next steps for `cluster`.

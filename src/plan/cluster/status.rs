@@ -37,7 +37,7 @@ pub(super) fn status(
 ) -> DaskClusterStatus {
     let (name, namespace) = (cluster.name_any(), cluster.namespace().unwrap_or_default());
     let old = cluster.status.clone().unwrap_or_default();
-    let desired = if cluster.spec.suspend { 0 } else { cluster.spec.workers.wanted() };
+    let desired = if cluster.spec.suspend { 0 } else { cluster.spec.workers.fixed_size() };
     let worker_pods: Vec<&Pod> = pods_of(observed, labels::WORKER).collect();
     let ready = observed.scheduler.registered().map_or(0, |registered| {
         worker_pods.iter().filter(|pod| registered.contains(state::name(pod))).count()
@@ -64,6 +64,8 @@ pub(super) fn status(
         workers: counts,
         replicas: to_i32(worker_pods.iter().filter(|pod| state::life(pod) == state::PodLife::Alive).count()),
         selector: Some(selector.join(",")),
+        groups: Vec::new(),
+        idle: None,
         admitted: admission::plan(cluster, observed),
         conditions: conditions.finish(),
     }

@@ -21,7 +21,7 @@ fn cluster(replicas: i32) -> DaskCluster {
         "analytics",
         DaskClusterSpec { image: "flows:1".into(), ..DaskClusterSpec::default() },
     );
-    cluster.spec.workers.replicas = replicas;
+    cluster.spec.workers.replicas = Some(replicas);
     cluster.metadata.namespace = Some("team".into());
     cluster.metadata.uid = Some("uid-1".into());
     cluster.metadata.generation = Some(1);
@@ -73,6 +73,7 @@ fn kinds(plan: &Plan<DaskClusterStatus>) -> Vec<&'static str> {
         .iter()
         .map(|step| match step {
             Step::Apply(_) => "apply",
+            Step::Try(_) => "try",
             Step::Create(_) => "create",
             Step::Delete(_) => "delete",
             Step::Retire { .. } => "retire",

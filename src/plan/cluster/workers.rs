@@ -50,7 +50,7 @@ impl<'a> Workers<'a> {
 /// Adds the steps for the workers.
 pub(super) fn fill(work: &mut Work<'_>) -> Result<(), Violation> {
     let observed = work.observed;
-    let wanted = work.cluster.spec.workers.wanted();
+    let wanted = work.cluster.spec.workers.fixed_size();
     let workers = Workers::sort(&observed.pods, &worker::template_hash(&work.cluster.spec));
     let held_back = remove_finished(work, &workers);
     create(work, &workers, wanted.saturating_sub(held_back))?;

@@ -9,8 +9,7 @@ use super::{
     scheduler_address,
 };
 use crate::api::common::Amount;
-use crate::api::dask_cluster::WorkersSpec;
-use crate::api::{DaskCluster, DaskClusterSpec, labels};
+use crate::api::{DaskCluster, DaskClusterSpec, WorkersSpec, labels};
 use crate::plan::names;
 
 /// The name of the worker's container.

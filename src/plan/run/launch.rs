@@ -155,7 +155,7 @@ fn cluster_not_ready(cluster: &DaskCluster) -> Option<(Reason, String)> {
     if status.observed_generation != cluster.metadata.generation {
         return Some((Reason::ClusterNotReady, format!("the DaskCluster {name} is being set up")));
     }
-    if cluster.spec.workers.wanted() == 0 {
+    if cluster.spec.workers.fixed_size() == 0 {
         return Some((Reason::ClusterNotReady, format!("the DaskCluster {name} has 0 workers: scale it up")));
     }
     let ready = conditions::find(&status.conditions, ConditionType::Ready)?;

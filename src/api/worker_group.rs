@@ -1,0 +1,204 @@
+//! A group of workers: how many, of what make, and how they leave.
+
+use std::collections::BTreeMap;
+
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::common::{Amount, Resources};
+use super::schema;
+
+/// A further group of workers, with a name.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkerGroup {
+    /// The group's name, a part of its pods' names.
+    #[schemars(length(min = 1, max = 30))]
+    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')").message("the name of a worker group is a part of its pods' names: write lower-case letters, digits and '-', with a letter or digit at both ends"))]
+    #[x_kube(validation = Rule::new("self != 'default'").message("the group called default is the one in spec.workers: choose another name"))]
+    pub name: String,
+    /// What it is made of.
+    #[serde(flatten)]
+    pub workers: WorkersSpec,
+}
+
+/// A group of workers.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!(has(self.replicas) && has(self.autoscale))").message("write replicas or autoscale, not both: an autoscaled group has no fixed size"))]
+pub struct WorkersSpec {
+    /// How many workers are to run. Default: 1. `kubectl scale` and a HorizontalPodAutoscaler set it, and need it to be
+    /// there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 10_000))]
+    pub replicas: Option<i32>,
+    /// Lets the load decide how many workers run, instead of `replicas`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub autoscale: Option<Autoscale>,
+    /// Threads of a worker. Default: its CPU limit rounded up, else 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1024))]
+    pub threads: Option<i32>,
+    /// Memory that a worker may fill before it spills and pauses, in Dask's or Kubernetes' units (`4Gi`, `4GB`).
+    /// Default: its memory limit, else no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 32))]
+    #[x_kube(validation = Rule::new("self.matches('^[0-9]+([.][0-9]+)?([kMGT]i?B?|B)?$')").message("write memory as a number with a unit, such as 4Gi, 512Mi or 4GB"))]
+    pub memory: Option<String>,
+    /// Compute resources of a worker's container, extended ones such as `nvidia.com/gpu` among them.
+    #[serde(default)]
+    pub resources: Resources,
+    /// Dask's own worker resources: what a task asks for with `resources={"GPU": 1}`. The amount is what one worker has.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "schema::dask_resources")]
+    pub dask_resources: BTreeMap<String, f64>,
+    /// Whether a nanny watches over the worker's process, and starts it again when it dies or fills its memory.
+    /// Default: as Dask has it, which is yes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nanny: Option<bool>,
+    /// A volume of its own for what a worker spills to disk. Default: the container's own file system.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scratch: Option<Scratch>,
+    /// How the workers are spread over the nodes or zones of Kubernetes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    pub topology_spread: Vec<TopologySpread>,
+    /// The workers' `PriorityClass`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub priority_class_name: Option<String>,
+    /// What happens to the tasks of a worker that is to leave because the group shrinks or its spec changed.
+    #[serde(default)]
+    pub drain: Drain,
+    /// Under `drain: Wait`: how long a group that has too many workers waits for their tasks. Default: 1h.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 32))]
+    #[x_kube(validation = Rule::new("self.matches('^([0-9]+(h|m|s))+$')").message("write a duration in hours, minutes and seconds, such as 90s, 10m or 1h30m"))]
+    pub drain_timeout: Option<String>,
+    /// Arguments added to the worker's command. Not `--name` or `--nworkers`: a worker is called as its pod, and there
+    /// is one in a pod.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    pub args: Vec<String>,
+    /// A pod template that is merged over the generated one last: containers, env, volumes … by name. The
+    /// worker's container is called `worker`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::opaque_object")]
+    pub template: Option<serde_json::Value>,
+}
+
+impl WorkersSpec {
+    /// How many workers are wanted of a group that is not autoscaled.
+    pub fn fixed_size(&self) -> usize {
+        self.replicas.map_or(1, |replicas| usize::try_from(replicas).unwrap_or(0))
+    }
+}
+
+/// Lets the load decide how many workers run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!has(self.minimum) || self.minimum <= self.maximum").message("minimum is more than maximum"))]
+pub struct Autoscale {
+    /// The fewest workers, also when there is nothing to do.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 10_000))]
+    pub minimum: i32,
+    /// The most workers.
+    #[schemars(range(min = 1, max = 10_000))]
+    pub maximum: i32,
+    /// In about what time the scheduler wants all known work to be done: less means more workers.
+    #[serde(default = "Autoscale::default_target_duration")]
+    #[schemars(length(min = 1, max = 32))]
+    #[x_kube(validation = Rule::new("self.matches('^([0-9]+(h|m|s))+$')").message("write a duration in hours, minutes and seconds, such as 5s or 1m"))]
+    pub target_duration: String,
+    /// For how long fewer workers must have been enough before some leave. More come at once.
+    #[serde(default = "Autoscale::default_scale_down_after")]
+    #[schemars(length(min = 1, max = 32))]
+    #[x_kube(validation = Rule::new("self.matches('^([0-9]+(h|m|s))+$')").message("write a duration in hours, minutes and seconds, such as 60s or 5m"))]
+    pub scale_down_after: String,
+}
+
+impl Autoscale {
+    fn default_target_duration() -> String {
+        "5s".to_owned()
+    }
+
+    fn default_scale_down_after() -> String {
+        "60s".to_owned()
+    }
+}
+
+/// A volume for what a worker spills to disk: an `emptyDir`, which lives as long as the pod.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Scratch {
+    /// How much it may hold, such as `20Gi`. Kubernetes evicts a worker that writes more.
+    #[schemars(schema_with = "schema::quantity")]
+    pub size: Amount,
+    /// `Memory`: it lies in memory, and counts against the worker's limit. Default: the node's disk.
+    #[serde(default)]
+    pub medium: ScratchMedium,
+}
+
+/// What a scratch volume lies on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ScratchMedium {
+    /// The node's disk.
+    #[default]
+    Disk,
+    /// The node's memory.
+    Memory,
+}
+
+/// How workers are spread: a `topologySpreadConstraint` that counts the workers of the group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TopologySpread {
+    /// The label of nodes whose values are to be filled evenly, such as `kubernetes.io/hostname`.
+    #[schemars(length(min = 1, max = 317))]
+    pub topology_key: String,
+    /// By how many workers two values may differ.
+    #[serde(default = "TopologySpread::default_max_skew")]
+    #[schemars(range(min = 1, max = 10_000))]
+    pub max_skew: i32,
+    /// What happens to a worker that would break the rule.
+    #[serde(default)]
+    pub when_unsatisfiable: WhenUnsatisfiable,
+}
+
+impl TopologySpread {
+    fn default_max_skew() -> i32 {
+        1
+    }
+}
+
+/// What happens to a worker that would break a rule of spreading.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum WhenUnsatisfiable {
+    /// It runs all the same, where it breaks the rule least.
+    #[default]
+    ScheduleAnyway,
+    /// It waits.
+    DoNotSchedule,
+}
+
+impl WhenUnsatisfiable {
+    /// The word that a pod takes.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ScheduleAnyway => "ScheduleAnyway",
+            Self::DoNotSchedule => "DoNotSchedule",
+        }
+    }
+}
+
+/// What happens to the tasks of a worker that is to leave.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Drain {
+    /// As Dask does: its results move to other workers, and the tasks that it runs start again elsewhere.
+    #[default]
+    Restart,
+    /// It leaves when it has no task, at the latest after `drainTimeout`.
+    Wait,
+}
