@@ -196,9 +196,11 @@ impl Scheduler {
             return Err(Error::Closed(None));
         }
         let ended: Result<Option<Scalar>, Error> = self.ask("terminate", &NoArguments {}).await;
-        self.in_doubt = true;
         match ended {
-            Ok(_) | Err(Error::Closed(_)) => Ok(()),
+            Ok(_) | Err(Error::Closed(_)) => {
+                self.in_doubt = true;
+                Ok(())
+            }
             Err(error) => Err(error),
         }
     }
