@@ -12,6 +12,7 @@ use super::schema;
 /// A further group of workers, with a name.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!has(self.autoscale) || has(self.daskResources)").message("autoscale needs daskResources in a further group: it grows when tasks wait for one of them; the scheduler's own target goes to spec.workers"))]
 pub struct WorkerGroup {
     /// The group's name, a part of its pods' names.
     #[schemars(length(min = 1, max = 30))]
