@@ -133,11 +133,17 @@ impl Cluster {
 
     /// Starts a worker with one thread. It is registered some time later.
     pub fn worker(&self, name: &str) -> Process {
+        self.worker_with(name, &[])
+    }
+
+    /// Starts a worker with one thread and these further arguments.
+    pub fn worker_with(&self, name: &str, further: &[&str]) -> Process {
         let address = self.address.to_string();
         let mut arguments =
             vec![address.as_str(), "--name", name, "--nthreads", "1", "--memory-limit", "512MB"];
         arguments.extend(["--no-nanny", "--host", "127.0.0.1", "--dashboard-address", "127.0.0.1:0"]);
         arguments.extend(["--local-directory", "."]);
+        arguments.extend(further);
         child(&format!("worker {name}"), &self.python, "distributed.cli.dask_worker", &arguments)
     }
 
