@@ -71,8 +71,8 @@ async fn observe(context: &Context, cluster: &DaskCluster, live: bool) -> Result
     let load = context.schedulers.poll(&namespace, &name, questions.as_ref());
     let look = match context.schedulers.line(&namespace, &name) {
         // Nobody asks a scheduler that is not there yet, or not any more.
-        Some(line) if live && followed.registered().is_some() => {
-            let look = look(&line, cluster::asks_who_is_busy(cluster)).await;
+        Some(kept) if live && followed.registered().is_some() => {
+            let look = look(&kept, cluster::asks_who_is_busy(cluster)).await;
             context.schedulers.hang_up_if_idle(&namespace, &name);
             look
         }
@@ -158,5 +158,34 @@ fn follow(context: &Context, cluster: &DaskCluster, pods: &[Arc<Pod>]) -> Schedu
             context.schedulers.forget(&namespace, &name);
             SchedulerView::Unknown
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn run(name: &str, namespace: &str, status: serde_json::Value) -> Arc<FlowRun> {
+        let mut run = FlowRun::new(name, serde_json::from_value(json!({"flow": "f"})).unwrap());
+        run.metadata.namespace = Some(namespace.to_owned());
+        run.status = Some(serde_json::from_value(status).unwrap());
+        Arc::new(run)
+    }
+
+    #[test]
+    fn the_last_end_is_that_of_a_finished_run_on_this_cluster() {
+        let ended =
+            |cluster: &str, at: &str| json!({"phase": "Failed", "cluster": cluster, "finishedAt": at});
+        let runs = vec![
+            run("early", "a", ended("demo", "2026-01-01T00:00:00Z")),
+            run("late", "a", ended("demo", "2026-01-02T00:00:00Z")),
+            run("elsewhere", "a", ended("other", "2026-01-03T00:00:00Z")),
+            run("far", "b", ended("demo", "2026-01-04T00:00:00Z")),
+            run("going", "a", json!({"phase": "Running", "cluster": "demo"})),
+        ];
+        let (going, last_end) = split_runs(runs, "a", "demo");
+        assert_eq!(going.iter().map(|run| run.name_any()).collect::<Vec<_>>(), ["going"]);
+        assert_eq!(last_end, Some("2026-01-02T00:00:00Z".parse().unwrap()));
     }
 }

@@ -94,7 +94,7 @@ mod tests {
             let cache = self.writer.as_reader();
             match event {
                 Event::Apply(pod) | Event::InitApply(pod) | Event::Delete(pod) => {
-                    self.index.changed(&pod, &cache)
+                    self.index.changed(&pod, &cache);
                 }
                 Event::InitDone => self.index.refill(&cache),
                 Event::Init => {}
