@@ -29,7 +29,7 @@ pub struct WorkerGroup {
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("!(has(self.replicas) && has(self.autoscale))").message("write replicas or autoscale, not both: an autoscaled group has no fixed size"))]
 pub struct WorkersSpec {
-    /// How many workers are to run. Default: 1. `kubectl scale` and a HorizontalPodAutoscaler set it, and need it to be
+    /// How many workers are to run. Default: 1. `kubectl scale` and a `HorizontalPodAutoscaler` set it, and need it to be
     /// there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 10_000))]

@@ -84,6 +84,7 @@ async fn observe(context: &Context, cluster: &DaskCluster, live: bool) -> Result
         live,
         scheduler: look.view,
         closable: look.closing_order,
+        closing: look.closing,
         busy: look.busy,
         load,
         runs,

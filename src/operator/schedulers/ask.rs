@@ -7,6 +7,7 @@ use futures::future::BoxFuture;
 use tokio::time::Instant;
 
 use super::line::Line;
+use crate::dask::message::WorkerInfo;
 use crate::dask::{Error, Scheduler};
 use crate::operator::failure::chain;
 use crate::plan::cluster::SchedulerView;
@@ -15,6 +16,8 @@ use crate::plan::cluster::load::{Answer, Questions};
 /// What tasks want may take a scheduler seconds to tell, in which it does nothing else. It is left alone for this many times
 /// as long.
 const SPARE: u32 = 20;
+/// The status of a worker whose data is moving away.
+const CLOSING: &str = "closing_gracefully";
 
 /// What a scheduler says before pods of its cluster are created or deleted.
 #[derive(Debug, Default)]
@@ -23,6 +26,8 @@ pub(in crate::operator) struct Look {
     pub(in crate::operator) view: SchedulerView,
     /// Them, in the order in which they had better go.
     pub(in crate::operator) closing_order: Option<Vec<String>>,
+    /// Those that it is letting go already.
+    pub(in crate::operator) closing: BTreeSet<String>,
     /// How many tasks lie with each.
     pub(in crate::operator) busy: Option<BTreeMap<String, u64>>,
 }
@@ -37,15 +42,18 @@ pub(in crate::operator) async fn look(line: &Line, who_is_busy: bool) -> Look {
         }
     };
     let workers: BTreeSet<String> = identity.workers.values().map(|worker| worker.name.to_string()).collect();
-    let closing = line.ask(|scheduler| scheduler.closing_order().boxed()).await;
+    let is_closing = |worker: &&WorkerInfo| worker.status.as_deref() == Some(CLOSING);
+    let closing =
+        identity.workers.values().filter(is_closing).map(|worker| worker.name.to_string()).collect();
+    let order = line.ask(|scheduler| scheduler.closing_order().boxed()).await;
     let closing_order =
-        told("who may go", closing).map(|names| names.iter().map(ToString::to_string).collect());
+        told("who may go", order).map(|names| names.iter().map(ToString::to_string).collect());
     let mut busy = None;
     if who_is_busy {
         let names = workers.clone();
         busy = told("who is busy", line.ask(move |scheduler| tasks_of(scheduler, names.clone())).await);
     }
-    Look { view: SchedulerView::Answering { workers }, closing_order, busy }
+    Look { view: SchedulerView::Answering { workers }, closing_order, closing, busy }
 }
 
 fn tasks_of(
@@ -71,14 +79,14 @@ pub(super) struct Asker {
     /// The scheduler cannot write what it knows of itself: it is asked for less.
     coarse: bool,
     /// The amounts of resources that it told last.
-    resources: BTreeMap<String, f64>,
+    resources: Option<BTreeMap<String, f64>>,
     /// It is not asked for them before this time.
     spared_until: Instant,
 }
 
 impl Asker {
     pub(super) fn new(questions: Questions) -> Self {
-        Self { questions, coarse: false, resources: BTreeMap::new(), spared_until: Instant::now() }
+        Self { questions, coarse: false, resources: None, spared_until: Instant::now() }
     }
 
     /// Asks for no more than every release and every scheduler can tell.
@@ -108,8 +116,8 @@ impl Asker {
             return Ok(());
         }
         match scheduler.wanted_resources().await {
-            Ok(resources) => self.resources = resources,
-            Err(Error::Unsupported { .. } | Error::UnknownOperation { .. }) => self.resources.clear(),
+            Ok(resources) => self.resources = Some(resources),
+            Err(Error::Unsupported { .. } | Error::UnknownOperation { .. }) => self.resources = None,
             // So many at once will not be fewer soon, and what was wanted before still is.
             Err(Error::TooManyTasks { .. }) => {}
             Err(error) => return Err(error),

@@ -57,7 +57,10 @@ pub(super) fn retire(work: &mut Work<'_>, group: &Group<'_>, candidates: &BTreeS
         work.look_again = true;
         return;
     }
-    let order = work.observed.closable.iter().flatten();
+    // Whoever was asked to go before goes on going, or more would leave than are to.
+    let closing = &work.observed.closing;
+    let others = work.observed.closable.iter().flatten().filter(|name| !closing.contains(*name));
+    let order = closing.iter().chain(others);
     let willing: Vec<&String> = order.filter(|name| candidates.contains(name.as_str())).collect();
     let unnamed = count.saturating_sub(willing.len());
     let free: Vec<&String> = match waits_until(work, group) {

@@ -53,6 +53,8 @@ pub struct Observed {
     /// The workers in the order in which the scheduler would close them, idle ones and those with least data first.
     /// None when it was not asked or did not answer.
     pub closable: Option<Vec<String>>,
+    /// The workers that the scheduler is letting go already, after an answer that did not come in time.
+    pub closing: BTreeSet<String>,
     /// How many tasks lie with each worker. None when it was not asked or did not answer.
     pub busy: Option<BTreeMap<String, u64>>,
     /// What the scheduler told of its load.

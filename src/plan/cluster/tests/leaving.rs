@@ -160,3 +160,13 @@ fn a_scheduler_that_keeps_its_workers_is_asked_less_and_less() {
     }
     assert_eq!(waits, [2, 2, 4, 8, 16, 32, 60, 60]);
 }
+
+#[test]
+fn whoever_was_asked_to_go_before_goes_on_going() {
+    let cluster = cluster(2);
+    let mut observed = settled(&cluster, 3);
+    let all = of_group(&observed, "default");
+    observed.closable = Some(all.clone());
+    observed.closing = [all[2].clone()].into();
+    assert_eq!(retired(&plan(&cluster, &observed, now())), [all[2].clone()]);
+}
