@@ -162,10 +162,10 @@ async fn a_worker_leaves_over_tls(python: &Path) {
 async fn the_wait_has_an_end(python: &Path) {
     let none = Settings::new();
     // Silent before its handshake, and in place of an answer.
-    for steps in [vec![], vec![handshake(), Step::Swallow]] {
+    for (steps, phase) in [(vec![], "handshake"), (vec![handshake(), Step::Swallow], "answer")] {
         let (address, _requests) = peer(steps).await;
-        let said = leave(python, &address, ["w1", "1"], &none).await;
-        assert_eq!(said, "daskflow: w1 not retired: no answer in time\n");
+        let said = leave(python, &address, ["w1", "2"], &none).await;
+        assert_eq!(said, format!("daskflow: w1 not retired: no {phase} in time\n"));
     }
     let cases = [
         (vec![handshake(), Step::Swallow, Step::HangUp], "the scheduler hung up"),

@@ -78,6 +78,13 @@ pub enum Error {
         /// The operation.
         op: String,
     },
+    /// The scheduler that answers has another identity than the one that answered before, which has gone. Never given by
+    /// this module, which knows one connection only; who connects anew compares [`Identity::id`](super::Identity::id).
+    #[error("another scheduler answers at {address}")]
+    AnotherScheduler {
+        /// Where.
+        address: String,
+    },
     /// The answer is larger than is accepted.
     #[error("answer of the scheduler is too large")]
     TooLarge(#[source] FrameError),

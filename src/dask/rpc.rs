@@ -15,6 +15,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// How long an answer is waited for unless told otherwise. Most come within a millisecond; a scheduler that takes in a
 /// large graph or collects garbage is silent for seconds (measured), so less would cry wolf.
@@ -221,8 +222,10 @@ impl Scheduler {
         if self.connection.has_unread() {
             return Err(Error::Decode(DecodeError::Unasked));
         }
+        let deadline = Instant::now() + limit;
         self.connection.send(request, limit).await?;
-        let reply = self.connection.receive(limit).await?;
+        let left = deadline.saturating_duration_since(Instant::now());
+        let reply = self.connection.receive(left).await?;
         reply.ok_or(Error::Timeout { what: "answer", limit })
     }
 }

@@ -76,6 +76,33 @@ impl Scheduler {
         Ok(Activity { in_flight, ..Activity::default() })
     }
 
+    /// Whether there is nothing to do and who is connected, as [`Self::activity`] has it, with nothing for what this
+    /// scheduler cannot tell for sure. With `coarse` it is not asked for its state, which it could not write before.
+    ///
+    /// A scheduler from 2023.4.1 on that refuses to tell its state is asked [`Self::check_idle`]. One from 2022.2.1 on to
+    /// that, of which only a part of the tasks can be seen, is never said to be idle. Older ones are, with the limits of
+    /// [`Self::coarse_activity`].
+    pub async fn idleness(
+        &mut self,
+        coarse: bool,
+    ) -> Result<(Option<bool>, Option<BTreeSet<String>>), Error> {
+        let version = self.version().await?;
+        let mut clients = None;
+        if version >= DUMP_STATE_SINCE && !coarse {
+            let snapshot = self.snapshot(Part::States).await?.unwrap_or_default();
+            if let Some(states) = snapshot.task_groups {
+                return Ok((Some(states.in_flight() == 0), snapshot.clients));
+            }
+            clients = snapshot.clients;
+        }
+        if version >= CHECK_IDLE_SINCE {
+            return Ok((Some(self.check_idle().await?.is_some()), clients));
+        }
+        let is_idle = self.coarse_activity().await?.in_flight == 0;
+        let sees_all = version < DUMP_STATE_SINCE;
+        Ok(((sees_all || !is_idle).then_some(is_idle), clients))
+    }
+
     /// How much of each worker resource the tasks ask for that are ready to run (`resources={"GPU": 1}`), summed over
     /// those that lie with a worker and those that no worker may run. Tasks that still wait for others are not counted.
     /// Needs 2022.2.1.

@@ -194,7 +194,7 @@ pub(super) struct TaskStates {
     pub(super) queued: u64,
     /// Ready, and there is no worker that may run them.
     pub(super) no_worker: u64,
-    /// In any state, finished ones told.
+    /// In any state, finished ones too. Those that were forgotten are gone, and counted on by Dask.
     pub(super) total: u64,
 }
 
@@ -222,7 +222,9 @@ impl<'de> Deserialize<'de> for TaskStates {
         let mut states = Self::default();
         deserializer.deserialize_any(each(|state: String, count: Scalar| {
             let count = count.into_count().unwrap_or(0);
-            states.total = states.total.saturating_add(count);
+            if state != "forgotten" {
+                states.total = states.total.saturating_add(count);
+            }
             match state.as_str() {
                 "processing" => states.processing = count,
                 "waiting" => states.waiting = count,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
@@ -14,9 +15,10 @@ use super::context::Context;
 use super::failure::Error;
 use super::flow::runs_at_work;
 use super::reconcile::Planned;
-use super::schedulers::{Look, look};
+use super::schedulers::{Asks, Look, look};
 use crate::api::{DaskCluster, DaskClusterStatus, FlowRun, Reason, labels};
-use crate::plan::cluster::{self, Observed, SchedulerView};
+use crate::plan::cluster::load::Answer;
+use crate::plan::cluster::{self, Load, Observed, SchedulerView};
 use crate::plan::conditions::{Failure, failing, held, told};
 use crate::plan::pods::{scheduler, state};
 use crate::plan::run::phase_of;
@@ -45,12 +47,21 @@ impl Planned for DaskCluster {
         status.conditions = held(old, planned, message, now);
     }
 
+    fn gone(context: &Context, namespace: &str, name: &str) {
+        context.schedulers.forget(namespace, name);
+    }
+
     fn failing(&self, planned: Option<Self::Status>, failure: &Failure, now: Timestamp) -> Self::Status {
         // What was observed is so, whatever became of the steps.
         let status = planned.or_else(|| self.status.clone()).unwrap_or_default();
         let old = self.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
         let conditions = failing((old, &status.conditions), self.metadata.generation, now, failure);
-        DaskClusterStatus { conditions, observed_generation: self.metadata.generation, ..status }
+        // A template is judged for as long as its generation was not observed, and one that was refused stays wrong.
+        let observed_generation = match failure.reason {
+            Reason::Rejected => self.status.as_ref().and_then(|status| status.observed_generation),
+            _ => self.metadata.generation,
+        };
+        DaskClusterStatus { conditions, observed_generation, ..status }
     }
 }
 
@@ -68,17 +79,24 @@ async fn observe(context: &Context, cluster: &DaskCluster, live: bool) -> Result
     });
     let followed = follow(context, cluster, &pods);
     let questions = cluster::questions(cluster, &pods);
-    let load = context.schedulers.poll(&namespace, &name, questions.as_ref());
-    let look = match context.schedulers.line(&namespace, &name) {
+    let mut load = context.schedulers.poll(&namespace, &name, questions.as_ref());
+    let activity = questions.as_ref().is_some_and(|questions| questions.activity);
+    let mut look = match context.schedulers.line(&namespace, &name) {
         // Nobody asks a scheduler that is not there yet, or not any more.
         Some(kept) if live && followed.registered().is_some() => {
-            let look = look(&kept, cluster::asks_who_is_busy(cluster)).await;
+            let asks = Asks { busy: cluster::asks_who_is_busy(cluster), activity };
+            let look = look(&kept, asks, (&namespace, &name)).await;
             context.schedulers.hang_up_if_idle(&namespace, &name);
             look
         }
         _ => Look { view: followed, ..Look::default() },
     };
-    let (runs, last_run_end) = runs_on(context, cluster, live).await?;
+    // No record of seconds ago is reason enough to stop anything.
+    if let Some(answer) = look.activity.take() {
+        load = renewed(load, answer, questions.map(|questions| questions.memory).unwrap_or_default());
+    }
+    look.closing.extend(context.schedulers.moving(&namespace, &name));
+    let (runs, last_run_end) = runs_on(context, cluster, live && activity).await?;
     Ok(Observed {
         service: context.stores.services.get(&service),
         live,
@@ -95,15 +113,26 @@ async fn observe(context: &Context, cluster: &DaskCluster, live: bool) -> Result
     })
 }
 
+/// The record with what the scheduler said just now: whether it is idle, and for whom it works. Where it did not say,
+/// nobody knows.
+fn renewed(mut load: Load, answer: Answer, memory: Duration) -> Load {
+    if answer.idle.is_none() {
+        (load.idle_since, load.clients, load.since) = (None, None, None);
+    } else if load.since.is_some() && load.failure.is_none() {
+        load.hear(answer, clock::now(), memory);
+    }
+    load
+}
+
 /// The runs on a cluster that have not ended, and when the last of the others ended. A run that is starting must not find its
-/// cluster put to rest, so before that they are listed live.
+/// cluster put to rest, or its scheduler replaced, so before that they are listed live.
 async fn runs_on(
     context: &Context,
     cluster: &DaskCluster,
     live: bool,
 ) -> Result<(Vec<Arc<FlowRun>>, Option<Timestamp>), Error> {
     let (namespace, name) = (cluster.namespace().unwrap_or_default(), cluster.name_any());
-    let all = if live && cluster.spec.idle.is_some() {
+    let all = if live {
         let api: Api<FlowRun> = Api::namespaced(context.client.clone(), &namespace);
         api.list(&ListParams::default()).await?.items.into_iter().map(Arc::new).collect()
     } else {
@@ -151,15 +180,22 @@ fn follow(context: &Context, cluster: &DaskCluster, pods: &[Arc<Pod>]) -> Schedu
             && state::life(pod) == state::PodLife::Alive
             && state::runs(pod, scheduler::CONTAINER)
     });
-    match running.and_then(|pod| Some((pod.metadata.uid.as_deref()?, state::ip(pod)?))) {
-        Some(pod) if cluster.metadata.deletion_timestamp.is_none() => {
-            context.schedulers.follow(&namespace, &name, pod)
-        }
-        _ => {
-            context.schedulers.forget(&namespace, &name);
-            SchedulerView::Unknown
+    let start = running.and_then(|pod| Some((state::start_of(pod, scheduler::CONTAINER)?, state::ip(pod)?)));
+    if let Some((start, ip)) = start.filter(|_| cluster.metadata.deletion_timestamp.is_none()) {
+        let view = context.schedulers.follow(&namespace, &name, (&start, ip));
+        // Only now: a cluster that went while this look was under way was forgotten before.
+        if is_cached(context, cluster) {
+            return view;
         }
     }
+    context.schedulers.forget(&namespace, &name);
+    SchedulerView::Unknown
+}
+
+/// Whether the cache has this very cluster.
+fn is_cached(context: &Context, cluster: &DaskCluster) -> bool {
+    let cached = context.stores.clusters.get(&ObjectRef::from_obj(cluster));
+    cached.is_some_and(|cached| cached.metadata.uid == cluster.metadata.uid)
 }
 
 #[cfg(test)]
@@ -172,6 +208,49 @@ mod tests {
         run.metadata.namespace = Some(namespace.to_owned());
         run.status = Some(serde_json::from_value(status).unwrap());
         Arc::new(run)
+    }
+
+    fn cluster() -> DaskCluster {
+        let mut cluster = DaskCluster::new("demo", serde_json::from_value(json!({"image": "a"})).unwrap());
+        cluster.metadata.namespace = Some("default".to_owned());
+        cluster.metadata.uid = Some("u".to_owned());
+        cluster.metadata.generation = Some(2);
+        cluster.status = Some(DaskClusterStatus { observed_generation: Some(1), ..Default::default() });
+        cluster
+    }
+
+    #[test]
+    fn a_spec_that_was_refused_is_not_observed() {
+        let failing = |reason| {
+            let failure = Failure { reason, message: "no".to_owned(), lasting: true };
+            cluster().failing(None, &failure, Timestamp::UNIX_EPOCH).observed_generation
+        };
+        assert_eq!(failing(Reason::Rejected), Some(1));
+        assert_eq!(failing(Reason::QuotaExceeded), Some(2));
+    }
+
+    #[tokio::test]
+    async fn the_scheduler_of_a_cluster_that_has_gone_is_not_followed() {
+        let (context, _server, _wakes) = crate::operator::testing::context(1);
+        let pod = json!({
+            "metadata": {"name": "demo-scheduler", "uid": "p", "labels": {labels::COMPONENT: labels::SCHEDULER}},
+            "status": {"podIP": "127.0.0.1", "containerStatuses": [{"name": scheduler::CONTAINER, "image": "a",
+                "imageID": "", "ready": true, "restartCount": 0, "state": {"running": {}}}]},
+        });
+        let pods = [Arc::new(serde_json::from_value(pod).unwrap())];
+        assert_eq!(follow(&context, &cluster(), &pods), SchedulerView::Unknown);
+        assert!(context.schedulers.line("default", "demo").is_none());
+    }
+
+    #[test]
+    fn a_record_counts_only_with_an_answer_of_now() {
+        let at = Timestamp::UNIX_EPOCH;
+        let known = Load { idle_since: Some(at), since: Some(at), ..Load::default() };
+        let says = |idle| Answer { idle, ..Answer::default() };
+        let hear = |idle| renewed(known.clone(), says(idle), Duration::ZERO);
+        assert_eq!(hear(Some(true)).idle_since, Some(at));
+        assert_eq!(hear(Some(false)).idle_since, None);
+        assert_eq!((hear(None).idle_since, hear(None).since), (None, None));
     }
 
     #[test]

@@ -140,11 +140,17 @@ fn controller<K: Planned>(
         .reconcile_on(wakes)
         .graceful_shutdown_on(stopped)
         .run(reconcile::reconcile::<K>, |_, _, _| Action::await_change(), context.clone())
-        .for_each(|result| {
-            // An object that is gone when its turn comes is the normal end of an object.
-            if let Err(error) = result {
-                tracing::debug!(error = &error as &dyn std::error::Error, "nothing to reconcile");
+        .for_each({
+            let context = context.clone();
+            move |result| {
+                // An object that is gone when its turn comes is the normal end of an object.
+                if let Err(kube::runtime::controller::Error::ObjectNotFound(gone)) = &result {
+                    K::gone(&context, gone.namespace.as_deref().unwrap_or_default(), &gone.name);
+                }
+                if let Err(error) = result {
+                    tracing::debug!(error = &error as &dyn std::error::Error, "nothing to reconcile");
+                }
+                std::future::ready(())
             }
-            std::future::ready(())
         })
 }

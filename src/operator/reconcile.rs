@@ -34,8 +34,6 @@ const RESYNC: Duration = Duration::from_secs(600);
 const CACHE_LAG: Duration = Duration::from_millis(50);
 /// After so many in a row it is more than that.
 const CONFLICTS_MAX: u32 = 5;
-/// How soon to look again after workers that were to go and have not gone.
-const HELD: Duration = Duration::from_secs(5);
 /// The longest wait where the quota has no room: who frees some expects pods soon after, and no watch tells of it.
 const QUOTA_BACKOFF_MAX: Duration = Duration::from_secs(15);
 /// The field manager of statuses.
@@ -73,6 +71,9 @@ pub(super) trait Planned:
 
     /// Says in the status that workers stay.
     fn hold(&self, _status: &mut Self::Status, _message: &str, _now: Timestamp) {}
+
+    /// The object is gone: what is kept of it is forgotten.
+    fn gone(_context: &Context, _namespace: &str, _name: &str) {}
 
     /// The status of the object when a step failed; `planned` is what it would have been.
     fn failing(&self, planned: Option<Self::Status>, failure: &Failure, now: Timestamp) -> Self::Status;
@@ -114,11 +115,13 @@ pub(super) async fn reconcile<K: Planned>(
 struct Stop<S> {
     error: Error,
     planned: Option<S>,
+    /// What the plan would have told.
+    events: Vec<Note>,
 }
 
 impl<S, E: Into<Error>> From<E> for Stop<S> {
     fn from(error: E) -> Self {
-        Self { error: error.into(), planned: None }
+        Self { error: error.into(), planned: None, events: Vec::new() }
     }
 }
 
@@ -138,10 +141,9 @@ async fn once<K: Planned>(context: &Context, object: Arc<K>) -> Result<Next, Sto
     let bounds = if no_room { Bounds::CAREFUL } else { Bounds::USUAL };
     let held = match execute::steps(context, (&namespace, &name), &plan.steps, bounds).await {
         Ok(held) => held,
-        Err(error) => return Err(Stop { error, planned: Some(plan.status) }),
+        Err(error) => return Err(Stop { error, planned: Some(plan.status), events: plan.events }),
     };
     if let Some(message) = held.message() {
-        plan.next = plan.next.sooner(Next::After(HELD), now);
         object.hold(&mut plan.status, &message, now);
         if object.told(Reason::WorkersHeld).is_none() {
             plan.events.push(Note::warning(Reason::WorkersHeld, message));
@@ -154,10 +156,10 @@ async fn once<K: Planned>(context: &Context, object: Arc<K>) -> Result<Next, Sto
     Ok(plan.next)
 }
 
-/// Writes the status if it differs, and only over the version of the object that it was computed from.
-async fn write_status<K: Planned>(context: &Context, object: &K, status: &K::Status) -> Result<(), Error> {
+/// Writes the status if it differs, and only over the version of the object that it was computed from. Whether it did.
+async fn write_status<K: Planned>(context: &Context, object: &K, status: &K::Status) -> Result<bool, Error> {
     if object.status() == Some(status) {
-        return Ok(());
+        return Ok(false);
     }
     let api: Api<K> = Api::namespaced(context.client.clone(), &object.namespace().unwrap_or_default());
     let patch = json!({
@@ -169,9 +171,18 @@ async fn write_status<K: Planned>(context: &Context, object: &K, status: &K::Sta
     let params = PatchParams::apply(STATUS_MANAGER).force();
     match api.patch_status(&object.name_any(), &params, &Patch::Apply(patch)).await {
         // Deleted in the meantime: nobody is left to be told.
-        Err(kube::Error::Api(answer)) if answer.is_not_found() => Ok(()),
-        other => other.map(|_| ()).map_err(Error::Api),
+        Err(kube::Error::Api(answer)) if answer.is_not_found() => Ok(false),
+        other => other.map(|_| true).map_err(Error::Api),
     }
+}
+
+/// Whether a plan of which a step failed can still tell this: what it was to create may not have been created.
+fn is_so_without_steps(note: &Note) -> bool {
+    use Reason::{ClusterCreated, RunnerCreated, SchedulerCreated, SchedulerReplaced, WorkersCreated};
+    !matches!(
+        note.reason,
+        SchedulerCreated | SchedulerReplaced | WorkersCreated | ClusterCreated | RunnerCreated
+    )
 }
 
 /// After a failure: tell it where it is worth telling, and come back later and later.
@@ -188,8 +199,16 @@ async fn failed<K: Planned>(context: &Context, object: &K, key: &str, stop: Stop
         let news = told.is_none();
         failure.message = told.unwrap_or(failure.message);
         let status = object.failing(stop.planned, &failure, clock::now());
-        if write_status(context, object, &status).await.is_ok() && news {
-            let note = Note::warning(failure.reason, failure.message);
+        let written = write_status(context, object, &status).await;
+        let mut notes = Vec::new();
+        if written.as_ref().is_ok_and(|is_written| *is_written) {
+            // The next plan begins from this status, and tells them no more.
+            notes.extend(stop.events.into_iter().filter(is_so_without_steps));
+        }
+        if written.is_ok() && news {
+            notes.push(Note::warning(failure.reason, failure.message));
+        }
+        for note in notes {
             context.events.tell(&note, &object.object_ref(&())).await;
         }
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use http::{Request, Response};
 use kube::Client;
@@ -126,7 +127,8 @@ impl Scheduler {
     }
 }
 
-/// Speaks to one client until either hangs up; `"hang up"` for an answer means that the scheduler does.
+/// Speaks to one client until either hangs up; `"hang up"` for an answer means that the scheduler does, and `"ask again"`
+/// that it takes its time.
 async fn converse(mut stream: TcpStream, log: Asked, answer: impl Fn(&str, &Value) -> Option<Value> + Send) {
     send(&mut stream, &json!({"compression": null, "python": [3, 11, 7], "pickle-protocol": 5})).await;
     let mut decoder = Decoder::new(Limits::default());
@@ -138,7 +140,12 @@ async fn converse(mut stream: TcpStream, log: Asked, answer: impl Fn(&str, &Valu
             let request: Value = rmp_serde::from_slice(&message.payload).unwrap();
             let Some(op) = request["op"].as_str() else { continue };
             log.add(op);
-            match answer(op, &request) {
+            let mut reply = answer(op, &request);
+            while reply.as_ref().is_some_and(|reply| reply == "ask again") {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+                reply = answer(op, &request);
+            }
+            match reply {
                 Some(answer) if answer == "hang up" => return,
                 Some(answer) => send(&mut stream, &answer).await,
                 None => {}

@@ -1,6 +1,6 @@
 //! Carries out the steps of a plan, in order. The first that fails ends it; the next reconcile plans anew.
 //!
-//! Two exceptions: pods are created side by side, and what a full quota refuses stops no step that frees room.
+//! Two exceptions: pods of workers are created side by side, and what a full quota refuses stops no step that frees room.
 
 mod objects;
 #[cfg(test)]
@@ -20,8 +20,8 @@ use tokio::time::Instant;
 
 use super::context::Context;
 use super::failure::Error;
-use crate::api::FlowRun;
-use crate::dask::{self, Retirement};
+use crate::api::{FlowRun, labels};
+use crate::plan::pods::state;
 use crate::plan::{Object, Step, Victim};
 use objects::{annotate, apply, create, create_one, delete, dry_run};
 
@@ -35,14 +35,13 @@ const NAMED_MAX: usize = 10;
 pub(super) struct Bounds {
     /// Pods that are created or deleted at the same time.
     pub(super) at_once: usize,
-    /// How long the data of retired workers may take to move, for all steps together. A reconcile as a whole has a limit as
-    /// well, after which nothing would be told.
+    /// How long a step waits for the data of retired workers to move. All steps together wait three times as long.
     pub(super) retire: Duration,
 }
 
 impl Bounds {
     /// The usual ones.
-    pub(super) const USUAL: Self = Self { at_once: 16, retire: Duration::from_secs(45) };
+    pub(super) const USUAL: Self = Self { at_once: 16, retire: Duration::from_secs(5) };
     /// Those where the quota had no room the last time: one pod is tried, and not sixteen.
     pub(super) const CAREFUL: Self = Self { at_once: 1, ..Self::USUAL };
 }
@@ -51,7 +50,7 @@ impl Bounds {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Held {
     /// The scheduler did not let go of these.
-    kept: Vec<String>,
+    kept: BTreeSet<String>,
     /// So many are being retired, as far as anybody knows: the scheduler has not answered yet.
     moving: usize,
 }
@@ -89,13 +88,13 @@ pub(super) async fn steps(
     steps: &[Step],
     bounds: Bounds,
 ) -> Result<Held, Error> {
-    let hands = Hands { context, namespace, name, bounds, deadline: Instant::now() + bounds.retire };
+    let hands = Hands { context, namespace, name, bounds, deadline: Instant::now() + bounds.retire * 3 };
     let (mut held, mut refused, mut rest) = (Held::default(), None, steps);
     while let Some(step) = rest.first() {
-        let pods: Vec<&Pod> = rest.iter().map_while(new_pod).collect();
+        let pods: Vec<&Pod> = rest.iter().map_while(new_worker).collect();
         let (now, later) = rest.split_at(pods.len().max(1));
         rest = later;
-        if refused.is_some() && !matches!(step, Step::Apply(_) | Step::Delete(_) | Step::Retire { .. }) {
+        if refused.is_some() && !needs_no_room(step) {
             continue;
         }
         for step in now {
@@ -110,9 +109,7 @@ pub(super) async fn steps(
         match done {
             Ok(more) => held.add(more),
             // Room may come of the steps that follow.
-            Err(error) if error.is_quota() && (new_pod(step).is_some() || matches!(step, Step::Try(_))) => {
-                refused = Some(error);
-            }
+            Err(error) if error.is_quota() && wants_room(step) => refused = Some(error),
             Err(error) => {
                 let Some(first) = refused else { return Err(error) };
                 tracing::warn!(
@@ -137,6 +134,22 @@ fn new_pod(step: &Step) -> Option<&Pod> {
         },
         _ => None,
     }
+}
+
+/// The worker's pod that a step creates, if it does. No worker is worth a try where the scheduler was refused, so the
+/// scheduler's pod is not one of many.
+fn new_worker(step: &Step) -> Option<&Pod> {
+    new_pod(step).filter(|pod| state::is_component(pod, labels::WORKER))
+}
+
+/// Whether a quota can refuse the step. What it refuses leaves the others as they are.
+fn wants_room(step: &Step) -> bool {
+    new_pod(step).is_some() || matches!(step, Step::Try(_) | Step::Replace { .. })
+}
+
+/// Whether the step goes on where a quota has no room.
+fn needs_no_room(step: &Step) -> bool {
+    matches!(step, Step::Apply(_) | Step::Delete(_) | Step::Retire { .. } | Step::Annotate { .. })
 }
 
 /// Does `work` to all items, at most so many at the same time. After a failure no more is begun, and what was begun ends.
@@ -194,7 +207,7 @@ impl Hands<'_> {
                 delete(context, namespace, victim).await?;
             }
             Step::Annotate { pod, key, value } => {
-                annotate(context, namespace, pod, (key, value.as_deref())).await?
+                annotate(context, namespace, pod, (key, value.as_deref())).await?;
             }
             Step::Retire { workers } => return self.retire(workers).await,
         }
@@ -204,26 +217,17 @@ impl Hands<'_> {
     /// Retires workers and deletes the pods of those that the scheduler let go. Gives the others. While the scheduler has
     /// not answered nobody knows which ones it will let go, so no pod is deleted.
     async fn retire(&self, workers: &[Victim]) -> Result<Held, Error> {
-        let still_moving = || Held { moving: workers.len(), ..Held::default() };
-        let limit = self.deadline.saturating_duration_since(Instant::now());
-        if limit.is_zero() {
-            return Ok(still_moving());
-        }
-        let mut scheduler = self.context.schedulers.connect(self.namespace, self.name).await?;
-        let retired = match scheduler
-            .retire_workers(&Retirement::of(workers.iter().map(|worker| worker.name.as_str())), limit)
-            .await
-        {
-            Err(dask::Error::Timeout { .. }) => return Ok(still_moving()),
-            answer => answer?,
-        };
-        let gone: BTreeSet<String> = retired.values().map(|worker| worker.name.to_string()).collect();
-        let (gone, kept): (Vec<Victim>, Vec<Victim>) =
-            workers.iter().cloned().partition(|worker| gone.contains(&worker.name));
-        let kept = kept.into_iter().map(|worker| worker.name).collect();
+        let names = workers.iter().map(|worker| worker.name.clone()).collect();
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        let patience = self.bounds.retire.min(left);
+        let schedulers = &self.context.schedulers;
+        let retired = schedulers.retire((self.namespace, self.name), names, patience).await?;
+        // Owned: a stream of borrowed ones is not known to be Send.
+        let is_gone = |worker: &&Victim| retired.gone.contains(&worker.name);
+        let gone: Vec<Victim> = workers.iter().filter(is_gone).cloned().collect();
         let delete = |pod: Victim| async move { delete(self.context, self.namespace, &pod).await };
         side_by_side(self.bounds.at_once, gone, delete).await?;
-        Ok(Held { kept, moving: 0 })
+        Ok(Held { kept: retired.kept, moving: retired.moving.len() })
     }
 }
 

@@ -1,30 +1,43 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use super::*;
 use crate::api::Reason;
 use crate::operator::testing::{
     self, Scheduler, context, identity, quota_refusal, refusal, respond, serve, summary, workers,
 };
+use crate::plan::VictimKind;
 
-fn pod(name: &str) -> Pod {
+fn pod(name: &str, component: &str) -> Pod {
     let owners =
         json!([{"apiVersion": "daskflow.dev/v1alpha1", "kind": "DaskCluster", "name": "demo", "uid": "u"}]);
-    serde_json::from_value(json!({"metadata": {"name": name, "ownerReferences": owners}})).unwrap()
+    serde_json::from_value(json!({"metadata": {"name": name, "labels": {labels::COMPONENT: component}, "ownerReferences": owners}})).unwrap()
 }
 
 fn creation(name: &str) -> Step {
-    Step::Create(Box::new(Object::Pod(pod(name))))
+    Step::Create(Box::new(Object::Pod(pod(name, labels::WORKER))))
+}
+
+fn replacement(name: &str, victim: &str) -> Step {
+    let wanted = Box::new(pod(name, labels::SCHEDULER));
+    Step::Replace { wanted, victim: self::victim(victim) }
+}
+
+fn victim(name: &str) -> Victim {
+    Victim { kind: VictimKind::Pod, name: name.to_owned(), uid: None }
 }
 
 fn deletion(name: &str) -> Step {
-    Step::Delete(Victim { kind: VictimKind::Pod, name: name.to_owned(), uid: None })
+    Step::Delete(victim(name))
 }
 
 fn retirement(names: &[&str]) -> Step {
-    Step::Retire { workers: names.iter().map(|name| (*name).to_owned()).collect() }
+    Step::Retire { workers: names.iter().map(|name| victim(name)).collect() }
 }
 
 /// What an API server answers that does as it is told.
@@ -65,15 +78,69 @@ async fn a_retirement_without_an_answer_in_time_deletes_nobody_and_is_told() {
     context.schedulers.follow("default", "demo", ("u", "127.0.0.1"));
     let (asked, _server) = serve(server, obeys);
     let bounds = Bounds { retire: Duration::from_millis(300), ..Bounds::USUAL };
-    // No time is left for the second one.
     let two = [retirement(&["a", "b"]), retirement(&["c"])];
     let held = steps(&context, KEY, &two, bounds).await.unwrap();
     assert_eq!(asked.all(), [""; 0]);
-    assert_eq!(scheduler.asked.count("retire_workers"), 1);
+    assert_eq!(scheduler.asked.count("retire_workers"), 2, "each group by itself");
     assert_eq!(
         held.message().unwrap(),
         "the scheduler is still moving the data of workers that are to leave (3 now)"
     );
+}
+
+#[tokio::test]
+async fn an_answer_that_comes_late_wakes_the_cluster_which_then_deletes() {
+    let may_answer = Arc::new(AtomicBool::new(false));
+    let gate = may_answer.clone();
+    let scheduler = Scheduler::start(move |op, _| match op {
+        "retire_workers" if !gate.load(Ordering::Relaxed) => Some(json!("ask again")),
+        "retire_workers" => Some(workers(&["a"])),
+        "subscribe_worker_status" | "identity" => Some(identity(&["a", "b"])),
+        _ => None,
+    })
+    .await;
+    let (context, server, mut wakes) = context(scheduler.port);
+    context.schedulers.follow("default", "demo", ("u", "127.0.0.1"));
+    let (asked, _server) = serve(server, obeys);
+    let bounds = Bounds { retire: Duration::from_millis(300), ..Bounds::USUAL };
+    let held = steps(&context, KEY, &[retirement(&["a", "b"])], bounds).await.unwrap();
+    assert_eq!(held.moving, 2);
+    assert!(context.schedulers.moving("default", "demo").iter().eq(["a", "b"]));
+    // Nobody is asked to go twice, whatever is planned meanwhile.
+    let held = steps(&context, KEY, &[retirement(&["b"])], bounds).await.unwrap();
+    assert_eq!((held.moving, scheduler.asked.count("connect") <= 2), (1, true));
+
+    while wakes.clusters.try_recv().is_ok() {}
+    may_answer.store(true, Ordering::Relaxed);
+    timeout(Duration::from_secs(20), wakes.clusters.recv()).await.expect("no wake told of the answer");
+    assert_eq!(asked.all(), [""; 0], "the next look deletes those that are no longer registered");
+    assert_eq!(context.schedulers.moving("default", "demo").len(), 0);
+    let times = scheduler.asked.count("connect");
+    let held = steps(&context, KEY, &[retirement(&["b"])], bounds).await.unwrap();
+    assert!(held.kept.iter().eq(["b"]), "{held:?}");
+    assert_eq!(scheduler.asked.count("connect"), times, "what was kept is known from the late answer");
+}
+
+#[tokio::test]
+async fn another_start_of_the_scheduler_drops_its_retirements() {
+    let scheduler = scheduler(None).await;
+    let (context, _server, _wakes) = context(scheduler.port);
+    context.schedulers.follow("default", "demo", ("u/0", "127.0.0.1"));
+    let bounds = Bounds { retire: Duration::from_millis(50), ..Bounds::USUAL };
+    steps(&context, KEY, &[retirement(&["a"])], bounds).await.unwrap();
+    assert_eq!(context.schedulers.moving("default", "demo").len(), 1);
+    context.schedulers.follow("default", "demo", ("u/1", "127.0.0.1"));
+    assert_eq!(context.schedulers.moving("default", "demo").len(), 0);
+}
+
+#[tokio::test]
+async fn a_worker_that_is_not_registered_is_not_kept() {
+    let scheduler = scheduler(Some(workers(&["a"]))).await;
+    let (context, server, _wakes) = context(scheduler.port);
+    context.schedulers.follow("default", "demo", ("u", "127.0.0.1"));
+    let (_asked, _server) = serve(server, obeys);
+    let plan = [retirement(&["a", "unknown"])];
+    assert_eq!(steps(&context, KEY, &plan, Bounds::USUAL).await.unwrap(), Held::default());
 }
 
 #[tokio::test]
@@ -90,6 +157,36 @@ async fn a_full_quota_stops_creations_and_nothing_that_frees_room() {
     assert!(error.is_quota());
     assert_eq!(error.tell().reason, Reason::QuotaExceeded);
     assert!(error.tell().message.contains("exceeded quota: small"), "{}", error.tell().message);
+}
+
+#[tokio::test]
+async fn no_worker_is_tried_where_the_scheduler_has_no_room() {
+    let (context, server, _wakes) = context(1);
+    let (asked, _server) =
+        serve(server, |what| if what.starts_with("POST") { quota_refusal() } else { obeys(what) });
+    let scheduler = Step::Create(Box::new(Object::Pod(pod("scheduler", labels::SCHEDULER))));
+    let plan = [scheduler, creation("new-1"), creation("new-2")];
+    let error = steps(&context, KEY, &plan, Bounds::USUAL).await.unwrap_err();
+    assert!(error.is_quota());
+    assert_eq!(asked.all(), ["POST scheduler"]);
+}
+
+#[tokio::test]
+async fn a_pod_is_replaced_only_by_one_that_would_be_taken() {
+    let (context, server, _wakes) = context(1);
+    let refuses = |what: &str| match what {
+        "POST too-much" => quota_refusal(),
+        "POST wrong" => refusal(422, "Invalid", "no such field"),
+        _ => obeys(what),
+    };
+    let (asked, _server) = serve(server, refuses);
+    steps(&context, KEY, &[replacement("good", "old")], Bounds::USUAL).await.unwrap();
+    let plan = [replacement("too-much", "kept"), replacement("good", "skipped"), deletion("gone")];
+    assert!(steps(&context, KEY, &plan, Bounds::USUAL).await.unwrap_err().is_quota());
+    let plan = [replacement("wrong", "kept"), deletion("later")];
+    let error = steps(&context, KEY, &plan, Bounds::USUAL).await.unwrap_err();
+    assert_eq!(error.tell().reason, Reason::Rejected);
+    assert_eq!(asked.all(), ["POST good", "DELETE old", "POST too-much", "DELETE gone", "POST wrong"]);
 }
 
 #[tokio::test]
@@ -140,11 +237,11 @@ async fn other_steps_keep_their_order() {
 
 #[test]
 fn a_message_names_a_few_workers_and_counts_the_others() {
-    let kept: Vec<String> = (0..14).map(|index| format!("w{index}")).collect();
+    let kept: BTreeSet<String> = (0..14).map(|index| format!("w{index:02}")).collect();
     let message = Held { kept, moving: 2 }.message().unwrap();
-    assert!(message.starts_with("the scheduler keeps w0, w1,"), "{message}");
+    assert!(message.starts_with("the scheduler keeps w00, w01,"), "{message}");
     assert!(
-        message.contains("w9 and 4 more: their data cannot move; the scheduler is still moving"),
+        message.contains("w09 and 4 more: their data cannot move; the scheduler is still moving"),
         "{message}"
     );
     assert_eq!(Held::default().message(), None);

@@ -1,12 +1,14 @@
 //! What a scheduler is asked: over and over for its load, and once before a pod of its cluster is deleted.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
-use super::line::Line;
+use super::line::{Line, names};
 use crate::dask::message::WorkerInfo;
 use crate::dask::{Error, Scheduler};
 use crate::operator::failure::chain;
@@ -16,8 +18,19 @@ use crate::plan::cluster::load::{Answer, Questions};
 /// What tasks want may take a scheduler seconds to tell, in which it does nothing else. It is left alone for this many times
 /// as long.
 const SPARE: u32 = 20;
+/// All questions of one look together. The reconcile that looks has more to do.
+const LOOK: Duration = Duration::from_secs(9);
 /// The status of a worker whose data is moving away.
 const CLOSING: &str = "closing_gracefully";
+
+/// What a look asks beside the workers and who may go.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::operator) struct Asks {
+    /// How many tasks lie with each worker.
+    pub(in crate::operator) busy: bool,
+    /// Whether it is idle, and which clients it has.
+    pub(in crate::operator) activity: bool,
+}
 
 /// What a scheduler says before pods of its cluster are created or deleted.
 #[derive(Debug, Default)]
@@ -30,30 +43,59 @@ pub(in crate::operator) struct Look {
     pub(in crate::operator) closing: BTreeSet<String>,
     /// How many tasks lie with each.
     pub(in crate::operator) busy: Option<BTreeMap<String, u64>>,
+    /// Whether it is idle now. None: it was not asked.
+    pub(in crate::operator) activity: Option<Answer>,
 }
 
-/// Asks a scheduler for its workers, whom it can spare, and, with `who_is_busy`, how many tasks lie with each. What it
-/// does not answer is left out, and the plan holds what would need it.
-pub(in crate::operator) async fn look(line: &Line, who_is_busy: bool) -> Look {
-    let identity = match line.ask(|scheduler| scheduler.identity().boxed()).await {
+/// Asks the scheduler of `cluster` for its workers, whom it can spare, and what else is told. What it does not answer is
+/// left out, and the plan holds what would need it.
+pub(in crate::operator) async fn look(line: &Line, asks: Asks, cluster: (&str, &str)) -> Look {
+    let deadline = Instant::now() + LOOK;
+    let told = Told { deadline, cluster };
+    let identity = match within(deadline, line.ask(|scheduler| scheduler.identity().boxed())).await {
         Ok(identity) => identity,
         Err(error) => {
             return Look { view: SchedulerView::Unreachable(chain(&error)), ..Look::default() };
         }
     };
-    let workers: BTreeSet<String> = identity.workers.values().map(|worker| worker.name.to_string()).collect();
+    let mut look = Look::default();
     let is_closing = |worker: &&WorkerInfo| worker.status.as_deref() == Some(CLOSING);
-    let closing =
+    look.closing =
         identity.workers.values().filter(is_closing).map(|worker| worker.name.to_string()).collect();
-    let order = line.ask(|scheduler| scheduler.closing_order().boxed()).await;
-    let closing_order =
-        told("who may go", order).map(|names| names.iter().map(ToString::to_string).collect());
-    let mut busy = None;
-    if who_is_busy {
-        let names = workers.clone();
-        busy = told("who is busy", line.ask(move |scheduler| tasks_of(scheduler, names.clone())).await);
+    let order = told.of("who may go", line.ask(|scheduler| scheduler.closing_order().boxed())).await;
+    look.closing_order = order.map(|names| names.iter().map(ToString::to_string).collect());
+    let workers = names(&identity.workers);
+    if asks.busy {
+        let workers = workers.clone();
+        let question = line.ask(move |scheduler| tasks_of(scheduler, workers.clone()));
+        look.busy = told.of("who is busy", question).await;
     }
-    Look { view: SchedulerView::Answering { workers }, closing_order, closing, busy }
+    if asks.activity {
+        look.activity = Some(told.of("whether it is idle", activity(line)).await.unwrap_or_default());
+    }
+    Look { view: SchedulerView::Answering { workers }, ..look }
+}
+
+/// Within what time a scheduler is to tell something, and whose it is.
+struct Told<'a> {
+    deadline: Instant,
+    cluster: (&'a str, &'a str),
+}
+
+impl Told<'_> {
+    async fn of<T>(&self, what: &str, answer: impl Future<Output = Result<T, Error>>) -> Option<T> {
+        let (namespace, cluster) = self.cluster;
+        let answer = within(self.deadline, answer).await.inspect_err(|error| {
+            let error = error as &dyn std::error::Error;
+            tracing::warn!(namespace, cluster, error, "the scheduler did not tell {what}");
+        });
+        answer.ok()
+    }
+}
+
+async fn within<T>(deadline: Instant, answer: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let late = Error::Timeout { what: "answer", limit: LOOK };
+    timeout_at(deadline, answer).await.unwrap_or(Err(late))
 }
 
 fn tasks_of(
@@ -63,22 +105,22 @@ fn tasks_of(
     async move { scheduler.busy(&workers).await }.boxed()
 }
 
-fn told<T>(what: &str, answer: Result<T, Error>) -> Option<T> {
-    answer
-        .inspect_err(|error| {
-            let error = error as &dyn std::error::Error;
-            tracing::warn!(error, "the scheduler did not tell {what}");
-        })
-        .ok()
+/// Asks whether the scheduler is idle.
+async fn activity(line: &Line) -> Result<Answer, Error> {
+    let ask = |coarse| line.ask(move |scheduler| scheduler.idleness(coarse).boxed());
+    let mut answer = ask(line.is_coarse()).await;
+    if matches!(answer, Err(Error::StateUntold(_))) {
+        line.become_coarse();
+        answer = ask(true).await;
+    }
+    let (idle, clients) = answer?;
+    Ok(Answer { idle, clients, ..Answer::default() })
 }
 
 /// Asks for the load, over and over.
-#[derive(Clone)]
 pub(super) struct Asker {
     questions: Questions,
-    /// The scheduler cannot write what it knows of itself: it is asked for less.
-    coarse: bool,
-    /// The amounts of resources that it told last.
+    /// The amounts of resources that it told last. None: it cannot tell, and nobody knows.
     resources: Option<BTreeMap<String, f64>>,
     /// It is not asked for them before this time.
     spared_until: Instant,
@@ -86,58 +128,45 @@ pub(super) struct Asker {
 
 impl Asker {
     pub(super) fn new(questions: Questions) -> Self {
-        Self { questions, coarse: false, resources: None, spared_until: Instant::now() }
+        Self { questions, resources: None, spared_until: Instant::now() }
     }
 
-    /// Asks for no more than every release and every scheduler can tell.
-    pub(super) fn coarse(self) -> Self {
-        Self { coarse: true, ..self }
-    }
-
-    /// What the scheduler answers, and who asks next time. What its release cannot tell is left out.
-    pub(super) async fn ask(mut self, scheduler: &mut Scheduler) -> Result<(Answer, Self), Error> {
+    /// What the scheduler answers. What its release cannot tell is left out; with `coarse` it is asked for no more than
+    /// every release and every scheduler can tell.
+    pub(super) async fn ask(&mut self, scheduler: &mut Scheduler, coarse: bool) -> Result<Answer, Error> {
         let mut answer = Answer::default();
         if let Some(duration) = self.questions.target {
             answer.target = Some(scheduler.adaptive_target(duration).await?);
         }
         if self.questions.resources {
-            self.ask_resources(scheduler).await?;
+            self.ask_resources(scheduler, coarse).await?;
             answer.resources.clone_from(&self.resources);
         }
         if self.questions.activity {
-            (answer.idle, answer.clients) = self.activity(scheduler).await?;
+            (answer.idle, answer.clients) = scheduler.idleness(coarse).await?;
         }
-        Ok((answer, self))
+        Ok(answer)
     }
 
-    async fn ask_resources(&mut self, scheduler: &mut Scheduler) -> Result<(), Error> {
-        let begin = Instant::now();
-        if self.coarse || begin < self.spared_until {
+    async fn ask_resources(&mut self, scheduler: &mut Scheduler, coarse: bool) -> Result<(), Error> {
+        if coarse {
+            self.resources = None;
             return Ok(());
         }
-        match scheduler.wanted_resources().await {
-            Ok(resources) => self.resources = Some(resources),
-            Err(Error::Unsupported { .. } | Error::UnknownOperation { .. }) => self.resources = None,
-            // So many at once will not be fewer soon, and what was wanted before still is.
-            Err(Error::TooManyTasks { .. }) => {}
-            Err(error) => return Err(error),
+        let begin = Instant::now();
+        if begin < self.spared_until {
+            return Ok(());
         }
+        let answer = scheduler.wanted_resources().await;
+        // Whatever became of it, it took the scheduler this long.
         self.spared_until = Instant::now() + begin.elapsed() * SPARE;
-        Ok(())
-    }
-
-    async fn activity(
-        &self,
-        scheduler: &mut Scheduler,
-    ) -> Result<(Option<bool>, Option<BTreeSet<String>>), Error> {
-        if !self.coarse {
-            let activity = scheduler.activity().await?;
-            return Ok((Some(activity.in_flight == 0), activity.clients));
-        }
-        let idle = match scheduler.check_idle().await {
-            Err(Error::Unsupported { .. }) => scheduler.coarse_activity().await?.in_flight == 0,
-            since => since?.is_some(),
+        self.resources = match answer {
+            Ok(resources) => Some(resources),
+            Err(Error::Unsupported { .. } | Error::UnknownOperation { .. } | Error::TooManyTasks { .. }) => {
+                None
+            }
+            Err(error) => return Err(error),
         };
-        Ok((Some(idle), None))
+        Ok(())
     }
 }

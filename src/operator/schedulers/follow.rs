@@ -1,12 +1,12 @@
 //! The subscription: a scheduler tells its workers unasked.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::line::{Whereabouts, names};
 use super::{CONNECT, Key, Shared, lock};
-use crate::dask::{Address, Error, MembershipStream};
+use crate::dask::{Error, MembershipStream};
 use crate::operator::failure::chain;
 use crate::operator::route::Triggers;
 use crate::plan::cluster::SchedulerView;
@@ -20,11 +20,16 @@ const RETRY_MAX: Duration = Duration::from_secs(2);
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Listens to a scheduler for as long as its pod lives.
-pub(super) async fn listen(address: Address, view: Shared<SchedulerView>, key: Key, triggers: Triggers) {
+pub(super) async fn listen(
+    whereabouts: Whereabouts,
+    view: Shared<SchedulerView>,
+    key: Key,
+    triggers: Triggers,
+) {
     let mut wait = RETRY_FIRST;
     let mut silent_since = Instant::now();
     loop {
-        let error = match MembershipStream::connect(&address, CONNECT).await {
+        let error = match subscribe(&whereabouts).await {
             Ok(stream) => {
                 wait = RETRY_FIRST;
                 let end = hear(stream, &view, &key, &triggers).await;
@@ -43,6 +48,13 @@ pub(super) async fn listen(address: Address, view: Shared<SchedulerView>, key: K
     }
 }
 
+/// Subscribes, if the scheduler is still the same.
+async fn subscribe(whereabouts: &Whereabouts) -> Result<MembershipStream, Error> {
+    let stream = MembershipStream::connect(whereabouts.address(), CONNECT).await?;
+    whereabouts.check(stream.scheduler_id())?;
+    Ok(stream)
+}
+
 /// Hears changes until the stream ends, with an error, or falls silent, without one.
 async fn hear(
     mut stream: MembershipStream,
@@ -51,8 +63,7 @@ async fn hear(
     triggers: &Triggers,
 ) -> Option<Error> {
     loop {
-        let workers: BTreeSet<String> =
-            stream.membership().workers.values().map(|worker| worker.name.to_string()).collect();
+        let workers = names(&stream.membership().workers);
         tell(view, SchedulerView::Answering { workers }, key, triggers);
         match stream.next(SILENCE).await {
             Ok(Some(_)) => {}

@@ -1,27 +1,77 @@
 //! One kept connection for questions, opened when one is asked.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
 use futures::future::BoxFuture;
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 
-use super::CONNECT;
+use super::{CONNECT, Shared, lock};
+use crate::dask::message::WorkerInfo;
 use crate::dask::{Address, Error, Scheduler};
+
+/// How long a scheduler that could not write its state is asked for less. What it has to write may be less by then.
+const COARSE: Duration = Duration::from_secs(300);
+
+/// Where a scheduler is, and which one is expected there: addresses of pods are given to others when they end.
+#[derive(Clone)]
+pub(super) struct Whereabouts {
+    address: Address,
+    /// The id of the first that answered.
+    id: Shared<Option<String>>,
+}
+
+impl Whereabouts {
+    /// A scheduler that nobody has heard of yet.
+    pub(super) fn of(address: Address) -> Self {
+        Self { address, id: Shared::default() }
+    }
+
+    /// The address.
+    pub(super) fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// Whether the scheduler of this id is the one that answered first.
+    pub(super) fn check(&self, id: &str) -> Result<(), Error> {
+        if lock(&self.id).get_or_insert_with(|| id.to_owned()) == id {
+            return Ok(());
+        }
+        Err(Error::AnotherScheduler { address: self.address.to_string() })
+    }
+
+    /// A new connection to it.
+    pub(super) async fn connect(&self) -> Result<Scheduler, Error> {
+        let mut scheduler = Scheduler::connect(&self.address, CONNECT).await?;
+        self.check(&scheduler.identity().await?.id)?;
+        Ok(scheduler)
+    }
+}
+
+/// The names of workers.
+pub(super) fn names(workers: &BTreeMap<String, WorkerInfo>) -> BTreeSet<String> {
+    workers.values().map(|worker| worker.name.to_string()).collect()
+}
 
 /// A connection to one scheduler over which one question is asked at a time. One that failed is opened anew by the next
 /// question.
 pub(in crate::operator) struct Line {
-    address: Address,
+    whereabouts: Whereabouts,
     kept: Mutex<Option<Scheduler>>,
+    /// Until then the scheduler is asked for less, since it could not write what it knows of itself.
+    coarse_until: Shared<Option<Instant>>,
 }
 
 impl Line {
     /// A line that is not open yet.
-    pub(super) fn to(address: Address) -> Self {
-        Self { address, kept: Mutex::default() }
+    pub(super) fn to(whereabouts: Whereabouts) -> Self {
+        Self { whereabouts, kept: Mutex::default(), coarse_until: Shared::default() }
     }
 
     /// Where the scheduler is.
-    pub(super) fn address(&self) -> &Address {
-        &self.address
+    pub(super) fn whereabouts(&self) -> &Whereabouts {
+        &self.whereabouts
     }
 
     /// Asks, once the questions before have been answered. The question is asked a second time if the scheduler turns out
@@ -38,8 +88,18 @@ impl Line {
             }
         }
         *kept = None;
-        let scheduler = kept.insert(Scheduler::connect(&self.address, CONNECT).await?);
+        let scheduler = kept.insert(self.whereabouts.connect().await?);
         question(scheduler).await
+    }
+
+    /// Whether the scheduler is to be asked for no more than every release and every scheduler can tell.
+    pub(super) fn is_coarse(&self) -> bool {
+        lock(&self.coarse_until).is_some_and(|until| Instant::now() < until)
+    }
+
+    /// The scheduler could not write what it knows of itself.
+    pub(super) fn become_coarse(&self) {
+        *lock(&self.coarse_until) = Some(Instant::now() + COARSE);
     }
 
     /// Hangs up, unless a question is being asked.

@@ -7,23 +7,26 @@ mod ask;
 mod follow;
 mod line;
 mod poll;
+mod retire;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio_util::task::AbortOnDropHandle;
 
 use super::route::Triggers;
-use crate::dask::{Address, Error, Scheduler, Scheme};
+use crate::dask::{Address, Error, Scheme};
 use crate::plan::cluster::load::Questions;
 use crate::plan::cluster::{Load, SchedulerView};
 use crate::plan::pods::COMM_PORT;
 
-pub(super) use ask::{Look, look};
-use line::Line;
+pub(super) use ask::{Asks, Look, look};
+use line::{Line, Whereabouts};
+pub(super) use retire::Retired;
+use retire::Retirements;
 
 /// How long connecting, and each step of subscribing, may take.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -39,14 +42,15 @@ pub(super) struct Schedulers {
     port: Option<u16>,
 }
 
-/// One scheduler's pod, and what is kept of it.
+/// One start of a scheduler, and what is kept of it.
 struct Followed {
-    pod_uid: String,
+    start: String,
     ip: String,
     view: Shared<SchedulerView>,
     line: Arc<Line>,
     load: Shared<Load>,
     poller: Option<Poller>,
+    retirements: Shared<Retirements>,
     _follower: AbortOnDropHandle<()>,
 }
 
@@ -67,13 +71,12 @@ impl Schedulers {
         Self { port: Some(port), ..Self::new(triggers) }
     }
 
-    /// Follows the scheduler in the pod of this uid and address, and gives what it said last. Another pod begins with
-    /// nothing known.
-    pub(super) fn follow(&self, namespace: &str, cluster: &str, pod: (&str, &str)) -> SchedulerView {
+    /// Follows the scheduler of this start at this address, and gives what it said last. Another pod, or another start of
+    /// its container, begins with nothing known.
+    pub(super) fn follow(&self, namespace: &str, cluster: &str, (start, ip): (&str, &str)) -> SchedulerView {
         let key = (namespace.to_owned(), cluster.to_owned());
         let mut all = lock(&self.followed);
-        let (uid, ip) = pod;
-        if let Some(followed) = all.get(&key).filter(|followed| followed.pod_uid == uid && followed.ip == ip)
+        if let Some(followed) = all.get(&key).filter(|followed| followed.start == start && followed.ip == ip)
         {
             return lock(&followed.view).clone();
         }
@@ -81,15 +84,16 @@ impl Schedulers {
             all.remove(&key);
             return SchedulerView::Unknown;
         };
-        let view = Shared::default();
-        let listen = follow::listen(address.clone(), view.clone(), key.clone(), self.triggers.clone());
+        let (view, whereabouts) = (Shared::default(), Whereabouts::of(address));
+        let listen = follow::listen(whereabouts.clone(), view.clone(), key.clone(), self.triggers.clone());
         let followed = Followed {
-            pod_uid: uid.to_owned(),
+            start: start.to_owned(),
             ip: ip.to_owned(),
             view,
-            line: Arc::new(Line::to(address)),
+            line: Arc::new(Line::to(whereabouts)),
             load: Shared::default(),
             poller: None,
+            retirements: Shared::default(),
             _follower: AbortOnDropHandle::new(tokio::spawn(listen)),
         };
         all.insert(key, followed);
@@ -149,10 +153,31 @@ impl Schedulers {
         }
     }
 
-    /// A connection of its own to the scheduler that is followed, for a question that may take long.
-    pub(super) async fn connect(&self, namespace: &str, cluster: &str) -> Result<Scheduler, Error> {
-        let Some(line) = self.line(namespace, cluster) else { return Err(Error::Closed(None)) };
-        Scheduler::connect(line.address(), CONNECT).await
+    /// Asks the scheduler that is followed to let these workers go, over a connection of its own, and waits a while for its
+    /// answer. Without one the call goes on, and wakes the cluster when it ends.
+    pub(super) async fn retire(
+        &self,
+        (namespace, cluster): (&str, &str),
+        workers: BTreeSet<String>,
+        patience: Duration,
+    ) -> Result<Retired, Error> {
+        let key = (namespace.to_owned(), cluster.to_owned());
+        let begun = {
+            let all = lock(&self.followed);
+            let Some(followed) = all.get(&key) else { return Err(Error::Closed(None)) };
+            let whereabouts = followed.line.whereabouts().clone();
+            retire::begin(whereabouts, workers, &followed.retirements, (key, self.triggers.clone()))
+        };
+        begun.within(patience).await
+    }
+
+    /// The workers that the scheduler was asked to let go and has not answered for.
+    pub(super) fn moving(&self, namespace: &str, cluster: &str) -> BTreeSet<String> {
+        let key = (namespace.to_owned(), cluster.to_owned());
+        lock(&self.followed)
+            .get(&key)
+            .map(|followed| lock(&followed.retirements).moving())
+            .unwrap_or_default()
     }
 
     fn address(&self, ip: &str) -> Option<Address> {

@@ -7,6 +7,8 @@ use super::*;
 use crate::operator::route::Wakes;
 use crate::operator::testing::{Scheduler, identity};
 
+const KEY: (&str, &str) = ("ns", "demo");
+
 /// Long enough for anything that comes at all.
 const PLENTY: Duration = Duration::from_secs(20);
 
@@ -82,7 +84,7 @@ async fn one_connection_serves_all_questions_and_only_news_wakes() {
     let (before, line) = (scheduler.asked.count("adaptive_target"), schedulers.line("ns", "demo").unwrap());
     asked(&scheduler, "adaptive_target", before + 5).await;
     assert!(wakes.clusters.try_recv().is_err(), "a wake without news");
-    let look = look(&line, true).await;
+    let look = look(&line, Asks { busy: true, activity: true }, KEY).await;
     assert_eq!(look.closing_order.unwrap(), ["a", "b"]);
     assert_eq!(
         look.busy.unwrap().into_iter().collect::<Vec<_>>(),
@@ -103,7 +105,7 @@ async fn other_questions_keep_the_record_and_none_end_it() {
     let line = schedulers.line("ns", "demo").unwrap();
     assert!(!line.is_open().await);
     let asked = scheduler.asked.count("adaptive_target");
-    look(&line, false).await;
+    look(&line, Asks::default(), KEY).await;
     schedulers.hang_up_if_idle("ns", "demo");
     assert!(!line.is_open().await);
     assert_eq!(scheduler.asked.count("adaptive_target"), asked);
@@ -175,4 +177,62 @@ async fn a_scheduler_that_cannot_write_its_state_is_asked_for_less() {
     assert_eq!((load.failure, load.clients), (None, None));
     asked(&scheduler, "check_idle", 3).await;
     assert!(scheduler.asked.count("dump_state") <= 2, "it is not asked again for what it cannot tell");
+}
+
+#[tokio::test]
+async fn nothing_is_taken_from_another_scheduler_at_the_address() {
+    let id = Arc::new(Mutex::new("Scheduler-1"));
+    let known = id.clone();
+    let scheduler = Scheduler::start(move |op, _| match op {
+        "identity" | "subscribe_worker_status" => Some(json!({"id": *lock(&known), "workers": {}})),
+        _ => answer(op, 0),
+    })
+    .await;
+    let (schedulers, mut wakes) = followed(scheduler.port);
+    until(&schedulers, &mut wakes, |load| load.since.is_some()).await;
+    schedulers.poll("ns", "demo", None);
+    *lock(&id) = "Scheduler-2";
+    let line = schedulers.line("ns", "demo").unwrap();
+    let look = look(&line, Asks { busy: true, activity: true }, KEY).await;
+    let SchedulerView::Unreachable(why) = &look.view else { panic!("{look:?}") };
+    assert!(why.contains("another scheduler answers at tcp://127.0.0.1:"), "{why}");
+    assert_eq!((look.closing_order, look.busy, look.activity), (None, None, None));
+    // Another start of the container is another scheduler, and that is as it should be.
+    schedulers.follow("ns", "demo", ("uid/1", "127.0.0.1"));
+    let line = schedulers.line("ns", "demo").unwrap();
+    let look = super::look(&line, Asks::default(), KEY).await;
+    assert!(look.view.registered().is_some(), "{look:?}");
+}
+
+#[tokio::test]
+async fn a_look_asks_anew_whether_the_scheduler_is_idle() {
+    let tasks = Arc::new(Mutex::new(0));
+    let lying = tasks.clone();
+    let scheduler = Scheduler::start(move |op, _| match op {
+        "processing" => Some(json!({"tcp://a:1": vec!["x"; *lock(&lying)]})),
+        _ => answer(op, 0),
+    })
+    .await;
+    let (schedulers, _wakes) = followed(scheduler.port);
+    let line = schedulers.line("ns", "demo").unwrap();
+    let asks = Asks { activity: true, ..Asks::default() };
+    assert_eq!(look(&line, asks, KEY).await.activity.unwrap().idle, Some(true));
+    *lock(&tasks) = 2;
+    assert_eq!(look(&line, asks, KEY).await.activity.unwrap().idle, Some(false));
+    assert_eq!(look(&line, Asks::default(), KEY).await.activity, None);
+}
+
+#[tokio::test]
+async fn one_that_tells_its_state_to_nobody_is_not_said_to_be_idle() {
+    let scheduler = Scheduler::start(|op, _| match op {
+        "versions" => Some(json!({"host": {}, "packages": {"distributed": "2022.9.0"}})),
+        "processing" => Some(json!({"tcp://a:1": []})),
+        "dump_state" => Some(Value::Null),
+        _ => answer(op, 0),
+    })
+    .await;
+    let (schedulers, _wakes) = followed(scheduler.port);
+    let line = schedulers.line("ns", "demo").unwrap();
+    let asks = Asks { activity: true, ..Asks::default() };
+    assert_eq!(look(&line, asks, KEY).await.activity.unwrap().idle, None, "tasks may be queued");
 }

@@ -13,7 +13,7 @@ import time
 
 BYTES_MAX = 64 << 20
 TLS = "DASK_DISTRIBUTED__COMM__TLS__"
-begin, outcome = time.monotonic(), "not retired: no answer in time"
+begin, outcome = time.monotonic(), "not retired: no connection in time"
 connected, ended = threading.Event(), threading.Event()
 
 
@@ -46,7 +46,7 @@ def receive(stream):
     lengths = struct.unpack("<%dQ" % frames, stream.read(8 * frames)) if fits else ()
     if not 0 < sum(lengths) <= BYTES_MAX:
         sys.exit("the peer does not speak Dask's protocol")
-    return msgpack.unpackb([stream.read(length) for length in lengths][0], strict_map_key=False, use_list=False)
+    return msgpack.unpackb([stream.read(length) for length in lengths][0], strict_map_key=False, use_list=False, raw=False)
 
 
 def leave(address, name):
@@ -54,8 +54,10 @@ def leave(address, name):
     try:
         import msgpack
         stream = connect(address)
+        outcome = "not retired: no handshake in time"
         send(stream, {"compression": None, "python": [3, 0, 0], "pickle-protocol": 4})
         receive(stream)
+        outcome = "not retired: no answer in time"
         send(stream, {"op": "retire_workers", "names": [name], "close_workers": False, "remove": True, "reply": True})
         answer = receive(stream) or sys.exit("not known, or what it holds has nowhere to go")
         if answer.get("status") == "uncaught-error":
@@ -69,7 +71,7 @@ def leave(address, name):
 
 name, limit = sys.argv[2], float(sys.argv[3])
 threading.Thread(target=leave, args=(sys.argv[1], name), daemon=True).start()
-if connected.wait(min(3, limit)):  # Of a cluster that is deleted as a whole the scheduler has gone; do not linger.
+if connected.wait(min(12, limit / 2)):  # Of a cluster that is deleted as a whole the scheduler has gone; do not linger.
     ended.wait(max(begin + limit - time.monotonic(), 0))
 for target in "/proc/1/fd/1", "/proc/self/fd/1":
     try:

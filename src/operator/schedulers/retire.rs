@@ -1,0 +1,173 @@
+//! Retirements: a scheduler is asked to let workers go, which takes as long as their data takes to move. Nobody waits
+//! for that: the call goes on by itself, and its end wakes the cluster.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::line::{Whereabouts, names};
+use super::{Key, Mutex, Shared, lock};
+use crate::dask::{Error, Retirement};
+use crate::operator::failure::chain;
+use crate::operator::route::Triggers;
+
+/// How long data may take to move. After that nobody knows what became of it, and the next look asks.
+const LIMIT: Duration = Duration::from_secs(600);
+/// For how long the workers that a late answer kept are remembered, unless somebody asks for them before.
+const REMEMBERED: Duration = Duration::from_secs(60);
+
+/// What became of workers that a scheduler was asked to let go.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(in crate::operator) struct Retired {
+    /// It let these go.
+    pub(in crate::operator) gone: BTreeSet<String>,
+    /// It keeps these, which are registered with it.
+    pub(in crate::operator) kept: BTreeSet<String>,
+    /// It has not answered yet.
+    pub(in crate::operator) moving: BTreeSet<String>,
+}
+
+/// The retirements of one scheduler that have not ended.
+#[derive(Default)]
+pub(super) struct Retirements {
+    under_way: Vec<UnderWay>,
+    /// Whom late answers kept, and when the last of them came.
+    kept: Option<(Instant, BTreeSet<String>)>,
+}
+
+/// A call that has not been answered.
+struct UnderWay {
+    workers: BTreeSet<String>,
+    _task: AbortOnDropHandle<()>,
+}
+
+impl Retirements {
+    /// The workers whose data is moving.
+    pub(super) fn moving(&self) -> BTreeSet<String> {
+        self.under_way.iter().flat_map(|call| &call.workers).cloned().collect()
+    }
+
+    /// Of these workers the ones that a late answer kept, which are forgotten by it.
+    fn take_kept(&mut self, workers: &BTreeSet<String>) -> BTreeSet<String> {
+        let Some((at, mut kept)) = self.kept.take() else { return BTreeSet::new() };
+        if at.elapsed() > REMEMBERED {
+            return BTreeSet::new();
+        }
+        let asked = workers.iter().filter_map(|name| kept.take(name)).collect();
+        self.kept = Some((at, kept));
+        asked
+    }
+
+    fn remember(&mut self, kept: BTreeSet<String>) {
+        let before = self.kept.take().filter(|(at, _)| at.elapsed() <= REMEMBERED);
+        let all = before.into_iter().flat_map(|(_, kept)| kept).chain(kept).collect();
+        self.kept = Some((Instant::now(), all));
+    }
+}
+
+/// A retirement that was begun.
+pub(super) struct Begun {
+    /// What is known without its answer.
+    known: Retired,
+    asked: BTreeSet<String>,
+    answer: Option<oneshot::Receiver<Result<Retired, Error>>>,
+}
+
+impl Begun {
+    /// Waits for the answer, but not for long.
+    pub(super) async fn within(self, patience: Duration) -> Result<Retired, Error> {
+        let Self { mut known, asked, answer } = self;
+        let Some(mut answer) = answer else { return Ok(known) };
+        let come = match tokio::time::timeout(patience, &mut answer).await {
+            Ok(come) => come.ok(),
+            Err(_) => {
+                // What is sent from here on comes back to the sender, who tells of it by a wake.
+                answer.close();
+                match answer.try_recv() {
+                    Ok(come) => Some(come),
+                    Err(_) => {
+                        known.moving.extend(asked);
+                        return Ok(known);
+                    }
+                }
+            }
+        };
+        let answer = come.unwrap_or(Err(Error::Closed(None)))?;
+        known.gone.extend(answer.gone);
+        known.kept.extend(answer.kept);
+        Ok(known)
+    }
+}
+
+/// Begins to retire these workers, unless that was begun already or a late answer kept them just now.
+pub(super) fn begin(
+    whereabouts: Whereabouts,
+    mut workers: BTreeSet<String>,
+    retirements: &Shared<Retirements>,
+    (key, triggers): (Key, Triggers),
+) -> Begun {
+    let mut all = lock(retirements);
+    let moving: BTreeSet<String> = all.moving().intersection(&workers).cloned().collect();
+    let kept = all.take_kept(&workers);
+    workers.retain(|name| !moving.contains(name) && !kept.contains(name));
+    let known = Retired { gone: BTreeSet::new(), kept, moving };
+    if workers.is_empty() {
+        return Begun { known, asked: workers, answer: None };
+    }
+    let (sender, answer) = oneshot::channel();
+    let call = Call { workers: workers.clone(), retirements: Arc::downgrade(retirements), sender };
+    let task = AbortOnDropHandle::new(tokio::spawn(call.make(whereabouts, key, triggers)));
+    all.under_way.push(UnderWay { workers: workers.clone(), _task: task });
+    Begun { known, asked: workers, answer: Some(answer) }
+}
+
+/// One call.
+struct Call {
+    workers: BTreeSet<String>,
+    /// Weak: who no longer follows the scheduler drops the call.
+    retirements: Weak<Mutex<Retirements>>,
+    sender: oneshot::Sender<Result<Retired, Error>>,
+}
+
+impl Call {
+    /// Makes the call, and tells its end to whoever waits; if nobody does any more, the cluster is woken.
+    async fn make(self, whereabouts: Whereabouts, key: Key, triggers: Triggers) {
+        let answer = retire(&whereabouts, &self.workers).await;
+        let Some(retirements) = self.retirements.upgrade() else { return };
+        let mut all = lock(&retirements);
+        all.under_way.retain(|call| call.workers != self.workers);
+        let Err(late) = self.sender.send(answer) else { return };
+        match late {
+            Ok(retired) => all.remember(retired.kept),
+            Err(error) => {
+                let (namespace, cluster) = &key;
+                tracing::warn!(
+                    namespace,
+                    cluster,
+                    error = chain(&error),
+                    "the scheduler did not tell which workers it let go"
+                );
+            }
+        }
+        drop(all);
+        triggers.cluster(&key.0, &key.1);
+    }
+}
+
+async fn retire(whereabouts: &Whereabouts, workers: &BTreeSet<String>) -> Result<Retired, Error> {
+    let mut scheduler = whereabouts.connect().await?;
+    let retirement = Retirement::of(workers.iter().map(String::as_str));
+    let answer = scheduler.retire_workers(&retirement, LIMIT).await?;
+    let gone = names(&answer);
+    let missing: BTreeSet<String> = workers.difference(&gone).cloned().collect();
+    if missing.is_empty() {
+        return Ok(Retired { gone, ..Retired::default() });
+    }
+    // A worker that it does not know is not among its answer either, and holds nothing.
+    let registered = scheduler.identity().await.map(|identity| names(&identity.workers)).unwrap_or_default();
+    Ok(Retired { gone, kept: missing.intersection(&registered).cloned().collect(), ..Retired::default() })
+}
