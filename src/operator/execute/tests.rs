@@ -8,6 +8,7 @@ use crate::api::Reason;
 use crate::operator::testing::{
     self, Scheduler, context, identity, quota_refusal, refusal, respond, serve, summary, workers,
 };
+use crate::plan::VictimKind;
 
 fn pod(name: &str) -> Pod {
     let owners =
@@ -24,7 +25,12 @@ fn deletion(name: &str) -> Step {
 }
 
 fn retirement(names: &[&str]) -> Step {
-    Step::Retire { workers: names.iter().map(|name| (*name).to_owned()).collect() }
+    Step::Retire {
+        workers: names
+            .iter()
+            .map(|name| Victim { kind: VictimKind::Pod, name: (*name).to_owned(), uid: None })
+            .collect(),
+    }
 }
 
 /// What an API server answers that does as it is told.
