@@ -6,6 +6,7 @@ The test says its word with a request over HTTP.
 import sys
 import threading
 import time
+import uuid
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 from distributed import Client, get_worker
@@ -34,9 +35,13 @@ def until(what, is_so):
     print(what)
 
 
+# The scheduler keeps what other clients' tasks have told.
+starts_topic = "starts-" + str(uuid.uuid4())
+
+
 def starts(client):
-    """Which task has begun how often, whatever became of it."""
+    """How often each task has begun, whatever became of it."""
     counts = {}
-    for _, number in client.get_events("starts"):
+    for _, number in client.get_events(starts_topic):
         counts[number] = counts.get(number, 0) + 1
     return [counts[number] for number in sorted(counts)]

@@ -5,7 +5,7 @@ resources = {name: float(amount) for name, amount in (pair.split("=") for pair i
 
 
 def work(number):
-    get_worker().log_event("starts", number)
+    get_worker().log_event(starts_topic, number)
     time.sleep(seconds)
     return -number
 
