@@ -1,6 +1,6 @@
 //! Twenty clusters at once: each status tells the truth about its own cluster.
 
-use daskflow::api::{DaskCluster, Reason, labels};
+use daskflow::api::{ConditionType, DaskCluster, Reason, labels};
 use futures::future::join_all;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Pod, Service};
@@ -9,7 +9,7 @@ use kube::ResourceExt;
 use crate::support::clock::{now, seconds};
 use crate::support::figures::figure_seconds;
 use crate::support::timeline::Timeline;
-use crate::support::workers::{is_worker, nowhere, ready};
+use crate::support::workers::{condition, is_worker, nowhere};
 use crate::support::{Load, poll, small_cluster, test, within};
 
 /// All clusters.
@@ -51,7 +51,7 @@ async fn burst_of_twenty_clusters_all_tell_the_truth() {
             }
             let words = ["nodes are available"];
             let status = namespace.until_cluster_says(&name, Reason::Unschedulable, &words).await;
-            let ready = ready(&status).unwrap();
+            let ready = condition(&status, ConditionType::Ready);
             assert_eq!(
                 (ready.status.as_str(), ready.reason.as_str()),
                 ("False", "Unschedulable"),

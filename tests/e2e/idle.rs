@@ -1,13 +1,13 @@
 //! Clusters that nobody uses, and what wakes them.
 
-use daskflow::api::{DaskCluster, Flow, Phase, Reason};
+use daskflow::api::{ConditionType, DaskCluster, Flow, Phase, Reason};
 use k8s_openapi::api::core::v1::Pod;
 use serde_json::json;
 
 use crate::support::clock::{now, seconds};
 use crate::support::figures::figure_seconds;
 use crate::support::manifests::{inline, with};
-use crate::support::workers::ready;
+use crate::support::workers::condition;
 use crate::support::{Load, Namespace, poll, small_cluster, test, within};
 
 const WHERE: &str = include_str!("flows/where_dask.py");
@@ -104,7 +104,7 @@ async fn until_asleep(namespace: &Namespace) {
         .until("dask", wait, |cluster: &DaskCluster| {
             let Some(status) = &cluster.status else { return false };
             status.idle.as_ref().is_some_and(|idle| idle.asleep)
-                && ready(status).is_some_and(|ready| ready.reason == Reason::Idle.as_str())
+                && condition(status, ConditionType::Ready).reason == Reason::Idle.as_str()
         })
         .await;
 }

@@ -1,12 +1,12 @@
 //! A namespace whose quota is smaller than what a cluster asks for.
 
-use daskflow::api::Reason;
+use daskflow::api::{ConditionType, Reason};
 use k8s_openapi::api::core::v1::{Event, ResourceQuota};
 use serde_json::json;
 
 use crate::support::clock::{now, seconds};
 use crate::support::figures::{figure, figure_seconds};
-use crate::support::workers::ready;
+use crate::support::workers::condition;
 use crate::support::{Load, Namespace, poll, small_cluster, test, within};
 
 /// What is bearable: a few words for each of the steps that the test takes.
@@ -28,7 +28,7 @@ async fn quota_is_respected() {
         let words = ["exceeded quota: small", "pods=3"];
         let status = namespace.until_cluster_says("dask", Reason::QuotaExceeded, &words).await;
         assert_eq!((status.workers.ready, status.workers.desired), (2, 4), "{status:?}");
-        assert_eq!(ready(&status).map(|ready| ready.status.as_str()), Some("False"), "{status:?}");
+        assert_eq!(condition(&status, ConditionType::Ready).status, "False", "{status:?}");
 
         // There is no room, and none is needed.
         namespace.scale("dask", 1).await;

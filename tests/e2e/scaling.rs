@@ -2,15 +2,17 @@
 
 use std::time::Duration;
 
-use daskflow::api::{DaskCluster, Reason};
+use daskflow::api::{ConditionType, DaskCluster, Reason};
+use futures::future::join;
+use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use crate::support::figures::figure_seconds;
+use crate::operator_killed::kill;
+use crate::support::figures::{figure_seconds, say};
 use crate::support::manifests::with;
-use crate::support::timeline::Timeline;
 use crate::support::workers::{condition, is_of_group, is_worker, uids};
 use crate::support::{Load, Namespace, clock, operator, poll, small_cluster, test, within};
 
@@ -130,30 +132,29 @@ async fn shrink_before_new_workers_register_loses_nothing() {
     .await;
 }
 
-/// How often the operator dies while the cluster shrinks.
-const DEATHS: usize = 2;
+/// The steps down, and how long after each of them the operator dies, in milliseconds: while it asks the scheduler, while
+/// data moves, while it deletes pods.
+const DEATHS: [(i32, i64); 3] = [(4, 60), (2, 130), (1, 250)];
 
 #[tokio::test]
 async fn operator_restarted_mid_scale_down_loses_nothing() {
     test("operator_restarted_mid_scale_down_loses_nothing", Load::Disruptive, async |namespace| {
         namespace.ready_cluster(small_cluster("dask", &namespace.settings.dask, 6)).await;
-        let client = namespace.client("holder", "dask", HOLDING, &["200", "1000", "6"]).await;
+        let client = namespace.client("holder", "dask", HOLDING, &["200", "200000", "6"]).await;
         client.until_said("holding").await;
-        for (death, replicas) in (0..DEATHS).zip([3, 1]) {
-            let pods = Timeline::<Pod>::watch(namespace);
-            let operator = operator::ready_pod(&namespace.client).await.name_any();
-            namespace.scale("dask", replicas).await;
-            if death == 0 {
-                // The first worker is on its way out.
-                let wait = within(60, "the first worker leaves");
-                poll(wait, async || pods.first(is_leaving).ok_or_else(|| "no worker leaves".to_owned()))
-                    .await;
-            }
-            // The second time it may have asked the scheduler, and has not acted on the answer.
-            operator::delete_now(&namespace.client, &operator).await;
-            if death + 1 == DEATHS {
-                namespace.until_workers("dask", 1).await;
-            }
+        for (replicas, after_ms) in DEATHS {
+            let operator = operator::ready_pod(&namespace.client).await;
+            // Time enough for the killer to get ready.
+            let moment = clock::now() + SignedDuration::from_secs(5);
+            let scale = async {
+                clock::sleep_until(moment - SignedDuration::from_millis(after_ms)).await;
+                namespace.scale("dask", replicas).await;
+            };
+            join(kill(namespace, &operator, moment), scale).await;
+            let left = namespace.workers("dask").await.unwrap().len();
+            say(&format!("the operator died with {left} worker pods on the way to {replicas}"));
+            operator::delete_now(&namespace.client, &operator.name_any()).await;
+            namespace.until_workers("dask", usize::try_from(replicas).unwrap()).await;
         }
         namespace.until_ready("dask", 1).await;
         client.tell().await;
@@ -162,19 +163,13 @@ async fn operator_restarted_mid_scale_down_loses_nothing() {
     .await;
 }
 
-fn is_leaving(pod: &Pod) -> bool {
-    let component = pod.labels().get("dask.org/component").map(String::as_str);
-    component == Some("worker") && pod.metadata.deletion_timestamp.is_some()
-}
-
 #[tokio::test]
 async fn suspended_cluster_has_no_pods_and_resumes() {
     test("suspended_cluster_has_no_pods_and_resumes", Load::Dask, async |namespace| {
         namespace.ready_cluster(small_cluster("dask", &namespace.settings.dask, 2)).await;
         suspend(namespace, true).await;
         let status = namespace.until_cluster_says("dask", Reason::Suspended, &["no pods run"]).await;
-        let told = condition(&status, Reason::Suspended);
-        assert_eq!(told.map(|it| (it.type_.as_str(), it.status.as_str())), Some(("Suspended", "True")));
+        assert_eq!(condition(&status, ConditionType::Suspended).status, "True", "{status:?}");
         assert_eq!(namespace.list::<Pod>("").await.len(), 0, "it says so when they are gone");
 
         // Growing wakes nothing, and is not forgotten.
@@ -182,8 +177,7 @@ async fn suspended_cluster_has_no_pods_and_resumes() {
         suspend(namespace, false).await;
         namespace.until_workers("dask", 1).await;
         let status = namespace.until_ready("dask", 1).await.status.unwrap();
-        let suspended = status.conditions.iter().find(|condition| condition.type_ == "Suspended");
-        assert_eq!(suspended.map(|condition| condition.status.as_str()), Some("False"), "{status:?}");
+        assert_eq!(condition(&status, ConditionType::Suspended).status, "False", "{status:?}");
         assert_eq!(namespace.list::<Pod>("").await.iter().filter(|pod| is_worker(pod)).count(), 1);
     })
     .await;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use daskflow::api::{DaskCluster, DaskClusterStatus, Reason, labels};
+use daskflow::api::{ConditionType, DaskCluster, DaskClusterStatus, Reason, labels};
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt;
@@ -63,14 +63,10 @@ pub fn most_workers(pods: &Timeline<Pod>, which: impl Fn(&Pod) -> bool) -> usize
     })
 }
 
-/// What a cluster's status says with this reason.
-pub fn condition(status: &DaskClusterStatus, reason: Reason) -> Option<&Condition> {
-    status.conditions.iter().find(|condition| condition.reason == reason.as_str())
-}
-
-/// The condition `Ready`.
-pub fn ready(status: &DaskClusterStatus) -> Option<&Condition> {
-    status.conditions.iter().find(|condition| condition.type_ == "Ready")
+/// A cluster's condition of this type.
+pub fn condition(status: &DaskClusterStatus, kind: ConditionType) -> &Condition {
+    let found = status.conditions.iter().find(|condition| condition.type_ == kind.as_str());
+    found.unwrap_or_else(|| panic!("no condition {}: {status:?}", kind.as_str()))
 }
 
 impl Namespace {
