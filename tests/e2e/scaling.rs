@@ -1,5 +1,6 @@
 //! Clusters that shrink while they hold data: what a client was promised is there afterwards.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use daskflow::api::{ConditionType, DaskCluster, Reason};
@@ -13,6 +14,7 @@ use tokio::time::sleep;
 use crate::operator_killed::kill;
 use crate::support::figures::{figure_seconds, say};
 use crate::support::manifests::with;
+use crate::support::timeline::Timeline;
 use crate::support::workers::{condition, is_of_group, is_worker, uids};
 use crate::support::{Load, Namespace, clock, operator, poll, small_cluster, test, within};
 
@@ -134,7 +136,7 @@ async fn shrink_before_new_workers_register_loses_nothing() {
 
 /// The steps down, and how long after each of them the operator dies, in milliseconds: while it asks the scheduler, while
 /// data moves, while it deletes pods.
-const DEATHS: [(i32, i64); 3] = [(4, 60), (2, 130), (1, 250)];
+const DEATHS: [(i32, i64); 3] = [(4, 150), (2, 450), (1, 300)];
 
 #[tokio::test]
 async fn operator_restarted_mid_scale_down_loses_nothing() {
@@ -142,6 +144,7 @@ async fn operator_restarted_mid_scale_down_loses_nothing() {
         namespace.ready_cluster(small_cluster("dask", &namespace.settings.dask, 6)).await;
         let client = namespace.client("holder", "dask", HOLDING, &["200", "200000", "6"]).await;
         client.until_said("holding").await;
+        let pods = Timeline::<Pod>::watch(namespace);
         for (replicas, after_ms) in DEATHS {
             let operator = operator::ready_pod(&namespace.client).await;
             // Time enough for the killer to get ready.
@@ -151,8 +154,13 @@ async fn operator_restarted_mid_scale_down_loses_nothing() {
                 namespace.scale("dask", replicas).await;
             };
             join(kill(namespace, &operator, moment), scale).await;
-            let left = namespace.workers("dask").await.unwrap().len();
-            say(&format!("the operator died with {left} worker pods on the way to {replicas}"));
+            let gone = pods.read(|seen| {
+                let before = seen.iter().filter(|version| version.at < moment && is_leaving(&version.object));
+                before.map(|version| version.object.name_any()).collect::<BTreeSet<_>>().len()
+            });
+            say(&format!(
+                "the operator died on the way to {replicas} when {gone} pods in all were on their way out"
+            ));
             operator::delete_now(&namespace.client, &operator.name_any()).await;
             namespace.until_workers("dask", usize::try_from(replicas).unwrap()).await;
         }
@@ -161,6 +169,11 @@ async fn operator_restarted_mid_scale_down_loses_nothing() {
         client.until_done(60).await;
     })
     .await;
+}
+
+fn is_leaving(pod: &Pod) -> bool {
+    let component = pod.labels().get("dask.org/component").map(String::as_str);
+    component == Some("worker") && pod.metadata.deletion_timestamp.is_some()
 }
 
 #[tokio::test]
