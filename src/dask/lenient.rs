@@ -189,6 +189,95 @@ impl<'de, V, F: Fn(Scalar) -> Option<V>> Visitor<'de> for EntriesVisitor<F> {
     }
 }
 
+/// What stood where a map was looked for.
+#[derive(Debug, PartialEq)]
+pub(super) enum Seen {
+    Map,
+    Text(String),
+    Other,
+}
+
+impl Seen {
+    pub(super) fn is_map(&self) -> bool {
+        *self == Self::Map
+    }
+}
+
+/// Gives each entry of a map to `on`, whose values must read anything themselves. Entries whose key is no text are
+/// passed over, and so is what is no map.
+pub(super) fn each<'de, V, F>(on: F) -> impl Visitor<'de, Value = Seen>
+where
+    V: Deserialize<'de>,
+    F: FnMut(String, V),
+{
+    EachVisitor(on, PhantomData)
+}
+
+struct EachVisitor<V, F>(F, PhantomData<V>);
+
+impl<'de, V: Deserialize<'de>, F: FnMut(String, V)> Visitor<'de> for EachVisitor<V, F> {
+    type Value = Seen;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any value")
+    }
+
+    fn visit_bool<E: Error>(self, _: bool) -> Result<Seen, E> {
+        Ok(Seen::Other)
+    }
+
+    fn visit_i64<E: Error>(self, _: i64) -> Result<Seen, E> {
+        Ok(Seen::Other)
+    }
+
+    fn visit_u64<E: Error>(self, _: u64) -> Result<Seen, E> {
+        Ok(Seen::Other)
+    }
+
+    fn visit_f64<E: Error>(self, _: f64) -> Result<Seen, E> {
+        Ok(Seen::Other)
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Seen, E> {
+        Ok(Seen::Text(text.to_owned()))
+    }
+
+    fn visit_bytes<E: Error>(self, _: &[u8]) -> Result<Seen, E> {
+        Ok(Seen::Other)
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Seen, E> {
+        Ok(Seen::Other)
+    }
+
+    fn visit_none<E: Error>(self) -> Result<Seen, E> {
+        Ok(Seen::Other)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Seen, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<Seen, D::Error> {
+        IgnoredAny::deserialize(deserializer).map(|_| Seen::Other)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Seen, A::Error> {
+        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Seen::Other)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Seen, A::Error> {
+        while let Some(key) = map.next_key::<Scalar>()? {
+            let value = map.next_value()?;
+            if let Some(key) = key.into_text() {
+                (self.0)(key, value);
+            }
+        }
+        Ok(Seen::Map)
+    }
+}
+
 /// A list, or a set of Python, which comes as a map around a list.
 #[derive(Debug, PartialEq)]
 pub(super) struct List<T>(pub(super) Vec<T>);

@@ -2,14 +2,15 @@
 //!
 //! It is a client of the scheduler's own RPC: who the workers are ([`Scheduler::identity`],
 //! [`MembershipStream`]), how many there should be ([`Scheduler::adaptive_target`]), which may go
-//! ([`Scheduler::workers_to_close`]) and the orderly leave of those ([`Scheduler::retire_workers`]).
+//! ([`Scheduler::closing_order`]), the orderly leave of those ([`Scheduler::retire_workers`]), and whether there is
+//! anything to do at all ([`Scheduler::activity`], [`Scheduler::is_idle`]).
 //!
 //! It is *not* a Dask client: it submits no work and reads no results, because those are pickles. Parts of a
 //! message that are pickled or in Dask's own formats are skipped unread. It knows nothing of Kubernetes.
 //!
 //! The layers, from the bytes up: [`frame`] (pure) cuts a stream into messages, [`message`] (pure) gives them
 //! meaning, [`connection`] reads and writes one stream under a deadline, [`rpc`] and [`subscribe`] hold the
-//! two conversations a scheduler has with us.
+//! two conversations a scheduler has with us, and [`scaling`] puts questions together for who sizes a cluster.
 //!
 //! Invariants:
 //!
@@ -28,6 +29,8 @@ pub mod frame;
 mod lenient;
 pub mod message;
 pub mod rpc;
+pub mod scaling;
+mod state;
 pub mod subscribe;
 pub mod version;
 
@@ -35,5 +38,6 @@ pub use address::{Address, AddressError, Scheme};
 pub use error::Error;
 pub use message::{Identity, Retirement, SubscribeEvent, Totals, Versions, WorkerInfo, WorkerName};
 pub use rpc::Scheduler;
+pub use scaling::Activity;
 pub use subscribe::{Membership, MembershipStream};
 pub use version::Version;

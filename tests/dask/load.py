@@ -1,13 +1,19 @@
-"""Gives a scheduler something to do, until standard input ends.
+"""Gives a scheduler something to do, until standard input ends. Says "load: ready" when it is handed over.
 
-`load.py ADDRESS data WORKER` leaves one result on that worker. `load.py ADDRESS work` runs some short tasks, then
-hands out tasks that take a minute. Either says "load: ready" when it is so.
+`load.py ADDRESS LOAD`, where LOAD is one of
+
+    data WORKER [BYTES]          one result lies on that worker
+    work                         some short tasks have run; tasks of a minute follow
+    tasks COUNT                  tasks of a minute
+    asking NAME=AMOUNT COUNT     tasks of a minute that ask for so much of a resource
+    busy WORKER                  a task of a minute for that worker
+    secede WORKER                a task of a minute that has left that worker's threads
 """
 import os
 import sys
 import time
 
-from distributed import Client
+from distributed import Client, secede
 
 
 def sleep(seconds, number):
@@ -15,14 +21,36 @@ def sleep(seconds, number):
     return number
 
 
+def leave_and_sleep(seconds):
+    secede()
+    time.sleep(seconds)
+
+
+def hand_over(client, kind, rest):
+    if kind == "data":
+        size = int(rest[1]) if len(rest) > 1 else 100000
+        kept = client.submit(bytes, size, workers=[rest[0]], pure=False)
+        kept.result(timeout=60)
+        return kept
+    if kind == "work":
+        client.gather(client.map(sleep, [0.01] * 20, range(20), pure=False))
+        return client.map(sleep, [60] * 40, range(40), pure=False)
+    if kind == "tasks":
+        return client.map(sleep, [60] * int(rest[0]), range(int(rest[0])), pure=False)
+    if kind == "asking":
+        name, amount = rest[0].split("=")
+        count = int(rest[1])
+        return client.map(sleep, [60] * count, range(count), pure=False, resources={name: float(amount)})
+    if kind == "busy":
+        return client.submit(sleep, 60, 0, workers=[rest[0]], pure=False)
+    if kind == "secede":
+        return client.submit(leave_and_sleep, 60, workers=[rest[0]], pure=False)
+    sys.exit("no such load: " + kind)
+
+
 def main():
     client = Client(sys.argv[1], timeout=30)
-    if sys.argv[2] == "data":
-        kept = client.submit(bytes, 100000, workers=[sys.argv[3]], pure=False)
-        kept.result(timeout=60)
-    else:
-        client.gather(client.map(sleep, [0.01] * 20, range(20), pure=False))
-        kept = client.map(sleep, [60] * 40, range(40), pure=False)
+    _kept = hand_over(client, sys.argv[2], sys.argv[3:])
     print("load: ready", file=sys.stderr, flush=True)
     while os.read(0, 1024):
         pass

@@ -57,9 +57,10 @@ pub struct Process {
 }
 
 impl Process {
-    fn start(title: &str, python: &Path, arguments: &[&str]) -> Self {
+    fn start(title: &str, python: &Path, arguments: &[&str], settings: &Settings) -> Self {
         let mut child = Command::new(python)
             .args(arguments)
+            .envs(settings.iter().map(|(name, value)| (name, value)))
             .env("PYTHONUNBUFFERED", "1")
             .current_dir(scratch())
             .stdin(Stdio::piped())
@@ -113,6 +114,9 @@ fn after(log: &str, text: &str) -> Option<String> {
     whole.lines().find_map(|line| line.split_once(text)).map(|(_, rest)| rest.trim().to_owned())
 }
 
+/// Variables of Dask's configuration.
+pub type Settings = Vec<(String, String)>;
+
 /// A scheduler, and what starts workers and clients of it.
 pub struct Cluster {
     /// Where the scheduler listens.
@@ -120,40 +124,59 @@ pub struct Cluster {
     /// The scheduler.
     pub scheduler: Process,
     python: PathBuf,
+    settings: Settings,
 }
 
 impl Cluster {
     /// A scheduler that listens, without workers.
     pub async fn start(python: PathBuf) -> Self {
+        Self::start_with(python, Vec::new()).await
+    }
+
+    /// A scheduler that listens, with these settings for it, its workers and clients.
+    pub async fn start_with(python: PathBuf, settings: Settings) -> Self {
         let arguments = ["--port", "0", "--host", "127.0.0.1", "--dashboard-address", "127.0.0.1:0"];
-        let mut scheduler = child("scheduler", &python, "distributed.cli.dask_scheduler", &arguments);
+        let mut scheduler =
+            child("scheduler", &python, "distributed.cli.dask_scheduler", &arguments, &settings);
         let address = scheduler.said("Scheduler at:").await.parse().unwrap();
-        Self { address, scheduler, python }
+        Self { address, scheduler, python, settings }
     }
 
     /// Starts a worker with one thread. It is registered some time later.
     pub fn worker(&self, name: &str) -> Process {
+        self.worker_with(name, &[])
+    }
+
+    /// Starts a worker with one thread and these further arguments.
+    pub fn worker_with(&self, name: &str, further: &[&str]) -> Process {
         let address = self.address.to_string();
         let mut arguments =
             vec![address.as_str(), "--name", name, "--nthreads", "1", "--memory-limit", "512MB"];
         arguments.extend(["--no-nanny", "--host", "127.0.0.1", "--dashboard-address", "127.0.0.1:0"]);
         arguments.extend(["--local-directory", "."]);
-        child(&format!("worker {name}"), &self.python, "distributed.cli.dask_worker", &arguments)
+        arguments.extend(further);
+        child(
+            &format!("worker {name}"),
+            &self.python,
+            "distributed.cli.dask_worker",
+            &arguments,
+            &self.settings,
+        )
     }
 
     /// Starts a client with this load, and waits until the load is there.
     pub async fn load(&self, load: &[&str]) -> Process {
         let (script, address) = (support("load.py"), self.address.to_string());
         let arguments = [[script.as_str(), address.as_str()].as_slice(), load].concat();
-        let mut client = Process::start("load", &self.python, &arguments);
+        let mut client = Process::start("load", &self.python, &arguments, &self.settings);
         client.said("load: ready").await;
         client
     }
 }
 
-fn child(title: &str, python: &Path, module: &str, arguments: &[&str]) -> Process {
+fn child(title: &str, python: &Path, module: &str, arguments: &[&str], settings: &Settings) -> Process {
     let script = support("child.py");
-    Process::start(title, python, &[[script.as_str(), module].as_slice(), arguments].concat())
+    Process::start(title, python, &[[script.as_str(), module].as_slice(), arguments].concat(), settings)
 }
 
 /// A file beside this one.
@@ -162,7 +185,7 @@ fn support(file: &str) -> String {
 }
 
 /// A new folder for one process, among the build's own.
-fn scratch() -> PathBuf {
+pub fn scratch() -> PathBuf {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("dask-{}-{number}", std::process::id()));
