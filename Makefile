@@ -32,8 +32,11 @@ cluster-down: ## stop the embedded Kubernetes and delete its data
 image: ## build the operator's image and those of the tests into .build/images
 	@tests/images/build.sh
 
-bench: ## what deciding costs (release build, no cluster)
+bench: ## what deciding and asking a Dask scheduler cost (release build, no cluster)
 	cargo bench --locked --bench planning
+	@mkdir -p .build
+	@tests/dask/venvs.sh .build/dask-venvs
+	DASKFLOW_DASK_VENVS=$(CURDIR)/.build/dask-venvs cargo bench --locked --bench rpc
 
 clean: cluster-down ## delete .build and target; the user's cache (~/.cache/daskflow) stays
 	rm -rf .build target

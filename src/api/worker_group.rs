@@ -12,6 +12,7 @@ use super::schema;
 /// A further group of workers, with a name.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!has(self.autoscale) || has(self.daskResources)").message("autoscale needs daskResources in a further group: it grows when tasks wait for one of them; the scheduler's own target goes to spec.workers"))]
 pub struct WorkerGroup {
     /// The group's name, a part of its pods' names.
     #[schemars(length(min = 1, max = 30))]
@@ -28,7 +29,7 @@ pub struct WorkerGroup {
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("!(has(self.replicas) && has(self.autoscale))").message("write replicas or autoscale, not both: an autoscaled group has no fixed size"))]
 pub struct WorkersSpec {
-    /// How many workers are to run. Default: 1. `kubectl scale` and a HorizontalPodAutoscaler set it, and need it to be
+    /// How many workers are to run. Default: 1. `kubectl scale` and a `HorizontalPodAutoscaler` set it, and need it to be
     /// there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 10_000))]

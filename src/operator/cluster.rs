@@ -11,9 +11,10 @@ use kube::runtime::reflector::ObjectRef;
 
 use super::clock;
 use super::context::Context;
-use super::failure::{Error, chain};
+use super::failure::Error;
 use super::flow::runs_at_work;
 use super::reconcile::Planned;
+use super::schedulers::{Look, look};
 use crate::api::{DaskCluster, DaskClusterStatus, FlowRun, Reason, labels};
 use crate::plan::cluster::{self, Observed, SchedulerView};
 use crate::plan::conditions::{Failure, failing, held, told};
@@ -59,42 +60,71 @@ async fn observe(context: &Context, cluster: &DaskCluster, live: bool) -> Result
     let mut pods = if live {
         live_pods(context, &namespace, &name).await?
     } else {
-        cached_pods(context, &namespace, &name)
+        context.cluster_pods.of(&namespace, &name)
     };
     // Pods of an earlier cluster of the same name are on their way out.
     pods.retain(|pod| {
         pod.owner_references().iter().any(|owner| Some(&owner.uid) == cluster.metadata.uid.as_ref())
     });
-    let mut scheduler = follow(context, cluster, &pods);
-    if live && scheduler.registered().is_some() {
-        scheduler = ask(context, &namespace, &name).await;
-    }
-    let surplus = scheduler
-        .registered()
-        .map_or(0, |workers| workers.len().saturating_sub(cluster.spec.workers.fixed_size()));
-    let closable =
-        if live && surplus > 0 { closable(context, &namespace, &name, surplus).await } else { None };
+    let followed = follow(context, cluster, &pods);
+    let questions = cluster::questions(cluster, &pods);
+    let load = context.schedulers.poll(&namespace, &name, questions.as_ref());
+    let look = match context.schedulers.line(&namespace, &name) {
+        // Nobody asks a scheduler that is not there yet, or not any more.
+        Some(kept) if live && followed.registered().is_some() => {
+            let look = look(&kept, cluster::asks_who_is_busy(cluster)).await;
+            context.schedulers.hang_up_if_idle(&namespace, &name);
+            look
+        }
+        _ => Look { view: followed, ..Look::default() },
+    };
+    let (runs, last_run_end) = runs_on(context, cluster, live).await?;
     Ok(Observed {
         service: context.stores.services.get(&service),
         live,
-        scheduler,
-        closable,
-        runs: runs_on(context, &namespace, &name),
+        scheduler: look.view,
+        closable: look.closing_order,
+        closing: look.closing,
+        busy: look.busy,
+        load,
+        runs,
+        last_run_end,
         runners: runners(context, cluster, &namespace),
         seed: clock::seed(),
         pods,
-        ..Observed::default()
     })
 }
 
-/// The runs on a cluster that have not ended.
-fn runs_on(context: &Context, namespace: &str, cluster: &str) -> Vec<Arc<FlowRun>> {
-    let on_it = |run: &Arc<FlowRun>| {
+/// The runs on a cluster that have not ended, and when the last of the others ended. A run that is starting must not find its
+/// cluster put to rest, so before that they are listed live.
+async fn runs_on(
+    context: &Context,
+    cluster: &DaskCluster,
+    live: bool,
+) -> Result<(Vec<Arc<FlowRun>>, Option<Timestamp>), Error> {
+    let (namespace, name) = (cluster.namespace().unwrap_or_default(), cluster.name_any());
+    let all = if live && cluster.spec.idle.is_some() {
+        let api: Api<FlowRun> = Api::namespaced(context.client.clone(), &namespace);
+        api.list(&ListParams::default()).await?.items.into_iter().map(Arc::new).collect()
+    } else {
+        context.stores.runs.state()
+    };
+    Ok(split_runs(all, &namespace, &name))
+}
+
+/// Of all runs, the ones on a cluster that have not ended, and when the last of its others ended.
+fn split_runs(
+    mut runs: Vec<Arc<FlowRun>>,
+    namespace: &str,
+    cluster: &str,
+) -> (Vec<Arc<FlowRun>>, Option<Timestamp>) {
+    runs.retain(|run| {
         run.metadata.namespace.as_deref() == Some(namespace)
             && run.status.as_ref().and_then(|status| status.cluster.as_deref()) == Some(cluster)
-            && !phase_of(run).is_final()
-    };
-    context.stores.runs.state().into_iter().filter(on_it).collect()
+    });
+    let (ended, going): (Vec<_>, Vec<_>) = runs.into_iter().partition(|run| phase_of(run).is_final());
+    let ends = ended.iter().filter_map(|run| run.status.as_ref()?.finished_at.as_ref().map(|time| time.0));
+    (going, ends.max())
 }
 
 /// Of the runs that hold a place, those whose runner's pod has not ended.
@@ -104,14 +134,6 @@ fn runners(context: &Context, cluster: &DaskCluster, namespace: &str) -> BTreeSe
         return BTreeSet::new();
     }
     runs_at_work(context, namespace, |_| true).into_iter().filter(|run| admitted.contains(run)).collect()
-}
-
-fn cached_pods(context: &Context, namespace: &str, cluster: &str) -> Vec<Arc<Pod>> {
-    let of_cluster = |pod: &Arc<Pod>| {
-        pod.metadata.namespace.as_deref() == Some(namespace)
-            && state::label(pod, labels::CLUSTER_NAME) == Some(cluster)
-    };
-    context.stores.pods.state().into_iter().filter(of_cluster).collect()
 }
 
 async fn live_pods(context: &Context, namespace: &str, cluster: &str) -> Result<Vec<Arc<Pod>>, Error> {
@@ -140,34 +162,31 @@ fn follow(context: &Context, cluster: &DaskCluster, pods: &[Arc<Pod>]) -> Schedu
     }
 }
 
-/// Asks the scheduler itself for its workers, before a pod is deleted as one that it does not know: a subscription
-/// may have been taken over unseen.
-async fn ask(context: &Context, namespace: &str, cluster: &str) -> SchedulerView {
-    let answer = async { context.schedulers.connect(namespace, cluster).await?.identity().await };
-    match answer.await {
-        Ok(identity) => SchedulerView::Answering {
-            workers: identity.workers.values().map(|worker| worker.name.to_string()).collect(),
-        },
-        Err(error) => SchedulerView::Unreachable(chain(&error)),
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
 
-/// The workers that the scheduler would close first. A scheduler that does not answer leaves the size as it is.
-async fn closable(context: &Context, namespace: &str, cluster: &str, surplus: usize) -> Option<Vec<String>> {
-    let ask = async {
-        let mut scheduler = context.schedulers.connect(namespace, cluster).await?;
-        scheduler.workers_to_close(u64::try_from(surplus).unwrap_or(u64::MAX)).await
-    };
-    match ask.await {
-        Ok(names) => Some(names.iter().map(ToString::to_string).collect()),
-        Err(error) => {
-            tracing::warn!(
-                namespace,
-                cluster,
-                error = &error as &dyn std::error::Error,
-                "the scheduler did not say which workers may go"
-            );
-            None
-        }
+    fn run(name: &str, namespace: &str, status: serde_json::Value) -> Arc<FlowRun> {
+        let mut run = FlowRun::new(name, serde_json::from_value(json!({"flow": "f"})).unwrap());
+        run.metadata.namespace = Some(namespace.to_owned());
+        run.status = Some(serde_json::from_value(status).unwrap());
+        Arc::new(run)
+    }
+
+    #[test]
+    fn the_last_end_is_that_of_a_finished_run_on_this_cluster() {
+        let ended =
+            |cluster: &str, at: &str| json!({"phase": "Failed", "cluster": cluster, "finishedAt": at});
+        let runs = vec![
+            run("early", "a", ended("demo", "2026-01-01T00:00:00Z")),
+            run("late", "a", ended("demo", "2026-01-02T00:00:00Z")),
+            run("elsewhere", "a", ended("other", "2026-01-03T00:00:00Z")),
+            run("far", "b", ended("demo", "2026-01-04T00:00:00Z")),
+            run("going", "a", json!({"phase": "Running", "cluster": "demo"})),
+        ];
+        let (going, last_end) = split_runs(runs, "a", "demo");
+        assert_eq!(going.iter().map(|run| run.name_any()).collect::<Vec<_>>(), ["going"]);
+        assert_eq!(last_end, Some("2026-01-02T00:00:00Z".parse().unwrap()));
     }
 }

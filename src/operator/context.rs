@@ -9,6 +9,7 @@ use kube::Client;
 
 use super::caches::Stores;
 use super::clock;
+use super::cluster_pods::ClusterPods;
 use super::events::Events;
 use super::metrics::Metrics;
 use super::route::Triggers;
@@ -27,6 +28,8 @@ pub struct Context {
     pub stores: Stores,
     /// The controllers' queues.
     pub triggers: Triggers,
+    /// The pods of the cache, by cluster.
+    pub(super) cluster_pods: ClusterPods,
     /// Connections to Dask schedulers.
     pub(super) schedulers: Schedulers,
     /// The teller of events.
@@ -44,6 +47,7 @@ impl Context {
             events: Events::new(client.clone()),
             schedulers: Schedulers::new(triggers.clone()),
             metrics: Metrics::default(),
+            cluster_pods: ClusterPods::default(),
             failures: Mutex::default(),
             ready: AtomicBool::new(false),
             client,
@@ -79,7 +83,11 @@ impl Context {
 /// How long to wait after the `count`th failure in a row: doubling from a second to five minutes, with full jitter, so
 /// that a thousand objects that fail together do not come back together.
 pub(super) fn backoff(count: u32) -> Duration {
+    backoff_within(count, BACKOFF_MAX)
+}
+
+/// The same, but at most `longest`.
+pub(super) fn backoff_within(count: u32, longest: Duration) -> Duration {
     let doubled = BACKOFF_FIRST.saturating_mul(2_u32.saturating_pow(count.saturating_sub(1).min(16)));
-    let limit = doubled.min(BACKOFF_MAX);
-    limit.mul_f64(clock::jitter()).max(Duration::from_millis(50))
+    doubled.min(longest).mul_f64(clock::jitter()).max(Duration::from_millis(50))
 }

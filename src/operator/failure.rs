@@ -65,8 +65,12 @@ impl Error {
 
     /// Whether the status should say so at the first time: where waiting alone does not help.
     pub(super) fn is_worth_telling(&self, count: u32) -> bool {
-        let quota = matches!(self, Self::Api(kube::Error::Api(status)) if is_quota(status));
-        self.disposition() == Disposition::Lasting || quota || count >= 3
+        self.disposition() == Disposition::Lasting || self.is_quota() || count >= 3
+    }
+
+    /// Whether the namespace's quota has no room.
+    pub(super) fn is_quota(&self) -> bool {
+        matches!(self, Self::Api(kube::Error::Api(status)) if is_quota(status))
     }
 }
 

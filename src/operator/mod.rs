@@ -8,6 +8,7 @@ mod backfill;
 pub mod caches;
 pub mod clock;
 mod cluster;
+mod cluster_pods;
 pub mod context;
 mod events;
 mod execute;
@@ -19,6 +20,8 @@ mod reconcile;
 mod route;
 mod run;
 mod schedulers;
+#[cfg(test)]
+mod testing;
 
 use std::future::Future;
 use std::net::SocketAddr;

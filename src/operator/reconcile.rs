@@ -18,7 +18,8 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::context::{Context, backoff};
+use super::context::{Context, backoff, backoff_within};
+use super::execute::Bounds;
 use super::failure::{Disposition, Error};
 use super::{clock, execute};
 use crate::api::Reason;
@@ -33,6 +34,10 @@ const RESYNC: Duration = Duration::from_secs(600);
 const CACHE_LAG: Duration = Duration::from_millis(50);
 /// After so many in a row it is more than that.
 const CONFLICTS_MAX: u32 = 5;
+/// How soon to look again after workers that were to go and have not gone.
+const HELD: Duration = Duration::from_secs(5);
+/// The longest wait where the quota has no room: who frees some expects pods soon after, and no watch tells of it.
+const QUOTA_BACKOFF_MAX: Duration = Duration::from_secs(15);
 /// The field manager of statuses.
 const STATUS_MANAGER: &str = "daskflow/status";
 
@@ -129,12 +134,14 @@ async fn once<K: Planned>(context: &Context, object: Arc<K>) -> Result<Next, Sto
         plan = object.plan(context, true, now).await?;
     }
     let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
-    let held = match execute::steps(context, &namespace, &name, &plan.steps).await {
+    let no_room = object.told(Reason::QuotaExceeded).is_some();
+    let bounds = if no_room { Bounds::CAREFUL } else { Bounds::USUAL };
+    let held = match execute::steps(context, (&namespace, &name), &plan.steps, bounds).await {
         Ok(held) => held,
         Err(error) => return Err(Stop { error, planned: Some(plan.status) }),
     };
-    if !held.is_empty() {
-        let message = format!("the scheduler keeps {}: their data cannot move", held.join(", "));
+    if let Some(message) = held.message() {
+        plan.next = plan.next.sooner(Next::After(HELD), now);
         object.hold(&mut plan.status, &message, now);
         if object.told(Reason::WorkersHeld).is_none() {
             plan.events.push(Note::warning(Reason::WorkersHeld, message));
@@ -171,6 +178,7 @@ async fn write_status<K: Planned>(context: &Context, object: &K, status: &K::Sta
 async fn failed<K: Planned>(context: &Context, object: &K, key: &str, stop: Stop<K::Status>) -> Action {
     let count = context.failed(key);
     let error = &stop.error;
+    let wait = wait_after(error, count);
     tracing::warn!(object = key, count, error = error as &dyn std::error::Error, "the reconcile failed");
     if error.is_worth_telling(count) {
         let mut failure = error.tell();
@@ -185,7 +193,12 @@ async fn failed<K: Planned>(context: &Context, object: &K, key: &str, stop: Stop
             context.events.tell(&note, &object.object_ref(&())).await;
         }
     }
-    Action::requeue(backoff(count))
+    Action::requeue(wait)
+}
+
+/// How long to wait after this failure, the `count`th in a row.
+fn wait_after(error: &Error, count: u32) -> Duration {
+    if error.is_quota() { backoff_within(count, QUOTA_BACKOFF_MAX) } else { backoff(count) }
 }
 
 /// When to look again. The net under the watches is spread by a tenth, so that it does not fall on all at once.
@@ -201,3 +214,6 @@ fn delay(next: Next, now: Timestamp) -> Duration {
     };
     wanted.min(resync)
 }
+
+#[cfg(test)]
+mod tests;

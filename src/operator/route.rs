@@ -177,7 +177,11 @@ pub fn job(context: &Context, change: Change<&Job>) {
 
 /// A pod concerns its run or its cluster.
 pub fn pod(context: &Context, change: Change<&Pod>) {
-    let Change::Of(pod) = change else { return everything(context) };
+    let Change::Of(pod) = change else {
+        context.cluster_pods.refill(&context.stores.pods);
+        return everything(context);
+    };
+    context.cluster_pods.changed(pod, &context.stores.pods);
     wake_run(context, pod);
     wake_cluster(context, pod);
     let Some(namespace) = &pod.metadata.namespace else { return };

@@ -33,7 +33,7 @@ pub struct Answer {
     /// How many workers it wants, all groups together.
     pub target: Option<u64>,
     /// Amounts of resources that tasks ask for.
-    pub resources: BTreeMap<String, f64>,
+    pub resources: Option<BTreeMap<String, f64>>,
     /// Whether no task is left.
     pub idle: Option<bool>,
     /// The clients that are connected. None when the release cannot tell.
@@ -45,7 +45,7 @@ pub struct Answer {
 pub struct Target {
     /// Since when.
     pub at: Timestamp,
-    /// Workers of all groups together.
+    /// Workers of all groups together; 0 where only resources are asked for.
     pub workers: u64,
     /// Amounts of resources that tasks ask for.
     pub resources: BTreeMap<String, f64>,
@@ -73,8 +73,10 @@ impl Load {
     pub fn hear(&mut self, answer: Answer, now: Timestamp, memory: Duration) -> bool {
         let mut news = self.failure.take().is_some() | self.since.is_none();
         self.since.get_or_insert(now);
-        if let Some(workers) = answer.target {
-            news |= self.hear_target(Target { at: now, workers, resources: answer.resources });
+        if answer.target.is_some() || answer.resources.is_some() {
+            let workers = answer.target.unwrap_or_default();
+            let resources = answer.resources.unwrap_or_default();
+            news |= self.hear_target(Target { at: now, workers, resources });
             self.forget_targets(now, memory);
         }
         if let Some(idle) = answer.idle {
@@ -116,10 +118,12 @@ impl Load {
     }
 
     fn hear_clients(&mut self, clients: Option<BTreeSet<String>>, now: Timestamp) -> bool {
-        let none = BTreeSet::new();
-        let (before, after) = (self.clients.as_ref().unwrap_or(&none), clients.as_ref().unwrap_or(&none));
-        let is_new = !after.is_subset(before);
-        let news = is_new || self.clients.is_none() || after.is_empty() != before.is_empty();
+        // The first who are seen may have been there for long.
+        let is_new =
+            matches!((&self.clients, &clients), (Some(before), Some(after)) if !after.is_subset(before));
+        let has_any =
+            |clients: &Option<BTreeSet<String>>| clients.as_ref().map(|clients| !clients.is_empty());
+        let news = is_new || has_any(&clients) != has_any(&self.clients);
         if is_new {
             self.last_client = Some(now);
         }
@@ -194,7 +198,7 @@ mod tests {
         };
         load.hear(clients(&["a"]), at(0), MEMORY);
         load.hear(clients(&["a"]), at(5), MEMORY);
-        assert_eq!(load.last_client, Some(at(0)));
+        assert_eq!(load.last_client, None, "nobody knows since when it has been there");
         assert!(load.hear(clients(&["a", "b"]), at(10), MEMORY));
         assert_eq!(load.last_client, Some(at(10)));
         load.hear(clients(&["b"]), at(15), MEMORY);

@@ -4,12 +4,20 @@
 //! a cache; a worker that is registered is deleted only after the scheduler let it go.
 
 mod admission;
+mod autoscale;
+mod groups;
+mod idle;
+mod leave;
 pub mod load;
+mod questions;
+mod scheduler;
 mod status;
 mod violations;
 mod workers;
 
+pub use groups::may_have_workers;
 pub use load::Load;
+pub use questions::questions;
 pub use violations::violations;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,13 +25,19 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Pod, Service};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::ResourceExt;
 use serde_json::Value;
 
-use super::conditions::{MESSAGE_BYTES_MAX, cut};
-use super::pods::{self, Violation, scheduler, state};
-use super::run::{job_of, phase_of};
-use super::{Next, Note, Object, Plan, Step, Victim, VictimKind, subset};
-use crate::api::{DaskCluster, DaskClusterStatus, FlowRun, Phase, Reason, labels};
+use groups::Group;
+use idle::Rest;
+
+use super::conditions::{self, MESSAGE_BYTES_MAX, cut};
+use super::pods::{self, Violation, state};
+use super::{Next, Note, Plan, Step, Victim, VictimKind, subset};
+use crate::api::dask_cluster::IdleAction;
+use crate::api::worker_group::Drain;
+use crate::api::{ConditionType, DaskCluster, DaskClusterStatus, FlowRun, Reason};
 
 /// What was observed of a cluster.
 #[derive(Clone, Debug, Default)]
@@ -39,6 +53,8 @@ pub struct Observed {
     /// The workers in the order in which the scheduler would close them, idle ones and those with least data first.
     /// None when it was not asked or did not answer.
     pub closable: Option<Vec<String>>,
+    /// The workers that the scheduler is letting go already, after an answer that did not come in time.
+    pub closing: BTreeSet<String>,
     /// How many tasks lie with each worker. None when it was not asked or did not answer.
     pub busy: Option<BTreeMap<String, u64>>,
     /// What the scheduler told of its load.
@@ -78,14 +94,9 @@ impl SchedulerView {
     }
 }
 
-/// What has to be asked of the scheduler over and over, if anything, for a cluster with these pods.
-pub fn questions(_cluster: &DaskCluster, _pods: &[Arc<Pod>]) -> Option<load::Questions> {
-    None
-}
-
 /// Whether a live look has to ask how many tasks lie with each worker.
-pub fn asks_who_is_busy(_cluster: &DaskCluster) -> bool {
-    false
+pub fn asks_who_is_busy(cluster: &DaskCluster) -> bool {
+    groups::of_spec(cluster).any(|(_, workers)| workers.drain == Drain::Wait)
 }
 
 /// Plans the next steps for `cluster`.
@@ -100,7 +111,7 @@ pub fn plan(cluster: &DaskCluster, observed: &Observed, now: Timestamp) -> Plan<
         work.notes.push(Note::warning(violation.reason, violation.message.clone()));
     }
     let look_again = (work.look_again || !work.steps.is_empty()) && !observed.live;
-    let status = status::status(cluster, observed, &work, violation.as_ref(), now);
+    let status = status::status(&work, violation.as_ref());
     let notes = if is_news(cluster, violation.as_ref()) { work.notes } else { Vec::new() };
     Plan { steps: work.steps, status, events: notes, next: work.next, look_again }
 }
@@ -109,7 +120,7 @@ pub fn plan(cluster: &DaskCluster, observed: &Observed, now: Timestamp) -> Plan<
 fn is_news(cluster: &DaskCluster, violation: Option<&Violation>) -> bool {
     let Some(violation) = violation else { return true };
     let conditions = cluster.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
-    super::conditions::find(conditions, crate::api::ConditionType::Stalled)
+    conditions::find(conditions, ConditionType::Stalled)
         .is_none_or(|stalled| stalled.message != cut(&violation.message, MESSAGE_BYTES_MAX))
 }
 
@@ -118,12 +129,14 @@ pub(crate) struct Work<'a> {
     cluster: &'a DaskCluster,
     observed: &'a Observed,
     now: Timestamp,
+    rest: Rest,
+    groups: Vec<Group<'a>>,
     steps: Vec<Step>,
     notes: Vec<Note>,
     next: Next,
     /// Who may leave is for the scheduler to say, and it was not asked yet.
     look_again: bool,
-    /// Why workers that should go cannot.
+    /// Why workers that should go cannot, or a size cannot be told.
     held: Option<(Reason, String)>,
     /// Why something waits to be replaced.
     outdated: Option<String>,
@@ -131,34 +144,63 @@ pub(crate) struct Work<'a> {
 
 impl<'a> Work<'a> {
     fn new(cluster: &'a DaskCluster, observed: &'a Observed, now: Timestamp) -> Self {
+        let rest = idle::judge(cluster, observed, now);
+        let groups = groups::all(cluster, observed, rest.action == Some(IdleAction::ScaleToZero), now);
         Self {
             cluster,
             observed,
             now,
+            groups,
             steps: Vec::new(),
-            notes: Vec::new(),
-            next: Next::Change,
-            look_again: false,
+            notes: rest.note.clone().into_iter().collect(),
+            next: rest.next,
+            look_again: rest.look_again,
             held: None,
             outdated: None,
+            rest,
         }
+    }
+
+    /// Whether no pod is to run.
+    fn is_suspended(&self) -> bool {
+        self.cluster.spec.suspend || self.rest.action == Some(IdleAction::Suspend)
     }
 
     fn fill(&mut self) -> Result<(), Violation> {
+        if self.rest.action == Some(IdleAction::Delete) {
+            self.steps.push(delete_cluster(self.cluster));
+            return Ok(());
+        }
         self.service();
-        if self.cluster.spec.suspend {
+        if self.is_suspended() {
             self.suspend();
             return Ok(());
         }
-        // Both are built before anything is written: a template that is wrong starts no half of a cluster.
-        let scheduler = scheduler::pod(self.cluster)?;
-        pods::worker::pod(self.cluster, 0)?;
-        self.scheduler(scheduler);
+        // All are built before anything is written: a template that is wrong starts no half of a cluster.
+        let pod = pods::scheduler::pod(self.cluster)?;
+        let tries = self.tries()?;
+        self.steps.extend(tries);
+        scheduler::fill(self, pod);
+        self.load();
         workers::fill(self)
     }
 
+    /// The pods of each group that the API server has to judge: those of a new spec with a template in it. What it refuses
+    /// is told at once, not when the next worker is due.
+    fn tries(&self) -> Result<Vec<Step>, Violation> {
+        let told = self.cluster.status.as_ref().and_then(|status| status.observed_generation);
+        let mut tries = Vec::new();
+        for (name, workers) in groups::of_spec(self.cluster) {
+            let pod = pods::worker::pod(self.cluster, (name, workers), 0)?;
+            if workers.template.is_some() && told != self.cluster.metadata.generation {
+                tries.push(scheduler::attempt(pod));
+            }
+        }
+        Ok(tries)
+    }
+
     fn service(&mut self) {
-        let wanted = scheduler::service(self.cluster);
+        let wanted = pods::scheduler::service(self.cluster);
         let as_value = |service: &Service| serde_json::to_value(service).unwrap_or(Value::Null);
         let there = self.observed.service.as_deref().map_or(Value::Null, as_value);
         if !subset::is_subset(&as_value(&wanted), &there) {
@@ -169,7 +211,7 @@ impl<'a> Work<'a> {
     fn suspend(&mut self) {
         let alive: Vec<_> =
             self.observed.pods.iter().filter(|pod| state::life(pod) != state::PodLife::Leaving).collect();
-        if !alive.is_empty() {
+        if !alive.is_empty() && self.rest.note.is_none() {
             self.notes
                 .push(Note::normal(Reason::Suspending, "the cluster is suspended: its pods are deleted"));
         }
@@ -178,59 +220,43 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// Creates the scheduler where there is none, and replaces one that has ended or is outdated.
-    fn scheduler(&mut self, wanted: Pod) {
-        let mut schedulers =
-            self.observed.pods.iter().filter(|pod| state::is_component(pod, labels::SCHEDULER));
-        let Some(pod) = schedulers.next() else {
-            let before =
-                self.cluster.status.as_ref().is_some_and(|status| status.scheduler_address.is_some());
-            let (reason, word) = if before {
-                (Reason::SchedulerReplaced, "recreated")
-            } else {
-                (Reason::SchedulerCreated, "created")
-            };
-            self.notes.push(Note::normal(reason, format!("the scheduler's pod is {word}")));
-            self.steps.push(Step::Create(Box::new(Object::Pod(wanted))));
-            return;
-        };
-        match state::life(pod) {
-            state::PodLife::Leaving => {}
-            state::PodLife::Finished => {
-                self.notes.push(Note::warning(
-                    Reason::SchedulerLost,
-                    "the scheduler's pod has ended and is replaced",
-                ));
-                self.steps.push(delete(pod));
+    /// Tells what the autoscaler changed, and when it knows nothing.
+    fn load(&mut self) {
+        for group in &self.groups {
+            let before = group.told.map_or(0, |told| usize::try_from(told.desired).unwrap_or(0));
+            let is_autoscaled = group.spec.is_some_and(|spec| spec.autoscale.is_some());
+            if is_autoscaled && group.told.is_some() && before != group.wanted {
+                let message =
+                    format!("the group {} goes from {before} to {} workers", group.name, group.wanted);
+                self.notes.push(Note::normal(Reason::WorkersScaled, message));
             }
-            state::PodLife::Alive => self.outdated_scheduler(pod, &wanted),
+        }
+        let asks = self.groups.iter().any(|group| group.spec.is_some_and(|spec| spec.autoscale.is_some()));
+        if let Some(why) = self.observed.load.failure.clone().filter(|_| asks) {
+            self.hold(
+                Reason::LoadUnknown,
+                format!("the sizes stay: the scheduler does not tell its load: {why}"),
+            );
         }
     }
 
-    /// A new scheduler forgets all results, so an outdated one is replaced when no run is at work on it, or when it
-    /// does not work anyway.
-    fn outdated_scheduler(&mut self, pod: &Arc<Pod>, wanted: &Pod) {
-        let hash = state::label(wanted, labels::TEMPLATE_HASH);
-        if state::label(pod, labels::TEMPLATE_HASH) == hash {
-            return;
-        }
-        let serves = self.observed.scheduler.registered().is_some();
-        let runs = self.observed.runs.iter().filter(|run| is_at_work(run)).count();
-        if serves && runs > 0 {
-            self.outdated = Some(format!("the scheduler is replaced when no run is active ({runs} now)"));
-            return;
-        }
-        self.notes.push(Note::normal(
-            Reason::SchedulerReplaced,
-            "the scheduler is replaced because the spec has changed",
-        ));
-        self.steps.push(delete(pod));
+    /// Notes why something stays that should go; the first reason stands.
+    fn hold(&mut self, reason: Reason, message: String) {
+        self.held.get_or_insert((reason, message));
+    }
+
+    /// The conditions that were written last.
+    fn conditions(&self) -> &'a [Condition] {
+        self.cluster.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default()
     }
 }
 
-/// Whether an attempt of this run has begun and not ended. Between two attempts nobody misses the scheduler.
-fn is_at_work(run: &FlowRun) -> bool {
-    matches!(phase_of(run), Phase::Provisioning | Phase::Running) && job_of(run).is_some()
+fn delete_cluster(cluster: &DaskCluster) -> Step {
+    Step::Delete(Victim {
+        kind: VictimKind::Cluster,
+        name: cluster.name_any(),
+        uid: cluster.metadata.uid.clone(),
+    })
 }
 
 /// Deletes exactly this pod.

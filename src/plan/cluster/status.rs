@@ -1,13 +1,17 @@
 //! What is told of a cluster.
 
-use jiff::Timestamp;
+use std::collections::BTreeSet;
+
 use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 
+use super::groups::Group;
 use super::{Observed, SchedulerView, Work, admission};
-use crate::api::dask_cluster::WorkerCounts;
-use crate::api::{ConditionType, DaskCluster, DaskClusterStatus, Reason, labels};
+use crate::api::dask_cluster::{GroupStatus, IdleAction, WorkerCounts};
+use crate::api::{ConditionType, DaskClusterStatus, Reason, labels};
 use crate::plan::conditions::{Conditions, Progress};
+use crate::plan::pods::worker::DEFAULT_GROUP;
 use crate::plan::pods::{self, Violation, scheduler, state};
 
 /// Whether a part of the cluster is as wanted, and why not.
@@ -27,66 +31,70 @@ impl Part {
     }
 }
 
-/// The status of a cluster as observed.
-pub(super) fn status(
-    cluster: &DaskCluster,
-    observed: &Observed,
-    work: &Work<'_>,
-    violation: Option<&Violation>,
-    now: Timestamp,
-) -> DaskClusterStatus {
+/// The status of a cluster as observed and planned.
+pub(super) fn status(work: &Work<'_>, violation: Option<&Violation>) -> DaskClusterStatus {
+    let (cluster, observed) = (work.cluster, work.observed);
     let (name, namespace) = (cluster.name_any(), cluster.namespace().unwrap_or_default());
-    let old = cluster.status.clone().unwrap_or_default();
-    let desired = if cluster.spec.suspend { 0 } else { cluster.spec.workers.fixed_size() };
-    let worker_pods: Vec<&Pod> = pods_of(observed, labels::WORKER).collect();
-    let ready = observed.scheduler.registered().map_or(0, |registered| {
-        worker_pods.iter().filter(|pod| registered.contains(state::name(pod))).count()
-    });
-    let counts = WorkerCounts { desired: to_i32(desired), ready: to_i32(ready) };
-    let mut conditions = Conditions::new(&old.conditions, cluster.metadata.generation, now);
-    let scheduler = scheduler_part(cluster, observed);
-    let workers = workers_part(observed, &scheduler, &counts);
-    conditions.set(
-        ConditionType::SchedulerReady,
-        scheduler.ready,
-        scheduler.reason,
-        scheduler.message.clone(),
-    );
-    conditions.set(ConditionType::WorkersReady, workers.ready, workers.reason, workers.message.clone());
-    summarise(&mut conditions, cluster, observed, work, (violation, &scheduler, &workers));
-    let selector = scheduler::component_labels(&name, labels::WORKER);
-    let selector = [labels::CLUSTER_NAME, labels::COMPONENT]
-        .map(|key| format!("{key}={}", selector.get(key).map_or("", String::as_str)));
+    let groups: Vec<GroupStatus> = work.groups.iter().map(|group| group_status(work, group)).collect();
+    let sum = |count: fn(&GroupStatus) -> i32| groups.iter().map(count).fold(0, i32::saturating_add);
+    let workers = WorkerCounts { desired: sum(|group| group.desired), ready: sum(|group| group.ready) };
+    let mut conditions = Conditions::new(work.conditions(), cluster.metadata.generation, work.now);
+    let scheduler = scheduler_part(work);
+    let workers_part = workers_part(work, &scheduler, &workers);
+    for (kind, part) in
+        [(ConditionType::SchedulerReady, &scheduler), (ConditionType::WorkersReady, &workers_part)]
+    {
+        conditions.set(kind, part.ready, part.reason, part.message.clone());
+    }
+    summarise(&mut conditions, work, &workers, (violation, &scheduler, &workers_part));
+    let replicas = work.groups.iter().find(|group| group.name == DEFAULT_GROUP).map_or(0, Group::alive);
     DaskClusterStatus {
         observed_generation: cluster.metadata.generation,
         scheduler_address: Some(pods::scheduler_address(&namespace, &name)),
         dashboard_address: Some(pods::dashboard_address(&namespace, &name)),
-        workers: counts,
-        replicas: to_i32(worker_pods.iter().filter(|pod| state::life(pod) == state::PodLife::Alive).count()),
-        selector: Some(selector.join(",")),
-        groups: Vec::new(),
-        idle: None,
+        workers,
+        groups,
+        idle: work.rest.status.clone(),
+        replicas: to_i32(replicas),
+        selector: Some(selector(&name)),
         admitted: admission::plan(cluster, observed),
         conditions: conditions.finish(),
+    }
+}
+
+/// Selects the workers of the group behind the scale subresource.
+fn selector(cluster: &str) -> String {
+    let labels = [
+        (labels::CLUSTER_NAME, cluster),
+        (labels::COMPONENT, labels::WORKER),
+        (labels::WORKER_GROUP, DEFAULT_GROUP),
+    ];
+    labels.map(|(key, value)| format!("{key}={value}")).join(",")
+}
+
+fn group_status(work: &Work<'_>, group: &Group<'_>) -> GroupStatus {
+    let none = BTreeSet::new();
+    let registered = work.observed.scheduler.registered().unwrap_or(&none);
+    let desired = if work.is_suspended() { 0 } else { group.wanted };
+    let has_surplus = group.alive() > desired || !group.outdated.is_empty();
+    let since = group.told.and_then(|told| told.surplus_since.clone());
+    GroupStatus {
+        name: group.name.to_owned(),
+        desired: to_i32(desired),
+        ready: to_i32(group.registered(registered)),
+        surplus_since: has_surplus.then(|| since.unwrap_or(Time(work.now))),
     }
 }
 
 /// `Ready` is the first thing that is not as it should be, and `Reconciling` or `Stalled` says who must act.
 fn summarise(
     conditions: &mut Conditions<'_>,
-    cluster: &DaskCluster,
-    observed: &Observed,
     work: &Work<'_>,
+    counts: &WorkerCounts,
     (violation, scheduler, workers): (Option<&Violation>, &Part, &Part),
 ) {
-    if cluster.spec.suspend {
-        let gone = observed.pods.is_empty();
-        let message = if gone { "no pods run" } else { "its pods are going" };
-        let progress = if gone { Progress::Done } else { Progress::UnderWay };
-        conditions.set_progress(progress, Reason::Suspending, message);
-        conditions.set(ConditionType::Suspended, gone, Reason::Suspended, message);
-        conditions.set(ConditionType::Ready, false, Reason::Suspended, message);
-        return;
+    if work.is_suspended() {
+        return suspended(conditions, work);
     }
     conditions.set(ConditionType::Suspended, false, Reason::Ready, "");
     if let Some(violation) = violation {
@@ -94,24 +102,61 @@ fn summarise(
         conditions.set(ConditionType::Ready, false, violation.reason, violation.message.clone());
         return;
     }
-    let held = work.held.as_ref().map(|(reason, message)| Part::waiting(*reason, message.clone()));
-    let outdated = work.outdated.as_ref().map(|message| Part::waiting(Reason::Outdated, message.clone()));
-    let unfinished = held.or(outdated);
-    let first = [Some(scheduler), Some(workers)].into_iter().flatten().find(|part| !part.ready);
-    if let Some(part) = first.or(unfinished.as_ref()) {
-        conditions.set_progress(Progress::UnderWay, part.reason, &part.message);
-    } else {
-        conditions.set_progress(Progress::Done, Reason::Ready, "");
+    let first = [scheduler, workers].into_iter().find(|part| !part.ready);
+    match first.map(|part| (part.reason, part.message.clone())).or_else(|| unfinished(work, counts)) {
+        Some((reason, message)) => conditions.set_progress(Progress::UnderWay, reason, &message),
+        None => conditions.set_progress(Progress::Done, Reason::Ready, ""),
     }
-    // A cluster that is being renewed, or has a worker too many, serves all the same.
+    // A cluster that is being renewed, grows or has a worker too many serves all the same.
     match first {
         Some(part) => conditions.set(ConditionType::Ready, false, part.reason, part.message.clone()),
+        None if work.rest.action == Some(IdleAction::ScaleToZero) => {
+            let message = "nobody uses the cluster: a run, a task or a new client brings its workers back";
+            conditions.set(ConditionType::Ready, true, Reason::Idle, message);
+        }
         None => conditions.set(ConditionType::Ready, true, Reason::Ready, ""),
     }
 }
 
-fn scheduler_part(cluster: &DaskCluster, observed: &Observed) -> Part {
-    if cluster.spec.suspend {
+fn suspended(conditions: &mut Conditions<'_>, work: &Work<'_>) {
+    let gone = work.observed.pods.is_empty();
+    let by_user = work.cluster.spec.suspend;
+    let reason = if by_user { Reason::Suspended } else { Reason::Idle };
+    let message = match (gone, by_user) {
+        (false, _) => "its pods are going",
+        (true, true) => "no pods run",
+        (true, false) => "nobody uses the cluster: a run or a change of the spec brings it back",
+    };
+    let progress = if gone { Progress::Done } else { Progress::UnderWay };
+    conditions.set_progress(progress, Reason::Suspending, message);
+    conditions.set(ConditionType::Suspended, gone, reason, message);
+    conditions.set(ConditionType::Ready, false, reason, message);
+}
+
+/// What still goes on in a cluster that serves.
+fn unfinished(work: &Work<'_>, counts: &WorkerCounts) -> Option<(Reason, String)> {
+    if let Some(held) = &work.held {
+        return Some(held.clone());
+    }
+    if counts.ready < counts.desired {
+        return Some(starting(work.observed, counts));
+    }
+    if let Some(outdated) = &work.outdated {
+        // What keeps a new worker from starting keeps the rollout from going on.
+        let obstacle =
+            work.groups.iter().flat_map(|group| &group.current).find_map(|pod| state::obstacle(pod));
+        return Some(match obstacle {
+            Some((reason, message)) => (reason, format!("{outdated}; {message}")),
+            None => (Reason::Outdated, outdated.clone()),
+        });
+    }
+    let leaving = work.groups.iter().map(|group| group.alive().saturating_sub(group.wanted)).sum::<usize>();
+    (leaving > 0).then(|| (Reason::Progressing, format!("{leaving} workers are to leave")))
+}
+
+fn scheduler_part(work: &Work<'_>) -> Part {
+    let observed = work.observed;
+    if work.is_suspended() {
         return Part::waiting(Reason::Suspended, "the cluster is suspended");
     }
     if observed.scheduler.registered().is_some() {
@@ -131,22 +176,30 @@ fn scheduler_part(cluster: &DaskCluster, observed: &Observed) -> Part {
     }
 }
 
-fn workers_part(observed: &Observed, scheduler: &Part, counts: &WorkerCounts) -> Part {
+/// All workers that must be there are, in each group.
+fn workers_part(work: &Work<'_>, scheduler: &Part, counts: &WorkerCounts) -> Part {
     if !scheduler.ready {
         return Part::waiting(
             scheduler.reason,
             "workers are counted by the scheduler, which does not answer yet",
         );
     }
-    if counts.ready >= counts.desired {
+    let Some(registered) = work.observed.scheduler.registered() else { return Part::ready() };
+    if work.groups.iter().all(|group| group.registered(registered) >= group.needed) {
         return Part::ready();
     }
+    let (reason, message) = starting(work.observed, counts);
+    Part::waiting(reason, message)
+}
+
+/// How many workers there are, and what keeps the others from starting.
+fn starting(observed: &Observed, counts: &WorkerCounts) -> (Reason, String) {
     let obstacle =
         pods_of(observed, labels::WORKER).find_map(|pod| state::obstacle(pod).or_else(|| state::end(pod)));
     let summary = format!("{} of {} workers are registered", counts.ready, counts.desired);
     match obstacle {
-        Some((reason, message)) => Part::waiting(reason, format!("{summary}; {message}")),
-        None => Part::waiting(Reason::WorkersStarting, summary),
+        Some((reason, message)) => (reason, format!("{summary}; {message}")),
+        None => (Reason::WorkersStarting, summary),
     }
 }
 

@@ -1,3 +1,8 @@
+mod growing;
+mod leaving;
+mod resting;
+mod rollout;
+
 use std::collections::BTreeSet;
 
 use k8s_openapi::api::core::v1::{
@@ -7,10 +12,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::json;
 
 use super::*;
-use crate::api::{ConditionType, DaskClusterSpec};
-use crate::api::{FlowRunSpec, FlowRunStatus};
+use crate::api::{DaskClusterSpec, FlowRunSpec, FlowRunStatus, Phase, labels};
+use crate::plan::Object;
 use crate::plan::conditions::find;
-use crate::plan::pods::worker;
+use crate::plan::pods::{scheduler, worker};
 
 fn now() -> Timestamp {
     Timestamp::from_second(1_800_000_000).unwrap()
@@ -46,7 +51,11 @@ fn running(mut pod: Pod) -> Arc<Pod> {
 }
 
 fn workers(cluster: &DaskCluster, count: u64) -> Vec<Arc<Pod>> {
-    (0..count).map(|index| running(worker::pod(cluster, index + 1).unwrap())).collect()
+    (0..count)
+        .map(|index| {
+            running(worker::pod(cluster, (worker::DEFAULT_GROUP, &cluster.spec.workers), index + 1).unwrap())
+        })
+        .collect()
 }
 
 fn names(pods: &[Arc<Pod>]) -> Vec<String> {
@@ -316,26 +325,14 @@ fn an_outdated_worker_leaves_when_its_successor_is_registered() {
     let mut after = before.clone();
     after.spec.workers.args = vec!["--nanny".into()];
     let mut observed = settled(&before, 2);
-    let new = running(worker::pod(&after, 99).unwrap());
+    let new = running(worker::pod(&after, (worker::DEFAULT_GROUP, &after.spec.workers), 99).unwrap());
     observed.pods.push(new.clone());
     let mut registered = observed.scheduler.registered().unwrap().clone();
     registered.insert(state::name(&new).to_owned());
     observed.scheduler = SchedulerView::Answering { workers: registered };
+    observed.closable = Some(names(&observed.pods));
     let plan = plan(&after, &observed, now());
     assert!(matches!(&plan.steps[..], [Step::Retire { workers }] if workers.len() == 1), "{:?}", plan.steps);
-}
-
-#[test]
-fn the_scheduler_is_replaced_when_no_run_is_active() {
-    let before = cluster(1);
-    let mut after = before.clone();
-    after.spec.scheduler.args = vec!["--no-show".into()];
-    let mut observed = settled(&before, 1);
-    observed.runs = vec![active_run()];
-    assert_eq!(plan(&after, &observed, now()).steps, []);
-    observed.runs = vec![];
-    let steps = plan(&after, &observed, now()).steps;
-    assert!(matches!(&steps[..], [Step::Delete(victim)] if victim.name == "analytics-scheduler"));
 }
 
 #[test]

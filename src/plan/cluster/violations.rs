@@ -1,5 +1,6 @@
 //! All that is wrong with a `DaskCluster` and that its schema does not refuse.
 
+use super::groups::of_spec;
 use crate::api::DaskCluster;
 use crate::plan::pods::{Violation, quantity, scheduler, worker};
 use crate::plan::violations::all;
@@ -8,9 +9,20 @@ use crate::plan::violations::all;
 pub fn violations(cluster: &DaskCluster) -> Vec<Violation> {
     let spec = &cluster.spec;
     let mut found = quantity::violations(&spec.scheduler.resources, "spec.scheduler.resources");
-    found.extend(quantity::violations(&spec.workers.resources, "spec.workers.resources"));
+    for (name, workers) in of_spec(cluster) {
+        let field = worker::field(name);
+        found.extend(quantity::violations(&workers.resources, &format!("{field}.resources")));
+        let size = workers.scratch.as_ref().map(|scratch| &scratch.size);
+        found.extend(size.and_then(|size| quantity::violation(size, &format!("{field}.scratch.size"))));
+    }
     found.extend(all(cluster, |cluster| scheduler::pod(cluster).map(drop)));
-    found.extend(all(cluster, |cluster| worker::pod(cluster, 0).map(drop)));
+    for (name, _) in of_spec(cluster) {
+        found.extend(all(cluster, |cluster| {
+            of_spec(cluster)
+                .filter(|group| group.0 == name)
+                .try_for_each(|group| worker::pod(cluster, group, 0).map(drop))
+        }));
+    }
     found
 }
 

@@ -49,17 +49,19 @@ pub fn violations(resources: &Resources, field: &str) -> Vec<Violation> {
 }
 
 fn malformed(amounts: &BTreeMap<String, Amount>, field: &str) -> Vec<Violation> {
-    let fault = |(name, amount): (&String, &Amount)| {
-        let message = match size(amount) {
-            None => format!(
-                "`{amount}` is no quantity; write a number, with a unit if need be, such as 2, 500m, 1.5 or 4Gi"
-            ),
-            Some(size) if size < 0.0 => format!("{amount} is less than nothing; write 0 or more"),
-            Some(_) => return None,
-        };
-        Some(Violation::invalid(format!("{field}[{name}]"), message))
+    amounts.iter().filter_map(|(name, amount)| violation(amount, &format!("{field}[{name}]"))).collect()
+}
+
+/// What the API server would refuse in this amount. `field` is where it is.
+pub fn violation(amount: &Amount, field: &str) -> Option<Violation> {
+    let message = match size(amount) {
+        None => format!(
+            "`{amount}` is no quantity; write a number, with a unit if need be, such as 2, 500m, 1.5 or 4Gi"
+        ),
+        Some(size) if size < 0.0 => format!("{amount} is less than nothing; write 0 or more"),
+        Some(_) => return None,
     };
-    amounts.iter().filter_map(fault).collect()
+    Some(Violation::invalid(field, message))
 }
 
 /// How much it is, as exactly as a double holds it.

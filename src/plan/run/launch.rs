@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use super::phase::ASK_AGAIN;
 use super::{ForeignScheduler, ScriptView, Work, logical_time};
 use crate::api::{ConditionType, DaskCluster, Flow, Phase, Reason, labels};
+use crate::plan::cluster::may_have_workers;
 use crate::plan::conditions;
 use crate::plan::flow::parameters;
 use crate::plan::pods::runner::{self, Attempt, LogicalTime, Script, Target};
@@ -148,14 +149,19 @@ fn foreign_not_ready(address: &str, scheduler: &ForeignScheduler) -> Option<(Rea
     }
 }
 
-/// A cluster is ready for a run when its scheduler answers and all wanted workers, at least one, are registered.
+/// A cluster is ready for a run when its scheduler answers and all wanted workers are registered: of an autoscaled group
+/// the minimum, which may be none, since the run itself brings more.
 fn cluster_not_ready(cluster: &DaskCluster) -> Option<(Reason, String)> {
     let name = cluster.name_any();
     let status = cluster.status.clone().unwrap_or_default();
     if status.observed_generation != cluster.metadata.generation {
         return Some((Reason::ClusterNotReady, format!("the DaskCluster {name} is being set up")));
     }
-    if cluster.spec.workers.fixed_size() == 0 {
+    if status.idle.is_some_and(|idle| idle.asleep) {
+        let message = format!("the DaskCluster {name} was put to rest because nobody used it, and is woken");
+        return Some((Reason::ClusterNotReady, message));
+    }
+    if !may_have_workers(cluster) {
         return Some((Reason::ClusterNotReady, format!("the DaskCluster {name} has 0 workers: scale it up")));
     }
     let ready = conditions::find(&status.conditions, ConditionType::Ready)?;

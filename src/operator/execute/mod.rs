@@ -1,0 +1,254 @@
+//! Carries out the steps of a plan, in order. The first that fails ends it; the next reconcile plans anew.
+//!
+//! Two exceptions: pods are created side by side, and what a full quota refuses stops no step that frees room.
+
+mod objects;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
+use kube::api::{Api, Patch, PatchParams};
+use serde_json::json;
+use tokio::time::Instant;
+
+use super::context::Context;
+use super::failure::Error;
+use crate::api::FlowRun;
+use crate::dask::{self, Retirement};
+use crate::plan::{Object, Step, Victim, VictimKind};
+use objects::{apply, create, create_one, delete, dry_run};
+
+/// The field manager of objects that are applied.
+const MANAGER: &str = "daskflow";
+/// Workers that are told by name where some stay; the others are counted.
+const NAMED_MAX: usize = 10;
+
+/// How far the steps of one plan may go.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    /// Pods that are created or deleted at the same time.
+    pub(super) at_once: usize,
+    /// How long the data of retired workers may take to move, for all steps together. A reconcile as a whole has a limit as
+    /// well, after which nothing would be told.
+    pub(super) retire: Duration,
+}
+
+impl Bounds {
+    /// The usual ones.
+    pub(super) const USUAL: Self = Self { at_once: 16, retire: Duration::from_secs(45) };
+    /// Those where the quota had no room the last time: one pod is tried, and not sixteen.
+    pub(super) const CAREFUL: Self = Self { at_once: 1, ..Self::USUAL };
+}
+
+/// Workers that were to go and have not gone.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Held {
+    /// The scheduler did not let go of these.
+    kept: Vec<String>,
+    /// So many are being retired, as far as anybody knows: the scheduler has not answered yet.
+    moving: usize,
+}
+
+impl Held {
+    /// Why they stay. Nothing where none does.
+    pub(super) fn message(&self) -> Option<String> {
+        let mut parts = Vec::new();
+        if !self.kept.is_empty() {
+            let mut names = self.kept.iter().take(NAMED_MAX).cloned().collect::<Vec<_>>().join(", ");
+            if let Some(more) = self.kept.len().checked_sub(NAMED_MAX).filter(|more| *more > 0) {
+                names = format!("{names} and {more} more");
+            }
+            parts.push(format!("the scheduler keeps {names}: their data cannot move"));
+        }
+        if self.moving > 0 {
+            parts.push(format!(
+                "the scheduler is still moving the data of workers that are to leave ({} now)",
+                self.moving
+            ));
+        }
+        Some(parts.join("; ")).filter(|message| !message.is_empty())
+    }
+
+    fn add(&mut self, other: Self) {
+        self.kept.extend(other.kept);
+        self.moving += other.moving;
+    }
+}
+
+/// Carries out `steps` for the object `name` in `namespace`. Gives the workers that have not gone.
+pub(super) async fn steps(
+    context: &Context,
+    (namespace, name): (&str, &str),
+    steps: &[Step],
+    bounds: Bounds,
+) -> Result<Held, Error> {
+    let hands = Hands { context, namespace, name, bounds, deadline: Instant::now() + bounds.retire };
+    let (mut held, mut refused, mut rest) = (Held::default(), None, steps);
+    while let Some(step) = rest.first() {
+        let pods: Vec<&Pod> = rest.iter().map_while(new_pod).collect();
+        let (now, later) = rest.split_at(pods.len().max(1));
+        rest = later;
+        if refused.is_some() && !matches!(step, Step::Apply(_) | Step::Delete(_) | Step::Retire { .. }) {
+            continue;
+        }
+        for step in now {
+            tracing::info!(namespace, name, step = %describe(step), "step");
+        }
+        let done = if pods.is_empty() {
+            hands.carry_out(step).await
+        } else {
+            let create = |pod| create_one(context, namespace, pod);
+            side_by_side(bounds.at_once, pods, create).await.map(|()| Held::default())
+        };
+        match done {
+            Ok(more) => held.add(more),
+            // Room may come of the steps that follow.
+            Err(error) if error.is_quota() && (new_pod(step).is_some() || matches!(step, Step::Try(_))) => {
+                refused = Some(error);
+            }
+            Err(error) => {
+                let Some(first) = refused else { return Err(error) };
+                tracing::warn!(
+                    namespace,
+                    name,
+                    error = &error as &dyn std::error::Error,
+                    "a step failed after that"
+                );
+                return Err(first);
+            }
+        }
+    }
+    refused.map_or(Ok(held), Err)
+}
+
+/// The pod that a step creates, if it does.
+fn new_pod(step: &Step) -> Option<&Pod> {
+    match step {
+        Step::Create(object) => match object.as_ref() {
+            Object::Pod(pod) => Some(pod),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// Does `work` to all items, at most so many at the same time. After a failure no more is begun, and what was begun ends.
+/// Gives the first failure.
+async fn side_by_side<T, F>(
+    at_once: usize,
+    items: impl IntoIterator<Item = T>,
+    work: impl Fn(T) -> F,
+) -> Result<(), Error>
+where
+    F: Future<Output = Result<(), Error>>,
+{
+    let mut items = items.into_iter();
+    let mut begun: FuturesUnordered<F> = items.by_ref().take(at_once).map(&work).collect();
+    let mut result = Ok(());
+    while let Some(done) = begun.next().await {
+        result = result.and(done);
+        if result.is_ok() {
+            begun.extend(items.next().map(&work));
+        }
+    }
+    result
+}
+
+/// What the steps of one plan share.
+struct Hands<'a> {
+    context: &'a Context,
+    namespace: &'a str,
+    name: &'a str,
+    bounds: Bounds,
+    /// Until then workers are waited for.
+    deadline: Instant,
+}
+
+impl Hands<'_> {
+    async fn carry_out(&self, step: &Step) -> Result<Held, Error> {
+        let (context, namespace) = (self.context, self.namespace);
+        match step {
+            Step::Apply(service) => apply(context, namespace, service).await?,
+            Step::Try(pod) => dry_run(context, namespace, pod).await?,
+            Step::Create(object) => create(context, namespace, object).await?,
+            Step::Delete(victim) => delete(context, namespace, victim).await?,
+            Step::Adopt { run, owners, labels } => {
+                let api: Api<FlowRun> = Api::namespaced(context.client.clone(), namespace);
+                let patch = json!({"metadata": {"ownerReferences": owners, "labels": labels}});
+                let params =
+                    PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
+                api.patch_metadata(run, &params, &Patch::Merge(patch)).await?;
+            }
+            Step::Cancel { run, uid, annotations } => {
+                cancel(context, namespace, run, json!({"uid": uid, "annotations": annotations})).await?;
+            }
+            Step::Retire { workers } => return self.retire(workers).await,
+        }
+        Ok(Held::default())
+    }
+
+    /// Retires workers and deletes the pods of those that the scheduler let go. Gives the others. While the scheduler has
+    /// not answered nobody knows which ones it will let go, so no pod is deleted.
+    async fn retire(&self, workers: &[String]) -> Result<Held, Error> {
+        let still_moving = || Held { moving: workers.len(), ..Held::default() };
+        let limit = self.deadline.saturating_duration_since(Instant::now());
+        if limit.is_zero() {
+            return Ok(still_moving());
+        }
+        let mut scheduler = self.context.schedulers.connect(self.namespace, self.name).await?;
+        let retired = match scheduler.retire_workers(&Retirement::of(workers.iter().cloned()), limit).await {
+            Err(dask::Error::Timeout { .. }) => return Ok(still_moving()),
+            answer => answer?,
+        };
+        let gone: BTreeSet<String> = retired.values().map(|worker| worker.name.to_string()).collect();
+        let (gone, kept): (Vec<String>, Vec<String>) =
+            workers.iter().cloned().partition(|name| gone.contains(name));
+        let pods = gone.into_iter().map(|name| Victim { kind: VictimKind::Pod, name, uid: None });
+        let delete = |pod: Victim| async move { delete(self.context, self.namespace, &pod).await };
+        side_by_side(self.bounds.at_once, pods, delete).await?;
+        Ok(Held { kept, moving: 0 })
+    }
+}
+
+/// A step in a few words, for the log.
+fn describe(step: &Step) -> String {
+    let named = |object: &Object| match object {
+        Object::Pod(object) => format!("Pod {}", object.name_any()),
+        Object::Job(object) => format!("Job {}", object.name_any()),
+        Object::ConfigMap(object) => format!("ConfigMap {}", object.name_any()),
+        Object::Cluster(object) => format!("DaskCluster {}", object.name_any()),
+        Object::Run(object) => format!("FlowRun {}", object.name_any()),
+    };
+    match step {
+        Step::Apply(service) => format!("apply Service {}", service.name_any()),
+        Step::Try(pod) => format!("try Pod {}", pod.name_any()),
+        Step::Create(object) => format!("create {}", named(object)),
+        Step::Delete(victim) => format!("delete {:?} {}", victim.kind, victim.name),
+        Step::Adopt { run, .. } => format!("adopt FlowRun {run}"),
+        Step::Cancel { run, .. } => format!("cancel FlowRun {run}"),
+        Step::Retire { workers } => format!("retire {}", workers.join(", ")),
+    }
+}
+
+/// Cancels a run. One that is gone is done; a uid in the metadata that is another one's is a conflict.
+async fn cancel(
+    context: &Context,
+    namespace: &str,
+    run: &str,
+    metadata: serde_json::Value,
+) -> Result<(), Error> {
+    let api: Api<FlowRun> = Api::namespaced(context.client.clone(), namespace);
+    let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
+    let patch = json!({"metadata": metadata, "spec": {"cancel": true}});
+    match api.patch(run, &params, &Patch::Merge(patch)).await {
+        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+        other => other.map(|_| ()).map_err(Error::Api),
+    }
+}

@@ -1,0 +1,102 @@
+use std::sync::Mutex;
+
+use serde_json::Value;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::*;
+use crate::api::{DaskCluster, DaskClusterSpec};
+use crate::operator::testing::{ApiServer, context, quota_refusal, refusal, respond};
+
+fn cluster(replicas: i32) -> DaskCluster {
+    let mut cluster =
+        DaskCluster::new("demo", DaskClusterSpec { image: "flows:1".into(), ..Default::default() });
+    cluster.spec.workers.replicas = Some(replicas);
+    cluster.metadata.namespace = Some("default".into());
+    cluster.metadata.uid = Some("u".into());
+    cluster.metadata.generation = Some(1);
+    cluster
+}
+
+/// An API server whose namespace has room for no pod. It keeps the cluster's status, and which requests there were.
+struct FullNamespace {
+    cluster: Arc<Mutex<DaskCluster>>,
+    asked: Arc<Mutex<Vec<String>>>,
+    _task: AbortOnDropHandle<()>,
+}
+
+impl FullNamespace {
+    fn serve(mut server: ApiServer, cluster: DaskCluster) -> Self {
+        let (cluster, asked) = (Arc::new(Mutex::new(cluster)), Arc::new(Mutex::new(Vec::new())));
+        let (kept, log) = (cluster.clone(), asked.clone());
+        let task = tokio::spawn(async move {
+            while let Some((request, reply)) = server.next_request().await {
+                let what = format!("{} {}", request.method(), request.uri().path());
+                let body = request.into_body().collect_bytes().await.unwrap();
+                let body: Value = serde_json::from_slice(&body).unwrap_or_default();
+                let answer = answer(&what, body, &mut kept.lock().unwrap());
+                log.lock().unwrap().push(what);
+                respond(reply, answer);
+            }
+        });
+        Self { cluster, asked, _task: AbortOnDropHandle::new(task) }
+    }
+
+    /// How many requests there were with this method, to paths that end so.
+    fn count(&self, method: &str, end: &str) -> usize {
+        let is_it = |asked: &&String| asked.starts_with(method) && asked.ends_with(end);
+        self.asked.lock().unwrap().iter().filter(is_it).count()
+    }
+}
+
+fn answer(what: &str, body: Value, cluster: &mut DaskCluster) -> (u16, Value) {
+    let (method, path) = what.split_once(' ').unwrap();
+    let last = path.rsplit('/').next().unwrap();
+    match (method, last) {
+        ("POST", "pods") => quota_refusal(),
+        ("PATCH", "status") => {
+            cluster.status = serde_json::from_value(body["status"].clone()).unwrap();
+            (200, json!(cluster))
+        }
+        ("GET", "demo") => (200, json!(cluster)),
+        ("GET", "pods") => (200, json!({"apiVersion": "v1", "kind": "PodList", "metadata": {}, "items": []})),
+        ("GET", _) => refusal(404, "NotFound", "not found"),
+        _ => (200, body),
+    }
+}
+
+#[tokio::test]
+async fn a_full_quota_is_told_once_and_tried_with_one_pod_from_then_on() {
+    let (context, server, _wakes) = context(1);
+    let context = Arc::new(context);
+    let api = FullNamespace::serve(server, cluster(40));
+    for turn in 1..=10 {
+        let known = Arc::new(api.cluster.lock().unwrap().clone());
+        reconcile(known, context.clone()).await.unwrap();
+        let refused = api.count("POST", "/pods");
+        if turn == 1 {
+            assert!((1..=Bounds::USUAL.at_once).contains(&refused), "{refused}");
+            api.asked.lock().unwrap().retain(|asked| !asked.ends_with("/pods"));
+        } else {
+            assert_eq!(refused, turn - 1, "one try in each of the turns after the first");
+        }
+    }
+    assert_eq!(api.count("PATCH", "/status"), 1);
+    assert_eq!(api.count("POST", "/events"), 1);
+    let status = api.cluster.lock().unwrap().status.clone().unwrap();
+    let ready = status.conditions.iter().find(|condition| condition.type_ == "Ready").unwrap();
+    assert_eq!(ready.reason, "QuotaExceeded");
+    assert!(ready.message.contains("exceeded quota: small"), "{}", ready.message);
+}
+
+#[test]
+fn the_wait_for_room_is_short_however_often_it_failed() {
+    let refused = |(_, status): (u16, Value)| {
+        Error::Api(kube::Error::Api(Box::new(serde_json::from_value(status).unwrap())))
+    };
+    let longest = |error: &Error| (0..200).map(|_| wait_after(error, 30)).max().unwrap();
+    assert!(longest(&refused(quota_refusal())) <= QUOTA_BACKOFF_MAX);
+    assert!(
+        longest(&refused(refusal(500, "InternalError", "no"))) > QUOTA_BACKOFF_MAX,
+        "of 200 random waits up to 300 s"
+    );
+}

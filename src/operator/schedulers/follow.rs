@@ -1,0 +1,73 @@
+//! The subscription: a scheduler tells its workers unasked.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{CONNECT, Key, Shared, lock};
+use crate::dask::{Address, Error, MembershipStream};
+use crate::operator::failure::chain;
+use crate::operator::route::Triggers;
+use crate::plan::cluster::SchedulerView;
+
+/// After this much silence the subscription is made anew: another subscriber may have taken our place unseen.
+const SILENCE: Duration = Duration::from_secs(60);
+/// The first and the longest wait between attempts to connect.
+const RETRY_FIRST: Duration = Duration::from_millis(100);
+const RETRY_MAX: Duration = Duration::from_secs(2);
+/// A scheduler that starts is not yet "unreachable" for this long.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Listens to a scheduler for as long as its pod lives.
+pub(super) async fn listen(address: Address, view: Shared<SchedulerView>, key: Key, triggers: Triggers) {
+    let mut wait = RETRY_FIRST;
+    let mut silent_since = Instant::now();
+    loop {
+        let error = match MembershipStream::connect(&address, CONNECT).await {
+            Ok(stream) => {
+                wait = RETRY_FIRST;
+                let end = hear(stream, &view, &key, &triggers).await;
+                silent_since = Instant::now();
+                let Some(error) = end else { continue };
+                error
+            }
+            Err(error) => error,
+        };
+        let starting = *lock(&view) == SchedulerView::Unknown && silent_since.elapsed() < PATIENCE;
+        if !starting {
+            tell(&view, SchedulerView::Unreachable(chain(&error)), &key, &triggers);
+        }
+        tokio::time::sleep(wait).await;
+        wait = (wait * 2).min(RETRY_MAX);
+    }
+}
+
+/// Hears changes until the stream ends, with an error, or falls silent, without one.
+async fn hear(
+    mut stream: MembershipStream,
+    view: &Shared<SchedulerView>,
+    key: &Key,
+    triggers: &Triggers,
+) -> Option<Error> {
+    loop {
+        let workers: BTreeSet<String> =
+            stream.membership().workers.values().map(|worker| worker.name.to_string()).collect();
+        tell(view, SchedulerView::Answering { workers }, key, triggers);
+        match stream.next(SILENCE).await {
+            Ok(Some(_)) => {}
+            Ok(None) => return None,
+            Err(error) => return Some(error),
+        }
+    }
+}
+
+/// Stores what was heard, and wakes the cluster if it is news.
+fn tell(view: &Shared<SchedulerView>, news: SchedulerView, key: &Key, triggers: &Triggers) {
+    let mut current = lock(view);
+    if *current != news {
+        *current = news;
+        drop(current);
+        triggers.cluster(&key.0, &key.1);
+    }
+}

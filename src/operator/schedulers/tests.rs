@@ -1,0 +1,178 @@
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::time::timeout;
+
+use super::*;
+use crate::operator::route::Wakes;
+use crate::operator::testing::{Scheduler, identity};
+
+/// Long enough for anything that comes at all.
+const PLENTY: Duration = Duration::from_secs(20);
+
+fn questions() -> Questions {
+    Questions {
+        every: Duration::from_millis(100),
+        target: Some(Duration::from_secs(5)),
+        resources: false,
+        activity: true,
+        memory: Duration::from_secs(60),
+    }
+}
+
+/// An old scheduler without work, which wants `target` workers.
+async fn scheduler(target: impl Fn() -> u64 + Clone + Send + 'static) -> Scheduler {
+    Scheduler::start(move |op, _| answer(op, target())).await
+}
+
+fn answer(op: &str, target: u64) -> Option<Value> {
+    Some(match op {
+        "subscribe_worker_status" | "identity" => identity(&["b", "a"]),
+        "versions" => json!({"host": {}, "packages": {"distributed": "2021.6.0"}}),
+        "adaptive_target" => json!(target),
+        "processing" => json!({"tcp://a:1": [], "tcp://b:1": ["x"]}),
+        "get_task_prefix_states" => json!({}),
+        "workers_to_close" => json!(["a", "b"]),
+        _ => return None,
+    })
+}
+
+fn followed(port: u16) -> (Schedulers, Wakes) {
+    let (triggers, wakes) = crate::operator::route::channels();
+    let schedulers = Schedulers::on_port(triggers, port);
+    schedulers.follow("ns", "demo", ("uid", "127.0.0.1"));
+    (schedulers, wakes)
+}
+
+/// Waits until the record is as wanted, being woken for each news.
+async fn until(schedulers: &Schedulers, wakes: &mut Wakes, wanted: impl Fn(&Load) -> bool) -> Load {
+    let seen = async {
+        loop {
+            let load = schedulers.poll("ns", "demo", Some(&questions()));
+            if wanted(&load) {
+                return load;
+            }
+            wakes.clusters.recv().await.unwrap();
+        }
+    };
+    timeout(PLENTY, seen).await.expect("no wake told of it")
+}
+
+/// Waits until the scheduler was asked this so often.
+async fn asked(scheduler: &Scheduler, what: &str, times: usize) {
+    let seen = async {
+        while scheduler.asked.count(what) < times {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(PLENTY, seen).await.expect("it was not asked");
+}
+
+#[tokio::test]
+async fn one_connection_serves_all_questions_and_only_news_wakes() {
+    let scheduler = scheduler(|| 3).await;
+    let (schedulers, mut wakes) = followed(scheduler.port);
+    let load = until(&schedulers, &mut wakes, |load| !load.targets.is_empty()).await;
+    assert_eq!(load.targets.last().unwrap().workers, 3);
+    assert!(load.idle_since.is_none(), "a task lies with a worker");
+    asked(&scheduler, "subscribe_worker_status", 1).await;
+    // The subscription's own news comes whenever it comes.
+    asked(&scheduler, "adaptive_target", 3).await;
+    while wakes.clusters.try_recv().is_ok() {}
+    let (before, line) = (scheduler.asked.count("adaptive_target"), schedulers.line("ns", "demo").unwrap());
+    asked(&scheduler, "adaptive_target", before + 5).await;
+    assert!(wakes.clusters.try_recv().is_err(), "a wake without news");
+    let look = look(&line, true).await;
+    assert_eq!(look.closing_order.unwrap(), ["a", "b"]);
+    assert_eq!(
+        look.busy.unwrap().into_iter().collect::<Vec<_>>(),
+        [("a".to_owned(), 0), ("b".to_owned(), 1)]
+    );
+    assert_eq!(scheduler.asked.count("connect"), 2, "the subscription, and one for all questions");
+}
+
+#[tokio::test]
+async fn other_questions_keep_the_record_and_none_end_it() {
+    let scheduler = scheduler(|| 3).await;
+    let (schedulers, mut wakes) = followed(scheduler.port);
+    let first = until(&schedulers, &mut wakes, |load| !load.targets.is_empty()).await;
+    let seldom = Questions { every: Duration::from_secs(3600), activity: false, ..questions() };
+    let kept = schedulers.poll("ns", "demo", Some(&seldom));
+    assert_eq!((kept.targets, kept.since), (first.targets, first.since));
+    assert_eq!(schedulers.poll("ns", "demo", None), Load::default());
+    let line = schedulers.line("ns", "demo").unwrap();
+    assert!(!line.is_open().await);
+    let asked = scheduler.asked.count("adaptive_target");
+    look(&line, false).await;
+    schedulers.hang_up_if_idle("ns", "demo");
+    assert!(!line.is_open().await);
+    assert_eq!(scheduler.asked.count("adaptive_target"), asked);
+}
+
+#[tokio::test]
+async fn another_pod_begins_another_record() {
+    let scheduler = scheduler(|| 3).await;
+    let (schedulers, mut wakes) = followed(scheduler.port);
+    until(&schedulers, &mut wakes, |load| !load.targets.is_empty()).await;
+    schedulers.follow("ns", "demo", ("another", "127.0.0.1"));
+    let none = schedulers.poll("ns", "demo", None);
+    assert_eq!(none, Load::default());
+    until(&schedulers, &mut wakes, |load| !load.targets.is_empty()).await;
+}
+
+#[tokio::test]
+async fn a_scheduler_that_hangs_up_is_asked_over_a_new_connection() {
+    let turn = Arc::new(Mutex::new(0));
+    let scheduler = Scheduler::start(move |op, _| {
+        if op == "adaptive_target" {
+            *lock(&turn) += 1;
+            if *lock(&turn) % 2 == 0 {
+                return Some(json!("hang up"));
+            }
+        }
+        answer(op, 3)
+    })
+    .await;
+    let (schedulers, mut wakes) = followed(scheduler.port);
+    let first = until(&schedulers, &mut wakes, |load| !load.targets.is_empty()).await;
+    asked(&scheduler, "adaptive_target", 6).await;
+    let load = schedulers.poll("ns", "demo", Some(&questions()));
+    assert_eq!((load.since, load.failure), (first.since, None), "no gap");
+    assert!(scheduler.asked.count("connect") >= 4);
+}
+
+#[tokio::test]
+async fn a_scheduler_that_fails_is_told_once() {
+    let scheduler = Scheduler::start(|op, _| match op {
+        "adaptive_target" => {
+            Some(json!({"status": "uncaught-error", "text": "no", "exception": null, "traceback": null}))
+        }
+        _ => answer(op, 0),
+    })
+    .await;
+    let (schedulers, mut wakes) = followed(scheduler.port);
+    let load = until(&schedulers, &mut wakes, |load| load.failure.is_some()).await;
+    assert!(load.failure.unwrap().contains("no"));
+    asked(&scheduler, "subscribe_worker_status", 1).await;
+    asked(&scheduler, "adaptive_target", 3).await;
+    while wakes.clusters.try_recv().is_ok() {}
+    let before = scheduler.asked.count("adaptive_target");
+    asked(&scheduler, "adaptive_target", before + 3).await;
+    assert!(wakes.clusters.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn a_scheduler_that_cannot_write_its_state_is_asked_for_less() {
+    let scheduler = Scheduler::start(|op, _| match op {
+        "versions" => Some(json!({"host": {}, "packages": {"distributed": "2024.3.1"}})),
+        "dump_state" => Some(json!("hang up")),
+        "check_idle" => Some(json!(1.5)),
+        _ => answer(op, 0),
+    })
+    .await;
+    let (schedulers, mut wakes) = followed(scheduler.port);
+    let load = until(&schedulers, &mut wakes, |load| load.idle_since.is_some()).await;
+    assert_eq!((load.failure, load.clients), (None, None));
+    asked(&scheduler, "check_idle", 3).await;
+    assert!(scheduler.asked.count("dump_state") <= 2, "it is not asked again for what it cannot tell");
+}

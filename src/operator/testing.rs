@@ -1,0 +1,166 @@
+//! For the tests: an API server that answers as the test says, and a scheduler likewise.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use http::{Request, Response};
+use kube::Client;
+use kube::client::Body;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::task::AbortOnDropHandle;
+use tower_test::mock::{self, SendResponse};
+
+use super::caches::Caches;
+use super::context::Context;
+use super::route::{self, Wakes};
+use super::schedulers::Schedulers;
+use crate::dask::frame::{self, Decoder, Limits};
+
+/// What was asked, in order.
+#[derive(Clone, Default)]
+pub(super) struct Asked(Arc<Mutex<Vec<String>>>);
+
+impl Asked {
+    fn add(&self, what: impl Into<String>) {
+        self.0.lock().unwrap().push(what.into());
+    }
+
+    pub(super) fn all(&self) -> Vec<String> {
+        self.0.lock().unwrap().clone()
+    }
+
+    /// How often this was asked.
+    pub(super) fn count(&self, what: &str) -> usize {
+        self.all().iter().filter(|asked| *asked == what).count()
+    }
+}
+
+/// The sides of an API server.
+pub(super) type ApiServer = mock::Handle<Request<Body>, Response<Body>>;
+
+/// A context whose requests go to the test, whose wakes come to it, and whose schedulers listen on `port`.
+pub(super) fn context(port: u16) -> (Context, ApiServer, Wakes) {
+    let (service, server) = mock::pair();
+    let (triggers, wakes) = route::channels();
+    let client = Client::new(service, "default");
+    let mut context = Context::new(client, Caches::new().stores, triggers.clone());
+    context.schedulers = Schedulers::on_port(triggers, port);
+    (context, server, wakes)
+}
+
+/// Answers all requests by their method and path, such as `POST /api/v1/namespaces/default/pods`, with a status code and a
+/// body. What was asked is kept with the last part of the path, or the name of the object that was sent: `POST name`.
+pub(super) fn serve(
+    mut server: ApiServer,
+    answer: impl Fn(&str) -> (u16, Value) + Send + 'static,
+) -> (Asked, AbortOnDropHandle<()>) {
+    let asked = Asked::default();
+    let log = asked.clone();
+    let task = tokio::spawn(async move {
+        while let Some((request, reply)) = server.next_request().await {
+            let what = summary(request).await;
+            log.add(&what);
+            respond(reply, answer(&what));
+        }
+    });
+    (asked, AbortOnDropHandle::new(task))
+}
+
+/// A request in two words.
+pub(super) async fn summary(request: Request<Body>) -> String {
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let body = request.into_body().collect_bytes().await.unwrap();
+    let body: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let name = body["metadata"]["name"].as_str().map(str::to_owned);
+    let name = name.or_else(|| path.rsplit('/').next().map(str::to_owned)).unwrap_or_default();
+    format!("{method} {name}")
+}
+
+/// Answers one request.
+pub(super) fn respond(reply: SendResponse<Response<Body>>, (code, body): (u16, Value)) {
+    let response = Response::builder().status(code).body(Body::from(serde_json::to_vec(&body).unwrap()));
+    reply.send_response(response.unwrap());
+}
+
+/// What an API server answers where a quota has no room.
+pub(super) fn quota_refusal() -> (u16, Value) {
+    let message = r#"pods "demo-default-a" is forbidden: exceeded quota: small, requested: pods=1, used: pods=3, limited: pods=3"#;
+    refusal(403, "Forbidden", message)
+}
+
+/// What an API server answers when it refuses.
+pub(super) fn refusal(code: u16, reason: &str, message: &str) -> (u16, Value) {
+    let status = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+        "message": message, "reason": reason, "code": code});
+    (code, status)
+}
+
+/// A scheduler that answers each operation as the test says; nothing: it stays silent for good.
+pub(super) struct Scheduler {
+    pub(super) port: u16,
+    /// The operations, and `connect` for each connection.
+    pub(super) asked: Asked,
+    _task: AbortOnDropHandle<()>,
+}
+
+impl Scheduler {
+    pub(super) async fn start(
+        answer: impl Fn(&str, &Value) -> Option<Value> + Clone + Send + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
+        let (port, asked) = (listener.local_addr().unwrap().port(), Asked::default());
+        let log = asked.clone();
+        let task = tokio::spawn(async move {
+            let mut sessions = Vec::new();
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                log.add("connect");
+                let session = tokio::spawn(converse(stream, log.clone(), answer.clone()));
+                sessions.push(AbortOnDropHandle::new(session));
+            }
+        });
+        Self { port, asked, _task: AbortOnDropHandle::new(task) }
+    }
+}
+
+/// Speaks to one client until either hangs up; `"hang up"` for an answer means that the scheduler does.
+async fn converse(mut stream: TcpStream, log: Asked, answer: impl Fn(&str, &Value) -> Option<Value> + Send) {
+    send(&mut stream, &json!({"compression": null, "python": [3, 11, 7], "pickle-protocol": 5})).await;
+    let mut decoder = Decoder::new(Limits::default());
+    let mut chunk = vec![0; 4096];
+    loop {
+        let Ok(count @ 1..) = stream.read(&mut chunk).await else { return };
+        let mut input = &chunk[..count];
+        while let Some(message) = decoder.decode(&mut input).unwrap() {
+            let request: Value = rmp_serde::from_slice(&message.payload).unwrap();
+            let Some(op) = request["op"].as_str() else { continue };
+            log.add(op);
+            match answer(op, &request) {
+                Some(answer) if answer == "hang up" => return,
+                Some(answer) => send(&mut stream, &answer).await,
+                None => {}
+            }
+        }
+    }
+}
+
+async fn send(stream: &mut TcpStream, value: &Value) {
+    let bytes = frame::encode(&rmp_serde::to_vec_named(value).unwrap());
+    // A client that has hung up needs no answer.
+    let _ = stream.write_all(&bytes).await;
+}
+
+/// An identity with these workers.
+pub(super) fn identity(names: &[&str]) -> Value {
+    json!({"id": "Scheduler-1", "workers": workers(names)})
+}
+
+/// Workers by address.
+pub(super) fn workers(names: &[&str]) -> Value {
+    let by_address: BTreeMap<String, Value> =
+        names.iter().map(|name| (format!("tcp://{name}:1"), json!({"name": name}))).collect();
+    json!(by_address)
+}

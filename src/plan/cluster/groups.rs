@@ -1,0 +1,128 @@
+//! The groups of workers of a cluster: those of the spec, and those that were taken out of it and still have workers.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Pod;
+
+use super::{Observed, autoscale};
+use crate::api::dask_cluster::GroupStatus;
+use crate::api::{DaskCluster, WorkersSpec, labels};
+use crate::plan::Next;
+use crate::plan::pods::state::{self, PodLife};
+use crate::plan::pods::worker::{DEFAULT_GROUP, template_hash};
+
+/// A group of workers, as it is wanted now.
+#[derive(Clone, Debug)]
+pub(super) struct Group<'a> {
+    /// Its name.
+    pub(super) name: &'a str,
+    /// What its workers are made of. None: the group was taken out of the spec.
+    pub(super) spec: Option<&'a WorkersSpec>,
+    /// How many workers are wanted.
+    pub(super) wanted: usize,
+    /// How many make the cluster ready.
+    pub(super) needed: usize,
+    /// What was written of it last.
+    pub(super) told: Option<&'a GroupStatus>,
+    /// When the number of workers may change by itself.
+    pub(super) next: Next,
+    /// Its pods as the spec wants them.
+    pub(super) current: Vec<&'a Arc<Pod>>,
+    /// Its pods that are made from an earlier spec.
+    pub(super) outdated: Vec<&'a Arc<Pod>>,
+    /// Its pods that have ended: retired, evicted or crashed for good.
+    pub(super) finished: Vec<&'a Arc<Pod>>,
+}
+
+impl Group<'_> {
+    /// Pods that live, of this spec or an earlier one.
+    pub(super) fn alive(&self) -> usize {
+        self.current.len() + self.outdated.len()
+    }
+
+    /// Those of its living pods whose workers are registered.
+    pub(super) fn registered(&self, registered: &BTreeSet<String>) -> usize {
+        let is_registered = |pod: &&&Arc<Pod>| registered.contains(state::name(pod));
+        self.current.iter().chain(&self.outdated).filter(is_registered).count()
+    }
+}
+
+/// The groups that the spec names, the one called "default" first.
+pub(super) fn of_spec(cluster: &DaskCluster) -> impl Iterator<Item = (&str, &WorkersSpec)> {
+    let more = cluster.spec.worker_groups.iter().map(|group| (group.name.as_str(), &group.workers));
+    std::iter::once((DEFAULT_GROUP, &cluster.spec.workers)).chain(more)
+}
+
+/// Whether the spec lets the cluster have workers at all.
+pub fn may_have_workers(cluster: &DaskCluster) -> bool {
+    of_spec(cluster).any(|(_, workers)| workers.autoscale.is_some() || workers.fixed_size() > 0)
+}
+
+/// All groups, with their pods and the sizes that are wanted. `asleep`: nobody uses the cluster, so no worker is.
+pub(super) fn all<'a>(
+    cluster: &'a DaskCluster,
+    observed: &'a Observed,
+    asleep: bool,
+    now: Timestamp,
+) -> Vec<Group<'a>> {
+    let mut groups: Vec<Group<'a>> =
+        of_spec(cluster).map(|(name, spec)| group(cluster, observed, (name, Some(spec)))).collect();
+    let known: BTreeSet<&str> = groups.iter().map(|group| group.name).collect();
+    let removed: BTreeSet<&str> =
+        workers(observed).map(|pod| group_of(pod)).filter(|name| !known.contains(name)).collect();
+    groups.extend(removed.into_iter().map(|name| group(cluster, observed, (name, None))));
+    autoscale::size(&mut groups, observed, now);
+    for group in groups.iter_mut().filter(|_| asleep) {
+        (group.wanted, group.needed, group.next) = (0, 0, Next::Change);
+    }
+    groups
+}
+
+/// One group, with the size that the spec says.
+fn group<'a>(
+    cluster: &'a DaskCluster,
+    observed: &'a Observed,
+    (name, spec): (&'a str, Option<&'a WorkersSpec>),
+) -> Group<'a> {
+    let size = spec.map_or(0, WorkersSpec::fixed_size);
+    let hash = spec.map(|spec| template_hash(&cluster.spec, spec));
+    let told = cluster.status.as_ref().and_then(|status| status.groups.iter().find(|told| told.name == name));
+    let mut group = Group {
+        name,
+        spec,
+        wanted: size,
+        needed: size,
+        told,
+        next: Next::Change,
+        current: Vec::new(),
+        outdated: Vec::new(),
+        finished: Vec::new(),
+    };
+    for pod in workers(observed).filter(|pod| group_of(pod) == name) {
+        match state::life(pod) {
+            PodLife::Leaving => {}
+            PodLife::Finished => group.finished.push(pod),
+            // There is no spec that the workers of a removed group could be made from anew.
+            PodLife::Alive if hash.as_deref().is_none_or(|hash| is_made_from(pod, hash)) => {
+                group.current.push(pod);
+            }
+            PodLife::Alive => group.outdated.push(pod),
+        }
+    }
+    group
+}
+
+fn is_made_from(pod: &Pod, hash: &str) -> bool {
+    state::label(pod, labels::TEMPLATE_HASH) == Some(hash)
+}
+
+fn workers(observed: &Observed) -> impl Iterator<Item = &Arc<Pod>> {
+    observed.pods.iter().filter(|pod| state::is_component(pod, labels::WORKER))
+}
+
+/// The group that a worker's pod belongs to.
+fn group_of(pod: &Pod) -> &str {
+    state::label(pod, labels::WORKER_GROUP).unwrap_or(DEFAULT_GROUP)
+}

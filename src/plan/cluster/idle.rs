@@ -1,0 +1,131 @@
+//! Whether nobody uses a cluster, and what becomes of it then.
+//!
+//! In use is a cluster with a run on it that has not ended, with a task, or with a client that came within `after`. A client
+//! that is only connected does not count, as it does not for Dask's own idle timeout; what it holds on the workers is safe
+//! under `ScaleToZero`, since a worker whose data cannot move is not retired.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::ResourceExt;
+
+use super::Observed;
+use crate::api::dask_cluster::{Idle, IdleAction, IdleStatus};
+use crate::api::{DaskCluster, FlowRun, Phase, Reason};
+use crate::plan::run::phase_of;
+use crate::plan::schedule::parse_duration;
+use crate::plan::{Next, Note};
+
+/// What is decided.
+#[derive(Clone, Debug)]
+pub(super) struct Rest {
+    /// What to write.
+    pub(super) status: Option<IdleStatus>,
+    /// What the spec wants to be done, while nobody uses the cluster.
+    pub(super) action: Option<IdleAction>,
+    /// What to tell.
+    pub(super) note: Option<Note>,
+    /// When nobody will have used it for long enough.
+    pub(super) next: Next,
+    /// Nobody seems to use it, by the word of a cache.
+    pub(super) look_again: bool,
+}
+
+impl Rest {
+    fn awake(status: Option<IdleStatus>, next: Next) -> Self {
+        Self { status, action: None, note: None, next, look_again: false }
+    }
+}
+
+/// Decides.
+pub(super) fn judge(cluster: &DaskCluster, observed: &Observed, now: Timestamp) -> Rest {
+    let old = cluster.status.as_ref().and_then(|status| status.idle.clone());
+    let Some(idle) = cluster.spec.idle.as_ref().filter(|_| !cluster.spec.suspend) else {
+        let woken = old.is_some_and(|old| old.asleep) && !cluster.spec.suspend;
+        return Rest {
+            note: woken.then(|| woken_because("its spec has changed")),
+            ..Rest::awake(None, Next::Change)
+        };
+    };
+    match old {
+        Some(old) if old.asleep => stay_or_wake(cluster, observed, (idle, old), now),
+        old => stay_or_rest(cluster, observed, (idle, old), now),
+    }
+}
+
+fn stay_or_wake(
+    cluster: &DaskCluster,
+    observed: &Observed,
+    (idle, old): (&Idle, IdleStatus),
+    now: Timestamp,
+) -> Rest {
+    let Some(why) = why_awake(cluster, observed, (idle, &old)) else {
+        return Rest { action: Some(idle.action), ..Rest::awake(Some(old), Next::Change) };
+    };
+    let status = IdleStatus { asleep: false, since: Time(now), generation: cluster.metadata.generation };
+    Rest { note: Some(woken_because(&why)), ..Rest::awake(Some(status), Next::Change) }
+}
+
+fn woken_because(why: &str) -> Note {
+    Note::normal(Reason::Woken, format!("the cluster is woken: {why}"))
+}
+
+/// Why a cluster at rest is needed.
+fn why_awake(
+    cluster: &DaskCluster,
+    observed: &Observed,
+    (idle, rest): (&Idle, &IdleStatus),
+) -> Option<String> {
+    if cluster.metadata.generation != rest.generation {
+        return Some("its spec has changed".to_owned());
+    }
+    if let Some(run) = observed.runs.iter().find(|run| uses(run)) {
+        return Some(format!("FlowRun {} is to run on it", run.name_any()));
+    }
+    let load = &observed.load;
+    if idle.action != IdleAction::ScaleToZero || load.since.is_none() {
+        return None;
+    }
+    if load.idle_since.is_none() {
+        return Some("it has tasks".to_owned());
+    }
+    load.last_client.filter(|at| *at > rest.since.0).map(|_| "a client has connected".to_owned())
+}
+
+fn stay_or_rest(
+    cluster: &DaskCluster,
+    observed: &Observed,
+    (idle, old): (&Idle, Option<IdleStatus>),
+    now: Timestamp,
+) -> Rest {
+    let load = &observed.load;
+    let in_use = observed.runs.iter().any(|run| uses(run)) || observed.scheduler.registered().is_none();
+    let (Some(idle_since), Some(after), false) = (load.idle_since, parse_duration(&idle.after).ok(), in_use)
+    else {
+        return Rest::awake(old, Next::Change);
+    };
+    let woken = old.as_ref().map(|old| old.since.0);
+    let last_use = [load.last_client, observed.last_run_end, woken].into_iter().flatten();
+    let last_use = last_use.fold(idle_since, Timestamp::max);
+    match last_use.checked_add(after) {
+        Ok(due) if due > now => Rest::awake(old, Next::At(due)),
+        // A run may have come that no cache knows.
+        _ if !observed.live => Rest { look_again: true, ..Rest::awake(old, Next::Change) },
+        _ => rest(cluster, idle, now),
+    }
+}
+
+fn rest(cluster: &DaskCluster, idle: &Idle, now: Timestamp) -> Rest {
+    let what = match idle.action {
+        IdleAction::ScaleToZero => "its workers leave until somebody does",
+        IdleAction::Suspend => "its pods are deleted until a run needs it or its spec changes",
+        IdleAction::Delete => "it is deleted",
+    };
+    let note = Note::normal(Reason::Idle, format!("nobody has used the cluster for {}: {what}", idle.after));
+    let status = IdleStatus { asleep: true, since: Time(now), generation: cluster.metadata.generation };
+    Rest { action: Some(idle.action), note: Some(note), ..Rest::awake(Some(status), Next::Change) }
+}
+
+/// Whether a run that has not ended needs the cluster. One that is suspended does not.
+fn uses(run: &FlowRun) -> bool {
+    !(run.spec.suspend && phase_of(run) == Phase::Queued)
+}

@@ -1,0 +1,115 @@
+//! The scheduler's pod: there is always one, and when it may be replaced.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Pod;
+
+use super::{Work, delete};
+use crate::api::dask_cluster::Rollout;
+use crate::api::{DaskCluster, FlowRun, Phase, Reason, labels};
+use crate::plan::pods::{scheduler, state};
+use crate::plan::run::{job_of, phase_of};
+use crate::plan::{Note, Object, Step};
+
+/// For how long a scheduler must have been idle that cannot tell its clients, so that one who computes now and then is
+/// not taken for nobody. An assumption; releases from 2022.2.1 on tell their clients.
+const QUIET: std::time::Duration = std::time::Duration::from_secs(60);
+
+/// Whether the scheduler's pod was made from an earlier spec.
+pub(super) fn is_outdated(cluster: &DaskCluster, pods: &[Arc<Pod>]) -> bool {
+    let hash = scheduler::template_hash(&cluster.spec);
+    let is_other = |pod: &Arc<Pod>| state::label(pod, labels::TEMPLATE_HASH) != Some(hash.as_str());
+    let mut schedulers = pods.iter().filter(|pod| state::is_component(pod, labels::SCHEDULER));
+    schedulers.any(|pod| state::life(pod) == state::PodLife::Alive && is_other(pod))
+}
+
+/// Creates the scheduler where there is none, and replaces one that has ended or is outdated.
+pub(super) fn fill(work: &mut Work<'_>, wanted: Pod) {
+    let observed = work.observed;
+    let mut schedulers = observed.pods.iter().filter(|pod| state::is_component(pod, labels::SCHEDULER));
+    let Some(pod) = schedulers.next() else {
+        let before = work.cluster.status.as_ref().is_some_and(|status| status.scheduler_address.is_some());
+        let (reason, done) = if before {
+            (Reason::SchedulerReplaced, "recreated")
+        } else {
+            (Reason::SchedulerCreated, "created")
+        };
+        work.notes.push(Note::normal(reason, format!("the scheduler's pod is {done}")));
+        work.steps.push(Step::Create(Box::new(Object::Pod(wanted))));
+        return;
+    };
+    match state::life(pod) {
+        state::PodLife::Finished => {
+            let message = "the scheduler's pod has ended and is replaced";
+            work.notes.push(Note::warning(Reason::SchedulerLost, message));
+            work.steps.push(delete(pod));
+        }
+        state::PodLife::Alive if is_outdated(work.cluster, &observed.pods) => outdated(work, pod, wanted),
+        state::PodLife::Alive | state::PodLife::Leaving => {}
+    }
+}
+
+/// A new scheduler forgets all results, so an outdated one is replaced when nobody uses it, or when it does not work
+/// anyway.
+fn outdated(work: &mut Work<'_>, pod: &Arc<Pod>, wanted: Pod) {
+    let waits = state::runs(pod, scheduler::CONTAINER) && work.cluster.spec.rollout == Rollout::WhenIdle;
+    if let Some(what) = waits.then(|| waits_for(work)).flatten() {
+        work.outdated = Some(format!("the scheduler is replaced when {what}"));
+        return;
+    }
+    work.notes.push(Note::normal(
+        Reason::SchedulerReplaced,
+        "the scheduler is replaced because the spec has changed",
+    ));
+    // What the API server would refuse must not cost the scheduler that there is.
+    work.steps.push(attempt(wanted));
+    work.steps.push(delete(pod));
+}
+
+/// Lets the API server judge a pod under a name that nobody has.
+pub(super) fn attempt(mut pod: Pod) -> Step {
+    pod.metadata.generate_name = pod.metadata.name.take().map(|name| format!("{name}-"));
+    Step::Try(Box::new(pod))
+}
+
+/// What the replacement of a scheduler that runs waits for.
+fn waits_for(work: &Work<'_>) -> Option<String> {
+    let observed = work.observed;
+    let runs = observed.runs.iter().filter(|run| is_at_work(run)).count();
+    if runs > 0 {
+        return Some(format!("no run is active ({runs} now)"));
+    }
+    let load = &observed.load;
+    if load.since.is_none() {
+        return Some("it tells that it is idle; set rollout: Immediate to replace it at once".to_owned());
+    }
+    let Some(idle_since) = load.idle_since else { return Some("it has no task left".to_owned()) };
+    match load.clients.as_ref().map(std::collections::BTreeSet::len) {
+        Some(0) => waits_for_proof(work),
+        Some(clients) => Some(format!("no client is connected ({clients} now)")),
+        None if is_quiet(idle_since, work.now) => waits_for_proof(work),
+        None => Some(format!("it has been idle for {} seconds", QUIET.as_secs())),
+    }
+}
+
+fn is_quiet(idle_since: Timestamp, now: Timestamp) -> bool {
+    idle_since.checked_add(QUIET).is_ok_and(|at| at <= now)
+}
+
+/// The new image is known to be good when a worker made from it is registered. Where no worker serves, nothing is lost
+/// by trying.
+fn waits_for_proof(work: &Work<'_>) -> Option<String> {
+    let registered = work.observed.scheduler.registered()?;
+    let proven = work.groups.iter().flat_map(|group| &group.current);
+    let proven = proven.filter(|pod| registered.contains(state::name(pod))).count();
+    let serving: usize = work.groups.iter().map(|group| group.registered(registered)).sum();
+    (serving > 0 && proven == 0).then(|| {
+        "a worker of the new spec has registered; set rollout: Immediate to replace it at once".to_owned()
+    })
+}
+
+/// Whether an attempt of this run has begun and not ended. Between two attempts nobody misses the scheduler.
+fn is_at_work(run: &FlowRun) -> bool {
+    matches!(phase_of(run), Phase::Provisioning | Phase::Running) && job_of(run).is_some()
+}

@@ -1,0 +1,144 @@
+//! A changed spec: who is replaced, when, and what it waits for.
+
+use super::*;
+use crate::api::dask_cluster::Rollout;
+use crate::plan::cluster::load::Answer;
+
+const MEMORY: std::time::Duration = std::time::Duration::from_secs(60);
+
+/// A cluster whose scheduler has other arguments now, and that is idle and has these clients.
+fn outdated(clients: &[&str]) -> (DaskCluster, Observed) {
+    let before = cluster(1);
+    let mut after = before.clone();
+    after.spec.scheduler.args = vec!["--no-show".into()];
+    let mut observed = settled(&before, 1);
+    let clients = clients.iter().map(|name| (*name).to_owned()).collect();
+    let answer = Answer { idle: Some(true), clients: Some(clients), ..Answer::default() };
+    observed.load.hear(answer, now(), MEMORY);
+    (after, observed)
+}
+
+fn waits(cluster: &DaskCluster, observed: &Observed) -> String {
+    let plan = plan(cluster, observed, now());
+    assert_eq!(plan.steps, [], "the scheduler is left alone");
+    let reconciling = find(&plan.status.conditions, ConditionType::Reconciling).unwrap();
+    assert_eq!((reconciling.status.as_str(), reconciling.reason.as_str()), ("True", "Outdated"));
+    assert_eq!(reason(&plan, ConditionType::Ready), "Ready", "it serves all the same");
+    reconciling.message.clone()
+}
+
+#[test]
+fn an_idle_scheduler_is_replaced_after_the_api_server_has_judged_the_new_one() {
+    let (cluster, observed) = outdated(&[]);
+    let steps = plan(&cluster, &observed, now()).steps;
+    let [Step::Try(pod), Step::Delete(victim)] = &steps[..] else { panic!("{steps:?}") };
+    assert_eq!(victim.name, "analytics-scheduler");
+    assert_eq!(
+        (pod.metadata.name.as_ref(), pod.metadata.generate_name.as_deref()),
+        (None, Some("analytics-scheduler-"))
+    );
+}
+
+#[test]
+fn a_scheduler_in_use_waits_and_says_for_what() {
+    let (cluster, mut observed) = outdated(&[]);
+    observed.runs = vec![active_run()];
+    assert!(waits(&cluster, &observed).contains("no run is active (1 now)"));
+    let (cluster, observed) = outdated(&["Client-1"]);
+    assert!(waits(&cluster, &observed).contains("no client is connected (1 now)"));
+    let (cluster, mut observed) = outdated(&[]);
+    observed.load.hear(Answer { idle: Some(false), ..Answer::default() }, now(), MEMORY);
+    assert!(waits(&cluster, &observed).contains("no task left"));
+    let (cluster, mut observed) = outdated(&[]);
+    observed.load.fail("it hangs".into());
+    assert!(waits(&cluster, &observed).contains("rollout: Immediate"));
+}
+
+#[test]
+fn a_scheduler_that_cannot_tell_its_clients_must_be_quiet_for_a_while() {
+    let (cluster, mut observed) = outdated(&[]);
+    observed.load.clients = None;
+    assert!(waits(&cluster, &observed).contains("idle for 60 seconds"));
+    let steps = plan(&cluster, &observed, now() + std::time::Duration::from_secs(60)).steps;
+    assert_eq!(steps.len(), 2, "{steps:?}");
+}
+
+#[test]
+fn a_scheduler_is_replaced_at_once_where_that_is_asked_for() {
+    let (mut cluster, mut observed) = outdated(&["Client-1"]);
+    observed.runs = vec![active_run()];
+    cluster.spec.rollout = Rollout::Immediate;
+    assert!(matches!(&plan(&cluster, &observed, now()).steps[..], [Step::Try(_), Step::Delete(_)]));
+}
+
+#[test]
+fn a_scheduler_whom_nobody_has_asked_yet_is_left_alone() {
+    let (cluster, mut observed) = outdated(&[]);
+    observed.scheduler = SchedulerView::Unknown;
+    observed.load = Load::default();
+    assert_eq!(plan(&cluster, &observed, now()).steps, [], "the operator may have just started");
+}
+
+#[test]
+fn a_scheduler_that_does_not_run_is_replaced() {
+    let (cluster, mut observed) = outdated(&[]);
+    observed.scheduler = SchedulerView::Unknown;
+    observed.load = Load::default();
+    let mut pod = observed.pods.pop().unwrap().as_ref().clone();
+    let waiting = ContainerStateWaiting { reason: Some("ImagePullBackOff".into()), message: None };
+    pod.status.as_mut().unwrap().container_statuses.as_mut().unwrap()[0].state =
+        Some(ContainerState { waiting: Some(waiting), ..ContainerState::default() });
+    observed.pods.push(Arc::new(pod));
+    assert!(matches!(&plan(&cluster, &observed, now()).steps[..], [Step::Try(_), Step::Delete(_)]));
+}
+
+#[test]
+fn a_bad_image_stops_at_the_surge_and_costs_no_scheduler() {
+    let before = cluster(4);
+    let mut after = before.clone();
+    after.spec.image = "no-such-image".into();
+    let mut observed = settled(&before, 4);
+    observed.closable = Some(names(&observed.pods));
+    let idle = Answer { idle: Some(true), clients: Some(BTreeSet::new()), ..Answer::default() };
+    observed.load.hear(idle, now(), MEMORY);
+    assert_eq!(kinds(&plan(&after, &observed, now())), ["create"], "one of four");
+    // The new one is there, and does not come up.
+    let new = worker::pod(&after, (worker::DEFAULT_GROUP, &after.spec.workers), 99).unwrap();
+    observed.pods.push(Arc::new(new));
+    let stuck = plan(&after, &observed, now());
+    assert_eq!(stuck.steps, []);
+    assert_eq!((stuck.status.workers.ready, stuck.status.workers.desired), (4, 4));
+    // The old image again: the newcomer goes, the old ones are as wanted.
+    let back = plan(&before, &observed, now());
+    let newcomer = state::name(observed.pods.last().unwrap());
+    assert!(matches!(&back.steps[..], [Step::Delete(victim)] if victim.name == newcomer), "{:?}", back.steps);
+}
+
+#[test]
+fn a_scheduler_of_a_new_image_follows_the_first_worker_of_it() {
+    let before = cluster(1);
+    let mut after = before.clone();
+    after.spec.image = "flows:2".into();
+    let mut observed = settled(&before, 1);
+    let idle = Answer { idle: Some(true), clients: Some(BTreeSet::new()), ..Answer::default() };
+    observed.load.hear(idle, now(), MEMORY);
+    let new = running(worker::pod(&after, (worker::DEFAULT_GROUP, &after.spec.workers), 99).unwrap());
+    observed.pods.push(new);
+    assert_eq!(plan(&after, &observed, now()).steps, [], "it is not registered yet");
+    observed.scheduler = SchedulerView::Answering { workers: names(&observed.pods).into_iter().collect() };
+    let steps = plan(&after, &observed, now()).steps;
+    assert!(
+        steps.iter().any(|step| matches!(step, Step::Delete(victim) if victim.name == "analytics-scheduler"))
+    );
+}
+
+#[test]
+fn a_new_template_is_judged_when_it_is_new_and_not_again() {
+    let mut cluster = cluster(0);
+    cluster.spec.workers.template = Some(json!({"spec": {"nodeSelector": {"disk": "ssd"}}}));
+    let observed = settled(&cluster, 0);
+    let first = plan(&cluster, &observed, now());
+    assert_eq!(kinds(&first), ["try"], "though no worker is due");
+    cluster.status = Some(first.status);
+    assert_eq!(plan(&cluster, &observed, now()).steps, []);
+}
