@@ -1,6 +1,6 @@
 //! Carries out the steps of a plan, in order. The first that fails ends it; the next reconcile plans anew.
 //!
-//! Two exceptions: pods are created side by side, and what a full quota refuses stops no step that frees room.
+//! Two exceptions: pods of workers are created side by side, and what a full quota refuses stops no step that frees room.
 
 mod objects;
 #[cfg(test)]
@@ -20,8 +20,9 @@ use tokio::time::Instant;
 
 use super::context::Context;
 use super::failure::Error;
-use crate::api::FlowRun;
+use crate::api::{FlowRun, labels};
 use crate::dask::{self, Retirement};
+use crate::plan::pods::state;
 use crate::plan::{Object, Step, Victim};
 use objects::{annotate, apply, create, create_one, delete, dry_run};
 
@@ -92,7 +93,9 @@ pub(super) async fn steps(
     let hands = Hands { context, namespace, name, bounds, deadline: Instant::now() + bounds.retire };
     let (mut held, mut refused, mut rest) = (Held::default(), None, steps);
     while let Some(step) = rest.first() {
-        let pods: Vec<&Pod> = rest.iter().map_while(new_pod).collect();
+        // A scheduler comes before its workers: under a quota they must not take its place.
+        let is_worker = |pod: &&Pod| !state::is_component(pod, labels::SCHEDULER);
+        let pods: Vec<&Pod> = rest.iter().map_while(|step| new_pod(step).filter(is_worker)).collect();
         let (now, later) = rest.split_at(pods.len().max(1));
         rest = later;
         if refused.is_some() && !matches!(step, Step::Apply(_) | Step::Delete(_) | Step::Retire { .. }) {
