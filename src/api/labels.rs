@@ -41,6 +41,9 @@ pub const PREVIOUS_TICK: &str = "daskflow.dev/previous-tick";
 /// Annotation on runs, Jobs and runner pods: the tick of the run's clock after this one.
 pub const NEXT_TICK: &str = "daskflow.dev/next-tick";
 
+/// Annotation on a worker's pod: since when it waits for its tasks to end, so that it can leave.
+pub const DRAINING_SINCE: &str = "daskflow.dev/draining-since";
+
 /// The value of [`COMPONENT`] on a scheduler.
 pub const SCHEDULER: &str = "scheduler";
 /// The value of [`COMPONENT`] on a worker.

@@ -98,6 +98,22 @@ pub enum Step {
         /// The labels to add.
         labels: BTreeMap<String, String>,
     },
+    /// Delete a pod, if the API server would take `wanted` in its place. What it refuses must cost nothing that is there.
+    Replace {
+        /// The pod that is to follow.
+        wanted: Box<Pod>,
+        /// The pod that is there.
+        victim: Victim,
+    },
+    /// Set an annotation of a pod that still has this uid, or take it away.
+    Annotate {
+        /// The pod.
+        pod: Victim,
+        /// The annotation.
+        key: &'static str,
+        /// What it is to say. None: it goes.
+        value: Option<String>,
+    },
     /// Set `spec.cancel` of a run that still has this uid, and say who did.
     Cancel {
         /// The run's name.
@@ -109,8 +125,8 @@ pub enum Step {
     },
     /// Ask the scheduler to retire these workers, and delete the pods of the ones that it confirms.
     Retire {
-        /// Dask names, which are pod names.
-        workers: Vec<String>,
+        /// Their pods, whose names are their names in Dask.
+        workers: Vec<Victim>,
     },
 }
 

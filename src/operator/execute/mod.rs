@@ -22,8 +22,8 @@ use super::context::Context;
 use super::failure::Error;
 use crate::api::FlowRun;
 use crate::dask::{self, Retirement};
-use crate::plan::{Object, Step, Victim, VictimKind};
-use objects::{apply, create, create_one, delete, dry_run};
+use crate::plan::{Object, Step, Victim};
+use objects::{annotate, apply, create, create_one, delete, dry_run};
 
 /// The field manager of objects that are applied.
 const MANAGER: &str = "daskflow";
@@ -189,6 +189,13 @@ impl Hands<'_> {
             Step::Cancel { run, uid, annotations } => {
                 cancel(context, namespace, run, json!({"uid": uid, "annotations": annotations})).await?;
             }
+            Step::Replace { wanted, victim } => {
+                dry_run(context, namespace, wanted).await?;
+                delete(context, namespace, victim).await?;
+            }
+            Step::Annotate { pod, key, value } => {
+                annotate(context, namespace, pod, (key, value.as_deref())).await?
+            }
             Step::Retire { workers } => return self.retire(workers).await,
         }
         Ok(Held::default())
@@ -196,23 +203,26 @@ impl Hands<'_> {
 
     /// Retires workers and deletes the pods of those that the scheduler let go. Gives the others. While the scheduler has
     /// not answered nobody knows which ones it will let go, so no pod is deleted.
-    async fn retire(&self, workers: &[String]) -> Result<Held, Error> {
+    async fn retire(&self, workers: &[Victim]) -> Result<Held, Error> {
         let still_moving = || Held { moving: workers.len(), ..Held::default() };
         let limit = self.deadline.saturating_duration_since(Instant::now());
         if limit.is_zero() {
             return Ok(still_moving());
         }
         let mut scheduler = self.context.schedulers.connect(self.namespace, self.name).await?;
-        let retired = match scheduler.retire_workers(&Retirement::of(workers.iter().cloned()), limit).await {
+        let retired = match scheduler
+            .retire_workers(&Retirement::of(workers.iter().map(|worker| worker.name.as_str())), limit)
+            .await
+        {
             Err(dask::Error::Timeout { .. }) => return Ok(still_moving()),
             answer => answer?,
         };
         let gone: BTreeSet<String> = retired.values().map(|worker| worker.name.to_string()).collect();
-        let (gone, kept): (Vec<String>, Vec<String>) =
-            workers.iter().cloned().partition(|name| gone.contains(name));
-        let pods = gone.into_iter().map(|name| Victim { kind: VictimKind::Pod, name, uid: None });
+        let (gone, kept): (Vec<Victim>, Vec<Victim>) =
+            workers.iter().cloned().partition(|worker| gone.contains(&worker.name));
+        let kept = kept.into_iter().map(|worker| worker.name).collect();
         let delete = |pod: Victim| async move { delete(self.context, self.namespace, &pod).await };
-        side_by_side(self.bounds.at_once, pods, delete).await?;
+        side_by_side(self.bounds.at_once, gone, delete).await?;
         Ok(Held { kept, moving: 0 })
     }
 }
@@ -233,7 +243,12 @@ fn describe(step: &Step) -> String {
         Step::Delete(victim) => format!("delete {:?} {}", victim.kind, victim.name),
         Step::Adopt { run, .. } => format!("adopt FlowRun {run}"),
         Step::Cancel { run, .. } => format!("cancel FlowRun {run}"),
-        Step::Retire { workers } => format!("retire {}", workers.join(", ")),
+        Step::Replace { victim, .. } => format!("replace Pod {}", victim.name),
+        Step::Annotate { pod, key, value } => format!("annotate Pod {} with {key}={value:?}", pod.name),
+        Step::Retire { workers } => {
+            let names: Vec<&str> = workers.iter().map(|worker| worker.name.as_str()).collect();
+            format!("retire {}", names.join(", "))
+        }
     }
 }
 

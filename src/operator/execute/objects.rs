@@ -9,6 +9,7 @@ use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions
 use kube::{Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::json;
 
 use super::MANAGER;
 use crate::api::{DaskCluster, FlowRun};
@@ -45,6 +46,22 @@ async fn try_pod(context: &Context, namespace: &str, job: &Job) -> Result<(), Er
     let mut metadata = template.metadata.unwrap_or_default();
     metadata.name = Some(job.name_any());
     dry_run(context, namespace, &Pod { metadata, spec: template.spec, status: None }).await
+}
+
+/// Sets an annotation of a pod. One that is gone, or has another uid, is done.
+pub(super) async fn annotate(
+    context: &Context,
+    namespace: &str,
+    pod: &Victim,
+    (key, value): (&str, Option<&str>),
+) -> Result<(), Error> {
+    let api: Api<Pod> = Api::namespaced(context.client.clone(), namespace);
+    let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
+    let patch = json!({"metadata": {"uid": pod.uid, "annotations": {key: value}}});
+    match api.patch_metadata(&pod.name, &params, &Patch::Merge(patch)).await {
+        Err(kube::Error::Api(status)) if status.is_not_found() || status.code == 409 => Ok(()),
+        other => other.map(|_| ()).map_err(Error::Api),
+    }
 }
 
 /// Lets the API server judge a pod. One that exists already was judged before.

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 
 use super::groups::Group;
-use super::{Work, delete};
+use super::{Work, delete, victim};
 use crate::api::worker_group::Drain;
 use crate::api::{ConditionType, Reason};
 use crate::plan::conditions::{find, told};
@@ -76,7 +76,10 @@ pub(super) fn retire(work: &mut Work<'_>, group: &Group<'_>, candidates: &BTreeS
         work.hold(Reason::WorkersHeld, message);
         work.next = work.next.sooner(Next::After(ask_again(work)), work.now);
     }
-    let workers: Vec<String> = free.into_iter().take(count).cloned().collect();
+    let chosen: BTreeSet<&String> = free.into_iter().take(count).collect();
+    let is_chosen = |pod: &&&Arc<Pod>| chosen.iter().any(|name| *name == state::name(pod));
+    let workers: Vec<_> =
+        group.current.iter().chain(&group.outdated).filter(is_chosen).map(|pod| victim(pod)).collect();
     if workers.is_empty() {
         return;
     }

@@ -261,11 +261,12 @@ fn delete_cluster(cluster: &DaskCluster) -> Step {
 
 /// Deletes exactly this pod.
 pub(crate) fn delete(pod: &Pod) -> Step {
-    Step::Delete(Victim {
-        kind: VictimKind::Pod,
-        name: state::name(pod).to_owned(),
-        uid: pod.metadata.uid.clone(),
-    })
+    Step::Delete(victim(pod))
+}
+
+/// Exactly this pod.
+pub(crate) fn victim(pod: &Pod) -> Victim {
+    Victim { kind: VictimKind::Pod, name: state::name(pod).to_owned(), uid: pod.metadata.uid.clone() }
 }
 
 #[cfg(test)]

@@ -58,10 +58,9 @@ mod tests {
     use super::*;
     use crate::plan::pods::scheduler;
 
-    fn cluster(spec: Value) -> DaskCluster {
-        let mut all = json!({"image": "a"});
-        all.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
-        DaskCluster::new("a", serde_json::from_value(all).unwrap())
+    fn cluster(mut spec: Value) -> DaskCluster {
+        spec["image"] = json!("a");
+        DaskCluster::new("a", serde_json::from_value(spec).unwrap())
     }
 
     #[test]

@@ -30,24 +30,23 @@ pub(super) fn fill(work: &mut Work<'_>, wanted: Pod) {
     let mut schedulers = observed.pods.iter().filter(|pod| state::is_component(pod, labels::SCHEDULER));
     let Some(pod) = schedulers.next() else {
         let before = work.cluster.status.as_ref().is_some_and(|status| status.scheduler_address.is_some());
-        let (reason, word) = if before {
+        let (reason, done) = if before {
             (Reason::SchedulerReplaced, "recreated")
         } else {
             (Reason::SchedulerCreated, "created")
         };
-        work.notes.push(Note::normal(reason, format!("the scheduler's pod is {word}")));
+        work.notes.push(Note::normal(reason, format!("the scheduler's pod is {done}")));
         work.steps.push(Step::Create(Box::new(Object::Pod(wanted))));
         return;
     };
     match state::life(pod) {
-        state::PodLife::Leaving => {}
         state::PodLife::Finished => {
             let message = "the scheduler's pod has ended and is replaced";
             work.notes.push(Note::warning(Reason::SchedulerLost, message));
             work.steps.push(delete(pod));
         }
         state::PodLife::Alive if is_outdated(work.cluster, &observed.pods) => outdated(work, pod, wanted),
-        state::PodLife::Alive => {}
+        state::PodLife::Alive | state::PodLife::Leaving => {}
     }
 }
 
