@@ -8,6 +8,7 @@ import argparse
 import asyncio
 import json
 import os
+import signal
 import statistics
 import sys
 import time
@@ -231,7 +232,7 @@ def middle(values, digits=2):
 
 def table(lines):
     """All measurements, one row for each kind of each operator."""
-    rows = ["| what | operator | n | all children, s | requests per cluster | CPU s | RSS, MiB: before, after | wrong |"]
+    rows = ["| what | operator | n | all children, s | requests a cluster | CPU s | RSS, MiB: before, after | wrong |"]
     rows.append("| --- " * 8 + "|")
     groups = {}
     for line in lines:
@@ -299,4 +300,5 @@ if __name__ == "__main__":
     parser.add_argument("--directory", required=True, help="for logs and the like")
     parser.add_argument("--out", type=argparse.FileType("a"), required=True, help="a line of JSON for each measurement")
     parser.add_argument("--rounds", type=rounds, default=[5, 3, 1, 1, 1], help="of 1, 20, 100, 20 at rest, 1-100-1")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # as Ctrl-C does: the operator that runs is stopped
     asyncio.run(main(parser.parse_args()))
