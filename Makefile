@@ -1,6 +1,6 @@
 # "make" alone lists the targets. Everything machine-made goes to .build/ and to the user's cache directory.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check generate e2e cluster cluster-down image bench clean
+.PHONY: help demo test check generate e2e cluster cluster-down image bench bench-peer clean
 T ?=
 
 help: ## list the targets
@@ -37,6 +37,9 @@ bench: ## what deciding and asking a Dask scheduler cost (release build, no clus
 	@mkdir -p .build
 	@tests/dask/venvs.sh .build/dask-venvs
 	DASKFLOW_DASK_VENVS=$(CURDIR)/.build/dask-venvs cargo bench --locked --bench rpc
+
+bench-peer: ## measures beside dask-kubernetes, on an embedded cluster of its own; half an hour
+	@benches/peer/run.sh
 
 clean: cluster-down ## delete .build and target; the user's cache (~/.cache/daskflow) stays
 	rm -rf .build target

@@ -161,7 +161,7 @@ pub enum Rollout {
 pub struct Idle {
     /// For how long nobody must have used it: no run, no task, no new client.
     #[schemars(length(min = 1, max = 32))]
-    #[x_kube(validation = Rule::new("self.matches('^([0-9]+(h|m|s))+$')").message("write a duration in hours, minutes and seconds, such as 90s, 10m or 1h30m"))]
+    #[x_kube(validation = Rule::new("self.matches('^([0-9]+(h|m|s))+$') && self.matches('[1-9]')").message("write a duration of at least one second in hours, minutes and seconds, such as 90s, 10m or 1h30m"))]
     pub after: String,
     /// What becomes of it then.
     #[serde(default)]
@@ -249,10 +249,6 @@ pub struct GroupStatus {
     pub desired: i32,
     /// Workers that are registered with the scheduler.
     pub ready: i32,
-    /// Since when there are more workers than asked for; `drainTimeout` counts from here.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "schema::timestamp")]
-    pub surplus_since: Option<Time>,
 }
 
 /// Whether a cluster is at rest because nobody used it.

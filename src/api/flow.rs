@@ -192,8 +192,10 @@ pub struct ClusterSource {
     /// A `DaskCluster` of this namespace.
     #[serde(rename = "ref", default, skip_serializing_if = "Option::is_none")]
     pub ref_: Option<NameRef>,
-    /// A `DaskCluster` that is made for each run and is gone after it.
+    /// A `DaskCluster` that is made for each run and is gone after it: the same fields as in the `spec` of one, see
+    /// `kubectl explain daskcluster.spec`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::embedded_cluster")]
     pub template: Option<DaskClusterSpec>,
     /// How long the cluster of a run that ended without success is kept for a look at the remains. Default: not at all.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -12,7 +12,7 @@ use super::schema;
 /// A further group of workers, with a name.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("!has(self.autoscale) || has(self.daskResources)").message("autoscale needs daskResources in a further group: it grows when tasks wait for one of them; the scheduler's own target goes to spec.workers"))]
+#[x_kube(validation = Rule::new("!has(self.autoscale) || has(self.daskResources) && self.daskResources.exists(name, self.daskResources[name] > 0.0)").message("autoscale needs daskResources in a further group: it grows when tasks wait for one of them; the scheduler's own target goes to spec.workers"))]
 pub struct WorkerGroup {
     /// The group's name, a part of its pods' names.
     #[schemars(length(min = 1, max = 30))]
@@ -27,7 +27,7 @@ pub struct WorkerGroup {
 /// A group of workers.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("!(has(self.replicas) && has(self.autoscale))").message("write replicas or autoscale, not both: an autoscaled group has no fixed size"))]
+#[x_kube(validation = Rule::new("!(has(self.replicas) && has(self.autoscale))").message("write replicas or autoscale, not both: an autoscaled group has no fixed size (replicas that your file does not have were set by kubectl scale: remove them with kubectl patch)"))]
 pub struct WorkersSpec {
     /// How many workers are to run. Default: 1. `kubectl scale` and a `HorizontalPodAutoscaler` set it, and need it to be
     /// there.
@@ -42,7 +42,7 @@ pub struct WorkersSpec {
     #[schemars(range(min = 1, max = 1024))]
     pub threads: Option<i32>,
     /// Memory that a worker may fill before it spills and pauses, in Dask's or Kubernetes' units (`4Gi`, `4GB`).
-    /// Default: its memory limit, else no limit.
+    /// Default: its memory limit, else what Dask finds on the node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 32))]
     #[x_kube(validation = Rule::new("self.matches('^[0-9]+([.][0-9]+)?([kMGT]i?B?|B)?$')").message("write memory as a number with a unit, such as 4Gi, 512Mi or 4GB"))]
@@ -111,7 +111,7 @@ pub struct Autoscale {
     /// In about what time the scheduler wants all known work to be done: less means more workers.
     #[serde(default = "Autoscale::default_target_duration")]
     #[schemars(length(min = 1, max = 32))]
-    #[x_kube(validation = Rule::new("self.matches('^([0-9]+(h|m|s))+$')").message("write a duration in hours, minutes and seconds, such as 5s or 1m"))]
+    #[x_kube(validation = Rule::new("self.matches('^([0-9]+(h|m|s))+$') && self.matches('[1-9]')").message("write a duration of at least one second in hours, minutes and seconds, such as 5s or 1m"))]
     pub target_duration: String,
     /// For how long fewer workers must have been enough before some leave. More come at once.
     #[serde(default = "Autoscale::default_scale_down_after")]

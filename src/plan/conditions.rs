@@ -152,7 +152,10 @@ pub fn failing(
     conditions.new = planned.to_vec();
     let progress = if failure.lasting { Progress::Stalled } else { Progress::UnderWay };
     conditions.set_progress(progress, failure.reason, &failure.message);
-    conditions.set(ConditionType::Ready, false, failure.reason, failure.message.clone());
+    // Who already serves goes on serving without the pods that there is no room for.
+    if !(failure.reason == Reason::QuotaExceeded && is_true(planned, ConditionType::Ready)) {
+        conditions.set(ConditionType::Ready, false, failure.reason, failure.message.clone());
+    }
     conditions.finish()
 }
 

@@ -40,7 +40,7 @@ async fn operator_killed_around_a_tick_runs_it_once() {
 
 /// Kills the operator's process from the node with SIGKILL, at that moment. Deleting a pod cannot do that: the kubelet
 /// always asks politely first.
-async fn kill(namespace: &Namespace, operator: &Pod, moment: Timestamp) {
+pub async fn kill(namespace: &Namespace, operator: &Pod, moment: Timestamp) {
     let at = format!("{:.3}", moment.as_duration().as_secs_f64());
     let pod = json!({
         "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "killer"},

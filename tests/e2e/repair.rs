@@ -1,14 +1,16 @@
 //! A cluster keeps what its spec says, whatever happens to its pods.
 
 use daskflow::api::{DaskCluster, Flow, Phase};
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Pod, Service};
 use kube::ResourceExt;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::json;
 
+use crate::support::clock::{now, seconds};
+use crate::support::figures::figure_seconds;
 use crate::support::manifests::inline;
 use crate::support::namespace::is_ready;
-use crate::support::{Load, Namespace, dask_cluster, logs, poll, test, within};
+use crate::support::{Load, Namespace, dask_cluster, logs, poll, small_cluster, test, within};
 
 #[tokio::test]
 async fn deleted_worker_and_scheduler_come_back() {
@@ -64,6 +66,59 @@ async fn kubectl_scale_changes_registered_workers() {
             let chosen: Vec<Pod> = namespace.list(&status.selector.unwrap()).await;
             assert_eq!(chosen.len(), wanted, "the selector chooses the workers");
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn deleted_service_comes_back() {
+    test("deleted_service_comes_back", Load::Dask, async |namespace| {
+        namespace.ready_cluster(small_cluster("dask", &namespace.settings.dask, 1)).await;
+        let before: Service = namespace.get("dask-scheduler").await;
+        namespace.api::<Service>().delete("dask-scheduler", &DeleteParams::default()).await.unwrap();
+        let wait = within(30, "there is another Service");
+        let after =
+            namespace.until("dask-scheduler", wait, |service: &Service| service.uid() != before.uid()).await;
+        let ports =
+            |service: &Service| service.spec.as_ref().and_then(|spec| spec.ports.clone()).map(|it| it.len());
+        assert_eq!(ports(&after), ports(&before));
+        // A client finds the scheduler under its name again.
+        let script = include_str!("flows/computing.py");
+        let client = namespace.client("user", "dask", script, &[]).await;
+        client.until_said("computing").await;
+        client.tell().await;
+        client.until_done(60).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn killed_scheduler_is_replaced_and_runs_told() {
+    test("killed_scheduler_is_replaced_and_runs_told", Load::Dask, async |namespace| {
+        namespace.ready_cluster(small_cluster("dask", &namespace.settings.dask, 2)).await;
+        namespace.create::<Flow>(inline("busy", include_str!("flows/busy_dask.py"), "dask")).await;
+        let run = namespace.start_run("busy").await;
+        namespace.until_phase(&run, Phase::Running, 90).await;
+        poll(within(60, "the scheduler has tasks of the run"), async || {
+            let tasks = namespace.counts("dask").await?["tasks"].clone();
+            if tasks.as_u64() > Some(0) { Ok(()) } else { Err(format!("{tasks} tasks")) }
+        })
+        .await;
+        let scheduler: Pod = namespace.get("dask-scheduler").await;
+        let killed = now();
+        delete_pod(namespace, "dask-scheduler").await;
+        let status = namespace.until_ended(&run, 120).await;
+        figure_seconds("killed_scheduler_to_run_told", seconds(killed, now()));
+        let told = (status.phase, status.reason.as_deref(), status.attempt);
+        assert_eq!(told, (Phase::Failed, Some("ClusterLost"), Some(1)), "{status:?}");
+
+        let wait = within(60, "there is another scheduler");
+        namespace.until("dask-scheduler", wait, |pod: &Pod| pod.uid() != scheduler.uid()).await;
+        registered_workers(namespace, 2, |_| true).await;
+        namespace.until_ready("dask", 2).await;
+        figure_seconds("killed_scheduler_to_ready", seconds(killed, now()));
+        let run = namespace.start_run("busy").await;
+        namespace.until_phase(&run, Phase::Succeeded, 120).await;
     })
     .await;
 }

@@ -76,7 +76,7 @@ describe() {
 	operator)
 		folder=.
 		args=(--build-arg PROFILE="${PROFILE:-e2e}" --build-arg RUST_VERSION="$(rust_version)")
-		inputs=(Dockerfile .dockerignore Cargo.toml Cargo.lock benches src "rust=$(rustc --version)")
+		inputs=(Dockerfile .dockerignore Cargo.toml Cargo.lock src "rust=$(rustc --version)")
 		;;
 	dask) folder=tests/images/dask inputs=(tests/images/dask) ;;
 	prefect0 | prefect1 | prefect3) folder=tests/images/flow-$1 inputs=("tests/images/flow-$1") ;;

@@ -4,7 +4,7 @@
 //! tasks ask for. A group grows at once, and shrinks to the most that was wanted within `scaleDownAfter`: so a
 //! target that swings moves nothing, and one that stays moves it once.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -28,22 +28,23 @@ pub(super) fn scale_down_after(autoscale: &Autoscale) -> Duration {
     parse_duration(&autoscale.scale_down_after).unwrap_or(SCALE_DOWN_AFTER)
 }
 
-/// Sets the sizes of all autoscaled groups.
+/// Sets the sizes of all autoscaled groups. Where nobody knows what is wanted they stay as they are.
 pub(super) fn size(groups: &mut [Group<'_>], observed: &Observed, now: Timestamp) {
-    let demands: Vec<Vec<Demand>> = {
-        let registered = Registered::count(groups, observed);
-        let by_time =
-            observed.load.targets.iter().map(|target| (target.at, shares(groups, registered, target)));
-        let by_time: Vec<(Timestamp, Vec<usize>)> = by_time.collect();
-        let of_group = |index: usize| {
-            by_time.iter().filter_map(move |(at, shares)| Some((*at, *shares.get(index)?))).collect()
-        };
-        (0..groups.len()).map(of_group).collect()
-    };
-    for (group, demand) in groups.iter_mut().zip(demands) {
+    let registered: Option<Vec<usize>> = observed
+        .scheduler
+        .registered()
+        .map(|registered| groups.iter().map(|group| group.registered(registered)).collect());
+    let heard = observed.load.targets.iter().filter(|_| registered.is_some());
+    let by_time: Vec<(Timestamp, Vec<Option<usize>>)> = heard
+        .map(|target| (target.at, shares(groups, registered.as_deref().unwrap_or_default(), target)))
+        .collect();
+    for (index, group) in groups.iter_mut().enumerate() {
         let Some(autoscale) = group.spec.and_then(|spec| spec.autoscale.as_ref()) else { continue };
         let bounds = Bounds::of(autoscale);
         let current = group.told.map_or(bounds.minimum, |told| usize::try_from(told.desired).unwrap_or(0));
+        // What was not told counts as what there is.
+        let share = |shares: &Vec<Option<usize>>| shares.get(index).copied().flatten().unwrap_or(current);
+        let demand: Vec<Demand> = by_time.iter().map(|(at, shares)| (*at, share(shares))).collect();
         (group.wanted, group.next) = decide(bounds, current, &demand, now);
         group.needed = bounds.minimum;
     }
@@ -100,46 +101,51 @@ fn fall(bounds: Bounds, demand: &[Demand], now: Timestamp) -> (usize, Next) {
     (workers, next)
 }
 
-/// How many workers each group should have for `target`, in the order of `groups`.
-fn shares(groups: &[Group<'_>], registered: Registered, target: &Target) -> Vec<usize> {
+/// How many workers each group should have for `target`, in the order of `groups`; `registered`: how many it has. None
+/// where nobody knows.
+fn shares(groups: &[Group<'_>], registered: &[usize], target: &Target) -> Vec<Option<usize>> {
     let mut left = target.resources.clone();
-    let share = |group: &Group<'_>| {
-        if group.name == DEFAULT_GROUP {
-            share_of_default(registered, target)
-        } else {
-            take(group, &mut left)
-        }
-    };
-    groups.iter().map(share).collect()
+    let mut shares: Vec<Option<usize>> =
+        groups.iter().map(|group| left.as_mut().and_then(|left| take(group, left))).collect();
+    let of_default = share_of_default(groups, registered, &shares, target);
+    for (_, share) in groups.iter().zip(&mut shares).filter(|(group, _)| group.name == DEFAULT_GROUP) {
+        *share = Some(of_default);
+    }
+    shares
 }
 
-/// Workers that are registered now. A scheduler that does not answer counts none.
-#[derive(Clone, Copy, Debug)]
-struct Registered {
-    of_default: usize,
-    of_all: usize,
-}
-
-impl Registered {
-    fn count(groups: &[Group<'_>], observed: &Observed) -> Self {
-        let none = BTreeSet::new();
-        let registered = observed.scheduler.registered().unwrap_or(&none);
-        let count = |group: &Group<'_>| group.registered(registered);
-        let of_default = groups.iter().filter(|group| group.name == DEFAULT_GROUP).map(count).sum();
-        Self { of_default, of_all: groups.iter().map(count).sum() }
+/// The scheduler's target counts the workers of all groups, and the tasks that only some of them can run. What is lacking
+/// goes to the default group, less what groups with resources will get; what there is too much leaves it, less what
+/// those groups are at work on.
+fn share_of_default(
+    groups: &[Group<'_>],
+    registered: &[usize],
+    shares: &[Option<usize>],
+    target: &Target,
+) -> usize {
+    let target = usize::try_from(target.workers).unwrap_or(usize::MAX);
+    let of_all: usize = registered.iter().sum();
+    let of_default: usize = groups
+        .iter()
+        .zip(registered)
+        .filter(|(group, _)| group.name == DEFAULT_GROUP)
+        .map(|(_, registered)| registered)
+        .sum();
+    let elsewhere =
+        registered.iter().zip(shares).filter_map(|(registered, share)| Some((*registered, (*share)?)));
+    if target >= of_all {
+        let coming: usize = elsewhere.map(|(registered, share)| share.saturating_sub(registered)).sum();
+        of_default.saturating_add((target - of_all).saturating_sub(coming))
+    } else {
+        let at_work: usize = elsewhere.map(|(registered, share)| share.min(registered)).sum();
+        target.saturating_sub(at_work).min(of_default)
     }
 }
 
-/// The scheduler's target counts the workers of all groups: what they lack goes to the default group, and what
-/// they have too much leaves it.
-fn share_of_default(Registered { of_default, of_all }: Registered, target: &Target) -> usize {
-    let target = usize::try_from(target.workers).unwrap_or(usize::MAX);
-    if target >= of_all { of_default.saturating_add(target - of_all) } else { target.min(of_default) }
-}
-
-/// How many workers of this group supply what is left to be supplied, which becomes less by it.
-fn take(group: &Group<'_>, left: &mut BTreeMap<String, f64>) -> usize {
-    let Some(spec) = group.spec else { return 0 };
+/// How many workers of this group supply what is left to be supplied, which becomes less by it. None for a group without
+/// resources.
+fn take(group: &Group<'_>, left: &mut BTreeMap<String, f64>) -> Option<usize> {
+    let spec = group.spec.filter(|spec| group.name != DEFAULT_GROUP && !spec.dask_resources.is_empty())?;
     let supplied = spec.dask_resources.iter().filter(|(_, amount)| **amount > 0.0);
     let needed = supplied.clone().filter_map(|(name, amount)| Some(left.get(name)? / amount));
     let needed = needed.fold(0.0, f64::max).ceil();
@@ -156,7 +162,7 @@ fn take(group: &Group<'_>, left: &mut BTreeMap<String, f64>) -> usize {
             *rest = (*rest - covered).max(0.0);
         }
     }
-    needed.min(workers)
+    Some(needed.min(workers))
 }
 
 #[cfg(test)]

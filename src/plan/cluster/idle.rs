@@ -4,6 +4,8 @@
 //! that is only connected does not count, as it does not for Dask's own idle timeout; what it holds on the workers is safe
 //! under `ScaleToZero`, since a worker whose data cannot move is not retired.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
@@ -58,7 +60,7 @@ fn stay_or_wake(
     (idle, old): (&Idle, IdleStatus),
     now: Timestamp,
 ) -> Rest {
-    let Some(why) = why_awake(cluster, observed, (idle, &old)) else {
+    let Some(why) = why_awake(cluster, observed, &old) else {
         return Rest { action: Some(idle.action), ..Rest::awake(Some(old), Next::Change) };
     };
     let status = IdleStatus { asleep: false, since: Time(now), generation: cluster.metadata.generation };
@@ -70,11 +72,7 @@ fn woken_because(why: &str) -> Note {
 }
 
 /// Why a cluster at rest is needed.
-fn why_awake(
-    cluster: &DaskCluster,
-    observed: &Observed,
-    (idle, rest): (&Idle, &IdleStatus),
-) -> Option<String> {
+fn why_awake(cluster: &DaskCluster, observed: &Observed, rest: &IdleStatus) -> Option<String> {
     if cluster.metadata.generation != rest.generation {
         return Some("its spec has changed".to_owned());
     }
@@ -82,9 +80,8 @@ fn why_awake(
         return Some(format!("FlowRun {} is to run on it", run.name_any()));
     }
     let load = &observed.load;
-    if idle.action != IdleAction::ScaleToZero || load.since.is_none() {
-        return None;
-    }
+    // A scheduler that is gone, or does not answer, tells nothing.
+    load.since?;
     if load.idle_since.is_none() {
         return Some("it has tasks".to_owned());
     }
@@ -114,6 +111,8 @@ fn stay_or_rest(
     }
 }
 
+/// Only says so: what is to be done follows when it stands in the status. A run that starts meanwhile sees it there and
+/// waits, and whatever happens in between, the next look goes on from here.
 fn rest(cluster: &DaskCluster, idle: &Idle, now: Timestamp) -> Rest {
     let what = match idle.action {
         IdleAction::ScaleToZero => "its workers leave until somebody does",
@@ -122,7 +121,7 @@ fn rest(cluster: &DaskCluster, idle: &Idle, now: Timestamp) -> Rest {
     };
     let note = Note::normal(Reason::Idle, format!("nobody has used the cluster for {}: {what}", idle.after));
     let status = IdleStatus { asleep: true, since: Time(now), generation: cluster.metadata.generation };
-    Rest { action: Some(idle.action), note: Some(note), ..Rest::awake(Some(status), Next::Change) }
+    Rest { note: Some(note), ..Rest::awake(Some(status), Next::After(Duration::ZERO)) }
 }
 
 /// Whether a run that has not ended needs the cluster. One that is suspended does not.

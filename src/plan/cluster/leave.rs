@@ -11,7 +11,7 @@ use k8s_openapi::api::core::v1::Pod;
 use super::groups::Group;
 use super::{Work, delete, victim};
 use crate::api::worker_group::Drain;
-use crate::api::{ConditionType, Reason};
+use crate::api::{ConditionType, Reason, labels};
 use crate::plan::conditions::{find, told};
 use crate::plan::pods::{state, worker};
 use crate::plan::schedule::parse_duration;
@@ -29,9 +29,6 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(3600);
 /// Lets the workers go that the group has too many, none of which is outdated.
 pub(super) fn shrink(work: &mut Work<'_>, group: &Group<'_>, registered: &BTreeSet<String>) {
     let surplus = group.current.len().saturating_sub(group.wanted);
-    if surplus == 0 {
-        return;
-    }
     let (known, mut unknown): (Vec<&Arc<Pod>>, Vec<&Arc<Pod>>) =
         group.current.iter().copied().partition(|pod| registered.contains(state::name(pod)));
     unknown.sort_by_key(|pod| (state::runs(pod, worker::CONTAINER), std::cmp::Reverse(created(pod))));
@@ -39,8 +36,7 @@ pub(super) fn shrink(work: &mut Work<'_>, group: &Group<'_>, registered: &BTreeS
     for pod in unknown.into_iter().take(surplus) {
         work.steps.push(delete(pod));
     }
-    let candidates = known.iter().map(|pod| state::name(pod)).collect();
-    retire(work, group, &candidates, left);
+    retire(work, group, &known, left);
 }
 
 fn created(pod: &Pod) -> Timestamp {
@@ -48,38 +44,31 @@ fn created(pod: &Pod) -> Timestamp {
 }
 
 /// Asks the scheduler to let `count` of these workers go: those that it would close first.
-pub(super) fn retire(work: &mut Work<'_>, group: &Group<'_>, candidates: &BTreeSet<&str>, count: usize) {
+pub(super) fn retire(work: &mut Work<'_>, group: &Group<'_>, candidates: &[&Arc<Pod>], count: usize) {
     if count == 0 {
-        return;
+        return nobody_drains(work, candidates);
     }
     if !work.observed.live {
         // Only a live look asks the scheduler whom it can spare.
         work.look_again = true;
         return;
     }
-    // Whoever was asked to go before goes on going, or more would leave than are to.
-    let closing = &work.observed.closing;
-    let others = work.observed.closable.iter().flatten().filter(|name| !closing.contains(*name));
-    let order = closing.iter().chain(others);
-    let willing: Vec<&String> = order.filter(|name| candidates.contains(name.as_str())).collect();
-    let unnamed = count.saturating_sub(willing.len());
-    let free: Vec<&String> = match waits_until(work, group) {
-        Some(until) => spare_the_busy(work, (group, count), willing, until),
+    // Whoever was asked to go before goes on going, or more would leave than are to. Nobody is asked twice: a scheduler
+    // that gives up both times leaves such a worker closed to new tasks for ever (read in its source).
+    let closing = |pod: &&Arc<Pod>| work.observed.closing.contains(state::name(pod));
+    let (going, staying): (Vec<&Arc<Pod>>, Vec<&Arc<Pod>>) = candidates.iter().copied().partition(closing);
+    work.next = work.next.sooner(Next::After(ask_again(work)), work.now);
+    if !going.is_empty() {
+        let message = format!("the data of {} workers of the group {} is moving", going.len(), group.name);
+        work.hold(Reason::WorkersHeld, message);
+    }
+    let count = count.saturating_sub(going.len());
+    let Some(willing) = willing(work, group, &staying, count) else { return };
+    let chosen: Vec<&Arc<Pod>> = match drain_timeout(group) {
+        Some(timeout) => spare_the_busy(work, (group, count), willing, timeout),
         None => willing,
     };
-    if unnamed > 0 {
-        let message = format!(
-            "{unnamed} of {count} workers of the group {} that are to leave stay: the scheduler does not name them, as it \
-             does not while it runs a task on them that has left its thread",
-            group.name
-        );
-        work.hold(Reason::WorkersHeld, message);
-        work.next = work.next.sooner(Next::After(ask_again(work)), work.now);
-    }
-    let chosen: BTreeSet<&String> = free.into_iter().take(count).collect();
-    let is_chosen = |pod: &&&Arc<Pod>| chosen.iter().any(|name| *name == state::name(pod));
-    let workers: Vec<_> =
-        group.current.iter().chain(&group.outdated).filter(is_chosen).map(|pod| victim(pod)).collect();
+    let workers: Vec<_> = chosen.into_iter().take(count).map(|pod| victim(pod)).collect();
     if workers.is_empty() {
         return;
     }
@@ -87,48 +76,105 @@ pub(super) fn retire(work: &mut Work<'_>, group: &Group<'_>, candidates: &BTreeS
         let message = format!("{} workers of the group {} are retired", workers.len(), group.name);
         work.notes.push(Note::normal(Reason::WorkersRetired, message));
     }
-    work.steps.push(Step::Retire { workers });
     // A worker that the scheduler keeps causes no event that would bring us back.
-    work.next = work.next.sooner(Next::After(ask_again(work)), work.now);
+    work.steps.push(Step::Retire { workers });
 }
 
-/// Until when the group waits for the tasks of workers that are to leave, if it does.
-fn waits_until(work: &Work<'_>, group: &Group<'_>) -> Option<Timestamp> {
+/// Those that the scheduler would close, the first one first.
+fn willing<'p>(
+    work: &mut Work<'_>,
+    group: &Group<'_>,
+    candidates: &[&'p Arc<Pod>],
+    count: usize,
+) -> Option<Vec<&'p Arc<Pod>>> {
+    let Some(order) = &work.observed.closable else {
+        let message = format!(
+            "{count} workers of the group {} stay: the scheduler did not say who may leave",
+            group.name
+        );
+        work.hold(Reason::WorkersHeld, message);
+        return None;
+    };
+    let of_name = |name: &String| candidates.iter().copied().find(|pod| state::name(pod) == name);
+    let willing: Vec<&Arc<Pod>> = order.iter().filter_map(of_name).collect();
+    let unnamed = count.saturating_sub(willing.len());
+    if unnamed > 0 {
+        let message = format!(
+            "{unnamed} of {count} workers of the group {} that are to leave stay: the scheduler does not name them, as it \
+             does not while they run a task that has left its thread, or exchange data for a shuffle",
+            group.name
+        );
+        work.hold(Reason::WorkersHeld, message);
+    }
+    Some(willing)
+}
+
+/// How long the group waits for the tasks of workers that are to leave, if it does.
+fn drain_timeout(group: &Group<'_>) -> Option<Duration> {
     let spec = group.spec.filter(|spec| spec.drain == Drain::Wait)?;
     let timeout = spec.drain_timeout.as_deref().and_then(|text| parse_duration(text).ok());
-    let told = group.told.and_then(|told| told.surplus_since.as_ref());
-    let since = told.map_or(work.now, |time| time.0);
-    since.checked_add(timeout.unwrap_or(DRAIN_TIMEOUT)).ok().filter(|until| *until > work.now)
+    Some(timeout.unwrap_or(DRAIN_TIMEOUT))
 }
 
-/// Of the workers that may leave, those without a task.
-fn spare_the_busy<'n>(
+/// Of the workers that may leave, those without a task, and those that were waited for long enough. Since when each is
+/// waited for stands on its pod, so that a restart of the operator does not begin anew.
+fn spare_the_busy<'p>(
     work: &mut Work<'_>,
     (group, count): (&Group<'_>, usize),
-    willing: Vec<&'n String>,
-    until: Timestamp,
-) -> Vec<&'n String> {
+    willing: Vec<&'p Arc<Pod>>,
+    timeout: Duration,
+) -> Vec<&'p Arc<Pod>> {
     let busy = work.observed.busy.as_ref();
     // Without an answer everybody counts as busy.
-    let is_free = |name: &str| busy.is_some_and(|busy| busy.get(name).is_none_or(|tasks| *tasks == 0));
-    let all = willing.len().min(count);
-    let free: Vec<&String> = willing.into_iter().filter(|name| is_free(name)).collect();
-    let waiting = all.saturating_sub(free.len());
+    let is_free =
+        |pod: &&Arc<Pod>| busy.is_some_and(|busy| busy.get(state::name(pod)).is_none_or(|tasks| *tasks == 0));
+    let (mut chosen, mut others): (Vec<&Arc<Pod>>, Vec<&Arc<Pod>>) = willing.into_iter().partition(is_free);
+    // Who has been waited for stays the one that is waited for.
+    others.sort_by_key(|pod| draining_since(pod).unwrap_or(Timestamp::MAX));
+    let mut waiting = 0;
+    for pod in others.into_iter().take(count.saturating_sub(chosen.len())) {
+        let since = draining_since(pod);
+        let until = since.unwrap_or(work.now).checked_add(timeout).unwrap_or(Timestamp::MAX);
+        if until <= work.now {
+            chosen.push(pod);
+            continue;
+        }
+        waiting += 1;
+        work.next = work.next.sooner(Next::At(until), work.now);
+        if since.is_none() {
+            work.steps.push(mark(pod, Some(work.now)));
+        }
+    }
     if waiting > 0 {
         let message = format!(
-            "{waiting} workers of the group {} leave when their tasks have ended, at the latest at {until:.0}",
+            "{waiting} workers of the group {} leave when their tasks have ended, at the latest after drainTimeout",
             group.name
         );
         work.hold(Reason::WorkersDraining, message);
-        work.next = work.next.sooner(Next::After(LOOK_AT_BUSY), work.now).sooner(Next::At(until), work.now);
+        work.next = work.next.sooner(Next::After(LOOK_AT_BUSY), work.now);
     }
-    free
+    chosen
+}
+
+/// Workers that are wanted again are no longer waited for.
+fn nobody_drains(work: &mut Work<'_>, candidates: &[&Arc<Pod>]) {
+    for pod in candidates.iter().filter(|pod| draining_since(pod).is_some()) {
+        work.steps.push(mark(pod, None));
+    }
+}
+
+fn draining_since(pod: &Pod) -> Option<Timestamp> {
+    pod.metadata.annotations.as_ref()?.get(labels::DRAINING_SINCE)?.parse().ok()
+}
+
+fn mark(pod: &Pod, since: Option<Timestamp>) -> Step {
+    let value = since.map(|since| since.to_string());
+    Step::Annotate { pod: victim(pod), key: labels::DRAINING_SINCE, value }
 }
 
 /// As long again as it has held on to them, within bounds.
 fn ask_again(work: &Work<'_>) -> Duration {
-    let conditions = work.conditions();
-    let held = find(conditions, ConditionType::Reconciling)
+    let held = find(work.conditions(), ConditionType::Reconciling)
         .filter(|condition| condition.reason == Reason::WorkersHeld.as_str());
     let since =
         held.map(|condition| work.now.duration_since(condition.last_transition_time.0).unsigned_abs());

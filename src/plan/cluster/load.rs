@@ -32,7 +32,7 @@ pub struct Questions {
 pub struct Answer {
     /// How many workers it wants, all groups together.
     pub target: Option<u64>,
-    /// Amounts of resources that tasks ask for.
+    /// Amounts of resources that tasks ask for. None: it was not asked, or cannot tell.
     pub resources: Option<BTreeMap<String, f64>>,
     /// Whether no task is left.
     pub idle: Option<bool>,
@@ -47,8 +47,8 @@ pub struct Target {
     pub at: Timestamp,
     /// Workers of all groups together; 0 where only resources are asked for.
     pub workers: u64,
-    /// Amounts of resources that tasks ask for.
-    pub resources: BTreeMap<String, f64>,
+    /// Amounts of resources that tasks ask for. None: it was not asked, or could not tell.
+    pub resources: Option<BTreeMap<String, f64>>,
 }
 
 /// What was heard so far.
@@ -64,19 +64,21 @@ pub struct Load {
     pub last_client: Option<Timestamp>,
     /// Since when questions have been answered without a gap.
     pub since: Option<Timestamp>,
-    /// Why the last question was not answered.
+    /// Why the last questions were not answered.
     pub failure: Option<String>,
+    /// The last question was not answered. One is a stall (a large graph, a garbage collection), several are a failure.
+    pub stalled: bool,
 }
 
 impl Load {
     /// Takes an answer in. Whether it is news: something that a decision may depend on has changed.
     pub fn hear(&mut self, answer: Answer, now: Timestamp, memory: Duration) -> bool {
+        self.stalled = false;
         let mut news = self.failure.take().is_some() | self.since.is_none();
         self.since.get_or_insert(now);
         if answer.target.is_some() || answer.resources.is_some() {
             let workers = answer.target.unwrap_or_default();
-            let resources = answer.resources.unwrap_or_default();
-            news |= self.hear_target(Target { at: now, workers, resources });
+            news |= self.hear_target(Target { at: now, workers, resources: answer.resources });
             self.forget_targets(now, memory);
         }
         if let Some(idle) = answer.idle {
@@ -90,8 +92,12 @@ impl Load {
         news
     }
 
-    /// A question was not answered: nothing is known from here on. Whether that is news.
+    /// A question was not answered. From the second in a row on nothing is known. Whether that is news.
     pub fn fail(&mut self, why: String) -> bool {
+        if self.failure.is_none() && !self.stalled {
+            self.stalled = true;
+            return false;
+        }
         let last_client = self.last_client;
         let news = self.failure.as_ref() != Some(&why);
         *self = Self { failure: Some(why), last_client, ..Self::default() };
@@ -170,6 +176,8 @@ mod tests {
     fn a_failure_begins_the_record_anew() {
         let mut load = Load::default();
         load.hear(Answer { idle: Some(true), ..target(3) }, at(0), MEMORY);
+        assert!(!load.fail("a stall".to_owned()));
+        assert_eq!(load.idle_since, Some(at(0)), "one may be a stall");
         assert!(load.fail("refused".to_owned()));
         assert!(!load.fail("refused".to_owned()));
         assert_eq!((load.idle_since, load.since, load.targets.len()), (None, None, 0));

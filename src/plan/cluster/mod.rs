@@ -1,7 +1,7 @@
 //! One `DaskCluster`: its scheduler, its workers, its status.
 //!
 //! Invariants: never two schedulers (the pod's fixed name is the lock); no worker is created or deleted on the word of
-//! a cache; a worker that is registered is deleted only after the scheduler let it go.
+//! a cache; a worker that is registered is deleted only after the scheduler let it go, unless the whole cluster goes.
 
 mod admission;
 mod autoscale;
@@ -37,7 +37,8 @@ use super::pods::{self, Violation, state};
 use super::{Next, Note, Plan, Step, Victim, VictimKind, subset};
 use crate::api::dask_cluster::IdleAction;
 use crate::api::worker_group::Drain;
-use crate::api::{ConditionType, DaskCluster, DaskClusterStatus, FlowRun, Reason};
+use crate::api::{ConditionType, DaskCluster, DaskClusterStatus, FlowRun, Reason, labels};
+use pods::worker::DEFAULT_GROUP;
 
 /// What was observed of a cluster.
 #[derive(Clone, Debug, Default)]
@@ -105,20 +106,17 @@ pub fn plan(cluster: &DaskCluster, observed: &Observed, now: Timestamp) -> Plan<
         return Plan::status_only(cluster.status.clone().unwrap_or_default());
     }
     let mut work = Work::new(cluster, observed, now);
-    let violation = work.fill().err();
-    if let Some(violation) = &violation {
-        // What runs goes on running; only the part that cannot be built is left undone.
+    let violation = work.fill();
+    if let Some(violation) = violation.as_ref().filter(|violation| is_news(cluster, violation)) {
         work.notes.push(Note::warning(violation.reason, violation.message.clone()));
     }
     let look_again = (work.look_again || !work.steps.is_empty()) && !observed.live;
     let status = status::status(&work, violation.as_ref());
-    let notes = if is_news(cluster, violation.as_ref()) { work.notes } else { Vec::new() };
-    Plan { steps: work.steps, status, events: notes, next: work.next, look_again }
+    Plan { steps: work.steps, status, events: work.notes, next: work.next, look_again }
 }
 
 /// A violation is told once, not at every look.
-fn is_news(cluster: &DaskCluster, violation: Option<&Violation>) -> bool {
-    let Some(violation) = violation else { return true };
+fn is_news(cluster: &DaskCluster, violation: &Violation) -> bool {
     let conditions = cluster.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
     conditions::find(conditions, ConditionType::Stalled)
         .is_none_or(|stalled| stalled.message != cut(&violation.message, MESSAGE_BYTES_MAX))
@@ -166,37 +164,50 @@ impl<'a> Work<'a> {
         self.cluster.spec.suspend || self.rest.action == Some(IdleAction::Suspend)
     }
 
-    fn fill(&mut self) -> Result<(), Violation> {
+    /// Adds all steps. Gives what is wrong with the spec: what runs goes on running, and only the part that cannot be
+    /// built is left undone.
+    fn fill(&mut self) -> Option<Violation> {
         if self.rest.action == Some(IdleAction::Delete) {
             self.steps.push(delete_cluster(self.cluster));
-            return Ok(());
+            return None;
         }
         self.service();
         if self.is_suspended() {
             self.suspend();
-            return Ok(());
+            return None;
         }
-        // All are built before anything is written: a template that is wrong starts no half of a cluster.
-        let pod = pods::scheduler::pod(self.cluster)?;
-        let tries = self.tries()?;
+        let pod = pods::scheduler::pod(self.cluster);
+        let (tries, violation) = self.tries();
+        let violation = pod.as_ref().err().cloned().or(violation);
+        let is_new = !self.observed.pods.iter().any(|pod| state::is_component(pod, labels::SCHEDULER));
+        if violation.is_some() && is_new {
+            // A spec that is wrong starts no half of a cluster.
+            return violation;
+        }
         self.steps.extend(tries);
-        scheduler::fill(self, pod);
+        if let Ok(pod) = pod {
+            scheduler::fill(self, pod);
+        }
         self.load();
-        workers::fill(self)
+        workers::fill(self);
+        violation
     }
 
     /// The pods of each group that the API server has to judge: those of a new spec with a template in it. What it refuses
     /// is told at once, not when the next worker is due.
-    fn tries(&self) -> Result<Vec<Step>, Violation> {
+    fn tries(&self) -> (Vec<Step>, Option<Violation>) {
         let told = self.cluster.status.as_ref().and_then(|status| status.observed_generation);
-        let mut tries = Vec::new();
+        let (mut tries, mut violation) = (Vec::new(), None);
         for (name, workers) in groups::of_spec(self.cluster) {
-            let pod = pods::worker::pod(self.cluster, (name, workers), 0)?;
-            if workers.template.is_some() && told != self.cluster.metadata.generation {
-                tries.push(scheduler::attempt(pod));
+            match pods::worker::pod(self.cluster, (name, workers), 0) {
+                Ok(pod) if workers.template.is_some() && told != self.cluster.metadata.generation => {
+                    tries.push(Step::Try(Box::new(scheduler::nameless(pod))));
+                }
+                Ok(_) => {}
+                Err(fault) => violation = violation.or(Some(fault)),
             }
         }
-        Ok(tries)
+        (tries, violation)
     }
 
     fn service(&mut self) {
@@ -231,12 +242,22 @@ impl<'a> Work<'a> {
                 self.notes.push(Note::normal(Reason::WorkersScaled, message));
             }
         }
-        let asks = self.groups.iter().any(|group| group.spec.is_some_and(|spec| spec.autoscale.is_some()));
-        if let Some(why) = self.observed.load.failure.clone().filter(|_| asks) {
-            self.hold(
-                Reason::LoadUnknown,
-                format!("the sizes stay: the scheduler does not tell its load: {why}"),
+        let is_autoscaled = |group: &Group<'_>| group.spec.is_some_and(|spec| spec.autoscale.is_some());
+        let asks = self.groups.iter().any(is_autoscaled);
+        let load = &self.observed.load;
+        if let Some(why) = load.failure.clone().filter(|_| asks) {
+            let message = format!("the sizes stay: the scheduler does not tell its load: {why}");
+            self.hold(Reason::LoadUnknown, message);
+        }
+        let untold = load.targets.last().is_some_and(|target| target.resources.is_none());
+        let by_resources = |group: &&Group<'_>| group.name != DEFAULT_GROUP && is_autoscaled(group);
+        let group = self.groups.iter().find(by_resources).filter(|_| untold).map(|group| group.name);
+        if let Some(name) = group {
+            let message = format!(
+                "the group {name} keeps its size: the scheduler does not tell which resources its tasks ask for; give \
+                 the group replicas if that lasts"
             );
+            self.hold(Reason::LoadUnknown, message);
         }
     }
 

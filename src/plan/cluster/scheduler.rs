@@ -5,9 +5,10 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 
-use super::{Work, delete};
+use super::{Work, delete, victim};
 use crate::api::dask_cluster::Rollout;
-use crate::api::{DaskCluster, FlowRun, Phase, Reason, labels};
+use crate::api::{ConditionType, DaskCluster, FlowRun, Phase, Reason, labels};
+use crate::plan::conditions::is_true;
 use crate::plan::pods::{scheduler, state};
 use crate::plan::run::{job_of, phase_of};
 use crate::plan::{Note, Object, Step};
@@ -63,20 +64,20 @@ fn outdated(work: &mut Work<'_>, pod: &Arc<Pod>, wanted: Pod) {
         "the scheduler is replaced because the spec has changed",
     ));
     // What the API server would refuse must not cost the scheduler that there is.
-    work.steps.push(attempt(wanted));
-    work.steps.push(delete(pod));
+    work.steps.push(Step::Replace { wanted: Box::new(nameless(wanted)), victim: victim(pod) });
 }
 
-/// Lets the API server judge a pod under a name that nobody has.
-pub(super) fn attempt(mut pod: Pod) -> Step {
+/// The pod under a name that nobody has, for the API server to judge.
+pub(super) fn nameless(mut pod: Pod) -> Pod {
     pod.metadata.generate_name = pod.metadata.name.take().map(|name| format!("{name}-"));
-    Step::Try(Box::new(pod))
+    pod
 }
 
 /// What the replacement of a scheduler that runs waits for.
 fn waits_for(work: &Work<'_>) -> Option<String> {
     let observed = work.observed;
-    let runs = observed.runs.iter().filter(|run| is_at_work(run)).count();
+    let serves = is_true(work.conditions(), ConditionType::Ready);
+    let runs = observed.runs.iter().filter(|run| is_at_work(run, serves)).count();
     if runs > 0 {
         return Some(format!("no run is active ({runs} now)"));
     }
@@ -87,7 +88,7 @@ fn waits_for(work: &Work<'_>) -> Option<String> {
     let Some(idle_since) = load.idle_since else { return Some("it has no task left".to_owned()) };
     match load.clients.as_ref().map(std::collections::BTreeSet::len) {
         Some(0) => waits_for_proof(work),
-        Some(clients) => Some(format!("no client is connected ({clients} now)")),
+        Some(_) => Some("no client is connected; close them, or set rollout: Immediate".to_owned()),
         None if is_quiet(idle_since, work.now) => waits_for_proof(work),
         None => Some(format!("it has been idle for {} seconds", QUIET.as_secs())),
     }
@@ -109,7 +110,12 @@ fn waits_for_proof(work: &Work<'_>) -> Option<String> {
     })
 }
 
-/// Whether an attempt of this run has begun and not ended. Between two attempts nobody misses the scheduler.
-fn is_at_work(run: &FlowRun) -> bool {
-    matches!(phase_of(run), Phase::Provisioning | Phase::Running) && job_of(run).is_some()
+/// Whether an attempt of this run has begun and not ended, or begins any moment since the cluster `serves`. Between two
+/// attempts nobody misses the scheduler.
+fn is_at_work(run: &FlowRun, serves: bool) -> bool {
+    match phase_of(run) {
+        Phase::Running => true,
+        Phase::Provisioning => serves || job_of(run).is_some(),
+        _ => false,
+    }
 }

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use k8s_openapi::api::core::v1::Pod;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 
 use super::groups::Group;
@@ -76,13 +75,10 @@ fn group_status(work: &Work<'_>, group: &Group<'_>) -> GroupStatus {
     let none = BTreeSet::new();
     let registered = work.observed.scheduler.registered().unwrap_or(&none);
     let desired = if work.is_suspended() { 0 } else { group.wanted };
-    let has_surplus = group.alive() > desired || !group.outdated.is_empty();
-    let since = group.told.and_then(|told| told.surplus_since.clone());
     GroupStatus {
         name: group.name.to_owned(),
         desired: to_i32(desired),
         ready: to_i32(group.registered(registered)),
-        surplus_since: has_surplus.then(|| since.unwrap_or(Time(work.now))),
     }
 }
 
@@ -138,8 +134,10 @@ fn unfinished(work: &Work<'_>, counts: &WorkerCounts) -> Option<(Reason, String)
     if let Some(held) = &work.held {
         return Some(held.clone());
     }
-    if counts.ready < counts.desired {
-        return Some(starting(work.observed, counts));
+    let none = BTreeSet::new();
+    let registered = work.observed.scheduler.registered().unwrap_or(&none);
+    if work.groups.iter().any(|group| group.registered(registered) < group.wanted) {
+        return Some(starting(work, counts));
     }
     if let Some(outdated) = &work.outdated {
         // What keeps a new worker from starting keeps the rollout from going on.
@@ -188,14 +186,16 @@ fn workers_part(work: &Work<'_>, scheduler: &Part, counts: &WorkerCounts) -> Par
     if work.groups.iter().all(|group| group.registered(registered) >= group.needed) {
         return Part::ready();
     }
-    let (reason, message) = starting(work.observed, counts);
+    let (reason, message) = starting(work, counts);
     Part::waiting(reason, message)
 }
 
 /// How many workers there are, and what keeps the others from starting.
-fn starting(observed: &Observed, counts: &WorkerCounts) -> (Reason, String) {
-    let obstacle =
-        pods_of(observed, labels::WORKER).find_map(|pod| state::obstacle(pod).or_else(|| state::end(pod)));
+fn starting(work: &Work<'_>, counts: &WorkerCounts) -> (Reason, String) {
+    // What is leaving says nothing of what is to come.
+    let coming = work.groups.iter().filter(|group| group.wanted > 0);
+    let mut coming = coming.flat_map(|group| group.current.iter().chain(&group.finished));
+    let obstacle = coming.find_map(|pod| state::obstacle(pod).or_else(|| state::end(pod)));
     let summary = format!("{} of {} workers are registered", counts.ready, counts.desired);
     match obstacle {
         Some((reason, message)) => (reason, format!("{summary}; {message}")),

@@ -58,4 +58,37 @@ mod tests {
             ]
         );
     }
+
+    #[test]
+    fn faults_of_a_further_group_name_it() {
+        let spec: DaskClusterSpec = serde_json::from_value(json!({
+            "image": "a",
+            "workers": {"scratch": {"size": "20GB"}},
+            "workerGroups": [
+                {"name": "good"},
+                {
+                    "name": "gpu",
+                    "args": ["--nworkers=2"],
+                    "resources": {"requests": {"cpu": 2}, "limits": {"cpu": 1, "nvidia.com/gpu": "one"}},
+                    "scratch": {"size": "-1Gi"},
+                },
+                {"name": "large", "template": {"spec": {"toleration": [{"key": "a"}], "containers": [{"name": "worker", "imge": "x"}]}}},
+            ],
+        }))
+        .unwrap();
+        let fields: Vec<String> =
+            violations(&DaskCluster::new("a", spec)).into_iter().map(|fault| fault.field).collect();
+        assert_eq!(
+            fields,
+            [
+                "spec.workers.scratch.size",
+                "spec.workerGroups[gpu].resources.limits[nvidia.com/gpu]",
+                "spec.workerGroups[gpu].resources.requests[cpu]",
+                "spec.workerGroups[gpu].scratch.size",
+                "spec.workerGroups[gpu].args",
+                "spec.workerGroups[large].template.spec.containers[0].imge",
+                "spec.workerGroups[large].template.spec.toleration",
+            ]
+        );
+    }
 }

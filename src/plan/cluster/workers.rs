@@ -17,31 +17,26 @@ use crate::plan::{Next, Note, Object, Step};
 const CREATED_AT_ONCE_MAX: usize = 50;
 /// A worker that ends younger than this is replaced at this age: one that ends at once must not be made in a loop.
 const SHORT_LIFE: Duration = Duration::from_secs(10);
+/// A new worker that has found no node for so long will find none before an old one leaves. An autoscaler of nodes may
+/// take longer; then one worker is missing until it has brought one.
+const NO_ROOM: Duration = Duration::from_secs(60);
 
-/// Adds the steps for the workers of all groups. What frees room comes before what takes it.
-pub(super) fn fill(work: &mut Work<'_>) -> Result<(), Violation> {
+/// Adds the steps for the workers of all groups.
+pub(super) fn fill(work: &mut Work<'_>) {
     let groups = std::mem::take(&mut work.groups);
-    let filled = fill_groups(work, &groups);
-    work.groups = groups;
-    filled
-}
-
-fn fill_groups(work: &mut Work<'_>, groups: &[Group<'_>]) -> Result<(), Violation> {
     let mut portion = CREATED_AT_ONCE_MAX;
-    for group in groups {
+    for group in &groups {
         let held_back = remove_finished(work, group);
         let wanted = group.wanted.saturating_sub(held_back);
-        create(work, group, wanted, &mut portion)?;
+        // A group whose pods cannot be built keeps those that it has; the others go on.
+        let _ = create(work, group, wanted, &mut portion);
         work.next = work.next.sooner(group.next, work.now);
-    }
-    if portion == 0 {
-        work.next = Next::After(Duration::ZERO);
     }
     match work.observed.scheduler.registered() {
         Some(registered) => groups.iter().for_each(|group| let_go(work, group, registered)),
-        None => hold_unreachable(work, groups),
+        None => hold_unreachable(work, &groups),
     }
-    Ok(())
+    work.groups = groups;
 }
 
 /// Deletes the pods of workers that have ended. Gives how many ended so young that their places stay empty for now.
@@ -76,14 +71,20 @@ fn create(
     if count == 0 {
         return Ok(());
     }
-    let message = format!("{count} worker pods of the group {} are created", group.name);
-    work.notes.push(Note::normal(Reason::WorkersCreated, message));
     let now = count.min(*portion);
+    if now < count {
+        work.next = Next::After(Duration::ZERO);
+    }
+    if now == 0 {
+        return Ok(());
+    }
     for index in (*portion - now)..*portion {
         let pod = worker::pod(work.cluster, (group.name, spec), spread(work.observed.seed, index))?;
         work.steps.push(Step::Create(Box::new(Object::Pod(pod))));
     }
     *portion -= now;
+    let message = format!("{now} worker pods of the group {} are created", group.name);
+    work.notes.push(Note::normal(Reason::WorkersCreated, message));
     Ok(())
 }
 
@@ -109,9 +110,23 @@ fn let_go(work: &mut Work<'_>, group: &Group<'_>, registered: &BTreeSet<String>)
         format!("{left} workers of the group {} are still to be replaced by ones of the new spec", group.name)
     });
     let serving = group.current.iter().filter(is_known).count();
-    let old: BTreeSet<&str> = group.outdated.iter().filter(is_known).map(|pod| state::name(pod)).collect();
+    let old: Vec<&Arc<Pod>> = group.outdated.iter().filter(is_known).copied().collect();
     let spare = (serving + old.len()).saturating_sub(group.wanted).min(old.len());
-    leave::retire(work, group, &old, spare);
+    // Where no node has room for one more, one has to make room.
+    let makes_room = usize::from(serving + old.len() == group.wanted && waits_for_room(group, work.now));
+    leave::retire(work, group, &old, spare.max(makes_room.min(old.len())));
+}
+
+/// Whether Kubernetes has found no node for a new worker of the group for a while.
+fn waits_for_room(group: &Group<'_>, now: Timestamp) -> bool {
+    let mut waiting = group
+        .current
+        .iter()
+        .filter(|pod| state::obstacle(pod).is_some_and(|(reason, _)| reason == Reason::Unschedulable));
+    waiting.any(|pod| {
+        let created = pod.metadata.creation_timestamp.as_ref().map_or(Timestamp::MAX, |time| time.0);
+        created.checked_add(NO_ROOM).is_ok_and(|at| at <= now)
+    })
 }
 
 /// Without the scheduler's word nobody knows which workers hold data, so the size is held.

@@ -76,7 +76,7 @@ pub fn pod(
     main.ports = Some(vec![container::port("http-worker", WORKER_HTTP_PORT)]);
     main.readiness_probe = Some(container::health_probe(WORKER_HTTP_PORT));
     main.resources = Some(workers.resources.to_requirements());
-    main.lifecycle = Some(leave_before_the_end(workers, &address, &name));
+    main.lifecycle = leave_before_the_end(workers, &address, &name);
     main.volume_mounts = workers.scratch.as_ref().map(|_| {
         vec![VolumeMount {
             name: SCRATCH.to_owned(),
@@ -124,18 +124,29 @@ fn arguments(workers: &WorkersSpec, address: &str, name: &str) -> Vec<String> {
     arguments
 }
 
-/// Results move to other workers before the container is told to end: on a drained node, too.
-fn leave_before_the_end(workers: &WorkersSpec, address: &str, name: &str) -> Lifecycle {
-    let grace = workers.template.as_ref().and_then(|template| {
-        template.get("spec")?.get("terminationGracePeriodSeconds").and_then(Value::as_i64)
-    });
+/// Results move to other workers before the container is told to end: on a drained node, too. A container has one such
+/// step: the template's own takes its place.
+fn leave_before_the_end(workers: &WorkersSpec, address: &str, name: &str) -> Option<Lifecycle> {
+    let spec = workers.template.as_ref().and_then(|template| template.get("spec"));
+    if spec.is_some_and(has_own_step) {
+        return None;
+    }
+    let grace = spec.and_then(|spec| spec.get("terminationGracePeriodSeconds").and_then(Value::as_i64));
     let timeout = (grace.unwrap_or(GRACE_S) - END_S).max(1).to_string();
     let command = ["python", "-c", LEAVE, address, name, &timeout];
     let exec = ExecAction { command: Some(command.map(str::to_owned).to_vec()) };
-    Lifecycle {
+    Some(Lifecycle {
         pre_stop: Some(LifecycleHandler { exec: Some(exec), ..LifecycleHandler::default() }),
         ..Lifecycle::default()
-    }
+    })
+}
+
+fn has_own_step(spec: &Value) -> bool {
+    let containers = spec.get("containers").and_then(Value::as_array);
+    containers.into_iter().flatten().any(|container| {
+        container.get("name").and_then(Value::as_str) == Some(CONTAINER)
+            && container.pointer("/lifecycle/preStop").is_some()
+    })
 }
 
 fn scratch(workers: &WorkersSpec) -> Option<Volume> {
@@ -219,35 +230,5 @@ fn suffix(seed: u64) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn workers(limits: &[(&str, Amount)]) -> WorkersSpec {
-        let mut workers = WorkersSpec::default();
-        workers.resources.limits =
-            limits.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
-        workers
-    }
-
-    #[test]
-    fn threads_follow_the_cpu_limit_rounded_up() {
-        assert_eq!(threads(&workers(&[])), 1);
-        assert_eq!(threads(&workers(&[("cpu", Amount::Number(3))])), 3);
-        assert_eq!(threads(&workers(&[("cpu", Amount::Text("1500m".into()))])), 2);
-        assert_eq!(threads(&workers(&[("cpu", Amount::Text("0.5".into()))])), 1);
-        assert_eq!(threads(&WorkersSpec { threads: Some(4), ..WorkersSpec::default() }), 4);
-    }
-
-    #[test]
-    fn memory_follows_the_memory_limit() {
-        assert_eq!(memory(&workers(&[])), "auto");
-        assert_eq!(memory(&workers(&[("memory", Amount::Text("4Gi".into()))])), "4Gi");
-    }
-
-    #[test]
-    fn suffixes_are_five_characters_of_a_label() {
-        assert_eq!(suffix(0), "00000");
-        assert!(suffix(u64::MAX).chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit()));
-        assert_ne!(suffix(1), suffix(2));
-    }
-}
+#[path = "worker_tests.rs"]
+mod tests;

@@ -24,8 +24,10 @@ pub enum Load {
     Objects,
     /// No Dask pods.
     Light,
-    /// Dask pods.
+    /// Dask pods: a cluster of up to three workers, or four that come one after the other.
     Dask,
+    /// More Dask pods than that, or so many pods that the cluster has to work for them.
+    Crowd,
     /// It kills things that all tests need, so it runs alone.
     Disruptive,
 }
@@ -35,6 +37,17 @@ const TEST_LIMIT: Duration = Duration::from_secs(15 * 60);
 
 /// Tests with Dask pods that run side by side: a scheduler and two workers want a core while they start.
 static DASK_TESTS: Semaphore = Semaphore::const_new(4);
+
+impl Load {
+    /// How many of the places in [`DASK_TESTS`] it takes.
+    fn places(self) -> u32 {
+        match self {
+            Self::Objects | Self::Light => 0,
+            Self::Dask | Self::Disruptive => 1,
+            Self::Crowd => 3,
+        }
+    }
+}
 
 /// Held for reading by every test, for writing by a disruptive one.
 static QUIET: RwLock<()> = RwLock::const_new(());
@@ -48,8 +61,7 @@ pub async fn test(name: &str, load: Load, body: impl AsyncFnOnce(&Namespace)) {
     } else {
         futures::future::Either::Right(QUIET.read().await)
     };
-    let has_dask = matches!(load, Load::Dask | Load::Disruptive);
-    let _turn = if has_dask { Some(DASK_TESTS.acquire().await.unwrap()) } else { None };
+    let _turn = DASK_TESTS.acquire_many(load.places()).await.unwrap();
     let client = Client::try_default().await.expect("the kubeconfig can be read");
     if settings.place != Place::ApiServerOnly {
         operator::must_run(&client).await;

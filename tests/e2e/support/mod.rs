@@ -1,5 +1,6 @@
 //! What the end-to-end tests have in common.
 
+pub mod client;
 pub mod clock;
 pub mod figures;
 pub mod harness;
@@ -11,8 +12,10 @@ pub mod report;
 pub mod runners;
 pub mod settings;
 pub mod timeline;
+pub mod workers;
 
 pub use clock::{poll, within};
 pub use harness::{Load, test};
 pub use manifests::{dask_cluster, flow, run_now};
 pub use namespace::Namespace;
+pub use workers::small_cluster;

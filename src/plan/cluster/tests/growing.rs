@@ -95,6 +95,7 @@ fn a_scheduler_that_does_not_tell_its_load_leaves_the_size_and_is_told_of() {
     cluster.status = Some(plan(&cluster, &observed, now()).status);
     observed = Observed { load: Load::default(), ..settled(&cluster, 3) };
     observed.load.fail("no answer within 10s".into());
+    observed.load.fail("no answer within 10s".into());
     let held = plan(&cluster, &observed, now());
     assert_eq!((desired(&held), held.steps.len()), (vec![3], 0));
     assert_eq!(reason(&held, ConditionType::Reconciling), "LoadUnknown");
@@ -116,4 +117,47 @@ fn a_group_is_made_smaller_only_after_the_window() {
     assert_eq!((early.steps.len(), early.next), (0, Next::At(at(70))));
     let due = plan(&cluster, &observed, at(70));
     assert!(matches!(&due.steps[..], [Step::Retire { workers }] if workers.len() == 3), "{:?}", due.steps);
+}
+
+#[test]
+fn a_group_whose_resources_are_not_told_keeps_its_size() {
+    let mut cluster = with_gpus(autoscaled(0, 5), 3);
+    let mut observed = settled(&cluster, 0);
+    hears(&mut observed, 0, 2.0);
+    cluster.status = Some(plan(&cluster, &observed, now()).status);
+    let at = |seconds: u64| now() + std::time::Duration::from_secs(seconds);
+    observed.load = Load::default();
+    observed.load.hear(Answer { target: Some(0), ..Answer::default() }, at(1), MEMORY);
+    let untold = plan(&cluster, &observed, at(600));
+    assert_eq!(desired(&untold), [0, 2]);
+    assert_eq!(reason(&untold, ConditionType::Reconciling), "LoadUnknown");
+}
+
+#[test]
+fn what_a_group_with_resources_works_on_is_not_for_the_default_group() {
+    let mut cluster = with_gpus(autoscaled(0, 9), 4);
+    cluster.spec.worker_groups[0].workers.autoscale = None;
+    cluster.spec.worker_groups[0].workers.replicas = Some(2);
+    let mut observed = settled(&cluster, 3);
+    let gpu = &cluster.spec.worker_groups[0].workers;
+    observed.pods.extend((0..2).map(|seed| running(worker::pod(&cluster, ("gpu", gpu), 9 + seed).unwrap())));
+    observed.scheduler = SchedulerView::Answering { workers: names(&observed.pods).into_iter().collect() };
+    // Two are at work on GPU tasks, and no plain task is there.
+    hears(&mut observed, 2, 2.0);
+    assert_eq!(desired(&plan(&cluster, &observed, now())), [0, 2]);
+}
+
+#[test]
+fn without_the_schedulers_word_on_its_workers_the_size_stays() {
+    let mut cluster = autoscaled(0, 9);
+    let mut observed = settled(&cluster, 2);
+    hears(&mut observed, 2, 0.0);
+    cluster.status = Some(plan(&cluster, &observed, now()).status);
+    observed.scheduler = SchedulerView::Unknown;
+    hears(&mut observed, 5, 0.0);
+    assert_eq!(
+        desired(&plan(&cluster, &observed, now())),
+        [2],
+        "five in all may be two of ours and three of others"
+    );
 }

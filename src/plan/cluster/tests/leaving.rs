@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::api::WorkersSpec;
-use crate::api::dask_cluster::GroupStatus;
 use crate::api::worker_group::{Drain, WorkerGroup};
 
 /// A cluster with one worker wanted in each of its two groups, and two in each.
@@ -22,16 +21,6 @@ fn two_groups() -> (DaskCluster, Observed) {
 fn of_group(observed: &Observed, group: &str) -> Vec<String> {
     let of_group = |pod: &&Arc<Pod>| state::label(pod, labels::WORKER_GROUP) == Some(group);
     observed.pods.iter().filter(of_group).map(|pod| state::name(pod).to_owned()).collect()
-}
-
-fn retired(plan: &Plan<DaskClusterStatus>) -> Vec<String> {
-    plan.steps
-        .iter()
-        .flat_map(|step| match step {
-            Step::Retire { workers } => workers.clone(),
-            _ => Vec::new(),
-        })
-        .collect()
 }
 
 #[test]
@@ -96,6 +85,7 @@ fn a_worker_with_tasks_is_waited_for() {
     let (cluster, observed, all) = draining([1, 0, 2]);
     let first = plan(&cluster, &observed, now());
     assert_eq!(retired(&first), [all[1].clone()], "the one without");
+    assert!(matches!(&first.steps[0], Step::Annotate { pod, value: Some(_), .. } if pod.name == all[0]));
     assert_eq!(reason(&first, ConditionType::Reconciling), "WorkersDraining");
     assert!(matches!(first.next, Next::After(_)), "it is looked at again soon");
     assert_eq!(reason(&first, ConditionType::Ready), "Ready");
@@ -111,38 +101,46 @@ fn any_worker_that_becomes_free_may_leave() {
 fn without_an_answer_everybody_counts_as_busy() {
     let (cluster, mut observed, _) = draining([0, 0, 0]);
     observed.busy = None;
-    assert_eq!(plan(&cluster, &observed, now()).steps, []);
+    assert_eq!(kinds(&plan(&cluster, &observed, now())), ["annotate", "annotate"]);
+}
+
+/// Puts on the pods what a plan wants to stand there.
+fn annotate(observed: &mut Observed, plan: &Plan<DaskClusterStatus>) {
+    for step in &plan.steps {
+        let Step::Annotate { pod, key, value } = step else { continue };
+        let place = observed.pods.iter_mut().find(|there| state::name(there) == pod.name).unwrap();
+        let annotations = Arc::make_mut(place).metadata.annotations.get_or_insert_default();
+        annotations.remove(*key);
+        annotations.extend(value.clone().map(|value| ((*key).to_owned(), value)));
+    }
 }
 
 #[test]
 fn after_the_timeout_busy_workers_leave_too() {
-    let (mut cluster, observed, all) = draining([1, 1, 1]);
+    let (cluster, mut observed, all) = draining([1, 1, 1]);
     let first = plan(&cluster, &observed, now());
-    assert_eq!(first.steps, []);
-    let since = first.status.groups[0].surplus_since.clone();
-    assert_eq!(
-        since,
-        Some(Time(now())),
-        "it is written down, so that a restart of the operator does not begin anew"
-    );
-    cluster.status = Some(first.status);
+    assert_eq!(kinds(&first), ["annotate", "annotate"]);
+    annotate(&mut observed, &first);
     let almost = now() + std::time::Duration::from_secs(599);
     assert_eq!(plan(&cluster, &observed, almost).steps, []);
+    // The scheduler would rather close another one by now: who has been waited for stays the one that is.
+    observed.closable = Some(vec![all[2].clone(), all[1].clone(), all[0].clone()]);
     let over = now() + std::time::Duration::from_secs(600);
-    assert_eq!(retired(&plan(&cluster, &observed, over)), all[..2].to_vec());
+    let gone: BTreeSet<String> = retired(&plan(&cluster, &observed, over)).into_iter().collect();
+    assert_eq!(gone, all[..2].iter().cloned().collect());
 }
 
 #[test]
-fn the_time_of_a_surplus_ends_with_it() {
-    let mut cluster = cluster(2);
-    let groups = vec![GroupStatus {
-        surplus_since: Some(Time(now())),
-        name: "default".into(),
-        ..GroupStatus::default()
-    }];
-    cluster.status = Some(DaskClusterStatus { groups, ..DaskClusterStatus::default() });
-    let observed = settled(&cluster, 2);
-    assert_eq!(plan(&cluster, &observed, now()).status.groups[0].surplus_since, None);
+fn a_worker_that_is_wanted_again_is_no_longer_waited_for() {
+    let (mut cluster, mut observed, _) = draining([1, 1, 1]);
+    let first = plan(&cluster, &observed, now());
+    annotate(&mut observed, &first);
+    cluster.spec.workers.replicas = Some(3);
+    let second = plan(&cluster, &observed, now());
+    assert_eq!(kinds(&second), ["annotate", "annotate"]);
+    assert!(second.steps.iter().all(|step| matches!(step, Step::Annotate { value: None, .. })));
+    annotate(&mut observed, &second);
+    assert_eq!(plan(&cluster, &observed, now()).steps, []);
 }
 
 #[test]
@@ -162,11 +160,23 @@ fn a_scheduler_that_keeps_its_workers_is_asked_less_and_less() {
 }
 
 #[test]
-fn whoever_was_asked_to_go_before_goes_on_going() {
+fn whoever_was_asked_to_go_is_not_asked_twice_and_nobody_goes_instead() {
     let cluster = cluster(2);
     let mut observed = settled(&cluster, 3);
     let all = of_group(&observed, "default");
     observed.closable = Some(all.clone());
     observed.closing = [all[2].clone()].into();
-    assert_eq!(retired(&plan(&cluster, &observed, now())), [all[2].clone()]);
+    let plan = plan(&cluster, &observed, now());
+    assert_eq!(plan.steps, []);
+    assert_eq!(reason(&plan, ConditionType::Reconciling), "WorkersHeld");
+}
+
+#[test]
+fn a_scheduler_that_does_not_say_who_may_leave_is_told_of() {
+    let cluster = cluster(1);
+    let observed = Observed { closable: None, ..settled(&cluster, 2) };
+    let plan = plan(&cluster, &observed, now());
+    assert_eq!(plan.steps, []);
+    let reconciling = find(&plan.status.conditions, ConditionType::Reconciling).unwrap();
+    assert!(reconciling.message.contains("did not say who may leave"), "{}", reconciling.message);
 }
