@@ -98,7 +98,7 @@ impl Failures {
 
 /// What is asked no longer is not known to be so when it is asked again.
 pub(super) fn forget_what_is_not_asked(load: &mut Load, questions: &Questions) {
-    if questions.target.is_none() {
+    if questions.target.is_none() && !questions.resources {
         load.targets.clear();
     }
     if !questions.activity {

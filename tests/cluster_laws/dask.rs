@@ -1,0 +1,126 @@
+//! A Dask scheduler as far as the planner can tell it apart from the real one: who is registered, who holds which data,
+//! who has tasks, and how workers are retired.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+/// How the scheduler answers when it is asked to retire workers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Answers {
+    #[default]
+    Prompt,
+    /// It has done so, and nobody hears of it in time.
+    TooLate,
+    /// It goes on copying, and nobody hears of it in time.
+    NotYet,
+    /// The connection fails.
+    Never,
+}
+
+/// Whom it names when it is asked whom it can spare.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Spares {
+    #[default]
+    All,
+    /// Those alone that have no task.
+    TheIdle,
+    Nobody,
+    /// It does not answer.
+    Untold,
+}
+
+/// One start of a scheduler.
+#[derive(Clone, Debug, Default)]
+pub struct Dask {
+    /// The uid of its pod.
+    pub uid: String,
+    /// Tasks of each registered worker.
+    pub workers: BTreeMap<String, u64>,
+    /// Tasks that wait for a worker.
+    pub queued: u64,
+    /// Who holds each result.
+    pub keys: BTreeMap<u64, BTreeSet<String>>,
+    pub clients: BTreeSet<String>,
+    /// The workers that it is letting go.
+    pub closing: BTreeSet<String>,
+    pub next_key: u64,
+}
+
+impl Dask {
+    pub fn is_idle(&self) -> bool {
+        self.queued == 0 && self.workers.values().all(|tasks| *tasks == 0)
+    }
+
+    pub fn registered(&self) -> BTreeSet<String> {
+        self.workers.keys().cloned().collect()
+    }
+
+    pub fn compute(&mut self, index: usize) {
+        match self.workers.values_mut().nth(index) {
+            Some(tasks) => *tasks += 1,
+            None => self.queued += 1,
+        }
+    }
+
+    /// All tasks that have a worker end, each with a result; every other result has a replica.
+    pub fn tasks_end(&mut self) {
+        let all: Vec<String> = self.workers.keys().cloned().collect();
+        if let Some(tasks) = self.workers.values_mut().next() {
+            *tasks += std::mem::take(&mut self.queued);
+        }
+        for (index, name) in all.iter().enumerate() {
+            for _ in 0..std::mem::take(self.workers.get_mut(name).unwrap()) {
+                self.next_key += 1;
+                let other = all[(index + 1) % all.len()].clone();
+                let holders = [Some(name.clone()), (self.next_key % 2 == 0).then_some(other)];
+                self.keys.insert(self.next_key, holders.into_iter().flatten().collect());
+            }
+        }
+    }
+
+    /// A worker is gone: what it alone held is lost, and its tasks wait for another.
+    pub fn loses(&mut self, worker: &str) {
+        self.queued += self.workers.remove(worker).unwrap_or(0);
+        self.closing.remove(worker);
+        self.keys.retain(|_, holders| {
+            holders.remove(worker);
+            !holders.is_empty()
+        });
+    }
+
+    /// Copies what only these workers hold to the others, and lets those go that hold nothing alone any more.
+    pub fn retire(&mut self, workers: &[String]) -> Vec<String> {
+        let leaving: BTreeSet<&String> = workers.iter().collect();
+        let stays = |name: &&String| !leaving.contains(name) && !self.closing.contains(*name);
+        let stays = self.workers.keys().find(stays).cloned();
+        let mut gone = Vec::new();
+        for worker in
+            workers.iter().filter(|name| self.workers.contains_key(*name)).cloned().collect::<Vec<_>>()
+        {
+            let alone = |holders: &BTreeSet<String>| holders.contains(&worker) && holders.len() == 1;
+            let moves = self.keys.values_mut().filter(|holders| alone(holders));
+            match &stays {
+                Some(to) => moves.for_each(|holders| holders.extend([to.clone()])),
+                None if moves.count() > 0 => continue,
+                None => {}
+            }
+            self.loses(&worker);
+            gone.push(worker);
+        }
+        gone
+    }
+
+    /// Its workers in the order in which it would close them.
+    pub fn closable(&self, spares: Spares) -> Option<Vec<String>> {
+        let held = |name: &String| self.keys.values().filter(|holders| holders.contains(name)).count();
+        let mut all: Vec<&String> = match spares {
+            Spares::Untold => return None,
+            Spares::Nobody => Vec::new(),
+            Spares::TheIdle => {
+                self.workers.iter().filter(|(_, tasks)| **tasks == 0).map(|(name, _)| name).collect()
+            }
+            Spares::All => self.workers.keys().collect(),
+        };
+        all.sort_by_key(|name| (self.workers[*name] > 0, held(name)));
+        Some(all.into_iter().cloned().collect())
+    }
+}

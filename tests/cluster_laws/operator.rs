@@ -1,0 +1,299 @@
+//! The operator of the world: it observes from a cache or live, plans, and carries out the steps one by one, as the real
+//! one does. It may die after any write.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use daskflow::api::{DaskCluster, DaskClusterStatus, Reason, labels};
+use daskflow::plan::cluster::load::Answer;
+use daskflow::plan::cluster::{self, Load, Observed, SchedulerView};
+use daskflow::plan::conditions::{self, Failure};
+use daskflow::plan::pods::{scheduler, state};
+use daskflow::plan::{Next, Object, Plan, Step, Victim, VictimKind};
+use jiff::SignedDuration;
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::ResourceExt;
+
+use super::dask::Answers;
+use super::laws::Before;
+use super::world::{Followed, World, pod_uid};
+
+/// How far the steps of a plan went.
+enum Went {
+    /// All of them, and some workers stay for this reason.
+    Through(Option<String>),
+    /// The quota had no room.
+    Refused,
+    /// A call failed, or the operator died.
+    Ended,
+}
+
+impl World {
+    /// What the operator asks over and over is asked once.
+    pub fn poll(&mut self) {
+        let Some(followed) = &mut self.followed else { return };
+        let dask = self.dask.as_ref().filter(|dask| self.reachable && dask.uid == followed.uid);
+        self.polled_at = self.now;
+        let Some(dask) = dask else {
+            followed.view = SchedulerView::Unreachable("connection refused".into());
+            followed.polled = None;
+            if followed.questions.is_some() {
+                followed.load.fail("connection refused".into());
+            }
+            return;
+        };
+        followed.view = SchedulerView::Answering { workers: dask.registered() };
+        let Some(questions) = &followed.questions else { return };
+        followed.polled = questions.activity.then(|| (!dask.is_idle(), !dask.clients.is_empty()));
+        let gpus = BTreeMap::from([("GPU".to_owned(), f64::from(self.target.1))]);
+        let answer = Answer {
+            target: questions.target.map(|_| self.target.0),
+            resources: questions.resources.then_some(gpus),
+            idle: questions.activity.then(|| dask.is_idle()),
+            clients: (questions.activity && self.talks).then(|| dask.clients.clone()),
+        };
+        followed.load.hear(answer, self.now, questions.memory);
+    }
+
+    /// Follows the scheduler that runs, and gives what it said last.
+    fn follow(&mut self, cluster: &DaskCluster, pods: &[Arc<Pod>]) -> (SchedulerView, Load) {
+        let runs = |pod: &&Arc<Pod>| {
+            let is_alive = state::life(pod) == state::PodLife::Alive;
+            state::is_component(pod, labels::SCHEDULER) && is_alive && state::runs(pod, scheduler::CONTAINER)
+        };
+        let Some(uid) = pods.iter().find(runs).map(|pod| pod_uid(pod)) else {
+            self.followed = None;
+            return (SchedulerView::Unknown, Load::default());
+        };
+        let followed = self.followed.take().filter(|followed| followed.uid == uid);
+        let mut followed = followed.unwrap_or_else(|| Followed { uid, ..Followed::default() });
+        let questions = cluster::questions(cluster, pods);
+        match &questions {
+            None => {
+                followed.load = Load { last_client: followed.load.last_client, ..Load::default() };
+                followed.polled = None;
+            }
+            Some(questions) => {
+                if questions.target.is_none() && !questions.resources {
+                    followed.load.targets.clear();
+                }
+                if !questions.activity {
+                    (followed.load.idle_since, followed.load.clients, followed.polled) = (None, None, None);
+                }
+            }
+        }
+        followed.questions = questions;
+        let said = (followed.view.clone(), followed.load.clone());
+        self.followed = Some(followed);
+        said
+    }
+
+    pub fn observe(&mut self, cluster: &DaskCluster, live: bool) -> Observed {
+        // Who is looked at live is asked once more.
+        if live {
+            self.poll();
+        }
+        let from = if live { &self.truth } else { &self.cache };
+        let pods: Vec<Arc<Pod>> = from.pods.values().cloned().collect();
+        let service = from.service.clone();
+        // Runs are listed live where a cluster may be put to rest, and else taken from the cache.
+        let runs = if live && cluster::questions(cluster, &pods).is_some_and(|questions| questions.activity) {
+            &from.runs
+        } else {
+            &self.cache.runs
+        };
+        let runs = runs.values().cloned().collect();
+        let (view, load) = self.follow(cluster, &pods);
+        self.seed = self.seed.wrapping_add(0x1234_5678_9ABC_DEF1);
+        let mut observed = Observed {
+            service,
+            pods,
+            live,
+            scheduler: view,
+            load,
+            runs,
+            last_run_end: self.last_run_end,
+            seed: self.seed,
+            ..Observed::default()
+        };
+        if live && observed.scheduler.registered().is_some() {
+            let uid = self.followed.as_ref().map(|followed| followed.uid.clone());
+            match self.dask.as_ref().filter(|dask| self.reachable && Some(&dask.uid) == uid.as_ref()) {
+                None => observed.scheduler = SchedulerView::Unreachable("connection refused".into()),
+                Some(dask) => {
+                    observed.scheduler = SchedulerView::Answering { workers: dask.registered() };
+                    observed.closable = dask.closable(self.spares);
+                    observed.closing = dask.closing.clone();
+                    let asks = cluster::asks_who_is_busy(cluster) && self.talks;
+                    observed.busy = asks.then(|| dask.workers.clone());
+                }
+            }
+        }
+        observed
+    }
+
+    /// One reconcile; the operator dies after so many writes.
+    pub fn look(&mut self, writes: usize) {
+        if self.over {
+            return;
+        }
+        let mut cluster = self.cache.cluster.clone();
+        let mut observed = self.observe(&cluster, false);
+        let mut plan = cluster::plan(&cluster, &observed, self.now);
+        if plan.look_again {
+            cluster = self.truth.cluster.clone();
+            observed = self.observe(&cluster, true);
+            plan = cluster::plan(&cluster, &observed, self.now);
+        }
+        assert!(observed.live || plan.steps.is_empty(), "it acts on the word of a cache: {:?}", plan.steps);
+        self.next = plan.next;
+        let before = Before::new(self, &cluster, &observed, &plan);
+        before.plan_is_lawful(self);
+        let mut left = writes;
+        let went = self.carry_out(&before, &mut left, &plan);
+        before.what_was_done_is_lawful(self);
+        if left > 0 && !self.over {
+            self.tell(&cluster, plan, went);
+        }
+    }
+
+    /// Writes the status, if nobody else has written since.
+    fn tell(&mut self, cluster: &DaskCluster, plan: Plan<DaskClusterStatus>, went: Went) {
+        let mut status = plan.status;
+        let old = cluster.status.as_ref().map(|status| status.conditions.clone()).unwrap_or_default();
+        match went {
+            Went::Ended => return,
+            Went::Through(None) => {}
+            Went::Through(Some(message)) => {
+                status.conditions = conditions::held(&old, status.conditions, &message, self.now);
+            }
+            Went::Refused => {
+                let (reason, message) = (Reason::QuotaExceeded, "exceeded quota: pods".to_owned());
+                let failure = Failure { reason, message, lasting: false };
+                let generation = cluster.metadata.generation;
+                status.conditions =
+                    conditions::failing((&old, &status.conditions), generation, self.now, &failure);
+            }
+        }
+        let is_news = cluster.status.as_ref() != Some(&status);
+        if is_news && self.truth.cluster.resource_version() == cluster.resource_version() {
+            let mut cluster = cluster.clone();
+            cluster.status = Some(status);
+            self.write(cluster);
+        }
+    }
+
+    fn carry_out(&mut self, before: &Before, left: &mut usize, plan: &Plan<DaskClusterStatus>) -> Went {
+        let (mut refused, mut kept) = (false, Vec::new());
+        for step in &plan.steps {
+            if refused && matches!(step, Step::Create(_) | Step::Try(_) | Step::Replace { .. }) {
+                continue;
+            }
+            if *left == 0 {
+                return Went::Ended;
+            }
+            *left -= 1;
+            let is_full = self.quota.is_some_and(|quota| self.truth.pods.len() >= quota);
+            match step {
+                Step::Apply(service) => self.truth.service = Some(Arc::new((**service).clone())),
+                Step::Try(_) => refused |= is_full,
+                Step::Create(object) => match self.create(object, is_full) {
+                    Some(done) => refused |= !done,
+                    None => return Went::Ended,
+                },
+                Step::Delete(victim) => self.delete(before, victim),
+                Step::Retire { workers } => {
+                    let workers: Vec<String> = workers.iter().map(|worker| worker.name.clone()).collect();
+                    before.may_retire(self, &workers);
+                    match self.retire(&workers, left) {
+                        Some(held) => kept.extend(held),
+                        None => return Went::Ended,
+                    }
+                }
+                Step::Replace { victim, .. } if !is_full => self.delete(before, victim),
+                Step::Replace { .. } => refused = true,
+                Step::Annotate { pod, key, value } => self.annotate(pod, key, value.as_ref()),
+                other => panic!("not expected here: {other:?}"),
+            }
+        }
+        if refused {
+            return Went::Refused;
+        }
+        Went::Through((!kept.is_empty()).then(|| format!("the scheduler keeps {}", kept.join(", "))))
+    }
+
+    /// Whether it was created; None where the name is still taken.
+    fn create(&mut self, object: &Object, is_full: bool) -> Option<bool> {
+        let Object::Pod(pod) = object else { panic!("not expected here: {object:?}") };
+        if let Some(there) = self.truth.pods.get(&pod.name_any()) {
+            return (state::life(there) != state::PodLife::Leaving).then_some(true);
+        }
+        if is_full {
+            return Some(false);
+        }
+        let mut pod = pod.clone();
+        self.seed += 1;
+        pod.metadata.uid = Some(format!("uid-{}", self.seed));
+        pod.metadata.creation_timestamp = Some(Time(self.now));
+        self.truth.pods.insert(pod.name_any(), Arc::new(pod));
+        Some(true)
+    }
+
+    fn annotate(&mut self, pod: &Victim, key: &str, value: Option<&String>) {
+        let Some(there) = self.truth.pods.get_mut(&pod.name).filter(|there| there.metadata.uid == pod.uid)
+        else {
+            return;
+        };
+        let annotations = Arc::make_mut(there).metadata.annotations.get_or_insert_default();
+        annotations.remove(key);
+        annotations.extend(value.map(|value| (key.to_owned(), value.clone())));
+    }
+
+    fn delete(&mut self, before: &Before, victim: &Victim) {
+        if victim.kind == VictimKind::Cluster {
+            self.over = true;
+            return;
+        }
+        let Some(pod) = self.truth.pods.get(&victim.name).cloned() else { return };
+        if victim.uid == pod.metadata.uid {
+            before.may_delete(self, &pod);
+            self.delete_pod(&victim.name);
+        }
+    }
+
+    /// Those that stay; None where the call failed.
+    fn retire(&mut self, workers: &[String], left: &mut usize) -> Option<Vec<String>> {
+        let reachable = self.reachable;
+        let dask = self.dask.as_mut().filter(|_| reachable)?;
+        let gone = match self.answers {
+            Answers::Never => return None,
+            Answers::TooLate => {
+                dask.retire(workers);
+                return Some(workers.to_vec());
+            }
+            Answers::NotYet => {
+                dask.closing.extend(workers.iter().filter(|name| dask.workers.contains_key(*name)).cloned());
+                return Some(workers.to_vec());
+            }
+            Answers::Prompt => dask.retire(workers),
+        };
+        for name in &gone {
+            if *left == 0 {
+                return None;
+            }
+            *left -= 1;
+            self.delete_pod(name);
+        }
+        Some(workers.iter().filter(|name| !gone.contains(name)).cloned().collect())
+    }
+
+    /// How long until it looks again by itself.
+    pub fn wait(&self) -> Option<SignedDuration> {
+        match self.next {
+            Next::Change => None,
+            Next::At(at) => Some(at.duration_since(self.now)),
+            Next::After(after) => SignedDuration::try_from(after).ok(),
+        }
+    }
+}
