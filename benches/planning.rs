@@ -1,28 +1,34 @@
-//! What deciding costs: one look at an object, one question to a clock of each kind, the costliest question that is known,
-//! and ten thousand Flows after an outage. No cluster is involved.
+//! What deciding costs: one look at an object, one question to a clock of each kind, a cluster of a thousand workers, the
+//! costliest question that is known, and ten thousand Flows after an outage. No cluster is involved.
 //!
 //! `make bench` prints the median of the rounds, in microseconds.
 
 #![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a benchmark prints its figures")]
 
 use std::hint::black_box;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use croner::parser::{CronParser, Seconds, Year};
 use daskflow::api::common::NameRef;
 use daskflow::api::flow::{ClockEntry, ClusterSource, Schedule};
 use daskflow::api::{DaskCluster, DaskClusterSpec, Flow, FlowSpec};
+use daskflow::plan::cluster::SchedulerView;
+use daskflow::plan::pods::{scheduler, state, worker};
 use daskflow::plan::schedule::{
     Adjustment, Clock, ClockSpec, DateSpan, Day, TickFilter, TimeSpan, Timing, parse_interval,
 };
-use daskflow::plan::{cluster, flow};
+use daskflow::plan::{Step, cluster, flow};
 use jiff::tz::TimeZoneDatabase;
 use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 const ROUNDS: usize = 21;
 const PLANS: u32 = 1_000;
 const FLOWS: u32 = 10_000;
+const WORKERS: i32 = 1_000;
+const PLANS_OF_MANY_WORKERS: u32 = 20;
 const ZONE: &str = "Europe/Paris";
 
 /// What no question may take.
@@ -34,6 +40,7 @@ const FILTERS: &str = include_str!("../tests/schedule/hostile_filters.jsonl");
 fn main() {
     let now: Timestamp = "2026-12-01T09:00:30Z".parse().unwrap();
     plans(now);
+    many_workers(now);
     clocks(now);
     hostile();
     outage(now);
@@ -59,6 +66,62 @@ fn plans(now: Timestamp) {
     let observed = cluster::Observed { live: true, ..cluster::Observed::default() };
     let new = median(|| cluster::plan(black_box(&subject), &observed, now));
     println!("a new DaskCluster of 10 workers: {new:.1} us");
+}
+
+/// A cluster of a thousand workers, all of them registered: one that stays as it is, and one whose spec now asks for a
+/// single worker.
+fn many_workers(now: Timestamp) {
+    let spec = DaskClusterSpec { image: "flows:1".into(), ..DaskClusterSpec::default() };
+    let mut subject = DaskCluster::new("analytics", spec);
+    subject.metadata.namespace = Some("team".into());
+    subject.metadata.uid = Some("7d1c".into());
+    subject.metadata.generation = Some(1);
+    subject.spec.workers.replicas = Some(WORKERS);
+    let of_default = (worker::DEFAULT_GROUP, &subject.spec.workers);
+    let workers: Vec<Arc<Pod>> =
+        (1..=1_000).map(|seed| running(worker::pod(&subject, of_default, seed).unwrap(), now)).collect();
+    let names = || workers.iter().map(|pod| state::name(pod).to_owned());
+    let mut observed = cluster::Observed {
+        service: Some(Arc::new(scheduler::service(&subject))),
+        live: true,
+        scheduler: SchedulerView::Answering { workers: names().collect() },
+        closable: Some(names().collect()),
+        ..cluster::Observed::default()
+    };
+    observed.pods.clone_from(&workers);
+    observed.pods.push(running(scheduler::pod(&subject).unwrap(), now));
+    subject.status = Some(cluster::plan(&subject, &observed, now).status);
+    let plan = cluster::plan(&subject, &observed, now);
+    assert!(plan.steps.is_empty() && Some(&plan.status) == subject.status.as_ref(), "it is not at rest");
+    let at_rest = median_of(PLANS_OF_MANY_WORKERS, || cluster::plan(black_box(&subject), &observed, now));
+    println!("a DaskCluster of {WORKERS} workers at rest: {at_rest:.0} us");
+
+    subject.spec.workers.replicas = Some(1);
+    subject.metadata.generation = Some(2);
+    let leaving = cluster::plan(&subject, &observed, now).steps.iter().map(leave).sum::<usize>();
+    assert_eq!(leaving, 999, "those that are too many leave");
+    let shrinking = median_of(PLANS_OF_MANY_WORKERS, || cluster::plan(black_box(&subject), &observed, now));
+    println!("a DaskCluster of {WORKERS} workers of which {leaving} leave: {shrinking:.0} us");
+}
+
+/// How many workers leave by this step.
+fn leave(step: &Step) -> usize {
+    match step {
+        Step::Retire { workers } => workers.len(),
+        _ => 0,
+    }
+}
+
+/// The pod as the kubelet tells of it when it runs.
+fn running(mut pod: Pod, now: Timestamp) -> Arc<Pod> {
+    pod.metadata.creation_timestamp = Some(Time(now));
+    let names = pod.spec.iter().flat_map(|spec| &spec.containers).map(|container| container.name.clone());
+    let states: Vec<_> = names
+        .map(|name| serde_json::json!({"name": name, "ready": true, "state": {"running": {}}}))
+        .collect();
+    let status = serde_json::json!({"phase": "Running", "podIP": "10.0.0.1", "containerStatuses": states});
+    pod.status = Some(serde_json::from_value(status).unwrap());
+    Arc::new(pod)
 }
 
 /// The next and the latest tick for each kind of clock, asked at a thousand instants of ten years.
@@ -224,12 +287,17 @@ fn scheduled(clocks: Vec<ClockEntry>, created: Timestamp) -> Flow {
 }
 
 /// Microseconds for one call, the median of the rounds.
-fn median<T>(mut call: impl FnMut() -> T) -> f64 {
+fn median<T>(call: impl FnMut() -> T) -> f64 {
+    median_of(PLANS, call)
+}
+
+/// The same, with so many calls in each round.
+fn median_of<T>(calls: u32, mut call: impl FnMut() -> T) -> f64 {
     let mut rounds: Vec<f64> = (0..ROUNDS)
         .map(|_| {
             let start = Instant::now();
-            (0..PLANS).for_each(|_| drop(black_box(call())));
-            start.elapsed().as_secs_f64() * 1e6 / f64::from(PLANS)
+            (0..calls).for_each(|_| drop(black_box(call())));
+            start.elapsed().as_secs_f64() * 1e6 / f64::from(calls)
         })
         .collect();
     rounds.sort_by(f64::total_cmp);

@@ -1,7 +1,7 @@
 //! How workers leave that are too many: first those that hold nothing because they never registered, then the ones
 //! that the scheduler names, and those only when it has let them go.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -95,8 +95,10 @@ fn willing<'p>(
         work.hold(Reason::WorkersHeld, message);
         return None;
     };
-    let of_name = |name: &String| candidates.iter().copied().find(|pod| state::name(pod) == name);
-    let willing: Vec<&Arc<Pod>> = order.iter().filter_map(of_name).collect();
+    // Thousands may be named at once.
+    let by_name: BTreeMap<&str, &Arc<Pod>> = candidates.iter().map(|pod| (state::name(pod), *pod)).collect();
+    let willing: Vec<&Arc<Pod>> =
+        order.iter().filter_map(|name| by_name.get(name.as_str()).copied()).collect();
     let unnamed = count.saturating_sub(willing.len());
     if unnamed > 0 {
         let message = format!(
