@@ -101,8 +101,13 @@ fn let_go(work: &mut Work<'_>, group: &Group<'_>, registered: &BTreeSet<String>)
     if group.outdated.is_empty() {
         return leave::shrink(work, group, registered);
     }
-    // They hold nothing, and will never be wanted.
-    for pod in group.outdated.iter().filter(|pod| !is_known(pod)) {
+    let (old, unknown): (Vec<&Arc<Pod>>, Vec<&Arc<Pod>>) =
+        group.outdated.iter().copied().partition(|pod| is_known(&pod));
+    // Those that do not run hold nothing, and will never be wanted. Those that do may be on their way back to a scheduler
+    // that was started anew.
+    let (joining, dead): (Vec<&Arc<Pod>>, Vec<&Arc<Pod>>) =
+        unknown.into_iter().partition(|pod| state::runs(pod, worker::CONTAINER));
+    for pod in dead {
         work.steps.push(delete(pod));
     }
     let left = group.outdated.len();
@@ -110,11 +115,15 @@ fn let_go(work: &mut Work<'_>, group: &Group<'_>, registered: &BTreeSet<String>)
         format!("{left} workers of the group {} are still to be replaced by ones of the new spec", group.name)
     });
     let serving = group.current.iter().filter(is_known).count();
-    let old: Vec<&Arc<Pod>> = group.outdated.iter().filter(is_known).copied().collect();
-    let spare = (serving + old.len()).saturating_sub(group.wanted).min(old.len());
+    let there = serving + old.len() + joining.len();
+    let spare = there.saturating_sub(group.wanted);
+    for pod in joining.iter().take(spare) {
+        work.steps.push(delete(pod));
+    }
+    let spare = spare.saturating_sub(joining.len());
     // Where no node has room for one more, one has to make room.
-    let makes_room = usize::from(serving + old.len() == group.wanted && waits_for_room(group, work.now));
-    leave::retire(work, group, &old, spare.max(makes_room.min(old.len())));
+    let makes_room = usize::from(there == group.wanted && waits_for_room(group, work.now));
+    leave::retire(work, group, &old, spare.max(makes_room).min(old.len()));
 }
 
 /// Whether Kubernetes has found no node for a new worker of the group for a while.

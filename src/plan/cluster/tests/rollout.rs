@@ -184,3 +184,18 @@ fn a_fault_in_one_group_leaves_the_rest_of_a_cluster_alone() {
     observed.pods.clear();
     assert_eq!(plan(&cluster, &observed, now()).steps, [], "and a new one is not begun");
 }
+
+#[test]
+fn an_outdated_worker_on_its_way_back_to_a_new_scheduler_is_not_deleted() {
+    let before = cluster(2);
+    let mut after = before.clone();
+    after.spec.workers.args = vec!["--nanny".into()];
+    let mut observed = settled(&before, 2);
+    observed.scheduler = SchedulerView::Answering { workers: BTreeSet::new() };
+    assert_eq!(kinds(&plan(&after, &observed, now())), ["create"], "the surge, and nobody leaves");
+    // One whose container does not run comes back with an old spec only.
+    let mut dead = observed.pods[0].as_ref().clone();
+    dead.status.as_mut().unwrap().container_statuses = None;
+    observed.pods[0] = Arc::new(dead);
+    assert_eq!(kinds(&plan(&after, &observed, now())), ["create", "delete"]);
+}
