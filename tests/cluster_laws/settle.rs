@@ -72,8 +72,7 @@ impl World {
     fn trace(&self) -> String {
         let pods: Vec<_> =
             self.truth.pods.values().map(|pod| (pod.name_any(), state::life(pod), &pod.status)).collect();
-        let load = self.followed.as_ref().map(|followed| (&followed.view, &followed.load));
-        format!("{:?}", (self.version, pods, &self.dask, load))
+        format!("{:?}", (self.version, pods, &self.dask, &self.followed))
     }
 
     /// It is as wanted, stays so, and asks for no look.

@@ -2,7 +2,7 @@
 # Makes the virtual environment with the programs that schedules are held against, or takes the one made earlier, and
 # prints its Python:
 #
-#   DASKFLOW_ORACLES_PYTHON=$(tests/schedule/venv.sh) cargo test --test schedule_oracles
+#   DASKFLOW_ORACLES_PYTHON=$(tests/schedule/venv.sh) cargo test --test schedule oracles
 #
 # It lives in ${XDG_CACHE_HOME:-~/.cache}/daskflow/venvs/oracles-<hash of pins and Python>. One that was left half made by
 # a killed run has no stamp and is made anew. Exit status: 1, with the reason, when it cannot be made.

@@ -116,7 +116,8 @@ fn shares(groups: &[Group<'_>], registered: &[usize], target: &Target) -> Vec<Op
 
 /// The scheduler's target counts the workers of all groups, and the tasks that only some of them can run. What is lacking
 /// goes to the default group, less what groups with resources will get; what there is too much leaves it, less what
-/// those groups are at work on.
+/// those groups are at work on. The default group does not grow by that: while its workers are replaced there are more of
+/// them than wanted.
 fn share_of_default(
     groups: &[Group<'_>],
     registered: &[usize],
@@ -138,7 +139,9 @@ fn share_of_default(
         of_default.saturating_add((target - of_all).saturating_sub(coming))
     } else {
         let at_work: usize = elsewhere.map(|(registered, share)| share.min(registered)).sum();
-        target.saturating_sub(at_work).min(of_default)
+        let told = groups.iter().find(|group| group.name == DEFAULT_GROUP).and_then(|group| group.told);
+        let wanted = told.map_or(usize::MAX, |told| usize::try_from(told.desired).unwrap_or(0));
+        target.saturating_sub(at_work).min(of_default).min(wanted)
     }
 }
 

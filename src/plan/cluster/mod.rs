@@ -178,7 +178,8 @@ impl<'a> Work<'a> {
         }
         let pod = pods::scheduler::pod(self.cluster);
         let (tries, violation) = self.tries();
-        let violation = pod.as_ref().err().cloned().or(violation);
+        let violation =
+            pod.as_ref().err().cloned().or(violation).or_else(|| violations::durations(self.cluster).pop());
         let is_new = !self.observed.pods.iter().any(|pod| state::is_component(pod, labels::SCHEDULER));
         if violation.is_some() && is_new {
             // A spec that is wrong starts no half of a cluster.

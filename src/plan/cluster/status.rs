@@ -176,6 +176,9 @@ fn scheduler_part(work: &Work<'_>) -> Part {
 
 /// All workers that must be there are, in each group.
 fn workers_part(work: &Work<'_>, scheduler: &Part, counts: &WorkerCounts) -> Part {
+    if work.is_suspended() {
+        return Part::waiting(Reason::Suspended, "the cluster is suspended");
+    }
     if !scheduler.ready {
         return Part::waiting(
             scheduler.reason,

@@ -3,6 +3,7 @@
 use super::groups::of_spec;
 use crate::api::DaskCluster;
 use crate::plan::pods::{Violation, quantity, scheduler, worker};
+use crate::plan::schedule::parse_duration;
 use crate::plan::violations::all;
 
 /// Everything in the spec that no pod can be built from. Empty for a cluster that the operator would build.
@@ -15,6 +16,7 @@ pub fn violations(cluster: &DaskCluster) -> Vec<Violation> {
         let size = workers.scratch.as_ref().map(|scratch| &scratch.size);
         found.extend(size.and_then(|size| quantity::violation(size, &format!("{field}.scratch.size"))));
     }
+    found.extend(durations(cluster));
     found.extend(all(cluster, |cluster| scheduler::pod(cluster).map(drop)));
     for (name, _) in of_spec(cluster) {
         found.extend(all(cluster, |cluster| {
@@ -24,6 +26,25 @@ pub fn violations(cluster: &DaskCluster) -> Vec<Violation> {
         }));
     }
     found
+}
+
+/// Durations that the schema's pattern takes and that are too long to be meant.
+pub(super) fn durations(cluster: &DaskCluster) -> Vec<Violation> {
+    let mut written: Vec<(String, &str)> = Vec::new();
+    for (name, workers) in of_spec(cluster) {
+        let field = worker::field(name);
+        if let Some(autoscale) = &workers.autoscale {
+            written.push((format!("{field}.autoscale.targetDuration"), &autoscale.target_duration));
+            written.push((format!("{field}.autoscale.scaleDownAfter"), &autoscale.scale_down_after));
+        }
+        let drain = workers.drain_timeout.as_deref();
+        written.extend(drain.map(|text| (format!("{field}.drainTimeout"), text)));
+    }
+    written.extend(cluster.spec.idle.iter().map(|idle| ("spec.idle.after".to_owned(), idle.after.as_str())));
+    let fault = |(field, text): (String, &str)| {
+        parse_duration(text).err().map(|error| Violation::invalid(field, error.to_string()))
+    };
+    written.into_iter().filter_map(fault).collect()
 }
 
 #[cfg(test)]
@@ -55,6 +76,28 @@ mod tests {
                 "spec.workers.args",
                 "spec.workers.template.spec.containers[0].imge",
                 "spec.workers.template.spec.nodes",
+            ]
+        );
+    }
+
+    #[test]
+    fn durations_that_nobody_can_mean_are_told() {
+        let long = "9999999999999h";
+        let spec: DaskClusterSpec = serde_json::from_value(json!({
+            "image": "a",
+            "workers": {"autoscale": {"minimum": 0, "maximum": 1, "scaleDownAfter": long}},
+            "workerGroups": [{"name": "gpu", "drain": "Wait", "drainTimeout": long}],
+            "idle": {"after": long},
+        }))
+        .unwrap();
+        let fields: Vec<String> =
+            violations(&DaskCluster::new("a", spec)).into_iter().map(|fault| fault.field).collect();
+        assert_eq!(
+            fields,
+            [
+                "spec.workers.autoscale.scaleDownAfter",
+                "spec.workerGroups[gpu].drainTimeout",
+                "spec.idle.after"
             ]
         );
     }

@@ -161,3 +161,22 @@ fn without_the_schedulers_word_on_its_workers_the_size_stays() {
         "five in all may be two of ours and three of others"
     );
 }
+
+#[test]
+fn a_worker_too_many_while_others_are_replaced_is_not_wanted_for_good() {
+    let mut cluster = autoscaled(0, 9);
+    cluster.spec.worker_groups = vec![WorkerGroup { name: "large".into(), workers: WorkersSpec::default() }];
+    let mut observed = settled(&cluster, 1);
+    let large = &cluster.spec.worker_groups[0].workers;
+    observed.pods.push(running(worker::pod(&cluster, ("large", large), 9).unwrap()));
+    observed.scheduler = SchedulerView::Answering { workers: names(&observed.pods).into_iter().collect() };
+    hears(&mut observed, 2, 0.0);
+    cluster.status = Some(plan(&cluster, &observed, now()).status);
+    assert_eq!(desired(&plan(&cluster, &observed, now())), [1, 1], "two in all");
+    // The successor of the one has registered, and the one has not left.
+    cluster.spec.workers.args = vec!["--nanny".into()];
+    let new = worker::pod(&cluster, (worker::DEFAULT_GROUP, &cluster.spec.workers), 99).unwrap();
+    observed.pods.push(running(new));
+    observed.scheduler = SchedulerView::Answering { workers: names(&observed.pods).into_iter().collect() };
+    assert_eq!(desired(&plan(&cluster, &observed, now())), [1, 1]);
+}

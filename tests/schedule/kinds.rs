@@ -2,12 +2,12 @@
 //! and obvious definition of them.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
-#[path = "schedule/any_clock.rs"]
+#[path = "any_clock.rs"]
 mod any_clock;
 
 use std::collections::BTreeSet;
 
-use any_clock::{AnyClock, YEARS, ZONES, any_clock, any_filter, any_timing, second};
+use self::any_clock::{AnyClock, YEARS, ZONES, any_clock, any_filter, any_timing, second};
 use daskflow::plan::schedule::{Adjustment, Clock, Day, DaylightSaving, TickFilter, Timing};
 use jiff::civil::{DateTime, Weekday};
 use jiff::tz::{AmbiguousOffset, TimeZone, TimeZoneDatabase};

@@ -1,5 +1,5 @@
 //! Recurrence rules against dateutil, the implementation that Prefect uses: what it finds is written down in
-//! `schedule/rrule_dateutil.txt`, for the examples of RFC 5545 and for rules put together at random.
+//! `rrule_dateutil.txt`, for the examples of RFC 5545 and for rules put together at random.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use daskflow::plan::schedule::{Clock, ClockSpec, Timing};
@@ -7,7 +7,7 @@ use jiff::civil::DateTime;
 use jiff::tz::Offset;
 use jiff::{SignedDuration, Timestamp};
 
-const TABLE: &str = include_str!("schedule/rrule_dateutil.txt");
+const TABLE: &str = include_str!("rrule_dateutil.txt");
 
 /// What the table lists at most, and how far it looks ahead.
 const LISTED: usize = 5;

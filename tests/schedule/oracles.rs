@@ -1,27 +1,27 @@
 //! Random schedules against other people's programs: croniter and cronsim for cron, dateutil for recurrence rules and for
-//! steps of the calendar, and plain arithmetic for elapsed intervals. The latter three are in `schedule/dateutil.rs`.
+//! steps of the calendar, and plain arithmetic for elapsed intervals. The latter three are in `dateutil.rs`.
 //!
 //! Where one of them answers otherwise, a named rule must say why; a difference without a rule fails the
 //! test. `DASKFLOW_ORACLES_PYTHON` names the Python that `tests/schedule/venv.sh` makes; without it the test is left out
 //! and says so (`DASKFLOW_ORACLES_REQUIRED=1`: it fails). `DASKFLOW_ORACLES_SEED` gives other schedules.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 
-#[path = "schedule/dateutil.rs"]
+#[path = "dateutil.rs"]
 mod dateutil;
-#[path = "schedule/oracle.rs"]
+#[path = "oracle.rs"]
 mod oracle;
-#[path = "schedule/random.rs"]
+#[path = "random.rs"]
 mod random;
-#[path = "schedule/rules.rs"]
+#[path = "rules.rs"]
 mod rules;
 
 use std::collections::BTreeMap;
 
+use self::rules::Rule;
 use daskflow::plan::schedule::{Clock, ClockSpec, CronError, ScheduleError, Timing};
 use fastrand::Rng;
 use jiff::Timestamp;
 use jiff::tz::{TimeZone, TimeZoneDatabase};
-use rules::Rule;
 use serde::{Deserialize, Serialize};
 
 const CASES: usize = 10_000;
