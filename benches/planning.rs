@@ -116,10 +116,11 @@ fn leave(step: &Step) -> usize {
 fn running(mut pod: Pod, now: Timestamp) -> Arc<Pod> {
     pod.metadata.creation_timestamp = Some(Time(now));
     let names = pod.spec.iter().flat_map(|spec| &spec.containers).map(|container| container.name.clone());
-    let states: Vec<_> = names
+    let containers: Vec<_> = names
         .map(|name| serde_json::json!({"name": name, "ready": true, "state": {"running": {}}}))
         .collect();
-    let status = serde_json::json!({"phase": "Running", "podIP": "10.0.0.1", "containerStatuses": states});
+    let status =
+        serde_json::json!({"phase": "Running", "podIP": "10.0.0.1", "containerStatuses": containers});
     pod.status = Some(serde_json::from_value(status).unwrap());
     Arc::new(pod)
 }

@@ -17,6 +17,7 @@
 //! 6. An autoscaled group does not grow again after it fell, as long as the target is the same.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may end in a panic")]
+#![allow(clippy::disallowed_methods, reason = "the number of histories is the caller's to choose")]
 #![allow(missing_docs, reason = "the variants say what happens")]
 
 #[path = "cluster_laws/dask.rs"]
@@ -140,7 +141,7 @@ impl Edit {
                 });
             }
             Self::TakeOutTheOther => spec.worker_groups.clear(),
-            Self::Image(image) => spec.image = image.to_owned(),
+            Self::Image(image) => image.clone_into(&mut spec.image),
             Self::WorkerArgs(word) => spec.workers.args = vec![format!("--{word}")],
             Self::SchedulerArgs(word) => spec.scheduler.args = vec![format!("--{word}")],
             Self::Drain { other, drain } => {
@@ -236,7 +237,9 @@ fn faulty() -> impl Strategy<Value = Happening> {
 fn specs() -> impl Strategy<Value = DaskClusterSpec> {
     prop::collection::vec(edits(), 1..5).prop_map(|edits| {
         let mut spec = DaskClusterSpec { image: "a".into(), ..DaskClusterSpec::default() };
-        edits.iter().for_each(|edit| edit.make(&mut spec));
+        for edit in &edits {
+            edit.make(&mut spec);
+        }
         spec
     })
 }

@@ -61,7 +61,7 @@ impl Planned for DaskCluster {
             Reason::Rejected => self.status.as_ref().and_then(|status| status.observed_generation),
             _ => self.metadata.generation,
         };
-        DaskClusterStatus { conditions, observed_generation, ..status }
+        DaskClusterStatus { observed_generation, conditions, ..status }
     }
 }
 

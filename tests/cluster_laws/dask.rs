@@ -71,7 +71,7 @@ impl Dask {
             for _ in 0..std::mem::take(self.workers.get_mut(name).unwrap()) {
                 self.next_key += 1;
                 let other = all[(index + 1) % all.len()].clone();
-                let holders = [Some(name.clone()), (self.next_key % 2 == 0).then_some(other)];
+                let holders = [Some(name.clone()), (self.next_key.is_multiple_of(2)).then_some(other)];
                 self.keys.insert(self.next_key, holders.into_iter().flatten().collect());
             }
         }

@@ -146,8 +146,8 @@ impl Before {
     /// A cluster in use is not put to rest, and a run wakes it.
     fn rest_is_lawful(&self, world: &World) {
         let uses = |run: &Arc<FlowRun>| !(run.spec.suspend && phase_of(run) == Phase::Queued);
-        let used = self.observed_runs.iter().any(uses);
-        assert!(!(self.asleep && used && !self.cluster.spec.suspend), "it sleeps with a run on it");
+        let in_use = self.observed_runs.iter().any(uses);
+        assert!(!(self.asleep && in_use && !self.cluster.spec.suspend), "it sleeps with a run on it");
         if !self.asleep || self.slept() {
             return;
         }

@@ -124,7 +124,7 @@ impl World {
                 Some(dask) => {
                     observed.scheduler = SchedulerView::Answering { workers: dask.registered() };
                     observed.closable = dask.closable(self.spares);
-                    observed.closing = dask.closing.clone();
+                    observed.closing.clone_from(&dask.closing);
                     let asks = cluster::asks_who_is_busy(cluster) && self.talks;
                     observed.busy = asks.then(|| dask.workers.clone());
                 }

@@ -23,7 +23,7 @@ impl World {
         (self.reachable, self.quota, self.talks) = (true, None, true);
         (self.answers, self.spares) = (Answers::Prompt, Spares::All);
         if self.truth.cluster.spec.image == BAD {
-            self.edit(|spec| spec.image = "good".to_owned());
+            self.edit(|spec| spec.image = "good".into());
         }
         let mut sizes = Sizes::default();
         for _ in 0..ROUNDS_MAX {
@@ -114,7 +114,7 @@ impl World {
             assert_eq!(all, [counts.wanted; 3], "the group {group}: {counts:?}, {status:?}");
             assert_eq!(counts.outdated, 0, "the group {group} has outdated workers");
         }
-        let scheduler = self.truth.pods.get("c-scheduler").expect("there is a scheduler");
+        let scheduler = self.truth.pods.get("c-scheduler").unwrap();
         if state::label(scheduler, labels::TEMPLATE_HASH) != Some(template_hash(&cluster.spec).as_str()) {
             let dask = self.dask.as_ref().unwrap();
             let used = !dask.clients.is_empty() || !dask.is_idle() || !self.truth.runs.is_empty();

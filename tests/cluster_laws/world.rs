@@ -116,12 +116,12 @@ impl World {
             }
             Happening::Edit(edit) => self.edit(|spec| edit.make(spec)),
             Happening::AllStart => self.all_start(),
-            Happening::Start(index) => self.with_pod(*index, |world, name| world.start(name)),
-            Happening::Register(index) => self.with_pod(*index, |world, name| world.register(name)),
-            Happening::Gone(index) => self.with_pod(*index, |world, name| world.is_gone(name)),
-            Happening::Crash(index) => self.with_pod(*index, |world, name| world.crash(name)),
+            Happening::Start(index) => self.with_pod(*index, World::start),
+            Happening::Register(index) => self.with_pod(*index, World::register),
+            Happening::Gone(index) => self.with_pod(*index, World::is_gone),
+            Happening::Crash(index) => self.with_pod(*index, World::crash),
             Happening::Evict(index) => self.with_pod(*index, |world, name| world.ends(name, "Failed")),
-            Happening::UserDeletes(index) => self.with_pod(*index, |world, name| world.delete_pod(name)),
+            Happening::UserDeletes(index) => self.with_pod(*index, World::delete_pod),
             Happening::SchedulerDies(crashes) => {
                 let end = |world: &mut Self| {
                     if *crashes { world.crash("c-scheduler") } else { world.delete_pod("c-scheduler") }

@@ -233,7 +233,7 @@ impl Hands<'_> {
 
 /// A step in a few words, for the log.
 fn describe(step: &Step) -> String {
-    let named = |object: &Object| match object {
+    let object_of = |object: &Object| match object {
         Object::Pod(object) => format!("Pod {}", object.name_any()),
         Object::Job(object) => format!("Job {}", object.name_any()),
         Object::ConfigMap(object) => format!("ConfigMap {}", object.name_any()),
@@ -243,7 +243,7 @@ fn describe(step: &Step) -> String {
     match step {
         Step::Apply(service) => format!("apply Service {}", service.name_any()),
         Step::Try(pod) => format!("try Pod {}", pod.name_any()),
-        Step::Create(object) => format!("create {}", named(object)),
+        Step::Create(object) => format!("create {}", object_of(object)),
         Step::Delete(victim) => format!("delete {:?} {}", victim.kind, victim.name),
         Step::Adopt { run, .. } => format!("adopt FlowRun {run}"),
         Step::Cancel { run, .. } => format!("cancel FlowRun {run}"),

@@ -82,19 +82,16 @@ impl Begun {
     pub(super) async fn within(self, patience: Duration) -> Result<Retired, Error> {
         let Self { mut known, asked, answer } = self;
         let Some(mut answer) = answer else { return Ok(known) };
-        let come = match tokio::time::timeout(patience, &mut answer).await {
-            Ok(come) => come.ok(),
-            Err(_) => {
-                // What is sent from here on comes back to the sender, who tells of it by a wake.
-                answer.close();
-                match answer.try_recv() {
-                    Ok(come) => Some(come),
-                    Err(_) => {
-                        known.moving.extend(asked);
-                        return Ok(known);
-                    }
-                }
-            }
+        let come = if let Ok(come) = tokio::time::timeout(patience, &mut answer).await {
+            come.ok()
+        } else {
+            // What is sent from here on comes back to the sender, who tells of it by a wake.
+            answer.close();
+            let Ok(come) = answer.try_recv() else {
+                known.moving.extend(asked);
+                return Ok(known);
+            };
+            Some(come)
         };
         let answer = come.unwrap_or(Err(Error::Closed(None)))?;
         known.gone.extend(answer.gone);
