@@ -82,7 +82,7 @@ async fn measure(release: &str, python: &Path) {
 }
 
 async fn connect(address: &Address) -> Scheduler {
-    Scheduler::connect(address, PLENTY).await.unwrap()
+    Scheduler::connect(address, None, PLENTY).await.unwrap()
 }
 
 /// On a new connection what depends on the release asks for that first, as an operator would.

@@ -26,13 +26,13 @@ const BRIEF: Duration = Duration::from_millis(100);
 
 async fn connected(steps: Vec<Step>) -> (Scheduler, mpsc::UnboundedReceiver<Value>) {
     let (address, requests) = peer(steps).await;
-    (Scheduler::connect(&address, PLENTY).await.unwrap(), requests)
+    (Scheduler::connect(&address, None, PLENTY).await.unwrap(), requests)
 }
 
 /// What connecting to a peer that plays `steps` fails with.
 async fn refused(steps: Vec<Step>) -> Error {
     let (address, _requests) = peer(steps).await;
-    Scheduler::connect(&address, PLENTY).await.unwrap_err()
+    Scheduler::connect(&address, None, PLENTY).await.unwrap_err()
 }
 
 #[tokio::test]
@@ -41,7 +41,7 @@ async fn nobody_listening_is_unreachable() {
     let port = listener.local_addr().unwrap().port();
     drop(listener);
     let address = Address::new(Scheme::Tcp, "127.0.0.1", port).unwrap();
-    let error = Scheduler::connect(&address, PLENTY).await.unwrap_err();
+    let error = Scheduler::connect(&address, None, PLENTY).await.unwrap_err();
     assert!(matches!(error, Error::Unreachable(_)), "{error:?}");
 }
 
@@ -49,7 +49,7 @@ async fn nobody_listening_is_unreachable() {
 async fn a_tls_address_is_not_spoken_to_in_plain() {
     let (address, mut requests) = peer(vec![handshake()]).await;
     let address = Address::new(Scheme::Tls, address.host(), address.port()).unwrap();
-    let error = Scheduler::connect(&address, PLENTY).await.unwrap_err();
+    let error = Scheduler::connect(&address, None, PLENTY).await.unwrap_err();
     assert!(matches!(error, Error::WrongScheme(_)), "{error:?}");
     assert!(requests.try_recv().is_err());
 }
@@ -97,7 +97,7 @@ async fn a_first_message_that_is_no_handshake_is_no_dask_peer() {
 #[tokio::test]
 async fn silence_instead_of_a_handshake_is_a_timeout() {
     let (address, _requests) = peer(vec![]).await;
-    let error = Scheduler::connect(&address, BRIEF).await.unwrap_err();
+    let error = Scheduler::connect(&address, None, BRIEF).await.unwrap_err();
     assert!(matches!(error, Error::Timeout { limit: BRIEF, .. }), "{error:?}");
 }
 
@@ -280,7 +280,7 @@ async fn a_subscription_follows_the_changes_until_the_end() {
     .concat();
     let start = [framed(&identity(&json!({"tcp://a:1": {"name": "w1"}}))), batches].concat();
     let (address, _requests) = peer(vec![handshake(), Step::Answer(start), Step::HangUp]).await;
-    let mut stream = MembershipStream::connect(&address, PLENTY).await.unwrap();
+    let mut stream = MembershipStream::connect(&address, None, PLENTY).await.unwrap();
     assert_eq!(stream.scheduler_id(), "Scheduler-1");
     assert_eq!(stream.membership().workers["tcp://a:1"].name, "w1".into());
 
@@ -318,16 +318,16 @@ async fn a_subscription_that_is_refused_or_garbled_is_told() {
     let cases = [(forbidden, "scheduler failed: ValueError('disallowed')"), (json!(null), "does not know")];
     for (reply, part) in cases {
         let (address, _requests) = peer(vec![handshake(), answer(&reply)]).await;
-        let error = MembershipStream::connect(&address, PLENTY).await.unwrap_err().to_string();
+        let error = MembershipStream::connect(&address, None, PLENTY).await.unwrap_err().to_string();
         assert!(error.contains(part), "{error}");
     }
     let garbled = [framed(&identity(&json!({}))), framed(&json!([["add", 1]]))].concat();
     let (address, _requests) = peer(vec![handshake(), Step::Answer(garbled)]).await;
-    let mut stream = MembershipStream::connect(&address, PLENTY).await.unwrap();
+    let mut stream = MembershipStream::connect(&address, None, PLENTY).await.unwrap();
     assert!(matches!(stream.next(PLENTY).await, Err(Error::Decode(_))));
     assert!(matches!(stream.next(PLENTY).await, Err(Error::Closed(None))));
 
     let (address, _requests) = peer(vec![handshake(), Step::Swallow]).await;
-    let error = MembershipStream::connect(&address, BRIEF).await.unwrap_err();
+    let error = MembershipStream::connect(&address, None, BRIEF).await.unwrap_err();
     assert!(matches!(error, Error::Timeout { .. }), "{error:?}");
 }

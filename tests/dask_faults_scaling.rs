@@ -18,7 +18,7 @@ const PLENTY: Duration = Duration::from_secs(20);
 
 async fn connected(steps: Vec<Step>) -> (Scheduler, mpsc::UnboundedReceiver<Value>) {
     let (address, requests) = peer(steps).await;
-    (Scheduler::connect(&address, PLENTY).await.unwrap(), requests)
+    (Scheduler::connect(&address, None, PLENTY).await.unwrap(), requests)
 }
 
 #[tokio::test]

@@ -98,7 +98,7 @@ async fn data_moves_before_its_only_holder_leaves(python: &Path) {
     let mut cluster = Cluster::start(python.to_owned()).await;
     let address = cluster.address.clone();
     let mut workers = [cluster.worker("w1"), cluster.worker("7")];
-    let mut scheduler = Scheduler::connect(&address, PLENTY).await.unwrap().with_call_limit(PLENTY);
+    let mut scheduler = Scheduler::connect(&address, None, PLENTY).await.unwrap().with_call_limit(PLENTY);
     registered(&mut scheduler, 2).await;
     let _load = cluster.load(&["data", "w1"]).await;
     assert_eq!(holders(&mut scheduler).await, ["w1"]);

@@ -73,7 +73,7 @@ async fn with_cluster<F: AsyncFnOnce(Cluster, Version)>(release: &str, test: F) 
 }
 
 async fn connect(address: &Address) -> Scheduler {
-    Scheduler::connect(address, PLENTY).await.unwrap().with_call_limit(PLENTY)
+    Scheduler::connect(address, None, PLENTY).await.unwrap().with_call_limit(PLENTY)
 }
 
 /// Asks until so many workers are registered.
@@ -189,7 +189,7 @@ async fn work_is_seen(cluster: Cluster, release: Version) {
 }
 
 async fn a_subscription_follows_the_workers(mut cluster: Cluster, _release: Version) {
-    let mut stream = MembershipStream::connect(&cluster.address, PLENTY).await.unwrap();
+    let mut stream = MembershipStream::connect(&cluster.address, None, PLENTY).await.unwrap();
     assert!(stream.membership().workers.is_empty());
     let mut first = cluster.worker("w1");
     until(&mut stream, &["w1"]).await;
@@ -200,7 +200,7 @@ async fn a_subscription_follows_the_workers(mut cluster: Cluster, _release: Vers
     assert!(events.iter().any(|event| matches!(event, SubscribeEvent::Removed(_))), "{events:?}");
 
     // One subscriber only: the next one takes its place, and it hears nothing more.
-    let mut other = MembershipStream::connect(&cluster.address, PLENTY).await.unwrap();
+    let mut other = MembershipStream::connect(&cluster.address, None, PLENTY).await.unwrap();
     assert_eq!(other.scheduler_id(), stream.scheduler_id());
     assert_eq!(other.membership().workers.keys().len(), 1);
     second.kill().await;
@@ -215,7 +215,7 @@ async fn a_subscription_follows_the_workers(mut cluster: Cluster, _release: Vers
     }
     assert!(matches!(scheduler.ncores().await, Err(Error::Closed(_))));
     assert!(matches!(scheduler.ncores().await, Err(Error::Closed(None))));
-    let error = Scheduler::connect(&cluster.address, PLENTY).await.unwrap_err();
+    let error = Scheduler::connect(&cluster.address, None, PLENTY).await.unwrap_err();
     assert!(matches!(error, Error::Unreachable(_)), "{error:?}");
 }
 
@@ -238,7 +238,7 @@ async fn only_workers_whose_data_can_move_retire(cluster: Cluster, _release: Ver
     let mut scheduler = connect(&cluster.address).await;
     registered(&mut scheduler, 2).await;
     let _load = cluster.load(&["data", "w1"]).await;
-    let mut stream = MembershipStream::connect(&cluster.address, PLENTY).await.unwrap();
+    let mut stream = MembershipStream::connect(&cluster.address, None, PLENTY).await.unwrap();
 
     let retired = scheduler.retire_workers(&Retirement::of(["w1"]), PLENTY).await.unwrap();
     assert_eq!(retired.values().map(|worker| worker.name.clone()).collect::<Vec<_>>(), ["w1".into()]);

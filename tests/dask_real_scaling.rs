@@ -63,7 +63,7 @@ async fn with_cluster<F: AsyncFnOnce(Cluster, Version)>(release: &str, test: F) 
 }
 
 async fn connect(address: &Address) -> Scheduler {
-    Scheduler::connect(address, PLENTY).await.unwrap().with_call_limit(PLENTY)
+    Scheduler::connect(address, None, PLENTY).await.unwrap().with_call_limit(PLENTY)
 }
 
 /// Asks until so many workers are registered.

@@ -6,6 +6,7 @@ use super::address::{Address, Scheme};
 use super::error::{DecodeError, Error};
 use super::frame::{self, Decoder, FrameError, Limits};
 use super::message;
+use super::tls::{self, Credentials};
 use std::io;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -33,6 +34,8 @@ pub struct Connection {
     end: usize,
     /// The first bytes that the peer ever sent; they tell TLS from Dask.
     greeting: Vec<u8>,
+    /// How the bytes travel, where it is known.
+    scheme: Option<Scheme>,
 }
 
 impl std::fmt::Debug for Connection {
@@ -42,18 +45,31 @@ impl std::fmt::Debug for Connection {
 }
 
 impl Connection {
-    /// Connects over plain TCP and shakes hands, all within `deadline`.
-    pub async fn open(address: &Address, deadline: Duration) -> Result<Self, Error> {
-        if address.scheme() == Scheme::Tls {
-            return Err(Error::WrongScheme(
-                "a tls:// address needs certificates, and this connection has none",
-            ));
-        }
+    /// Connects, over TLS with these credentials or over plain TCP as the address says, and shakes hands, all
+    /// within `deadline`. A `tcp://` address needs no credentials and makes no use of them.
+    pub async fn open(
+        address: &Address,
+        credentials: Option<&Credentials>,
+        deadline: Duration,
+    ) -> Result<Self, Error> {
+        let credentials = match (address.scheme(), credentials) {
+            (Scheme::Tcp, _) => None,
+            (Scheme::Tls, Some(credentials)) => Some(credentials),
+            (Scheme::Tls, None) => {
+                return Err(Error::WrongScheme(
+                    "a tls:// address needs certificates, and this connection has none",
+                ));
+            }
+        };
         let opening = async {
             let stream =
                 TcpStream::connect((address.host(), address.port())).await.map_err(Error::Unreachable)?;
             stream.set_nodelay(true).map_err(Error::Unreachable)?;
-            Self::greet(Box::new(stream)).await
+            let stream: Box<dyn Stream> = match credentials {
+                None => Box::new(stream),
+                Some(credentials) => Box::new(credentials.secure(address.host(), stream).await?),
+            };
+            Self::greet(stream, Some(address.scheme())).await
         };
         let late = Error::Timeout { what: "accept the connection and answer the handshake", limit: deadline };
         timeout(deadline, opening).await.unwrap_or(Err(late))
@@ -62,7 +78,7 @@ impl Connection {
     /// Shakes hands over a stream that is open already, within `deadline`.
     pub async fn over(stream: impl Stream + 'static, deadline: Duration) -> Result<Self, Error> {
         let late = Error::Timeout { what: "answer the handshake", limit: deadline };
-        timeout(deadline, Self::greet(Box::new(stream))).await.unwrap_or(Err(late))
+        timeout(deadline, Self::greet(Box::new(stream), None)).await.unwrap_or(Err(late))
     }
 
     /// Sends one message, within `limit`. After an error, or when dropped before the end, part of it may be sent.
@@ -94,10 +110,10 @@ impl Connection {
 
     /// Our handshake, then theirs. The listener writes its own without waiting for ours, on every version; a connector
     /// may do either (measured), and to write first saves a turn.
-    async fn greet(stream: Box<dyn Stream>) -> Result<Self, Error> {
+    async fn greet(stream: Box<dyn Stream>, scheme: Option<Scheme>) -> Result<Self, Error> {
         let decoder = Decoder::new(Limits::default());
-        let mut this =
-            Self { stream, decoder, chunk: vec![0; READ_BYTES], start: 0, end: 0, greeting: Vec::new() };
+        let (chunk, greeting) = (vec![0; READ_BYTES], Vec::new());
+        let mut this = Self { stream, decoder, chunk, start: 0, end: 0, greeting, scheme };
         let ours = message::encode_handshake()
             .map_err(|source| Error::Encode { op: "handshake".to_owned(), source })?;
         let theirs =
@@ -111,7 +127,11 @@ impl Connection {
 
     async fn exchange_greetings(&mut self, ours: &[u8]) -> Result<Vec<u8>, Error> {
         // A peer of TLS hangs up on our bytes, and may have said why before: so read also when writing failed.
-        let written = self.stream.write_all(ours).await;
+        let written = async {
+            self.stream.write_all(ours).await?;
+            self.stream.flush().await
+        };
+        let written = written.await;
         let theirs = self.next_message().await?;
         written.map_err(|error| Error::Closed(Some(error)))?;
         Ok(theirs)
@@ -119,13 +139,14 @@ impl Connection {
 
     /// What went wrong, by the first bytes of a peer that shook no hands.
     fn named(&self, error: Error) -> Error {
-        if self.greeting.starts_with(&TLS_ALERT) {
+        let is_plain = self.scheme != Some(Scheme::Tls);
+        if is_plain && self.greeting.starts_with(&TLS_ALERT) {
             return Error::WrongScheme("the port speaks TLS: write tls:// for tcp://");
         }
         match error {
             // What a TLS port of Dask does to a plain handshake, without a word (measured on 2022.2.0 and 2026.8.0).
             Error::Closed(Some(error))
-                if self.greeting.is_empty() && error.kind() == io::ErrorKind::ConnectionReset =>
+                if is_plain && self.greeting.is_empty() && error.kind() == io::ErrorKind::ConnectionReset =>
             {
                 Error::WrongScheme("the port hung up on a plain handshake, as one that speaks TLS does")
             }
@@ -147,8 +168,7 @@ impl Connection {
                 return Ok(message.payload);
             }
             // All of the chunk is taken. The read is the only wait, and it loses nothing when it is dropped.
-            let count =
-                self.stream.read(&mut self.chunk).await.map_err(|error| Error::Closed(Some(error)))?;
+            let count = self.stream.read(&mut self.chunk).await.map_err(tls::named)?;
             if count == 0 {
                 return Err(Error::Closed(None));
             }

@@ -14,6 +14,25 @@ pub enum Error {
     /// but a scheduler that dies just when it is greeted looks the same, so believe it when it comes twice.
     #[error("{0}")]
     WrongScheme(&'static str),
+    /// The scheduler ended the TLS session because of our certificate. Wrong until the certificates change, ours or the
+    /// scheduler's CA file.
+    #[error("scheduler refused our certificate: {reason}")]
+    CredentialsRefused {
+        /// What it has against it, and what to do.
+        reason: &'static str,
+    },
+    /// We ended the TLS session because of the scheduler's certificate. Wrong until the certificates change, the
+    /// scheduler's or our CA file.
+    #[error("scheduler's certificate is refused: {reason}")]
+    Untrusted {
+        /// What is against it, and what to do. Names that the scheduler gave are cut.
+        reason: String,
+    },
+    /// No TLS session came about, or it broke, for a reason that is no certificate: for instance nothing in common.
+    #[error(
+        "TLS with the scheduler failed: it must offer TLS 1.2 or 1.3, with ECDHE and AES-GCM or ChaCha20"
+    )]
+    Tls(#[source] rustls::Error),
     /// Something answers that is no Dask scheduler. Wrong until the address changes.
     #[error("peer does not speak Dask's protocol: {0}")]
     NotADaskPeer(&'static str),

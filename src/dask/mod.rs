@@ -9,7 +9,7 @@
 //! message that are pickled or in Dask's own formats are skipped unread. It knows nothing of Kubernetes.
 //!
 //! The layers, from the bytes up: [`frame`] (pure) cuts a stream into messages, [`message`] (pure) gives them
-//! meaning, [`connection`] reads and writes one stream under a deadline, [`rpc`] and [`subscribe`] hold the
+//! meaning, [`connection`] reads and writes one stream under a deadline, through [`tls`] where the address says so, [`rpc`] and [`subscribe`] hold the
 //! two conversations a scheduler has with us, and [`scaling`] puts questions together for who sizes a cluster.
 //!
 //! Invariants:
@@ -32,6 +32,8 @@ pub mod rpc;
 pub mod scaling;
 mod state;
 pub mod subscribe;
+pub mod tls;
+mod trust;
 pub mod version;
 
 pub use address::{Address, AddressError, Scheme};
@@ -40,4 +42,5 @@ pub use message::{Identity, Retirement, SubscribeEvent, Totals, Versions, Worker
 pub use rpc::Scheduler;
 pub use scaling::Activity;
 pub use subscribe::{Membership, MembershipStream};
+pub use tls::{Credentials, CredentialsError};
 pub use version::Version;

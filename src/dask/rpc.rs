@@ -10,6 +10,7 @@ use super::message::{
     self, Identity, Names, NoArguments, ReplyError, Retirement, TaskCounts, Totals, Versions, WorkerInfo,
     WorkerName,
 };
+use super::tls::Credentials;
 use super::version::{CHECK_IDLE_SINCE, TOTALS_SINCE, Version};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -56,9 +57,14 @@ struct Target {
 }
 
 impl Scheduler {
-    /// Connects over plain TCP and shakes hands, all within `deadline`.
-    pub async fn connect(address: &Address, deadline: Duration) -> Result<Self, Error> {
-        Connection::open(address, deadline).await.map(Self::new)
+    /// Connects, over TLS with these credentials or over plain TCP as the address says, and shakes hands, all
+    /// within `deadline`. A `tls://` address without credentials is [`Error::WrongScheme`].
+    pub async fn connect(
+        address: &Address,
+        credentials: Option<&Credentials>,
+        deadline: Duration,
+    ) -> Result<Self, Error> {
+        Connection::open(address, credentials, deadline).await.map(Self::new)
     }
 
     /// Shakes hands over a stream that is open already, such as a TLS session, within `deadline`.

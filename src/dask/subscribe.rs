@@ -14,6 +14,7 @@ use super::address::Address;
 use super::connection::{Connection, Stream};
 use super::error::{DecodeError, Error};
 use super::message::{self, Identity, NoArguments, ReplyError, SubscribeEvent, WorkerInfo};
+use super::tls::Credentials;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -53,9 +54,14 @@ pub struct MembershipStream {
 }
 
 impl MembershipStream {
-    /// Connects over plain TCP, shakes hands and subscribes; each of the two steps has `deadline`.
-    pub async fn connect(address: &Address, deadline: Duration) -> Result<Self, Error> {
-        Self::subscribe(Connection::open(address, deadline).await?, deadline).await
+    /// Connects as [`Scheduler::connect`](super::Scheduler::connect) does, and subscribes; each of the two steps has
+    /// `deadline`.
+    pub async fn connect(
+        address: &Address,
+        credentials: Option<&Credentials>,
+        deadline: Duration,
+    ) -> Result<Self, Error> {
+        Self::subscribe(Connection::open(address, credentials, deadline).await?, deadline).await
     }
 
     /// Shakes hands and subscribes over a stream that is open already; each of the two steps has `deadline`.

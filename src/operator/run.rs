@@ -218,7 +218,7 @@ async fn ask(address: &str) -> ForeignScheduler {
         Err(error) => return ForeignScheduler::Unreachable(error.to_string()),
     };
     let answer =
-        async { Scheduler::connect(&address, FOREIGN).await?.with_call_limit(FOREIGN).ncores().await };
+        async { Scheduler::connect(&address, None, FOREIGN).await?.with_call_limit(FOREIGN).ncores().await };
     match answer.await {
         Ok(workers) => ForeignScheduler::Answering(workers.len()),
         Err(error) => ForeignScheduler::Unreachable(chain(&error)),

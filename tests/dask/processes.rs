@@ -125,6 +125,8 @@ pub struct Cluster {
     pub scheduler: Process,
     python: PathBuf,
     settings: Settings,
+    /// What the scheduler and its workers are told besides.
+    arguments: Vec<String>,
 }
 
 impl Cluster {
@@ -135,11 +137,17 @@ impl Cluster {
 
     /// A scheduler that listens, with these settings for it, its workers and clients.
     pub async fn start_with(python: PathBuf, settings: Settings) -> Self {
-        let arguments = ["--port", "0", "--host", "127.0.0.1", "--dashboard-address", "127.0.0.1:0"];
+        Self::start_told(python, settings, Vec::new()).await
+    }
+
+    /// A scheduler that listens, with these settings, and these arguments for it and its workers.
+    pub async fn start_told(python: PathBuf, settings: Settings, told: Vec<String>) -> Self {
+        let mut arguments = vec!["--port", "0", "--host", "127.0.0.1", "--dashboard-address", "127.0.0.1:0"];
+        arguments.extend(told.iter().map(String::as_str));
         let mut scheduler =
             child("scheduler", &python, "distributed.cli.dask_scheduler", &arguments, &settings);
         let address = scheduler.said("Scheduler at:").await.parse().unwrap();
-        Self { address, scheduler, python, settings }
+        Self { address, scheduler, python, settings, arguments: told }
     }
 
     /// Starts a worker with one thread. It is registered some time later.
@@ -154,6 +162,7 @@ impl Cluster {
             vec![address.as_str(), "--name", name, "--nthreads", "1", "--memory-limit", "512MB"];
         arguments.extend(["--no-nanny", "--host", "127.0.0.1", "--dashboard-address", "127.0.0.1:0"]);
         arguments.extend(["--local-directory", "."]);
+        arguments.extend(self.arguments.iter().map(String::as_str));
         arguments.extend(further);
         child(
             &format!("worker {name}"),

@@ -50,7 +50,7 @@ pub(super) async fn listen(
 
 /// Subscribes, if the scheduler is still the same.
 async fn subscribe(whereabouts: &Whereabouts) -> Result<MembershipStream, Error> {
-    let stream = MembershipStream::connect(whereabouts.address(), CONNECT).await?;
+    let stream = MembershipStream::connect(whereabouts.address(), None, CONNECT).await?;
     whereabouts.check(stream.scheduler_id())?;
     Ok(stream)
 }

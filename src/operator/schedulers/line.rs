@@ -43,7 +43,7 @@ impl Whereabouts {
 
     /// A new connection to it.
     pub(super) async fn connect(&self) -> Result<Scheduler, Error> {
-        let mut scheduler = Scheduler::connect(&self.address, CONNECT).await?;
+        let mut scheduler = Scheduler::connect(&self.address, None, CONNECT).await?;
         self.check(&scheduler.identity().await?.id)?;
         Ok(scheduler)
     }
