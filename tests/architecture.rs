@@ -60,6 +60,7 @@ const EFFECTS: &[&str] = &[
     "TimeZone::system",
     "rand",
     "fastrand",
+    "rcgen",
 ];
 
 /// What the Dask layers may not know: they speak to a scheduler, wherever it runs.

@@ -186,6 +186,33 @@ reasons! {
     NoTicks,
     /// The range has more ticks than one backfill may have.
     TooManyTicks,
+    // TLS.
+    SecretNotFound,
+    /// The Secret lacks a file, or it is empty.
+    SecretKeyMissing,
+    /// What should be a certificate or a private key is not PEM, or not X.509.
+    CertificateNotPEM,
+    /// The private key is another certificate's.
+    KeyMismatch,
+    CertificateExpired,
+    CertificateNotYetValid,
+    /// A certificate that not both Dask and rustls can use in both roles, such as one of X.509 version 1.
+    UnsupportedCertificate,
+    /// The private key has a password.
+    KeyEncrypted,
+    UnsupportedKey,
+    /// No CA of `ca.crt` has issued the certificate, nor is it one of them.
+    CertificateUntrusted,
+    /// The other end does not take our certificate.
+    CredentialsRefused,
+    /// One end speaks TLS, the other does not.
+    WrongScheme,
+    CertificateIssued,
+    CertificateRenewed,
+    /// The certificate will expire and nobody has renewed it.
+    CertificateExpiring,
+    /// Whoever issues the certificate has not done so yet.
+    CertificateNotReady,
 }
 
 impl fmt::Display for Reason {

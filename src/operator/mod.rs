@@ -6,6 +6,7 @@
 
 mod backfill;
 pub mod caches;
+pub mod certificates;
 pub mod clock;
 mod cluster;
 mod cluster_pods;

@@ -14,6 +14,7 @@ pub mod pods;
 pub mod run;
 pub mod schedule;
 pub mod subset;
+pub mod tls;
 mod violations;
 
 use std::collections::BTreeMap;
