@@ -32,6 +32,7 @@ mod settle;
 mod world;
 
 use daskflow::api::dask_cluster::{Idle, IdleAction, Rollout};
+use daskflow::api::network_policy::NetworkPolicySpec;
 use daskflow::api::worker_group::{Autoscale, Drain, WorkerGroup};
 use daskflow::api::{DaskClusterSpec, Phase, WorkersSpec};
 use proptest::prelude::*;
@@ -63,6 +64,8 @@ pub enum Happening {
     Crash(usize),
     Evict(usize),
     UserDeletes(usize),
+    /// Somebody deletes the NetworkPolicy.
+    PolicyGone,
     /// Its container crashes, or somebody deletes its pod.
     SchedulerDies(bool),
     Reachable(bool),
@@ -111,6 +114,7 @@ pub enum Edit {
     Idle(Option<IdleAction>),
     Rollout(Rollout),
     Suspend(bool),
+    NetworkPolicy(Option<bool>),
 }
 
 /// The other group's workers.
@@ -151,6 +155,9 @@ impl Edit {
             Self::Idle(action) => spec.idle = action.map(|action| Idle { after: "1m".into(), action }),
             Self::Rollout(rollout) => spec.rollout = rollout,
             Self::Suspend(suspend) => spec.suspend = suspend,
+            Self::NetworkPolicy(wish) => {
+                spec.network_policy = wish.map(|enabled| NetworkPolicySpec { enabled });
+            }
         }
     }
 }
@@ -178,6 +185,7 @@ fn edits() -> impl Strategy<Value = Edit> {
         2 => action.prop_map(Edit::Idle),
         1 => prop_oneof![Just(Rollout::WhenIdle), Just(Rollout::Immediate)].prop_map(Edit::Rollout),
         1 => any::<bool>().prop_map(Edit::Suspend),
+        1 => any::<Option<bool>>().prop_map(Edit::NetworkPolicy),
     ]
 }
 
@@ -224,6 +232,7 @@ fn faulty() -> impl Strategy<Value = Happening> {
         1 => (0..8_usize).prop_map(Happening::Crash),
         1 => (0..8_usize).prop_map(Happening::Evict),
         1 => (0..8_usize).prop_map(Happening::UserDeletes),
+        1 => Just(Happening::PolicyGone),
         1 => any::<bool>().prop_map(Happening::SchedulerDies),
         1 => any::<bool>().prop_map(Happening::Reachable),
         1 => answers.prop_map(Happening::Retires),

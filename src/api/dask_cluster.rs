@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::common::{PullPolicy, Resources, is_false};
+use super::network_policy::NetworkPolicySpec;
 use super::schema;
 use super::worker_group::{WorkerGroup, WorkersSpec};
 
@@ -83,6 +84,9 @@ pub struct DaskClusterSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100))]
     pub max_active_runs: Option<i32>,
+    /// Whether other pods are kept from the cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network_policy: Option<NetworkPolicySpec>,
     /// True: no pods run. The condition `Suspended` becomes true when they are gone.
     #[serde(default, skip_serializing_if = "is_false")]
     pub suspend: bool,

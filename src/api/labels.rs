@@ -50,3 +50,5 @@ pub const SCHEDULER: &str = "scheduler";
 pub const WORKER: &str = "worker";
 /// The value of [`COMPONENT`] on a runner.
 pub const RUNNER: &str = "runner";
+/// The value of [`APP_COMPONENT`] on the operator's own pods; the Helm chart writes it.
+pub const OPERATOR: &str = "operator";

@@ -10,6 +10,7 @@ pub mod flow;
 pub mod flow_backfill;
 pub mod flow_run;
 pub mod labels;
+pub mod network_policy;
 pub mod run_policy;
 pub mod schedule;
 pub mod schema;

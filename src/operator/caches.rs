@@ -13,6 +13,7 @@ use backon::ExponentialBuilder;
 use futures::{FutureExt, StreamExt};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Service};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::api::Api;
 use kube::core::{DeserializeGuard, PartialObjectMeta};
 use kube::runtime::reflector::store::{Writer, WriterDropped};
@@ -54,6 +55,8 @@ pub struct Stores {
     pub pods: Store<Pod>,
     /// Our Services.
     pub services: Store<Service>,
+    /// Our NetworkPolicies.
+    pub network_policies: Store<NetworkPolicy>,
     /// Our ConfigMaps, without their content.
     pub code: Store<PartialObjectMeta<ConfigMap>>,
 }
@@ -68,6 +71,7 @@ impl Stores {
         self.jobs.wait_until_ready().await?;
         self.pods.wait_until_ready().await?;
         self.services.wait_until_ready().await?;
+        self.network_policies.wait_until_ready().await?;
         self.code.wait_until_ready().await
     }
 }
@@ -83,6 +87,7 @@ pub struct Caches {
     jobs: Writer<Job>,
     pods: Writer<Pod>,
     services: Writer<Service>,
+    network_policies: Writer<NetworkPolicy>,
     code: Writer<PartialObjectMeta<ConfigMap>>,
 }
 
@@ -93,6 +98,7 @@ impl Caches {
             (Writer::default(), Writer::default(), Writer::default(), Writer::default());
         let (jobs, pods, services, code) =
             (Writer::default(), Writer::default(), Writer::default(), Writer::default());
+        let network_policies = Writer::default();
         let stores = Stores {
             clusters: clusters.as_reader(),
             flows: flows.as_reader(),
@@ -101,9 +107,10 @@ impl Caches {
             jobs: jobs.as_reader(),
             pods: pods.as_reader(),
             services: services.as_reader(),
+            network_policies: network_policies.as_reader(),
             code: code.as_reader(),
         };
-        Self { stores, clusters, flows, runs, backfills, jobs, pods, services, code }
+        Self { stores, clusters, flows, runs, backfills, jobs, pods, services, network_policies, code }
     }
 
     /// Fills the caches for as long as it is polled, and wakes whoever a change concerns.
@@ -118,6 +125,7 @@ impl Caches {
             keep(client, &ours, self.jobs, context, route::job).boxed(),
             keep(client, &ours, self.pods, context, route::pod).boxed(),
             keep(client, &ours, self.services, context, route::service).boxed(),
+            keep(client, &ours, self.network_policies, context, route::network_policy).boxed(),
             keep_metadata(client, &ours, self.code).boxed(),
         ];
         async move {

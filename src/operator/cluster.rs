@@ -68,6 +68,7 @@ impl Planned for DaskCluster {
 async fn observe(context: &Context, cluster: &DaskCluster, live: bool) -> Result<Observed, Error> {
     let (namespace, name) = (cluster.namespace().unwrap_or_default(), cluster.name_any());
     let service = ObjectRef::new(&names::scheduler_name(&name)).within(&namespace);
+    let policy = ObjectRef::new(&names::network_policy_name(&name)).within(&namespace);
     let mut pods = if live {
         live_pods(context, &namespace, &name).await?
     } else {
@@ -99,6 +100,7 @@ async fn observe(context: &Context, cluster: &DaskCluster, live: bool) -> Result
     let (runs, last_run_end) = runs_on(context, cluster, live && activity).await?;
     Ok(Observed {
         service: context.stores.services.get(&service),
+        network_policy: context.stores.network_policies.get(&policy),
         live,
         scheduler: look.view,
         closable: look.closing_order,

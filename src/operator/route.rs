@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Pod, Service};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Resource, ResourceExt};
 use tokio::sync::mpsc;
@@ -214,6 +215,12 @@ fn wake_runs_on(context: &Context, namespace: &str, cluster: &str) {
 pub fn service(context: &Context, change: Change<&Service>) {
     let Change::Of(service) = change else { return everything(context) };
     wake_cluster(context, service);
+}
+
+/// A NetworkPolicy concerns its cluster.
+pub fn network_policy(context: &Context, change: Change<&NetworkPolicy>) {
+    let Change::Of(policy) = change else { return everything(context) };
+    wake_cluster(context, policy);
 }
 
 fn wake_run(context: &Context, object: &impl Resource) {

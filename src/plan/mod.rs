@@ -23,6 +23,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Service};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 
 use crate::api::{DaskCluster, FlowRun, Reason};
@@ -82,8 +83,8 @@ impl Next {
 /// One write.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Step {
-    /// Server-side apply: the one kind of ours that changes in place.
-    Apply(Box<Service>),
+    /// Server-side apply of a kind that changes in place.
+    Apply(Box<Applied>),
     /// Let the API server say what it thinks of a pod, without creating it.
     Try(Box<Pod>),
     /// Create; if an object of the name exists already and is owned by the same owner, it is done.
@@ -131,6 +132,16 @@ pub enum Step {
     },
 }
 
+/// An object that is applied: created, or changed in place.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(clippy::large_enum_variant, reason = "a step holds it in a box")]
+pub enum Applied {
+    /// The scheduler's Service.
+    Service(Service),
+    /// A cluster's NetworkPolicy.
+    NetworkPolicy(NetworkPolicy),
+}
+
 /// An object to be created.
 #[derive(Clone, Debug, PartialEq)]
 #[allow(clippy::large_enum_variant, reason = "a step holds it in a box")]
@@ -171,6 +182,8 @@ pub enum VictimKind {
     Cluster,
     /// A finished run.
     Run,
+    /// The NetworkPolicy of a cluster that wants none any more.
+    NetworkPolicy,
 }
 
 /// What an event tells.

@@ -75,6 +75,11 @@ pub fn scheduler_name(cluster: &str) -> String {
     format!("{cluster}-scheduler")
 }
 
+/// The name of a cluster's NetworkPolicy: the cluster's own.
+pub fn network_policy_name(cluster: &str) -> String {
+    cluster.to_owned()
+}
+
 /// The name of a worker's pod: `<cluster>-<group>-<suffix>`, with five random characters for a suffix.
 ///
 /// Where cluster and group together are too long for a label, their first 48 characters, `-` and 8 hexadecimal digits

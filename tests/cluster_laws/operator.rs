@@ -9,7 +9,7 @@ use daskflow::plan::cluster::load::Answer;
 use daskflow::plan::cluster::{self, Load, Observed, SchedulerView};
 use daskflow::plan::conditions::{self, Failure};
 use daskflow::plan::pods::{scheduler, state};
-use daskflow::plan::{Next, Object, Plan, Step, Victim, VictimKind};
+use daskflow::plan::{Applied, Next, Object, Plan, Step, Victim, VictimKind};
 use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -97,6 +97,7 @@ impl World {
         let from = if live { &self.truth } else { &self.cache };
         let pods: Vec<Arc<Pod>> = from.pods.values().cloned().collect();
         let service = from.service.clone();
+        let network_policy = self.cache.network_policy.clone();
         // Runs are listed live where a cluster may be put to rest, and else taken from the cache.
         let runs = if live && cluster::questions(cluster, &pods).is_some_and(|questions| questions.activity) {
             &from.runs
@@ -108,6 +109,7 @@ impl World {
         self.seed = self.seed.wrapping_add(0x1234_5678_9ABC_DEF1);
         let mut observed = Observed {
             service,
+            network_policy,
             pods,
             live,
             scheduler: view,
@@ -196,7 +198,7 @@ impl World {
             *left -= 1;
             let is_full = self.quota.is_some_and(|quota| self.truth.pods.len() >= quota);
             match step {
-                Step::Apply(service) => self.truth.service = Some(Arc::new((**service).clone())),
+                Step::Apply(object) => self.apply(object),
                 Step::Try(_) => refused |= is_full,
                 Step::Create(object) => match self.create(object, is_full) {
                     Some(done) => refused |= !done,
@@ -221,6 +223,19 @@ impl World {
             return Went::Refused;
         }
         Went::Through((!kept.is_empty()).then(|| format!("the scheduler keeps {}", kept.join(", "))))
+    }
+
+    fn apply(&mut self, object: &Applied) {
+        match object {
+            Applied::Service(service) => self.truth.service = Some(Arc::new(service.clone())),
+            Applied::NetworkPolicy(policy) => {
+                let there = self.truth.network_policy.as_ref().and_then(|there| there.metadata.uid.clone());
+                self.seed += 1;
+                let mut policy = policy.clone();
+                policy.metadata.uid = there.or_else(|| Some(format!("uid-{}", self.seed)));
+                self.truth.network_policy = Some(Arc::new(policy));
+            }
+        }
     }
 
     /// Whether it was created; None where the name is still taken.
@@ -253,6 +268,10 @@ impl World {
     fn delete(&mut self, before: &Before, victim: &Victim) {
         if victim.kind == VictimKind::Cluster {
             self.over = true;
+            return;
+        }
+        if victim.kind == VictimKind::NetworkPolicy {
+            self.truth.network_policy.take_if(|there| there.metadata.uid == victim.uid);
             return;
         }
         let Some(pod) = self.truth.pods.get(&victim.name).cloned() else { return };

@@ -99,6 +99,9 @@ impl World {
     fn is_as_wanted(&self) {
         let cluster = &self.truth.cluster;
         let status = cluster.status.as_ref().unwrap();
+        let enabled = cluster.spec.network_policy.as_ref().is_some_and(|policy| policy.enabled);
+        let policy = enabled.then(|| cluster::network_policy(cluster).spec);
+        assert_eq!(self.truth.network_policy.as_ref().map(|policy| policy.spec.clone()), policy);
         let idle =
             cluster.spec.idle.as_ref().filter(|_| status.idle.as_ref().is_some_and(|idle| idle.asleep));
         let action = idle.map(|idle| idle.action);

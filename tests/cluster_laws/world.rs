@@ -14,6 +14,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{
     ContainerState, ContainerStateRunning, ContainerStateWaiting, ContainerStatus, Pod, PodStatus, Service,
 };
+use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 
@@ -26,6 +27,7 @@ pub struct Stored {
     pub cluster: Arc<DaskCluster>,
     pub pods: BTreeMap<String, Arc<Pod>>,
     pub service: Option<Arc<Service>>,
+    pub network_policy: Option<Arc<NetworkPolicy>>,
     pub runs: BTreeMap<String, Arc<FlowRun>>,
 }
 
@@ -81,6 +83,7 @@ impl World {
             cluster: Arc::new(cluster),
             pods: BTreeMap::new(),
             service: None,
+            network_policy: None,
             runs: BTreeMap::new(),
         };
         Self {
@@ -121,6 +124,7 @@ impl World {
             Happening::Gone(index) => self.with_pod(*index, World::is_gone),
             Happening::Crash(index) => self.with_pod(*index, World::crash),
             Happening::Evict(index) => self.with_pod(*index, |world, name| world.ends(name, "Failed")),
+            Happening::PolicyGone => self.truth.network_policy = None,
             Happening::UserDeletes(index) => self.with_pod(*index, World::delete_pod),
             Happening::SchedulerDies(crashes) => {
                 let end = |world: &mut Self| {

@@ -25,6 +25,7 @@ mod example;
 mod history;
 mod holds;
 mod idle;
+mod network_policy;
 mod operator_killed;
 mod outage;
 mod outcomes;

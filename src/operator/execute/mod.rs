@@ -22,7 +22,7 @@ use super::context::Context;
 use super::failure::Error;
 use crate::api::{FlowRun, labels};
 use crate::plan::pods::state;
-use crate::plan::{Object, Step, Victim};
+use crate::plan::{Applied, Object, Step, Victim};
 use objects::{annotate, apply, create, create_one, delete, dry_run};
 
 /// The field manager of objects that are applied.
@@ -188,7 +188,7 @@ impl Hands<'_> {
     async fn carry_out(&self, step: &Step) -> Result<Held, Error> {
         let (context, namespace) = (self.context, self.namespace);
         match step {
-            Step::Apply(service) => apply(context, namespace, service).await?,
+            Step::Apply(object) => apply(context, namespace, object).await?,
             Step::Try(pod) => dry_run(context, namespace, pod).await?,
             Step::Create(object) => create(context, namespace, object).await?,
             Step::Delete(victim) => delete(context, namespace, victim).await?,
@@ -241,7 +241,10 @@ fn describe(step: &Step) -> String {
         Object::Run(object) => format!("FlowRun {}", object.name_any()),
     };
     match step {
-        Step::Apply(service) => format!("apply Service {}", service.name_any()),
+        Step::Apply(object) => match object.as_ref() {
+            Applied::Service(object) => format!("apply Service {}", object.name_any()),
+            Applied::NetworkPolicy(object) => format!("apply NetworkPolicy {}", object.name_any()),
+        },
         Step::Try(pod) => format!("try Pod {}", pod.name_any()),
         Step::Create(object) => format!("create {}", object_of(object)),
         Step::Delete(victim) => format!("delete {:?} {}", victim.kind, victim.name),

@@ -4,7 +4,8 @@ use std::fmt::Debug;
 
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{ConfigMap, Pod, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Pod};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Resource, ResourceExt};
 use serde::Serialize;
@@ -15,14 +16,29 @@ use super::MANAGER;
 use crate::api::{DaskCluster, FlowRun};
 use crate::operator::context::Context;
 use crate::operator::failure::Error;
-use crate::plan::{Object, Victim, VictimKind};
+use crate::plan::{Applied, Object, Victim, VictimKind};
 
-pub(super) async fn apply(context: &Context, namespace: &str, service: &Service) -> Result<(), Error> {
-    let api: Api<Service> = Api::namespaced(context.client.clone(), namespace);
-    if let Some(there) = api.get_metadata_opt(&service.name_any()).await? {
-        check_owner(&there, service)?;
+pub(super) async fn apply(context: &Context, namespace: &str, object: &Applied) -> Result<(), Error> {
+    match object {
+        Applied::Service(service) => apply_one(context, namespace, service).await,
+        Applied::NetworkPolicy(policy) => apply_one(context, namespace, policy).await,
     }
-    api.patch(&service.name_any(), &PatchParams::apply(MANAGER).force(), &Patch::Apply(service)).await?;
+}
+
+/// Creates an object, or makes the one that is there what it should be, unless that is somebody else's.
+async fn apply_one<K>(context: &Context, namespace: &str, object: &K) -> Result<(), Error>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + Debug
+        + Serialize
+        + DeserializeOwned,
+{
+    let api: Api<K> = Api::namespaced(context.client.clone(), namespace);
+    if let Some(there) = api.get_metadata_opt(&object.name_any()).await? {
+        check_owner(&there, object)?;
+    }
+    api.patch(&object.name_any(), &PatchParams::apply(MANAGER).force(), &Patch::Apply(object)).await?;
     Ok(())
 }
 
@@ -134,6 +150,7 @@ fn kind_name<K: Resource<DynamicType = ()>>() -> &'static str {
         "Job" => "the Job",
         "ConfigMap" => "the ConfigMap",
         "DaskCluster" => "the DaskCluster",
+        "NetworkPolicy" => "the NetworkPolicy",
         _ => "the FlowRun",
     }
 }
@@ -145,6 +162,7 @@ pub(super) async fn delete(context: &Context, namespace: &str, victim: &Victim) 
         VictimKind::ConfigMap => delete_one::<ConfigMap>(context, namespace, victim).await,
         VictimKind::Cluster => delete_one::<DaskCluster>(context, namespace, victim).await,
         VictimKind::Run => delete_one::<FlowRun>(context, namespace, victim).await,
+        VictimKind::NetworkPolicy => delete_one::<NetworkPolicy>(context, namespace, victim).await,
     }
 }
 

@@ -3,6 +3,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::networking::v1::NetworkPolicy;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
@@ -245,4 +246,50 @@ fn a_message_names_a_few_workers_and_counts_the_others() {
         "{message}"
     );
     assert_eq!(Held::default().message(), None);
+}
+
+/// The step that applies the policy of the cluster "demo".
+fn policy() -> Step {
+    let owners =
+        json!([{"apiVersion": "daskflow.dev/v1alpha1", "kind": "DaskCluster", "name": "demo", "uid": "u"}]);
+    let policy: NetworkPolicy =
+        serde_json::from_value(json!({"metadata": {"name": "demo", "ownerReferences": owners}})).unwrap();
+    Step::Apply(Box::new(Applied::NetworkPolicy(policy)))
+}
+
+/// What an API server answers about a policy that is there, or is so now.
+fn policy_there() -> (u16, Value) {
+    (
+        200,
+        json!({"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": "demo", "uid": "p"}}),
+    )
+}
+
+#[tokio::test]
+async fn a_policy_is_applied_where_there_is_none() {
+    let (context, server, _wakes) = context(1);
+    let (asked, _server) = serve(server, |what| match what {
+        "GET demo" => refusal(404, "NotFound", "no such policy"),
+        _ => policy_there(),
+    });
+    steps(&context, KEY, &[policy()], Bounds::USUAL).await.unwrap();
+    assert_eq!(asked.all(), ["GET demo", "PATCH demo"]);
+}
+
+#[tokio::test]
+async fn a_policy_of_somebody_else_is_left_alone_and_told() {
+    let (context, server, _wakes) = context(1);
+    let (asked, _server) = serve(server, |_| policy_there());
+    let error = steps(&context, KEY, &[policy()], Bounds::USUAL).await.unwrap_err();
+    assert!(matches!(error, Error::NameTaken { kind: "the NetworkPolicy", .. }), "{error}");
+    assert_eq!(asked.all(), ["GET demo"]);
+}
+
+#[tokio::test]
+async fn a_policy_that_is_not_wanted_is_deleted() {
+    let (context, server, _wakes) = context(1);
+    let (asked, _server) = serve(server, |_| policy_there());
+    let (kind, name, uid) = (VictimKind::NetworkPolicy, "demo".to_owned(), Some("p".to_owned()));
+    steps(&context, KEY, &[Step::Delete(Victim { kind, name, uid })], Bounds::USUAL).await.unwrap();
+    assert_eq!(asked.all(), ["DELETE demo"]);
 }

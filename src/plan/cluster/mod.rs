@@ -9,6 +9,7 @@ mod groups;
 mod idle;
 mod leave;
 pub mod load;
+mod network;
 mod questions;
 mod scheduler;
 mod status;
@@ -17,6 +18,7 @@ mod workers;
 
 pub use groups::may_have_workers;
 pub use load::Load;
+pub use network::network_policy;
 pub use questions::questions;
 pub use violations::violations;
 
@@ -25,6 +27,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Pod, Service};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt;
 use serde_json::Value;
@@ -34,7 +37,7 @@ use idle::Rest;
 
 use super::conditions::{self, MESSAGE_BYTES_MAX, cut};
 use super::pods::{self, Violation, state};
-use super::{Next, Note, Plan, Step, Victim, VictimKind, subset};
+use super::{Applied, Next, Note, Plan, Step, Victim, VictimKind, subset};
 use crate::api::dask_cluster::IdleAction;
 use crate::api::worker_group::Drain;
 use crate::api::{ConditionType, DaskCluster, DaskClusterStatus, FlowRun, Reason, labels};
@@ -45,6 +48,8 @@ use pods::worker::DEFAULT_GROUP;
 pub struct Observed {
     /// The scheduler's Service.
     pub service: Option<Arc<Service>>,
+    /// The NetworkPolicy of the cluster's name, whoever owns it.
+    pub network_policy: Option<Arc<NetworkPolicy>>,
     /// All pods of the cluster, runners not among them.
     pub pods: Vec<Arc<Pod>>,
     /// Whether the pods were listed from the API server just now, rather than from a cache.
@@ -172,6 +177,7 @@ impl<'a> Work<'a> {
             return None;
         }
         self.service();
+        network::fill(self);
         if self.is_suspended() {
             self.suspend();
             return None;
@@ -216,7 +222,7 @@ impl<'a> Work<'a> {
         let as_value = |service: &Service| serde_json::to_value(service).unwrap_or(Value::Null);
         let there = self.observed.service.as_deref().map_or(Value::Null, as_value);
         if !subset::is_subset(&as_value(&wanted), &there) {
-            self.steps.push(Step::Apply(Box::new(wanted)));
+            self.steps.push(Step::Apply(Box::new(Applied::Service(wanted))));
         }
     }
 
