@@ -78,8 +78,9 @@ fn many_workers(now: Timestamp) {
     subject.metadata.generation = Some(1);
     subject.spec.workers.replicas = Some(WORKERS);
     let of_default = (worker::DEFAULT_GROUP, &subject.spec.workers);
-    let workers: Vec<Arc<Pod>> =
-        (1..=1_000).map(|seed| running(worker::pod(&subject, of_default, seed).unwrap(), now)).collect();
+    let workers: Vec<Arc<Pod>> = (1..=1_000)
+        .map(|seed| running(worker::pod(&subject, None, of_default, seed).unwrap(), now))
+        .collect();
     let names = || workers.iter().map(|pod| state::name(pod).to_owned());
     let mut observed = cluster::Observed {
         service: Some(Arc::new(scheduler::service(&subject))),
@@ -89,7 +90,7 @@ fn many_workers(now: Timestamp) {
         ..cluster::Observed::default()
     };
     observed.pods.clone_from(&workers);
-    observed.pods.push(running(scheduler::pod(&subject).unwrap(), now));
+    observed.pods.push(running(scheduler::pod(&subject, None).unwrap(), now));
     subject.status = Some(cluster::plan(&subject, &observed, now).status);
     let plan = cluster::plan(&subject, &observed, now);
     assert!(plan.steps.is_empty() && Some(&plan.status) == subject.status.as_ref(), "it is not at rest");

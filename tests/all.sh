@@ -67,7 +67,7 @@ keep_dependencies() {
 	rm -rf "$copy"/.fingerprint/daskflow-*
 	find "$copy/deps" -maxdepth 1 -type f \( -name '*daskflow*' -o -perm /111 -not -name '*.so' \) -delete
 	mv -T "$copy" "$kept_target" 2>/dev/null || rm -rf "$copy" # another checkout was quicker
-	find "$cache/target" -mindepth 1 -maxdepth 1 -mtime +14 -exec rm -r {} +
+	ls -td "$cache"/target/* | tail -n +3 | xargs -r rm -rf # a gigabyte each
 }
 
 choose_cluster

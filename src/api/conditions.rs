@@ -17,6 +17,8 @@ pub enum ConditionType {
     SchedulerReady,
     /// All wanted workers are registered with the scheduler.
     WorkersReady,
+    /// The certificates that the spec asks for are there and good, and all pods have them.
+    CertificatesReady,
     /// The cluster is suspended and its pods are gone.
     Suspended,
     /// The schedule can be computed.
@@ -38,6 +40,7 @@ impl ConditionType {
             Self::Stalled => "Stalled",
             Self::SchedulerReady => "SchedulerReady",
             Self::WorkersReady => "WorkersReady",
+            Self::CertificatesReady => "CertificatesReady",
             Self::Suspended => "Suspended",
             Self::ScheduleValid => "ScheduleValid",
             Self::LastRunSucceeded => "LastRunSucceeded",
@@ -213,6 +216,27 @@ reasons! {
     CertificateExpiring,
     /// Whoever issues the certificate has not done so yet.
     CertificateNotReady,
+}
+
+impl Reason {
+    /// Whether somebody has to put a certificate, a Secret or an address right.
+    pub fn is_of_tls(self) -> bool {
+        matches!(
+            self,
+            Self::SecretNotFound
+                | Self::SecretKeyMissing
+                | Self::CertificateNotPEM
+                | Self::KeyMismatch
+                | Self::CertificateExpired
+                | Self::CertificateNotYetValid
+                | Self::UnsupportedCertificate
+                | Self::KeyEncrypted
+                | Self::UnsupportedKey
+                | Self::CertificateUntrusted
+                | Self::CredentialsRefused
+                | Self::WrongScheme
+        )
+    }
 }
 
 impl fmt::Display for Reason {

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::common::{PullPolicy, Resources, is_false};
 use super::network_policy::NetworkPolicySpec;
 use super::schema;
+use super::tls::{Tls, TlsStatus};
 use super::worker_group::{WorkerGroup, WorkersSpec};
 
 /// What a `DaskCluster` is to be: one scheduler and a number of workers.
@@ -37,6 +38,7 @@ use super::worker_group::{WorkerGroup, WorkersSpec};
     printcolumn(name = "Desired", type_ = "integer", json_path = ".status.workers.desired"),
     printcolumn(name = "Scheduler", type_ = "string", json_path = ".status.schedulerAddress", priority = 1),
     printcolumn(name = "Dashboard", type_ = "string", json_path = ".status.dashboardAddress", priority = 1),
+    printcolumn(name = "Certificate", type_ = "string", json_path = ".status.tls.notAfter"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     validation = Rule::new("self.metadata.name.size() <= 53")
         .message("the name of a DaskCluster has at most 53 characters, because the names of its pods are built on it: choose a shorter one"),
@@ -84,6 +86,9 @@ pub struct DaskClusterSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100))]
     pub max_active_runs: Option<i32>,
+    /// TLS between the scheduler, the workers, the runners and the operator. Default: plain TCP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Tls>,
     /// Whether other pods are kept from the cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network_policy: Option<NetworkPolicySpec>,
@@ -218,6 +223,9 @@ pub struct DaskClusterStatus {
     /// Whether the cluster is put to rest because nobody used it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idle: Option<IdleStatus>,
+    /// The certificates that are in use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsStatus>,
     /// Worker pods of the group "default" that exist; the scale subresource reads it.
     #[serde(default)]
     pub replicas: i32,

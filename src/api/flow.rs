@@ -11,6 +11,7 @@ use super::dask_cluster::DaskClusterSpec;
 use super::flow_run::Phase;
 pub use super::run_policy::{CatchUp, CatchUpPolicy, Concurrency, History, Retries};
 use super::schema;
+use super::tls::ClientTls;
 
 pub use super::schedule::{ClockEntry, Schedule};
 
@@ -186,7 +187,9 @@ pub struct Code {
     validation = Rule::new("[has(self.ref), has(self.template), has(self.address)].filter(x, x).size() == 1")
         .message("write exactly one of cluster.ref (a DaskCluster of this namespace), cluster.template (a cluster for each run) and cluster.address"),
     validation = Rule::new("!has(self.keepOnFailure) || has(self.template)")
-        .message("keepOnFailure is for cluster.template: a cluster that is not the run's own is kept anyway")
+        .message("keepOnFailure is for cluster.template: a cluster that is not the run's own is kept anyway"),
+    validation = Rule::new("has(self.tls) == (has(self.address) && self.address.startsWith('tls://'))")
+        .message("cluster.tls goes with an address of the form tls://HOST:PORT, and such an address needs it: the Secret with ca.crt, tls.crt and tls.key")
 )]
 pub struct ClusterSource {
     /// A `DaskCluster` of this namespace.
@@ -202,11 +205,14 @@ pub struct ClusterSource {
     #[schemars(length(min = 1, max = 32))]
     #[x_kube(validation = Rule::new("self.matches('^([0-9]+(h|m|s))+$') && self.matches('[1-9]')").message("write a duration of at least one second in hours, minutes and seconds, such as 5m or 1h30m"))]
     pub keep_on_failure: Option<String>,
-    /// The address of any Dask scheduler, such as `tcp://10.0.0.41:8786`.
+    /// The address of any Dask scheduler, such as `tcp://10.0.0.41:8786` or `tls://dask.example.org:8786`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512))]
-    #[x_kube(validation = Rule::new("self.matches('^tcp://[^/ ]+:[0-9]+$')").message("write the address of a Dask scheduler as tcp://HOST:PORT"))]
+    #[x_kube(validation = Rule::new("self.matches('^(tcp|tls)://[^/ ]+:[0-9]+$')").message("write the address of a Dask scheduler as tcp://HOST:PORT or tls://HOST:PORT"))]
     pub address: Option<String>,
+    /// With an address that begins with `tls://`: what the scheduler there is shown, and what is trusted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<ClientTls>,
 }
 
 /// What is known of a `Flow`.

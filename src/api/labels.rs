@@ -41,6 +41,15 @@ pub const PREVIOUS_TICK: &str = "daskflow.dev/previous-tick";
 /// Annotation on runs, Jobs and runner pods: the tick of the run's clock after this one.
 pub const NEXT_TICK: &str = "daskflow.dev/next-tick";
 
+/// Annotation on a pod of a cluster with TLS: the authorities that it trusts, as a hash. Pods of others cannot talk to it.
+pub const TRUST: &str = "daskflow.dev/trust";
+/// Annotation on a pod of a cluster with TLS: the Secret that its certificate is in.
+pub const CERTIFICATE: &str = "daskflow.dev/certificate";
+/// Annotation on a pod of a cluster with TLS: when its certificate begins, RFC 3339 in UTC.
+pub const CERTIFICATE_BEGINS: &str = "daskflow.dev/certificate-begins";
+/// Annotation on a pod of a cluster with TLS: when its certificate ends, RFC 3339 in UTC.
+pub const CERTIFICATE_ENDS: &str = "daskflow.dev/certificate-ends";
+
 /// Annotation on a worker's pod: since when it waits for its tasks to end, so that it can leave.
 pub const DRAINING_SINCE: &str = "daskflow.dev/draining-since";
 

@@ -14,6 +14,7 @@ pub mod network_policy;
 pub mod run_policy;
 pub mod schedule;
 pub mod schema;
+pub mod tls;
 pub mod worker_group;
 
 pub use common::{CodeEngine, PullPolicy, Resources};
@@ -22,6 +23,7 @@ pub use dask_cluster::{DaskCluster, DaskClusterSpec, DaskClusterStatus};
 pub use flow::{Flow, FlowSpec, FlowStatus};
 pub use flow_backfill::{FlowBackfill, FlowBackfillSpec, FlowBackfillStatus};
 pub use flow_run::{FlowRun, FlowRunSpec, FlowRunStatus, Phase};
+pub use tls::Tls;
 pub use worker_group::WorkersSpec;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;

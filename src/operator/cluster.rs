@@ -10,6 +10,7 @@ use kube::ResourceExt;
 use kube::api::{Api, ListParams};
 use kube::runtime::reflector::ObjectRef;
 
+use super::certificates;
 use super::clock;
 use super::context::Context;
 use super::failure::Error;
@@ -20,6 +21,7 @@ use crate::api::{DaskCluster, DaskClusterStatus, FlowRun, Reason, labels};
 use crate::plan::cluster::load::Answer;
 use crate::plan::cluster::{self, Load, Observed, SchedulerView};
 use crate::plan::conditions::{Failure, failing, held, told};
+use crate::plan::pods::tls::Certificate;
 use crate::plan::pods::{scheduler, state};
 use crate::plan::run::phase_of;
 use crate::plan::{Plan, names};
@@ -49,6 +51,7 @@ impl Planned for DaskCluster {
 
     fn gone(context: &Context, namespace: &str, name: &str) {
         context.schedulers.forget(namespace, name);
+        context.certificates.forget(namespace, name);
     }
 
     fn failing(&self, planned: Option<Self::Status>, failure: &Failure, now: Timestamp) -> Self::Status {
@@ -78,8 +81,9 @@ async fn observe(context: &Context, cluster: &DaskCluster, live: bool) -> Result
     pods.retain(|pod| {
         pod.owner_references().iter().any(|owner| Some(&owner.uid) == cluster.metadata.uid.as_ref())
     });
+    let tls = certificates::view(context, cluster, live, clock::now()).await?;
     let followed = follow(context, cluster, &pods);
-    let questions = cluster::questions(cluster, &pods);
+    let questions = cluster::questions(cluster, &pods, &tls);
     let mut load = context.schedulers.poll(&namespace, &name, questions.as_ref());
     let activity = questions.as_ref().is_some_and(|questions| questions.activity);
     let mut look = match context.schedulers.line(&namespace, &name) {
@@ -110,6 +114,7 @@ async fn observe(context: &Context, cluster: &DaskCluster, live: bool) -> Result
         runs,
         last_run_end,
         runners: runners(context, cluster, &namespace),
+        tls,
         seed: clock::seed(),
         pods,
     })
@@ -184,7 +189,11 @@ fn follow(context: &Context, cluster: &DaskCluster, pods: &[Arc<Pod>]) -> Schedu
     });
     let start = running.and_then(|pod| Some((state::start_of(pod, scheduler::CONTAINER)?, state::ip(pod)?)));
     if let Some((start, ip)) = start.filter(|_| cluster.metadata.deletion_timestamp.is_none()) {
-        let view = context.schedulers.follow(&namespace, &name, (&start, ip));
+        let certificate = running.and_then(|pod| Certificate::of(pod));
+        let checks_name = cluster.spec.tls.as_ref().is_some_and(|tls| tls.verify_host_name);
+        let host = checks_name.then(|| names::scheduler_name(&name));
+        let secret = certificate.as_ref().map(|one| (one.secret.as_str(), host));
+        let view = context.schedulers.follow((&namespace, &name), (&start, ip), secret);
         // Only now: a cluster that went while this look was under way was forgotten before.
         if is_cached(context, cluster) {
             return view;

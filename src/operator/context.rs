@@ -8,6 +8,7 @@ use std::time::Duration;
 use kube::Client;
 
 use super::caches::Stores;
+use super::certificates::Views;
 use super::clock;
 use super::cluster_pods::ClusterPods;
 use super::events::Events;
@@ -32,6 +33,8 @@ pub struct Context {
     pub(super) cluster_pods: ClusterPods,
     /// Connections to Dask schedulers.
     pub(super) schedulers: Schedulers,
+    /// What the Secrets of clusters with TLS said last.
+    pub(super) certificates: Views,
     /// The teller of events.
     pub(super) events: Events,
     /// The counters.
@@ -45,7 +48,8 @@ impl Context {
     pub fn new(client: Client, stores: Stores, triggers: Triggers) -> Self {
         Self {
             events: Events::new(client.clone()),
-            schedulers: Schedulers::new(triggers.clone()),
+            schedulers: Schedulers::new(client.clone(), triggers.clone()),
+            certificates: Views::default(),
             metrics: Metrics::default(),
             cluster_pods: ClusterPods::default(),
             failures: Mutex::default(),

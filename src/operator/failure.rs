@@ -1,5 +1,6 @@
 //! What a failed request means for the object it was made for.
 
+use super::certificates::issue;
 use crate::api::Reason;
 use crate::dask;
 use crate::plan::conditions::Failure;
@@ -16,6 +17,15 @@ pub(super) enum Error {
     /// An object of the name is on its way out.
     #[error("{kind} {name} is still being deleted")]
     BeingDeleted { kind: &'static str, name: String },
+    /// An object is not as it was a moment ago.
+    #[error("{kind} {name} has changed meanwhile")]
+    Changed { kind: &'static str, name: String },
+    /// The API server does not know cert-manager's kinds.
+    #[error("cert-manager is not installed in this cluster: install it, or write tls.issuer: Operator")]
+    NoCertManager,
+    /// A certificate could not be made.
+    #[error("the certificate could not be made")]
+    Issue(#[from] issue::Error),
     /// The Dask scheduler did not do what it was asked.
     #[error("the Dask scheduler could not be asked")]
     Scheduler(#[from] dask::Error),
@@ -42,7 +52,8 @@ impl Error {
             Self::Api(kube::Error::Api(status)) if matches!(status.code, 400 | 403 | 422) => {
                 Disposition::Lasting
             }
-            Self::NameTaken { .. } => Disposition::Lasting,
+            Self::Changed { .. } => Disposition::Conflict,
+            Self::NameTaken { .. } | Self::NoCertManager => Disposition::Lasting,
             _ => Disposition::Transient,
         }
     }
@@ -54,6 +65,7 @@ impl Error {
             Self::Api(kube::Error::Api(status)) if lacks_right(status) => Reason::Forbidden,
             Self::Api(kube::Error::Api(status)) if matches!(status.code, 400 | 403 | 422) => Reason::Rejected,
             Self::NameTaken { .. } => Reason::NameTaken,
+            Self::NoCertManager => Reason::CertificateNotReady,
             _ => Reason::ReconcileFailing,
         };
         let message = match self {

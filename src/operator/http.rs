@@ -43,5 +43,8 @@ async fn readyz(State(context): State<Arc<Context>>) -> (StatusCode, &'static st
 
 async fn metrics(State(context): State<Arc<Context>>) -> impl IntoResponse {
     let format = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(header::CONTENT_TYPE, format)], context.metrics.text())
+    let clusters = context.stores.clusters.state();
+    let ends =
+        clusters.iter().filter_map(|cluster| cluster.status.as_ref()?.tls.as_ref()?.not_after.as_ref());
+    ([(header::CONTENT_TYPE, format)], context.metrics.text(ends.map(|end| end.0).min()))
 }

@@ -6,7 +6,7 @@
 
 mod backfill;
 pub mod caches;
-pub mod certificates;
+mod certificates;
 pub mod clock;
 mod cluster;
 mod cluster_pods;

@@ -11,10 +11,13 @@ use kube::ResourceExt;
 use kube::api::{Api, ListParams};
 use kube::runtime::reflector::ObjectRef;
 
+use super::certificates;
+use super::certificates::credentials::reason_of;
 use super::context::Context;
 use super::failure::{Error, chain};
 use super::flow::{has_ended, live_runs, runs_of, script};
 use super::reconcile::Planned;
+use crate::api::tls::ClientTls;
 use crate::api::{DaskCluster, Flow, FlowRun, FlowRunStatus, Phase, Reason, labels};
 use crate::dask::{Address, Scheduler};
 use crate::plan::conditions::{Failure, cut, failing, told};
@@ -70,7 +73,7 @@ async fn observe(context: &Context, run: &FlowRun, live: bool) -> Result<Observe
         None => ScriptView::NotNeeded,
     };
     let foreign = match needs.address.filter(|_| job.is_none()) {
-        Some(address) => ask(&address).await,
+        Some(address) => ask(context, &namespace, (&address, needs.tls.as_ref())).await?,
         None => ForeignScheduler::NotAsked,
     };
     let cluster = cluster(context, run, flow.as_deref(), &namespace);
@@ -212,15 +215,33 @@ fn is_owned_by(owners: &[OwnerReference], job: &Job) -> bool {
 
 /// Asks a scheduler outside of any `DaskCluster` how many workers it has. It is not followed: a scheduler has one
 /// follower only, and somebody else may be it.
-async fn ask(address: &str) -> ForeignScheduler {
-    let address = match address.parse::<Address>() {
-        Ok(address) => address,
-        Err(error) => return ForeignScheduler::Unreachable(error.to_string()),
+async fn ask(
+    context: &Context,
+    namespace: &str,
+    (address, tls): (&str, Option<&ClientTls>),
+) -> Result<ForeignScheduler, Error> {
+    let refused = |reason, message| Ok(ForeignScheduler::Unreachable { reason, message });
+    let parsed = match address.parse::<Address>() {
+        Ok(parsed) => parsed,
+        Err(error) => return refused(Reason::SchedulerUnreachable, error.to_string()),
     };
-    let answer =
-        async { Scheduler::connect(&address, None, FOREIGN).await?.with_call_limit(FOREIGN).ncores().await };
-    match answer.await {
-        Ok(workers) => ForeignScheduler::Answering(workers.len()),
-        Err(error) => ForeignScheduler::Unreachable(chain(&error)),
+    let (mut credentials, mut files) = (None, None);
+    if let Some(tls) = tls {
+        let host = tls.verify_host_name.then(|| parsed.host());
+        match certificates::of_client(context, namespace, (&tls.secret_name, host)).await? {
+            Ok(found) => (credentials, files) = (Some(found.0), Some(found.1)),
+            Err(fault) => return refused(fault.reason, fault.message),
+        }
     }
+    let answer = async {
+        let scheduler = Scheduler::connect(&parsed, credentials.as_ref(), FOREIGN).await?;
+        scheduler.with_call_limit(FOREIGN).ncores().await
+    };
+    Ok(match answer.await {
+        Ok(workers) => ForeignScheduler::Answering { workers: workers.len(), tls: files },
+        Err(error) => ForeignScheduler::Unreachable {
+            reason: reason_of(&error),
+            message: format!("the scheduler at {address} does not answer: {}", chain(&error)),
+        },
+    })
 }

@@ -22,9 +22,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{ConfigMap, Pod, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, Service};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use serde_json::Value;
 
 use crate::api::{DaskCluster, FlowRun, Reason};
 
@@ -51,9 +52,10 @@ impl<S> Plan<S> {
 }
 
 /// When an object is looked at again, if nothing changes before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Next {
     /// Only when something changes.
+    #[default]
     Change,
     /// At this instant.
     At(Timestamp),
@@ -125,6 +127,19 @@ pub enum Step {
         /// The annotations to add.
         annotations: BTreeMap<String, String>,
     },
+    /// Make a certificate, and its authority where there is none.
+    Issue(Box<Issue>),
+    /// Ask cert-manager for a certificate: server-side apply of its object.
+    Request(Box<Value>),
+    /// Copy the files of a certificate into a new Secret, if they are still the ones that were judged.
+    Copy {
+        /// The Secret that is read.
+        from: String,
+        /// The hash of its content.
+        hash: String,
+        /// The new Secret, still without files.
+        to: Box<Secret>,
+    },
     /// Ask the scheduler to retire these workers, and delete the pods of the ones that it confirms.
     Retire {
         /// Their pods, whose names are their names in Dask.
@@ -182,8 +197,27 @@ pub enum VictimKind {
     Cluster,
     /// A finished run.
     Run,
+    /// A copy of a certificate.
+    Secret,
     /// The NetworkPolicy of a cluster that wants none any more.
     NetworkPolicy,
+}
+
+/// A certificate to be made.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Issue {
+    /// The Secret of the authority.
+    pub authority: ObjectMeta,
+    /// Make the authority, too.
+    pub new_authority: bool,
+    /// How long a new authority is good for.
+    pub authority_life: Duration,
+    /// The Secret of the certificate.
+    pub certificate: ObjectMeta,
+    /// The DNS names in it.
+    pub names: Vec<String>,
+    /// How long it is good for.
+    pub life: Duration,
 }
 
 /// What an event tells.

@@ -75,6 +75,16 @@ pub fn scheduler_name(cluster: &str) -> String {
     format!("{cluster}-scheduler")
 }
 
+/// The name of a cluster's certificate, as a Secret and as an object of cert-manager: `<cluster>-tls`.
+pub fn certificate_name(cluster: &str) -> String {
+    format!("{cluster}-tls")
+}
+
+/// The name of the Secret with the key of a cluster's own authority, which no pod mounts: `<cluster>-ca`.
+pub fn authority_name(cluster: &str) -> String {
+    format!("{cluster}-ca")
+}
+
 /// The name of a cluster's NetworkPolicy: the cluster's own.
 pub fn network_policy_name(cluster: &str) -> String {
     cluster.to_owned()

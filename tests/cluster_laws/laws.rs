@@ -81,7 +81,7 @@ fn count_of<'a>(
     let alive = pods.filter(|pod| state::life(pod) == PodLife::Alive);
     for pod in alive.filter(|pod| state::is_component(pod, labels::WORKER)) {
         let group = group_of(pod);
-        let hash = spec_of(cluster, &group).map(|spec| worker::template_hash(&cluster.spec, spec));
+        let hash = spec_of(cluster, &group).map(|spec| worker::template_hash(&cluster.spec, spec, None));
         let is_outdated = hash.is_some_and(|hash| state::label(pod, labels::TEMPLATE_HASH) != Some(&hash));
         let counts = all.entry(group).or_default();
         counts.alive += 1;
@@ -177,7 +177,7 @@ impl Before {
         if !is_running(pod) {
             return;
         }
-        let hash = template_hash(&self.cluster.spec);
+        let hash = template_hash(&self.cluster.spec, None);
         assert_ne!(
             state::label(pod, labels::TEMPLATE_HASH),
             Some(hash.as_str()),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use daskflow::api::{DaskCluster, DaskClusterStatus, Reason, labels};
 use daskflow::plan::cluster::load::Answer;
-use daskflow::plan::cluster::{self, Load, Observed, SchedulerView};
+use daskflow::plan::cluster::{self, Load, Observed, SchedulerView, TlsView};
 use daskflow::plan::conditions::{self, Failure};
 use daskflow::plan::pods::{scheduler, state};
 use daskflow::plan::{Applied, Next, Object, Plan, Step, Victim, VictimKind};
@@ -36,7 +36,10 @@ impl World {
         let dask = self.dask.as_ref().filter(|dask| self.reachable && dask.uid == followed.uid);
         self.polled_at = self.now;
         let Some(dask) = dask else {
-            followed.view = SchedulerView::Unreachable("connection refused".into());
+            followed.view = SchedulerView::Unreachable {
+                reason: Reason::SchedulerUnreachable,
+                message: "connection refused".into(),
+            };
             followed.polled = None;
             if followed.questions.is_some() {
                 followed.load.fail("connection refused".into());
@@ -68,7 +71,7 @@ impl World {
         };
         let followed = self.followed.take().filter(|followed| followed.uid == uid);
         let mut followed = followed.unwrap_or_else(|| Followed { uid, ..Followed::default() });
-        let questions = cluster::questions(cluster, pods);
+        let questions = cluster::questions(cluster, pods, &TlsView::default());
         match &questions {
             None => {
                 followed.load = Load { last_client: followed.load.last_client, ..Load::default() };
@@ -99,7 +102,10 @@ impl World {
         let service = from.service.clone();
         let network_policy = self.cache.network_policy.clone();
         // Runs are listed live where a cluster may be put to rest, and else taken from the cache.
-        let runs = if live && cluster::questions(cluster, &pods).is_some_and(|questions| questions.activity) {
+        let runs = if live
+            && cluster::questions(cluster, &pods, &TlsView::default())
+                .is_some_and(|questions| questions.activity)
+        {
             &from.runs
         } else {
             &self.cache.runs
@@ -122,7 +128,12 @@ impl World {
         if live && observed.scheduler.registered().is_some() {
             let uid = self.followed.as_ref().map(|followed| followed.uid.clone());
             match self.dask.as_ref().filter(|dask| self.reachable && Some(&dask.uid) == uid.as_ref()) {
-                None => observed.scheduler = SchedulerView::Unreachable("connection refused".into()),
+                None => {
+                    observed.scheduler = SchedulerView::Unreachable {
+                        reason: Reason::SchedulerUnreachable,
+                        message: "connection refused".into(),
+                    }
+                }
                 Some(dask) => {
                     observed.scheduler = SchedulerView::Answering { workers: dask.registered() };
                     observed.closable = dask.closable(self.spares);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use daskflow::api::dask_cluster::{IdleAction, Rollout};
 use daskflow::api::{DaskCluster, labels};
-use daskflow::plan::cluster::{self, questions};
+use daskflow::plan::cluster::{self, TlsView, questions};
 use daskflow::plan::pods::scheduler::template_hash;
 use daskflow::plan::pods::state;
 use jiff::SignedDuration;
@@ -118,12 +118,14 @@ impl World {
             assert_eq!(counts.outdated, 0, "the group {group} has outdated workers");
         }
         let scheduler = self.truth.pods.get("c-scheduler").unwrap();
-        if state::label(scheduler, labels::TEMPLATE_HASH) != Some(template_hash(&cluster.spec).as_str()) {
+        if state::label(scheduler, labels::TEMPLATE_HASH) != Some(template_hash(&cluster.spec, None).as_str())
+        {
             let dask = self.dask.as_ref().unwrap();
             let used = !dask.clients.is_empty() || !dask.is_idle() || !self.truth.runs.is_empty();
             assert!(used && cluster.spec.rollout == Rollout::WhenIdle, "nobody uses the outdated scheduler");
         }
-        let asks = questions(cluster, &[]).is_none_or(|questions| questions.target.is_none());
+        let asks =
+            questions(cluster, &[], &TlsView::default()).is_none_or(|questions| questions.target.is_none());
         assert!(asks || self.followed.is_some(), "an autoscaled cluster is not followed");
     }
 }

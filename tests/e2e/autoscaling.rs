@@ -53,7 +53,8 @@ async fn autoscale_from_zero_and_back() {
     .await;
 }
 
-fn autoscaled(mut workers: Value, maximum: i32) -> Value {
+/// A group of workers that follows the load, from none to `maximum`.
+pub fn autoscaled(mut workers: Value, maximum: i32) -> Value {
     workers.as_object_mut().unwrap().remove("replicas");
     workers["autoscale"] =
         json!({"minimum": 0, "maximum": maximum, "targetDuration": "1s", "scaleDownAfter": "5s"});
@@ -61,7 +62,7 @@ fn autoscaled(mut workers: Value, maximum: i32) -> Value {
 }
 
 /// Waits until there is no worker, and the status says that none is wanted.
-async fn until_at_rest(namespace: &Namespace) {
+pub async fn until_at_rest(namespace: &Namespace) {
     namespace.until_workers("dask", 0).await;
     let status = namespace.until_ready("dask", 0).await.status.unwrap();
     assert_eq!(status.workers.desired, 0, "{status:?}");

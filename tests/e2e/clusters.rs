@@ -6,6 +6,7 @@ use k8s_openapi::api::core::v1::{Pod, Service};
 use kube::ResourceExt;
 use serde_json::{Value, json};
 
+use crate::support::manifests::abroad;
 use crate::support::{Load, Namespace, flow, logs, poll, test, within};
 
 #[tokio::test]
@@ -67,31 +68,12 @@ async fn worker_name(namespace: &Namespace, cluster: &str) -> String {
 #[tokio::test]
 async fn address_of_a_foreign_cluster_works() {
     test("address_of_a_foreign_cluster_works", Load::Dask, async |namespace| {
-        let service = json!({
-            "apiVersion": "v1", "kind": "Service", "metadata": {"name": "foreign"},
-            "spec": {"selector": {"app": "foreign-scheduler"}, "ports": [{"name": "comm", "port": 8786}]},
-        });
-        namespace.create::<Service>(service).await;
-        let scheduler = ["python", "-m", "distributed.cli.dask_scheduler", "--port", "8786"];
-        namespace.create::<Pod>(foreign_pod(namespace, "foreign-scheduler", &scheduler)).await;
-        let worker = [
-            "python",
-            "-m",
-            "distributed.cli.dask_worker",
-            "tcp://foreign:8786",
-            "--nthreads",
-            "2",
-            "--no-nanny",
-        ];
-        namespace.create::<Pod>(foreign_pod(namespace, "foreign-worker", &worker)).await;
-
+        foreign_scheduler(namespace, "foreign", None).await;
+        foreign_worker(namespace, "foreign", None).await;
         let address = format!("tcp://foreign.{}.svc:8786", namespace.name);
-        let spec = json!({
-            "image": namespace.settings.dask,
-            "code": {"inline": include_str!("flows/where_dask.py")},
-            "cluster": {"address": address},
-        });
-        namespace.create::<Flow>(flow("abroad", spec)).await;
+        let script = include_str!("flows/where_dask.py");
+        let cluster = json!({"address": address});
+        namespace.create::<Flow>(abroad("abroad", script, &namespace.settings.dask, &cluster)).await;
         let run = namespace.start_run("abroad").await;
         let status = namespace.until_phase(&run, Phase::Succeeded, 180).await.status.unwrap();
         assert_eq!(status.cluster.as_ref(), Some(&address), "{status:?}");
@@ -101,13 +83,46 @@ async fn address_of_a_foreign_cluster_works() {
     .await;
 }
 
-fn foreign_pod(namespace: &Namespace, name: &str, command: &[&str]) -> Value {
+/// Starts a scheduler that is nobody's, with a Service of its name. With a Secret it speaks TLS alone.
+pub async fn foreign_scheduler(namespace: &Namespace, name: &str, secret: Option<&str>) {
+    let service = json!({
+        "apiVersion": "v1", "kind": "Service", "metadata": {"name": name},
+        "spec": {"selector": {"app": format!("{name}-scheduler")}, "ports": [{"name": "comm", "port": 8786}]},
+    });
+    namespace.create::<Service>(service).await;
+    let mut command = vec!["distributed.cli.dask_scheduler", "--port", "8786"];
+    if secret.is_some() {
+        command.extend(["--protocol", "tls"]);
+    }
+    namespace.create::<Pod>(foreign_pod(namespace, &format!("{name}-scheduler"), &command, secret)).await;
+}
+
+/// Starts a worker of such a scheduler.
+pub async fn foreign_worker(namespace: &Namespace, name: &str, secret: Option<&str>) {
+    let address = format!("{}://{name}:8786", if secret.is_some() { "tls" } else { "tcp" });
+    let mut command = vec!["distributed.cli.dask_worker", &address, "--nthreads", "2", "--no-nanny"];
+    if secret.is_some() {
+        command.extend(["--protocol", "tls"]);
+    }
+    namespace.create::<Pod>(foreign_pod(namespace, &format!("{name}-worker"), &command, secret)).await;
+}
+
+/// A pod of a Dask process. The Secret's certificate is its own authority.
+fn foreign_pod(namespace: &Namespace, name: &str, module: &[&str], secret: Option<&str>) -> Value {
+    let mut command = vec!["python", "-m"];
+    command.extend(module);
+    if secret.is_some() {
+        command.extend(["--tls-ca-file", "/tls/tls.crt", "--tls-cert", "/tls/tls.crt"]);
+        command.extend(["--tls-key", "/tls/tls.key"]);
+    }
+    let mut container = json!({"name": "dask", "image": namespace.settings.dask, "command": command});
+    let mut spec = json!({"terminationGracePeriodSeconds": 1, "enableServiceLinks": false});
+    if let Some(secret) = secret {
+        container["volumeMounts"] = json!([{"name": "tls", "mountPath": "/tls"}]);
+        spec["volumes"] = json!([{"name": "tls", "secret": {"secretName": secret}}]);
+    }
+    spec["containers"] = json!([container]);
     json!({
-        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": {"app": name}},
-        "spec": {
-            "terminationGracePeriodSeconds": 1,
-            "enableServiceLinks": false,
-            "containers": [{"name": "dask", "image": namespace.settings.dask, "command": command}],
-        },
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": {"app": name}}, "spec": spec,
     })
 }

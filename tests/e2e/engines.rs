@@ -30,7 +30,8 @@ async fn prefect3_flow_runs_on_workers() {
     .await;
 }
 
-async fn succeed(namespace: &Namespace, flow: &str, script: &str) -> String {
+/// Runs a script on the cluster `dask`, in a Flow of its own; the answer is the run.
+pub async fn succeed(namespace: &Namespace, flow: &str, script: &str) -> String {
     namespace.create::<Flow>(inline(flow, script, "dask")).await;
     let run = namespace.start_run(flow).await;
     let ended = namespace.until_phase(&run, Phase::Succeeded, 240).await;

@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 use crate::support::clock::{now, seconds};
 use crate::support::figures::figure_seconds;
 use crate::support::logs::{self, Line, TASK_STARTED};
+use crate::support::manifests::with;
 use crate::support::namespace::phase_of;
 use crate::support::timeline::{Seen, Timeline};
 use crate::support::{Load, Namespace, operator, poll, test, within};
@@ -57,7 +58,8 @@ async fn example_flow_runs_with_the_class_path_of_old() {
             "name": "PREFECT__ENGINE__EXECUTOR__DEFAULT_CLASS",
             "value": "prefect.engine.executors.DaskExecutor",
         });
-        run_example_now(namespace, &namespace.settings.prefect1, |spec| {
+        let example = Example::read();
+        run_now(namespace, &example, &namespace.settings.prefect1, |spec| {
             spec.insert("env".to_owned(), json!([class]));
         })
         .await;
@@ -68,14 +70,18 @@ async fn example_flow_runs_with_the_class_path_of_old() {
 #[tokio::test]
 async fn example_flow_runs_on_prefect_0() {
     test("example_flow_runs_on_prefect_0", Load::Dask, async |namespace| {
-        run_example_now(namespace, &namespace.settings.prefect0, |_| {}).await;
+        run_now(namespace, &Example::read(), &namespace.settings.prefect0, |_| {}).await;
     })
     .await;
 }
 
 /// The example without its clock, once, now.
-async fn run_example_now(namespace: &Namespace, image: &str, change: impl Fn(&mut Map<String, Value>)) {
-    let example = Example::read();
+pub async fn run_now(
+    namespace: &Namespace,
+    example: &Example,
+    image: &str,
+    change: impl Fn(&mut Map<String, Value>),
+) {
     example
         .create(namespace, image, |spec| {
             spec.remove("schedule");
@@ -89,14 +95,16 @@ async fn run_example_now(namespace: &Namespace, image: &str, change: impl Fn(&mu
 }
 
 /// The objects of the example's folder, as `kubectl apply -k` makes them.
-struct Example {
+pub struct Example {
     objects: Vec<Value>,
-    cluster: String,
+    /// The name of its DaskCluster.
+    pub cluster: String,
     flow: String,
 }
 
 impl Example {
-    fn read() -> Self {
+    /// Reads the folder.
+    pub fn read() -> Self {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests/samples/example");
         let read = |file: &str| {
             fs::read_to_string(folder.join(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
@@ -115,6 +123,14 @@ impl Example {
             object["metadata"]["name"].as_str().unwrap().to_owned()
         };
         Self { cluster: name("DaskCluster"), flow: name("Flow"), objects }
+    }
+
+    /// The same, with more in the spec of its DaskCluster.
+    pub fn with_cluster(mut self, more: &Value) -> Self {
+        for object in self.objects.iter_mut().filter(|object| object["kind"] == "DaskCluster") {
+            *object = with(object.take(), more.clone());
+        }
+        self
     }
 
     /// Creates the objects, with the image under test and a changed spec of the flow.

@@ -98,7 +98,7 @@ async fn run(namespace: &Namespace) {
 }
 
 /// Waits until the status says that the cluster sleeps, and that this is why it is not ready.
-async fn until_asleep(namespace: &Namespace) {
+pub async fn until_asleep(namespace: &Namespace) {
     let wait = within(120, "the cluster is put to rest");
     namespace
         .until("dask", wait, |cluster: &DaskCluster| {

@@ -8,6 +8,9 @@
 
 #[path = "../api/cases.rs"]
 mod cases;
+#[path = "../dask/certificates.rs"]
+#[allow(dead_code, reason = "tests of the connection to a scheduler need more of it")]
+mod certificates;
 mod support;
 
 mod attempts;
@@ -37,3 +40,4 @@ mod runs;
 mod scaling;
 mod thousand;
 mod ticks;
+mod tls;

@@ -20,13 +20,15 @@ use tokio::time::Instant;
 
 use super::context::Context;
 use super::failure::Error;
+use super::{certificates, clock};
 use crate::api::{FlowRun, labels};
 use crate::plan::pods::state;
 use crate::plan::{Applied, Object, Step, Victim};
-use objects::{annotate, apply, create, create_one, delete, dry_run};
+use objects::{annotate, apply, create, delete, dry_run};
+pub(super) use objects::{check_owner, create_one};
 
 /// The field manager of objects that are applied.
-const MANAGER: &str = "daskflow";
+pub(super) const MANAGER: &str = "daskflow";
 /// Workers that are told by name where some stay; the others are counted.
 const NAMED_MAX: usize = 10;
 
@@ -209,6 +211,16 @@ impl Hands<'_> {
             Step::Annotate { pod, key, value } => {
                 annotate(context, namespace, pod, (key, value.as_deref())).await?;
             }
+            Step::Issue(wanted) => {
+                certificates::issue(context, (namespace, self.name), wanted, clock::now()).await?;
+            }
+            Step::Request(wanted) => {
+                certificates::request(context, (namespace, self.name), wanted).await?;
+            }
+            Step::Copy { from, hash, to } => {
+                let source = (from.as_str(), hash.as_str());
+                certificates::copy(context, (namespace, self.name), source, to, clock::now()).await?;
+            }
             Step::Retire { workers } => return self.retire(workers).await,
         }
         Ok(Held::default())
@@ -250,6 +262,11 @@ fn describe(step: &Step) -> String {
         Step::Delete(victim) => format!("delete {:?} {}", victim.kind, victim.name),
         Step::Adopt { run, .. } => format!("adopt FlowRun {run}"),
         Step::Cancel { run, .. } => format!("cancel FlowRun {run}"),
+        Step::Issue(issue) => {
+            format!("issue Secret {}", issue.certificate.name.as_deref().unwrap_or_default())
+        }
+        Step::Request(_) => "apply Certificate".to_owned(),
+        Step::Copy { from, to, .. } => format!("copy Secret {from} to {}", to.name_any()),
         Step::Replace { victim, .. } => format!("replace Pod {}", victim.name),
         Step::Annotate { pod, key, value } => format!("annotate Pod {} with {key}={value:?}", pod.name),
         Step::Retire { workers } => {

@@ -4,7 +4,7 @@ use std::fmt::Debug;
 
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{ConfigMap, Pod};
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Resource, ResourceExt};
@@ -92,7 +92,11 @@ pub(super) async fn dry_run(context: &Context, namespace: &str, pod: &Pod) -> Re
 
 /// Creates an object. One that exists and has the same owner was created by us before: a repeated step, or one
 /// whose answer got lost.
-pub(super) async fn create_one<K>(context: &Context, namespace: &str, object: &K) -> Result<(), Error>
+pub(in crate::operator) async fn create_one<K>(
+    context: &Context,
+    namespace: &str,
+    object: &K,
+) -> Result<(), Error>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
         + Clone
@@ -116,7 +120,10 @@ where
 }
 
 /// Whether the object that is there belongs to the owner of the one that is wanted.
-fn check_owner<K: Resource<DynamicType = ()>>(there: &impl Resource, wanted: &K) -> Result<(), Error> {
+pub(in crate::operator) fn check_owner<K: Resource<DynamicType = ()>>(
+    there: &impl Resource,
+    wanted: &K,
+) -> Result<(), Error> {
     if there.meta().deletion_timestamp.is_some() {
         return Err(being_deleted(wanted));
     }
@@ -150,6 +157,7 @@ fn kind_name<K: Resource<DynamicType = ()>>() -> &'static str {
         "Job" => "the Job",
         "ConfigMap" => "the ConfigMap",
         "DaskCluster" => "the DaskCluster",
+        "Secret" => "the Secret",
         "NetworkPolicy" => "the NetworkPolicy",
         _ => "the FlowRun",
     }
@@ -161,6 +169,7 @@ pub(super) async fn delete(context: &Context, namespace: &str, victim: &Victim) 
         VictimKind::Job => delete_one::<Job>(context, namespace, victim).await,
         VictimKind::ConfigMap => delete_one::<ConfigMap>(context, namespace, victim).await,
         VictimKind::Cluster => delete_one::<DaskCluster>(context, namespace, victim).await,
+        VictimKind::Secret => delete_one::<Secret>(context, namespace, victim).await,
         VictimKind::Run => delete_one::<FlowRun>(context, namespace, victim).await,
         VictimKind::NetworkPolicy => delete_one::<NetworkPolicy>(context, namespace, victim).await,
     }

@@ -63,7 +63,7 @@ const KEY: (&str, &str) = ("default", "demo");
 async fn workers_that_the_scheduler_let_go_are_deleted_and_no_others() {
     let scheduler = scheduler(Some(workers(&["a", "c"]))).await;
     let (context, server, _wakes) = context(scheduler.port);
-    context.schedulers.follow("default", "demo", ("u", "127.0.0.1"));
+    context.schedulers.follow(("default", "demo"), ("u", "127.0.0.1"), None);
     let (asked, _server) = serve(server, obeys);
     let held = steps(&context, KEY, &[retirement(&["a", "b", "c"])], Bounds::USUAL).await.unwrap();
     let mut deleted = asked.all();
@@ -76,7 +76,7 @@ async fn workers_that_the_scheduler_let_go_are_deleted_and_no_others() {
 async fn a_retirement_without_an_answer_in_time_deletes_nobody_and_is_told() {
     let scheduler = scheduler(None).await;
     let (context, server, _wakes) = context(scheduler.port);
-    context.schedulers.follow("default", "demo", ("u", "127.0.0.1"));
+    context.schedulers.follow(("default", "demo"), ("u", "127.0.0.1"), None);
     let (asked, _server) = serve(server, obeys);
     let bounds = Bounds { retire: Duration::from_millis(300), ..Bounds::USUAL };
     let two = [retirement(&["a", "b"]), retirement(&["c"])];
@@ -101,7 +101,7 @@ async fn an_answer_that_comes_late_wakes_the_cluster_which_then_deletes() {
     })
     .await;
     let (context, server, mut wakes) = context(scheduler.port);
-    context.schedulers.follow("default", "demo", ("u", "127.0.0.1"));
+    context.schedulers.follow(("default", "demo"), ("u", "127.0.0.1"), None);
     let (asked, _server) = serve(server, obeys);
     let bounds = Bounds { retire: Duration::from_millis(300), ..Bounds::USUAL };
     let held = steps(&context, KEY, &[retirement(&["a", "b"])], bounds).await.unwrap();
@@ -126,11 +126,11 @@ async fn an_answer_that_comes_late_wakes_the_cluster_which_then_deletes() {
 async fn another_start_of_the_scheduler_drops_its_retirements() {
     let scheduler = scheduler(None).await;
     let (context, _server, _wakes) = context(scheduler.port);
-    context.schedulers.follow("default", "demo", ("u/0", "127.0.0.1"));
+    context.schedulers.follow(("default", "demo"), ("u/0", "127.0.0.1"), None);
     let bounds = Bounds { retire: Duration::from_millis(50), ..Bounds::USUAL };
     steps(&context, KEY, &[retirement(&["a"])], bounds).await.unwrap();
     assert_eq!(context.schedulers.moving("default", "demo").len(), 1);
-    context.schedulers.follow("default", "demo", ("u/1", "127.0.0.1"));
+    context.schedulers.follow(("default", "demo"), ("u/1", "127.0.0.1"), None);
     assert_eq!(context.schedulers.moving("default", "demo").len(), 0);
 }
 
@@ -138,7 +138,7 @@ async fn another_start_of_the_scheduler_drops_its_retirements() {
 async fn a_worker_that_is_not_registered_is_not_kept() {
     let scheduler = scheduler(Some(workers(&["a"]))).await;
     let (context, server, _wakes) = context(scheduler.port);
-    context.schedulers.follow("default", "demo", ("u", "127.0.0.1"));
+    context.schedulers.follow(("default", "demo"), ("u", "127.0.0.1"), None);
     let (_asked, _server) = serve(server, obeys);
     let plan = [retirement(&["a", "unknown"])];
     assert_eq!(steps(&context, KEY, &plan, Bounds::USUAL).await.unwrap(), Held::default());
@@ -148,7 +148,7 @@ async fn a_worker_that_is_not_registered_is_not_kept() {
 async fn a_full_quota_stops_creations_and_nothing_that_frees_room() {
     let scheduler = scheduler(Some(workers(&["a"]))).await;
     let (context, server, _wakes) = context(scheduler.port);
-    context.schedulers.follow("default", "demo", ("u", "127.0.0.1"));
+    context.schedulers.follow(("default", "demo"), ("u", "127.0.0.1"), None);
     let (asked, _server) =
         serve(server, |what| if what.starts_with("POST") { quota_refusal() } else { obeys(what) });
     let plan =

@@ -8,10 +8,10 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio::time::{Instant, timeout_at};
 
+use super::follow::unreachable;
 use super::line::{Line, names};
 use crate::dask::message::WorkerInfo;
 use crate::dask::{Error, Scheduler};
-use crate::operator::failure::chain;
 use crate::plan::cluster::SchedulerView;
 use crate::plan::cluster::load::{Answer, Questions};
 
@@ -55,7 +55,7 @@ pub(in crate::operator) async fn look(line: &Line, asks: Asks, cluster: (&str, &
     let identity = match within(deadline, line.ask(|scheduler| scheduler.identity().boxed())).await {
         Ok(identity) => identity,
         Err(error) => {
-            return Look { view: SchedulerView::Unreachable(chain(&error)), ..Look::default() };
+            return Look { view: unreachable(&error), ..Look::default() };
         }
     };
     let mut look = Look::default();

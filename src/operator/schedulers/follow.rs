@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use super::line::{Whereabouts, names};
 use super::{CONNECT, Key, Shared, lock};
 use crate::dask::{Error, MembershipStream};
+use crate::operator::certificates::credentials::reason_of;
 use crate::operator::failure::chain;
 use crate::operator::route::Triggers;
 use crate::plan::cluster::SchedulerView;
@@ -41,16 +42,22 @@ pub(super) async fn listen(
         };
         let starting = *lock(&view) == SchedulerView::Unknown && silent_since.elapsed() < PATIENCE;
         if !starting {
-            tell(&view, SchedulerView::Unreachable(chain(&error)), &key, &triggers);
+            tell(&view, unreachable(&error), &key, &triggers);
         }
         tokio::time::sleep(wait).await;
         wait = (wait * 2).min(RETRY_MAX);
     }
 }
 
+/// Why a scheduler does not answer.
+pub(super) fn unreachable(error: &Error) -> SchedulerView {
+    SchedulerView::Unreachable { reason: reason_of(error), message: chain(error) }
+}
+
 /// Subscribes, if the scheduler is still the same.
 async fn subscribe(whereabouts: &Whereabouts) -> Result<MembershipStream, Error> {
-    let stream = MembershipStream::connect(whereabouts.address(), None, CONNECT).await?;
+    let credentials = whereabouts.credentials().await?;
+    let stream = MembershipStream::connect(whereabouts.address(), credentials.as_ref(), CONNECT).await?;
     whereabouts.check(stream.scheduler_id())?;
     Ok(stream)
 }

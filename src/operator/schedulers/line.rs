@@ -9,7 +9,9 @@ use tokio::time::Instant;
 
 use super::{CONNECT, Shared, lock};
 use crate::dask::message::WorkerInfo;
+use crate::dask::tls::Credentials;
 use crate::dask::{Address, Error, Scheduler};
+use crate::operator::certificates::credentials::Keeper;
 
 /// How long a scheduler that could not write its state is asked for less. What it has to write may be less by then.
 const COARSE: Duration = Duration::from_secs(300);
@@ -20,12 +22,14 @@ pub(super) struct Whereabouts {
     address: Address,
     /// The id of the first that answered.
     id: Shared<Option<String>>,
+    /// What it is shown. None: plain TCP.
+    keeper: Option<Keeper>,
 }
 
 impl Whereabouts {
     /// A scheduler that nobody has heard of yet.
-    pub(super) fn of(address: Address) -> Self {
-        Self { address, id: Shared::default() }
+    pub(super) fn of(address: Address, keeper: Option<Keeper>) -> Self {
+        Self { address, id: Shared::default(), keeper }
     }
 
     /// The address.
@@ -41,9 +45,18 @@ impl Whereabouts {
         Err(Error::AnotherScheduler { address: self.address.to_string() })
     }
 
+    /// What it is shown.
+    pub(super) async fn credentials(&self) -> Result<Option<Credentials>, Error> {
+        match &self.keeper {
+            Some(keeper) => keeper.get().await.map(Some),
+            None => Ok(None),
+        }
+    }
+
     /// A new connection to it.
     pub(super) async fn connect(&self) -> Result<Scheduler, Error> {
-        let mut scheduler = Scheduler::connect(&self.address, None, CONNECT).await?;
+        let mut scheduler =
+            Scheduler::connect(&self.address, self.credentials().await?.as_ref(), CONNECT).await?;
         self.check(&scheduler.identity().await?.id)?;
         Ok(scheduler)
     }

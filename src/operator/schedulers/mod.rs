@@ -15,8 +15,10 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use kube::Client;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::certificates::credentials::Keeper;
 use super::route::Triggers;
 use crate::dask::{Address, Error, Scheme};
 use crate::plan::cluster::load::Questions;
@@ -38,6 +40,7 @@ type Shared<T> = Arc<Mutex<T>>;
 /// The schedulers that are followed.
 pub(super) struct Schedulers {
     followed: Mutex<HashMap<Key, Followed>>,
+    client: Client,
     triggers: Triggers,
     port: Option<u16>,
 }
@@ -61,30 +64,38 @@ struct Poller {
 }
 
 impl Schedulers {
-    pub(super) fn new(triggers: Triggers) -> Self {
-        Self { followed: Mutex::default(), triggers, port: u16::try_from(COMM_PORT).ok() }
+    pub(super) fn new(client: Client, triggers: Triggers) -> Self {
+        Self { followed: Mutex::default(), client, triggers, port: u16::try_from(COMM_PORT).ok() }
     }
 
     /// With schedulers that listen on this port.
     #[cfg(test)]
-    pub(super) fn on_port(triggers: Triggers, port: u16) -> Self {
-        Self { port: Some(port), ..Self::new(triggers) }
+    pub(super) fn on_port(client: Client, triggers: Triggers, port: u16) -> Self {
+        Self { port: Some(port), ..Self::new(client, triggers) }
     }
 
     /// Follows the scheduler of this start at this address, and gives what it said last. Another pod, or another start of
-    /// its container, begins with nothing known.
-    pub(super) fn follow(&self, namespace: &str, cluster: &str, (start, ip): (&str, &str)) -> SchedulerView {
+    /// its container, begins with nothing known. With TLS, `secret` is what the pod was made with, and `host` the name that
+    /// its certificate must have.
+    pub(super) fn follow(
+        &self,
+        (namespace, cluster): (&str, &str),
+        (start, ip): (&str, &str),
+        secret: Option<(&str, Option<String>)>,
+    ) -> SchedulerView {
         let key = (namespace.to_owned(), cluster.to_owned());
         let mut all = lock(&self.followed);
         if let Some(followed) = all.get(&key).filter(|followed| followed.start == start && followed.ip == ip)
         {
             return lock(&followed.view).clone();
         }
-        let Some(address) = self.address(ip) else {
+        let scheme = if secret.is_some() { Scheme::Tls } else { Scheme::Tcp };
+        let Some(address) = self.address(scheme, ip) else {
             all.remove(&key);
             return SchedulerView::Unknown;
         };
-        let (view, whereabouts) = (Shared::default(), Whereabouts::of(address));
+        let keeper = secret.map(|(secret, host)| Keeper::new(self.client.clone(), namespace, secret, host));
+        let (view, whereabouts) = (Shared::default(), Whereabouts::of(address, keeper));
         let listen = follow::listen(whereabouts.clone(), view.clone(), key.clone(), self.triggers.clone());
         let followed = Followed {
             start: start.to_owned(),
@@ -180,8 +191,8 @@ impl Schedulers {
             .unwrap_or_default()
     }
 
-    fn address(&self, ip: &str) -> Option<Address> {
-        Address::new(Scheme::Tcp, ip, self.port?).ok()
+    fn address(&self, scheme: Scheme, ip: &str) -> Option<Address> {
+        Address::new(scheme, ip, self.port?).ok()
     }
 }
 

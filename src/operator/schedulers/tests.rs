@@ -39,10 +39,18 @@ fn answer(op: &str, target: u64) -> Option<Value> {
     })
 }
 
+/// A way to an API server that never answers.
+fn nobody() -> Client {
+    Client::new(
+        tower_test::mock::pair::<http::Request<kube::client::Body>, http::Response<kube::client::Body>>().0,
+        "ns",
+    )
+}
+
 fn followed(port: u16) -> (Schedulers, Wakes) {
     let (triggers, wakes) = crate::operator::route::channels();
-    let schedulers = Schedulers::on_port(triggers, port);
-    schedulers.follow("ns", "demo", ("uid", "127.0.0.1"));
+    let schedulers = Schedulers::on_port(nobody(), triggers, port);
+    schedulers.follow(("ns", "demo"), ("uid", "127.0.0.1"), None);
     (schedulers, wakes)
 }
 
@@ -116,7 +124,7 @@ async fn another_pod_begins_another_record() {
     let scheduler = scheduler(|| 3).await;
     let (schedulers, mut wakes) = followed(scheduler.port);
     until(&schedulers, &mut wakes, |load| !load.targets.is_empty()).await;
-    schedulers.follow("ns", "demo", ("another", "127.0.0.1"));
+    schedulers.follow(("ns", "demo"), ("another", "127.0.0.1"), None);
     let none = schedulers.poll("ns", "demo", None);
     assert_eq!(none, Load::default());
     until(&schedulers, &mut wakes, |load| !load.targets.is_empty()).await;
@@ -194,11 +202,11 @@ async fn nothing_is_taken_from_another_scheduler_at_the_address() {
     *lock(&id) = "Scheduler-2";
     let line = schedulers.line("ns", "demo").unwrap();
     let look = look(&line, Asks { busy: true, activity: true }, KEY).await;
-    let SchedulerView::Unreachable(why) = &look.view else { panic!("{look:?}") };
+    let SchedulerView::Unreachable { message: why, .. } = &look.view else { panic!("{look:?}") };
     assert!(why.contains("another scheduler answers at tcp://127.0.0.1:"), "{why}");
     assert_eq!((look.closing_order, look.busy, look.activity), (None, None, None));
     // Another start of the container is another scheduler, and that is as it should be.
-    schedulers.follow("ns", "demo", ("uid/1", "127.0.0.1"));
+    schedulers.follow(("ns", "demo"), ("uid/1", "127.0.0.1"), None);
     let line = schedulers.line("ns", "demo").unwrap();
     let look = super::look(&line, Asks::default(), KEY).await;
     assert!(look.view.registered().is_some(), "{look:?}");

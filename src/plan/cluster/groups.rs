@@ -11,6 +11,7 @@ use crate::api::dask_cluster::GroupStatus;
 use crate::api::{DaskCluster, WorkersSpec, labels};
 use crate::plan::Next;
 use crate::plan::pods::state::{self, PodLife};
+use crate::plan::pods::tls::Certificate;
 use crate::plan::pods::worker::{DEFAULT_GROUP, template_hash};
 
 /// A group of workers, as it is wanted now.
@@ -61,18 +62,20 @@ pub fn may_have_workers(cluster: &DaskCluster) -> bool {
 }
 
 /// All groups, with their pods and the sizes that are wanted. `asleep`: nobody uses the cluster, so no worker is.
+/// `certificate`: what their pods are made with.
 pub(super) fn all<'a>(
     cluster: &'a DaskCluster,
     observed: &'a Observed,
-    asleep: bool,
+    (asleep, certificate): (bool, Option<&Certificate>),
     now: Timestamp,
 ) -> Vec<Group<'a>> {
-    let mut groups: Vec<Group<'a>> =
-        of_spec(cluster).map(|(name, spec)| group(cluster, observed, (name, Some(spec)))).collect();
+    let mut groups: Vec<Group<'a>> = of_spec(cluster)
+        .map(|(name, spec)| group(cluster, observed, (name, Some(spec)), certificate))
+        .collect();
     let known: BTreeSet<&str> = groups.iter().map(|group| group.name).collect();
     let removed: BTreeSet<&str> =
         workers(observed).map(|pod| group_of(pod)).filter(|name| !known.contains(name)).collect();
-    groups.extend(removed.into_iter().map(|name| group(cluster, observed, (name, None))));
+    groups.extend(removed.into_iter().map(|name| group(cluster, observed, (name, None), certificate)));
     autoscale::size(&mut groups, observed, now);
     for group in groups.iter_mut().filter(|_| asleep) {
         (group.wanted, group.needed, group.next) = (0, 0, Next::Change);
@@ -85,9 +88,10 @@ fn group<'a>(
     cluster: &'a DaskCluster,
     observed: &'a Observed,
     (name, spec): (&'a str, Option<&'a WorkersSpec>),
+    certificate: Option<&Certificate>,
 ) -> Group<'a> {
     let size = spec.map_or(0, WorkersSpec::fixed_size);
-    let hash = spec.map(|spec| template_hash(&cluster.spec, spec));
+    let hash = spec.map(|spec| template_hash(&cluster.spec, spec, certificate));
     let told = cluster.status.as_ref().and_then(|status| status.groups.iter().find(|told| told.name == name));
     let mut group = Group {
         name,

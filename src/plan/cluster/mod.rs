@@ -5,6 +5,7 @@
 
 mod admission;
 mod autoscale;
+mod certificates;
 mod groups;
 mod idle;
 mod leave;
@@ -16,6 +17,7 @@ mod status;
 mod violations;
 mod workers;
 
+pub use certificates::{Secrets, TlsView, copy_name, secrets};
 pub use groups::may_have_workers;
 pub use load::Load;
 pub use network::network_policy;
@@ -32,6 +34,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt;
 use serde_json::Value;
 
+use certificates::Decision;
 use groups::Group;
 use idle::Rest;
 
@@ -41,6 +44,7 @@ use super::{Applied, Next, Note, Plan, Step, Victim, VictimKind, subset};
 use crate::api::dask_cluster::IdleAction;
 use crate::api::worker_group::Drain;
 use crate::api::{ConditionType, DaskCluster, DaskClusterStatus, FlowRun, Reason, labels};
+use pods::tls::Certificate;
 use pods::worker::DEFAULT_GROUP;
 
 /// What was observed of a cluster.
@@ -71,6 +75,8 @@ pub struct Observed {
     pub runners: BTreeSet<String>,
     /// When the last of the other runs on this cluster ended.
     pub last_run_end: Option<Timestamp>,
+    /// Its certificates.
+    pub tls: TlsView,
     /// Random bits for new names.
     pub seed: u64,
 }
@@ -82,7 +88,12 @@ pub enum SchedulerView {
     #[default]
     Unknown,
     /// It could not be reached, or the connection was lost.
-    Unreachable(String),
+    Unreachable {
+        /// The reason word.
+        reason: Reason,
+        /// A sentence.
+        message: String,
+    },
     /// It answers.
     Answering {
         /// The Dask names of the registered workers.
@@ -117,6 +128,7 @@ pub fn plan(cluster: &DaskCluster, observed: &Observed, now: Timestamp) -> Plan<
     }
     let look_again = (work.look_again || !work.steps.is_empty()) && !observed.live;
     let status = status::status(&work, violation.as_ref());
+    work.notes.extend(status::news_of_certificates(work.conditions(), &status.conditions));
     Plan { steps: work.steps, status, events: work.notes, next: work.next, look_again }
 }
 
@@ -133,6 +145,7 @@ pub(crate) struct Work<'a> {
     observed: &'a Observed,
     now: Timestamp,
     rest: Rest,
+    tls: Decision,
     groups: Vec<Group<'a>>,
     steps: Vec<Step>,
     notes: Vec<Note>,
@@ -148,19 +161,23 @@ pub(crate) struct Work<'a> {
 impl<'a> Work<'a> {
     fn new(cluster: &'a DaskCluster, observed: &'a Observed, now: Timestamp) -> Self {
         let rest = idle::judge(cluster, observed, now);
-        let groups = groups::all(cluster, observed, rest.action == Some(IdleAction::ScaleToZero), now);
+        let mut tls = certificates::decide(cluster, observed, now);
+        let asleep = rest.action == Some(IdleAction::ScaleToZero);
+        let groups = groups::all(cluster, observed, (asleep, tls.serving.as_ref()), now);
+        let notes = rest.note.clone().into_iter().chain(std::mem::take(&mut tls.notes)).collect();
         Self {
             cluster,
             observed,
             now,
             groups,
             steps: Vec::new(),
-            notes: rest.note.clone().into_iter().collect(),
-            next: rest.next,
+            notes,
+            next: rest.next.sooner(tls.next, now),
             look_again: rest.look_again,
             held: None,
             outdated: None,
             rest,
+            tls,
         }
     }
 
@@ -178,17 +195,22 @@ impl<'a> Work<'a> {
         }
         self.service();
         network::fill(self);
+        self.steps.append(&mut self.tls.steps);
         if self.is_suspended() {
             self.suspend();
             return None;
         }
-        let pod = pods::scheduler::pod(self.cluster);
+        let pod = pods::scheduler::pod(self.cluster, self.tls.scheduler.as_ref());
         let (tries, violation) = self.tries();
         let violation =
             pod.as_ref().err().cloned().or(violation).or_else(|| violations::durations(self.cluster).pop());
         let is_new = !self.observed.pods.iter().any(|pod| state::is_component(pod, labels::SCHEDULER));
         if violation.is_some() && is_new {
             // A spec that is wrong starts no half of a cluster.
+            return violation;
+        }
+        if self.tls.missing {
+            // Without its certificate no half of a cluster is started either.
             return violation;
         }
         self.steps.extend(tries);
@@ -206,7 +228,7 @@ impl<'a> Work<'a> {
         let told = self.cluster.status.as_ref().and_then(|status| status.observed_generation);
         let (mut tries, mut violation) = (Vec::new(), None);
         for (name, workers) in groups::of_spec(self.cluster) {
-            match pods::worker::pod(self.cluster, (name, workers), 0) {
+            match pods::worker::pod(self.cluster, self.tls.serving.as_ref(), (name, workers), 0) {
                 Ok(pod) if workers.template.is_some() && told != self.cluster.metadata.generation => {
                     tries.push(Step::Try(Box::new(scheduler::nameless(pod))));
                 }
@@ -266,6 +288,12 @@ impl<'a> Work<'a> {
             );
             self.hold(Reason::LoadUnknown, message);
         }
+    }
+
+    /// Whether the worker in this pod and the scheduler trust the same authorities.
+    fn is_understood(&self, pod: &Pod) -> bool {
+        let trust = |certificate: &Certificate| certificate.trust.clone();
+        Certificate::of(pod).as_ref().map(trust) == self.tls.serving.as_ref().map(trust)
     }
 
     /// Notes why something stays that should go; the first reason stands.

@@ -26,12 +26,12 @@ fn cluster(name: &str) -> DaskCluster {
 }
 
 fn scheduler_of(cluster: &DaskCluster) -> Labels {
-    scheduler::pod(cluster).unwrap().metadata.labels.unwrap()
+    scheduler::pod(cluster, None).unwrap().metadata.labels.unwrap()
 }
 
 fn worker_of(cluster: &DaskCluster) -> Labels {
     let group = (worker::DEFAULT_GROUP, &cluster.spec.workers);
-    worker::pod(cluster, group, 1).unwrap().metadata.labels.unwrap()
+    worker::pod(cluster, None, group, 1).unwrap().metadata.labels.unwrap()
 }
 
 fn labels_of(template: PodTemplateSpec) -> Labels {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::Pod;
 
 use super::autoscale::scale_down_after;
+use super::certificates::{TlsView, chosen};
 use super::groups::of_spec;
 use super::load::Questions;
 use super::scheduler::is_outdated;
@@ -23,7 +24,7 @@ const IDLE_QUESTIONS: u32 = 4;
 const TARGET_DURATION: Duration = Duration::from_secs(5);
 
 /// What has to be asked of the scheduler of a cluster with these pods. None: nothing.
-pub fn questions(cluster: &DaskCluster, pods: &[Arc<Pod>]) -> Option<Questions> {
+pub fn questions(cluster: &DaskCluster, pods: &[Arc<Pod>], tls: &TlsView) -> Option<Questions> {
     let spec = &cluster.spec;
     let autoscaled = || of_spec(cluster).filter_map(|(_, workers)| workers.autoscale.as_ref());
     let target = spec
@@ -32,7 +33,9 @@ pub fn questions(cluster: &DaskCluster, pods: &[Arc<Pod>]) -> Option<Questions> 
         .as_ref()
         .map(|autoscale| parse_duration(&autoscale.target_duration).unwrap_or(TARGET_DURATION));
     let resources = spec.worker_groups.iter().any(|group| group.workers.autoscale.is_some());
-    let waits_for_idleness = spec.rollout == Rollout::WhenIdle && is_outdated(cluster, pods);
+    let certificate = chosen(cluster, pods, tls).scheduler;
+    let waits_for_idleness =
+        spec.rollout == Rollout::WhenIdle && is_outdated(cluster, pods, certificate.as_ref());
     let activity = spec.idle.is_some() || waits_for_idleness;
     if spec.suspend || !(target.is_some() || resources || activity) {
         return None;
@@ -57,6 +60,10 @@ mod tests {
 
     use super::*;
     use crate::plan::pods::scheduler;
+
+    fn questions(cluster: &DaskCluster, pods: &[Arc<Pod>]) -> Option<Questions> {
+        super::questions(cluster, pods, &TlsView::default())
+    }
 
     fn cluster(mut spec: Value) -> DaskCluster {
         spec["image"] = json!("a");
@@ -86,7 +93,7 @@ mod tests {
     #[test]
     fn an_outdated_scheduler_is_asked_whether_it_is_idle() {
         let before = cluster(json!({}));
-        let pods = [Arc::new(scheduler::pod(&before).unwrap())];
+        let pods = [Arc::new(scheduler::pod(&before, None).unwrap())];
         assert_eq!(questions(&before, &pods), None);
         let after = cluster(json!({"scheduler": {"args": ["--no-show"]}}));
         assert!(questions(&after, &pods).unwrap().activity);

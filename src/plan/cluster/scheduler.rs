@@ -9,6 +9,7 @@ use super::{Work, delete, victim};
 use crate::api::dask_cluster::Rollout;
 use crate::api::{ConditionType, DaskCluster, FlowRun, Phase, Reason, labels};
 use crate::plan::conditions::is_true;
+use crate::plan::pods::tls::Certificate;
 use crate::plan::pods::{scheduler, state};
 use crate::plan::run::{job_of, phase_of};
 use crate::plan::{Note, Object, Step};
@@ -18,8 +19,12 @@ use crate::plan::{Note, Object, Step};
 const QUIET: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// Whether the scheduler's pod was made from an earlier spec.
-pub(super) fn is_outdated(cluster: &DaskCluster, pods: &[Arc<Pod>]) -> bool {
-    let hash = scheduler::template_hash(&cluster.spec);
+pub(super) fn is_outdated(
+    cluster: &DaskCluster,
+    pods: &[Arc<Pod>],
+    certificate: Option<&Certificate>,
+) -> bool {
+    let hash = scheduler::template_hash(&cluster.spec, certificate);
     let is_other = |pod: &Arc<Pod>| state::label(pod, labels::TEMPLATE_HASH) != Some(hash.as_str());
     let mut schedulers = pods.iter().filter(|pod| state::is_component(pod, labels::SCHEDULER));
     schedulers.any(|pod| state::life(pod) == state::PodLife::Alive && is_other(pod))
@@ -46,7 +51,9 @@ pub(super) fn fill(work: &mut Work<'_>, wanted: Pod) {
             work.notes.push(Note::warning(Reason::SchedulerLost, message));
             work.steps.push(delete(pod));
         }
-        state::PodLife::Alive if is_outdated(work.cluster, &observed.pods) => outdated(work, pod, wanted),
+        state::PodLife::Alive if is_outdated(work.cluster, &observed.pods, work.tls.scheduler.as_ref()) => {
+            outdated(work, pod, wanted);
+        }
         state::PodLife::Alive | state::PodLife::Leaving => {}
     }
 }

@@ -1,15 +1,20 @@
 //! What is told of a cluster.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt;
 
+use super::certificates::is_expiring;
 use super::groups::Group;
 use super::{Observed, SchedulerView, Work, admission};
 use crate::api::dask_cluster::{GroupStatus, IdleAction, WorkerCounts};
 use crate::api::{ConditionType, DaskClusterStatus, Reason, labels};
-use crate::plan::conditions::{Conditions, Progress};
+use crate::plan::Note;
+use crate::plan::conditions::{Conditions, Progress, find};
+use crate::plan::pods::tls::Certificate;
 use crate::plan::pods::worker::DEFAULT_GROUP;
 use crate::plan::pods::{self, Violation, scheduler, state};
 
@@ -40,6 +45,10 @@ pub(super) fn status(work: &Work<'_>, violation: Option<&Violation>) -> DaskClus
     let mut conditions = Conditions::new(work.conditions(), cluster.metadata.generation, work.now);
     let scheduler = scheduler_part(work);
     let workers_part = workers_part(work, &scheduler, &workers);
+    if work.cluster.spec.tls.is_some() || work.tls.status.is_some() {
+        let part = certificates_part(work);
+        conditions.set(ConditionType::CertificatesReady, part.ready, part.reason, part.message);
+    }
     for (kind, part) in
         [(ConditionType::SchedulerReady, &scheduler), (ConditionType::WorkersReady, &workers_part)]
     {
@@ -49,11 +58,12 @@ pub(super) fn status(work: &Work<'_>, violation: Option<&Violation>) -> DaskClus
     let replicas = work.groups.iter().find(|group| group.name == DEFAULT_GROUP).map_or(0, Group::alive);
     DaskClusterStatus {
         observed_generation: cluster.metadata.generation,
-        scheduler_address: Some(pods::scheduler_address(&namespace, &name)),
+        scheduler_address: Some(pods::scheduler_address(&namespace, &name, work.tls.serving.is_some())),
         dashboard_address: Some(pods::dashboard_address(&namespace, &name)),
         workers,
         groups,
         idle: work.rest.status.clone(),
+        tls: work.tls.status.clone(),
         replicas: to_i32(replicas),
         selector: Some(selector(&name)),
         admitted: admission::plan(cluster, observed),
@@ -96,6 +106,12 @@ fn summarise(
     if let Some(violation) = violation {
         conditions.set_progress(Progress::Stalled, violation.reason, &violation.message);
         conditions.set(ConditionType::Ready, false, violation.reason, violation.message.clone());
+        return;
+    }
+    let fault = work.tls.fault.as_ref().filter(|fault| fault.reason != Reason::CertificateNotReady);
+    if let Some(fault) = fault.filter(|_| work.tls.missing) {
+        conditions.set_progress(Progress::Stalled, fault.reason, &fault.message);
+        conditions.set(ConditionType::Ready, false, fault.reason, fault.message.clone());
         return;
     }
     let first = [scheduler, workers].into_iter().find(|part| !part.ready);
@@ -152,10 +168,56 @@ fn unfinished(work: &Work<'_>, counts: &WorkerCounts) -> Option<(Reason, String)
     (leaving > 0).then(|| (Reason::Progressing, format!("{leaving} workers are to leave")))
 }
 
+/// The issuer has a good certificate, and every pod has it.
+fn certificates_part(work: &Work<'_>) -> Part {
+    let expiring = work.tls.in_use.as_ref().filter(|one| is_expiring(one, work.now));
+    if let Some(in_use) = expiring {
+        let (reason, verb) = if in_use.ends <= work.now {
+            (Reason::CertificateExpired, "ended")
+        } else {
+            (Reason::CertificateExpiring, "ends")
+        };
+        let why = work.tls.fault.as_ref().map(|fault| fault.message.clone());
+        let why = why.or_else(|| work.outdated.clone()).unwrap_or_else(|| "a new one is needed".to_owned());
+        return Part::waiting(
+            reason,
+            format!("the scheduler's certificate {verb} at {}: {why}", in_use.ends),
+        );
+    }
+    if let Some(fault) = &work.tls.fault {
+        return Part::waiting(fault.reason, fault.message.clone());
+    }
+    if work.tls.missing {
+        return Part::waiting(Reason::CertificateNotReady, "the cluster has no certificate yet");
+    }
+    let wanted = work.tls.scheduler.as_ref();
+    let is_old = |pod: &&Arc<Pod>| Certificate::of(pod).as_ref() != wanted;
+    let old = work.observed.pods.iter().filter(is_old).count();
+    if old == 0 || work.is_suspended() {
+        return Part::ready();
+    }
+    let rest = work.outdated.as_ref().map(|outdated| format!(": {outdated}")).unwrap_or_default();
+    Part::waiting(Reason::Outdated, format!("{old} pods do not have the newest certificate yet{rest}"))
+}
+
+/// What is wrong with the certificates, when it is news.
+pub(super) fn news_of_certificates(old: &[Condition], new: &[Condition]) -> Option<Note> {
+    let told = find(new, ConditionType::CertificatesReady).filter(|condition| condition.status == "False")?;
+    let reason = Reason::from_word(&told.reason)?;
+    let goes_on = matches!(reason, Reason::Outdated | Reason::CertificateNotReady | Reason::Suspended);
+    let before = find(old, ConditionType::CertificatesReady);
+    let known = before.is_some_and(|before| before.reason == told.reason && before.message == told.message);
+    (!goes_on && !known).then(|| Note::warning(reason, told.message.clone()))
+}
+
 fn scheduler_part(work: &Work<'_>) -> Part {
     let observed = work.observed;
     if work.is_suspended() {
         return Part::waiting(Reason::Suspended, "the cluster is suspended");
+    }
+    if work.tls.missing {
+        let part = certificates_part(work);
+        return Part::waiting(part.reason, part.message);
     }
     if observed.scheduler.registered().is_some() {
         return Part::ready();
@@ -167,8 +229,8 @@ fn scheduler_part(work: &Work<'_>) -> Part {
         return Part::waiting(reason, message);
     }
     match &observed.scheduler {
-        SchedulerView::Unreachable(message) if state::runs(pod, scheduler::CONTAINER) => {
-            Part::waiting(Reason::SchedulerUnreachable, message.clone())
+        SchedulerView::Unreachable { reason, message } if state::runs(pod, scheduler::CONTAINER) => {
+            Part::waiting(*reason, message.clone())
         }
         _ => Part::waiting(Reason::SchedulerStarting, "the scheduler's container is starting"),
     }

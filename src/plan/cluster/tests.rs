@@ -1,3 +1,4 @@
+mod certificates;
 mod growing;
 mod leaving;
 mod resting;
@@ -53,7 +54,10 @@ fn running(mut pod: Pod) -> Arc<Pod> {
 fn workers(cluster: &DaskCluster, count: u64) -> Vec<Arc<Pod>> {
     (0..count)
         .map(|index| {
-            running(worker::pod(cluster, (worker::DEFAULT_GROUP, &cluster.spec.workers), index + 1).unwrap())
+            running(
+                worker::pod(cluster, None, (worker::DEFAULT_GROUP, &cluster.spec.workers), index + 1)
+                    .unwrap(),
+            )
         })
         .collect()
 }
@@ -66,7 +70,7 @@ fn names(pods: &[Arc<Pod>]) -> Vec<String> {
 fn settled(cluster: &DaskCluster, count: u64) -> Observed {
     let mut pods = workers(cluster, count);
     let registered: BTreeSet<String> = names(&pods).into_iter().collect();
-    pods.push(running(scheduler::pod(cluster).unwrap()));
+    pods.push(running(scheduler::pod(cluster, None).unwrap()));
     Observed {
         service: Some(Arc::new(scheduler::service(cluster))),
         pods,
@@ -88,6 +92,9 @@ fn kinds(plan: &Plan<DaskClusterStatus>) -> Vec<&'static str> {
             Step::Retire { .. } => "retire",
             Step::Replace { .. } => "replace",
             Step::Annotate { .. } => "annotate",
+            Step::Issue(_) => "issue",
+            Step::Request(_) => "request",
+            Step::Copy { .. } => "copy",
             Step::Adopt { .. } => "adopt",
             Step::Cancel { .. } => "cancel",
         })
@@ -196,7 +203,8 @@ fn a_surplus_seen_in_a_cache_is_looked_at_live() {
 fn a_scheduler_that_is_away_holds_the_size() {
     let cluster = cluster(1);
     let mut observed = settled(&cluster, 3);
-    observed.scheduler = SchedulerView::Unreachable("refused".into());
+    observed.scheduler =
+        SchedulerView::Unreachable { reason: Reason::SchedulerUnreachable, message: "refused".into() };
     assert_eq!(plan(&cluster, &observed, now()).steps, []);
 }
 
@@ -336,7 +344,7 @@ fn an_outdated_worker_leaves_when_its_successor_is_registered() {
     let mut after = before.clone();
     after.spec.workers.args = vec!["--nanny".into()];
     let mut observed = settled(&before, 2);
-    let new = running(worker::pod(&after, (worker::DEFAULT_GROUP, &after.spec.workers), 99).unwrap());
+    let new = running(worker::pod(&after, None, (worker::DEFAULT_GROUP, &after.spec.workers), 99).unwrap());
     observed.pods.push(new.clone());
     let mut registered = observed.scheduler.registered().unwrap().clone();
     registered.insert(state::name(&new).to_owned());

@@ -17,12 +17,12 @@ pub fn violations(cluster: &DaskCluster) -> Vec<Violation> {
         found.extend(size.and_then(|size| quantity::violation(size, &format!("{field}.scratch.size"))));
     }
     found.extend(durations(cluster));
-    found.extend(all(cluster, |cluster| scheduler::pod(cluster).map(drop)));
+    found.extend(all(cluster, |cluster| scheduler::pod(cluster, None).map(drop)));
     for (name, _) in of_spec(cluster) {
         found.extend(all(cluster, |cluster| {
             of_spec(cluster)
                 .filter(|group| group.0 == name)
-                .try_for_each(|group| worker::pod(cluster, group, 0).map(drop))
+                .try_for_each(|group| worker::pod(cluster, None, group, 0).map(drop))
         }));
     }
     found
@@ -40,6 +40,8 @@ pub(super) fn durations(cluster: &DaskCluster) -> Vec<Violation> {
         let drain = workers.drain_timeout.as_deref();
         written.extend(drain.map(|text| (format!("{field}.drainTimeout"), text)));
     }
+    let duration = cluster.spec.tls.as_ref().and_then(|tls| tls.duration.as_deref());
+    written.extend(duration.map(|text| ("spec.tls.duration".to_owned(), text)));
     written.extend(cluster.spec.idle.iter().map(|idle| ("spec.idle.after".to_owned(), idle.after.as_str())));
     let fault = |(field, text): (String, &str)| {
         parse_duration(text).err().map(|error| Violation::invalid(field, error.to_string()))

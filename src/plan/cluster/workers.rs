@@ -79,7 +79,12 @@ fn create(
         return Ok(());
     }
     for index in (*portion - now)..*portion {
-        let pod = worker::pod(work.cluster, (group.name, spec), spread(work.observed.seed, index))?;
+        let pod = worker::pod(
+            work.cluster,
+            work.tls.serving.as_ref(),
+            (group.name, spec),
+            spread(work.observed.seed, index),
+        )?;
         work.steps.push(Step::Create(Box::new(Object::Pod(pod))));
     }
     *portion -= now;
@@ -104,9 +109,9 @@ fn let_go(work: &mut Work<'_>, group: &Group<'_>, registered: &BTreeSet<String>)
     let (old, unknown): (Vec<&Arc<Pod>>, Vec<&Arc<Pod>>) =
         group.outdated.iter().copied().partition(|pod| is_known(&pod));
     // Those that do not run hold nothing, and will never be wanted. Those that do may be on their way back to a scheduler
-    // that was started anew.
+    // that was started anew, if they trust each other.
     let (joining, dead): (Vec<&Arc<Pod>>, Vec<&Arc<Pod>>) =
-        unknown.into_iter().partition(|pod| state::runs(pod, worker::CONTAINER));
+        unknown.into_iter().partition(|pod| state::runs(pod, worker::CONTAINER) && work.is_understood(pod));
     for pod in dead {
         work.steps.push(delete(pod));
     }

@@ -6,6 +6,7 @@ pub mod quantity;
 pub mod runner;
 pub mod scheduler;
 pub mod state;
+pub mod tls;
 pub mod worker;
 
 use std::collections::BTreeMap;
@@ -51,11 +52,13 @@ impl Violation {
     }
 }
 
-/// Where the scheduler of a cluster is for its clients inside Kubernetes: `tcp://<cluster>-scheduler.<ns>.svc:8786`.
+/// Where the scheduler of a cluster is for its clients inside Kubernetes: `tcp://<cluster>-scheduler.<ns>.svc:8786`, or
+/// `tls://…` where it `speaks_tls`.
 ///
 /// The name ends in `svc`, so that it does not depend on the domain of the Kubernetes cluster.
-pub fn scheduler_address(namespace: &str, cluster: &str) -> String {
-    format!("tcp://{}.{namespace}.svc:{COMM_PORT}", names::scheduler_name(cluster))
+pub fn scheduler_address(namespace: &str, cluster: &str, speaks_tls: bool) -> String {
+    let scheme = if speaks_tls { "tls" } else { "tcp" };
+    format!("{scheme}://{}.{namespace}.svc:{COMM_PORT}", names::scheduler_name(cluster))
 }
 
 /// Where the web UI of a cluster is inside Kubernetes.

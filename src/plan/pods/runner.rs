@@ -13,7 +13,7 @@ use kube::ResourceExt;
 use serde_json::{Map, Value};
 
 use super::{
-    Violation, common_labels, container, content_hash, controller_ref, keep_restart_policy, label, merge,
+    Violation, common_labels, container, content_hash, controller_ref, keep_restart_policy, label, merge, tls,
 };
 use crate::api::{Flow, FlowRun, PullPolicy, labels};
 use crate::plan::names;
@@ -57,6 +57,8 @@ pub struct Target {
     pub pull_secrets: Vec<LocalObjectReference>,
     /// The cluster's environment.
     pub env: Vec<EnvVar>,
+    /// What the scheduler is shown, and what is trusted, where it speaks TLS.
+    pub tls: Option<tls::Files>,
 }
 
 /// The ConfigMap with the bootstrap and the script, if the Flow runs a script. Its name carries a hash of its content
@@ -159,6 +161,9 @@ pub fn job(attempt: &Attempt<'_>) -> Result<Job, Violation> {
     merge::over(&mut template, flow.spec.template.as_ref(), "spec.template")?;
     keep_restart_policy(&mut template, "Never");
     keep_address(&mut template, &attempt.target.address);
+    if attempt.target.tls.is_some() {
+        tls::let_user_read(&mut template);
+    }
     let mut all_labels = common_labels(&flow.name_any(), labels::RUNNER);
     all_labels.insert(labels::COMPONENT.to_owned(), labels::RUNNER.to_owned());
     all_labels.insert(labels::FLOW.to_owned(), flow.name_any());
@@ -227,6 +232,9 @@ fn pod_spec(
         if spec.image_pull_secrets.is_empty() { &target.pull_secrets } else { &spec.image_pull_secrets };
     let mut pod = container::pod(main, "Never", secrets);
     pod.volumes = code_name.map(|name| vec![code_volume(name, attempt.script)]);
+    if let Some(files) = &target.tls {
+        files.mount(&mut pod, &["CLIENT"]);
+    }
     if let Some(account) = &spec.service_account_name {
         pod.service_account_name = Some(account.clone());
         // Who names an account wants its token.
@@ -274,7 +282,15 @@ fn environment(attempt: &Attempt<'_>) -> Vec<EnvVar> {
         container::env("PYTHONUNBUFFERED", "1"),
     ];
     let time = attempt.time.environment();
-    container::merge_env([ours.as_slice(), &time, &target.env, &flow.spec.env, &addresses(&target.address)])
+    let paths = target.tls.as_ref().map(|_| tls::paths()).unwrap_or_default();
+    container::merge_env([
+        ours.as_slice(),
+        &paths,
+        &time,
+        &target.env,
+        &flow.spec.env,
+        &addresses(&target.address),
+    ])
 }
 
 /// The variables that lead to the scheduler; they are nobody's to change.

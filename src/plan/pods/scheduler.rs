@@ -7,9 +7,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::ResourceExt;
 
+use super::tls::Certificate;
 use super::{
     COMM_PORT, DASHBOARD_PORT, Violation, common_labels, container, content_hash, controller_ref, label,
-    merge, of_cluster,
+    merge, of_cluster, tls,
 };
 use crate::api::{DaskCluster, DaskClusterSpec, labels};
 use crate::plan::names;
@@ -19,22 +20,30 @@ pub const CONTAINER: &str = "scheduler";
 
 /// The hash of all that shapes a scheduler's pod. It is taken from the spec, not from the pod, so that a new release
 /// of the operator replaces no running pod.
-pub fn template_hash(spec: &DaskClusterSpec) -> String {
+pub fn template_hash(spec: &DaskClusterSpec, certificate: Option<&Certificate>) -> String {
     let scheduler = &spec.scheduler;
-    content_hash(&(
+    let shape = (
         (&spec.image, spec.image_pull_policy, &spec.image_pull_secrets, &spec.env),
         (&scheduler.resources, &scheduler.args, &scheduler.template),
-    ))
+    );
+    match certificate {
+        Some(certificate) => content_hash(&(shape, &certificate.secret)),
+        None => content_hash(&shape),
+    }
 }
 
-/// The scheduler's pod. Its fixed name is the lock against a second one.
+/// The scheduler's pod, with TLS if there is a certificate. Its fixed name is the lock against a second one.
 ///
 /// # Errors
 ///
 /// A [`Violation`] of `spec.scheduler.template`.
-pub fn pod(cluster: &DaskCluster) -> Result<Pod, Violation> {
+pub fn pod(cluster: &DaskCluster, certificate: Option<&Certificate>) -> Result<Pod, Violation> {
     let spec = &cluster.spec;
+    // "--host tls://" would bind to one address; the protocol and the port alone bind to all.
     let mut arguments = vec!["--port".to_owned(), COMM_PORT.to_string()];
+    if certificate.is_some() {
+        arguments.extend(["--protocol".to_owned(), "tls".to_owned()]);
+    }
     arguments.extend(["--dashboard-address".to_owned(), format!(":{DASHBOARD_PORT}")]);
     arguments.extend(spec.scheduler.args.iter().cloned());
     let mut main = container::dask(CONTAINER, spec, "distributed.cli.dask_scheduler", arguments);
@@ -42,13 +51,15 @@ pub fn pod(cluster: &DaskCluster) -> Result<Pod, Violation> {
         Some(vec![container::port("tcp-comm", COMM_PORT), container::port("http-dashboard", DASHBOARD_PORT)]);
     main.readiness_probe = Some(container::health_probe(DASHBOARD_PORT));
     main.resources = Some(spec.scheduler.resources.to_requirements());
-    let mut template = PodTemplateSpec {
-        metadata: None,
-        spec: Some(container::pod(main, "Always", &spec.image_pull_secrets)),
-    };
+    let mut pod = container::pod(main, "Always", &spec.image_pull_secrets);
+    if let Some(certificate) = certificate {
+        tls::Files::from(certificate).mount(&mut pod, &["SCHEDULER", "CLIENT"]);
+    }
+    let mut template = PodTemplateSpec { metadata: None, spec: Some(pod) };
     merge::over(&mut template, spec.scheduler.template.as_ref(), "spec.scheduler.template")?;
     label(&mut template, component_labels(&cluster.name_any(), labels::SCHEDULER));
-    label(&mut template, [(labels::TEMPLATE_HASH.to_owned(), template_hash(spec))].into());
+    label(&mut template, [(labels::TEMPLATE_HASH.to_owned(), template_hash(spec, certificate))].into());
+    tls::finish(&mut template, certificate);
     Ok(of_cluster(cluster, names::scheduler_name(&cluster.name_any()), template))
 }
 

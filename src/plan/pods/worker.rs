@@ -12,9 +12,10 @@ use kube::ResourceExt;
 use serde_json::Value;
 
 use super::scheduler::component_labels;
+use super::tls::Certificate;
 use super::{
     Violation, WORKER_HTTP_PORT, container, content_hash, keep_restart_policy, label, merge, of_cluster,
-    scheduler_address,
+    scheduler_address, tls,
 };
 use crate::api::common::Amount;
 use crate::api::worker_group::{Drain, ScratchMedium};
@@ -41,7 +42,11 @@ const END_S: i64 = 5;
 /// The hash of all that shapes the pods of a group: see [`super::scheduler::template_hash`]. How many there are and how
 /// they leave does not. A field that is not written must not be in it, so that a new release, which knows more fields,
 /// replaces no pod.
-pub fn template_hash(spec: &DaskClusterSpec, workers: &WorkersSpec) -> String {
+pub fn template_hash(
+    spec: &DaskClusterSpec,
+    workers: &WorkersSpec,
+    certificate: Option<&Certificate>,
+) -> String {
     let shape = WorkersSpec {
         replicas: None,
         autoscale: None,
@@ -49,7 +54,11 @@ pub fn template_hash(spec: &DaskClusterSpec, workers: &WorkersSpec) -> String {
         drain_timeout: None,
         ..workers.clone()
     };
-    content_hash(&((&spec.image, spec.image_pull_policy, &spec.image_pull_secrets, &spec.env), shape))
+    let shape = ((&spec.image, spec.image_pull_policy, &spec.image_pull_secrets, &spec.env), shape);
+    match certificate {
+        Some(certificate) => content_hash(&(shape, &certificate.secret)),
+        None => content_hash(&shape),
+    }
 }
 
 /// A new worker's pod. Its name ends in characters drawn from `seed`, because a scheduler refuses the name of a
@@ -62,6 +71,7 @@ pub fn template_hash(spec: &DaskClusterSpec, workers: &WorkersSpec) -> String {
 /// A [`Violation`] of the group's arguments or template.
 pub fn pod(
     cluster: &DaskCluster,
+    certificate: Option<&Certificate>,
     (group, workers): (&str, &WorkersSpec),
     seed: u64,
 ) -> Result<Pod, Violation> {
@@ -69,7 +79,8 @@ pub fn pod(
     let field = field(group);
     check_arguments(workers, &field)?;
     let cluster_name = cluster.name_any();
-    let address = scheduler_address(&cluster.namespace().unwrap_or_default(), &cluster_name);
+    let address =
+        scheduler_address(&cluster.namespace().unwrap_or_default(), &cluster_name, certificate.is_some());
     let name = names::worker_name(&cluster_name, group, &suffix(seed));
     let mut main =
         container::dask(CONTAINER, spec, "distributed.cli.dask_worker", arguments(workers, &address, &name));
@@ -86,17 +97,24 @@ pub fn pod(
     });
     let mut labels = component_labels(&cluster_name, labels::WORKER);
     labels.insert(labels::WORKER_GROUP.to_owned(), group.to_owned());
-    let pod = PodSpec {
+    let mut pod = PodSpec {
         volumes: scratch(workers).map(|volume| vec![volume]),
         priority_class_name: workers.priority_class_name.clone(),
         topology_spread_constraints: spread(workers, &labels),
         ..container::pod(main, "OnFailure", &spec.image_pull_secrets)
     };
+    if let Some(certificate) = certificate {
+        tls::Files::from(certificate).mount(&mut pod, &["WORKER", "CLIENT"]);
+    }
     let mut template = PodTemplateSpec { metadata: None, spec: Some(pod) };
     merge::over(&mut template, workers.template.as_ref(), &format!("{field}.template"))?;
     keep_restart_policy(&mut template, "OnFailure");
     label(&mut template, labels);
-    label(&mut template, [(labels::TEMPLATE_HASH.to_owned(), template_hash(spec, workers))].into());
+    label(
+        &mut template,
+        [(labels::TEMPLATE_HASH.to_owned(), template_hash(spec, workers, certificate))].into(),
+    );
+    tls::finish(&mut template, certificate);
     Ok(of_cluster(cluster, name, template))
 }
 

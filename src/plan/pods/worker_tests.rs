@@ -35,7 +35,7 @@ fn suffixes_are_five_characters_of_a_label() {
 fn built(workers: &Value) -> (PodSpec, k8s_openapi::api::core::v1::Container) {
     let workers: WorkersSpec = serde_json::from_value(workers.clone()).unwrap();
     let cluster = DaskCluster::new("a", DaskClusterSpec { image: "i".into(), ..DaskClusterSpec::default() });
-    let spec = pod(&cluster, ("gpu", &workers), 7).unwrap().spec.unwrap();
+    let spec = pod(&cluster, None, ("gpu", &workers), 7).unwrap().spec.unwrap();
     let container = spec.containers.iter().find(|container| container.name == CONTAINER).unwrap().clone();
     (spec, container)
 }
@@ -92,7 +92,7 @@ fn a_step_of_the_users_own_takes_the_place_of_ours() {
 #[test]
 fn how_many_there_are_and_how_they_leave_shapes_no_pod() {
     let spec = DaskClusterSpec::default();
-    let hash = |workers: Value| template_hash(&spec, &serde_json::from_value(workers).unwrap());
+    let hash = |workers: Value| template_hash(&spec, &serde_json::from_value(workers).unwrap(), None);
     let plain = hash(json!({}));
     assert_eq!(hash(json!({"replicas": 5, "drain": "Wait", "drainTimeout": "1m"})), plain);
     assert_eq!(hash(json!({"autoscale": {"maximum": 3}})), plain);

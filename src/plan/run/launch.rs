@@ -11,6 +11,7 @@ use crate::plan::cluster::may_have_workers;
 use crate::plan::conditions;
 use crate::plan::flow::parameters;
 use crate::plan::pods::runner::{self, Attempt, LogicalTime, Script, Target};
+use crate::plan::pods::tls::Files;
 use crate::plan::pods::{common_labels, controller_ref, scheduler_address};
 use crate::plan::schedule::parse_duration;
 use crate::plan::{Next, Note, Object, Step, names};
@@ -116,11 +117,20 @@ impl Work<'_> {
 
     fn target(&self, flow: &Flow) -> Target {
         if let Some(address) = &flow.spec.cluster.address {
-            return Target { address: address.clone(), ..Target::default() };
+            let tls = match &self.observed.foreign {
+                ForeignScheduler::Answering { tls, .. } => tls.clone(),
+                _ => None,
+            };
+            return Target { address: address.clone(), tls, ..Target::default() };
         }
         let Some(cluster) = &self.observed.cluster else { return Target::default() };
+        // What the scheduler was started with counts, not what the spec asks for by now.
+        let secret = cluster.status.as_ref().and_then(|status| status.tls.as_ref()?.secret_name.clone());
+        let tls = secret.map(|secret| Files { secret, own_authority: false, key_in_certificate: false });
+        let namespace = cluster.namespace().unwrap_or_default();
         Target {
-            address: scheduler_address(&cluster.namespace().unwrap_or_default(), &cluster.name_any()),
+            address: scheduler_address(&namespace, &cluster.name_any(), tls.is_some()),
+            tls,
             image: Some(cluster.spec.image.clone()),
             pull_policy: cluster.spec.image_pull_policy,
             pull_secrets: cluster.spec.image_pull_secrets.clone(),
@@ -136,16 +146,14 @@ impl Work<'_> {
 
 fn foreign_not_ready(address: &str, scheduler: &ForeignScheduler) -> Option<(Reason, String)> {
     match scheduler {
-        ForeignScheduler::Answering(workers) if *workers > 0 => None,
-        ForeignScheduler::Answering(_) => {
+        ForeignScheduler::Answering { workers, .. } if *workers > 0 => None,
+        ForeignScheduler::Answering { .. } => {
             Some((Reason::WorkersStarting, format!("the scheduler at {address} has no workers")))
         }
         ForeignScheduler::NotAsked => {
             Some((Reason::ClusterNotReady, format!("the scheduler at {address} is being asked")))
         }
-        ForeignScheduler::Unreachable(why) => {
-            Some((Reason::SchedulerUnreachable, format!("the scheduler at {address} does not answer: {why}")))
-        }
+        ForeignScheduler::Unreachable { reason, message } => Some((*reason, message.clone())),
     }
 }
 

@@ -24,8 +24,10 @@ use kube::ResourceExt;
 use super::conditions::{Conditions, Progress};
 use super::pods::controller_ref;
 use super::pods::runner::Script;
+use super::pods::tls::Files;
 use super::schedule::parse_duration;
 use super::{Next, Note, Plan, Step, Victim, VictimKind, names};
+use crate::api::tls::ClientTls;
 use crate::api::{ConditionType, DaskCluster, Flow, FlowRun, FlowRunStatus, Phase, Reason, labels};
 
 /// How long a run waits for its cluster where the Flow does not say.
@@ -63,10 +65,20 @@ pub enum ForeignScheduler {
     /// It was not asked.
     #[default]
     NotAsked,
-    /// It answers and has so many workers.
-    Answering(usize),
-    /// It does not answer, and why.
-    Unreachable(String),
+    /// It answers.
+    Answering {
+        /// It has so many workers.
+        workers: usize,
+        /// Where it speaks TLS: what a runner needs for that.
+        tls: Option<Files>,
+    },
+    /// It cannot be spoken to, and why.
+    Unreachable {
+        /// The reason word.
+        reason: Reason,
+        /// A sentence.
+        message: String,
+    },
 }
 
 /// What is known of a script in a ConfigMap.
@@ -86,6 +98,8 @@ pub enum ScriptView {
 pub struct Needs {
     /// Ask the scheduler at this address.
     pub address: Option<String>,
+    /// Show it this.
+    pub tls: Option<ClientTls>,
     /// Read this key of this ConfigMap.
     pub script: Option<crate::api::common::ConfigMapKey>,
 }
@@ -96,6 +110,7 @@ pub fn needs(run: &FlowRun, flow: Option<&Flow>) -> Needs {
     let Some(flow) = flow.filter(|_| waits) else { return Needs::default() };
     Needs {
         address: flow.spec.cluster.address.clone(),
+        tls: flow.spec.cluster.tls.clone(),
         script: flow.spec.code.as_ref().and_then(|code| code.config_map.clone()),
     }
 }
@@ -270,6 +285,10 @@ impl Work<'_> {
     /// Moves to `phase`, and notes the moment.
     fn enter(&mut self, phase: Phase, reason: Reason, message: impl Into<String>) {
         let message = message.into();
+        let told = self.run.status.as_ref().and_then(|status| status.reason.as_deref());
+        if reason.is_of_tls() && told != Some(reason.as_str()) && !phase.is_final() {
+            self.notes.push(Note::warning(reason, message.clone()));
+        }
         self.status.phase = phase;
         self.status.reason = Some(reason.as_str().to_owned());
         self.status.message = (!message.is_empty()).then(|| super::conditions::cut(&message, 1_000));
@@ -297,10 +316,11 @@ impl Work<'_> {
         let phase = self.status.phase;
         let reason = self.status.reason.as_deref().and_then(Reason::from_word).unwrap_or(Reason::Progressing);
         let message = self.status.message.clone().unwrap_or_default();
-        let stalled = matches!(
-            reason,
-            Reason::FlowNotFound | Reason::ClusterNotFound | Reason::CodeNotFound | Reason::InvalidSpec
-        );
+        let stalled = reason.is_of_tls()
+            || matches!(
+                reason,
+                Reason::FlowNotFound | Reason::ClusterNotFound | Reason::CodeNotFound | Reason::InvalidSpec
+            );
         let progress = match (phase.is_final(), stalled || (phase.is_final() && phase != Phase::Succeeded)) {
             (true, false) => Progress::Done,
             (_, true) => Progress::Stalled,

@@ -92,12 +92,39 @@ pub fn read(
     }
     Ok(Certificates {
         hash: pods::content_hash(&(given.as_deref().map(plain), plain(&own))),
-        trust: pods::content_hash(&cas.iter().map(AsRef::<[u8]>::as_ref).collect::<BTreeSet<_>>()),
+        trust: trust_of(cas),
         not_before: leaf.not_before(),
         not_after: leaf.not_after(),
         ca_not_after: authorities.iter().map(|(_, ca)| ca.not_after()).max().unwrap_or_default(),
         names: leaf.names(),
     })
+}
+
+/// Reads the Secret of an authority of our own, whose certificate is in `tls.crt`, and judges it at `now`. Its trust is
+/// that of the certificates that it issues.
+pub fn read_authority(
+    secret: &str,
+    data: &BTreeMap<String, ByteString>,
+    now: Timestamp,
+) -> Result<Certificates, Fault> {
+    let files = Files { secret, data };
+    let own = files.certificates(CERTIFICATE)?.unwrap_or_default();
+    let Some(der) = own.first() else { return Err(files.missing(CERTIFICATE, "the certificate")) };
+    let authority = files.parse(CERTIFICATE, der)?;
+    files.check_key(der)?;
+    files.check_time(CERTIFICATE, &authority, now)?;
+    Ok(Certificates {
+        hash: pods::content_hash(&plain(&own)),
+        trust: trust_of(std::slice::from_ref(der)),
+        not_before: authority.not_before(),
+        not_after: authority.not_after(),
+        ca_not_after: authority.not_after(),
+        names: Vec::new(),
+    })
+}
+
+fn trust_of(authorities: &[CertificateDer<'_>]) -> String {
+    pods::content_hash(&authorities.iter().map(AsRef::<[u8]>::as_ref).collect::<BTreeSet<_>>())
 }
 
 /// The certificates of the CA file, each with what it says.

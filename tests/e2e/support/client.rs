@@ -1,8 +1,9 @@
 //! A Dask client in a pod of its own: a user at a prompt, to whom the test speaks.
 
+use daskflow::api::DaskCluster;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::DeleteParams;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::clock::{poll, within};
 use super::namespace::Namespace;
@@ -11,6 +12,8 @@ use super::namespace::Namespace;
 const PRELUDE: &str = include_str!("../flows/client.py");
 /// Where a client listens.
 const PORT: u16 = 8080;
+/// Where a client has its certificate.
+const CERTIFICATES: &str = "/certificates";
 
 /// A pod that is a client of the scheduler of a cluster.
 pub struct Client<'a> {
@@ -21,10 +24,44 @@ pub struct Client<'a> {
 impl Namespace {
     /// Starts a client of a cluster. Its arguments are for the script.
     pub async fn client(&self, name: &str, cluster: &str, script: &str, arguments: &[&str]) -> Client<'_> {
+        self.create::<Pod>(self.client_pod((name, "tcp", cluster), script, arguments)).await;
+        Client { namespace: self, name: name.to_owned() }
+    }
+
+    /// Starts a client of a cluster with TLS, which has what the cluster's status tells clients to take.
+    pub async fn tls_client(
+        &self,
+        name: &str,
+        cluster: &str,
+        script: &str,
+        arguments: &[&str],
+    ) -> Client<'_> {
+        let status = self.get::<DaskCluster>(cluster).await.status.unwrap_or_default();
+        let secret =
+            status.tls.and_then(|tls| tls.secret_name).expect("the status names a Secret for clients");
+        let mut pod = self.client_pod((name, "tls", cluster), script, arguments);
+        pod["spec"]["volumes"] = json!([{"name": "certificates", "secret": {"secretName": secret}}]);
+        let container = &mut pod["spec"]["containers"][0];
+        container["volumeMounts"] = json!([{"name": "certificates", "mountPath": CERTIFICATES}]);
+        container["env"] = json!([
+            {"name": "DASK_DISTRIBUTED__COMM__TLS__CA_FILE", "value": format!("{CERTIFICATES}/ca.crt")},
+            {"name": "DASK_DISTRIBUTED__COMM__TLS__CLIENT__CERT", "value": format!("{CERTIFICATES}/tls.crt")},
+            {"name": "DASK_DISTRIBUTED__COMM__TLS__CLIENT__KEY", "value": format!("{CERTIFICATES}/tls.key")},
+        ]);
+        self.create::<Pod>(pod).await;
+        Client { namespace: self, name: name.to_owned() }
+    }
+
+    fn client_pod(
+        &self,
+        (name, scheme, cluster): (&str, &str, &str),
+        script: &str,
+        arguments: &[&str],
+    ) -> Value {
         let mut command = vec!["python".to_owned(), "-uc".to_owned(), format!("{PRELUDE}\n{script}")];
-        command.push(format!("tcp://{cluster}-scheduler:8786"));
+        command.push(format!("{scheme}://{cluster}-scheduler:8786"));
         command.extend(arguments.iter().map(|argument| (*argument).to_owned()));
-        let pod = json!({
+        json!({
             "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name},
             "spec": {
                 "restartPolicy": "Never",
@@ -39,9 +76,7 @@ impl Namespace {
                     "ports": [{"name": "words", "containerPort": PORT}],
                 }],
             },
-        });
-        self.create::<Pod>(pod).await;
-        Client { namespace: self, name: name.to_owned() }
+        })
     }
 }
 

@@ -1,6 +1,6 @@
 //! Objects as a user writes them, for the tests that need nothing unusual.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 /// A `DaskCluster` of so many workers.
 pub fn dask_cluster(name: &str, image: &str, workers: i32) -> Value {
@@ -51,6 +51,18 @@ pub fn with(mut object: Value, more: Value) -> Value {
 /// A Flow that runs an inline script on the `DaskCluster` of this name.
 pub fn inline(name: &str, script: &str, cluster: &str) -> Value {
     flow(name, json!({"code": {"inline": script}, "cluster": {"ref": {"name": cluster}}}))
+}
+
+/// A Flow that runs an inline script on a cluster that is not ours: its address, and what is shown to it.
+pub fn abroad(name: &str, script: &str, image: &str, cluster: &Value) -> Value {
+    flow(name, json!({"image": image, "code": {"inline": script}, "cluster": cluster}))
+}
+
+/// A Secret of these files, each of them text.
+pub fn secret(name: &str, files: &[(&str, &str)]) -> Value {
+    let files: Map<String, Value> =
+        files.iter().map(|(key, text)| ((*key).to_owned(), json!(text))).collect();
+    json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": files})
 }
 
 fn custom(kind: &str, name: &str) -> Value {

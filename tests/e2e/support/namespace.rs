@@ -11,7 +11,7 @@ use kube::core::Status;
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::clock::{Patience, describe, poll, watch_until, within};
 use super::figures::say;
@@ -133,6 +133,16 @@ impl Namespace {
     /// The object of this name.
     pub async fn get<K: Kind>(&self, name: &str) -> K {
         self.api::<K>().get(name).await.unwrap()
+    }
+
+    /// What `kubectl get` shows of an object, by the name of the column.
+    pub async fn columns<K: Kind>(&self, name: &str) -> Map<String, Value> {
+        let request = Request::get(format!("{}/{name}", K::url_path(&(), Some(&self.name))))
+            .header("Accept", "application/json;as=Table;v=v1;g=meta.k8s.io");
+        let table: Value = self.client.request(request.body(Vec::new()).unwrap()).await.unwrap();
+        let names = table["columnDefinitions"].as_array().unwrap().iter();
+        let cells = table["rows"][0]["cells"].as_array().unwrap().iter().cloned();
+        names.map(|column| column["name"].as_str().unwrap().to_owned()).zip(cells).collect()
     }
 
     /// The objects that a label selector chooses; all with an empty one.

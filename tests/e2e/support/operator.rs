@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
+use kube::api::{DeleteParams, ListParams, LogParams, Patch, PatchParams};
 use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 
@@ -42,6 +42,16 @@ pub async fn ready_pod(client: &Client) -> Pod {
         pods.into_iter().find(is_ready).ok_or_else(|| seen.join(", "))
     })
     .await
+}
+
+/// All that the operator has said since its pods started.
+pub async fn log(client: &Client) -> String {
+    let api: Api<Pod> = Api::namespaced(client.clone(), NAMESPACE);
+    let mut said = String::new();
+    for pod in pods(client).await.unwrap() {
+        said += &api.logs(&pod.name_any(), &LogParams::default()).await.unwrap();
+    }
+    said
 }
 
 /// Deletes a pod of the operator at once: SIGTERM, and SIGKILL right after it.

@@ -35,6 +35,20 @@ fn read(ca: &str, leaf: &Pem, now: Timestamp) -> Result<tls::Certificates, tls::
 }
 
 #[test]
+fn what_is_issued_has_the_trust_of_its_authority() {
+    let ca = ca();
+    let leaf = leaf(&ca, &names(), 90 * DAY, now()).unwrap();
+    let authority = tls::read_authority("team-a/demo-ca", &secret(&ca.certificate, &ca), now()).unwrap();
+    assert_eq!(authority.trust, read(&ca.certificate, &leaf, now()).unwrap().trust);
+    assert_ne!(
+        authority.trust,
+        tls::read_authority("a/b", &secret("", &super::authority("other", "b", DAY, now()).unwrap()), now())
+            .unwrap()
+            .trust
+    );
+}
+
+#[test]
 fn what_is_issued_serves() {
     let ca = ca();
     let leaf = leaf(&ca, &names(), 90 * DAY, now()).unwrap();

@@ -11,9 +11,9 @@ fn two_groups() -> (DaskCluster, Observed) {
     cluster.spec.worker_groups = vec![WorkerGroup { name: "other".into(), workers: other }];
     let mut observed = settled(&cluster, 2);
     let other = &cluster.spec.worker_groups[0].workers;
-    observed
-        .pods
-        .extend((0..2).map(|seed| running(worker::pod(&cluster, ("other", other), 50 + seed).unwrap())));
+    observed.pods.extend(
+        (0..2).map(|seed| running(worker::pod(&cluster, None, ("other", other), 50 + seed).unwrap())),
+    );
     observed.scheduler = SchedulerView::Answering { workers: names(&observed.pods).into_iter().collect() };
     (cluster, observed)
 }
@@ -53,8 +53,8 @@ fn new_workers_that_do_not_run_yet_go_first() {
     let cluster = cluster(1);
     let mut observed = settled(&cluster, 1);
     let spec = (worker::DEFAULT_GROUP, &cluster.spec.workers);
-    let started = running(worker::pod(&cluster, spec, 60).unwrap());
-    let waiting = Arc::new(worker::pod(&cluster, spec, 61).unwrap());
+    let started = running(worker::pod(&cluster, None, spec, 60).unwrap());
+    let waiting = Arc::new(worker::pod(&cluster, None, spec, 61).unwrap());
     observed.pods.extend([started, waiting.clone()]);
     let mut two = cluster.clone();
     two.spec.workers.replicas = Some(2);

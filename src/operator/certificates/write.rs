@@ -1,0 +1,122 @@
+//! The Secrets that are ours: issued, copied.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::ResourceExt;
+use kube::api::{Api, Patch, PatchParams, PostParams};
+use serde_json::Value;
+
+use super::issue::{self, Pem};
+use super::{file, requests};
+use crate::operator::context::Context;
+use crate::operator::execute::{MANAGER, check_owner, create_one};
+use crate::operator::failure::Error;
+use crate::plan::{Issue, tls};
+
+/// Makes a certificate, and its authority where there is none. The authority is written first: without it nobody could
+/// issue the next certificate.
+pub(in crate::operator) async fn issue(
+    context: &Context,
+    (namespace, cluster): (&str, &str),
+    wanted: &Issue,
+    now: Timestamp,
+) -> Result<(), Error> {
+    let api: Api<Secret> = Api::namespaced(context.client.clone(), namespace);
+    let kept = match api.get_opt(&name_of(&wanted.authority)).await? {
+        Some(secret) if !wanted.new_authority => Some(pem(&secret)),
+        _ => None,
+    };
+    let authority = if let Some(kept) = kept {
+        kept
+    } else {
+        let made =
+            issue::authority(cluster, namespace, wanted.authority_life, now).map_err(issue::Error::from)?;
+        put(&api, secret(&wanted.authority, &made, &made.certificate)).await?;
+        made
+    };
+    let leaf = issue::leaf(&authority, &wanted.names, wanted.life, now)?;
+    put(&api, secret(&wanted.certificate, &leaf, &authority.certificate)).await?;
+    context.certificates.forget(namespace, cluster);
+    Ok(())
+}
+
+fn name_of(metadata: &ObjectMeta) -> String {
+    metadata.name.clone().unwrap_or_default()
+}
+
+fn pem(secret: &Secret) -> Pem {
+    let data = secret.data.clone().unwrap_or_default();
+    let text = |name: &str| String::from_utf8_lossy(file(&data, name)).into_owned();
+    Pem { certificate: text(tls::CERTIFICATE), key: text(tls::KEY) }
+}
+
+fn secret(metadata: &ObjectMeta, pem: &Pem, ca: &str) -> Secret {
+    let bytes = |text: &str| ByteString(text.as_bytes().to_vec());
+    Secret {
+        metadata: metadata.clone(),
+        type_: Some("kubernetes.io/tls".to_owned()),
+        data: Some(BTreeMap::from([
+            (tls::CA.to_owned(), bytes(ca)),
+            (tls::CERTIFICATE.to_owned(), bytes(&pem.certificate)),
+            (tls::KEY.to_owned(), bytes(&pem.key)),
+        ])),
+        ..Secret::default()
+    }
+}
+
+/// Creates a Secret, or replaces the one of the same name that is ours.
+async fn put(api: &Api<Secret>, mut wanted: Secret) -> Result<(), Error> {
+    let params = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
+    let Some(there) = api.get_metadata_opt(&wanted.name_any()).await? else {
+        api.create(&params, &wanted).await?;
+        return Ok(());
+    };
+    check_owner(&there, &wanted)?;
+    wanted.metadata.resource_version = there.metadata.resource_version;
+    api.replace(&wanted.name_any(), &params, &wanted).await?;
+    Ok(())
+}
+
+/// Copies the files of `from` into the Secret `to`, if they are still those of `hash`. If they are not, the next look
+/// finds so.
+pub(in crate::operator) async fn copy(
+    context: &Context,
+    (namespace, cluster): (&str, &str),
+    (from, hash): (&str, &str),
+    to: &Secret,
+    now: Timestamp,
+) -> Result<(), Error> {
+    context.certificates.forget(namespace, cluster);
+    let api: Api<Secret> = Api::namespaced(context.client.clone(), namespace);
+    let data = api.get_opt(from).await?.and_then(|secret| secret.data).unwrap_or_default();
+    let certificates = tls::read(from, &data, now);
+    if !certificates.is_ok_and(|certificates| certificates.hash == hash) {
+        return Err(Error::Changed { kind: "the Secret", name: from.to_owned() });
+    }
+    let or_certificate = |name: &str| match file(&data, name) {
+        [] => file(&data, tls::CERTIFICATE),
+        bytes => bytes,
+    };
+    let files = [tls::CA, tls::CERTIFICATE, tls::KEY];
+    let files = files.map(|name| (name.to_owned(), ByteString(or_certificate(name).to_vec())));
+    create_one(context, namespace, &Secret { data: Some(files.into()), ..to.clone() }).await
+}
+
+/// Asks cert-manager for a certificate.
+pub(in crate::operator) async fn request(
+    context: &Context,
+    (namespace, cluster): (&str, &str),
+    wanted: &Value,
+) -> Result<(), Error> {
+    context.certificates.forget(namespace, cluster);
+    let name = wanted.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
+    let api = requests(&context.client, namespace);
+    match api.patch(name, &PatchParams::apply(MANAGER).force(), &Patch::Apply(wanted)).await {
+        Err(kube::Error::Api(status)) if status.code == 404 => Err(Error::NoCertManager),
+        other => other.map(|_| ()).map_err(Error::Api),
+    }
+}

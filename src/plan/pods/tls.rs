@@ -1,0 +1,159 @@
+//! What makes a container speak TLS: mounted files and Dask's own environment variables. No argument and no script
+//! changes, so the same wiring serves scheduler, workers and runners, on every release of Dask and Prefect.
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{
+    EnvVar, KeyToPath, Pod, PodSpec, PodTemplateSpec, SecretVolumeSource, Volume, VolumeMount,
+};
+
+use super::container;
+use crate::api::labels;
+use crate::plan::tls;
+
+/// Where the files are mounted.
+pub const DIRECTORY: &str = "/etc/daskflow/tls";
+/// The name of the volume.
+const VOLUME: &str = "daskflow-tls";
+/// Read by the owner alone. With a group of the pod's own the kubelet lets the group read as well.
+const MODE: i32 = 0o400;
+/// The group of the pod's own: what images that are not root's use most.
+const GROUP: i64 = 1000;
+/// How Dask's variables begin: <https://docs.dask.org/en/stable/configuration.html>.
+const DASK: &str = "DASK_DISTRIBUTED__COMM__";
+
+/// The certificates that the pods of a cluster are made with: a Secret of ours that never changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Certificate {
+    /// The Secret's name. All three files are in it.
+    pub secret: String,
+    /// The authorities that it trusts, as a hash. Processes of different ones cannot talk.
+    pub trust: String,
+    /// When it begins.
+    pub begins: Timestamp,
+    /// When it ends.
+    pub ends: Timestamp,
+}
+
+impl Certificate {
+    /// The one that this pod was made with.
+    pub fn of(pod: &Pod) -> Option<Self> {
+        let annotations = pod.metadata.annotations.as_ref()?;
+        let time = |key: &str| annotations.get(key)?.parse().ok();
+        Some(Self {
+            secret: annotations.get(labels::CERTIFICATE)?.clone(),
+            trust: annotations.get(labels::TRUST)?.clone(),
+            begins: time(labels::CERTIFICATE_BEGINS).unwrap_or(Timestamp::MIN),
+            ends: time(labels::CERTIFICATE_ENDS).unwrap_or(Timestamp::MAX),
+        })
+    }
+
+    /// The marks by which [`Certificate::of`] knows it again.
+    fn mark(&self, template: &mut PodTemplateSpec) {
+        let metadata = template.metadata.get_or_insert_default();
+        metadata.annotations.get_or_insert_default().extend([
+            (labels::CERTIFICATE.to_owned(), self.secret.clone()),
+            (labels::TRUST.to_owned(), self.trust.clone()),
+            (labels::CERTIFICATE_BEGINS.to_owned(), self.begins.to_string()),
+            (labels::CERTIFICATE_ENDS.to_owned(), self.ends.to_string()),
+        ]);
+    }
+}
+
+/// The files that a container is given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Files {
+    /// The Secret that they are in.
+    pub secret: String,
+    /// The certificate is its own authority: there is no `ca.crt`.
+    pub own_authority: bool,
+    /// The key is in the certificate's file: there is no `tls.key`.
+    pub key_in_certificate: bool,
+}
+
+impl From<&Certificate> for Files {
+    fn from(certificate: &Certificate) -> Self {
+        Self { secret: certificate.secret.clone(), own_authority: false, key_in_certificate: false }
+    }
+}
+
+impl Files {
+    fn volume(&self) -> Volume {
+        let item =
+            |key: &str, path: &str| KeyToPath { key: key.to_owned(), path: path.to_owned(), mode: None };
+        let ca = if self.own_authority { tls::CERTIFICATE } else { tls::CA };
+        let key = if self.key_in_certificate { tls::CERTIFICATE } else { tls::KEY };
+        Volume {
+            name: VOLUME.to_owned(),
+            secret: Some(SecretVolumeSource {
+                secret_name: Some(self.secret.clone()),
+                default_mode: Some(MODE),
+                items: Some(vec![
+                    item(ca, tls::CA),
+                    item(tls::CERTIFICATE, tls::CERTIFICATE),
+                    item(key, tls::KEY),
+                ]),
+                ..SecretVolumeSource::default()
+            }),
+            ..Volume::default()
+        }
+    }
+
+    /// Mounts them into the one container of `pod`, beneath its environment.
+    pub fn mount(&self, pod: &mut PodSpec, roles: &[&str]) {
+        pod.volumes.get_or_insert_default().push(self.volume());
+        for main in &mut pod.containers {
+            main.volume_mounts.get_or_insert_default().push(VolumeMount {
+                name: VOLUME.to_owned(),
+                mount_path: DIRECTORY.to_owned(),
+                read_only: Some(true),
+                ..VolumeMount::default()
+            });
+            let own = main.env.take().unwrap_or_default();
+            main.env = Some(container::merge_env([environment(roles).as_slice(), &own]));
+        }
+    }
+}
+
+/// Dask's variables for processes of these roles. Each process is a client as well: a worker calls other workers.
+fn environment(roles: &[&str]) -> Vec<EnvVar> {
+    let file = |name: &str| format!("{DIRECTORY}/{name}");
+    let mut all = vec![
+        container::env(&format!("{DASK}REQUIRE_ENCRYPTION"), "true"),
+        container::env(&format!("{DASK}TLS__CA_FILE"), file(tls::CA)),
+    ];
+    for role in roles {
+        all.push(container::env(&format!("{DASK}TLS__{role}__CERT"), file(tls::CERTIFICATE)));
+        all.push(container::env(&format!("{DASK}TLS__{role}__KEY"), file(tls::KEY)));
+    }
+    all
+}
+
+/// For scripts that make their own `Security`: where the files are.
+pub fn paths() -> Vec<EnvVar> {
+    let file = |name: &str| format!("{DIRECTORY}/{name}");
+    vec![
+        container::env("DASKFLOW_TLS_CA", file(tls::CA)),
+        container::env("DASKFLOW_TLS_CERT", file(tls::CERTIFICATE)),
+        container::env("DASKFLOW_TLS_KEY", file(tls::KEY)),
+    ]
+}
+
+/// Marks a pod with its certificate, once the user's template was merged, and lets the process read the files whatever
+/// user it is.
+pub fn finish(template: &mut PodTemplateSpec, certificate: Option<&Certificate>) {
+    if let Some(certificate) = certificate {
+        certificate.mark(template);
+        let_user_read(template);
+    }
+}
+
+/// Who is not root cannot read root's files of mode 0400, and which user an image has is not known. With a group of the
+/// pod's own, which every process of it is in, the kubelet makes the mode 0440. A template may name another group, or, by
+/// user 0, none.
+pub fn let_user_read(template: &mut PodTemplateSpec) {
+    let Some(spec) = &mut template.spec else { return };
+    let context = spec.security_context.get_or_insert_default();
+    if context.run_as_user != Some(0) {
+        context.fs_group.get_or_insert(GROUP);
+    }
+}
