@@ -233,7 +233,8 @@ mod tests {
     #[test]
     fn a_spec_that_was_refused_is_not_observed() {
         let failing = |reason| {
-            let failure = Failure { reason, message: "no".to_owned(), lasting: true };
+            let failure =
+                Failure { reason, message: "no".to_owned(), lasting: true, spares_what_serves: false };
             cluster().failing(None, &failure, Timestamp::UNIX_EPOCH).observed_generation
         };
         assert_eq!(failing(Reason::Rejected), Some(1));

@@ -23,6 +23,9 @@ pub(super) enum Error {
     /// The API server does not know cert-manager's kinds.
     #[error("cert-manager is not installed in this cluster: install it, or write tls.issuer: Operator")]
     NoCertManager,
+    /// What a cluster is to be served with next cannot be had. What serves it now goes on.
+    #[error("the certificate cannot be had")]
+    Certificate(#[source] Box<Error>),
     /// A certificate could not be made.
     #[error("the certificate could not be made")]
     Issue(#[from] issue::Error),
@@ -46,6 +49,7 @@ impl Error {
     /// Who has to act next.
     pub(super) fn disposition(&self) -> Disposition {
         match self {
+            Self::Certificate(cause) => cause.disposition(),
             Self::Api(kube::Error::Api(status)) if status.code == 409 => Disposition::Conflict,
             // A namespace that is going refuses with 403 as well, but then the object is going too.
             Self::Api(kube::Error::Api(status)) if is_quota(status) => Disposition::Transient,
@@ -60,6 +64,9 @@ impl Error {
 
     /// How users are told of it.
     pub(super) fn tell(&self) -> Failure {
+        if let Self::Certificate(cause) = self {
+            return Failure { spares_what_serves: true, ..cause.tell() };
+        }
         let reason = match self {
             Self::Api(kube::Error::Api(status)) if is_quota(status) => Reason::QuotaExceeded,
             Self::Api(kube::Error::Api(status)) if lacks_right(status) => Reason::Forbidden,
@@ -72,7 +79,8 @@ impl Error {
             Self::Api(kube::Error::Api(status)) => status.message.clone(),
             other => chain(other),
         };
-        Failure { reason, message, lasting: self.disposition() == Disposition::Lasting }
+        let lasting = self.disposition() == Disposition::Lasting;
+        Failure { reason, message, lasting, spares_what_serves: self.is_quota() }
     }
 
     /// Whether the status should say so at the first time: where waiting alone does not help.
@@ -82,7 +90,11 @@ impl Error {
 
     /// Whether the namespace's quota has no room.
     pub(super) fn is_quota(&self) -> bool {
-        matches!(self, Self::Api(kube::Error::Api(status)) if is_quota(status))
+        match self {
+            Self::Certificate(cause) => cause.is_quota(),
+            Self::Api(kube::Error::Api(status)) => is_quota(status),
+            _ => false,
+        }
     }
 }
 

@@ -21,8 +21,11 @@ use crate::api::tls::ClientTls;
 use crate::api::{DaskCluster, Flow, FlowRun, FlowRunStatus, Phase, Reason, labels};
 use crate::dask::{Address, Scheduler};
 use crate::plan::conditions::{Failure, cut, failing, told};
+use crate::plan::pods::tls::Certificate;
 use crate::plan::pods::{runner, scheduler, state};
-use crate::plan::run::{self, ForeignScheduler, Observed, ScriptView, attempt_of, job_of, needs, phase_of};
+use crate::plan::run::{
+    self, ForeignScheduler, Observed, ScriptView, Wiring, attempt_of, job_of, needs, phase_of,
+};
 use crate::plan::{Plan, names};
 
 /// How long a scheduler outside may take to answer.
@@ -78,6 +81,7 @@ async fn observe(context: &Context, run: &FlowRun, live: bool) -> Result<Observe
     };
     let cluster = cluster(context, run, flow.as_deref(), &namespace);
     Ok(Observed {
+        wiring: cluster.as_deref().map(|cluster| wiring(context, cluster, &namespace)).unwrap_or_default(),
         scheduler: cluster.as_deref().and_then(|cluster| scheduler(context, cluster, &namespace)),
         cluster,
         siblings,
@@ -108,6 +112,15 @@ async fn flow_and_siblings(
     };
     siblings.retain(|other| other.name_any() != run.name_any() && !phase_of(other).is_final());
     Ok((flow, siblings))
+}
+
+/// How the cluster's Dask scheduler is spoken to.
+fn wiring(context: &Context, cluster: &DaskCluster, namespace: &str) -> Wiring {
+    let name = names::scheduler_name(&cluster.name_any());
+    let Some(pod) = context.stores.pods.get(&ObjectRef::new(&name).within(namespace)) else {
+        return Wiring::Unknown;
+    };
+    Certificate::of(&pod).map_or(Wiring::Plain, |certificate| Wiring::Tls(certificate.secret))
 }
 
 /// Which start of the cluster's Dask scheduler is at work.

@@ -152,8 +152,7 @@ pub fn failing(
     conditions.new = planned.to_vec();
     let progress = if failure.lasting { Progress::Stalled } else { Progress::UnderWay };
     conditions.set_progress(progress, failure.reason, &failure.message);
-    // Who already serves goes on serving without the pods that there is no room for.
-    if !(failure.reason == Reason::QuotaExceeded && is_true(planned, ConditionType::Ready)) {
+    if !(failure.spares_what_serves && is_true(planned, ConditionType::Ready)) {
         conditions.set(ConditionType::Ready, false, failure.reason, failure.message.clone());
     }
     conditions.finish()
@@ -168,6 +167,8 @@ pub struct Failure {
     pub message: String,
     /// Whether trying again is pointless before somebody changes something.
     pub lasting: bool,
+    /// What serves already goes on serving without it: pods that there is no room for, the next certificate.
+    pub spares_what_serves: bool,
 }
 
 #[cfg(test)]

@@ -131,6 +131,8 @@ pub enum Step {
     Issue(Box<Issue>),
     /// Ask cert-manager for a certificate: server-side apply of its object.
     Request(Box<Value>),
+    /// Ask cert-manager no more: delete its object of this name.
+    Withdraw(String),
     /// Copy the files of a certificate into a new Secret, if they are still the ones that were judged.
     Copy {
         /// The Secret that is read.

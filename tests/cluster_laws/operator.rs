@@ -183,7 +183,7 @@ impl World {
             }
             Went::Refused => {
                 let (reason, message) = (Reason::QuotaExceeded, "exceeded quota: pods".to_owned());
-                let failure = Failure { reason, message, lasting: false };
+                let failure = Failure { reason, message, lasting: false, spares_what_serves: true };
                 let generation = cluster.metadata.generation;
                 status.conditions =
                     conditions::failing((&old, &status.conditions), generation, self.now, &failure);

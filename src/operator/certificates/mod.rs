@@ -7,7 +7,7 @@ pub(super) mod credentials;
 pub(super) mod issue;
 mod write;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,23 +15,28 @@ use jiff::Timestamp;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind};
-use kube::{Client, ResourceExt};
+use kube::{Client, Resource, ResourceExt};
 use tokio::time::Instant;
 
 use super::clock;
 use super::context::Context;
 use super::failure::Error;
-use crate::api::{DaskCluster, Reason};
+use super::flow::has_ended;
+use crate::api::{DaskCluster, Reason, labels};
 use crate::dask::tls::Credentials;
-use crate::plan::cluster::{TlsView, copy_name, secrets};
+use crate::plan::cluster::{Secrets, TlsView, copy_name, secrets};
 use crate::plan::pods::tls::Files;
 use crate::plan::tls::{self, Certificates, Fault};
 
-pub(super) use write::{copy, issue, request};
+pub(super) use write::{copy, delete, issue, request, withdraw};
 
 /// For how long what was read counts, where no live look is asked for: a cluster that scales is planned many times a
 /// second.
 const FRESH: Duration = Duration::from_secs(10);
+
+/// The annotation by which cert-manager marks the Secrets that it writes:
+/// <https://cert-manager.io/docs/reference/annotations/#cert-manageriocertificate-name>.
+const CERTIFICATE_NAME: &str = "cert-manager.io/certificate-name";
 
 /// What the Secrets of clusters said last.
 #[derive(Default)]
@@ -82,32 +87,82 @@ pub(super) async fn view(
     live: bool,
     now: Timestamp,
 ) -> Result<TlsView, Error> {
-    let Some(secrets) = secrets(cluster) else { return Ok(TlsView::default()) };
+    let had_tls = cluster.status.as_ref().is_some_and(|status| status.tls.is_some());
+    let Some(secrets) = secrets(cluster) else {
+        let of_runners = if had_tls { secrets_of_runners(context, cluster) } else { BTreeSet::new() };
+        return Ok(TlsView { of_runners, ..TlsView::default() });
+    };
     if let Some(view) = context.certificates.fresh(cluster).filter(|_| !live) {
         return Ok(view);
     }
+    let view = read(context, cluster, &secrets, now).await?;
+    context.certificates.keep(cluster, &view);
+    Ok(view)
+}
+
+async fn read(
+    context: &Context,
+    cluster: &DaskCluster,
+    secrets: &Secrets,
+    now: Timestamp,
+) -> Result<TlsView, Error> {
     let namespace = cluster.namespace().unwrap_or_default();
-    let client = &context.client;
-    let source = judge(client, (&namespace, &secrets.source), now, tls::read).await?;
+    let api: Api<Secret> = Api::namespaced(context.client.clone(), &namespace);
+    let found = api.get_opt(&secrets.source).await?;
+    let source = judge((&namespace, &secrets.source), found.as_ref(), now, tls::read);
+    let by_cert_manager = found.as_ref().is_some_and(|secret| {
+        secret.annotations().get(CERTIFICATE_NAME).is_some_and(|name| *name == secrets.source)
+    });
+    let is_ours = |secret: &Secret| is_owned(cluster, secret);
+    let source = match (found.as_ref(), &secrets.authority, &secrets.request) {
+        (Some(secret), Some(_), _) if !is_ours(secret) => Err(not_ours(&namespace, &secrets.source)),
+        // What was there before it was asked is not what was asked for.
+        (Some(secret), _, Some(_)) if !by_cert_manager && is_ours(secret) => {
+            Err(not_found(&namespace, &secrets.source))
+        }
+        (Some(_), _, Some(_)) if !by_cert_manager => Err(not_ours(&namespace, &secrets.source)),
+        _ => source,
+    };
     let authority = match &secrets.authority {
-        Some(name) => Some(judge(client, (&namespace, name), now, tls::read_authority).await?),
         None => None,
+        Some(name) => match api.get_opt(name).await? {
+            Some(secret) if !is_ours(&secret) => Some(Err(not_ours(&namespace, name))),
+            found => Some(judge((&namespace, name), found.as_ref(), now, tls::read_authority)),
+        },
     };
     let copied = match &source {
         Ok(certificates) => {
             let name = copy_name(&cluster.name_any(), certificates);
-            Api::<Secret>::namespaced(client.clone(), &namespace).get_metadata_opt(&name).await?.is_some()
+            api.get_metadata_opt(&name).await?.is_some_and(|copy| is_owned(cluster, &copy))
         }
         Err(_) => false,
     };
+    // Where cert-manager writes the Secret it may still be asked to, whoever issues now.
     let request = match &secrets.request {
-        Some(name) => requested(client, &namespace, name).await?,
+        Some(name) => requested(&context.client, &namespace, name).await?,
+        None if by_cert_manager && secrets.authority.is_some() => {
+            let request = requested(&context.client, &namespace, &secrets.source).await?;
+            request.filter(|request| is_owned(cluster, request))
+        }
         None => None,
     };
     let request = request.and_then(|request| serde_json::to_value(request).ok());
-    let view = TlsView { source: Some(source), authority, copied, request };
-    context.certificates.keep(cluster, &view);
-    Ok(view)
+    let of_runners = secrets_of_runners(context, cluster);
+    Ok(TlsView { source: Some(source), authority, copied, request, of_runners })
+}
+
+/// Whether an object is there and belongs to this very cluster.
+fn is_owned(cluster: &DaskCluster, object: &impl Resource) -> bool {
+    let owners = object.owner_references();
+    object.meta().deletion_timestamp.is_none()
+        && owners.iter().any(|owner| Some(&owner.uid) == cluster.metadata.uid.as_ref())
+}
+
+/// The Secrets of runners that have not ended.
+fn secrets_of_runners(context: &Context, cluster: &DaskCluster) -> BTreeSet<String> {
+    let jobs = context.stores.jobs.state();
+    let going = jobs.iter().filter(|job| job.namespace() == cluster.namespace() && !has_ended(job));
+    going.filter_map(|job| job.annotations().get(labels::CERTIFICATE).cloned()).collect()
 }
 
 /// The object by which cert-manager is asked. Where its kind is not known the API server answers without a status.
@@ -121,16 +176,22 @@ async fn requested(client: &Client, namespace: &str, name: &str) -> Result<Optio
 /// How a Secret's files are judged.
 type Judge = fn(&str, &BTreeMap<String, ByteString>, Timestamp) -> Result<Certificates, Fault>;
 
-/// Reads a Secret and judges the files in it.
-async fn judge(
-    client: &Client,
+/// Judges the files in a Secret.
+fn judge(
     (namespace, name): (&str, &str),
+    secret: Option<&Secret>,
     now: Timestamp,
     read: Judge,
-) -> Result<Result<Certificates, Fault>, Error> {
-    let api: Api<Secret> = Api::namespaced(client.clone(), namespace);
-    let Some(secret) = api.get_opt(name).await? else { return Ok(Err(not_found(namespace, name))) };
-    Ok(read(&format!("{namespace}/{name}"), &secret.data.unwrap_or_default(), now))
+) -> Result<Certificates, Fault> {
+    let Some(secret) = secret else { return Err(not_found(namespace, name)) };
+    let none = BTreeMap::new();
+    read(&format!("{namespace}/{name}"), secret.data.as_ref().unwrap_or(&none), now)
+}
+
+/// A Secret of the name that we need is somebody else's.
+fn not_ours(namespace: &str, name: &str) -> Fault {
+    let message = format!("Secret {namespace}/{name} exists and is not ours: rename it or delete it");
+    Fault { reason: Reason::NameTaken, message }
 }
 
 /// What a Flow's Secret holds for a scheduler that is not ours, and how a runner is given it.

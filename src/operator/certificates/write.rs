@@ -7,7 +7,7 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
-use kube::api::{Api, Patch, PatchParams, PostParams};
+use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use serde_json::Value;
 
 use super::issue::{self, Pem};
@@ -26,10 +26,11 @@ pub(in crate::operator) async fn issue(
     now: Timestamp,
 ) -> Result<(), Error> {
     let api: Api<Secret> = Api::namespaced(context.client.clone(), namespace);
-    let kept = match api.get_opt(&name_of(&wanted.authority)).await? {
-        Some(secret) if !wanted.new_authority => Some(pem(&secret)),
-        _ => None,
-    };
+    let there = api.get_opt(&name_of(&wanted.authority)).await?;
+    if let Some(there) = &there {
+        check_owner(there, &Secret { metadata: wanted.authority.clone(), ..Secret::default() })?;
+    }
+    let kept = there.filter(|_| !wanted.new_authority).map(|secret| pem(&secret));
     let authority = if let Some(kept) = kept {
         kept
     } else {
@@ -115,8 +116,58 @@ pub(in crate::operator) async fn request(
     context.certificates.forget(namespace, cluster);
     let name = wanted.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
     let api = requests(&context.client, namespace);
+    match api.get_opt(name).await {
+        Ok(Some(there)) => {
+            let owners = wanted.pointer("/metadata/ownerReferences").cloned().unwrap_or_default();
+            let metadata = ObjectMeta {
+                name: Some(name.to_owned()),
+                owner_references: serde_json::from_value(owners).ok(),
+                ..ObjectMeta::default()
+            };
+            check_owner(&there, &Secret { metadata, ..Secret::default() }).map_err(|error| match error {
+                Error::NameTaken { name, .. } => Error::NameTaken { kind: "the Certificate", name },
+                error => error,
+            })?;
+        }
+        Ok(None) => {}
+        Err(kube::Error::Api(status)) if status.code == 404 => return Err(Error::NoCertManager),
+        Err(error) => return Err(Error::Api(error)),
+    }
     match api.patch(name, &PatchParams::apply(MANAGER).force(), &Patch::Apply(wanted)).await {
         Err(kube::Error::Api(status)) if status.code == 404 => Err(Error::NoCertManager),
+        other => other.map(|_| ()).map_err(Error::Api),
+    }
+}
+
+/// Asks cert-manager no more.
+pub(in crate::operator) async fn withdraw(
+    context: &Context,
+    (namespace, cluster): (&str, &str),
+    name: &str,
+) -> Result<(), Error> {
+    context.certificates.forget(namespace, cluster);
+    match requests(&context.client, namespace).delete(name, &DeleteParams::background()).await {
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+        other => other.map(|_| ()).map_err(Error::Api),
+    }
+}
+
+/// Deletes a copy of a certificate, if it is this cluster's. One that is gone is done.
+pub(in crate::operator) async fn delete(
+    context: &Context,
+    (namespace, cluster): (&str, &str),
+    name: &str,
+) -> Result<(), Error> {
+    let api: Api<Secret> = Api::namespaced(context.client.clone(), namespace);
+    let Some(there) = api.get_metadata_opt(name).await? else { return Ok(()) };
+    let owners = there.owner_references();
+    if !owners.iter().any(|owner| owner.kind == "DaskCluster" && owner.name == cluster) {
+        return Ok(());
+    }
+    let uid = there.metadata.uid;
+    let params = DeleteParams::background().preconditions(Preconditions { uid, resource_version: None });
+    match api.delete(name, &params).await {
+        Err(kube::Error::Api(status)) if status.is_not_found() || status.code == 409 => Ok(()),
         other => other.map(|_| ()).map_err(Error::Api),
     }
 }

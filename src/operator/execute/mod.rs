@@ -23,7 +23,7 @@ use super::failure::Error;
 use super::{certificates, clock};
 use crate::api::{FlowRun, labels};
 use crate::plan::pods::state;
-use crate::plan::{Applied, Object, Step, Victim};
+use crate::plan::{Applied, Object, Step, Victim, VictimKind};
 use objects::{annotate, apply, create, delete, dry_run};
 pub(super) use objects::{check_owner, create_one};
 
@@ -193,6 +193,9 @@ impl Hands<'_> {
             Step::Apply(object) => apply(context, namespace, object).await?,
             Step::Try(pod) => dry_run(context, namespace, pod).await?,
             Step::Create(object) => create(context, namespace, object).await?,
+            Step::Delete(victim) if victim.kind == VictimKind::Secret => {
+                certificates::delete(context, (namespace, self.name), &victim.name).await?;
+            }
             Step::Delete(victim) => delete(context, namespace, victim).await?,
             Step::Adopt { run, owners, labels } => {
                 let api: Api<FlowRun> = Api::namespaced(context.client.clone(), namespace);
@@ -211,19 +214,25 @@ impl Hands<'_> {
             Step::Annotate { pod, key, value } => {
                 annotate(context, namespace, pod, (key, value.as_deref())).await?;
             }
-            Step::Issue(wanted) => {
-                certificates::issue(context, (namespace, self.name), wanted, clock::now()).await?;
-            }
-            Step::Request(wanted) => {
-                certificates::request(context, (namespace, self.name), wanted).await?;
-            }
-            Step::Copy { from, hash, to } => {
-                let source = (from.as_str(), hash.as_str());
-                certificates::copy(context, (namespace, self.name), source, to, clock::now()).await?;
+            Step::Issue(_) | Step::Request(_) | Step::Withdraw(_) | Step::Copy { .. } => {
+                self.certificate(step).await.map_err(|error| Error::Certificate(Box::new(error)))?;
             }
             Step::Retire { workers } => return self.retire(workers).await,
         }
         Ok(Held::default())
+    }
+
+    async fn certificate(&self, step: &Step) -> Result<(), Error> {
+        let (context, cluster) = (self.context, (self.namespace, self.name));
+        match step {
+            Step::Issue(wanted) => certificates::issue(context, cluster, wanted, clock::now()).await,
+            Step::Request(wanted) => certificates::request(context, cluster, wanted).await,
+            Step::Withdraw(name) => certificates::withdraw(context, cluster, name).await,
+            Step::Copy { from, hash, to } => {
+                certificates::copy(context, cluster, (from, hash), to, clock::now()).await
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Retires workers and deletes the pods of those that the scheduler let go. Gives the others. While the scheduler has
@@ -266,6 +275,7 @@ fn describe(step: &Step) -> String {
             format!("issue Secret {}", issue.certificate.name.as_deref().unwrap_or_default())
         }
         Step::Request(_) => "apply Certificate".to_owned(),
+        Step::Withdraw(name) => format!("delete Certificate {name}"),
         Step::Copy { from, to, .. } => format!("copy Secret {from} to {}", to.name_any()),
         Step::Replace { victim, .. } => format!("replace Pod {}", victim.name),
         Step::Annotate { pod, key, value } => format!("annotate Pod {} with {key}={value:?}", pod.name),

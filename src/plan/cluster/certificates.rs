@@ -49,6 +49,8 @@ pub struct TlsView {
     pub copied: bool,
     /// The object by which cert-manager is asked.
     pub request: Option<Value>,
+    /// The Secrets that runners have which have not ended.
+    pub of_runners: BTreeSet<String>,
 }
 
 /// The Secrets that have to be read for a cluster.
@@ -75,7 +77,7 @@ pub fn secrets(cluster: &DaskCluster) -> Option<Secrets> {
 
 /// The name of the copy of these certificates.
 pub fn copy_name(cluster: &str, certificates: &Certificates) -> String {
-    format!("{}-{}", names::certificate_name(cluster), certificates.hash)
+    format!("{}{}", copies_begin_with(cluster), certificates.hash)
 }
 
 fn source_name(cluster: &str, tls: &Tls) -> String {
@@ -111,6 +113,10 @@ pub(super) fn decide(cluster: &DaskCluster, observed: &Observed, now: Timestamp)
     if let Some(tls) = &cluster.spec.tls {
         let look = if tls.issuer == Issuer::Operator { LOOK_AT_OURS } else { LOOK };
         decision.next = Next::After(look);
+        if tls.issuer != Issuer::CertManager && observed.tls.request.is_some() {
+            // Two who write one Secret would never end.
+            decision.steps.push(Step::Withdraw(names::certificate_name(&cluster.name_any())));
+        }
         match tls.issuer {
             Issuer::Operator => issue(&mut decision, cluster, observed, now),
             Issuer::CertManager => ask_cert_manager(&mut decision, cluster, observed),
@@ -122,6 +128,11 @@ pub(super) fn decide(cluster: &DaskCluster, observed: &Observed, now: Timestamp)
     decision
 }
 
+/// The name that all copies for a cluster begin with.
+fn copies_begin_with(cluster: &str) -> String {
+    format!("{}-", names::certificate_name(cluster))
+}
+
 /// The certificates that pods are made with.
 pub(super) fn chosen(cluster: &DaskCluster, pods: &[Arc<Pod>], view: &TlsView) -> Decision {
     let mut schedulers = pods.iter().filter(|pod| state::is_component(pod, labels::SCHEDULER));
@@ -129,9 +140,12 @@ pub(super) fn chosen(cluster: &DaskCluster, pods: &[Arc<Pod>], view: &TlsView) -
     let mut decision = Decision::default();
     let wanted = match (&cluster.spec.tls, &view.source) {
         (None, _) => Ok(None),
-        (Some(_), Some(Ok(certificates))) => Ok(Some(certificate(&cluster.name_any(), certificates))),
+        // Until its copy is there no pod is made with it.
+        (Some(_), Some(Ok(certificates))) if view.copied => {
+            Ok(Some(certificate(&cluster.name_any(), certificates)))
+        }
         (Some(_), Some(Err(fault))) => Err(Some(fault.clone())),
-        (Some(_), None) => Err(None),
+        (Some(_), _) => Err(None),
     };
     let trust = |certificate: &Option<Certificate>| certificate.as_ref().map(|one| one.trust.clone());
     decision.in_use = match (&serving, &wanted) {
@@ -157,7 +171,8 @@ fn certificate(cluster: &str, certificates: &Certificates) -> Certificate {
         secret: copy_name(cluster, certificates),
         trust: certificates.trust.clone(),
         begins: certificates.not_before,
-        ends: certificates.not_after,
+        // Dask believes no certificate longer than its authority.
+        ends: certificates.not_after.min(certificates.ca_not_after),
     }
 }
 
@@ -189,7 +204,8 @@ fn issue(decision: &mut Decision, cluster: &DaskCluster, observed: &Observed, no
         life: duration,
     })));
     // The first one is waited for. Should one that was just made not do, it must not be made over and over.
-    decision.next = if source.is_err() { Next::After(Duration::ZERO) } else { Next::After(RETRY) };
+    let is_first = matches!(source, Err(fault) if fault.reason == Reason::SecretNotFound);
+    decision.next = Next::After(if is_first { Duration::ZERO } else { RETRY });
     let note = match source {
         Ok(_) => Note::normal(Reason::CertificateRenewed, "the certificate of the cluster is renewed"),
         Err(_) => Note::normal(Reason::CertificateIssued, "a certificate for the cluster is issued"),
@@ -227,15 +243,17 @@ fn ask_cert_manager(decision: &mut Decision, cluster: &DaskCluster, observed: &O
     if there.is_none_or(|there| !subset::is_subset(&wanted, there)) {
         decision.steps.push(Step::Request(Box::new(wanted)));
     }
-    if let Some(fault) = decision.fault.as_mut().filter(|fault| fault.reason == Reason::SecretNotFound) {
-        let conditions = there.and_then(|there| there.pointer("/status/conditions")?.as_array());
-        let ready = conditions.and_then(|all| all.iter().find(|one| one["type"] == "Ready"));
+    let conditions = there.and_then(|there| there.pointer("/status/conditions")?.as_array());
+    let ready = conditions.and_then(|all| all.iter().find(|one| one["type"] == "Ready"));
+    let refuses = ready.is_some_and(|ready| ready["status"] == "False");
+    let is_missing = decision.fault.as_ref().is_some_and(|fault| fault.reason == Reason::SecretNotFound);
+    if is_missing || (refuses && decision.fault.is_none()) {
         let said = ready.and_then(|ready| ready["message"].as_str()).unwrap_or("it has not answered yet");
-        fault.reason = Reason::CertificateNotReady;
-        fault.message = format!(
+        let message = format!(
             "cert-manager has not issued the Certificate {}: {said}",
             names::certificate_name(&cluster.name_any())
         );
+        decision.fault = Some(Fault { reason: Reason::CertificateNotReady, message });
     }
 }
 
@@ -268,8 +286,8 @@ pub fn request(cluster: &DaskCluster) -> Value {
 /// Copies what pods are to be made with.
 fn copy(decision: &mut Decision, cluster: &DaskCluster, observed: &Observed) {
     let (Some(tls), Some(Ok(certificates))) = (&cluster.spec.tls, &observed.tls.source) else { return };
-    let is_replaced = decision.steps.iter().any(|step| matches!(step, Step::Issue(_)));
-    if observed.tls.copied || is_replaced {
+    let is_replaced = |step: &Step| matches!(step, Step::Issue(_));
+    if observed.tls.copied || decision.steps.iter().any(is_replaced) {
         return;
     }
     let name = cluster.name_any();
@@ -279,6 +297,7 @@ fn copy(decision: &mut Decision, cluster: &DaskCluster, observed: &Observed) {
         type_: Some("kubernetes.io/tls".to_owned()),
         ..Secret::default()
     };
+    decision.next = Next::After(Duration::ZERO);
     decision.steps.push(Step::Copy {
         from: source_name(&name, tls),
         hash: certificates.hash.clone(),
@@ -293,14 +312,18 @@ fn status(decision: &mut Decision, cluster: &DaskCluster, observed: &Observed) -
         observed.pods.iter().filter_map(|pod| Certificate::of(pod)).collect();
     let mut used: BTreeSet<String> = certificates.iter().map(|one| one.secret.clone()).collect();
     used.extend(decision.scheduler.iter().chain(&decision.serving).map(|one| one.secret.clone()));
-    if !observed.runs.is_empty() || !observed.runners.is_empty() {
-        // Their runners may have any of them.
-        used.extend(told.copies.iter().cloned());
+    used.extend(observed.tls.of_runners.iter().cloned());
+    if !observed.runs.is_empty() {
+        // What a run that starts now may have read.
+        used.extend(told.secret_name);
     }
-    for name in told.copies.iter().filter(|name| !used.contains(*name)) {
-        let victim = Victim { kind: VictimKind::Secret, name: name.clone(), uid: None };
-        decision.steps.push(Step::Delete(victim));
-    }
+    let copies = copies_begin_with(&cluster.name_any());
+    used.retain(|name| name.starts_with(&copies));
+    let unused = told.copies.iter().filter(|name| !used.contains(*name));
+    let delete =
+        |name: &String| Step::Delete(Victim { kind: VictimKind::Secret, name: name.clone(), uid: None });
+    // Before what needs room.
+    decision.steps.splice(0..0, unused.map(delete));
     if cluster.spec.tls.is_none() && used.is_empty() {
         return None;
     }

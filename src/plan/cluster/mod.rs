@@ -123,6 +123,9 @@ pub fn plan(cluster: &DaskCluster, observed: &Observed, now: Timestamp) -> Plan<
     }
     let mut work = Work::new(cluster, observed, now);
     let violation = work.fill();
+    // Last: what an issuer cannot do must keep no worker from being replaced.
+    let steps = std::mem::take(&mut work.tls.steps);
+    work.steps.extend(steps);
     if let Some(violation) = violation.as_ref().filter(|violation| is_news(cluster, violation)) {
         work.notes.push(Note::warning(violation.reason, violation.message.clone()));
     }
@@ -195,7 +198,6 @@ impl<'a> Work<'a> {
         }
         self.service();
         network::fill(self);
-        self.steps.append(&mut self.tls.steps);
         if self.is_suspended() {
             self.suspend();
             return None;

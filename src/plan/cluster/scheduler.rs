@@ -61,7 +61,11 @@ pub(super) fn fill(work: &mut Work<'_>, wanted: Pod) {
 /// A new scheduler forgets all results, so an outdated one is replaced when nobody uses it, or when it does not work
 /// anyway.
 fn outdated(work: &mut Work<'_>, pod: &Arc<Pod>, wanted: Pod) {
-    let waits = state::runs(pod, scheduler::CONTAINER) && work.cluster.spec.rollout == Rollout::WhenIdle;
+    // With a certificate that has ended nobody gets to it any more, nor does it tell that it is idle.
+    let has_ended = work.tls.in_use.as_ref().is_some_and(|certificate| certificate.ends <= work.now);
+    let is_lost = has_ended && work.observed.scheduler.registered().is_none();
+    let waits =
+        state::runs(pod, scheduler::CONTAINER) && work.cluster.spec.rollout == Rollout::WhenIdle && !is_lost;
     if let Some(what) = waits.then(|| waits_for(work)).flatten() {
         work.outdated = Some(format!("the scheduler is replaced when {what}"));
         return;

@@ -58,7 +58,11 @@ pub(super) fn status(work: &Work<'_>, violation: Option<&Violation>) -> DaskClus
     let replicas = work.groups.iter().find(|group| group.name == DEFAULT_GROUP).map_or(0, Group::alive);
     DaskClusterStatus {
         observed_generation: cluster.metadata.generation,
-        scheduler_address: Some(pods::scheduler_address(&namespace, &name, work.tls.serving.is_some())),
+        scheduler_address: Some(pods::scheduler_address(
+            &namespace,
+            &name,
+            work.tls.serving.is_some() || work.tls.missing,
+        )),
         dashboard_address: Some(pods::dashboard_address(&namespace, &name)),
         workers,
         groups,
@@ -206,7 +210,11 @@ pub(super) fn news_of_certificates(old: &[Condition], new: &[Condition]) -> Opti
     let reason = Reason::from_word(&told.reason)?;
     let goes_on = matches!(reason, Reason::Outdated | Reason::CertificateNotReady | Reason::Suspended);
     let before = find(old, ConditionType::CertificatesReady);
-    let known = before.is_some_and(|before| before.reason == told.reason && before.message == told.message);
+    // What an old certificate waits for changes with each run.
+    let waits = matches!(reason, Reason::CertificateExpiring | Reason::CertificateExpired);
+    let is_same =
+        |before: &Condition| before.reason == told.reason && (waits || before.message == told.message);
+    let known = before.is_some_and(is_same);
     (!goes_on && !known).then(|| Note::warning(reason, told.message.clone()))
 }
 

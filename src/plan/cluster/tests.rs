@@ -95,6 +95,7 @@ fn kinds(plan: &Plan<DaskClusterStatus>) -> Vec<&'static str> {
             Step::Issue(_) => "issue",
             Step::Request(_) => "request",
             Step::Copy { .. } => "copy",
+            Step::Withdraw(_) => "withdraw",
             Step::Adopt { .. } => "adopt",
             Step::Cancel { .. } => "cancel",
         })

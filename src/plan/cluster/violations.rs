@@ -1,10 +1,15 @@
 //! All that is wrong with a `DaskCluster` and that its schema does not refuse.
 
+use std::time::Duration;
+
 use super::groups::of_spec;
 use crate::api::DaskCluster;
 use crate::plan::pods::{Violation, quantity, scheduler, worker};
 use crate::plan::schedule::parse_duration;
 use crate::plan::violations::all;
+
+/// Below this a certificate would be renewed before all pods have it.
+const CERTIFICATE_LIFE_MIN: Duration = Duration::from_secs(60);
 
 /// Everything in the spec that no pod can be built from. Empty for a cluster that the operator would build.
 pub fn violations(cluster: &DaskCluster) -> Vec<Violation> {
@@ -43,8 +48,12 @@ pub(super) fn durations(cluster: &DaskCluster) -> Vec<Violation> {
     let duration = cluster.spec.tls.as_ref().and_then(|tls| tls.duration.as_deref());
     written.extend(duration.map(|text| ("spec.tls.duration".to_owned(), text)));
     written.extend(cluster.spec.idle.iter().map(|idle| ("spec.idle.after".to_owned(), idle.after.as_str())));
-    let fault = |(field, text): (String, &str)| {
-        parse_duration(text).err().map(|error| Violation::invalid(field, error.to_string()))
+    let fault = |(field, text): (String, &str)| match parse_duration(text) {
+        Err(error) => Some(Violation::invalid(field, error.to_string())),
+        Ok(life) if field == "spec.tls.duration" && life < CERTIFICATE_LIFE_MIN => {
+            Some(Violation::invalid(field, "a certificate lives for at least a minute: write 1m or more"))
+        }
+        Ok(_) => None,
     };
     written.into_iter().filter_map(fault).collect()
 }

@@ -170,7 +170,10 @@ pub fn job(attempt: &Attempt<'_>) -> Result<Job, Violation> {
     all_labels.insert(labels::RUN.to_owned(), run.name_any());
     label(&mut template, all_labels.clone());
     all_labels.extend(code_name.map(|code| (labels::CODE.to_owned(), code)));
-    let annotations = attempt.time.annotations();
+    let mut annotations = attempt.time.annotations();
+    annotations.extend(
+        attempt.target.tls.as_ref().map(|files| (labels::CERTIFICATE.to_owned(), files.secret.clone())),
+    );
     let metadata = template.metadata.get_or_insert_default();
     metadata.annotations.get_or_insert_default().extend(annotations.clone());
     Ok(Job {

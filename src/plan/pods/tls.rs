@@ -6,9 +6,9 @@ use k8s_openapi::api::core::v1::{
     EnvVar, KeyToPath, Pod, PodSpec, PodTemplateSpec, SecretVolumeSource, Volume, VolumeMount,
 };
 
-use super::container;
+use super::{container, state};
 use crate::api::labels;
-use crate::plan::tls;
+use crate::plan::{names, tls};
 
 /// Where the files are mounted.
 pub const DIRECTORY: &str = "/etc/daskflow/tls";
@@ -38,9 +38,12 @@ impl Certificate {
     /// The one that this pod was made with.
     pub fn of(pod: &Pod) -> Option<Self> {
         let annotations = pod.metadata.annotations.as_ref()?;
+        // An annotation is anybody's to write: only what can be a copy for this cluster is believed.
+        let copies = format!("{}-", names::certificate_name(state::label(pod, labels::CLUSTER_NAME)?));
+        let secret = annotations.get(labels::CERTIFICATE).filter(|secret| secret.starts_with(&copies))?;
         let time = |key: &str| annotations.get(key)?.parse().ok();
         Some(Self {
-            secret: annotations.get(labels::CERTIFICATE)?.clone(),
+            secret: secret.clone(),
             trust: annotations.get(labels::TRUST)?.clone(),
             begins: time(labels::CERTIFICATE_BEGINS).unwrap_or(Timestamp::MIN),
             ends: time(labels::CERTIFICATE_ENDS).unwrap_or(Timestamp::MAX),
@@ -141,6 +144,10 @@ pub fn paths() -> Vec<EnvVar> {
 /// Marks a pod with its certificate, once the user's template was merged, and lets the process read the files whatever
 /// user it is.
 pub fn finish(template: &mut PodTemplateSpec, certificate: Option<&Certificate>) {
+    if let Some(annotations) = template.metadata.as_mut().and_then(|metadata| metadata.annotations.as_mut()) {
+        let ours = [labels::CERTIFICATE, labels::TRUST, labels::CERTIFICATE_BEGINS, labels::CERTIFICATE_ENDS];
+        annotations.retain(|key, _| !ours.contains(&key.as_str()));
+    }
     if let Some(certificate) = certificate {
         certificate.mark(template);
         let_user_read(template);

@@ -5,7 +5,7 @@ use kube::ResourceExt;
 use serde_json::{Map, Value};
 
 use super::phase::ASK_AGAIN;
-use super::{ForeignScheduler, ScriptView, Work, logical_time};
+use super::{ForeignScheduler, ScriptView, Wiring, Work, logical_time};
 use crate::api::{ConditionType, DaskCluster, Flow, Phase, Reason, labels};
 use crate::plan::cluster::may_have_workers;
 use crate::plan::conditions;
@@ -64,7 +64,23 @@ impl Work<'_> {
             };
             return Some((reason, message));
         };
-        cluster_not_ready(cluster)
+        cluster_not_ready(cluster).or_else(|| self.is_behind(cluster))
+    }
+
+    /// Whether the cluster's status tells of another scheduler than the one that is there: a runner would be given the
+    /// scheme and the certificate of the one before.
+    fn is_behind(&self, cluster: &DaskCluster) -> Option<(Reason, String)> {
+        let told = cluster.status.as_ref().and_then(|status| status.tls.as_ref()?.secret_name.as_ref());
+        let there = match &self.observed.wiring {
+            Wiring::Unknown => return None,
+            Wiring::Plain => None,
+            Wiring::Tls(secret) => Some(secret),
+        };
+        (there != told).then(|| {
+            let message =
+                format!("the scheduler of the DaskCluster {} is being replaced", cluster.name_any());
+            (Reason::ClusterNotReady, message)
+        })
     }
 
     /// Creates the code's ConfigMap and the Job, for a run that was just read live.

@@ -52,11 +52,25 @@ pub struct Observed {
     pub another_runner: bool,
     /// Which start of the cluster's Dask scheduler is at work: the pod's uid and how often its container was restarted.
     pub scheduler: Option<String>,
+    /// What the pod of the cluster's Dask scheduler was made with.
+    pub wiring: Wiring,
     /// The other unfinished runs of the Flow.
     pub siblings: Vec<Arc<FlowRun>>,
     /// Whether the run itself was read from the API server just now, rather than from a cache; its siblings and its
     /// Flow as well while it is queued.
     pub live: bool,
+}
+
+/// How the Dask scheduler of a cluster is spoken to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Wiring {
+    /// There is no pod of it that anybody knows.
+    #[default]
+    Unknown,
+    /// Plain TCP.
+    Plain,
+    /// TLS, with the certificate in this Secret.
+    Tls(String),
 }
 
 /// What is known of a scheduler outside of any `DaskCluster`.

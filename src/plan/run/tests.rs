@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::api::flow::{ClusterSource, Code, Concurrency};
+use crate::api::tls::TlsStatus;
 use crate::api::{DaskClusterSpec, FlowRunSpec, FlowSpec};
 use crate::plan::{Object, conditions};
 
@@ -174,6 +175,24 @@ fn a_run_waits_for_its_cluster_and_says_for_what() {
     assert_eq!(phase_and_reason(&plan), (Phase::Provisioning, "WorkersStarting".into()));
     assert_eq!(created(&plan).len(), 0);
     assert_eq!(plan.next, Next::At(now() + CLUSTER_TIMEOUT));
+}
+
+#[test]
+fn a_run_waits_while_the_clusters_status_tells_of_another_scheduler() {
+    let begins = |wiring: Wiring, told: Option<&str>| {
+        let mut observed = observed(flow());
+        let mut cluster = cluster(true);
+        let tls = told.map(|secret| TlsStatus { secret_name: Some(secret.into()), ..TlsStatus::default() });
+        cluster.status.get_or_insert_default().tls = tls;
+        observed.cluster = Some(Arc::new(cluster));
+        (observed.wiring, observed.live) = (wiring, true);
+        let plan = plan(&run(Phase::Provisioning), &observed, now());
+        plan.steps.iter().any(|step| matches!(step, Step::Create(_)))
+    };
+    let tls = |secret: &str| Wiring::Tls(secret.to_owned());
+    assert!(begins(Wiring::Unknown, None) && begins(Wiring::Plain, None) && begins(tls("a"), Some("a")));
+    assert!(!begins(tls("a"), None), "it would be given tcp://");
+    assert!(!begins(Wiring::Plain, Some("a")) && !begins(tls("b"), Some("a")));
 }
 
 #[test]

@@ -140,6 +140,8 @@ async fn sign(namespace: &Namespace, authority: &Authority, request: &DynamicObj
     }
     let names: Vec<&str> = spec["dnsNames"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
     let pair = authority.issue(&names);
-    namespace.create::<Secret>(secret_of(name, &pair, &authority.pem)).await;
+    let mut secret = secret_of(name, &pair, &authority.pem);
+    secret["metadata"]["annotations"] = json!({"cert-manager.io/certificate-name": request.name_any()});
+    namespace.create::<Secret>(secret).await;
     say(namespace, &json!({"status": "True", "reason": "Ready", "message": "it is up to date"})).await;
 }

@@ -39,7 +39,8 @@ fn missing() -> Fault {
 
 fn view(leaf: &Certificates) -> TlsView {
     let authority = certificates("ca", &leaf.trust, 1);
-    TlsView { source: Some(Ok(leaf.clone())), authority: Some(Ok(authority)), copied: true, request: None }
+    let (source, authority) = (Some(Ok(leaf.clone())), Some(Ok(authority)));
+    TlsView { source, authority, copied: true, ..TlsView::default() }
 }
 
 fn certificate(leaf: &Certificates) -> Certificate {
@@ -96,8 +97,11 @@ fn pods_are_made_with_a_copy_that_is_there_before_them() {
     let cluster = secured(Issuer::Operator);
     let leaf = certificates("aaaa", "t1", 1);
     let tls = TlsView { copied: false, ..view(&leaf) };
+    let first = plan(&cluster, &Observed { live: true, tls: tls.clone(), ..Observed::default() }, now());
+    assert_eq!(kinds(&first), ["apply", "copy"]);
+    let tls = TlsView { copied: true, ..tls };
     let plan = plan(&cluster, &Observed { live: true, tls, ..Observed::default() }, now());
-    assert_eq!(kinds(&plan), ["apply", "copy", "create", "create", "create"]);
+    assert_eq!(kinds(&plan), ["apply", "create", "create", "create"]);
     for pod in pods_of(&plan) {
         assert_eq!(Certificate::of(pod), Some(certificate(&leaf)));
         let text = serde_json::to_string(pod).unwrap();
@@ -244,10 +248,10 @@ fn copies_go_with_the_last_pod_that_has_them() {
         tls: Some(TlsStatus { copies: copies.clone(), ..TlsStatus::default() }),
         ..DaskClusterStatus::default()
     });
-    observed.runners = ["run".to_owned()].into();
+    observed.tls.of_runners = ["analytics-tls-aaaa".to_owned()].into();
     let kept = plan(&cluster, &observed, now());
-    assert_eq!(kept.status.tls.unwrap().copies, copies, "the runner may have any of them");
-    observed.runners.clear();
+    assert_eq!(kept.status.tls.unwrap().copies, copies, "a runner has it");
+    observed.tls.of_runners.clear();
     let plan = plan(&cluster, &observed, now());
     assert_eq!(kinds(&plan), ["delete"]);
     assert_eq!(plan.status.tls.unwrap().copies, ["analytics-tls-bbbb"]);
@@ -270,4 +274,46 @@ fn cert_manager_is_asked_once_and_what_it_says_is_told() {
     let told = find(&second.status.conditions, ConditionType::Ready).unwrap();
     assert_eq!(told.reason, "CertificateNotReady");
     assert!(told.message.contains("the issuer is not ready"), "{}", told.message);
+}
+
+#[test]
+fn what_a_template_says_of_certificates_is_not_believed() {
+    let mut cluster = cluster(1);
+    let forged = serde_json::json!({labels::CERTIFICATE: "analytics-tls-aaaa", labels::TRUST: "t1"});
+    cluster.spec.scheduler.template = Some(serde_json::json!({"metadata": {"annotations": forged}}));
+    assert_eq!(Certificate::of(&scheduler::pod(&cluster, None).unwrap()), None);
+    let mut pod = scheduler::pod(&cluster, None).unwrap();
+    let annotations = pod.metadata.annotations.get_or_insert_default();
+    annotations.insert(labels::CERTIFICATE.to_owned(), "prod-database".to_owned());
+    annotations.insert(labels::TRUST.to_owned(), "t1".to_owned());
+    assert_eq!(Certificate::of(&pod), None, "no copy for this cluster");
+}
+
+#[test]
+fn a_scheduler_that_nobody_reaches_for_its_certificate_has_ended_is_replaced() {
+    let cluster = secured(Issuer::Secret);
+    let mut observed = settled_with(&cluster, Some(&certificates("aaaa", "t1", 91)));
+    observed.tls = view(&certificates("bbbb", "t1", 0));
+    assert!(!kinds(&plan(&cluster, &observed, now())).contains(&"replace"), "it answers");
+    observed.scheduler =
+        SchedulerView::Unreachable { reason: Reason::CertificateUntrusted, message: "expired".into() };
+    assert!(kinds(&plan(&cluster, &observed, now())).contains(&"replace"));
+}
+
+#[test]
+fn a_certificate_ends_with_its_authority() {
+    let cluster = secured(Issuer::Secret);
+    let mut leaf = certificates("aaaa", "t1", 1);
+    leaf.ca_not_after = now() + jiff::SignedDuration::from_secs(DAY);
+    let plan = plan(&cluster, &Observed { live: true, tls: view(&leaf), ..Observed::default() }, now());
+    assert_eq!(plan.status.tls.unwrap().not_after.unwrap().0, leaf.ca_not_after);
+}
+
+#[test]
+fn cert_manager_is_asked_no_more_when_somebody_else_issues() {
+    let cluster = secured(Issuer::Operator);
+    let leaf = certificates("aaaa", "t1", 1);
+    let mut observed = settled_with(&cluster, Some(&leaf));
+    observed.tls.request = Some(serde_json::json!({}));
+    assert_eq!(kinds(&plan(&cluster, &observed, now())), ["withdraw"]);
 }
