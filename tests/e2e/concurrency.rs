@@ -106,7 +106,8 @@ async fn queue_runs_in_order() {
         }
         let (first, second) = (begins(&seen, "q-1").await, begins(&seen, "q-2").await);
         let (third, fourth) = (begins(&seen, "q-3").await, begins(&seen, "q-4").await);
-        assert!(first <= second && third <= fourth, "first come, first served");
+        // The first two have their places at once, and begin side by side.
+        assert!(first.max(second) <= third && third <= fourth, "first come, first served");
         let place = ends(&seen, "q-1").await;
         assert!(place <= third, "the third began before there was a place");
         figure_seconds("queue_place_free_to_next_run", seconds(place, third));
