@@ -149,9 +149,19 @@ fn wants_room(step: &Step) -> bool {
     new_pod(step).is_some() || matches!(step, Step::Try(_) | Step::Replace { .. })
 }
 
-/// Whether the step goes on where a quota has no room.
+/// Whether the step goes on where a quota has no room for pods. Certificates end whether or not there is room.
 fn needs_no_room(step: &Step) -> bool {
-    matches!(step, Step::Apply(_) | Step::Delete(_) | Step::Retire { .. } | Step::Annotate { .. })
+    matches!(
+        step,
+        Step::Apply(_)
+            | Step::Delete(_)
+            | Step::Retire { .. }
+            | Step::Annotate { .. }
+            | Step::Issue(_)
+            | Step::Request(_)
+            | Step::Withdraw(_)
+            | Step::Copy { .. }
+    )
 }
 
 /// Does `work` to all items, at most so many at the same time. After a failure no more is begun, and what was begun ends.

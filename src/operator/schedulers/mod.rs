@@ -49,6 +49,7 @@ pub(super) struct Schedulers {
 struct Followed {
     start: String,
     ip: String,
+    secret: Option<(String, Option<String>)>,
     view: Shared<SchedulerView>,
     line: Arc<Line>,
     load: Shared<Load>,
@@ -75,7 +76,7 @@ impl Schedulers {
     }
 
     /// Follows the scheduler of this start at this address, and gives what it said last. Another pod, or another start of
-    /// its container, begins with nothing known. With TLS, `secret` is what the pod was made with, and `host` the name that
+    /// its container, or another name to look for, begins with nothing known. With TLS, `secret` is what the pod was made with, and `host` the name that
     /// its certificate must have.
     pub(super) fn follow(
         &self,
@@ -84,9 +85,11 @@ impl Schedulers {
         secret: Option<(&str, Option<String>)>,
     ) -> SchedulerView {
         let key = (namespace.to_owned(), cluster.to_owned());
+        let secret = secret.map(|(secret, host)| (secret.to_owned(), host));
         let mut all = lock(&self.followed);
-        if let Some(followed) = all.get(&key).filter(|followed| followed.start == start && followed.ip == ip)
-        {
+        let is_same =
+            |followed: &&Followed| followed.start == start && followed.ip == ip && followed.secret == secret;
+        if let Some(followed) = all.get(&key).filter(is_same) {
             return lock(&followed.view).clone();
         }
         let scheme = if secret.is_some() { Scheme::Tls } else { Scheme::Tcp };
@@ -94,12 +97,14 @@ impl Schedulers {
             all.remove(&key);
             return SchedulerView::Unknown;
         };
-        let keeper = secret.map(|(secret, host)| Keeper::new(self.client.clone(), namespace, secret, host));
+        let keeper =
+            secret.clone().map(|(secret, host)| Keeper::new(self.client.clone(), namespace, &secret, host));
         let (view, whereabouts) = (Shared::default(), Whereabouts::of(address, keeper));
         let listen = follow::listen(whereabouts.clone(), view.clone(), key.clone(), self.triggers.clone());
         let followed = Followed {
             start: start.to_owned(),
             ip: ip.to_owned(),
+            secret,
             view,
             line: Arc::new(Line::to(whereabouts)),
             load: Shared::default(),

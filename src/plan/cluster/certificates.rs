@@ -97,7 +97,7 @@ pub(super) struct Decision {
     pub(super) missing: bool,
     /// Why there is no good certificate of the issuer's.
     pub(super) fault: Option<Fault>,
-    /// What is to be done before pods are made.
+    /// What is to be done for the certificates; no pod waits for it in the same plan.
     pub(super) steps: Vec<Step>,
     /// What is told.
     pub(super) notes: Vec<Note>,

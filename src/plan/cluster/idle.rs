@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 
-use super::Observed;
+use super::{ANNOUNCED, Observed};
 use crate::api::dask_cluster::{Idle, IdleAction, IdleStatus};
 use crate::api::{DaskCluster, FlowRun, Phase, Reason};
 use crate::plan::run::phase_of;
@@ -24,6 +24,8 @@ pub(super) struct Rest {
     pub(super) status: Option<IdleStatus>,
     /// What the spec wants to be done, while nobody uses the cluster.
     pub(super) action: Option<IdleAction>,
+    /// It is too soon to do so: a run may be about to start that has not read yet that the cluster closes.
+    pub(super) closes: bool,
     /// What to tell.
     pub(super) note: Option<Note>,
     /// When nobody will have used it for long enough.
@@ -34,7 +36,7 @@ pub(super) struct Rest {
 
 impl Rest {
     fn awake(status: Option<IdleStatus>, next: Next) -> Self {
-        Self { status, action: None, note: None, next, look_again: false }
+        Self { status, action: None, closes: false, note: None, next, look_again: false }
     }
 }
 
@@ -61,7 +63,11 @@ fn stay_or_wake(
     now: Timestamp,
 ) -> Rest {
     let Some(why) = why_awake(cluster, observed, &old) else {
-        return Rest { action: Some(idle.action), ..Rest::awake(Some(old), Next::Change) };
+        // The workers of `ScaleToZero` come back for a run that starts now; it loses nothing.
+        let from = old.since.0.checked_add(ANNOUNCED).unwrap_or(now);
+        let closes = from > now && idle.action != IdleAction::ScaleToZero;
+        let next = if closes { Next::At(from) } else { Next::Change };
+        return Rest { action: Some(idle.action), closes, ..Rest::awake(Some(old), next) };
     };
     let status = IdleStatus { asleep: false, since: Time(now), generation: cluster.metadata.generation };
     Rest { note: Some(woken_because(&why)), ..Rest::awake(Some(status), Next::Change) }

@@ -26,6 +26,7 @@ pub use violations::violations;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Pod, Service};
@@ -46,6 +47,11 @@ use crate::api::worker_group::Drain;
 use crate::api::{ConditionType, DaskCluster, DaskClusterStatus, FlowRun, Reason, labels};
 use pods::tls::Certificate;
 use pods::worker::DEFAULT_GROUP;
+
+/// For how long the status says that a cluster closes before anything is taken from under a run that was about to start:
+/// times in a status are whole seconds, so a whole one has passed. A run reads the cluster and creates its Job within
+/// milliseconds of each other.
+const ANNOUNCED: Duration = Duration::from_secs(2);
 
 /// What was observed of a cluster.
 #[derive(Clone, Debug, Default)]
@@ -123,9 +129,11 @@ pub fn plan(cluster: &DaskCluster, observed: &Observed, now: Timestamp) -> Plan<
     }
     let mut work = Work::new(cluster, observed, now);
     let violation = work.fill();
-    // Last: what an issuer cannot do must keep no worker from being replaced.
+    // Last: what an issuer cannot do must keep no worker from being replaced. A cluster that goes needs none.
     let steps = std::mem::take(&mut work.tls.steps);
-    work.steps.extend(steps);
+    if work.rest.action != Some(IdleAction::Delete) {
+        work.steps.extend(steps);
+    }
     if let Some(violation) = violation.as_ref().filter(|violation| is_news(cluster, violation)) {
         work.notes.push(Note::warning(violation.reason, violation.message.clone()));
     }
@@ -159,6 +167,8 @@ pub(crate) struct Work<'a> {
     held: Option<(Reason, String)>,
     /// Why something waits to be replaced.
     outdated: Option<String>,
+    /// No run is to start any more: the scheduler is about to be replaced.
+    closes: bool,
 }
 
 impl<'a> Work<'a> {
@@ -179,6 +189,7 @@ impl<'a> Work<'a> {
             look_again: rest.look_again,
             held: None,
             outdated: None,
+            closes: false,
             rest,
             tls,
         }
@@ -192,6 +203,9 @@ impl<'a> Work<'a> {
     /// Adds all steps. Gives what is wrong with the spec: what runs goes on running, and only the part that cannot be
     /// built is left undone.
     fn fill(&mut self) -> Option<Violation> {
+        if self.rest.closes {
+            return None;
+        }
         if self.rest.action == Some(IdleAction::Delete) {
             self.steps.push(delete_cluster(self.cluster));
             return None;

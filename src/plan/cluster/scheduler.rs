@@ -5,18 +5,20 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 
-use super::{Work, delete, victim};
+use super::{ANNOUNCED, Work, delete, victim};
 use crate::api::dask_cluster::Rollout;
 use crate::api::{ConditionType, DaskCluster, FlowRun, Phase, Reason, labels};
-use crate::plan::conditions::is_true;
+use crate::plan::conditions::{find, is_true};
 use crate::plan::pods::tls::Certificate;
 use crate::plan::pods::{scheduler, state};
 use crate::plan::run::{job_of, phase_of};
-use crate::plan::{Note, Object, Step};
+use crate::plan::{Next, Note, Object, Step};
 
 /// For how long a scheduler must have been idle that cannot tell its clients, so that one who computes now and then is
 /// not taken for nobody. An assumption; releases from 2022.2.1 on tell their clients.
 const QUIET: std::time::Duration = std::time::Duration::from_secs(60);
+/// What the status says when the scheduler is about to be replaced.
+pub(super) const REPLACING: &str = "the scheduler is replaced because the spec has changed";
 
 /// Whether the scheduler's pod was made from an earlier spec.
 pub(super) fn is_outdated(
@@ -70,10 +72,13 @@ fn outdated(work: &mut Work<'_>, pod: &Arc<Pod>, wanted: Pod) {
         work.outdated = Some(format!("the scheduler is replaced when {what}"));
         return;
     }
-    work.notes.push(Note::normal(
-        Reason::SchedulerReplaced,
-        "the scheduler is replaced because the spec has changed",
-    ));
+    if let Some(at) = waits.then(|| closed_from(work)).flatten() {
+        work.outdated = Some(REPLACING.to_owned());
+        work.closes = true;
+        work.next = work.next.sooner(Next::At(at), work.now);
+        return;
+    }
+    work.notes.push(Note::normal(Reason::SchedulerReplaced, REPLACING));
     // What the API server would refuse must not cost the scheduler that there is.
     work.steps.push(Step::Replace { wanted: Box::new(nameless(wanted)), victim: victim(pod) });
 }
@@ -82,6 +87,15 @@ fn outdated(work: &mut Work<'_>, pod: &Arc<Pod>, wanted: Pod) {
 pub(super) fn nameless(mut pod: Pod) -> Pod {
     pod.metadata.generate_name = pod.metadata.name.take().map(|name| format!("{name}-"));
     pod
+}
+
+/// Until when a scheduler that serves is left, after the status has begun to say that it does not. A run that was about
+/// to start when nobody used the cluster has started by then, and counts.
+fn closed_from(work: &Work<'_>) -> Option<Timestamp> {
+    let ready = find(work.conditions(), ConditionType::Ready);
+    let since =
+        ready.filter(|ready| ready.status == "False").map_or(work.now, |ready| ready.last_transition_time.0);
+    since.checked_add(ANNOUNCED).ok().filter(|at| *at > work.now)
 }
 
 /// What the replacement of a scheduler that runs waits for.

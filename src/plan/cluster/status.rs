@@ -9,6 +9,7 @@ use kube::ResourceExt;
 
 use super::certificates::is_expiring;
 use super::groups::Group;
+use super::scheduler::REPLACING;
 use super::{Observed, SchedulerView, Work, admission};
 use crate::api::dask_cluster::{GroupStatus, IdleAction, WorkerCounts};
 use crate::api::{ConditionType, DaskClusterStatus, Reason, labels};
@@ -124,7 +125,8 @@ fn summarise(
         None => conditions.set_progress(Progress::Done, Reason::Ready, ""),
     }
     // A cluster that is being renewed, grows or has a worker too many serves all the same.
-    match first {
+    let closes = work.closes.then(|| Part::waiting(Reason::Outdated, REPLACING));
+    match first.or(closes.as_ref()) {
         Some(part) => conditions.set(ConditionType::Ready, false, part.reason, part.message.clone()),
         None if work.rest.action == Some(IdleAction::ScaleToZero) => {
             let message = "nobody uses the cluster: a run, a task or a new client brings its workers back";

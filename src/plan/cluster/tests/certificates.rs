@@ -185,7 +185,7 @@ fn workers_that_the_new_scheduler_does_not_trust_make_room() {
 
 #[test]
 fn tls_is_switched_on_when_nobody_uses_the_scheduler() {
-    let cluster = secured(Issuer::Operator);
+    let mut cluster = secured(Issuer::Operator);
     let leaf = certificates("aaaa", "t1", 0);
     let mut observed = settled_with(&cluster, None);
     observed.tls = view(&leaf);
@@ -195,7 +195,8 @@ fn tls_is_switched_on_when_nobody_uses_the_scheduler() {
     observed.load.since = Some(now());
     observed.load.idle_since = Some(now());
     observed.load.clients = Some(BTreeSet::new());
-    assert_eq!(kinds(&plan(&cluster, &observed, now())), ["replace"]);
+    cluster.status = Some(plan(&cluster, &observed, now()).status);
+    assert_eq!(kinds(&plan(&cluster, &observed, now() + ANNOUNCED)), ["replace"]);
 }
 
 #[test]

@@ -162,7 +162,9 @@ fn one_that_was_woken_is_given_time() {
 #[test]
 fn a_suspended_cluster_has_no_pods_until_a_run_comes() {
     let (mut cluster, mut observed) = tired(IdleAction::Suspend);
-    let first = plan(&cluster, &observed, later(600));
+    let told = plan(&cluster, &observed, later(600));
+    assert_eq!((told.steps.len(), told.next), (0, Next::At(later(602))), "a run may be about to start");
+    let first = plan(&cluster, &observed, later(602));
     assert_eq!(kinds(&first), ["delete", "delete", "delete"]);
     assert_eq!(reason(&first, ConditionType::Ready), "Idle");
     cluster.status = Some(first.status);
@@ -176,7 +178,7 @@ fn a_suspended_cluster_has_no_pods_until_a_run_comes() {
 #[test]
 fn a_cluster_may_end_with_its_use() {
     let (cluster, observed) = tired(IdleAction::Delete);
-    let plan = plan(&cluster, &observed, later(600));
+    let plan = plan(&cluster, &observed, later(602));
     let [Step::Delete(victim)] = &plan.steps[..] else { panic!("{:?}", plan.steps) };
     assert_eq!(
         (victim.kind, victim.name.as_str(), victim.uid.as_deref()),

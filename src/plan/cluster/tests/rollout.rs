@@ -29,10 +29,23 @@ fn waits(cluster: &DaskCluster, observed: &Observed) -> String {
     reconciling.message.clone()
 }
 
+/// The steps of a cluster that has said that it closes, when it has said so for long enough.
+fn steps_when_closed(cluster: &DaskCluster, observed: &Observed, from: Timestamp) -> Vec<Step> {
+    let first = plan(cluster, observed, from);
+    assert!(!first.steps.iter().any(|step| matches!(step, Step::Replace { .. })), "{:?}", first.steps);
+    assert_eq!(reason(&first, ConditionType::Ready), "Outdated", "no run is to start any more");
+    assert_eq!(reason(&first, ConditionType::SchedulerReady), "Ready");
+    let at = from + ANNOUNCED;
+    assert_eq!(first.next, Next::At(at));
+    let mut told = cluster.clone();
+    told.status = Some(first.status);
+    plan(&told, observed, at).steps
+}
+
 #[test]
 fn an_idle_scheduler_is_replaced_after_the_api_server_has_judged_the_new_one() {
     let (cluster, observed) = outdated(&[]);
-    let steps = plan(&cluster, &observed, now()).steps;
+    let steps = steps_when_closed(&cluster, &observed, now());
     let [Step::Replace { wanted: pod, victim }] = &steps[..] else { panic!("{steps:?}") };
     assert_eq!(victim.name, "analytics-scheduler");
     assert_eq!(
@@ -62,8 +75,24 @@ fn a_scheduler_that_cannot_tell_its_clients_must_be_quiet_for_a_while() {
     let (cluster, mut observed) = outdated(&[]);
     observed.load.clients = None;
     assert!(waits(&cluster, &observed).contains("idle for 60 seconds"));
-    let steps = plan(&cluster, &observed, now() + std::time::Duration::from_secs(60)).steps;
+    let steps = steps_when_closed(&cluster, &observed, now() + std::time::Duration::from_secs(60));
     assert_eq!(steps.len(), 1, "{steps:?}");
+}
+
+#[test]
+fn a_run_that_started_while_the_cluster_closed_keeps_the_scheduler() {
+    let (mut cluster, mut observed) = outdated(&[]);
+    cluster.status = Some(plan(&cluster, &observed, now()).status);
+    observed.runs = vec![active_run()];
+    let at = now() + ANNOUNCED;
+    let opened = plan(&cluster, &observed, at);
+    assert_eq!(opened.steps, []);
+    assert_eq!(reason(&opened, ConditionType::Ready), "Ready");
+    // One that has seen it closed waits, and is not waited for.
+    let mut waiting = FlowRun::clone(&active_run());
+    waiting.status = Some(FlowRunStatus { phase: Phase::Provisioning, ..FlowRunStatus::default() });
+    observed.runs = vec![Arc::new(waiting)];
+    assert_eq!(kinds(&plan(&cluster, &observed, at)), ["replace"]);
 }
 
 #[test]
@@ -129,7 +158,7 @@ fn a_scheduler_of_a_new_image_follows_the_first_worker_of_it() {
     observed.pods.push(new);
     assert_eq!(plan(&after, &observed, now()).steps, [], "it is not registered yet");
     observed.scheduler = SchedulerView::Answering { workers: names(&observed.pods).into_iter().collect() };
-    let steps = plan(&after, &observed, now()).steps;
+    let steps = steps_when_closed(&after, &observed, now());
     assert!(
         steps
             .iter()
