@@ -80,6 +80,11 @@ pub fn certificate_name(cluster: &str) -> String {
     format!("{cluster}-tls")
 }
 
+/// What the names of all copies of a cluster's certificates begin with: `<cluster>-tls-`.
+pub fn certificate_copies(cluster: &str) -> String {
+    format!("{}-", certificate_name(cluster))
+}
+
 /// The name of the Secret with the key of a cluster's own authority, which no pod mounts: `<cluster>-ca`.
 pub fn authority_name(cluster: &str) -> String {
     format!("{cluster}-ca")

@@ -1,16 +1,17 @@
 //! What the operator shows to schedulers, read when it connects.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use kube::Client;
 use kube::api::Api;
 
-use super::file;
 use crate::api::Reason;
 use crate::dask;
 use crate::dask::tls::{Credentials, CredentialsError};
-use crate::plan::tls::{CA, CERTIFICATE, KEY};
+use crate::plan::tls::{CA, CERTIFICATE, KEY, file};
 
 /// The credentials for one scheduler, which are in a Secret that never changes.
 #[derive(Clone)]
@@ -46,21 +47,19 @@ impl Keeper {
         };
         let api: Api<Secret> = Api::namespaced(self.client.clone(), &self.namespace);
         let secret = api.get(&self.secret).await.map_err(|error| unusable(error.to_string()))?;
-        let made = of_secret(&secret, self.host.as_deref()).map_err(|error| unusable(error.to_string()))?;
+        let data = secret.data.unwrap_or_default();
+        let made = of_files(&data, self.host.as_deref()).map_err(|error| unusable(error.to_string()))?;
         *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(made.clone());
         Ok(made)
     }
 }
 
-/// The credentials in a Secret. Without `ca.crt` the certificate is its own authority.
-pub(in crate::operator) fn of_secret(
-    secret: &Secret,
+/// The credentials in the files of a Secret.
+pub(in crate::operator) fn of_files(
+    data: &BTreeMap<String, ByteString>,
     host: Option<&str>,
 ) -> Result<Credentials, CredentialsError> {
-    let data = secret.data.clone().unwrap_or_default();
-    let (ca, certificate, key) = (file(&data, CA), file(&data, CERTIFICATE), file(&data, KEY));
-    let ca = if ca.is_empty() { certificate } else { ca };
-    let made = Credentials::from_pem(ca, certificate, key)?;
+    let made = Credentials::from_pem(file(data, CA), file(data, CERTIFICATE), file(data, KEY))?;
     match host {
         Some(host) => made.checking_host_name(host),
         None => Ok(made),

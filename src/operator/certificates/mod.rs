@@ -7,15 +7,14 @@ pub(super) mod credentials;
 pub(super) mod issue;
 mod write;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind};
-use kube::{Client, Resource, ResourceExt};
+use kube::{Client, ResourceExt};
 use tokio::time::Instant;
 
 use super::clock;
@@ -24,19 +23,15 @@ use super::failure::Error;
 use super::flow::has_ended;
 use crate::api::{DaskCluster, Reason, labels};
 use crate::dask::tls::Credentials;
-use crate::plan::cluster::{Secrets, TlsView, copy_name, secrets};
+use crate::plan::cluster::{Secrets, TlsView, copy_name, is_owned, secrets};
 use crate::plan::pods::tls::Files;
-use crate::plan::tls::{self, Certificates, Fault};
+use crate::plan::tls::{self, Fault};
 
-pub(super) use write::{copy, delete, issue, request, withdraw};
+pub(super) use write::{copy, delete_copy, issue, request, withdraw};
 
 /// For how long what was read counts, where no live look is asked for: a cluster that scales is planned many times a
 /// second.
 const FRESH: Duration = Duration::from_secs(10);
-
-/// The annotation by which cert-manager marks the Secrets that it writes:
-/// <https://cert-manager.io/docs/reference/annotations/#cert-manageriocertificate-name>.
-const CERTIFICATE_NAME: &str = "cert-manager.io/certificate-name";
 
 /// What the Secrets of clusters said last.
 #[derive(Default)]
@@ -109,26 +104,10 @@ async fn read(
     let namespace = cluster.namespace().unwrap_or_default();
     let api: Api<Secret> = Api::namespaced(context.client.clone(), &namespace);
     let found = api.get_opt(&secrets.source).await?;
-    let source = judge((&namespace, &secrets.source), found.as_ref(), now, tls::read);
-    let by_cert_manager = found.as_ref().is_some_and(|secret| {
-        secret.annotations().get(CERTIFICATE_NAME).is_some_and(|name| *name == secrets.source)
-    });
-    let is_ours = |secret: &Secret| is_owned(cluster, secret);
-    let source = match (found.as_ref(), &secrets.authority, &secrets.request) {
-        (Some(secret), Some(_), _) if !is_ours(secret) => Err(not_ours(&namespace, &secrets.source)),
-        // What was there before it was asked is not what was asked for.
-        (Some(secret), _, Some(_)) if !by_cert_manager && is_ours(secret) => {
-            Err(not_found(&namespace, &secrets.source))
-        }
-        (Some(_), _, Some(_)) if !by_cert_manager => Err(not_ours(&namespace, &secrets.source)),
-        _ => source,
-    };
+    let source = secrets.source(cluster, found.as_ref(), now);
     let authority = match &secrets.authority {
+        Some(name) => secrets.authority(cluster, api.get_opt(name).await?.as_ref(), now),
         None => None,
-        Some(name) => match api.get_opt(name).await? {
-            Some(secret) if !is_ours(&secret) => Some(Err(not_ours(&namespace, name))),
-            found => Some(judge((&namespace, name), found.as_ref(), now, tls::read_authority)),
-        },
     };
     let copied = match &source {
         Ok(certificates) => {
@@ -140,7 +119,7 @@ async fn read(
     // Where cert-manager writes the Secret it may still be asked to, whoever issues now.
     let request = match &secrets.request {
         Some(name) => requested(&context.client, &namespace, name).await?,
-        None if by_cert_manager && secrets.authority.is_some() => {
+        None if found.as_ref().is_some_and(|secret| secrets.is_by_cert_manager(secret)) => {
             let request = requested(&context.client, &namespace, &secrets.source).await?;
             request.filter(|request| is_owned(cluster, request))
         }
@@ -149,13 +128,6 @@ async fn read(
     let request = request.and_then(|request| serde_json::to_value(request).ok());
     let of_runners = secrets_of_runners(context, cluster);
     Ok(TlsView { source: Some(source), authority, copied, request, of_runners })
-}
-
-/// Whether an object is there and belongs to this very cluster.
-fn is_owned(cluster: &DaskCluster, object: &impl Resource) -> bool {
-    let owners = object.owner_references();
-    object.meta().deletion_timestamp.is_none()
-        && owners.iter().any(|owner| Some(&owner.uid) == cluster.metadata.uid.as_ref())
 }
 
 /// The Secrets of runners that have not ended.
@@ -173,27 +145,6 @@ async fn requested(client: &Client, namespace: &str, name: &str) -> Result<Optio
     }
 }
 
-/// How a Secret's files are judged.
-type Judge = fn(&str, &BTreeMap<String, ByteString>, Timestamp) -> Result<Certificates, Fault>;
-
-/// Judges the files in a Secret.
-fn judge(
-    (namespace, name): (&str, &str),
-    secret: Option<&Secret>,
-    now: Timestamp,
-    read: Judge,
-) -> Result<Certificates, Fault> {
-    let Some(secret) = secret else { return Err(not_found(namespace, name)) };
-    let none = BTreeMap::new();
-    read(&format!("{namespace}/{name}"), secret.data.as_ref().unwrap_or(&none), now)
-}
-
-/// A Secret of the name that we need is somebody else's.
-fn not_ours(namespace: &str, name: &str) -> Fault {
-    let message = format!("Secret {namespace}/{name} exists and is not ours: rename it or delete it");
-    Fault { reason: Reason::NameTaken, message }
-}
-
 /// What a Flow's Secret holds for a scheduler that is not ours, and how a runner is given it.
 pub(super) async fn of_client(
     context: &Context,
@@ -201,37 +152,20 @@ pub(super) async fn of_client(
     (name, host): (&str, Option<&str>),
 ) -> Result<Result<(Credentials, Files), Fault>, Error> {
     let api: Api<Secret> = Api::namespaced(context.client.clone(), namespace);
-    let Some(secret) = api.get_opt(name).await? else { return Ok(Err(not_found(namespace, name))) };
-    let data = secret.data.clone().unwrap_or_default();
-    let full_name = format!("{namespace}/{name}");
-    if let Err(fault) = tls::read(&full_name, &data, clock::now()) {
+    let found = api.get_opt(name).await?;
+    if let Err(fault) = tls::judge((namespace, name), found.as_ref(), clock::now(), tls::read) {
         return Ok(Err(fault));
     }
+    let data = found.and_then(|secret| secret.data).unwrap_or_default();
     let files = Files {
         secret: name.to_owned(),
-        own_authority: file(&data, tls::CA).is_empty(),
-        key_in_certificate: file(&data, tls::KEY).is_empty(),
+        own_authority: tls::is_in_certificate(&data, tls::CA),
+        key_in_certificate: tls::is_in_certificate(&data, tls::KEY),
     };
-    Ok(credentials::of_secret(&secret, host).map(|made| (made, files)).map_err(|error| Fault {
+    Ok(credentials::of_files(&data, host).map(|made| (made, files)).map_err(|error| Fault {
         reason: Reason::UnsupportedCertificate,
-        message: format!("Secret {full_name}: {error}"),
+        message: format!("Secret {namespace}/{name}: {error}"),
     }))
-}
-
-/// There is no such Secret.
-pub(super) fn not_found(namespace: &str, name: &str) -> Fault {
-    let message = format!(
-        "there is no Secret {namespace}/{name}: create it with the keys {}, {} and {}",
-        tls::CA,
-        tls::CERTIFICATE,
-        tls::KEY
-    );
-    Fault { reason: Reason::SecretNotFound, message }
-}
-
-/// The file of this name in a Secret; nothing where there is none.
-fn file<'a>(data: &'a BTreeMap<String, ByteString>, name: &str) -> &'a [u8] {
-    data.get(name).map(|bytes| bytes.0.as_slice()).unwrap_or_default()
 }
 
 /// cert-manager's Certificates.

@@ -7,15 +7,15 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
-use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::Value;
 
 use super::issue::{self, Pem};
-use super::{file, requests};
+use super::requests;
 use crate::operator::context::Context;
-use crate::operator::execute::{MANAGER, check_owner, create_one};
+use crate::operator::execute::{MANAGER, check_owner, create_one, delete};
 use crate::operator::failure::Error;
-use crate::plan::{Issue, tls};
+use crate::plan::{Issue, Victim, VictimKind, tls};
 
 /// Makes a certificate, and its authority where there is none. The authority is written first: without it nobody could
 /// issue the next certificate.
@@ -28,7 +28,7 @@ pub(in crate::operator) async fn issue(
     let api: Api<Secret> = Api::namespaced(context.client.clone(), namespace);
     let there = api.get_opt(&name_of(&wanted.authority)).await?;
     if let Some(there) = &there {
-        check_owner(there, &Secret { metadata: wanted.authority.clone(), ..Secret::default() })?;
+        check_owner(&there.metadata, &wanted.authority, "the Secret")?;
     }
     let kept = there.filter(|_| !wanted.new_authority).map(|secret| pem(&secret));
     let authority = if let Some(kept) = kept {
@@ -51,7 +51,7 @@ fn name_of(metadata: &ObjectMeta) -> String {
 
 fn pem(secret: &Secret) -> Pem {
     let data = secret.data.clone().unwrap_or_default();
-    let text = |name: &str| String::from_utf8_lossy(file(&data, name)).into_owned();
+    let text = |name: &str| String::from_utf8_lossy(tls::file(&data, name)).into_owned();
     Pem { certificate: text(tls::CERTIFICATE), key: text(tls::KEY) }
 }
 
@@ -76,7 +76,7 @@ async fn put(api: &Api<Secret>, mut wanted: Secret) -> Result<(), Error> {
         api.create(&params, &wanted).await?;
         return Ok(());
     };
-    check_owner(&there, &wanted)?;
+    check_owner(&there.metadata, &wanted.metadata, "the Secret")?;
     wanted.metadata.resource_version = there.metadata.resource_version;
     api.replace(&wanted.name_any(), &params, &wanted).await?;
     Ok(())
@@ -98,12 +98,8 @@ pub(in crate::operator) async fn copy(
     if !certificates.is_ok_and(|certificates| certificates.hash == hash) {
         return Err(Error::Changed { kind: "the Secret", name: from.to_owned() });
     }
-    let or_certificate = |name: &str| match file(&data, name) {
-        [] => file(&data, tls::CERTIFICATE),
-        bytes => bytes,
-    };
     let files = [tls::CA, tls::CERTIFICATE, tls::KEY];
-    let files = files.map(|name| (name.to_owned(), ByteString(or_certificate(name).to_vec())));
+    let files = files.map(|name| (name.to_owned(), ByteString(tls::file(&data, name).to_vec())));
     create_one(context, namespace, &Secret { data: Some(files.into()), ..to.clone() }).await
 }
 
@@ -124,10 +120,7 @@ pub(in crate::operator) async fn request(
                 owner_references: serde_json::from_value(owners).ok(),
                 ..ObjectMeta::default()
             };
-            check_owner(&there, &Secret { metadata, ..Secret::default() }).map_err(|error| match error {
-                Error::NameTaken { name, .. } => Error::NameTaken { kind: "the Certificate", name },
-                error => error,
-            })?;
+            check_owner(&there.metadata, &metadata, "the Certificate")?;
         }
         Ok(None) => {}
         Err(kube::Error::Api(status)) if status.code == 404 => return Err(Error::NoCertManager),
@@ -153,7 +146,7 @@ pub(in crate::operator) async fn withdraw(
 }
 
 /// Deletes a copy of a certificate, if it is this cluster's. One that is gone is done.
-pub(in crate::operator) async fn delete(
+pub(in crate::operator) async fn delete_copy(
     context: &Context,
     (namespace, cluster): (&str, &str),
     name: &str,
@@ -164,10 +157,6 @@ pub(in crate::operator) async fn delete(
     if !owners.iter().any(|owner| owner.kind == "DaskCluster" && owner.name == cluster) {
         return Ok(());
     }
-    let uid = there.metadata.uid;
-    let params = DeleteParams::background().preconditions(Preconditions { uid, resource_version: None });
-    match api.delete(name, &params).await {
-        Err(kube::Error::Api(status)) if status.is_not_found() || status.code == 409 => Ok(()),
-        other => other.map(|_| ()).map_err(Error::Api),
-    }
+    let copy = Victim { kind: VictimKind::Secret, name: name.to_owned(), uid: there.metadata.uid };
+    delete(context, namespace, &copy).await
 }

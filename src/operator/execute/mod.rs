@@ -24,8 +24,8 @@ use super::{certificates, clock};
 use crate::api::{FlowRun, labels};
 use crate::plan::pods::state;
 use crate::plan::{Applied, Object, Step, Victim, VictimKind};
-use objects::{annotate, apply, create, delete, dry_run};
-pub(super) use objects::{check_owner, create_one};
+use objects::{annotate, apply, create, dry_run};
+pub(super) use objects::{check_owner, create_one, delete};
 
 /// The field manager of objects that are applied.
 pub(super) const MANAGER: &str = "daskflow";
@@ -204,7 +204,7 @@ impl Hands<'_> {
             Step::Try(pod) => dry_run(context, namespace, pod).await?,
             Step::Create(object) => create(context, namespace, object).await?,
             Step::Delete(victim) if victim.kind == VictimKind::Secret => {
-                certificates::delete(context, (namespace, self.name), &victim.name).await?;
+                certificates::delete_copy(context, (namespace, self.name), &victim.name).await?;
             }
             Step::Delete(victim) => delete(context, namespace, victim).await?,
             Step::Adopt { run, owners, labels } => {

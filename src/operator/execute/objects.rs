@@ -6,6 +6,7 @@ use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Resource, ResourceExt};
 use serde::Serialize;
@@ -36,7 +37,7 @@ where
 {
     let api: Api<K> = Api::namespaced(context.client.clone(), namespace);
     if let Some(there) = api.get_metadata_opt(&object.name_any()).await? {
-        check_owner(&there, object)?;
+        check_owner(&there.metadata, object.meta(), kind_name::<K>())?;
     }
     api.patch(&object.name_any(), &PatchParams::apply(MANAGER).force(), &Patch::Apply(object)).await?;
     Ok(())
@@ -111,8 +112,8 @@ where
     {
         Err(kube::Error::Api(status)) if status.is_already_exists() => {
             match api.get_metadata_opt(&object.name_any()).await? {
-                Some(there) => check_owner(&there, object),
-                None => Err(being_deleted::<K>(object)),
+                Some(there) => check_owner(&there.metadata, object.meta(), kind_name::<K>()),
+                None => Err(being_deleted(object.meta(), kind_name::<K>())),
             }
         }
         other => other.map(|_| ()).map_err(Error::Api),
@@ -120,18 +121,16 @@ where
 }
 
 /// Whether the object that is there belongs to the owner of the one that is wanted.
-pub(in crate::operator) fn check_owner<K: Resource<DynamicType = ()>>(
-    there: &impl Resource,
-    wanted: &K,
+pub(in crate::operator) fn check_owner(
+    there: &ObjectMeta,
+    wanted: &ObjectMeta,
+    kind: &'static str,
 ) -> Result<(), Error> {
-    if there.meta().deletion_timestamp.is_some() {
-        return Err(being_deleted(wanted));
+    if there.deletion_timestamp.is_some() {
+        return Err(being_deleted(wanted, kind));
     }
-    let owners = |meta: &k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta| {
-        meta.owner_references.clone().unwrap_or_default()
-    };
-    let ours = owners(wanted.meta());
-    let theirs = owners(there.meta());
+    let ours = wanted.owner_references.as_deref().unwrap_or_default();
+    let theirs = there.owner_references.as_deref().unwrap_or_default();
     if ours.iter().all(|owner| theirs.iter().any(|other| other.uid == owner.uid)) {
         return Ok(());
     }
@@ -140,14 +139,13 @@ pub(in crate::operator) fn check_owner<K: Resource<DynamicType = ()>>(
         .iter()
         .any(|owner| theirs.iter().any(|other| other.kind == owner.kind && other.name == owner.name))
     {
-        return Err(being_deleted(wanted));
+        return Err(being_deleted(wanted, kind));
     }
-    let kind = kind_name::<K>();
-    Err(Error::NameTaken { kind, name: wanted.meta().name.clone().unwrap_or_default() })
+    Err(Error::NameTaken { kind, name: wanted.name.clone().unwrap_or_default() })
 }
 
-fn being_deleted<K: Resource<DynamicType = ()>>(object: &K) -> Error {
-    Error::BeingDeleted { kind: kind_name::<K>(), name: object.meta().name.clone().unwrap_or_default() }
+fn being_deleted(wanted: &ObjectMeta, kind: &'static str) -> Error {
+    Error::BeingDeleted { kind, name: wanted.name.clone().unwrap_or_default() }
 }
 
 fn kind_name<K: Resource<DynamicType = ()>>() -> &'static str {
@@ -163,7 +161,11 @@ fn kind_name<K: Resource<DynamicType = ()>>() -> &'static str {
     }
 }
 
-pub(super) async fn delete(context: &Context, namespace: &str, victim: &Victim) -> Result<(), Error> {
+pub(in crate::operator) async fn delete(
+    context: &Context,
+    namespace: &str,
+    victim: &Victim,
+) -> Result<(), Error> {
     match victim.kind {
         VictimKind::Pod => delete_one::<Pod>(context, namespace, victim).await,
         VictimKind::Job => delete_one::<Job>(context, namespace, victim).await,

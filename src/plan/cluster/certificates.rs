@@ -16,7 +16,8 @@ use kube::ResourceExt;
 use serde_json::{Value, json};
 
 use super::Observed;
-use crate::api::tls::{Issuer, Tls, TlsStatus};
+use super::secrets::source_name;
+use crate::api::tls::{Issuer, TlsStatus};
 use crate::api::{DaskCluster, Reason, labels};
 use crate::plan::pods::tls::Certificate;
 use crate::plan::pods::{common_labels, controller_ref, state};
@@ -53,35 +54,9 @@ pub struct TlsView {
     pub of_runners: BTreeSet<String>,
 }
 
-/// The Secrets that have to be read for a cluster.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Secrets {
-    /// The one that the issuer fills.
-    pub source: String,
-    /// The one of our own authority.
-    pub authority: Option<String>,
-    /// The object by which cert-manager is asked.
-    pub request: Option<String>,
-}
-
-/// Which Secrets have to be read. None: the cluster has no TLS.
-pub fn secrets(cluster: &DaskCluster) -> Option<Secrets> {
-    let tls = cluster.spec.tls.as_ref()?;
-    let name = cluster.name_any();
-    Some(Secrets {
-        source: source_name(&name, tls),
-        authority: (tls.issuer == Issuer::Operator).then(|| names::authority_name(&name)),
-        request: (tls.issuer == Issuer::CertManager).then(|| names::certificate_name(&name)),
-    })
-}
-
 /// The name of the copy of these certificates.
 pub fn copy_name(cluster: &str, certificates: &Certificates) -> String {
-    format!("{}{}", copies_begin_with(cluster), certificates.hash)
-}
-
-fn source_name(cluster: &str, tls: &Tls) -> String {
-    tls.secret_name.clone().unwrap_or_else(|| names::certificate_name(cluster))
+    format!("{}{}", names::certificate_copies(cluster), certificates.hash)
 }
 
 /// What is decided about the certificates of a cluster.
@@ -126,11 +101,6 @@ pub(super) fn decide(cluster: &DaskCluster, observed: &Observed, now: Timestamp)
     }
     decision.status = status(&mut decision, cluster, observed);
     decision
-}
-
-/// The name that all copies for a cluster begin with.
-fn copies_begin_with(cluster: &str) -> String {
-    format!("{}-", names::certificate_name(cluster))
 }
 
 /// The certificates that pods are made with.
@@ -317,7 +287,7 @@ fn status(decision: &mut Decision, cluster: &DaskCluster, observed: &Observed) -
         // What a run that starts now may have read.
         used.extend(told.secret_name);
     }
-    let copies = copies_begin_with(&cluster.name_any());
+    let copies = names::certificate_copies(&cluster.name_any());
     used.retain(|name| name.starts_with(&copies));
     let unused = told.copies.iter().filter(|name| !used.contains(*name));
     let delete =

@@ -13,15 +13,17 @@ pub mod load;
 mod network;
 mod questions;
 mod scheduler;
+mod secrets;
 mod status;
 mod violations;
 mod workers;
 
-pub use certificates::{Secrets, TlsView, copy_name, secrets};
+pub use certificates::{TlsView, copy_name};
 pub use groups::may_have_workers;
 pub use load::Load;
 pub use network::network_policy;
 pub use questions::questions;
+pub use secrets::{Secrets, is_owned, secrets};
 pub use violations::violations;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -39,7 +39,7 @@ impl Certificate {
     pub fn of(pod: &Pod) -> Option<Self> {
         let annotations = pod.metadata.annotations.as_ref()?;
         // An annotation is anybody's to write: only what can be a copy for this cluster is believed.
-        let copies = format!("{}-", names::certificate_name(state::label(pod, labels::CLUSTER_NAME)?));
+        let copies = names::certificate_copies(state::label(pod, labels::CLUSTER_NAME)?);
         let secret = annotations.get(labels::CERTIFICATE).filter(|secret| secret.starts_with(&copies))?;
         let time = |key: &str| annotations.get(key)?.parse().ok();
         Some(Self {

@@ -10,6 +10,7 @@
 mod chain;
 mod material;
 mod renewal;
+mod secret;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,6 +23,7 @@ use crate::api::Reason;
 use material::{Files, Parsed};
 
 pub use renewal::renew_at;
+pub use secret::{Judge, file, is_in_certificate, judge, not_found, not_ours};
 
 /// The key of a Secret that holds the certificates of the CA, in PEM. It may be missing: see [`read`].
 pub const CA: &str = "ca.crt";
