@@ -1,17 +1,20 @@
 //! What every reconcile shares.
 
 use std::collections::HashMap;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use kube::Client;
+use tokio_util::sync::CancellationToken;
 
 use super::caches::Stores;
 use super::certificates::Views;
 use super::clock;
 use super::cluster_pods::ClusterPods;
 use super::events::Events;
+use super::heartbeats::Heartbeats;
+use super::leader::Claim;
 use super::metrics::Metrics;
 use super::route::Triggers;
 use super::schedulers::Schedulers;
@@ -39,14 +42,26 @@ pub struct Context {
     pub(super) events: Events,
     /// The counters.
     pub(super) metrics: Metrics,
+    /// Whether this process leads, for metrics. Nothing may be done because of it: it may be older than the claim.
+    pub leader: Arc<AtomicBool>,
+    /// Until when this process may write.
+    pub(super) claim: Arc<Claim>,
+    /// Whether the loops turn.
+    pub(super) heartbeats: Arc<Heartbeats>,
+    stop: CancellationToken,
     failures: Mutex<HashMap<String, u32>>,
     ready: AtomicBool,
 }
 
 impl Context {
-    /// A context in which nothing has happened yet.
+    /// A context in which nothing has happened yet, of a process that leads.
     pub fn new(client: Client, stores: Stores, triggers: Triggers) -> Self {
+        let claim = Arc::new(Claim::forever());
         Self {
+            leader: claim.flag(),
+            claim,
+            heartbeats: Arc::default(),
+            stop: CancellationToken::new(),
             events: Events::new(client.clone()),
             schedulers: Schedulers::new(client.clone(), triggers.clone()),
             certificates: Views::default(),
@@ -58,6 +73,16 @@ impl Context {
             stores,
             triggers,
         }
+    }
+
+    /// The same, of a process that leads while it has this claim, and that ends when it is asked to stop.
+    pub fn led_by(self, claim: Arc<Claim>, stop: CancellationToken) -> Self {
+        Self { leader: claim.flag(), claim, stop, ..self }
+    }
+
+    /// Whether the process was asked to stop.
+    pub fn is_stopping(&self) -> bool {
+        self.stop.is_cancelled()
     }
 
     /// The caches have been filled once.

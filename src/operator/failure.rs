@@ -1,6 +1,7 @@
 //! What a failed request means for the object it was made for.
 
 use super::certificates::issue;
+use super::leader::DoesNotLead;
 use crate::api::Reason;
 use crate::dask;
 use crate::plan::conditions::Failure;
@@ -29,6 +30,9 @@ pub(super) enum Error {
     /// A certificate could not be made.
     #[error("the certificate could not be made")]
     Issue(#[from] issue::Error),
+    /// The process is about to end.
+    #[error(transparent)]
+    DoesNotLead(#[from] DoesNotLead),
     /// The Dask scheduler did not do what it was asked.
     #[error("the Dask scheduler could not be asked")]
     Scheduler(#[from] dask::Error),

@@ -13,6 +13,7 @@ use tokio::net::TcpListener;
 
 use super::Error;
 use super::context::Context;
+use super::heartbeats::SILENCE_MAX;
 
 /// Listens on `address`; the future that is returned serves for as long as it is polled.
 pub(super) async fn serve(
@@ -21,7 +22,7 @@ pub(super) async fn serve(
 ) -> Result<impl Future<Output = ()>, Error> {
     let listener = TcpListener::bind(address).await.map_err(|source| Error::Listen { address, source })?;
     let routes = Router::new()
-        .route("/livez", get(|| std::future::ready("ok")))
+        .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .with_state(context);
@@ -32,12 +33,34 @@ pub(super) async fn serve(
     })
 }
 
-/// Ready when the caches are full: before, the operator does nothing.
-async fn readyz(State(context): State<Arc<Context>>) -> (StatusCode, &'static str) {
-    if context.is_ready() {
-        (StatusCode::OK, "ok")
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "the caches are being filled")
+/// Alive while all loops turn.
+async fn livez(State(context): State<Arc<Context>>) -> (StatusCode, String) {
+    match context.heartbeats.stalled() {
+        None => (StatusCode::OK, "ok".to_owned()),
+        Some((name, silence)) => {
+            let text = format!("nothing was heard of {name} for {} s", silence.as_secs());
+            (StatusCode::INTERNAL_SERVER_ERROR, text)
+        }
+    }
+}
+
+/// Ready when the caches are full, and the API server has told lately who leads: such an operator works, or can at any
+/// moment.
+async fn readyz(State(context): State<Arc<Context>>) -> (StatusCode, String) {
+    let unready = |why: &str| (StatusCode::SERVICE_UNAVAILABLE, why.to_owned());
+    if context.is_stopping() {
+        return unready("stopping");
+    }
+    if !context.is_ready() {
+        return unready("the caches are being filled");
+    }
+    if context.claim.is_current() {
+        return (StatusCode::OK, "ok: leader".to_owned());
+    }
+    match context.claim.holder(SILENCE_MAX) {
+        None => unready("the API server has not told who leads"),
+        Some(holder) if holder.is_empty() => (StatusCode::OK, "ok: standby, nobody leads".to_owned()),
+        Some(holder) => (StatusCode::OK, format!("ok: standby, {holder} leads")),
     }
 }
 
@@ -47,4 +70,52 @@ async fn metrics(State(context): State<Arc<Context>>) -> impl IntoResponse {
     let ends =
         clusters.iter().filter_map(|cluster| cluster.status.as_ref()?.tls.as_ref()?.not_after.as_ref());
     ([(header::CONTENT_TYPE, format)], context.metrics.text(ends.map(|end| end.0).min()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::advance;
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::operator::leader::{self, Claim};
+    use crate::operator::testing::context;
+
+    async fn probe(context: &Arc<Context>) -> (u16, String) {
+        let (code, text) = readyz(State(context.clone())).await;
+        (code.as_u16(), text)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_loop_that_is_stuck_fails_the_liveness_probe() {
+        let context = Arc::new(context(0).0);
+        context.heartbeats.beat(leader::HEARTBEAT);
+        assert_eq!(livez(State(context.clone())).await.0, StatusCode::OK);
+        advance(Duration::from_secs(61)).await;
+        let (code, text) = livez(State(context.clone())).await;
+        assert_eq!(code, StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(text, "nothing was heard of the Lease for 61 s");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn readiness_tells_the_truth() {
+        let (claim, stop) = (Arc::new(Claim::new()), CancellationToken::new());
+        let context = Arc::new(context(0).0.led_by(claim.clone(), stop.clone()));
+        assert_eq!(probe(&context).await, (503, "the caches are being filled".into()));
+        context.caches_are_ready();
+        assert_eq!(probe(&context).await, (503, "the API server has not told who leads".into()));
+        claim.learn("other");
+        assert_eq!(probe(&context).await, (200, "ok: standby, other leads".into()));
+        claim.learn("");
+        assert_eq!(probe(&context).await, (200, "ok: standby, nobody leads".into()));
+        claim.extend(claim.now() + Duration::from_secs(8));
+        assert_eq!(probe(&context).await, (200, "ok: leader".into()));
+        advance(Duration::from_secs(61)).await;
+        assert_eq!(probe(&context).await, (503, "the API server has not told who leads".into()));
+        claim.learn("other");
+        stop.cancel();
+        assert_eq!(probe(&context).await, (503, "stopping".into()));
+    }
 }

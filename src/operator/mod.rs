@@ -1,8 +1,9 @@
 //! The hands in Kubernetes: watches, observes, carries plans out, tells events, serves probes and metrics.
 //!
 //! It decides nothing. Each reconcile is: observe (reads only) → plan (pure) → execute (writes, in plan order) →
-//! status → events → come back. Two operators at once do no harm, only double work: what must happen once is guarded
-//! by names and resourceVersions.
+//! status → events → come back. Of several operators one works, the one that holds the Lease. Where it is switched off, or a
+//! write is late, two at once do no harm, only double work: what must happen once is guarded by names and
+//! resourceVersions.
 
 mod backfill;
 pub mod caches;
@@ -15,7 +16,9 @@ mod events;
 mod execute;
 mod failure;
 mod flow;
+mod heartbeats;
 mod http;
+mod leader;
 mod metrics;
 mod reconcile;
 mod route;
@@ -29,17 +32,26 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::http::HeaderValue;
+use ::http::header::USER_AGENT;
 use futures::StreamExt;
 use kube::runtime::Controller;
 use kube::runtime::controller::{Action, Config};
+use kube::runtime::reflector::store::WriterDropped;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Client, client::ClientBuilder};
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
+use crate::plan::lease::Loss;
 use caches::Caches;
 use context::Context;
+use leader::{Claim, Election, Guard};
 use reconcile::Planned;
+
+pub use leader::LeaseOptions;
 
 /// Objects of one kind that are reconciled side by side.
 const CONCURRENCY: u16 = 32;
@@ -47,6 +59,11 @@ const CONCURRENCY: u16 = 32;
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long reconciles that are under way may go on after SIGTERM. Less than the pod's grace period of 30 s.
 const DRAIN: Duration = Duration::from_secs(20);
+
+/// How requests of this program are told from others, in audit logs too.
+const AGENT: &str = concat!("daskflow/", env!("CARGO_PKG_VERSION"));
+/// The heartbeat of the task that polls watches and controllers.
+const HEARTBEAT: &str = "the watches and controllers";
 
 /// Why the operator ended.
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +82,9 @@ pub enum Error {
         /// Why.
         source: std::io::Error,
     },
+    /// Another operator leads, or may lead soon.
+    #[error("this operator no longer leads")]
+    Lost(#[source] Loss),
     /// A task that must never end has ended.
     #[error("{0} has ended unexpectedly")]
     TaskEnded(&'static str),
@@ -75,24 +95,38 @@ pub enum Error {
 pub struct Options {
     /// Where probes and metrics are served.
     pub listen: SocketAddr,
+    /// The Lease that decides which of several operators works; none: this one does, whoever else does.
+    pub lease: Option<LeaseOptions>,
 }
 
 /// Runs until `stop` is cancelled, or something fails for good.
+///
+/// On `stop`: it is not ready any more, reconciles that are under way end, and with them the telling of their events;
+/// the Lease is released; then probes and metrics end.
 pub async fn run(options: Options, stop: CancellationToken) -> Result<(), Error> {
-    let client = client().await?;
+    let config = kube::Config::infer().await.map_err(Error::Config)?;
+    let claim = Arc::new(if options.lease.is_some() { Claim::new() } else { Claim::forever() });
+    let client = client(config.clone(), &claim)?;
     let (triggers, wakes) = route::channels();
     let caches = Caches::new();
-    let context = Arc::new(Context::new(client.clone(), caches.stores.clone(), triggers.clone()));
-    let http = http::serve(options.listen, context.clone()).await?;
+    let context = Context::new(client.clone(), caches.stores.clone(), triggers.clone());
+    let context = Arc::new(context.led_by(claim, stop.clone()));
+    let mut http = AbortOnDropHandle::new(tokio::spawn(http::serve(options.listen, context.clone()).await?));
     tracing::info!(listen = %options.listen, version = env!("CARGO_PKG_VERSION"), "the operator has started");
+    let mut election = Candidacy::start(config, options.lease.as_ref(), &context)?;
     let watches = caches.watch(&client, &context);
     let controllers = controllers(&context, wakes, &stop);
-    tokio::select! {
+    let ended = tokio::select! {
+        loss = election.lost() => return Err(loss),
         () = watches => Err(Error::TaskEnded("the watch")),
-        () = http => Err(Error::TaskEnded("the HTTP server")),
+        _ = &mut http => Err(Error::TaskEnded("the HTTP server")),
         () = controllers => if stop.is_cancelled() { Ok(()) } else { Err(Error::TaskEnded("a controller")) },
         () = drained(&stop) => Ok(()),
-    }
+        () = context.heartbeats.keep(HEARTBEAT) => Ok(()),
+    };
+    // Watches and controllers are dropped by now, and with them what was still under way.
+    election.release().await;
+    ended
 }
 
 /// Ends when the operator was asked to stop and the time for draining is over.
@@ -102,20 +136,87 @@ async fn drained(stop: &CancellationToken) {
     tracing::warn!("reconciles are still under way; they are given up");
 }
 
-async fn client() -> Result<Client, Error> {
-    let config = kube::Config::infer().await.map_err(Error::Config)?;
-    let builder = ClientBuilder::try_from(config).map_err(Error::Client)?;
-    Ok(builder.with_layer(&tower::timeout::TimeoutLayer::new(REQUEST_TIMEOUT)).build())
+/// The client of watches and reconciles.
+fn client(config: kube::Config, claim: &Arc<Claim>) -> Result<Client, Error> {
+    let builder = ClientBuilder::try_from(with_agent(config)).map_err(Error::Client)?;
+    let builder = builder.with_layer(&tower::timeout::TimeoutLayer::new(REQUEST_TIMEOUT));
+    Ok(builder.with_layer(&Guard(claim.clone())).build())
 }
 
-/// All controllers. They start when all caches are full, since a plan may look into any of them.
-async fn controllers(context: &Arc<Context>, wakes: route::Wakes, stop: &CancellationToken) {
-    let stores = &context.stores;
-    if stores.wait_until_ready().await.is_err() {
-        return;
+fn with_agent(mut config: kube::Config) -> kube::Config {
+    config.headers.push((USER_AGENT, HeaderValue::from_static(AGENT)));
+    config
+}
+
+/// The candidacy of this process, as a task of its own: nothing else that it does may delay a renewal.
+struct Candidacy {
+    release: CancellationToken,
+    /// None: it is no candidate.
+    task: Option<JoinHandle<Result<(), Loss>>>,
+}
+
+impl Candidacy {
+    fn start(
+        mut config: kube::Config,
+        options: Option<&LeaseOptions>,
+        context: &Context,
+    ) -> Result<Self, Error> {
+        let release = CancellationToken::new();
+        let Some(options) = options else { return Ok(Self { release, task: None }) };
+        // The loop knows better when to try again than a client that does not know of deadlines.
+        config.default_retry = false;
+        let client = ClientBuilder::try_from(with_agent(config)).map_err(Error::Client)?.build();
+        let namespace = options.namespace.as_deref().unwrap_or(client.default_namespace()).to_owned();
+        let api = kube::Api::namespaced(client, &namespace);
+        let candidate = options.candidate();
+        tracing::info!(
+            lease = options.name,
+            namespace,
+            identity = options.identity,
+            "this operator is a candidate"
+        );
+        let heartbeats = context.heartbeats.clone();
+        let election = Election::new(api, &options.name, candidate, context.claim.clone(), heartbeats);
+        Ok(Self { task: Some(tokio::spawn(election.run(release.clone()))), release })
     }
-    context.caches_are_ready();
-    tracing::info!("all caches are full; reconciling starts");
+
+    /// Ends when the Lease is lost.
+    async fn lost(&mut self) -> Error {
+        let Some(task) = &mut self.task else { return std::future::pending().await };
+        match task.await {
+            Ok(Err(loss)) => Error::Lost(loss),
+            Ok(Ok(())) | Err(_) => Error::TaskEnded("the candidacy for the Lease"),
+        }
+    }
+
+    /// Gives up the Lease. It takes no longer than a few requests may.
+    async fn release(self) {
+        self.release.cancel();
+        if let Some(task) = self.task {
+            // What went wrong is in the log.
+            let _ = task.await;
+        }
+    }
+}
+
+/// All controllers. They start when this process leads and all caches are full, since a plan may look into any of them.
+async fn controllers(context: &Arc<Context>, mut wakes: route::Wakes, stop: &CancellationToken) {
+    let stores = &context.stores;
+    let begin = async {
+        stores.wait_until_ready().await?;
+        context.caches_are_ready();
+        tracing::info!("all caches are full");
+        context.claim.begins().await;
+        Ok::<_, WriterDropped>(())
+    };
+    tokio::select! {
+        begin = begin => if begin.is_err() { return },
+        () = wakes.discard() => return,
+        () = stop.cancelled() => return,
+    }
+    // Nobody has listened to wake-ups until now.
+    route::everything(context);
+    tracing::info!("reconciling starts");
     futures::future::join4(
         controller(context, stores.clusters.clone(), wakes.clusters, stop),
         controller(context, stores.flows.clone(), wakes.flows, stop),

@@ -84,6 +84,10 @@ pub(super) async fn reconcile<K: Planned>(
     object: Arc<K>,
     context: Arc<Context>,
 ) -> Result<Action, Infallible> {
+    if !context.claim.is_current() {
+        // The process is about to end; whoever leads now looks at everything.
+        return Ok(Action::await_change());
+    }
     let started = Instant::now();
     let key = format!("{}/{}/{}", K::KIND, object.namespace().unwrap_or_default(), object.name_any());
     let work = AssertUnwindSafe(once(&context, object.clone())).catch_unwind();

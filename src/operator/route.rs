@@ -58,6 +58,24 @@ pub fn channels() -> (Triggers, Wakes) {
     )
 }
 
+impl Wakes {
+    /// Throws all wake-ups away for as long as it is polled: nobody works, and queues must not grow.
+    pub(super) async fn discard(&mut self) {
+        loop {
+            let received = tokio::select! {
+                wake = self.clusters.recv() => wake.is_some(),
+                wake = self.flows.recv() => wake.is_some(),
+                wake = self.runs.recv() => wake.is_some(),
+                wake = self.backfills.recv() => wake.is_some(),
+            };
+            if !received {
+                // The context holds the senders: this is the end of the process.
+                return;
+            }
+        }
+    }
+}
+
 impl Triggers {
     /// Wakes a cluster.
     pub fn cluster(&self, namespace: &str, name: &str) {
@@ -237,7 +255,8 @@ fn wake_cluster(context: &Context, object: &impl Resource) {
     }
 }
 
-fn everything(context: &Context) {
+/// Everything there is wakes itself.
+pub fn everything(context: &Context) {
     let stores = &context.stores;
     stores
         .clusters

@@ -9,6 +9,7 @@ pub mod cluster;
 pub mod conditions;
 pub mod field;
 pub mod flow;
+pub mod lease;
 pub mod names;
 pub mod pods;
 pub mod run;

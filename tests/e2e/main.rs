@@ -28,6 +28,7 @@ mod example;
 mod history;
 mod holds;
 mod idle;
+mod leader;
 mod network_policy;
 mod operator_killed;
 mod outage;

@@ -13,8 +13,8 @@ use crate::ticks;
 /// When the operator dies, in milliseconds from a tick: most often while it makes the run and the Job.
 const MOMENTS_MS: [i64; 10] = [-400, 20, 150, 60, -60, 100, 700, 40, 2500, 250];
 
-/// It takes some five minutes: ten times, a new operator starts, waits until the dead one's lease is over, and makes a
-/// run, before it dies in turn.
+/// It takes some five minutes: ten times, a new operator starts, waits until the dead one's Lease is over, unless that one
+/// could release it, and makes a run, before it dies in turn.
 #[tokio::test]
 async fn operator_killed_around_a_tick_runs_it_once() {
     test("operator_killed_around_a_tick_runs_it_once", Load::Disruptive, async |namespace| {
@@ -41,6 +41,11 @@ async fn operator_killed_around_a_tick_runs_it_once() {
 /// Kills the operator's process from the node with SIGKILL, at that moment. Deleting a pod cannot do that: the kubelet
 /// always asks politely first.
 pub async fn kill(namespace: &Namespace, operator: &Pod, moment: Timestamp) {
+    strike(namespace, operator, moment, "SIGKILL").await;
+}
+
+/// Sends this signal to the operator's process from the node, at that moment.
+pub async fn strike(namespace: &Namespace, operator: &Pod, moment: Timestamp, signal: &str) {
     let at = format!("{:.3}", moment.as_duration().as_secs_f64());
     let pod = json!({
         "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "killer"},
@@ -53,7 +58,7 @@ pub async fn kill(namespace: &Namespace, operator: &Pod, moment: Timestamp) {
                 "name": "killer",
                 "image": namespace.settings.dask,
                 "securityContext": {"runAsUser": 0},
-                "command": ["python", "-c", include_str!("flows/killer.py"), operator.uid().unwrap(), at],
+                "command": ["python", "-c", include_str!("flows/killer.py"), operator.uid().unwrap(), at, signal],
             }],
         },
     });

@@ -248,6 +248,8 @@ impl Hands<'_> {
     /// Retires workers and deletes the pods of those that the scheduler let go. Gives the others. While the scheduler has
     /// not answered nobody knows which ones it will let go, so no pod is deleted.
     async fn retire(&self, workers: &[Victim]) -> Result<Held, Error> {
+        // A scheduler does not know whom to obey.
+        self.context.claim.check()?;
         let names = workers.iter().map(|worker| worker.name.clone()).collect();
         let left = self.deadline.saturating_duration_since(Instant::now());
         let patience = self.bounds.retire.min(left);

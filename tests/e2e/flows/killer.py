@@ -1,4 +1,4 @@
-"""killer.py POD_UID TIME: kills the daskflow processes of a pod with SIGKILL at a time in seconds since 1970."""
+"""killer.py POD_UID TIME SIGNAL: sends a signal to the daskflow processes of a pod at a time in seconds since 1970."""
 
 import glob
 import os
@@ -6,7 +6,7 @@ import signal
 import sys
 import time
 
-uid, moment = sys.argv[1], float(sys.argv[2])
+uid, moment, number = sys.argv[1], float(sys.argv[2]), signal.Signals[sys.argv[3]]
 victims = []
 for folder in glob.glob("/proc/[0-9]*"):
     try:
@@ -21,5 +21,5 @@ if not victims:
 late = time.time() - moment
 time.sleep(max(0.0, -late))
 for victim in victims:
-    os.kill(victim, signal.SIGKILL)
+    os.kill(victim, number)
 print("killed", *victims, "late by %.3f s" % max(0.0, late))

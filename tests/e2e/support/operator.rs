@@ -1,6 +1,7 @@
 //! The operator under test, as a user of the cluster sees it.
 
 use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{DeleteParams, ListParams, LogParams, Patch, PatchParams};
 use kube::{Api, Client, ResourceExt};
@@ -8,45 +9,71 @@ use serde_json::{Value, json};
 
 use super::clock::{poll, within};
 use super::figures::figure;
+use super::namespace::Kind;
 
 /// Where `manifests/install.yaml` puts the operator.
 pub const NAMESPACE: &str = "daskflow-system";
 /// Its Deployment.
 pub const DEPLOYMENT: &str = "daskflow";
+/// The Lease whose holder works.
+pub const LEASE: &str = "daskflow";
 /// Selects its pods.
 pub const SELECTOR: &str = "app.kubernetes.io/name=daskflow,app.kubernetes.io/component=operator";
 
-/// Fails unless the operator runs: no test may pass without it.
+/// The objects of a kind beside the operator.
+pub fn api<K: Kind>(client: &Client) -> Api<K> {
+    Api::namespaced(client.clone(), NAMESPACE)
+}
+
+/// Fails unless the operator runs and one of its pods leads: no test may pass without it.
 pub async fn must_run(client: &Client) {
-    let deployments: Api<Deployment> = Api::namespaced(client.clone(), NAMESPACE);
     poll(within(60, format!("Deployment {DEPLOYMENT} in {NAMESPACE} is available")), async || {
-        let status = deployments.get(DEPLOYMENT).await.map_err(|error| error.to_string())?.status;
+        let status =
+            api::<Deployment>(client).get(DEPLOYMENT).await.map_err(|error| error.to_string())?.status;
         let available = status.and_then(|status| status.available_replicas).unwrap_or_default();
         if available > 0 { Ok(()) } else { Err(format!("{available} available replicas")) }
     })
     .await;
+    ready_pod(client).await;
 }
 
 /// The pods of the operator.
 pub async fn pods(client: &Client) -> Result<Vec<Pod>, kube::Error> {
-    let pods: Api<Pod> = Api::namespaced(client.clone(), NAMESPACE);
-    Ok(pods.list(&ListParams::default().labels(SELECTOR)).await?.items)
+    Ok(api::<Pod>(client).list(&ListParams::default().labels(SELECTOR)).await?.items)
 }
 
-/// The one pod of the operator that runs and is ready.
+/// The pod of the operator that leads and is ready. If there are several, the others wait to.
 pub async fn ready_pod(client: &Client) -> Pod {
-    poll(within(90, "one pod of the operator is ready"), async || {
+    poll(within(90, "a pod of the operator leads and is ready"), async || {
         let pods = pods(client).await.map_err(|error| error.to_string())?;
+        let lease = api::<Lease>(client).get(LEASE).await.map_err(|error| error.to_string())?;
+        let holder = lease.spec.and_then(|spec| spec.holder_identity).unwrap_or_default();
         let seen: Vec<_> =
             pods.iter().map(|pod| format!("{}: ready {}", pod.name_any(), is_ready(pod))).collect();
-        pods.into_iter().find(is_ready).ok_or_else(|| seen.join(", "))
+        let leads = |pod: &Pod| identity(pod) == holder && is_ready(pod);
+        pods.into_iter().find(leads).ok_or_else(|| format!("held by {holder:?}; {}", seen.join(", ")))
     })
     .await
 }
 
+/// What a pod of the operator is called in the Lease.
+pub fn identity(pod: &Pod) -> String {
+    format!("{}_{}", pod.name_any(), pod.uid().unwrap_or_default())
+}
+
+/// Waits until so many pods of the operator are ready, and no other is there.
+pub async fn until_ready(client: &Client, count: usize) {
+    poll(within(120, format!("{count} pods of the operator are ready")), async || {
+        let pods = pods(client).await.map_err(|error| error.to_string())?;
+        let ready = pods.iter().filter(|pod| is_ready(pod)).count();
+        if ready == count && pods.len() == count { Ok(()) } else { Err(format!("{ready} of {}", pods.len())) }
+    })
+    .await;
+}
+
 /// All that the operator has said since its pods started.
 pub async fn log(client: &Client) -> String {
-    let api: Api<Pod> = Api::namespaced(client.clone(), NAMESPACE);
+    let api = api::<Pod>(client);
     let mut said = String::new();
     for pod in pods(client).await.unwrap() {
         said += &api.logs(&pod.name_any(), &LogParams::default()).await.unwrap();
@@ -56,8 +83,7 @@ pub async fn log(client: &Client) -> String {
 
 /// Deletes a pod of the operator at once: SIGTERM, and SIGKILL right after it.
 pub async fn delete_now(client: &Client, pod: &str) {
-    let pods: Api<Pod> = Api::namespaced(client.clone(), NAMESPACE);
-    match pods.delete(pod, &DeleteParams::default().grace_period(0)).await {
+    match api::<Pod>(client).delete(pod, &DeleteParams::default().grace_period(0)).await {
         Ok(_) => {}
         Err(kube::Error::Api(status)) if status.code == 404 => {}
         Err(error) => panic!("cannot delete the operator's pod {pod}: {error}"),
@@ -67,23 +93,21 @@ pub async fn delete_now(client: &Client, pod: &str) {
 /// Stops the operator, until the last of its pods is gone.
 pub async fn stop(client: &Client) {
     scale(client, 0).await;
-    poll(within(60, "the operator has stopped"), async || {
-        let pods = pods(client).await.map_err(|error| error.to_string())?;
-        if pods.is_empty() { Ok(()) } else { Err(format!("{} pods", pods.len())) }
-    })
-    .await;
 }
 
 /// Starts it again.
 pub async fn start(client: &Client) {
     scale(client, 1).await;
-    ready_pod(client).await;
 }
 
-async fn scale(client: &Client, replicas: i32) {
-    let deployments: Api<Deployment> = Api::namespaced(client.clone(), NAMESPACE);
+/// Runs so many replicas; waits until they are ready and, if there are any, one of them leads.
+pub async fn scale(client: &Client, replicas: usize) {
     let scale = Patch::Merge(json!({"spec": {"replicas": replicas}}));
-    deployments.patch_scale(DEPLOYMENT, &PatchParams::default(), &scale).await.unwrap();
+    api::<Deployment>(client).patch_scale(DEPLOYMENT, &PatchParams::default(), &scale).await.unwrap();
+    until_ready(client, replicas).await;
+    if replicas > 0 {
+        ready_pod(client).await;
+    }
 }
 
 fn is_ready(pod: &Pod) -> bool {
