@@ -33,12 +33,12 @@ pub(super) async fn serve(
 }
 
 /// Ready when the caches are full: before, the operator does nothing.
-async fn readyz(State(context): State<Arc<Context>>) -> (StatusCode, &'static str) {
+async fn readyz(State(context): State<Arc<Context>>) -> (StatusCode, String) {
     if context.is_ready() {
-        (StatusCode::OK, "ok")
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "the caches are being filled")
+        return (StatusCode::OK, "ok".to_owned());
     }
+    let obstacle = context.obstacle().unwrap_or_else(|| "the caches are being filled".to_owned());
+    (StatusCode::SERVICE_UNAVAILABLE, obstacle)
 }
 
 async fn metrics(State(context): State<Arc<Context>>) -> impl IntoResponse {
