@@ -26,7 +26,7 @@ pub use flow_run::{FlowRun, FlowRunSpec, FlowRunStatus, Phase};
 pub use tls::Tls;
 pub use worker_group::WorkersSpec;
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{CustomResourceDefinition, JSON};
 use kube::CustomResourceExt;
 
 /// The API group of all kinds.
@@ -36,5 +36,21 @@ pub const VERSION: &str = "v1alpha1";
 
 /// The custom resource definitions of all kinds, in the order in which they are to be installed.
 pub fn crds() -> Vec<CustomResourceDefinition> {
-    vec![DaskCluster::crd(), Flow::crd(), FlowRun::crd(), FlowBackfill::crd()]
+    let mut crds = vec![DaskCluster::crd(), Flow::crd(), FlowRun::crd(), FlowBackfill::crd()];
+    for crd in &mut crds {
+        default_status(crd);
+    }
+    crds
+}
+
+/// Gives an object that no operator has seen a status that answers to no generation.
+///
+/// kstatus, which Flux and others wait with, takes an object without any status for one that is as it was asked to be:
+/// a wait right after an apply would be over before the operator has looked. Flux's own kinds do the same.
+fn default_status(crd: &mut CustomResourceDefinition) {
+    let schemas = crd.spec.versions.iter_mut().filter_map(|version| version.schema.as_mut());
+    let properties = schemas.filter_map(|schema| schema.open_api_v3_schema.as_mut()?.properties.as_mut());
+    for status in properties.filter_map(|properties| properties.get_mut("status")) {
+        status.default = Some(JSON(serde_json::json!({"observedGeneration": -1})));
+    }
 }

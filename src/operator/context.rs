@@ -51,6 +51,7 @@ pub struct Context {
     stop: CancellationToken,
     failures: Mutex<HashMap<String, u32>>,
     ready: AtomicBool,
+    obstacle: Mutex<Option<String>>,
 }
 
 impl Context {
@@ -69,6 +70,7 @@ impl Context {
             cluster_pods: ClusterPods::default(),
             failures: Mutex::default(),
             ready: AtomicBool::new(false),
+            obstacle: Mutex::default(),
             client,
             stores,
             triggers,
@@ -93,6 +95,16 @@ impl Context {
     /// Whether the caches have been filled once.
     pub fn is_ready(&self) -> bool {
         self.ready.load(Ordering::Relaxed)
+    }
+
+    /// Says what the start waits for, if anything.
+    pub(super) fn waits_for(&self, obstacle: Option<String>) {
+        *self.obstacle.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = obstacle;
+    }
+
+    /// What the start waits for, if anything.
+    pub(super) fn obstacle(&self) -> Option<String> {
+        self.obstacle.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
 
     /// Counts a failure of this object, and says how many there were in a row.

@@ -52,7 +52,7 @@ async fn readyz(State(context): State<Arc<Context>>) -> (StatusCode, String) {
         return unready("stopping");
     }
     if !context.is_ready() {
-        return unready("the caches are being filled");
+        return unready(&context.obstacle().unwrap_or_else(|| "the caches are being filled".to_owned()));
     }
     if context.claim.is_current() {
         return (StatusCode::OK, "ok: leader".to_owned());

@@ -12,6 +12,7 @@ pub mod clock;
 mod cluster;
 mod cluster_pods;
 pub mod context;
+mod crd_check;
 mod events;
 mod execute;
 mod failure;
@@ -114,7 +115,11 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<(), Error>
     let mut http = AbortOnDropHandle::new(tokio::spawn(http::serve(options.listen, context.clone()).await?));
     tracing::info!(listen = %options.listen, version = env!("CARGO_PKG_VERSION"), "the operator has started");
     let mut election = Candidacy::start(config, options.lease.as_ref(), &context)?;
-    let watches = caches.watch(&client, &context);
+    // Nothing is watched before the kinds are served as this program knows them, so no controller starts either.
+    let watches = async {
+        crd_check::until_served(&context).await;
+        caches.watch(&client, &context).await
+    };
     let controllers = controllers(&context, wakes, &stop);
     let ended = tokio::select! {
         loss = election.lost() => return Err(loss),

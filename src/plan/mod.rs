@@ -14,6 +14,7 @@ pub mod names;
 pub mod pods;
 pub mod run;
 pub mod schedule;
+pub mod served;
 pub mod subset;
 pub mod tls;
 mod violations;

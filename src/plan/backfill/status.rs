@@ -116,7 +116,8 @@ fn conclude(
 ) -> FlowBackfillStatus {
     let (reason, message) = (verdict.reason, &verdict.message);
     let mut conditions = Conditions::new(&status.conditions, backfill.metadata.generation, now);
-    conditions.set(ConditionType::Ready, verdict.finished == Some(true), reason, message.clone());
+    // One that rests because its spec says so is what its spec asks for, whoever waits for that (kstatus).
+    conditions.set(ConditionType::Ready, verdict.progress == Progress::Done, reason, message.clone());
     conditions.set_progress(verdict.progress, reason, message);
     conditions.set(ConditionType::Complete, verdict.finished == Some(true), reason, message.clone());
     conditions.set(ConditionType::Failed, verdict.finished == Some(false), reason, message.clone());

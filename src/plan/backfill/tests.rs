@@ -334,6 +334,11 @@ fn suspended_it_starts_nothing_and_cancels_nothing() {
     let plan = look(&backfill, vec![own(0, Phase::Running, "october-1"), run(1, Phase::Failed)]);
     assert_eq!((plan.steps.len(), reason(&plan)), (0, "Suspended"));
     assert_eq!(counts(&plan), [0, 0, 1, 0, 5]);
+    assert_eq!(condition(&plan.status, ConditionType::Ready).status, "False", "a run is active");
+    let at_rest = look(&backfill, vec![own(0, Phase::Succeeded, "october-1")]);
+    for (kind, status) in [(ConditionType::Ready, "True"), (ConditionType::Complete, "False")] {
+        assert_eq!(condition(&at_rest.status, kind).status, status);
+    }
 }
 
 #[test]

@@ -148,7 +148,8 @@ fn suspended(conditions: &mut Conditions<'_>, work: &Work<'_>) {
     let progress = if gone { Progress::Done } else { Progress::UnderWay };
     conditions.set_progress(progress, Reason::Suspending, message);
     conditions.set(ConditionType::Suspended, gone, reason, message);
-    conditions.set(ConditionType::Ready, false, reason, message);
+    // At rest it is what its spec asks for: whoever waits for what was applied (kstatus) need not wait any longer.
+    conditions.set(ConditionType::Ready, gone, reason, message);
 }
 
 /// What still goes on in a cluster that serves.

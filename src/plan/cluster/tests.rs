@@ -362,11 +362,21 @@ fn a_suspended_cluster_has_no_pods_and_says_so_only_then() {
     cluster.spec.suspend = true;
     let first = plan(&cluster, &observed, now());
     assert_eq!(kinds(&first), ["delete", "delete", "delete"]);
-    assert_eq!(find(&first.status.conditions, ConditionType::Suspended).unwrap().status, "False");
+    let of =
+        |plan: &Plan<DaskClusterStatus>, kind| find(&plan.status.conditions, kind).unwrap().status.clone();
+    assert_eq!(of(&first, ConditionType::Suspended), "False");
+    assert_eq!(
+        (of(&first, ConditionType::Ready), of(&first, ConditionType::Reconciling)),
+        ("False".into(), "True".into())
+    );
     let gone = Observed { pods: Vec::new(), ..observed };
     let second = plan(&cluster, &gone, now());
     assert_eq!(second.steps, []);
-    assert_eq!(find(&second.status.conditions, ConditionType::Suspended).unwrap().status, "True");
+    assert_eq!(of(&second, ConditionType::Suspended), "True");
+    assert_eq!(
+        (of(&second, ConditionType::Ready), of(&second, ConditionType::Reconciling)),
+        ("True".into(), "False".into())
+    );
 }
 
 #[test]

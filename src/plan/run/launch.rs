@@ -189,7 +189,8 @@ fn cluster_not_ready(cluster: &DaskCluster) -> Option<(Reason, String)> {
         return Some((Reason::ClusterNotReady, format!("the DaskCluster {name} has 0 workers: scale it up")));
     }
     let ready = conditions::find(&status.conditions, ConditionType::Ready)?;
-    if ready.status == "True" {
+    // A cluster that is suspended is as its spec wants it, and serves nobody.
+    if ready.status == "True" && !conditions::is_true(&status.conditions, ConditionType::Suspended) {
         return None;
     }
     let reason = Reason::from_word(&ready.reason).unwrap_or(Reason::ClusterNotReady);

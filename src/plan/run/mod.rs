@@ -225,13 +225,23 @@ fn clean_up(
     now: Timestamp,
 ) -> Plan<FlowRunStatus> {
     let kept_until = kept_until(&status, observed.flow.as_deref()).filter(|until| *until > now);
-    let mut plan = Plan::status_only(status);
+    let mut plan = Plan::status_only(answering(run, status));
     let Some(cluster) = own_cluster(run, observed) else { return plan };
     match kept_until {
         Some(until) => plan.next = Next::At(until),
         None => plan.steps.push(delete_cluster(cluster)),
     }
     plan
+}
+
+/// The status of a run that has ended, as the answer to its spec, also where that was changed since: nothing comes of it
+/// any more, and nobody has to wait for that.
+fn answering(run: &FlowRun, mut status: FlowRunStatus) -> FlowRunStatus {
+    status.observed_generation = run.metadata.generation;
+    for condition in &mut status.conditions {
+        condition.observed_generation = run.metadata.generation;
+    }
+    status
 }
 
 /// Until when the cluster of a run that ended without success is kept.
@@ -335,10 +345,13 @@ impl Work<'_> {
                 reason,
                 Reason::FlowNotFound | Reason::ClusterNotFound | Reason::CodeNotFound | Reason::InvalidSpec
             );
-        let progress = match (phase.is_final(), stalled || (phase.is_final() && phase != Phase::Succeeded)) {
-            (true, false) => Progress::Done,
-            (_, true) => Progress::Stalled,
-            (false, false) => Progress::UnderWay,
+        // Cancelled or suspended as its spec says: nobody has to wait for it, nor to put anything right (kstatus).
+        let at_rest = phase == Phase::Cancelled || (phase == Phase::Queued && reason == Reason::Suspended);
+        let progress = match phase {
+            Phase::Succeeded => Progress::Done,
+            _ if at_rest => Progress::Done,
+            _ if stalled || phase.is_final() => Progress::Stalled,
+            _ => Progress::UnderWay,
         };
         conditions.set_progress(progress, reason, &message);
         conditions.set(ConditionType::Complete, phase == Phase::Succeeded, reason, message.clone());

@@ -239,6 +239,40 @@ fn a_suspended_run_gives_all_back_and_starts_from_the_beginning() {
 }
 
 #[test]
+fn a_run_that_rests_as_its_spec_says_is_nothing_to_wait_for_nor_to_put_right() {
+    let progress = |plan: &Plan<FlowRunStatus>| {
+        [ConditionType::Reconciling, ConditionType::Stalled]
+            .map(|kind| conditions::is_true(&plan.status.conditions, kind))
+    };
+    let mut held = run(Phase::Queued);
+    assert_eq!(progress(&plan(&held, &observed(flow()), now())), [true, false]);
+    held.spec.suspend = true;
+    assert_eq!(progress(&plan(&held, &observed(flow()), now())), [false, false]);
+    let mut cancelled = run(Phase::Queued);
+    cancelled.spec.cancel = true;
+    let ended = plan(&cancelled, &observed(flow()), now());
+    assert_eq!((ended.status.phase, progress(&ended)), (Phase::Cancelled, [false, false]));
+    assert!(
+        conditions::is_true(&ended.status.conditions, ConditionType::Failed),
+        "as a Job that was stopped"
+    );
+}
+
+#[test]
+fn a_suspended_cluster_is_ready_in_its_own_way_and_serves_no_run() {
+    let mut asleep = cluster(true);
+    let status = asleep.status.as_mut().unwrap();
+    let mut list = Conditions::new(&status.conditions, Some(1), now());
+    list.set(ConditionType::Ready, true, Reason::Suspended, "no pods run");
+    list.set(ConditionType::Suspended, true, Reason::Suspended, "no pods run");
+    status.conditions = list.finish();
+    let seen = Observed { cluster: Some(Arc::new(asleep)), ..observed(flow()) };
+    let waits = plan(&run(Phase::Provisioning), &seen, now());
+    assert_eq!(phase_and_reason(&waits), (Phase::Provisioning, "Suspended".into()));
+    assert_eq!(waits.steps, []);
+}
+
+#[test]
 fn under_replace_the_active_run_gives_way_to_a_newer_one() {
     let mut flow = flow();
     flow.spec.concurrency = Concurrency::Replace;

@@ -1,0 +1,141 @@
+//! The check at the start that the API server serves our kinds as this program knows them.
+//!
+//! It asks for the OpenAPI document of our group, which `system:discovery` lets every account read: in the mode of single
+//! namespaces the operator has no right to read CRDs. It waits for as long as it takes; meanwhile the operator is not
+//! ready, says why, and goes on by itself when the CRDs are right.
+
+use std::time::Duration;
+
+use axum::http::Request;
+use serde_json::Value;
+
+use super::context::Context;
+use super::failure::chain;
+use crate::api::{self, GROUP, VERSION};
+use crate::plan::served::{Difference, compare};
+
+/// How soon the API server is asked again. It publishes a new CRD within a second or two.
+const ASK_AGAIN: Duration = Duration::from_secs(3);
+
+/// What the API server said.
+enum Answer {
+    Document(Value),
+    /// Our group is not served at all.
+    Nothing,
+    /// This account may not read it, as somebody has taken that right from all accounts: there is nothing to check with.
+    Forbidden,
+    /// It could not be asked.
+    Failure(kube::Error),
+}
+
+/// Ends when our kinds are served. Until then the context says why not.
+pub(super) async fn until_served(context: &Context) {
+    let mut told = None;
+    loop {
+        let Some(complaint) = complaint(context).await else { break };
+        if told.as_ref() != Some(&complaint) {
+            tracing::error!("{complaint}");
+            context.waits_for(Some(complaint.clone()));
+            told = Some(complaint);
+        }
+        tokio::time::sleep(ASK_AGAIN).await;
+    }
+    if told.is_some() {
+        tracing::info!("the CRDs are as this operator knows them");
+    }
+    context.waits_for(None);
+}
+
+/// What is wrong with what is served, if anything.
+async fn complaint(context: &Context) -> Option<String> {
+    let document = match ask(context).await {
+        Answer::Document(document) => document,
+        Answer::Nothing => Value::Null,
+        Answer::Forbidden => {
+            tracing::warn!("this account may not read /openapi/v3, so the CRDs are not checked");
+            return None;
+        }
+        Answer::Failure(error) => {
+            return Some(format!("the API server does not tell which kinds it serves: {}", chain(&error)));
+        }
+    };
+    let difference: Difference = compare(&api::crds(), &document);
+    let complaint = difference.complaint();
+    if let Some(remark) = difference.remark().filter(|_| complaint.is_none()) {
+        tracing::info!("{remark}");
+    }
+    complaint
+}
+
+async fn ask(context: &Context) -> Answer {
+    let request = Request::get(format!("/openapi/v3/apis/{GROUP}/{VERSION}")).body(Vec::new());
+    let answer = match request {
+        Ok(request) => context.client.request::<Value>(request).await,
+        Err(error) => Err(kube::Error::HttpError(error)),
+    };
+    match answer {
+        Ok(document) => Answer::Document(document),
+        Err(kube::Error::Api(status)) if status.code == 404 => Answer::Nothing,
+        Err(kube::Error::Api(status)) if matches!(status.code, 401 | 403) => Answer::Forbidden,
+        Err(error) => Answer::Failure(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::operator::testing;
+    use crate::plan::served::tests::document;
+
+    /// What the context says after each of these answers, and how often the API server was asked until the check ended.
+    async fn check(answers: Vec<(u16, Value)>) -> (Vec<Option<String>>, usize) {
+        let (context, server, _wakes) = testing::context(1);
+        let context = Arc::new(context);
+        let (said, next) = (Arc::new(std::sync::Mutex::new(Vec::new())), AtomicUsize::new(0));
+        let (asked, _serving) = testing::serve(server, {
+            let (context, said) = (context.clone(), said.clone());
+            move |_| {
+                said.lock().unwrap().push(context.obstacle());
+                let index = next.fetch_add(1, Ordering::Relaxed).min(answers.len() - 1);
+                answers[index].clone()
+            }
+        });
+        tokio::time::timeout(Duration::from_secs(60), until_served(&context)).await.unwrap();
+        said.lock().unwrap().push(context.obstacle());
+        let said = said.lock().unwrap().clone();
+        (said, asked.count("GET v1alpha1"))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn served_kinds_need_one_look() {
+        assert_eq!(check(vec![(200, document(&api::crds()))]).await, (vec![None, None], 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_waits_until_all_kinds_are_served_and_says_what_it_waits_for() {
+        let missing = testing::refusal(404, "NotFound", "404 page not found");
+        let busy = testing::refusal(503, "ServiceUnavailable", "the server is starting");
+        let some = document(&api::crds()[..2]);
+        let all = document(&api::crds());
+        let (said, asked) = check(vec![missing, busy, (200, some), (200, all)]).await;
+        assert_eq!(asked, 4);
+        let said: Vec<String> = said.into_iter().map(Option::unwrap_or_default).collect();
+        assert_eq!(said[0], "");
+        assert!(
+            said[1].contains("does not know DaskCluster, Flow, FlowRun, FlowBackfill; apply"),
+            "{said:?}"
+        );
+        assert!(said[2].contains("does not tell"), "{said:?}");
+        assert!(said[3].contains("does not know FlowRun, FlowBackfill; apply"), "{said:?}");
+        assert_eq!(said[4], "");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_account_that_may_not_read_is_not_kept_from_working() {
+        let refusal = testing::refusal(403, "Forbidden", "forbidden: cannot get path");
+        assert_eq!(check(vec![refusal]).await, (vec![None, None], 1));
+    }
+}
