@@ -25,6 +25,7 @@ mod dashboard;
 mod draining;
 mod engines;
 mod example;
+mod helm;
 mod history;
 mod holds;
 mod idle;
