@@ -57,6 +57,8 @@ fn leaves(schema: &Value, values: &Value) -> Vec<String> {
             }
         }
     }
+    // A list is one value.
+    found.retain(|leaf| !leaf.split('/').any(|key| key.parse::<usize>().is_ok()));
     found.retain(|leaf| !POD_OBJECTS.iter().any(|object| leaf.starts_with(&format!("{object}/"))));
     found.extend(POD_OBJECTS.iter().map(|object| (*object).to_owned()));
     found
@@ -148,7 +150,7 @@ fn misspelt_values_are_refused() {
         assert!(why.contains("mispelt"), "{place}: {why}");
         count += 1;
     }
-    assert!(count > 30, "{count}");
+    assert!(count >= 30, "{count}");
 }
 
 #[rstest]
