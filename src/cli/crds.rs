@@ -6,7 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceDefinition, CustomResourceDefinitionSpec,
+};
+use serde::Serialize;
 
 use crate::api;
 
@@ -15,7 +18,7 @@ pub(super) struct Arguments {
     /// Write one file for each kind into this folder. Default: all to standard output.
     #[arg(long)]
     out: Option<PathBuf>,
-    /// Mark them for Helm, so that `helm uninstall` keeps them and what they hold.
+    /// Write them as templates of the Helm chart, with its labels and its switches `crds.enabled` and `crds.keep`.
     #[arg(long)]
     helm: bool,
 }
@@ -36,18 +39,43 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
 }
 
 fn write(arguments: &Arguments) -> Result<(), Error> {
-    for mut crd in api::crds() {
-        if arguments.helm {
-            let annotations = crd.metadata.annotations.get_or_insert_default();
-            annotations.insert("helm.sh/resource-policy".to_owned(), "keep".to_owned());
-        }
-        let yaml = serde_yaml::to_string(&crd)?;
+    for crd in api::crds() {
+        let yaml = if arguments.helm { template(&crd)? } else { serde_yaml::to_string(&crd)? };
         match &arguments.out {
             Some(folder) => write_file(folder, &crd, &yaml)?,
             None => write_stream(&yaml)?,
         }
     }
     Ok(())
+}
+
+/// A definition as a template. Helm never upgrades what lies in a chart's folder `crds`, so they are templates like the
+/// rest; what keeps them at an uninstall is an annotation, which the chart's own template writes.
+fn template(crd: &CustomResourceDefinition) -> Result<String, serde_yaml::Error> {
+    let name = crd.metadata.name.as_deref().unwrap_or_default();
+    // A brace pair of a description would be an action of the template.
+    let spec = serde_yaml::to_string(&Spec { spec: &crd.spec })?.replace("{{", r#"{{ "{{" }}"#);
+    Ok(format!(
+        r#"{{{{- if .Values.crds.enabled }}}}
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata:
+  name: {name}
+  labels:
+    {{{{- include "daskflow.labels" . | nindent 4 }}}}
+  {{{{- with include "daskflow.crdAnnotations" . }}}}
+  annotations:
+    {{{{- . | nindent 4 }}}}
+  {{{{- end }}}}
+{spec}{{{{- end }}}}
+"#
+    ))
+}
+
+/// The part of a definition that is the same everywhere.
+#[derive(Serialize)]
+struct Spec<'a> {
+    spec: &'a CustomResourceDefinitionSpec,
 }
 
 fn write_file(folder: &Path, crd: &CustomResourceDefinition, yaml: &str) -> Result<(), Error> {

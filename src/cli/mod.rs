@@ -4,6 +4,7 @@ mod crds;
 mod files;
 mod next;
 mod operator;
+mod ready;
 mod validate;
 
 use std::io::{self, Write};
@@ -29,6 +30,8 @@ enum Command {
     Validate(validate::Arguments),
     /// Tell the coming runs of the Flows in manifests, without a cluster.
     Next(next::Arguments),
+    /// Ask a running operator whether it is ready, and the API server whether it serves the custom resources.
+    Ready(ready::Arguments),
 }
 
 /// Parses the command line and runs the command.
@@ -38,6 +41,7 @@ pub fn run() -> ExitCode {
         Command::Crds(arguments) => crds::run(&arguments),
         Command::Validate(arguments) => validate::run(&arguments),
         Command::Next(arguments) => next::run(&arguments),
+        Command::Ready(arguments) => ready::run(&arguments),
     }
 }
 

@@ -26,6 +26,7 @@ mod draining;
 mod engines;
 mod example;
 mod gitops;
+mod helm;
 mod history;
 mod holds;
 mod idle;

@@ -8,6 +8,7 @@ pub mod logs;
 pub mod manifests;
 pub mod namespace;
 pub mod operator;
+pub mod programs;
 pub mod report;
 pub mod runners;
 pub mod settings;

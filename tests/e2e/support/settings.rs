@@ -19,6 +19,8 @@ pub enum Place {
 pub struct Settings {
     /// Where the tests run.
     pub place: Place,
+    /// The operator under test.
+    pub operator: String,
     /// Prefect 1.4.1 and Dask.
     pub prefect1: String,
     /// Prefect 3 and Dask.
@@ -66,6 +68,7 @@ fn read() -> Result<Settings, String> {
     };
     Ok(Settings {
         place,
+        operator: image("OPERATOR")?,
         prefect1: image("PREFECT1")?,
         prefect3: image("PREFECT3")?,
         prefect0: image("PREFECT0")?,
