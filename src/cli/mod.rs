@@ -4,6 +4,7 @@ mod crds;
 mod files;
 mod next;
 mod operator;
+mod rbac;
 mod validate;
 
 use std::io::{self, Write};
@@ -29,6 +30,9 @@ enum Command {
     Validate(validate::Arguments),
     /// Tell the coming runs of the Flows in manifests, without a cluster.
     Next(next::Arguments),
+    /// Write the rights that the operator needs, as the chart and the documentation have them.
+    #[command(hide = true)]
+    Rbac(rbac::Arguments),
 }
 
 /// Parses the command line and runs the command.
@@ -38,6 +42,7 @@ pub fn run() -> ExitCode {
         Command::Crds(arguments) => crds::run(&arguments),
         Command::Validate(arguments) => validate::run(&arguments),
         Command::Next(arguments) => next::run(&arguments),
+        Command::Rbac(arguments) => rbac::run(&arguments),
     }
 }
 

@@ -18,6 +18,7 @@ mod flow;
 mod http;
 mod metrics;
 mod reconcile;
+pub mod rights;
 mod route;
 mod run;
 mod schedulers;
@@ -75,13 +76,15 @@ pub enum Error {
 pub struct Options {
     /// Where probes and metrics are served.
     pub listen: SocketAddr,
+    /// The namespaces that are watched; without one, all.
+    pub namespaces: Vec<String>,
 }
 
 /// Runs until `stop` is cancelled, or something fails for good.
 pub async fn run(options: Options, stop: CancellationToken) -> Result<(), Error> {
     let client = client().await?;
     let (triggers, wakes) = route::channels();
-    let caches = Caches::new();
+    let caches = Caches::new(&options.namespaces);
     let context = Arc::new(Context::new(client.clone(), caches.stores.clone(), triggers.clone()));
     let http = http::serve(options.listen, context.clone()).await?;
     tracing::info!(listen = %options.listen, version = env!("CARGO_PKG_VERSION"), "the operator has started");

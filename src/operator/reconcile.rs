@@ -84,6 +84,10 @@ pub(super) async fn reconcile<K: Planned>(
     object: Arc<K>,
     context: Arc<Context>,
 ) -> Result<Action, Infallible> {
+    if !context.stores.watched.is_known(object.meta().namespace.as_deref().unwrap_or_default()) {
+        // It is woken when all of its namespace is known.
+        return Ok(Action::await_change());
+    }
     let started = Instant::now();
     let key = format!("{}/{}/{}", K::KIND, object.namespace().unwrap_or_default(), object.name_any());
     let work = AssertUnwindSafe(once(&context, object.clone())).catch_unwind();

@@ -13,6 +13,8 @@ use super::figures::figure;
 pub const NAMESPACE: &str = "daskflow-system";
 /// Its Deployment.
 pub const DEPLOYMENT: &str = "daskflow";
+/// Its service account.
+pub const ACCOUNT: &str = "daskflow";
 /// Selects its pods.
 pub const SELECTOR: &str = "app.kubernetes.io/name=daskflow,app.kubernetes.io/component=operator";
 
