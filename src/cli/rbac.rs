@@ -33,7 +33,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     }
 }
 
-/// The template. `watchNamespaces` decides between one ClusterRole and a Role for each namespace.
+/// The template. `watchNamespaces` decides between one `ClusterRole` and a Role for each namespace.
 fn helm() -> String {
     let rules = |place| RIGHTS.iter().filter(move |right| right.place == place).map(rule).collect::<String>();
     let mut text = include_str!("rbac/template.yaml")
@@ -57,7 +57,7 @@ fn rule(right: &Right) -> String {
     text
 }
 
-/// A ClusterRole for users.
+/// A `ClusterRole` for users.
 fn user_role(role: &UserRole) -> String {
     let mut text = format!("---\n{}", comment(role.why).replace("  #", "#"));
     let _ = write!(

@@ -176,7 +176,7 @@ pub const RIGHTS: &[Right] = &[
 /// What the users of a namespace may do with our kinds, added to the roles that every Kubernetes has.
 #[derive(Clone, Copy, Debug)]
 pub struct UserRole {
-    /// What the ClusterRole's name ends with.
+    /// What the `ClusterRole`'s name ends with.
     pub name: &'static str,
     /// The roles of Kubernetes that it is added to.
     pub added_to: &'static [&'static str],
