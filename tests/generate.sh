@@ -1,9 +1,15 @@
 #!/bin/bash
-# Writes the files that are made from others: the CRDs from the Rust types, manifests/install.yaml from the chart.
+# Writes the files that are made from others: the CRDs from the Rust types, the rights from their table,
+# manifests/install.yaml from the chart.
 . "$(dirname "$0")/lib.sh"
 cd "$root"
 cargo run --quiet --locked -- crds --out crds
 cargo run --quiet --locked -- crds --out charts/daskflow/templates/crds --helm
+# By way of a variable: what fails leaves the file as it was.
+rights=$(cargo run --quiet --locked -- rbac --helm)
+printf '%s\n' "$rights" >charts/daskflow/templates/rbac.yaml
+rights=$(cargo run --quiet --locked -- rbac --markdown)
+printf '%s\n' "$rights" >docs/rights.md
 if ! command -v "${HELM:=helm}" >/dev/null; then # the embedded Kubernetes has one
 	tests/cluster.sh build
 	HELM=$build/bin/helm

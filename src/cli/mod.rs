@@ -4,6 +4,7 @@ mod crds;
 mod files;
 mod next;
 mod operator;
+mod rbac;
 mod ready;
 mod validate;
 
@@ -32,6 +33,9 @@ enum Command {
     Next(next::Arguments),
     /// Ask a running operator whether it is ready, and the API server whether it serves the custom resources.
     Ready(ready::Arguments),
+    /// Write the rights that the operator needs, as the chart and the documentation have them.
+    #[command(hide = true)]
+    Rbac(rbac::Arguments),
 }
 
 /// Parses the command line and runs the command.
@@ -42,6 +46,7 @@ pub fn run() -> ExitCode {
         Command::Validate(arguments) => validate::run(&arguments),
         Command::Next(arguments) => next::run(&arguments),
         Command::Ready(arguments) => ready::run(&arguments),
+        Command::Rbac(arguments) => rbac::run(&arguments),
     }
 }
 

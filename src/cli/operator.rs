@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::str::FromStr;
 
 use clap::{ArgAction, Args, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
@@ -16,6 +17,9 @@ pub(super) struct Arguments {
     /// Where probes and metrics are served.
     #[arg(long, env = "DASKFLOW_LISTEN", default_value = "0.0.0.0:8080")]
     listen: SocketAddr,
+    /// Watch these namespaces only, such as `team-a,team-b`. Default: all.
+    #[arg(long, env = "DASKFLOW_NAMESPACES", value_name = "NS,...", default_value = "")]
+    namespace: Namespaces,
     /// What is logged, such as `info` or `daskflow=debug,warn`.
     #[arg(long, env = "DASKFLOW_LOG", default_value = "info")]
     log: String,
@@ -71,6 +75,40 @@ impl LeaseArguments {
     }
 }
 
+/// Names of namespaces, each once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Namespaces(Vec<String>);
+
+impl FromStr for Namespaces {
+    type Err = String;
+
+    /// An empty text names none. A comma too many is a fault, and not a way to watch all by mistake.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut names: Vec<String> = Vec::new();
+        let words = text.split(',').map(str::trim);
+        for word in words.filter(|_| !text.trim().is_empty()) {
+            if !is_namespace(word) {
+                return Err(format!(
+                    "{word:?} is no namespace: write names of lowercase letters, digits and hyphens with commas between"
+                ));
+            }
+            if !names.iter().any(|name| name == word) {
+                names.push(word.to_owned());
+            }
+        }
+        Ok(Self(names))
+    }
+}
+
+/// Whether a namespace can have this name: a label of RFC 1123.
+fn is_namespace(name: &str) -> bool {
+    let is_middle = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    (1..=63).contains(&name.len())
+        && name.bytes().all(is_middle)
+        && !name.starts_with('-')
+        && !name.ends_with('-')
+}
+
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum LogFormat {
     /// For people.
@@ -85,7 +123,11 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return super::fail(&error),
     };
-    let options = Options { listen: arguments.listen, lease: arguments.lease.options() };
+    let options = Options {
+        listen: arguments.listen,
+        namespaces: arguments.namespace.0.clone(),
+        lease: arguments.lease.options(),
+    };
     let result = runtime.block_on(async {
         let stop = CancellationToken::new();
         stop_on_signals(stop.clone());
@@ -128,4 +170,27 @@ fn stop_on_signals(stop: CancellationToken) {
             stop.cancel();
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Vec<String>, String> {
+        text.parse::<Namespaces>().map(|names| names.0)
+    }
+
+    #[test]
+    fn namespaces_are_named_with_commas() {
+        assert_eq!(read("a").unwrap(), ["a"]);
+        assert_eq!(read("b, a,b,team-2").unwrap(), ["b", "a", "team-2"]);
+        assert_eq!(read("").unwrap(), Vec::<String>::new(), "all");
+    }
+
+    #[test]
+    fn a_mistake_does_not_watch_all_namespaces() {
+        for text in [",", "a,,b", "a,", "*", "A", "-a", "a-", "a.b", &"a".repeat(64)] {
+            assert!(read(text).unwrap_err().contains("is no namespace"), "{text}");
+        }
+    }
 }

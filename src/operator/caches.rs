@@ -2,6 +2,13 @@
 //!
 //! Of built-in kinds only objects with our label are watched, so that memory grows with our objects and not with the
 //! Kubernetes cluster. An object that does not decode is logged and left out; it must not stop the watch for all.
+//!
+//! Where the operator watches some namespaces only, each kind has a watch for each of them and one cache for all.
+
+mod cache;
+#[cfg(test)]
+mod tests;
+mod watched;
 
 use std::fmt::Debug;
 use std::future::Future;
@@ -10,19 +17,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backon::ExponentialBuilder;
-use futures::{FutureExt, StreamExt};
+use futures::{FutureExt, Stream, StreamExt, stream};
+use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Service};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::api::Api;
 use kube::core::{DeserializeGuard, PartialObjectMeta};
-use kube::runtime::reflector::store::{Writer, WriterDropped};
-use kube::runtime::reflector::{self, Store};
+use kube::runtime::reflector::Store;
+use kube::runtime::reflector::store::Writer;
 use kube::runtime::utils::ResetTimerBackoff;
 use kube::runtime::watcher::ExponentialBackoff;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Client, Resource};
 use serde::de::DeserializeOwned;
+use tokio::sync::watch::error::RecvError;
+
+use cache::Cache;
+pub use watched::Watched;
 
 use super::context::Context;
 use super::route::{self, Change};
@@ -38,9 +50,14 @@ const RETRY_MAX: Duration = Duration::from_secs(5);
 /// A watch that lived for so long has not failed in a row.
 const RETRY_RESET: Duration = Duration::from_secs(60);
 
+/// How long a watch rests that was refused, beside the time above.
+const REFUSED: Duration = Duration::from_secs(10);
+
 /// The readable sides of all caches.
 #[derive(Clone)]
 pub struct Stores {
+    /// Where all of this is watched, and how far that is known.
+    pub watched: Arc<Watched>,
     /// All `DaskCluster`s.
     pub clusters: Store<DaskCluster>,
     /// All `Flow`s.
@@ -62,19 +79,15 @@ pub struct Stores {
 }
 
 impl Stores {
-    /// Waits until each cache has been filled once.
-    pub async fn wait_until_ready(&self) -> Result<(), WriterDropped> {
-        self.clusters.wait_until_ready().await?;
-        self.flows.wait_until_ready().await?;
-        self.runs.wait_until_ready().await?;
-        self.backfills.wait_until_ready().await?;
-        self.jobs.wait_until_ready().await?;
-        self.pods.wait_until_ready().await?;
-        self.services.wait_until_ready().await?;
-        self.network_policies.wait_until_ready().await?;
-        self.code.wait_until_ready().await
+    /// Waits until each cache has been filled once. Namespaces in which rights are missing are not waited for while
+    /// there are others.
+    pub async fn wait_until_ready(&self) -> Result<(), RecvError> {
+        self.watched.wait_until_ready().await
     }
 }
+
+/// So many kinds are watched.
+const KINDS: usize = 9;
 
 /// The writable sides.
 pub struct Caches {
@@ -92,14 +105,15 @@ pub struct Caches {
 }
 
 impl Caches {
-    /// Empty caches.
-    pub fn new() -> Self {
+    /// Empty caches of what is in these namespaces; without one, of what is in all.
+    pub fn new(namespaces: &[String]) -> Self {
         let (clusters, flows, runs, backfills) =
             (Writer::default(), Writer::default(), Writer::default(), Writer::default());
         let (jobs, pods, services, code) =
             (Writer::default(), Writer::default(), Writer::default(), Writer::default());
         let network_policies = Writer::default();
         let stores = Stores {
+            watched: Arc::new(Watched::new(namespaces, KINDS)),
             clusters: clusters.as_reader(),
             flows: flows.as_reader(),
             runs: runs.as_reader(),
@@ -117,7 +131,7 @@ impl Caches {
     pub fn watch(self, client: &Client, context: &Arc<Context>) -> impl Future<Output = ()> + use<> {
         let all = watcher::Config::default().timeout(WATCH_TIMEOUT_S);
         let ours = all.clone().labels(&format!("{}={}", labels::APP_MANAGED_BY, labels::APP));
-        let watches = [
+        let watches: [_; KINDS] = [
             keep(client, &all, self.clusters, context, route::cluster).boxed(),
             keep(client, &all, self.flows, context, route::flow).boxed(),
             keep(client, &all, self.runs, context, route::run).boxed(),
@@ -126,17 +140,11 @@ impl Caches {
             keep(client, &ours, self.pods, context, route::pod).boxed(),
             keep(client, &ours, self.services, context, route::service).boxed(),
             keep(client, &ours, self.network_policies, context, route::network_policy).boxed(),
-            keep_metadata(client, &ours, self.code).boxed(),
+            keep(client, &ours, self.code, context, route::code).boxed(),
         ];
         async move {
             futures::future::select_all(watches).await;
         }
-    }
-}
-
-impl Default for Caches {
-    fn default() -> Self {
-        Self::new()
     }
 }
 
@@ -145,7 +153,7 @@ fn retries() -> ResetTimerBackoff<ExponentialBackoff> {
     ResetTimerBackoff::new(steps.without_max_times().into(), RETRY_RESET)
 }
 
-/// Keeps one cache.
+/// Keeps one cache, by one watch for each namespace.
 fn keep<K>(
     client: &Client,
     config: &watcher::Config,
@@ -154,49 +162,93 @@ fn keep<K>(
     wake: fn(&Context, Change<&K>),
 ) -> impl Future<Output = ()> + Send + use<K>
 where
-    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + Debug
+        + DeserializeOwned
+        + Send
+        + Sync
+        + 'static,
     <K as Resource>::DynamicType: Eq + Hash + Clone,
 {
     let context = context.clone();
-    let events = watcher(Api::<DeserializeGuard<K>>::all(client.clone()), config.clone())
-        .backoff(retries())
-        .filter_map(|event| std::future::ready(log_failure::<K, _>(event)))
-        .filter_map(|event| std::future::ready(decoded(event)))
-        .map(Ok::<_, watcher::Error>);
-    reflector::reflector(writer, events).for_each(move |event| {
-        match event {
-            Ok(watcher::Event::Apply(object) | watcher::Event::InitApply(object)) => {
-                wake(&context, Change::Of(&object));
-            }
-            Ok(watcher::Event::Delete(object)) => wake(&context, Change::Of(&object)),
-            // What went away while nobody watched is told by nobody: everyone looks.
-            Ok(watcher::Event::InitDone) => wake(&context, Change::Everything),
-            Ok(watcher::Event::Init) | Err(_) => {}
-        }
+    let watches = (0..context.stores.watched.places()).map(|place| {
+        let client = client.clone();
+        let api = match context.stores.watched.namespace(place) {
+            Some(namespace) => Api::<DeserializeGuard<K>>::namespaced(client, namespace),
+            None => Api::all(client),
+        };
+        let events = watcher(api, config.clone()).backoff(retries());
+        paused(events).map(move |event| (place, event)).boxed()
+    });
+    let mut cache = Cache::new(writer);
+    stream::select_all(watches).for_each(move |(place, event)| {
+        take(&mut cache, &context, wake, (place, event));
         std::future::ready(())
     })
 }
 
-/// Keeps the cache of code, which wakes nobody.
-fn keep_metadata(
-    client: &Client,
-    config: &watcher::Config,
-    writer: Writer<PartialObjectMeta<ConfigMap>>,
-) -> impl Future<Output = ()> + Send + use<> {
-    let api: Api<PartialObjectMeta<ConfigMap>> = Api::all(client.clone());
-    let events = watcher(api, config.clone())
-        .backoff(retries())
-        .filter_map(|event| std::future::ready(log_failure::<ConfigMap, _>(event)))
-        .map(|event| Ok::<_, watcher::Error>(event.modify(|map| map.metadata.managed_fields = None)));
-    reflector::reflector(writer, events).for_each(|_| std::future::ready(()))
+/// Takes in what a watch tells, and wakes whoever it concerns.
+fn take<K>(
+    cache: &mut Cache<K>,
+    context: &Context,
+    wake: fn(&Context, Change<&K>),
+    (place, event): (usize, Result<watcher::Event<DeserializeGuard<K>>, watcher::Error>),
+) where
+    K: Resource<DynamicType = ()> + Clone + 'static,
+    <K as Resource>::DynamicType: Eq + Hash + Clone,
+{
+    let watched = &context.stores.watched;
+    let event = match event {
+        Ok(event) => event,
+        Err(error) => return log_failure::<K>(watched, place, &error),
+    };
+    let is_list = matches!(event, watcher::Event::InitDone);
+    let Some(event) = decoded(event) else { return };
+    for object in cache.take(watched.namespace(place), event) {
+        wake(context, Change::Of(&object));
+    }
+    if is_list {
+        if watched.listed(place, &K::kind(&())) {
+            tracing::info!(namespace = watched.namespace(place), "all that is watched is known");
+        }
+        // What else a list tells: everyone looks.
+        wake(context, Change::Everything);
+    }
 }
 
-fn log_failure<K: Resource<DynamicType = ()>, E>(event: Result<E, watcher::Error>) -> Option<E> {
-    event
-        .inspect_err(|error| {
-            tracing::warn!(kind = %K::kind(&()), error = error as &dyn std::error::Error, "the watch failed and starts anew");
-        })
-        .ok()
+/// The same events; after a refusal the watch rests, since rights do not come by themselves.
+fn paused<T>(
+    events: impl Stream<Item = Result<T, watcher::Error>> + Send + 'static,
+) -> impl Stream<Item = Result<T, watcher::Error>> + Send {
+    stream::unfold((Box::pin(events), false), |(mut events, rests)| async move {
+        if rests {
+            tokio::time::sleep(REFUSED).await;
+        }
+        let event = events.next().await?;
+        let refused = event.as_ref().err().is_some_and(is_refusal);
+        Some((event, (events, refused)))
+    })
+}
+
+/// Whether the API server said that rights are missing.
+fn is_refusal(error: &watcher::Error) -> bool {
+    match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
+        | watcher::Error::WatchError(status) => status.code == 403,
+        _ => false,
+    }
+}
+
+fn log_failure<K: Resource<DynamicType = ()>>(watched: &Watched, place: usize, error: &watcher::Error) {
+    let (kind, namespace) = (K::kind(&()), watched.namespace(place));
+    let cause: &dyn std::error::Error = error;
+    if !is_refusal(error) {
+        tracing::warn!(%kind, namespace, error = cause, "the watch failed and starts anew");
+    } else if watched.refused(place) {
+        tracing::warn!(%kind, namespace, error = cause, "rights are missing; it is tried again and again");
+    }
 }
 
 /// Takes the guard off, and managed fields too, which are half of an object's memory.

@@ -22,6 +22,7 @@ mod http;
 mod leader;
 mod metrics;
 mod reconcile;
+pub mod rights;
 mod route;
 mod run;
 mod schedulers;
@@ -38,10 +39,10 @@ use ::http::header::USER_AGENT;
 use futures::StreamExt;
 use kube::runtime::Controller;
 use kube::runtime::controller::{Action, Config};
-use kube::runtime::reflector::store::WriterDropped;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Client, client::ClientBuilder};
 use tokio::sync::mpsc;
+use tokio::sync::watch::error::RecvError;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -98,6 +99,8 @@ pub struct Options {
     pub listen: SocketAddr,
     /// The Lease that decides which of several operators works; none: this one does, whoever else does.
     pub lease: Option<LeaseOptions>,
+    /// The namespaces that are watched; without one, all.
+    pub namespaces: Vec<String>,
 }
 
 /// Runs until `stop` is cancelled, or something fails for good.
@@ -109,7 +112,7 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<(), Error>
     let claim = Arc::new(if options.lease.is_some() { Claim::new() } else { Claim::forever() });
     let client = client(config.clone(), &claim)?;
     let (triggers, wakes) = route::channels();
-    let caches = Caches::new();
+    let caches = Caches::new(&options.namespaces);
     let context = Context::new(client.clone(), caches.stores.clone(), triggers.clone());
     let context = Arc::new(context.led_by(claim, stop.clone()));
     let mut http = AbortOnDropHandle::new(tokio::spawn(http::serve(options.listen, context.clone()).await?));
@@ -212,7 +215,7 @@ async fn controllers(context: &Arc<Context>, mut wakes: route::Wakes, stop: &Can
         context.caches_are_ready();
         tracing::info!("all caches are full");
         context.claim.begins().await;
-        Ok::<_, WriterDropped>(())
+        Ok::<_, RecvError>(())
     };
     tokio::select! {
         begin = begin => if begin.is_err() { return },

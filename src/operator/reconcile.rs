@@ -88,6 +88,10 @@ pub(super) async fn reconcile<K: Planned>(
         // The process is about to end; whoever leads now looks at everything.
         return Ok(Action::await_change());
     }
+    if !context.stores.watched.is_known(object.meta().namespace.as_deref().unwrap_or_default()) {
+        // It is woken when all of its namespace is known.
+        return Ok(Action::await_change());
+    }
     let started = Instant::now();
     let key = format!("{}/{}/{}", K::KIND, object.namespace().unwrap_or_default(), object.name_any());
     let work = AssertUnwindSafe(once(&context, object.clone())).catch_unwind();

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{Pod, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, Service};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
+use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Resource, ResourceExt};
 use tokio::sync::mpsc;
@@ -239,6 +240,13 @@ pub fn service(context: &Context, change: Change<&Service>) {
 pub fn network_policy(context: &Context, change: Change<&NetworkPolicy>) {
     let Change::Of(policy) = change else { return everything(context) };
     wake_cluster(context, policy);
+}
+
+/// Code concerns nobody by itself.
+pub fn code(context: &Context, change: Change<&PartialObjectMeta<ConfigMap>>) {
+    if let Change::Everything = change {
+        everything(context);
+    }
 }
 
 fn wake_run(context: &Context, object: &impl Resource) {

@@ -47,7 +47,7 @@ pub(super) fn context(port: u16) -> (Context, ApiServer, Wakes) {
     let (service, server) = mock::pair();
     let (triggers, wakes) = route::channels();
     let client = Client::new(service, "default");
-    let mut context = Context::new(client, Caches::new().stores, triggers.clone());
+    let mut context = Context::new(client, Caches::new(&[]).stores, triggers.clone());
     context.schedulers = Schedulers::on_port(context.client.clone(), triggers, port);
     (context, server, wakes)
 }

@@ -47,6 +47,7 @@ bring_up() {
 		"$root/tests/cluster.sh" up >&2
 		eval "$("$root/tests/cluster.sh" env)"
 		export DASKFLOW_E2E_CLUSTER_TOOL=$build/bin/testcluster
+		export DASKFLOW_E2E_AUDIT_LOG=$TESTCLUSTER_DIR/logs/audit.log
 		;;
 	kind)
 		export KUBECONFIG=$build/kind.kubeconfig

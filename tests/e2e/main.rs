@@ -37,6 +37,7 @@ mod outage;
 mod outcomes;
 mod quota;
 mod repair;
+mod rights;
 mod rollout;
 mod rules;
 mod runs;

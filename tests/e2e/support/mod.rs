@@ -1,5 +1,6 @@
 //! What the end-to-end tests have in common.
 
+pub mod audit;
 pub mod client;
 pub mod clock;
 pub mod figures;

@@ -17,6 +17,8 @@ pub const NAMESPACE: &str = "daskflow-system";
 pub const DEPLOYMENT: &str = "daskflow";
 /// The Lease whose holder works.
 pub const LEASE: &str = "daskflow";
+/// Its service account.
+pub const ACCOUNT: &str = "daskflow";
 /// Selects its pods.
 pub const SELECTOR: &str = "app.kubernetes.io/name=daskflow,app.kubernetes.io/component=operator";
 

@@ -31,6 +31,8 @@ pub struct Settings {
     pub dask: String,
     /// The embedded cluster's program, for killing its components.
     pub cluster_tool: Option<PathBuf>,
+    /// Where the API server logs what pods ask, one line of JSON for each request.
+    pub audit_log: Option<PathBuf>,
 }
 
 static SETTINGS: LazyLock<Result<Settings, String>> = LazyLock::new(read);
@@ -74,6 +76,7 @@ fn read() -> Result<Settings, String> {
         prefect0: image("PREFECT0")?,
         dask: image("DASK")?,
         cluster_tool: variable("DASKFLOW_E2E_CLUSTER_TOOL").ok().map(PathBuf::from),
+        audit_log: variable("DASKFLOW_E2E_AUDIT_LOG").ok().map(PathBuf::from),
     })
 }
 

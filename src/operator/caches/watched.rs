@@ -1,0 +1,96 @@
+//! Where the operator watches, and how far that is known.
+
+use std::collections::BTreeSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
+use tokio::sync::watch::error::RecvError;
+
+/// The namespaces that are watched. What is in one that is not fully known is left alone: a pod whose kind could not be
+/// listed would count as missing.
+pub struct Watched {
+    /// A place is a namespace, or the one of all: `None`.
+    places: Vec<Option<String>>,
+    /// So many kinds are watched in each.
+    kinds: usize,
+    progress: Mutex<Vec<Progress>>,
+    ready: watch::Sender<bool>,
+}
+
+/// How far one place is known.
+#[derive(Clone, Debug, Default)]
+struct Progress {
+    /// The kinds that have been listed.
+    listed: BTreeSet<String>,
+    /// Whether rights were missing the last time.
+    refused: bool,
+}
+
+impl Watched {
+    /// So many kinds in these namespaces; without one, in all.
+    pub(super) fn new(namespaces: &[String], kinds: usize) -> Self {
+        let mut places: Vec<_> = namespaces.iter().cloned().map(Some).collect();
+        if places.is_empty() {
+            places.push(None);
+        }
+        let progress = Mutex::new(vec![Progress::default(); places.len()]);
+        Self { places, kinds, progress, ready: watch::Sender::new(false) }
+    }
+
+    /// Whether all kinds in a namespace have been listed once. Nobody asks before the operator is ready, so that where
+    /// all namespaces are watched together, each is known.
+    pub fn is_known(&self, namespace: &str) -> bool {
+        let place =
+            self.places.iter().position(|place| place.as_deref().is_none_or(|name| name == namespace));
+        let progress = self.lock();
+        let progress = place.and_then(|place| progress.get(place));
+        self.places == [None] || progress.is_some_and(|progress| progress.listed.len() >= self.kinds)
+    }
+
+    /// Waits until each place was listed or refused, and one was listed.
+    pub(super) async fn wait_until_ready(&self) -> Result<(), RecvError> {
+        self.ready.subscribe().wait_for(|ready| *ready).await.map(drop)
+    }
+
+    /// How many places there are.
+    pub(super) fn places(&self) -> usize {
+        self.places.len()
+    }
+
+    /// The namespace that is this place; none where it is all of them.
+    pub(super) fn namespace(&self, place: usize) -> Option<&str> {
+        self.places.get(place)?.as_deref()
+    }
+
+    /// A kind was listed. Whether with it the place has become fully known.
+    pub(super) fn listed(&self, place: usize, kind: &str) -> bool {
+        let mut all = self.lock();
+        let Some(progress) = all.get_mut(place) else { return false };
+        let is_new = progress.listed.insert(kind.to_owned());
+        let is_known = progress.listed.len() >= self.kinds;
+        progress.refused &= !is_known;
+        self.judge(&all);
+        is_new && is_known
+    }
+
+    /// Rights are missing. Whether that is news.
+    pub(super) fn refused(&self, place: usize) -> bool {
+        let mut all = self.lock();
+        let Some(progress) = all.get_mut(place) else { return false };
+        let news = !std::mem::replace(&mut progress.refused, true);
+        self.judge(&all);
+        news
+    }
+
+    fn judge(&self, all: &[Progress]) {
+        let is_known = |progress: &Progress| progress.listed.len() >= self.kinds;
+        let ready =
+            all.iter().all(|progress| is_known(progress) || progress.refused) && all.iter().any(is_known);
+        // Once ready, always ready: what is refused later fails where it is asked for.
+        self.ready.send_if_modified(|now| ready && !std::mem::replace(now, true));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Progress>> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

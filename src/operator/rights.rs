@@ -1,0 +1,292 @@
+//! Everything that the operator may do in Kubernetes, in one table.
+//!
+//! `daskflow rbac` writes the chart's rights and `docs/rights.md` from it, and an end-to-end test compares what was asked
+//! with what is granted. So it has no verb that nothing needs: each row says what needs it.
+
+use crate::api::GROUP;
+
+/// Where a right holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In the watched namespaces: in all, where none are named.
+    Watched,
+    /// In the operator's own namespace.
+    Own,
+}
+
+/// How a right comes to be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Use {
+    /// By requests, which an audit log shows.
+    Requests,
+    /// By requests that come long after their cause: no test waits for them.
+    LateRequests,
+    /// By an admission plugin that asks for it while it judges a request for something else. No audit log shows it.
+    Admission,
+}
+
+/// One row: what may be done with some resources.
+#[derive(Clone, Copy, Debug)]
+pub struct Right {
+    /// The API group; empty for the core.
+    pub group: &'static str,
+    /// Resources by their plural names, with the subresource after a slash.
+    pub resources: &'static [&'static str],
+    /// What may be done with them.
+    pub verbs: &'static [&'static str],
+    /// Only with the one object that is called as the operator is.
+    pub own_name: bool,
+    /// Where.
+    pub place: Place,
+    /// How an audit log shows that it is needed.
+    pub used: Use,
+    /// What needs it: whole sentences.
+    pub why: &'static str,
+}
+
+impl Right {
+    const fn new(
+        group: &'static str,
+        resources: &'static [&'static str],
+        verbs: &'static [&'static str],
+        why: &'static str,
+    ) -> Self {
+        Self { group, resources, verbs, own_name: false, place: Place::Watched, used: Use::Requests, why }
+    }
+}
+
+/// What the operator may do. All of it is namespaced.
+pub const RIGHTS: &[Right] = &[
+    Right::new(
+        GROUP,
+        &["flows", "flowbackfills"],
+        &["get", "list", "watch"],
+        "Users write flows and backfills. Before a run is made, the one that asks for it is read once more by name.",
+    ),
+    Right::new(
+        GROUP,
+        &["daskclusters"],
+        &["get", "list", "watch", "create", "delete"],
+        "Made for runs that have a cluster of their own, and deleted after them or when nobody uses them.",
+    ),
+    Right::new(
+        GROUP,
+        &["flowruns"],
+        &["get", "list", "watch", "create", "patch", "delete"],
+        "Made for each tick and deleted as the history says. One that a user made gets an owner and labels; one of a \
+         backfill that is cancelled is cancelled.",
+    ),
+    Right::new(
+        GROUP,
+        &["daskclusters/status", "flows/status", "flowruns/status", "flowbackfills/status"],
+        &["patch"],
+        "What there is to tell of each object.",
+    ),
+    Right::new(
+        "",
+        &["pods"],
+        &["get", "list", "watch", "create", "patch", "delete"],
+        "Schedulers and workers. They are replaced and never changed, but for an annotation on a worker that waits for \
+         its tasks.",
+    ),
+    Right::new(
+        "",
+        &["services"],
+        &["get", "list", "watch", "create", "patch"],
+        "The address of each scheduler. It goes with its cluster.",
+    ),
+    Right::new(
+        "networking.k8s.io",
+        &["networkpolicies"],
+        &["get", "list", "watch", "create", "patch", "delete"],
+        "Who may reach a cluster; deleted when its spec asks for no policy any more.",
+    ),
+    Right::new(
+        "",
+        &["configmaps"],
+        &["get", "list", "watch", "create"],
+        "The code of flows, which runs mount; never changed once written. Only their metadata is kept in memory. A \
+         user's ConfigMap with code is read by its name.",
+    ),
+    Right {
+        used: Use::LateRequests,
+        ..Right::new(
+            "",
+            &["configmaps"],
+            &["delete"],
+            "Code of a Flow that no run mounts any more goes, ten minutes after it was made at the earliest.",
+        )
+    },
+    Right::new(
+        "",
+        &["secrets"],
+        &["get", "create", "update", "delete"],
+        "Certificates of clusters with TLS, and of Flows with a tls:// address. Each is read by its name, none is listed \
+         or watched. Our own are made, renewed and, once no pod has them, deleted.",
+    ),
+    Right::new(
+        "cert-manager.io",
+        &["certificates"],
+        &["get", "create", "patch", "delete"],
+        "Asks cert-manager for the certificate of a cluster whose spec says so, and no more when it says so no more.",
+    ),
+    Right::new(
+        "batch",
+        &["jobs"],
+        &["get", "list", "watch", "create", "delete"],
+        "One for each attempt of a run; like a pod, replaced and never changed.",
+    ),
+    Right::new(
+        "events.k8s.io",
+        &["events"],
+        &["create", "patch"],
+        "What kubectl describe shows. One that repeats is counted on instead of written again.",
+    ),
+    Right {
+        used: Use::Admission,
+        ..Right::new(
+            GROUP,
+            &["daskclusters/finalizers", "flows/finalizers", "flowruns/finalizers"],
+            &["update"],
+            "What the operator creates names its owner with blockOwnerDeletion. Where the admission plugin \
+             OwnerReferencesPermissionEnforcement is on, as in OpenShift, that takes this right. It is never requested.",
+        )
+    },
+    Right {
+        place: Place::Own,
+        ..Right::new(
+            "coordination.k8s.io",
+            &["leases"],
+            &["create"],
+            "The lease of the replica that leads. What is created has no name yet that a rule could ask for.",
+        )
+    },
+    Right {
+        place: Place::Own,
+        own_name: true,
+        ..Right::new(
+            "coordination.k8s.io",
+            &["leases"],
+            &["get", "update"],
+            "The lease is read and renewed: the one of this operator and no other.",
+        )
+    },
+];
+
+/// What the users of a namespace may do with our kinds, added to the roles that every Kubernetes has.
+#[derive(Clone, Copy, Debug)]
+pub struct UserRole {
+    /// What the `ClusterRole`'s name ends with.
+    pub name: &'static str,
+    /// The roles of Kubernetes that it is added to.
+    pub added_to: &'static [&'static str],
+    /// Resources and verbs, all of our group.
+    pub rules: &'static [(&'static [&'static str], &'static [&'static str])],
+    /// For whom it is.
+    pub why: &'static str,
+}
+
+/// The kinds of users.
+pub const USER_ROLES: &[UserRole] = &[
+    UserRole {
+        name: "view",
+        added_to: &["view", "edit", "admin"],
+        rules: &[(&["daskclusters", "flows", "flowruns", "flowbackfills"], &["get", "list", "watch"])],
+        why: "Whoever may view a namespace may see its flows, runs and clusters.",
+    },
+    UserRole {
+        name: "edit",
+        added_to: &["edit", "admin"],
+        rules: &[
+            (
+                &["daskclusters", "flows", "flowruns", "flowbackfills"],
+                &["create", "update", "patch", "delete", "deletecollection"],
+            ),
+            (&["daskclusters/scale"], &["get", "update", "patch"]),
+        ],
+        why: "Whoever may edit a namespace may write them, run a flow now, and scale a cluster. That is no more than \
+              before: who may create pods in a namespace may use all that its pods may use.",
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use kube::CustomResourceExt;
+
+    use super::*;
+    use crate::api::{DaskCluster, crds};
+
+    fn verbs_of(group: &str, resource: &str) -> Vec<&'static str> {
+        let rows = RIGHTS.iter().filter(|right| right.group == group && right.resources.contains(&resource));
+        rows.flat_map(|right| right.verbs.iter().copied()).collect()
+    }
+
+    #[test]
+    fn no_row_grants_more_than_it_names() {
+        for right in RIGHTS {
+            let words = [right.resources, right.verbs].concat();
+            assert!(words.iter().chain([&right.group]).all(|word| !word.contains('*')), "{right:?}");
+            assert!(right.why.ends_with('.'), "{right:?}");
+        }
+    }
+
+    #[test]
+    fn no_verb_is_granted_twice() {
+        for right in RIGHTS {
+            for resource in right.resources {
+                let mut verbs = verbs_of(right.group, resource);
+                let all = verbs.len();
+                verbs.sort_unstable();
+                verbs.dedup();
+                assert_eq!(verbs.len(), all, "{resource}");
+            }
+        }
+    }
+
+    /// Rights of these kinds would be as good as all rights.
+    #[test]
+    fn what_leads_to_all_rights_is_not_granted() {
+        let secrets = verbs_of("", "secrets");
+        assert!(
+            !secrets.iter().any(|verb| ["list", "watch", "deletecollection"].contains(verb)),
+            "{secrets:?}"
+        );
+        let none = [
+            "nodes",
+            "namespaces",
+            "serviceaccounts",
+            "serviceaccounts/token",
+            "pods/exec",
+            "pods/ephemeralcontainers",
+        ];
+        for resource in none {
+            assert_eq!(verbs_of("", resource), Vec::<&str>::new(), "{resource}");
+        }
+        assert!(!RIGHTS.iter().any(|right| right.group == "rbac.authorization.k8s.io"));
+    }
+
+    #[test]
+    fn every_kind_is_watched_and_told_of() {
+        for crd in crds() {
+            let plural = crd.spec.names.plural;
+            assert!(["list", "watch"].iter().all(|verb| verbs_of(GROUP, &plural).contains(verb)), "{plural}");
+            assert_eq!(verbs_of(GROUP, &format!("{plural}/status")), ["patch"]);
+            for role in USER_ROLES {
+                assert!(
+                    role.rules.iter().any(|(resources, _)| resources.contains(&plural.as_str())),
+                    "{role:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn what_users_scale_has_a_scale() {
+        let scaled = DaskCluster::crd()
+            .spec
+            .versions
+            .iter()
+            .any(|version| version.subresources.as_ref().is_some_and(|all| all.scale.is_some()));
+        assert!(scaled);
+    }
+}
