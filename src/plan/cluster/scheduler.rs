@@ -72,9 +72,10 @@ fn outdated(work: &mut Work<'_>, pod: &Arc<Pod>, wanted: Pod) {
         work.outdated = Some(format!("the scheduler is replaced when {what}"));
         return;
     }
+    // Also with the step itself: what was observed before it must not let in a run after it.
+    work.closes = true;
     if let Some(at) = waits.then(|| closed_from(work)).flatten() {
         work.outdated = Some(REPLACING.to_owned());
-        work.closes = true;
         work.next = work.next.sooner(Next::At(at), work.now);
         return;
     }

@@ -39,7 +39,13 @@ fn steps_when_closed(cluster: &DaskCluster, observed: &Observed, from: Timestamp
     assert_eq!(first.next, Next::At(at));
     let mut told = cluster.clone();
     told.status = Some(first.status);
-    plan(&told, observed, at).steps
+    let second = plan(&told, observed, at);
+    assert_eq!(
+        reason(&second, ConditionType::Ready),
+        "Outdated",
+        "the status of the plan that deletes it, too"
+    );
+    second.steps
 }
 
 #[test]
@@ -100,7 +106,9 @@ fn a_scheduler_is_replaced_at_once_where_that_is_asked_for() {
     let (mut cluster, mut observed) = outdated(&["Client-1"]);
     observed.runs = vec![active_run()];
     cluster.spec.rollout = Rollout::Immediate;
-    assert!(matches!(&plan(&cluster, &observed, now()).steps[..], [Step::Replace { .. }]));
+    let plan = plan(&cluster, &observed, now());
+    assert!(matches!(&plan.steps[..], [Step::Replace { .. }]));
+    assert_eq!(reason(&plan, ConditionType::Ready), "Outdated");
 }
 
 #[test]
