@@ -15,7 +15,7 @@ use serde_json::Value;
 
 /// A resource and a verb.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Verb {
+pub struct Right {
     /// The API group; empty for the core.
     pub group: String,
     /// The plural name, with the subresource after a slash.
@@ -24,7 +24,7 @@ pub struct Verb {
     pub verb: String,
 }
 
-impl Display for Verb {
+impl Display for Right {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "{} {}", self.verb, self.resource)?;
         if self.group.is_empty() { Ok(()) } else { write!(out, ".{}", self.group) }
@@ -35,7 +35,7 @@ impl Display for Verb {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Asked {
     /// Resource and verb.
-    pub what: Verb,
+    pub what: Right,
     /// None: about no namespace, or all of them.
     pub namespace: Option<String>,
     /// Whether rights were missing.
@@ -71,7 +71,7 @@ fn read(event: &Value) -> Vec<Asked> {
         None => resource.to_owned(),
     };
     let asked = |verb: &str| Asked {
-        what: Verb { group: text(&about["apiGroup"]), resource: resource.clone(), verb: verb.to_owned() },
+        what: Right { group: text(&about["apiGroup"]), resource: resource.clone(), verb: verb.to_owned() },
         namespace: about["namespace"].as_str().map(str::to_owned),
         denied: event["annotations"]["authorization.k8s.io/decision"] == "forbid",
     };
@@ -95,11 +95,11 @@ pub struct Grant {
 
 impl Grant {
     /// All that it allows, in words that have no wildcard.
-    pub fn verbs(&self) -> Vec<Verb> {
+    pub fn rights(&self) -> Vec<Right> {
         let mut all = Vec::new();
         for group in self.rule.api_groups.iter().flatten() {
             for resource in self.rule.resources.iter().flatten() {
-                all.extend(self.rule.verbs.iter().map(|verb| Verb {
+                all.extend(self.rule.verbs.iter().map(|verb| Right {
                     group: group.clone(),
                     resource: resource.clone(),
                     verb: verb.clone(),
@@ -111,7 +111,7 @@ impl Grant {
 
     /// Whether it allows this.
     pub fn covers(&self, asked: &Asked) -> bool {
-        (self.namespace.is_none() || self.namespace == asked.namespace) && self.verbs().contains(&asked.what)
+        (self.namespace.is_none() || self.namespace == asked.namespace) && self.rights().contains(&asked.what)
     }
 }
 
