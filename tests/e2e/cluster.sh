@@ -44,10 +44,13 @@ bring_up() {
 	case $where in
 	embedded)
 		[ "${1:-}" != fresh ] || "$root/tests/cluster.sh" down
-		"$root/tests/cluster.sh" up >&2
+		local flags=()
+		# Whether it logs what it is asked is settled when it is made.
+		[ -f "${TESTCLUSTER_DIR:-$build/cluster}/cluster.json" ] || flags=(--audit)
+		"$root/tests/cluster.sh" up "${flags[@]}" >&2
 		eval "$("$root/tests/cluster.sh" env)"
 		export DASKFLOW_E2E_CLUSTER_TOOL=$build/bin/testcluster
-		export DASKFLOW_E2E_AUDIT_LOG=$TESTCLUSTER_DIR/logs/audit.log
+		[ ! -f "$TESTCLUSTER_DIR/logs/audit.log" ] || export DASKFLOW_E2E_AUDIT_LOG=$TESTCLUSTER_DIR/logs/audit.log
 		;;
 	kind)
 		export KUBECONFIG=$build/kind.kubeconfig

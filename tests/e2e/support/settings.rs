@@ -31,7 +31,7 @@ pub struct Settings {
     pub dask: String,
     /// The embedded cluster's program, for killing its components.
     pub cluster_tool: Option<PathBuf>,
-    /// Where the API server logs what pods ask, one line of JSON for each request.
+    /// Where the API server logs what it is asked, one line of JSON for each request.
     pub audit_log: Option<PathBuf>,
 }
 
