@@ -1,7 +1,7 @@
 //! What every reconcile shares.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -50,8 +50,9 @@ pub struct Context {
     pub(super) heartbeats: Arc<Heartbeats>,
     stop: CancellationToken,
     failures: Mutex<HashMap<String, u32>>,
-    ready: AtomicBool,
     obstacle: Mutex<Option<String>>,
+    /// Cancelled once all caches are full: before, this process cannot work, and leaves the Lease to others.
+    pub(super) full: CancellationToken,
 }
 
 impl Context {
@@ -69,8 +70,8 @@ impl Context {
             metrics: Metrics::default(),
             cluster_pods: ClusterPods::default(),
             failures: Mutex::default(),
-            ready: AtomicBool::new(false),
             obstacle: Mutex::default(),
+            full: CancellationToken::new(),
             client,
             stores,
             triggers,
@@ -89,12 +90,12 @@ impl Context {
 
     /// The caches have been filled once.
     pub fn caches_are_ready(&self) {
-        self.ready.store(true, Ordering::Relaxed);
+        self.full.cancel();
     }
 
     /// Whether the caches have been filled once.
     pub fn is_ready(&self) -> bool {
-        self.ready.load(Ordering::Relaxed)
+        self.full.is_cancelled()
     }
 
     /// Says what the start waits for, if anything.

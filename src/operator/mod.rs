@@ -185,7 +185,8 @@ impl Candidacy {
         );
         let heartbeats = context.heartbeats.clone();
         let election = Election::new(api, &options.name, candidate, context.claim.clone(), heartbeats);
-        Ok(Self { task: Some(tokio::spawn(election.run(release.clone()))), release })
+        let task = tokio::spawn(election.run(context.full.clone(), release.clone()));
+        Ok(Self { task: Some(task), release })
     }
 
     /// Ends when the Lease is lost.

@@ -139,6 +139,8 @@ pub struct Candidate {
     leads_until: Option<Duration>,
     /// Not before this time.
     next: Duration,
+    /// Whether it would take the Lease.
+    stands: bool,
 }
 
 impl Candidate {
@@ -152,7 +154,25 @@ impl Candidate {
             seen: None,
             leads_until: None,
             next: Duration::ZERO,
+            stands: true,
         }
+    }
+
+    /// The same, that only looks until it [stands](Self::stand): it could not work yet.
+    pub fn observer(identity: impl Into<String>, timing: Timing) -> Self {
+        Self { stands: false, ..Self::new(identity, timing) }
+    }
+
+    /// From now on it takes the Lease when it can.
+    pub fn stand(&mut self) {
+        if !self.stands {
+            (self.stands, self.next) = (true, Duration::ZERO);
+        }
+    }
+
+    /// Whether it takes the Lease when it can.
+    pub fn stands(&self) -> bool {
+        self.stands
     }
 
     /// What to do now.
@@ -162,6 +182,9 @@ impl Candidate {
         }
         if now < self.next {
             return Decision::Wait(self.next);
+        }
+        if !self.stands {
+            return Decision::Read;
         }
         match (self.knowledge, &self.seen) {
             (Knowledge::Gone, _) if now >= self.others_may_lead_until() => Decision::Create,
@@ -193,7 +216,8 @@ impl Candidate {
         {
             self.seen = Some(Sighting { lease, since: at });
         }
-        self.next = (at + self.timing.pause(jitter)).min(self.others_may_lead_until());
+        let pause = at + self.timing.pause(jitter);
+        self.next = if self.stands { pause.min(self.others_may_lead_until()) } else { pause };
     }
 
     /// A write of the Lease succeeded and left it so. `sent` is when the request was made, `at` when the answer was there.

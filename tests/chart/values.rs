@@ -129,6 +129,8 @@ fn companions(leaf: &str) -> Vec<(&'static str, Value)> {
         "/nameOverride" => vec![("/fullnameOverride", json!(""))],
         "/crds/keep" | "/crds/annotations" => vec![("/crds/enabled", json!(true))],
         "/podDisruptionBudget/maxUnavailable" => vec![("/podDisruptionBudget/minAvailable", json!(""))],
+        // One who sees some namespaces only gives no rights in all of them.
+        "/rbac/aggregate" => vec![("/watchNamespaces", json!([]))],
         "/leaderElection/enabled" => vec![("/replicas", json!(1))],
         _ => Vec::new(),
     }

@@ -42,9 +42,9 @@ pub struct LeaseOptions {
 }
 
 impl LeaseOptions {
-    /// The candidate that this is.
+    /// The candidate that this is, which does not stand yet.
     pub(super) fn candidate(&self) -> Candidate {
-        Candidate::new(&self.identity, Timing::of_seconds(self.lease_s))
+        Candidate::observer(&self.identity, Timing::of_seconds(self.lease_s))
     }
 }
 
@@ -75,14 +75,23 @@ impl Election {
         Self { api, name: name.to_owned(), candidate, lease: None, claim, heartbeats, failure: None }
     }
 
-    /// Waits for the Lease, takes it and renews it, until it is lost, or until it is to be released: then it is.
-    pub(super) async fn run(mut self, release: CancellationToken) -> Result<(), Loss> {
+    /// Waits for the Lease, takes it once this process is `able` to work, and renews it, until it is lost, or until it is to
+    /// be released: then it is.
+    pub(super) async fn run(
+        mut self,
+        able: CancellationToken,
+        release: CancellationToken,
+    ) -> Result<(), Loss> {
         while !release.is_cancelled() {
             self.heartbeats.beat(HEARTBEAT);
+            if able.is_cancelled() {
+                self.candidate.stand();
+            }
             match self.candidate.decide(self.claim.now()) {
                 Decision::Wait(until) => {
                     tokio::select! {
                         () = tokio::time::sleep_until(self.claim.moment(until)) => {}
+                        () = able.cancelled(), if !self.candidate.stands() => {}
                         () = release.cancelled() => {}
                     }
                 }
@@ -144,14 +153,14 @@ impl Election {
 
     /// The Lease as it is after the next write.
     fn wanted(&self) -> Lease {
-        let now = Some(MicroTime(clock::now()));
+        let (now, led) = (Some(MicroTime(clock::now())), self.candidate.leads_until().is_some());
         let mut lease = self.lease.clone().unwrap_or_else(|| Lease {
             metadata: ObjectMeta { name: Some(self.name.clone()), ..ObjectMeta::default() },
             ..Lease::default()
         });
         let before = lease.spec.take().unwrap_or_default();
         lease.spec = Some(LeaseSpec {
-            acquire_time: if self.candidate.holds() { before.acquire_time } else { now.clone() },
+            acquire_time: before.acquire_time.filter(|_| led).or_else(|| now.clone()),
             renew_time: now,
             holder_identity: Some(self.candidate.identity().to_owned()),
             lease_duration_seconds: Some(self.candidate.timing().lease_seconds()),

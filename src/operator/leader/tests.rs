@@ -142,18 +142,32 @@ fn holder(lease: Option<&Lease>) -> String {
 struct Running {
     claim: Arc<Claim>,
     heartbeats: Arc<Heartbeats>,
+    able: CancellationToken,
     release: CancellationToken,
     task: JoinHandle<Result<(), Loss>>,
 }
 
 fn run(client: &Client, identity: &str) -> Running {
+    let running = observe(client, identity);
+    running.able.cancel();
+    running
+}
+
+/// One that cannot work yet.
+fn observe(client: &Client, identity: &str) -> Running {
     let options =
         LeaseOptions { name: "daskflow".into(), namespace: None, identity: identity.into(), lease_s: 12 };
     let (claim, heartbeats) = (Arc::new(Claim::new()), Arc::<Heartbeats>::default());
     let api = Api::namespaced(client.clone(), "default");
     let election = Election::new(api, &options.name, options.candidate(), claim.clone(), heartbeats.clone());
-    let release = CancellationToken::new();
-    Running { claim, heartbeats, task: tokio::spawn(election.run(release.clone())), release }
+    let (able, release) = (CancellationToken::new(), CancellationToken::new());
+    Running {
+        claim,
+        heartbeats,
+        task: tokio::spawn(election.run(able.clone(), release.clone())),
+        able,
+        release,
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -293,6 +307,18 @@ async fn a_candidate_without_rights_asks_on_and_knows_nothing() {
     assert!(server.methods().len() < 500, "not more than its share");
     server.mood(Mood::Well);
     timeout(s(2), running.claim.begins()).await.expect("rights were given");
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_cannot_work_yet_leaves_the_lease_to_others() {
+    let (client, server, _task) = Server::start();
+    let running = observe(&client, "me");
+    sleep(s(60)).await;
+    assert!(server.methods().iter().all(|method| method == "GET"));
+    assert!(server.methods().len() < 100, "it does not ask without a pause");
+    assert_eq!(running.claim.holder(s(2)).as_deref(), Some(""), "it knows who leads");
+    running.able.cancel();
+    timeout(Duration::from_millis(100), running.claim.begins()).await.expect("it is able to now");
 }
 
 /// A client behind the guard, of an API server that answers after a second.

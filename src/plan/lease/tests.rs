@@ -187,3 +187,15 @@ fn a_candidate_that_stops_holds_what_it_has_still_to_release() {
     assert!(leader.holds());
     assert_eq!(leader.leads_until(), None);
 }
+
+#[test]
+fn an_observer_takes_nothing_until_it_stands_and_then_at_once() {
+    let mut observer = Candidate::observer("me", Timing::of_seconds(Timing::LEASE_S));
+    for second in 0..60 {
+        assert_eq!(observer.decide(s(second)), Decision::Read);
+        observer.saw(if second < 30 { None } else { Some(lease(7, "other")) }, s(second), 1.0);
+        assert_eq!(observer.decide(s(second)), Decision::Wait(s(second + 1)));
+    }
+    observer.stand();
+    assert_eq!(observer.decide(s(59)), Decision::Acquire, "what it saw before counts");
+}
