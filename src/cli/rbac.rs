@@ -23,7 +23,7 @@ pub(super) struct Arguments {
 /// How wide generated comments are.
 const COMMENT_WIDTH: usize = 110;
 /// The name of the operator, wherever the chart is installed.
-const NAME: &str = r#"{{ include "daskflow.fullname" . }}"#;
+const NAME: &str = r#"{{ include "daskflow.leaseName" . }}"#;
 
 pub(super) fn run(arguments: &Arguments) -> ExitCode {
     let text = if arguments.helm { helm() } else { markdown() };
