@@ -23,7 +23,9 @@ pub(super) struct Arguments {
 /// How wide generated comments are.
 const COMMENT_WIDTH: usize = 110;
 /// The name of the operator, wherever the chart is installed.
-const NAME: &str = r#"{{ include "daskflow.leaseName" . }}"#;
+const NAME: &str = r#"{{ include "daskflow.fullname" . }}"#;
+/// The name of its Lease.
+const LEASE: &str = r#"{{ include "daskflow.leaseName" . }}"#;
 
 pub(super) fn run(arguments: &Arguments) -> ExitCode {
     let text = if arguments.helm { helm() } else { markdown() };
@@ -51,7 +53,7 @@ fn rule(right: &Right) -> String {
     let _ = writeln!(text, "  - apiGroups: [{group}]");
     let _ = writeln!(text, "    resources: [{}]", right.resources.join(", "));
     if right.own_name {
-        let _ = writeln!(text, "    resourceNames: [{NAME}]");
+        let _ = writeln!(text, "    resourceNames: [{LEASE}]");
     }
     let _ = writeln!(text, "    verbs: [{}]", right.verbs.join(", "));
     text

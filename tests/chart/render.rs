@@ -84,6 +84,11 @@ fn run(program: &str, arguments: &[&str], input: &str) -> Option<Ran> {
 }
 
 fn find(program: &str) -> Option<PathBuf> {
+    // In "make test" these tests have a turn of their own, once the programs are built.
+    let later = var_os("DASKFLOW_E2E").is_some_and(|value| value == "later");
+    if later && var_os("DASKFLOW_CHART_REQUIRED").is_none() {
+        return None;
+    }
     let ours = Path::new(env!("CARGO_MANIFEST_DIR")).join(".build/bin");
     let folders = var_os("PATH").map(|path| split_paths(&path).collect::<Vec<_>>()).unwrap_or_default();
     std::iter::once(ours).chain(folders).map(|folder| folder.join(program)).find(|path| path.exists())
