@@ -1,7 +1,7 @@
 //! What is watched, and kept in memory.
 //!
 //! Of built-in kinds only objects with our label are watched, so that memory grows with our objects and not with the
-//! Kubernetes cluster. An object that does not decode is logged and left out; it must not stop the watch for all.
+//! Kubernetes cluster.
 
 use std::fmt::Debug;
 use std::future::Future;
@@ -25,7 +25,9 @@ use kube::{Client, Resource};
 use serde::de::DeserializeOwned;
 
 use super::context::Context;
+use super::metrics::Metrics;
 use super::route::{self, Change};
+use super::undecodable::Undecodable;
 use crate::api::{DaskCluster, Flow, FlowBackfill, FlowRun, labels};
 
 /// Seconds after which the API server ends a watch that had nothing to say; a dead connection is noticed five seconds
@@ -126,7 +128,7 @@ impl Caches {
             keep(client, &ours, self.pods, context, route::pod).boxed(),
             keep(client, &ours, self.services, context, route::service).boxed(),
             keep(client, &ours, self.network_policies, context, route::network_policy).boxed(),
-            keep_metadata(client, &ours, self.code).boxed(),
+            keep_metadata(client, &ours, self.code, context).boxed(),
         ];
         async move {
             futures::future::select_all(watches).await;
@@ -158,10 +160,12 @@ where
     <K as Resource>::DynamicType: Eq + Hash + Clone,
 {
     let context = context.clone();
+    let metrics = context.metrics.clone();
+    let mut undecodable = Undecodable::new(metrics.undecodable(&K::kind(&())));
     let events = watcher(Api::<DeserializeGuard<K>>::all(client.clone()), config.clone())
         .backoff(retries())
-        .filter_map(|event| std::future::ready(log_failure::<K, _>(event)))
-        .filter_map(|event| std::future::ready(decoded(event)))
+        .filter_map(move |event| std::future::ready(log_failure::<K, _>(event, &metrics)))
+        .filter_map(move |event| std::future::ready(undecodable.open(event)))
         .map(Ok::<_, watcher::Error>);
     reflector::reflector(writer, events).for_each(move |event| {
         match event {
@@ -182,43 +186,26 @@ fn keep_metadata(
     client: &Client,
     config: &watcher::Config,
     writer: Writer<PartialObjectMeta<ConfigMap>>,
+    context: &Arc<Context>,
 ) -> impl Future<Output = ()> + Send + use<> {
+    let metrics = context.metrics.clone();
     let api: Api<PartialObjectMeta<ConfigMap>> = Api::all(client.clone());
     let events = watcher(api, config.clone())
         .backoff(retries())
-        .filter_map(|event| std::future::ready(log_failure::<ConfigMap, _>(event)))
+        .filter_map(move |event| std::future::ready(log_failure::<ConfigMap, _>(event, &metrics)))
         .map(|event| Ok::<_, watcher::Error>(event.modify(|map| map.metadata.managed_fields = None)));
     reflector::reflector(writer, events).for_each(|_| std::future::ready(()))
 }
 
-fn log_failure<K: Resource<DynamicType = ()>, E>(event: Result<E, watcher::Error>) -> Option<E> {
+fn log_failure<K: Resource<DynamicType = ()>, E>(
+    event: Result<E, watcher::Error>,
+    metrics: &Metrics,
+) -> Option<E> {
     event
         .inspect_err(|error| {
-            tracing::warn!(kind = %K::kind(&()), error = error as &dyn std::error::Error, "the watch failed and starts anew");
+            let kind = K::kind(&());
+            metrics.watch_failed(&kind);
+            tracing::warn!(%kind, error = error as &dyn std::error::Error, "the watch failed and starts anew");
         })
         .ok()
-}
-
-/// Takes the guard off, and managed fields too, which are half of an object's memory.
-fn decoded<K: Resource<DynamicType = ()>>(
-    event: watcher::Event<DeserializeGuard<K>>,
-) -> Option<watcher::Event<K>> {
-    let open = |guard: DeserializeGuard<K>| match guard.0 {
-        Ok(mut object) => {
-            object.meta_mut().managed_fields = None;
-            Some(object)
-        }
-        Err(invalid) => {
-            let name = invalid.metadata.name.as_deref().unwrap_or_default();
-            tracing::warn!(kind = %K::kind(&()), name, error = invalid.error, "an object is ignored because it does not decode");
-            None
-        }
-    };
-    match event {
-        watcher::Event::Apply(guard) => open(guard).map(watcher::Event::Apply),
-        watcher::Event::InitApply(guard) => open(guard).map(watcher::Event::InitApply),
-        watcher::Event::Delete(guard) => open(guard).map(watcher::Event::Delete),
-        watcher::Event::Init => Some(watcher::Event::Init),
-        watcher::Event::InitDone => Some(watcher::Event::InitDone),
-    }
 }

@@ -1,8 +1,8 @@
 //! What every reconcile shares.
 
-use std::collections::HashMap;
-use std::sync::Mutex;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use kube::Client;
@@ -39,18 +39,21 @@ pub struct Context {
     pub(super) events: Events,
     /// The counters.
     pub(super) metrics: Metrics,
+    /// Whether this replica is the one that reconciles.
+    pub leader: Arc<AtomicBool>,
     failures: Mutex<HashMap<String, u32>>,
     ready: AtomicBool,
 }
 
 impl Context {
-    /// A context in which nothing has happened yet.
-    pub fn new(client: Client, stores: Stores, triggers: Triggers) -> Self {
+    /// A context in which nothing has happened yet, that counts into `metrics`.
+    pub(super) fn new(client: Client, stores: Stores, triggers: Triggers, metrics: Metrics) -> Self {
         Self {
-            events: Events::new(client.clone()),
+            events: Events::new(client.clone(), metrics.clone()),
             schedulers: Schedulers::new(client.clone(), triggers.clone()),
             certificates: Views::default(),
-            metrics: Metrics::default(),
+            metrics,
+            leader: Arc::new(AtomicBool::new(true)),
             cluster_pods: ClusterPods::default(),
             failures: Mutex::default(),
             ready: AtomicBool::new(false),
@@ -72,7 +75,7 @@ impl Context {
 
     /// Counts a failure of this object, and says how many there were in a row.
     pub(super) fn failed(&self, key: &str) -> u32 {
-        let mut failures = self.failures.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
         let count = failures.entry(key.to_owned()).or_default();
         *count = count.saturating_add(1);
         *count
@@ -80,7 +83,17 @@ impl Context {
 
     /// Forgets the failures of this object.
     pub(super) fn succeeded(&self, key: &str) {
-        self.failures.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(key);
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+    }
+
+    /// How many objects of each kind have failed and not succeeded since.
+    pub(super) fn in_backoff(&self) -> BTreeMap<String, i64> {
+        let mut kinds = BTreeMap::new();
+        for key in self.failures.lock().unwrap_or_else(PoisonError::into_inner).keys() {
+            let kind = key.split('/').next().unwrap_or_default();
+            *kinds.entry(kind.to_owned()).or_default() += 1;
+        }
+        kinds
     }
 }
 

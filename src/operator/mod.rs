@@ -16,13 +16,14 @@ mod execute;
 mod failure;
 mod flow;
 mod http;
-mod metrics;
+pub mod metrics;
 mod reconcile;
 mod route;
 mod run;
 mod schedulers;
 #[cfg(test)]
 mod testing;
+mod undecodable;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -39,6 +40,7 @@ use tokio_util::sync::CancellationToken;
 
 use caches::Caches;
 use context::Context;
+use metrics::{CountRequests, Metrics};
 use reconcile::Planned;
 
 /// Objects of one kind that are reconciled side by side.
@@ -79,10 +81,11 @@ pub struct Options {
 
 /// Runs until `stop` is cancelled, or something fails for good.
 pub async fn run(options: Options, stop: CancellationToken) -> Result<(), Error> {
-    let client = client().await?;
+    let metrics = Metrics::default();
+    let client = client(&metrics).await?;
     let (triggers, wakes) = route::channels();
     let caches = Caches::new();
-    let context = Arc::new(Context::new(client.clone(), caches.stores.clone(), triggers.clone()));
+    let context = Arc::new(Context::new(client.clone(), caches.stores.clone(), triggers, metrics));
     let http = http::serve(options.listen, context.clone()).await?;
     tracing::info!(listen = %options.listen, version = env!("CARGO_PKG_VERSION"), "the operator has started");
     let watches = caches.watch(&client, &context);
@@ -102,10 +105,11 @@ async fn drained(stop: &CancellationToken) {
     tracing::warn!("reconciles are still under way; they are given up");
 }
 
-async fn client() -> Result<Client, Error> {
+async fn client(metrics: &Metrics) -> Result<Client, Error> {
     let config = kube::Config::infer().await.map_err(Error::Config)?;
     let builder = ClientBuilder::try_from(config).map_err(Error::Client)?;
-    Ok(builder.with_layer(&tower::timeout::TimeoutLayer::new(REQUEST_TIMEOUT)).build())
+    let bounded = builder.with_layer(&tower::timeout::TimeoutLayer::new(REQUEST_TIMEOUT));
+    Ok(bounded.with_layer(&CountRequests(metrics.clone())).build())
 }
 
 /// All controllers. They start when all caches are full, since a plan may look into any of them.
@@ -146,7 +150,7 @@ fn controller<K: Planned>(
             move |result| {
                 // An object that is gone when its turn comes is the normal end of an object.
                 if let Err(kube::runtime::controller::Error::ObjectNotFound(gone)) = &result {
-                    K::gone(&context, gone.namespace.as_deref().unwrap_or_default(), &gone.name);
+                    reconcile::gone::<K>(&context, gone.namespace.as_deref().unwrap_or_default(), &gone.name);
                 }
                 if let Err(error) = result {
                     tracing::debug!(error = &error as &dyn std::error::Error, "nothing to reconcile");
