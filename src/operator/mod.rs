@@ -16,6 +16,7 @@ mod execute;
 mod failure;
 mod flow;
 mod http;
+pub mod log;
 pub mod metrics;
 mod reconcile;
 mod route;
@@ -77,6 +78,10 @@ pub enum Error {
 pub struct Options {
     /// Where probes and metrics are served.
     pub listen: SocketAddr,
+    /// Where the filter of the log is told and changed: a loopback address.
+    pub admin_listen: SocketAddr,
+    /// That filter.
+    pub log: log::Level,
 }
 
 /// Runs until `stop` is cancelled, or something fails for good.
@@ -87,12 +92,14 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<(), Error>
     let caches = Caches::new();
     let context = Arc::new(Context::new(client.clone(), caches.stores.clone(), triggers, metrics));
     let http = http::serve(options.listen, context.clone()).await?;
+    let admin = log::level::serve(options.admin_listen, options.log);
     tracing::info!(listen = %options.listen, version = env!("CARGO_PKG_VERSION"), "the operator has started");
     let watches = caches.watch(&client, &context);
     let controllers = controllers(&context, wakes, &stop);
     tokio::select! {
         () = watches => Err(Error::TaskEnded("the watch")),
         () = http => Err(Error::TaskEnded("the HTTP server")),
+        () = admin => Err(Error::TaskEnded("the HTTP server of the log's filter")),
         () = controllers => if stop.is_cancelled() { Ok(()) } else { Err(Error::TaskEnded("a controller")) },
         () = drained(&stop) => Ok(()),
     }

@@ -13,6 +13,7 @@ mod cases;
 mod certificates;
 mod support;
 
+mod at_rest;
 mod attempts;
 mod autoscaling;
 mod backfill;
@@ -28,6 +29,7 @@ mod example;
 mod history;
 mod holds;
 mod idle;
+mod metrics;
 mod network_policy;
 mod operator_killed;
 mod outage;

@@ -26,6 +26,8 @@ use table::Metric;
 const WATCHED: [&str; 9] =
     ["DaskCluster", "Flow", "FlowRun", "FlowBackfill", "Job", "Pod", "Service", "NetworkPolicy", "ConfigMap"];
 
+/// The kinds that are reconciled.
+const PLANNED: [&str; 4] = ["DaskCluster", "Flow", "FlowBackfill", "FlowRun"];
 /// The usual ends of a run.
 const ENDS: [(Phase, &[Reason]); 5] = [
     (Phase::Succeeded, &[Reason::Succeeded]),
@@ -149,16 +151,26 @@ impl Default for Metrics {
         };
         // A counter whose first sample is 1 has no rate: those that alerts look at begin at 0.
         for reason in [Reason::StartingDeadlineExceeded, Reason::Superseded] {
-            metrics.missed_ticks.get_or_create(&Because { reason: reason.as_str() });
+            drop(metrics.missed_ticks.get_or_create(&Because { reason: reason.as_str() }));
+        }
+        for kind in PLANNED {
+            for result in ["success", "failure", "conflict", "timeout"] {
+                drop(metrics.reconciles.get_or_create(&Reconcile { kind, result }));
+            }
+            drop(metrics.reconcile_durations.get_or_create(&of_kind(kind)));
         }
         for (phase, reasons) in ENDS {
             for reason in reasons {
-                metrics.runs_ended.get_or_create(&End { result: phase.as_str(), reason: reason.as_str() });
+                drop(
+                    metrics
+                        .runs_ended
+                        .get_or_create(&End { result: phase.as_str(), reason: reason.as_str() }),
+                );
             }
         }
         for kind in WATCHED {
-            metrics.watch_restarts.get_or_create(&of_kind(kind));
-            metrics.undecodable.get_or_create(&of_kind(kind));
+            drop(metrics.watch_restarts.get_or_create(&of_kind(kind)));
+            drop(metrics.undecodable.get_or_create(&of_kind(kind)));
         }
         metrics
     }

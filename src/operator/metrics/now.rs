@@ -10,15 +10,13 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-use super::{Because, OfKind, of_kind, register, table};
+use super::{Because, OfKind, PLANNED, of_kind, register, table};
 use crate::api::{ConditionType, Phase, Reason};
 use crate::operator::context::Context;
 use crate::operator::schedulers::Connections;
 use crate::plan::conditions::is_true;
 use crate::plan::run::phase_of;
 
-/// The kinds that are reconciled.
-const PLANNED: [&str; 4] = ["DaskCluster", "Flow", "FlowBackfill", "FlowRun"];
 /// The phases of a run.
 const PHASES: [Phase; 9] = [
     Phase::Queued,
@@ -123,7 +121,7 @@ impl Now {
             STATES.iter().skip(1).chain(&["Complete", "Failed"]).map(|phase| ("FlowBackfill", *phase));
         let runs = PHASES.iter().map(|phase| ("FlowRun", phase.as_str()));
         for (kind, phase) in states.chain(backfills).chain(runs) {
-            objects.get_or_create(&Objects { kind, phase });
+            drop(objects.get_or_create(&Objects { kind, phase }));
         }
         for ((kind, phase), count) in &self.objects {
             objects.get_or_create(&Objects { kind, phase }).set(*count);

@@ -117,9 +117,9 @@ metrics! {
         "Dask schedulers that the operator listens to: answering, unreachable, or connecting for the first time";
     CERTIFICATE_END = Gauge "certificate_not_after_seconds" [] Once("a DaskCluster has TLS"),
         "When the first of the certificates that clusters use ends, in seconds since the epoch";
-    RECONCILES = Counter "reconcile" ["kind", "result"] Once("an object of the kind is reconciled"),
+    RECONCILES = Counter "reconcile" ["kind", "result"] Always,
         "Reconciles by kind and result: success, failure, timeout, or conflict where the cache was behind";
-    RECONCILE_DURATION = Histogram "reconcile_duration_seconds" ["kind"] Once("an object of the kind is reconciled"),
+    RECONCILE_DURATION = Histogram "reconcile_duration_seconds" ["kind"] Always,
         "Duration of reconciles";
     BACKOFF = Gauge "objects_in_backoff" ["kind"] Always,
         "Objects whose last reconcile failed and that are tried again later and later";
