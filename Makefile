@@ -1,6 +1,6 @@
 # "make" alone lists the targets. Everything machine-made goes to .build/ and to the user's cache directory.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check generate e2e cluster cluster-down image bench bench-peer clean
+.PHONY: help demo test check generate e2e cluster cluster-down image bench bench-peer bench-rest clean
 T ?=
 
 help: ## list the targets
@@ -40,6 +40,9 @@ bench: ## what deciding and asking a Dask scheduler cost (release build, no clus
 
 bench-peer: ## measures beside dask-kubernetes, on an embedded cluster of its own; half an hour
 	@benches/peer/run.sh
+
+bench-rest: ## memory and writes of an operator at rest, with 1,000 Flows and 100 DaskClusters; a quarter of an hour
+	@benches/rest/run.sh
 
 clean: cluster-down ## delete .build and target; the user's cache (~/.cache/daskflow) stays
 	rm -rf .build target

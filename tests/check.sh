@@ -5,7 +5,7 @@ cd "$root"
 cargo fmt --check
 cargo clippy --locked --all-targets -- -D warnings
 tests/generate.sh
-generated=(crds manifests charts docs/rights.md)
+generated=(crds manifests charts docs/metrics.md docs/rights.md)
 changed=$(git status --porcelain -- "${generated[@]}")
 if [ -n "$changed" ]; then
 	git --no-pager diff -- "${generated[@]}"

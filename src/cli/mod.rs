@@ -2,6 +2,7 @@
 
 mod crds;
 mod files;
+mod metrics;
 mod next;
 mod operator;
 mod rbac;
@@ -27,6 +28,8 @@ enum Command {
     Operator(operator::Arguments),
     /// Write the custom resource definitions.
     Crds(crds::Arguments),
+    /// Write the table of all metrics, as Markdown.
+    Metrics,
     /// Check manifests without a cluster: one line for each fault, with file, line and field.
     Validate(validate::Arguments),
     /// Tell the coming runs of the Flows in manifests, without a cluster.
@@ -43,6 +46,7 @@ pub fn run() -> ExitCode {
     match Cli::parse().command {
         Command::Operator(arguments) => operator::run(&arguments),
         Command::Crds(arguments) => crds::run(&arguments),
+        Command::Metrics => metrics::run(),
         Command::Validate(arguments) => validate::run(&arguments),
         Command::Next(arguments) => next::run(&arguments),
         Command::Ready(arguments) => ready::run(&arguments),

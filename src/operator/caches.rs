@@ -1,7 +1,7 @@
 //! What is watched, and kept in memory.
 //!
 //! Of built-in kinds only objects with our label are watched, so that memory grows with our objects and not with the
-//! Kubernetes cluster. An object that does not decode is logged and left out; it must not stop the watch for all.
+//! Kubernetes cluster.
 //!
 //! Where the operator watches some namespaces only, each kind has a watch for each of them and one cache for all.
 
@@ -38,6 +38,7 @@ pub use watched::Watched;
 
 use super::context::Context;
 use super::route::{self, Change};
+use super::undecodable::Undecodable;
 use crate::api::{DaskCluster, Flow, FlowBackfill, FlowRun, labels};
 
 /// Seconds after which the API server ends a watch that had nothing to say; a dead connection is noticed five seconds
@@ -181,30 +182,38 @@ where
         let events = watcher(api, config.clone()).backoff(retries());
         paused(events).map(move |event| (place, event)).boxed()
     });
+    let watches: Vec<_> = watches.collect();
     let mut cache = Cache::new(writer);
+    let gauge = context.metrics.undecodable(&K::kind(&()));
+    let mut undecodable: Vec<Undecodable> = watches.iter().map(|_| Undecodable::new(gauge.clone())).collect();
     stream::select_all(watches).for_each(move |(place, event)| {
-        take(&mut cache, &context, wake, (place, event));
+        if let Some(undecodable) = undecodable.get_mut(place) {
+            take((&mut cache, undecodable), &context, wake, (place, event));
+        }
         std::future::ready(())
     })
 }
 
 /// Takes in what a watch tells, and wakes whoever it concerns.
 fn take<K>(
-    cache: &mut Cache<K>,
+    (cache, undecodable): (&mut Cache<K>, &mut Undecodable),
     context: &Context,
     wake: fn(&Context, Change<&K>),
     (place, event): (usize, Result<watcher::Event<DeserializeGuard<K>>, watcher::Error>),
 ) where
-    K: Resource<DynamicType = ()> + Clone + 'static,
+    K: Resource<DynamicType = ()> + Clone + Debug + 'static,
     <K as Resource>::DynamicType: Eq + Hash + Clone,
 {
     let watched = &context.stores.watched;
     let event = match event {
         Ok(event) => event,
-        Err(error) => return log_failure::<K>(watched, place, &error),
+        Err(error) => {
+            context.metrics.watch_failed(&K::kind(&()));
+            return log_failure::<K>(watched, place, &error);
+        }
     };
     let is_list = matches!(event, watcher::Event::InitDone);
-    let Some(event) = decoded(event) else { return };
+    let Some(event) = undecodable.open(event) else { return };
     for object in cache.take(watched.namespace(place), event) {
         wake(context, Change::Of(&object));
     }
@@ -248,29 +257,5 @@ fn log_failure<K: Resource<DynamicType = ()>>(watched: &Watched, place: usize, e
         tracing::warn!(%kind, namespace, error = cause, "the watch failed and starts anew");
     } else if watched.refused(place) {
         tracing::warn!(%kind, namespace, error = cause, "rights are missing; it is tried again and again");
-    }
-}
-
-/// Takes the guard off, and managed fields too, which are half of an object's memory.
-fn decoded<K: Resource<DynamicType = ()>>(
-    event: watcher::Event<DeserializeGuard<K>>,
-) -> Option<watcher::Event<K>> {
-    let open = |guard: DeserializeGuard<K>| match guard.0 {
-        Ok(mut object) => {
-            object.meta_mut().managed_fields = None;
-            Some(object)
-        }
-        Err(invalid) => {
-            let name = invalid.metadata.name.as_deref().unwrap_or_default();
-            tracing::warn!(kind = %K::kind(&()), name, error = invalid.error, "an object is ignored because it does not decode");
-            None
-        }
-    };
-    match event {
-        watcher::Event::Apply(guard) => open(guard).map(watcher::Event::Apply),
-        watcher::Event::InitApply(guard) => open(guard).map(watcher::Event::InitApply),
-        watcher::Event::Delete(guard) => open(guard).map(watcher::Event::Delete),
-        watcher::Event::Init => Some(watcher::Event::Init),
-        watcher::Event::InitDone => Some(watcher::Event::InitDone),
     }
 }

@@ -1,8 +1,8 @@
 //! What every reconcile shares.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use kube::Client;
@@ -56,18 +56,18 @@ pub struct Context {
 }
 
 impl Context {
-    /// A context in which nothing has happened yet, of a process that leads.
-    pub fn new(client: Client, stores: Stores, triggers: Triggers) -> Self {
+    /// A context in which nothing has happened yet, of a process that leads, which counts into `metrics`.
+    pub(super) fn new(client: Client, stores: Stores, triggers: Triggers, metrics: Metrics) -> Self {
         let claim = Arc::new(Claim::forever());
         Self {
             leader: claim.flag(),
             claim,
             heartbeats: Arc::default(),
             stop: CancellationToken::new(),
-            events: Events::new(client.clone()),
+            events: Events::new(client.clone(), metrics.clone()),
             schedulers: Schedulers::new(client.clone(), triggers.clone()),
             certificates: Views::default(),
-            metrics: Metrics::default(),
+            metrics,
             cluster_pods: ClusterPods::default(),
             failures: Mutex::default(),
             obstacle: Mutex::default(),
@@ -110,7 +110,7 @@ impl Context {
 
     /// Counts a failure of this object, and says how many there were in a row.
     pub(super) fn failed(&self, key: &str) -> u32 {
-        let mut failures = self.failures.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
         let count = failures.entry(key.to_owned()).or_default();
         *count = count.saturating_add(1);
         *count
@@ -118,7 +118,17 @@ impl Context {
 
     /// Forgets the failures of this object.
     pub(super) fn succeeded(&self, key: &str) {
-        self.failures.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(key);
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+    }
+
+    /// How many objects of each kind have failed and not succeeded since.
+    pub(super) fn in_backoff(&self) -> BTreeMap<String, i64> {
+        let mut kinds = BTreeMap::new();
+        for key in self.failures.lock().unwrap_or_else(PoisonError::into_inner).keys() {
+            let kind = key.split('/').next().unwrap_or_default();
+            *kinds.entry(kind.to_owned()).or_default() += 1;
+        }
+        kinds
     }
 }
 

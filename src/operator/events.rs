@@ -1,9 +1,10 @@
-//! Tells events. One that cannot be told is logged; it never fails a reconcile.
+//! Tells events. One that cannot be told is logged and counted; it never fails a reconcile.
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 
+use super::metrics::Metrics;
 use crate::plan::Note;
 use crate::plan::conditions::cut;
 
@@ -13,12 +14,13 @@ const NOTE_BYTES_MAX: usize = 1_000;
 /// The teller of events. There is one in a process, since repeats are aggregated in it.
 pub(super) struct Events {
     recorder: Recorder,
+    metrics: Metrics,
 }
 
 impl Events {
-    pub(super) fn new(client: Client) -> Self {
+    pub(super) fn new(client: Client, metrics: Metrics) -> Self {
         let reporter = Reporter { controller: "daskflow".to_owned(), instance: None };
-        Self { recorder: Recorder::new(client, reporter) }
+        Self { recorder: Recorder::new(client, reporter), metrics }
     }
 
     /// Tells one event about the object.
@@ -31,6 +33,7 @@ impl Events {
             secondary: None,
         };
         if let Err(error) = self.recorder.publish(&event, about).await {
+            self.metrics.event_lost();
             tracing::warn!(error = &error as &dyn std::error::Error, reason = %note.reason, "an event could not be told");
         }
     }

@@ -14,6 +14,7 @@ use tokio::net::TcpListener;
 use super::Error;
 use super::context::Context;
 use super::heartbeats::SILENCE_MAX;
+use super::metrics::Now;
 
 /// Listens on `address`; the future that is returned serves for as long as it is polled.
 pub(super) async fn serve(
@@ -66,10 +67,7 @@ async fn readyz(State(context): State<Arc<Context>>) -> (StatusCode, String) {
 
 async fn metrics(State(context): State<Arc<Context>>) -> impl IntoResponse {
     let format = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    let clusters = context.stores.clusters.state();
-    let ends =
-        clusters.iter().filter_map(|cluster| cluster.status.as_ref()?.tls.as_ref()?.not_after.as_ref());
-    ([(header::CONTENT_TYPE, format)], context.metrics.text(ends.map(|end| end.0).min()))
+    ([(header::CONTENT_TYPE, format)], context.metrics.text(&Now::of(&context)))
 }
 
 #[cfg(test)]

@@ -20,7 +20,8 @@ mod flow;
 mod heartbeats;
 mod http;
 mod leader;
-mod metrics;
+pub mod log;
+pub mod metrics;
 mod reconcile;
 pub mod rights;
 mod route;
@@ -28,6 +29,7 @@ mod run;
 mod schedulers;
 #[cfg(test)]
 mod testing;
+mod undecodable;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -51,6 +53,7 @@ use crate::plan::lease::Loss;
 use caches::Caches;
 use context::Context;
 use leader::{Claim, Election, Guard};
+use metrics::{CountRequests, Metrics};
 use reconcile::Planned;
 
 pub use leader::LeaseOptions;
@@ -101,6 +104,10 @@ pub struct Options {
     pub lease: Option<LeaseOptions>,
     /// The namespaces that are watched; without one, all.
     pub namespaces: Vec<String>,
+    /// Where the filter of the log is told and changed: a loopback address.
+    pub admin_listen: SocketAddr,
+    /// That filter.
+    pub log: log::Level,
 }
 
 /// Runs until `stop` is cancelled, or something fails for good.
@@ -110,12 +117,14 @@ pub struct Options {
 pub async fn run(options: Options, stop: CancellationToken) -> Result<(), Error> {
     let config = kube::Config::infer().await.map_err(Error::Config)?;
     let claim = Arc::new(if options.lease.is_some() { Claim::new() } else { Claim::forever() });
-    let client = client(config.clone(), &claim)?;
+    let metrics = Metrics::default();
+    let client = client(config.clone(), &claim, &metrics)?;
     let (triggers, wakes) = route::channels();
     let caches = Caches::new(&options.namespaces);
-    let context = Context::new(client.clone(), caches.stores.clone(), triggers.clone());
+    let context = Context::new(client.clone(), caches.stores.clone(), triggers.clone(), metrics);
     let context = Arc::new(context.led_by(claim, stop.clone()));
     let mut http = AbortOnDropHandle::new(tokio::spawn(http::serve(options.listen, context.clone()).await?));
+    let admin = log::level::serve(options.admin_listen, options.log);
     tracing::info!(listen = %options.listen, version = env!("CARGO_PKG_VERSION"), "the operator has started");
     let mut election = Candidacy::start(config, options.lease.as_ref(), &context)?;
     // Nothing is watched before the kinds are served as this program knows them, so no controller starts either.
@@ -128,6 +137,7 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<(), Error>
         loss = election.lost() => return Err(loss),
         () = watches => Err(Error::TaskEnded("the watch")),
         _ = &mut http => Err(Error::TaskEnded("the HTTP server")),
+        () = admin => Err(Error::TaskEnded("the HTTP server of the log's filter")),
         () = controllers => if stop.is_cancelled() { Ok(()) } else { Err(Error::TaskEnded("a controller")) },
         () = drained(&stop) => Ok(()),
         () = context.heartbeats.keep(HEARTBEAT) => Ok(()),
@@ -145,10 +155,11 @@ async fn drained(stop: &CancellationToken) {
 }
 
 /// The client of watches and reconciles.
-fn client(config: kube::Config, claim: &Arc<Claim>) -> Result<Client, Error> {
+fn client(config: kube::Config, claim: &Arc<Claim>, metrics: &Metrics) -> Result<Client, Error> {
     let builder = ClientBuilder::try_from(with_agent(config)).map_err(Error::Client)?;
     let builder = builder.with_layer(&tower::timeout::TimeoutLayer::new(REQUEST_TIMEOUT));
-    Ok(builder.with_layer(&Guard(claim.clone())).build())
+    let builder = builder.with_layer(&Guard(claim.clone()));
+    Ok(builder.with_layer(&CountRequests(metrics.clone())).build())
 }
 
 fn with_agent(mut config: kube::Config) -> kube::Config {
@@ -173,7 +184,8 @@ impl Candidacy {
         let Some(options) = options else { return Ok(Self { release, task: None }) };
         // The loop knows better when to try again than a client that does not know of deadlines.
         config.default_retry = false;
-        let client = ClientBuilder::try_from(with_agent(config)).map_err(Error::Client)?.build();
+        let builder = ClientBuilder::try_from(with_agent(config)).map_err(Error::Client)?;
+        let client = builder.with_layer(&CountRequests(context.metrics.clone())).build();
         let namespace = options.namespace.as_deref().unwrap_or(client.default_namespace()).to_owned();
         let api = kube::Api::namespaced(client, &namespace);
         let candidate = options.candidate();
@@ -256,7 +268,7 @@ fn controller<K: Planned>(
             move |result| {
                 // An object that is gone when its turn comes is the normal end of an object.
                 if let Err(kube::runtime::controller::Error::ObjectNotFound(gone)) = &result {
-                    K::gone(&context, gone.namespace.as_deref().unwrap_or_default(), &gone.name);
+                    reconcile::gone::<K>(&context, gone.namespace.as_deref().unwrap_or_default(), &gone.name);
                 }
                 if let Err(error) = result {
                     tracing::debug!(error = &error as &dyn std::error::Error, "nothing to reconcile");

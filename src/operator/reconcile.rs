@@ -17,6 +17,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 use tokio::time::Instant;
+use tracing::Instrument;
 
 use super::context::{Context, backoff, backoff_within};
 use super::execute::Bounds;
@@ -92,31 +93,49 @@ pub(super) async fn reconcile<K: Planned>(
         // It is woken when all of its namespace is known.
         return Ok(Action::await_change());
     }
+    let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
+    // Of the highest level, or a filter for warnings would take the name from their lines.
+    let span = tracing::error_span!("reconcile", kind = K::KIND, namespace, name);
+    let action = bounded(object, context, &key::<K>(&namespace, &name)).instrument(span).await;
+    Ok(action)
+}
+
+fn key<K: Planned>(namespace: &str, name: &str) -> String {
+    format!("{}/{namespace}/{name}", K::KIND)
+}
+
+/// The object is gone: nothing is kept of it.
+pub(super) fn gone<K: Planned>(context: &Context, namespace: &str, name: &str) {
+    context.succeeded(&key::<K>(namespace, name));
+    K::gone(context, namespace, name);
+}
+
+/// Reconciles in a bounded time, and says when to look again.
+async fn bounded<K: Planned>(object: Arc<K>, context: Arc<Context>, key: &str) -> Action {
     let started = Instant::now();
-    let key = format!("{}/{}/{}", K::KIND, object.namespace().unwrap_or_default(), object.name_any());
     let work = AssertUnwindSafe(once(&context, object.clone())).catch_unwind();
     let (result, action) = match tokio::time::timeout(LIMIT, work).await {
         Ok(Ok(Ok(next))) => {
-            context.succeeded(&key);
+            context.succeeded(key);
             ("success", Action::requeue(delay(next, clock::now())))
         }
         Ok(Ok(Err(stop)))
-            if stop.error.disposition() == Disposition::Conflict && context.failed(&key) <= CONFLICTS_MAX =>
+            if stop.error.disposition() == Disposition::Conflict && context.failed(key) <= CONFLICTS_MAX =>
         {
             ("conflict", Action::requeue(CACHE_LAG))
         }
-        Ok(Ok(Err(stop))) => ("failure", failed(&context, object.as_ref(), &key, stop).await),
+        Ok(Ok(Err(stop))) => ("failure", failed(&context, object.as_ref(), key, stop).await),
         Ok(Err(_)) => {
             // The panic hook has logged where. One object must not take the others down.
-            ("failure", Action::requeue(backoff(context.failed(&key))))
+            ("failure", Action::requeue(backoff(context.failed(key))))
         }
         Err(_) => {
-            tracing::warn!(object = key, limit = ?LIMIT, "the reconcile took too long and was given up");
-            ("timeout", Action::requeue(backoff(context.failed(&key))))
+            tracing::warn!(limit = ?LIMIT, "the reconcile took too long and was given up");
+            ("timeout", Action::requeue(backoff(context.failed(key))))
         }
     };
     context.metrics.reconciled(K::KIND, result, started.elapsed());
-    Ok(action)
+    action
 }
 
 /// A reconcile that did not get to its end, and the status that it would have written.
@@ -157,7 +176,9 @@ async fn once<K: Planned>(context: &Context, object: Arc<K>) -> Result<Next, Sto
             plan.events.push(Note::warning(Reason::WorkersHeld, message));
         }
     }
-    write_status(context, object.as_ref(), &plan.status).await?;
+    if write_status(context, object.as_ref(), &plan.status).await? {
+        plan.figures.iter().for_each(|figure| context.metrics.count(*figure));
+    }
     for note in &plan.events {
         context.events.tell(note, &object.object_ref(&())).await;
     }
@@ -198,7 +219,7 @@ async fn failed<K: Planned>(context: &Context, object: &K, key: &str, stop: Stop
     let count = context.failed(key);
     let error = &stop.error;
     let wait = wait_after(error, count);
-    tracing::warn!(object = key, count, error = error as &dyn std::error::Error, "the reconcile failed");
+    tracing::warn!(count, error = error as &dyn std::error::Error, "the reconcile failed");
     if error.is_worth_telling(count) {
         let mut failure = error.tell();
         // Messages of the API server name the object that it refused, and a new one has a new name: one that was told

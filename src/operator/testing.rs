@@ -16,6 +16,7 @@ use tower_test::mock::{self, SendResponse};
 
 use super::caches::Caches;
 use super::context::Context;
+use super::metrics::Metrics;
 use super::route::{self, Wakes};
 use super::schedulers::Schedulers;
 use crate::dask::frame::{self, Decoder, Limits};
@@ -47,7 +48,7 @@ pub(super) fn context(port: u16) -> (Context, ApiServer, Wakes) {
     let (service, server) = mock::pair();
     let (triggers, wakes) = route::channels();
     let client = Client::new(service, "default");
-    let mut context = Context::new(client, Caches::new(&[]).stores, triggers.clone());
+    let mut context = Context::new(client, Caches::new(&[]).stores, triggers.clone(), Metrics::default());
     context.schedulers = Schedulers::on_port(context.client.clone(), triggers, port);
     (context, server, wakes)
 }

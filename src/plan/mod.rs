@@ -8,6 +8,7 @@ pub mod backfill;
 pub mod cluster;
 pub mod conditions;
 pub mod field;
+mod figure;
 pub mod flow;
 pub mod lease;
 pub mod names;
@@ -29,6 +30,8 @@ use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use serde_json::Value;
 
+pub use figure::Figure;
+
 use crate::api::{DaskCluster, FlowRun, Reason};
 
 /// What is to be done about one object.
@@ -40,6 +43,8 @@ pub struct Plan<S> {
     pub status: S,
     /// What to tell in events: transitions only.
     pub events: Vec<Note>,
+    /// What to count when the status is written.
+    pub figures: Vec<Figure>,
     /// When to look again, if nothing changes before.
     pub next: Next,
     /// The plan would create or delete objects, but rests on a cache: observe them live and plan again.
@@ -49,7 +54,8 @@ pub struct Plan<S> {
 impl<S> Plan<S> {
     /// A plan that writes no other object.
     pub fn status_only(status: S) -> Self {
-        Self { steps: Vec::new(), status, events: Vec::new(), next: Next::Change, look_again: false }
+        let (steps, events, figures) = (Vec::new(), Vec::new(), Vec::new());
+        Self { steps, status, events, figures, next: Next::Change, look_again: false }
     }
 }
 

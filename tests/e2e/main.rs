@@ -13,6 +13,7 @@ mod cases;
 mod certificates;
 mod support;
 
+mod at_rest;
 mod attempts;
 mod autoscaling;
 mod backfill;
@@ -31,6 +32,7 @@ mod history;
 mod holds;
 mod idle;
 mod leader;
+mod metrics;
 mod network_policy;
 mod operator_killed;
 mod outage;

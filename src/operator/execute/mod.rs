@@ -100,7 +100,7 @@ pub(super) async fn steps(
             continue;
         }
         for step in now {
-            tracing::info!(namespace, name, step = %describe(step), "step");
+            tracing::info!(step = %describe(step), "step");
         }
         let done = if pods.is_empty() {
             hands.carry_out(step).await
@@ -114,12 +114,7 @@ pub(super) async fn steps(
             Err(error) if error.is_quota() && wants_room(step) => refused = Some(error),
             Err(error) => {
                 let Some(first) = refused else { return Err(error) };
-                tracing::warn!(
-                    namespace,
-                    name,
-                    error = &error as &dyn std::error::Error,
-                    "a step failed after that"
-                );
+                tracing::warn!(error = &error as &dyn std::error::Error, "a step failed after that");
                 return Err(first);
             }
         }

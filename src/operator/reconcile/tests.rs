@@ -1,11 +1,13 @@
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use serde_json::Value;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::*;
-use crate::api::{DaskCluster, DaskClusterSpec};
-use crate::operator::testing::{ApiServer, context, quota_refusal, refusal, respond};
+use crate::api::{DaskCluster, DaskClusterSpec, Flow, FlowRun};
+use crate::operator::metrics::Now;
+use crate::operator::testing::{ApiServer, context, quota_refusal, refusal, respond, serve};
 
 fn cluster(replicas: i32) -> DaskCluster {
     let mut cluster =
@@ -99,4 +101,52 @@ fn the_wait_for_room_is_short_however_often_it_failed() {
         longest(&refused(refusal(500, "InternalError", "no"))) > QUOTA_BACKOFF_MAX,
         "of 200 random waits up to 300 s"
     );
+}
+
+#[tokio::test]
+async fn the_end_of_a_run_is_counted_when_it_is_written_and_not_before() {
+    let run = json!({
+        "apiVersion": "daskflow.dev/v1alpha1", "kind": "FlowRun",
+        "metadata": {"name": "etl-1", "namespace": "default", "uid": "u", "resourceVersion": "1"},
+        "spec": {"flow": "etl", "cancel": true},
+        "status": {"phase": "Queued"},
+    });
+    let run: Arc<FlowRun> = Arc::new(serde_json::from_value(run).unwrap());
+    let (context, server, _wakes) = context(1);
+    let context = Arc::new(context);
+    let conflicts = Arc::new(AtomicU32::new(2));
+    let (left, known) = (conflicts.clone(), run.clone());
+    let (asked, _server) = serve(server, move |what| match what {
+        "GET etl-1" => (200, json!(*known)),
+        "GET flowruns" | "GET pods" => {
+            (200, json!({"apiVersion": "v1", "kind": "List", "metadata": {}, "items": []}))
+        }
+        get if get.starts_with("GET") => refusal(404, "NotFound", "not found"),
+        "PATCH etl-1" if left.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_ok() => {
+            refusal(409, "Conflict", "the object has been modified")
+        }
+        _ => (200, json!(*known)),
+    });
+    let counted = || {
+        let text = context.metrics.text(&Now::of(&context));
+        let line = "daskflow_runs_ended_total{result=\"Cancelled\",reason=\"Cancelled\"} ";
+        text.lines().find_map(|served| served.strip_prefix(line)).unwrap().to_owned()
+    };
+    for written in ["0", "0", "1"] {
+        reconcile(run.clone(), context.clone()).await.unwrap();
+        assert_eq!(counted(), written, "{:?}", asked.all());
+    }
+    let text = context.metrics.text(&Now::of(&context));
+    assert!(text.contains("daskflow_reconcile_total{kind=\"FlowRun\",result=\"conflict\"} 2"), "{text}");
+}
+
+#[tokio::test]
+async fn an_object_that_is_gone_is_not_in_backoff() {
+    let (context, _server, _wakes) = context(1);
+    context.failed("Flow/default/etl");
+    context.failed("Flow/default/etl");
+    context.failed("FlowRun/default/etl");
+    assert_eq!(context.in_backoff(), [("Flow".to_owned(), 1), ("FlowRun".to_owned(), 1)].into());
+    gone::<Flow>(&context, "default", "etl");
+    assert_eq!(context.in_backoff(), [("FlowRun".to_owned(), 1)].into());
 }

@@ -45,6 +45,17 @@ pub(super) struct Schedulers {
     port: Option<u16>,
 }
 
+/// Numbers of schedulers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Connections {
+    /// They tell their workers.
+    pub answering: i64,
+    /// They could not be reached, or the connection was lost.
+    pub unreachable: i64,
+    /// They have never answered yet.
+    pub connecting: i64,
+}
+
 /// One start of a scheduler, and what is kept of it.
 struct Followed {
     start: String,
@@ -194,6 +205,19 @@ impl Schedulers {
             .get(&key)
             .map(|followed| lock(&followed.retirements).moving())
             .unwrap_or_default()
+    }
+
+    /// How the schedulers that are followed stand.
+    pub(super) fn connections(&self) -> Connections {
+        let mut connections = Connections::default();
+        for followed in lock(&self.followed).values() {
+            *match &*lock(&followed.view) {
+                SchedulerView::Answering { .. } => &mut connections.answering,
+                SchedulerView::Unreachable { .. } => &mut connections.unreachable,
+                SchedulerView::Unknown => &mut connections.connecting,
+            } += 1;
+        }
+        connections
     }
 
     fn address(&self, scheme: Scheme, ip: &str) -> Option<Address> {

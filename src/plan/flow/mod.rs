@@ -72,6 +72,11 @@ pub fn code_to_look_for(flow: &Flow) -> Option<&ConfigMapKey> {
     flow.spec.code.as_ref()?.config_map.as_ref().filter(|_| !settled)
 }
 
+/// When the Flow starts a tick: at its time, and later by the Flow's share of `jitter`.
+pub(in crate::plan) fn start_of(flow: &Flow, tick: Timestamp) -> Timestamp {
+    tick.checked_add(ticks::offset(flow)).unwrap_or(tick)
+}
+
 /// Whether a run has ended, or is on its way out.
 fn is_over(run: &FlowRun) -> bool {
     super::run::phase_of(run).is_final() || run.metadata.deletion_timestamp.is_some()
@@ -90,8 +95,8 @@ pub fn plan(flow: &Flow, observed: &Observed, now: Timestamp) -> Plan<FlowStatus
     steps.extend(history::runs(flow, observed, now));
     steps.extend(history::code(observed, now));
     let mut events = Vec::new();
-    if ticks.missed > 0 {
-        let count = ticks.missed;
+    if ticks.missed.all > 0 {
+        let count = ticks.missed.all;
         let message = format!(
             "{count} ticks passed without a run: the operator was away, and catchUp or startingDeadline do not let them start late"
         );
@@ -110,8 +115,8 @@ pub fn plan(flow: &Flow, observed: &Observed, now: Timestamp) -> Plan<FlowStatus
     }
     let status = status::status(flow, observed, &ticks, admitted, now);
     // A Flow that a cache has may be of before a tick whose run has come and gone.
-    let look_again = (ticks.missed > 0 || !created.is_empty()) && !observed.live;
-    Plan { steps, status, events, next, look_again }
+    let look_again = (ticks.missed.all > 0 || !created.is_empty()) && !observed.live;
+    Plan { steps, status, events, figures: ticks.missed.figures(), next, look_again }
 }
 
 /// Whether the plan counts ticks as missed. A run that no cache knows yet must not be one of them: such a plan is made from

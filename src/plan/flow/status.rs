@@ -47,7 +47,7 @@ pub(super) fn status(
         schedule: flow.spec.schedule.as_ref().map(describe),
         next_tick: ticks.next.map(Time),
         last_tick: [old.last_tick.map(|time| time.0), ticks.newest].into_iter().flatten().max().map(Time),
-        missed: old.missed.saturating_add(i64::from(ticks.missed)),
+        missed: old.missed.saturating_add(i64::from(ticks.missed.all)),
         active: i32::try_from(active).unwrap_or(i32::MAX),
         admitted,
         last_run,

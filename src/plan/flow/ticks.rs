@@ -15,7 +15,7 @@ use crate::plan::pods::{Violation, common_labels, content_hash, controller_ref};
 use crate::plan::schedule::{
     CatchUp, Clock, ClockSpec, ClockState, Due, Rules, Timing, due, parse_duration, parse_interval,
 };
-use crate::plan::{Object, Step, names};
+use crate::plan::{Figure, Object, Step, names};
 
 /// The zone of a schedule that names none.
 pub(super) const DEFAULT_ZONE: &str = "Etc/UTC";
@@ -28,13 +28,39 @@ pub(super) struct Ticks {
     /// What to remember of each clock.
     pub clocks: Vec<ClockStatus>,
     /// Ticks that passed without a run, counted for the first time.
-    pub missed: u32,
+    pub missed: Missed,
     /// The first tick ahead.
     pub next: Option<Timestamp>,
     /// The newest tick that became a run now.
     pub newest: Option<Timestamp>,
     /// What is wrong with the schedule.
     pub violation: Option<Violation>,
+}
+
+/// Ticks that passed without a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Missed {
+    /// How many.
+    pub all: u32,
+    /// Those of them that were too late to start.
+    pub too_late: u32,
+}
+
+impl Missed {
+    fn add(&mut self, other: Self) {
+        self.all = self.all.saturating_add(other.all);
+        self.too_late = self.too_late.saturating_add(other.too_late);
+    }
+
+    /// What to count of them.
+    pub(super) fn figures(self) -> Vec<Figure> {
+        let superseded = self.all.saturating_sub(self.too_late);
+        [(Reason::StartingDeadlineExceeded, self.too_late), (Reason::Superseded, superseded)]
+            .into_iter()
+            .filter(|(_, count)| *count > 0)
+            .map(|(reason, count)| Figure::TicksMissed { reason, count })
+            .collect()
+    }
 }
 
 /// Looks at all clocks.
@@ -60,7 +86,8 @@ pub(super) fn plan(flow: &Flow, old: &FlowStatus, observed: &Observed, now: Time
         let mut memory = view.remember(entry);
         let state =
             ClockState { since: memory.since.0, last_tick: memory.last_tick.as_ref().map(|time| time.0) };
-        let answer = due(clock, &state, now, Rules { room: remaining(entry, &memory), ..rules });
+        let rules = Rules { room: remaining(entry, &memory), ..rules };
+        let answer = due(clock, &state, now, rules);
         if let Some(latest) = answer.latest {
             memory.last_tick = Some(Time(latest));
         }
@@ -70,7 +97,7 @@ pub(super) fn plan(flow: &Flow, old: &FlowStatus, observed: &Observed, now: Time
             ticks.newest = ticks.newest.max(Some(tick));
             runs.entry(run.name_any()).or_insert(run);
         }
-        ticks.missed = ticks.missed.saturating_add(view.missed(entry, &state, &answer));
+        ticks.missed.add(view.missed(entry, &state, &rules, &answer));
         ticks.next = [ticks.next, answer.next].into_iter().flatten().min();
         ticks.clocks.push(memory);
     }
@@ -213,11 +240,17 @@ impl<'a> View<'a> {
     }
 
     /// Of the ticks that passed, those without a run.
-    fn missed(&self, entry: &ClockEntry, state: &ClockState, answer: &Due) -> u32 {
+    fn missed(&self, entry: &ClockEntry, state: &ClockState, rules: &Rules, answer: &Due) -> Missed {
         let floor = state.last_tick.max(Some(state.since));
         let starts = |tick: &Timestamp| Some(*tick) == answer.tick || answer.earlier.contains(tick);
         let ran = self.ticks_that_ran(entry).filter(|tick| Some(*tick) > floor && !starts(tick));
-        answer.missed.saturating_sub(u32::try_from(ran.count()).unwrap_or(u32::MAX))
+        let limit = rules.in_time_from(self.now);
+        let (late, in_time): (Vec<_>, Vec<_>) =
+            ran.partition(|tick| limit.is_some_and(|limit| *tick < limit));
+        let number = |ticks: &[Timestamp]| u32::try_from(ticks.len()).unwrap_or(u32::MAX);
+        let too_late = answer.too_late.saturating_sub(number(&late));
+        let superseded = answer.missed.saturating_sub(answer.too_late).saturating_sub(number(&in_time));
+        Missed { all: too_late.saturating_add(superseded), too_late }
     }
 
     /// The hash of all that decides a clock's ticks; a change of it makes the clock a new one.

@@ -6,6 +6,7 @@
 //! that the runner's container runs.
 
 mod attempt;
+mod figures;
 mod hold;
 mod launch;
 mod outcome;
@@ -357,10 +358,12 @@ impl Work<'_> {
         conditions.set(ConditionType::Complete, phase == Phase::Succeeded, reason, message.clone());
         conditions.set(ConditionType::Failed, phase.is_final() && phase != Phase::Succeeded, reason, message);
         self.status.conditions = conditions.finish();
+        let figures = figures::of(self.run, self.observed.flow.as_deref(), &self.status, self.now);
         Plan {
             steps: self.steps,
             status: self.status,
             events: self.notes,
+            figures,
             next: self.next,
             look_again: self.look_again,
         }

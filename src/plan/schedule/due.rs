@@ -17,6 +17,9 @@ pub const MISSED_MAX: u32 = 10_000;
 /// operator and a change of leaders, which takes up to 15 s.
 pub const ON_TIME: Duration = Duration::from_secs(30);
 
+/// The least that lies between two moments.
+const INSTANT: SignedDuration = SignedDuration::from_nanos(1);
+
 /// What is remembered about a clock between two questions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClockState {
@@ -51,6 +54,25 @@ pub struct Rules {
     pub room: Option<u32>,
 }
 
+impl Rules {
+    /// How late a tick may be started.
+    fn deadline(&self) -> Option<Duration> {
+        match self.catch_up {
+            CatchUp::None => Some(self.starting_deadline.unwrap_or(ON_TIME)),
+            CatchUp::Latest | CatchUp::All(_) => self.starting_deadline,
+        }
+    }
+
+    /// The earliest tick that is not too late at `now`. None: no tick ever is.
+    pub fn in_time_from(&self, now: Timestamp) -> Option<Timestamp> {
+        let late = self.deadline()?.saturating_add(self.offset);
+        Some(
+            now.checked_sub(SignedDuration::try_from(late).unwrap_or(SignedDuration::MAX))
+                .unwrap_or(Timestamp::MIN),
+        )
+    }
+}
+
 impl From<Option<Duration>> for Rules {
     /// The latest tick, if it is within this deadline.
     fn from(starting_deadline: Option<Duration>) -> Self {
@@ -69,6 +91,8 @@ pub struct Due {
     pub latest: Option<Timestamp>,
     /// How many ticks passed without being started, `latest` included if it is too late. At most [`MISSED_MAX`].
     pub missed: u32,
+    /// Those of `missed` that were too late to be started; the others gave way to newer ones.
+    pub too_late: u32,
     /// When the first tick that lies ahead, and has not been considered yet, is to be started: the tick itself and
     /// [`Rules::offset`].
     pub next: Option<Timestamp>,
@@ -85,6 +109,7 @@ pub fn due(clock: &Clock, state: &ClockState, now: Timestamp, rules: impl Into<R
         return Due::default();
     }
     let offset = SignedDuration::try_from(rules.offset).unwrap_or_default();
+    let limit = rules.in_time_from(now);
     let now = now.checked_sub(offset).unwrap_or(Timestamp::MIN);
     let considered = state.last_tick.map_or(state.since, |last| last.max(state.since));
     if rules.room == Some(0) {
@@ -101,12 +126,15 @@ pub fn due(clock: &Clock, state: &ClockState, now: Timestamp, rules: impl Into<R
     let mut ticks = started(clock, considered, now, &rules);
     ticks.reverse();
     let count = u32::try_from(ticks.len()).unwrap_or(u32::MAX);
-    let passed = clock.count_in(considered, now, MISSED_MAX);
+    let missed = clock.count_in(considered, now, MISSED_MAX).saturating_sub(count);
+    let before = limit.filter(|_| missed > 0).and_then(|limit| limit.checked_sub(INSTANT).ok());
+    let too_late = before.map_or(0, |before| clock.count_in(considered, before, MISSED_MAX).min(missed));
     Due {
         tick: ticks.pop(),
         earlier: ticks,
         latest: Some(latest),
-        missed: passed.saturating_sub(count),
+        missed,
+        too_late,
         next: ahead(rules.room.is_none_or(|room| room > count)),
     }
 }
@@ -118,10 +146,7 @@ fn started(clock: &Clock, considered: Timestamp, now: Timestamp, rules: &Rules) 
         CatchUp::All(limit) => limit,
     };
     let most = rules.room.map_or(most, |room| room.min(most));
-    let deadline = match rules.catch_up {
-        CatchUp::None => Some(rules.starting_deadline.unwrap_or(ON_TIME)),
-        CatchUp::Latest | CatchUp::All(_) => rules.starting_deadline,
-    };
+    let deadline = rules.deadline();
     let before = |tick: &Timestamp| {
         clock.latest_in(considered, tick.checked_sub(SignedDuration::from_secs(1)).unwrap_or(Timestamp::MIN))
     };

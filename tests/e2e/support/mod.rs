@@ -7,6 +7,7 @@ pub mod figures;
 pub mod harness;
 pub mod logs;
 pub mod manifests;
+pub mod metrics;
 pub mod namespace;
 pub mod operator;
 pub mod programs;

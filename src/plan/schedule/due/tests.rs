@@ -74,3 +74,24 @@ fn the_count_of_missed_ticks_is_bounded() {
     assert_eq!(answer.tick, Some(at("10:30:00")));
     assert_eq!(answer.missed, MISSED_MAX - 1);
 }
+
+#[rstest]
+// 07:00, 08:00 and 09:00 are too late, 10:00 starts.
+#[case::deadline(CatchUp::Latest, Some(3600), "10:30:00", (3, 3))]
+// 09:00 is in time, but 10:00 is newer.
+#[case::newer_one(CatchUp::Latest, Some(5400), "10:30:00", (3, 2))]
+#[case::no_deadline(CatchUp::Latest, None, "10:30:00", (3, 0))]
+#[case::as_many_as_it_may(CatchUp::All(2), None, "10:30:00", (2, 0))]
+#[case::not_on_time(CatchUp::None, None, "10:00:31", (4, 4))]
+#[case::on_time(CatchUp::None, None, "10:00:30", (3, 3))]
+fn missed_ticks_were_too_late_or_gave_way(
+    #[case] catch_up: CatchUp,
+    #[case] deadline_s: Option<u64>,
+    #[case] now: &str,
+    #[case] expected: (u32, u32),
+) {
+    let rules =
+        Rules { catch_up, starting_deadline: deadline_s.map(Duration::from_secs), ..Rules::default() };
+    let answer = due(&clock("0 * * * *", false), &state("06:30:00", None), at(now), rules);
+    assert_eq!((answer.missed, answer.too_late), expected);
+}

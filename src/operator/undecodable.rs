@@ -1,0 +1,128 @@
+//! Objects that do not decode: they are logged, counted and left out, and must not stop the watch for all.
+
+use std::collections::HashSet;
+use std::fmt::Debug;
+
+use kube::Resource;
+use kube::core::DeserializeGuard;
+use kube::runtime::watcher::Event;
+use prometheus_client::metrics::gauge::Gauge;
+
+/// Those of one watch.
+pub(super) struct Undecodable {
+    /// All of the kind: other watches may share it.
+    gauge: Gauge,
+    /// How many of them are ours.
+    told: i64,
+    /// Namespace and name.
+    known: HashSet<(String, String)>,
+    /// The watch is listing, so that not all are known.
+    listing: bool,
+}
+
+impl Undecodable {
+    /// None is known yet.
+    pub(super) fn new(gauge: Gauge) -> Self {
+        Self { gauge, told: 0, known: HashSet::new(), listing: false }
+    }
+
+    /// Takes the guard off, and managed fields too, which are half of an object's memory.
+    pub(super) fn open<K>(&mut self, event: Event<DeserializeGuard<K>>) -> Option<Event<K>>
+    where
+        K: Resource<DynamicType = ()> + Debug,
+    {
+        let opened = match event {
+            Event::Apply(guard) => self.object(guard).map(Event::Apply),
+            Event::InitApply(guard) => self.object(guard).map(Event::InitApply),
+            Event::Delete(guard) => {
+                self.known.remove(&key(&guard));
+                guard.0.ok().map(Event::Delete)
+            }
+            Event::Init => {
+                self.known.clear();
+                self.listing = true;
+                Some(Event::Init)
+            }
+            Event::InitDone => {
+                self.listing = false;
+                Some(Event::InitDone)
+            }
+        };
+        if !self.listing {
+            self.tell();
+        }
+        opened
+    }
+
+    fn object<K>(&mut self, guard: DeserializeGuard<K>) -> Option<K>
+    where
+        K: Resource<DynamicType = ()> + Debug,
+    {
+        let (namespace, name) = key(&guard);
+        match guard.0 {
+            Ok(mut object) => {
+                object.meta_mut().managed_fields = None;
+                self.known.remove(&(namespace, name));
+                Some(object)
+            }
+            Err(invalid) => {
+                let (kind, error) = (K::kind(&()), invalid.error);
+                tracing::warn!(%kind, namespace, name, error, "an object is ignored because it does not decode");
+                self.known.insert((namespace, name));
+                None
+            }
+        }
+    }
+
+    fn tell(&mut self) {
+        let known = i64::try_from(self.known.len()).unwrap_or(i64::MAX);
+        self.gauge.inc_by(known.saturating_sub(self.told));
+        self.told = known;
+    }
+}
+
+fn key<K: Resource<DynamicType = ()>>(guard: &DeserializeGuard<K>) -> (String, String) {
+    let metadata = match &guard.0 {
+        Ok(object) => object.meta(),
+        Err(invalid) => &invalid.metadata,
+    };
+    (metadata.namespace.clone().unwrap_or_default(), metadata.name.clone().unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::api::FlowRun;
+
+    fn run(name: &str, flow: &serde_json::Value) -> DeserializeGuard<FlowRun> {
+        let metadata = json!({"name": name, "namespace": "team"});
+        let run = json!({"apiVersion": "daskflow.dev/v1alpha1", "kind": "FlowRun", "metadata": metadata,
+            "spec": {"flow": flow}});
+        serde_json::from_value(run).unwrap()
+    }
+
+    #[test]
+    fn objects_count_while_they_are_there_and_do_not_decode() {
+        let gauge = Gauge::default();
+        let (mut one, mut other) = (Undecodable::new(gauge.clone()), Undecodable::new(gauge.clone()));
+        let (good, bad) = (json!("etl"), json!(["etl"]));
+        assert!(one.open(Event::Apply(run("a", &good))).is_some());
+        assert!(one.open(Event::Apply(run("b", &bad))).is_none());
+        assert!(one.open(Event::Apply(run("b", &bad))).is_none());
+        assert!(other.open(Event::Apply(run("c", &bad))).is_none());
+        assert_eq!(gauge.get(), 2, "b and c");
+        one.open(Event::Apply(run("b", &good)));
+        assert_eq!(gauge.get(), 1, "b was mended");
+        one.open(Event::Apply(run("d", &bad)));
+        // The watch starts anew; d went away meanwhile, and e is there.
+        one.open::<FlowRun>(Event::Init);
+        assert_eq!(gauge.get(), 2, "nothing is known to have changed");
+        one.open(Event::InitApply(run("e", &bad)));
+        one.open::<FlowRun>(Event::InitDone);
+        assert_eq!(gauge.get(), 2, "c and e");
+        one.open(Event::Delete(run("e", &bad)));
+        assert_eq!(gauge.get(), 1);
+    }
+}
