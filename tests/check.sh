@@ -4,6 +4,7 @@
 cd "$root"
 cargo fmt --check
 cargo clippy --locked --all-targets -- -D warnings
+tests/supply/deny.sh
 tests/generate.sh
 generated=(crds manifests charts)
 changed=$(git status --porcelain -- "${generated[@]}")
