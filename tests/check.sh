@@ -6,7 +6,7 @@ cargo fmt --check
 cargo clippy --locked --all-targets -- -D warnings
 tests/supply/deny.sh
 tests/generate.sh
-generated=(crds manifests charts)
+generated=(crds manifests charts docs/reference.md)
 changed=$(git status --porcelain -- "${generated[@]}")
 if [ -n "$changed" ]; then
 	git --no-pager diff -- "${generated[@]}"

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use clap::Args;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 
+use super::reference;
 use crate::api;
 
 #[derive(Debug, Args)]
@@ -18,6 +19,9 @@ pub(super) struct Arguments {
     /// Mark them for Helm, so that `helm uninstall` keeps them and what they hold.
     #[arg(long)]
     helm: bool,
+    /// Write the reference of all fields, as Markdown, to standard output.
+    #[arg(long, conflicts_with_all = ["out", "helm"])]
+    markdown: bool,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +30,8 @@ enum Error {
     Write { path: String, source: io::Error },
     #[error("a definition cannot be written as YAML")]
     Yaml(#[from] serde_yaml::Error),
+    #[error("a definition cannot be written as JSON")]
+    Json(#[from] serde_json::Error),
 }
 
 pub(super) fn run(arguments: &Arguments) -> ExitCode {
@@ -36,6 +42,9 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
 }
 
 fn write(arguments: &Arguments) -> Result<(), Error> {
+    if arguments.markdown {
+        return write_stream(&reference::page(&api::crds())?);
+    }
     for mut crd in api::crds() {
         if arguments.helm {
             let annotations = crd.metadata.annotations.get_or_insert_default();
@@ -44,7 +53,7 @@ fn write(arguments: &Arguments) -> Result<(), Error> {
         let yaml = serde_yaml::to_string(&crd)?;
         match &arguments.out {
             Some(folder) => write_file(folder, &crd, &yaml)?,
-            None => write_stream(&yaml)?,
+            None => write_stream(&format!("---\n{yaml}\n"))?,
         }
     }
     Ok(())
@@ -57,7 +66,8 @@ fn write_file(folder: &Path, crd: &CustomResourceDefinition, yaml: &str) -> Resu
     fs::write(&path, yaml).map_err(failed)
 }
 
-fn write_stream(yaml: &str) -> Result<(), Error> {
+fn write_stream(text: &str) -> Result<(), Error> {
     let mut out = io::stdout().lock();
-    writeln!(out, "---\n{yaml}").map_err(|source| Error::Write { path: "standard output".to_owned(), source })
+    out.write_all(text.as_bytes())
+        .map_err(|source| Error::Write { path: "standard output".to_owned(), source })
 }

@@ -4,6 +4,7 @@ mod crds;
 mod files;
 mod next;
 mod operator;
+mod reference;
 mod validate;
 
 use std::io::{self, Write};
@@ -23,7 +24,7 @@ pub struct Cli {
 enum Command {
     /// Run the operator.
     Operator(operator::Arguments),
-    /// Write the custom resource definitions.
+    /// Write the custom resource definitions, or a page about their fields.
     Crds(crds::Arguments),
     /// Check manifests without a cluster: one line for each fault, with file, line and field.
     Validate(validate::Arguments),
