@@ -10,6 +10,7 @@ mod pages;
 mod program;
 
 use std::collections::BTreeSet;
+use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -241,7 +242,7 @@ fn commands_that_need_no_cluster_work() {
                 }
                 let is_shown = block.language == "console";
                 let print = if is_shown { "" } else { " >&2" };
-                script.push_str(&format!("{{ {}\n}}{print}\n", command.text));
+                writeln!(script, "{{ {}\n}}{print}", command.text).unwrap();
                 if is_shown {
                     shown.push_str(block.text.split_once('\n').map_or("", |(_, output)| output));
                     shown.push('\n');

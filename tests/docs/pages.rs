@@ -61,8 +61,6 @@ pub struct Entry {
     pub page: String,
     pub key: String,
     pub way: Way,
-    /// Who tries it, or why nobody can.
-    pub reason: String,
 }
 
 /// README, CONTRIBUTING and all of docs/.
@@ -155,7 +153,7 @@ pub fn entries() -> Vec<Entry> {
             way != Way::Elsewhere || !reason.is_empty(),
             "commands.txt: {line}: say who tries it, or why nobody can"
         );
-        found.push(Entry { page: page.clone(), key: key.trim().to_owned(), way, reason: reason.to_owned() });
+        found.push(Entry { page: page.clone(), key: key.trim().to_owned(), way });
     }
     found
 }
