@@ -1,6 +1,6 @@
 # "make" alone lists the targets. Everything machine-made goes to .build/ and to the user's cache directory.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check generate e2e cluster cluster-down image bench bench-peer bench-rest clean
+.PHONY: help demo test check generate deny e2e cluster cluster-down image bench bench-peer bench-rest clean
 T ?=
 
 help: ## list the targets
@@ -29,8 +29,12 @@ cluster: ## start the embedded Kubernetes and print how to use it
 cluster-down: ## stop the embedded Kubernetes and delete its data
 	@tests/cluster.sh down
 
-image: ## build the operator's image and those of the tests into .build/images
+image: ## build the operator's image, its bill of materials and the images of the tests into .build/images
 	@tests/images/build.sh
+	@tests/supply/sbom.sh
+
+deny: ## licences, banned crates, sources and advisories of the dependencies (cargo-deny)
+	@tests/supply/deny.sh
 
 bench: ## what deciding and asking a Dask scheduler cost (release build, no cluster)
 	cargo bench --locked --bench planning

@@ -74,6 +74,7 @@ choose_cluster
 if [ -n "$where" ]; then
 	[ "$where" != embedded ] || in_background prepare-cluster tests/cluster.sh build
 	[ "$where" = current ] || in_background prepare-images tests/images/build.sh
+	in_background prepare-sbom tests/supply/sbom.sh
 else
 	left_out+=("end-to-end tests: $why_none")
 	[ "${E2E:-}" != required ] || fail "E2E=required, and the end-to-end tests cannot run here: $why_none"

@@ -4,8 +4,9 @@
 cd "$root"
 cargo fmt --check
 cargo clippy --locked --all-targets -- -D warnings
+tests/supply/deny.sh
 tests/generate.sh
-generated=(crds manifests charts docs/metrics.md docs/rights.md)
+generated=(crds manifests charts docs/metrics.md docs/reference.md docs/rights.md)
 changed=$(git status --porcelain -- "${generated[@]}")
 if [ -n "$changed" ]; then
 	git --no-pager diff -- "${generated[@]}"

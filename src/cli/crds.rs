@@ -11,6 +11,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 };
 use serde::Serialize;
 
+use super::reference;
 use crate::api;
 
 #[derive(Debug, Args)]
@@ -21,6 +22,9 @@ pub(super) struct Arguments {
     /// Write them as templates of the Helm chart, with its labels and its switches `crds.enabled` and `crds.keep`.
     #[arg(long)]
     helm: bool,
+    /// Write the reference of all fields, as Markdown, to standard output.
+    #[arg(long, conflicts_with_all = ["out", "helm"])]
+    markdown: bool,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +33,8 @@ enum Error {
     Write { path: String, source: io::Error },
     #[error("a definition cannot be written as YAML")]
     Yaml(#[from] serde_yaml::Error),
+    #[error("a definition cannot be written as JSON")]
+    Json(#[from] serde_json::Error),
 }
 
 pub(super) fn run(arguments: &Arguments) -> ExitCode {
@@ -39,11 +45,14 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
 }
 
 fn write(arguments: &Arguments) -> Result<(), Error> {
+    if arguments.markdown {
+        return write_stream(&reference::page(&api::crds())?);
+    }
     for crd in api::crds() {
         let yaml = if arguments.helm { template(&crd)? } else { serde_yaml::to_string(&crd)? };
         match &arguments.out {
             Some(folder) => write_file(folder, &crd, &yaml)?,
-            None => write_stream(&yaml)?,
+            None => write_stream(&format!("---\n{yaml}\n"))?,
         }
     }
     Ok(())
@@ -85,7 +94,8 @@ fn write_file(folder: &Path, crd: &CustomResourceDefinition, yaml: &str) -> Resu
     fs::write(&path, yaml).map_err(failed)
 }
 
-fn write_stream(yaml: &str) -> Result<(), Error> {
+fn write_stream(text: &str) -> Result<(), Error> {
     let mut out = io::stdout().lock();
-    writeln!(out, "---\n{yaml}").map_err(|source| Error::Write { path: "standard output".to_owned(), source })
+    out.write_all(text.as_bytes())
+        .map_err(|source| Error::Write { path: "standard output".to_owned(), source })
 }

@@ -7,6 +7,7 @@ mod next;
 mod operator;
 mod rbac;
 mod ready;
+mod reference;
 mod validate;
 
 use std::io::{self, Write};
@@ -26,7 +27,7 @@ pub struct Cli {
 enum Command {
     /// Run the operator.
     Operator(operator::Arguments),
-    /// Write the custom resource definitions.
+    /// Write the custom resource definitions, or a page about their fields.
     Crds(crds::Arguments),
     /// Write the table of all metrics, as Markdown.
     Metrics,

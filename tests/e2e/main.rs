@@ -11,6 +11,8 @@ mod cases;
 #[path = "../dask/certificates.rs"]
 #[allow(dead_code, reason = "tests of the connection to a scheduler need more of it")]
 mod certificates;
+#[path = "../docs/pages.rs"]
+mod pages;
 mod support;
 
 mod at_rest;
@@ -23,6 +25,7 @@ mod catch_up;
 mod clusters;
 mod concurrency;
 mod dashboard;
+mod docs;
 mod draining;
 mod engines;
 mod example;

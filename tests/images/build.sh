@@ -4,6 +4,9 @@
 #   build.sh                    all of them
 #   build.sh SHORT...           some: operator, prefect1, prefect3, prefect0, dask (names.sh has the full names)
 #
+# The operator's is built with PROFILE=e2e, if not told otherwise, and has the labels REVISION and SOURCE where they are
+# given. Its times are SOURCE_DATE_EPOCH (0), so that the same inputs give the same image.
+#
 # With a Docker engine: "docker build". Without one: buildah, which needs root, no engine and no image registry; the base
 # images that the Dockerfiles ask for are then made from Debian packages. The Dockerfiles know nothing of that.
 . "$(dirname "$0")/../lib.sh"
@@ -11,7 +14,8 @@
 
 # The machine's own image store stays as it is: the base images here have names that mean something else elsewhere.
 store=$cache/containers
-buildah() { command buildah --root "$store" --runroot /run/daskflow-images "$@"; }
+runroot=/run/daskflow-images${XDG_CACHE_HOME:+-${XDG_CACHE_HOME//\//-}} # two stores must not share it
+buildah() { command buildah --root "$store" --runroot "$runroot" "$@"; }
 python_base=docker.io/library/python:3.11-slim-bookworm
 log=$build/logs/images.log
 
@@ -75,7 +79,10 @@ describe() {
 	case $1 in
 	operator)
 		folder=.
-		args=(--build-arg PROFILE="${PROFILE:-e2e}" --build-arg RUST_VERSION="$(rust_version)")
+		args=(--build-arg PROFILE="${PROFILE:-e2e}" --build-arg RUST_VERSION="$(rust_version)"
+			--build-arg SOURCE_DATE_EPOCH="${SOURCE_DATE_EPOCH:=0}")
+		[ -z "${REVISION:-}" ] || args+=(--build-arg REVISION="$REVISION")
+		[ -z "${SOURCE:-}" ] || args+=(--build-arg SOURCE="$SOURCE")
 		inputs=(Dockerfile .dockerignore Cargo.toml Cargo.lock src "rust=$(rustc --version)")
 		;;
 	dask) folder=tests/images/dask inputs=(tests/images/dask) ;;
@@ -117,6 +124,8 @@ build_with_buildah() {
 	if [ "$short" = operator ]; then
 		rust_base || return
 		volumes+=(--volume "$(rustc --print sysroot):/usr/local/rust:ro")
+		# What depends on when and by which buildah it was made.
+		volumes+=(--timestamp "$SOURCE_DATE_EPOCH" --identity-label=false)
 	else
 		python_base || return
 	fi
@@ -131,7 +140,7 @@ build_some() {
 	if use_docker; then builder=docker; else builder=buildah; fi
 	if [ $builder = buildah ]; then
 		need_packages buildah=buildah mmdebstrap=mmdebstrap
-		healthy || { say "the image store is damaged: making it anew"; rm -rf "$store" /run/daskflow-images; }
+		healthy || { say "the image store is damaged: making it anew"; rm -rf "$store" "$runroot"; }
 		collect_mounts
 	fi
 	for short; do image "$short"; done
