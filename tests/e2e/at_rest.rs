@@ -39,7 +39,7 @@ async fn at_rest() {
         figure_seconds("rest_objects_observed", seconds(begin, now()));
         tokio::time::sleep(SETTLE).await;
 
-        let rest_s = std::env::var("DASKFLOW_REST_S").ok().map_or(REST_S, |text| text.parse().unwrap());
+        let rest_s = rest_s();
         let (begin, before) = (now(), scrape(&namespace.client).await);
         tokio::time::sleep(Duration::from_secs(rest_s)).await;
         let (end, after) = (now(), scrape(&namespace.client).await);
@@ -54,6 +54,11 @@ async fn at_rest() {
         figure("rest_reconciles", reconciles(&after) - reconciles(&before), "reconciles");
     })
     .await;
+}
+
+#[allow(clippy::disallowed_methods, reason = "a test binary has no command line of its own")]
+fn rest_s() -> u64 {
+    std::env::var("DASKFLOW_REST_S").ok().map_or(REST_S, |text| text.parse().unwrap())
 }
 
 async fn create_all(namespace: &Namespace) {
