@@ -79,6 +79,7 @@ impl Context {
     }
 
     /// The same, of a process that leads while it has this claim, and that ends when it is asked to stop.
+    #[must_use]
     pub fn led_by(self, claim: Arc<Claim>, stop: CancellationToken) -> Self {
         Self { leader: claim.flag(), claim, stop, ..self }
     }

@@ -130,7 +130,7 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<(), Error>
     // Nothing is watched before the kinds are served as this program knows them, so no controller starts either.
     let watches = async {
         crd_check::until_served(&context).await;
-        caches.watch(&client, &context).await
+        caches.watch(&client, &context).await;
     };
     let controllers = controllers(&context, wakes, &stop);
     let ended = tokio::select! {

@@ -45,12 +45,12 @@ impl Difference {
 
 /// The first names of a list, in words.
 fn first_of(names: &[String]) -> Option<String> {
-    let named = names.iter().take(NAMED_MAX).cloned().collect::<Vec<_>>().join(", ");
+    let told = names.iter().take(NAMED_MAX).cloned().collect::<Vec<_>>().join(", ");
     let more = names.len().saturating_sub(NAMED_MAX);
     match (names.is_empty(), more) {
         (true, _) => None,
-        (_, 0) => Some(named),
-        (_, more) => Some(format!("{named} and {more} more")),
+        (_, 0) => Some(told),
+        (_, more) => Some(format!("{told} and {more} more")),
     }
 }
 

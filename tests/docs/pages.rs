@@ -135,7 +135,7 @@ pub fn entries() -> Vec<Entry> {
     for line in include_str!("commands.txt").lines().filter(|line| !line.is_empty() && !line.starts_with('#'))
     {
         if let Some(name) = line.strip_prefix('[') {
-            page = name.trim_end_matches(']').to_owned();
+            name.trim_end_matches(']').clone_into(&mut page);
             continue;
         }
         let (way, rest) = line.split_once(' ').unwrap_or_else(|| panic!("commands.txt: {line}"));

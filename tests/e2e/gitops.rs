@@ -152,7 +152,8 @@ fn mark(object: &mut Value) {
 }
 
 fn manifest(objects: &[Value]) -> String {
-    objects.iter().map(|object| format!("---\n{}", serde_yaml::to_string(object).unwrap())).collect()
+    let texts: Vec<_> = objects.iter().map(|object| serde_yaml::to_string(object).unwrap()).collect();
+    texts.join("---\n")
 }
 
 /// What kubectl said.

@@ -119,7 +119,7 @@ impl<'a> Release<'a> {
         let adopt = ["--take-ownership", "--force-conflicts", "--wait", PATIENCE];
         // The operator is today's, and the earlier chart gives it no right to a Lease.
         let alone = json!({"extraEnv": [{"name": "DASKFLOW_LEADER_ELECTION", "value": "false"}]});
-        self.helm("install", &[&[EARLIER], &adopt[..]].concat(), &self.values(alone)).await;
+        self.helm("install", &[&[EARLIER], &adopt[..]].concat(), &self.values(&alone)).await;
         ticks::start(self.namespace).await;
         let witness = Witness::start(self.namespace).await;
         ticks::next_run(self.namespace, 60).await;
@@ -148,7 +148,7 @@ impl<'a> Release<'a> {
         let folder = env!("CARGO_TARGET_TMPDIR");
         run("helm", &["package", CHART, "--version", NEXT_VERSION, "--destination", folder], "").await;
         let package = format!("{folder}/daskflow-{NEXT_VERSION}.tgz");
-        let values = self.values(json!({
+        let values = self.values(&json!({
             "replicas": 2,
             "logFormat": "json",
             "resources": {"requests": {"cpu": "20m", "memory": "48Mi"}},
@@ -178,7 +178,7 @@ impl<'a> Release<'a> {
     }
 
     /// The values that this test needs, and these.
-    fn values(&self, more: Value) -> Value {
+    fn values(&self, more: &Value) -> Value {
         let (repository, tag) = self.namespace.settings.operator.rsplit_once(':').unwrap();
         let mut values =
             json!({"fullnameOverride": FULLNAME, "image": {"repository": repository, "tag": tag}});

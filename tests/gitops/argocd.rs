@@ -271,10 +271,10 @@ fn impacted(result: Value, wanted: &Value) -> Value {
 fn actions(kind: &str) -> Vec<String> {
     let entries = fs::read_dir(folder(kind).join("actions")).unwrap().map(|entry| entry.unwrap().path());
     let named = entries.filter(|path| path.join("action.lua").is_file());
-    let mut names: Vec<String> =
+    let mut all: Vec<String> =
         named.map(|path| path.file_name().unwrap().to_str().unwrap().to_owned()).collect();
-    names.sort();
-    names
+    all.sort();
+    all
 }
 
 /// A run that an action makes is one that the API server takes: the rules of the name, and the Flow's.

@@ -119,7 +119,7 @@ mod tests {
         let annotation = |name: &str| BTreeMap::from([(CERTIFICATE_NAME.to_owned(), name.to_owned())]);
         Secret {
             metadata: ObjectMeta {
-                owner_references: owner.and_then(|owner| controller_ref(owner)).map(|owner| vec![owner]),
+                owner_references: owner.and_then(controller_ref).map(|owner| vec![owner]),
                 annotations: certificate.map(annotation),
                 ..ObjectMeta::default()
             },
