@@ -78,7 +78,7 @@ async fn see_no_drift(namespace: &Namespace, way: Way) {
     until_all_are_seen(namespace).await;
 
     assert_no_diff(namespace, way, &manifest).await;
-    assert_second_apply_changes_nothing(namespace, way, &objects, &manifest).await;
+    assert_second_apply_changes_nothing(namespace, way, &manifest).await;
     assert_nothing_of_users_is_ours(namespace, way).await;
     assert_children_are_unmarked(namespace).await;
     assert_scale_is_the_users(namespace, way, &manifest).await;
@@ -271,19 +271,11 @@ async fn versions(namespace: &Namespace, way: Way) -> Vec<(String, Option<i64>, 
     applied(namespace).await.into_iter().map(version).collect()
 }
 
-async fn assert_second_apply_changes_nothing(
-    namespace: &Namespace,
-    way: Way,
-    objects: &[Value],
-    manifest: &str,
-) {
+async fn assert_second_apply_changes_nothing(namespace: &Namespace, way: Way, manifest: &str) {
     let before = versions(namespace, way).await;
-    let said = kubectl(namespace, "apply", way.arguments(), manifest).await.succeeded();
+    // Client-side, kubectl says "configured" where items of a list have defaults, and the API server finds nothing to write.
+    kubectl(namespace, "apply", way.arguments(), manifest).await.succeeded();
     assert_eq!(versions(namespace, way).await, before, "the second apply wrote something");
-    if way == Way::ClientSide {
-        let unchanged = said.lines().filter(|line| line.ends_with(" unchanged")).count();
-        assert_eq!(unchanged, objects.len(), "{said}");
-    }
 }
 
 /// The operator owns the status of what users write. A run that was made by hand gets its Flow as an owner, and the label
