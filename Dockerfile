@@ -2,7 +2,7 @@
 #
 #   docker build --tag daskflow .          needs BuildKit (docker's default) or buildah, for the cache mounts
 #
-# The same sources, compiler and arguments give the same program, wherever and whenever it is built: paths inside the
+# The same sources, compiler, C library and arguments are to give the same program: paths inside the
 # build are always the same, and the program's time is SOURCE_DATE_EPOCH. tests/images/reproducible.sh builds twice and
 # compares.
 

@@ -16,7 +16,7 @@ test: ## all tests: unit, integration, runner, end-to-end; says what it leaves o
 check: ## format, lints, generated files up to date
 	@tests/check.sh
 
-generate: ## write crds/ and manifests/ anew from the Rust types
+generate: ## write the generated files anew: CRDs, rights, manifests, pages of docs
 	@tests/generate.sh
 
 e2e: ## end-to-end tests on a clean cluster; T=name: those whose names hold it, on the cluster that is up

@@ -218,7 +218,16 @@ fn commands_are_told_apart() {
 fn folder_of_local_commands() -> PathBuf {
     let author = read(&root().join("docs/flow-author.md"));
     let flow = yaml_blocks(&author).into_iter().find(|yaml| yaml.contains("kind: Flow\n")).unwrap();
-    let copies = ["Cargo.toml", "Dockerfile", "charts/daskflow/Chart.yaml", "crds/flows.yaml"];
+    let copies = [
+        "Cargo.toml",
+        "Dockerfile",
+        "charts/daskflow/Chart.yaml",
+        "manifests/kustomize/overlays/production/kustomization.yaml",
+        "crds/daskclusters.yaml",
+        "crds/flows.yaml",
+        "crds/flowruns.yaml",
+        "crds/flowbackfills.yaml",
+    ];
     let copies = copies.map(|name| (name, read(&root().join(name))));
     let mut files = vec![("report.yaml", flow), ("flows/report.yaml", flow)];
     files.extend(copies.iter().map(|(name, text)| (*name, text.as_str())));
@@ -261,6 +270,6 @@ fn commands_that_need_no_cluster_work() {
         assert_eq!(String::from_utf8_lossy(&output.stdout), shown, "{}: {said}", page.name);
     }
     assert!(count >= 8, "only {count} commands were run");
-    let released = folder.join("crds/released/0.1.0/flows.yaml");
+    let released = folder.join("crds/released/v0.1.0/flows.yaml");
     assert!(released.exists(), "{}", released.display());
 }

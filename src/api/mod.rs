@@ -51,6 +51,14 @@ fn default_status(crd: &mut CustomResourceDefinition) {
     let schemas = crd.spec.versions.iter_mut().filter_map(|version| version.schema.as_mut());
     let properties = schemas.filter_map(|schema| schema.open_api_v3_schema.as_mut()?.properties.as_mut());
     for status in properties.filter_map(|properties| properties.get_mut("status")) {
-        status.default = Some(JSON(serde_json::json!({"observedGeneration": -1})));
+        status.default = Some(JSON(serde_json::json!({"observedGeneration": UNSEEN})));
     }
+}
+
+/// The generation that the status of an object answers to before any operator has looked at it.
+pub const UNSEEN: i64 = -1;
+
+/// Whether an operator has looked at an object that answers to this generation.
+pub fn is_seen(observed_generation: Option<i64>) -> bool {
+    observed_generation.is_some_and(|generation| generation != UNSEEN)
 }

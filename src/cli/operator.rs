@@ -52,7 +52,7 @@ struct LeaseArguments {
     #[arg(long, env = "POD_NAMESPACE")]
     lease_namespace: Option<String>,
     /// Seconds that the others wait after the last sign of life. For tests: all figures of `plan::lease` follow it.
-    #[arg(long, hide = true, default_value_t = Timing::LEASE_S, value_parser = clap::value_parser!(u16).range(2..=300))]
+    #[arg(long, hide = true, default_value_t = Timing::LEASE_S, value_parser = clap::value_parser!(u16).range(2..=120))]
     lease_seconds: u16,
     /// This pod's name.
     #[arg(long, env = "POD_NAME", hide = true)]

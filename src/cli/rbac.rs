@@ -117,7 +117,7 @@ fn markdown() -> String {
 
 fn row(right: &Right) -> String {
     let group = if right.group.is_empty() { "core" } else { right.group };
-    let name = if right.own_name { ", by the operator's name only" } else { "" };
+    let name = if right.own_name { ", the operator's one Lease only" } else { "" };
     let why = match right.used {
         Use::Requests | Use::LateRequests => right.why.to_owned(),
         Use::Admission => format!("{} (Asked for by admission alone.)", right.why),

@@ -226,17 +226,19 @@ fn take<K>(
     }
 }
 
-/// The same events; after a refusal the watch rests, since rights do not come by themselves.
+/// The same events; after a second refusal in a row the watch rests, since rights do not come by themselves. The first may be
+/// of an API server that has just started and has not read the rights yet.
 fn paused<T>(
     events: impl Stream<Item = Result<T, watcher::Error>> + Send + 'static,
 ) -> impl Stream<Item = Result<T, watcher::Error>> + Send {
-    stream::unfold((Box::pin(events), false), |(mut events, rests)| async move {
-        if rests {
+    stream::unfold((Box::pin(events), 0_u32), |(mut events, refusals)| async move {
+        if refusals > 1 {
             tokio::time::sleep(REFUSED).await;
         }
         let event = events.next().await?;
         let refused = event.as_ref().err().is_some_and(is_refusal);
-        Some((event, (events, refused)))
+        let refusals = if refused { refusals.saturating_add(1) } else { 0 };
+        Some((event, (events, refusals)))
     })
 }
 
@@ -255,7 +257,7 @@ fn log_failure<K: Resource<DynamicType = ()>>(watched: &Watched, place: usize, e
     let cause: &dyn std::error::Error = error;
     if !is_refusal(error) {
         tracing::warn!(%kind, namespace, error = cause, "the watch failed and starts anew");
-    } else if watched.refused(place) {
+    } else if watched.refused(place, &kind) {
         tracing::warn!(%kind, namespace, error = cause, "rights are missing; it is tried again and again");
     }
 }

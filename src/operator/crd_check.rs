@@ -17,6 +17,9 @@ use crate::plan::served::{Difference, compare};
 /// How soon the API server is asked again. It publishes a new CRD within a second or two.
 const ASK_AGAIN: Duration = Duration::from_secs(3);
 
+/// How long an answer may take.
+const ANSWER: Duration = Duration::from_secs(10);
+
 /// What the API server said.
 enum Answer {
     Document(Value),
@@ -24,6 +27,8 @@ enum Answer {
     Nothing,
     /// This account may not read it, as somebody has taken that right from all accounts: there is nothing to check with.
     Forbidden,
+    /// It did not answer in time.
+    Silence,
     /// It could not be asked.
     Failure(kube::Error),
 }
@@ -55,6 +60,7 @@ async fn complaint(context: &Context) -> Option<String> {
             tracing::warn!("this account may not read /openapi/v3, so the CRDs are not checked");
             return None;
         }
+        Answer::Silence => return Some("the API server does not tell which kinds it serves".to_owned()),
         Answer::Failure(error) => {
             return Some(format!("the API server does not tell which kinds it serves: {}", chain(&error)));
         }
@@ -70,7 +76,10 @@ async fn complaint(context: &Context) -> Option<String> {
 async fn ask(context: &Context) -> Answer {
     let request = Request::get(format!("/openapi/v3/apis/{GROUP}/{VERSION}")).body(Vec::new());
     let answer = match request {
-        Ok(request) => context.client.request::<Value>(request).await,
+        Ok(request) => match tokio::time::timeout(ANSWER, context.client.request::<Value>(request)).await {
+            Ok(answer) => answer,
+            Err(_) => return Answer::Silence,
+        },
         Err(error) => Err(kube::Error::HttpError(error)),
     };
     match answer {

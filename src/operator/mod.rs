@@ -62,6 +62,9 @@ pub use leader::LeaseOptions;
 const CONCURRENCY: u16 = 32;
 /// A request to the API server that takes longer is given up; kube's client has no limit of its own.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// A connection from which nothing was read for this long is given up, in the middle of an answer or of a watch, which the
+/// API server is asked to end after 60 s (`caches`).
+const READ_TIMEOUT: Duration = Duration::from_secs(75);
 /// How long reconciles that are under way may go on after SIGTERM. Less than the pod's grace period of 30 s.
 const DRAIN: Duration = Duration::from_secs(20);
 
@@ -163,6 +166,8 @@ fn client(config: kube::Config, claim: &Arc<Claim>, metrics: &Metrics) -> Result
 }
 
 fn with_agent(mut config: kube::Config) -> kube::Config {
+    // An API server that dies in the middle of an answer is noticed: it ends each watch after a shorter time itself.
+    config.read_timeout = Some(READ_TIMEOUT);
     config.headers.push((USER_AGENT, HeaderValue::from_static(AGENT)));
     config
 }

@@ -86,8 +86,8 @@ pub(super) async fn reconcile<K: Planned>(
     context: Arc<Context>,
 ) -> Result<Action, Infallible> {
     if !context.claim.is_current() {
-        // The process is about to end; whoever leads now looks at everything.
-        return Ok(Action::await_change());
+        // The process is about to end, and whoever leads now looks at everything; or a renewal is about to be answered.
+        return Ok(Action::requeue(Duration::from_secs(1)));
     }
     if !context.stores.watched.is_known(object.meta().namespace.as_deref().unwrap_or_default()) {
         // It is woken when all of its namespace is known.
@@ -207,10 +207,19 @@ async fn write_status<K: Planned>(context: &Context, object: &K, status: &K::Sta
 
 /// Whether a plan of which a step failed can still tell this: what it was to create may not have been created.
 fn is_so_without_steps(note: &Note) -> bool {
-    use Reason::{ClusterCreated, RunnerCreated, SchedulerCreated, SchedulerReplaced, WorkersCreated};
+    use Reason::{
+        ClusterCreated, RunCreated, RunnerCreated, SchedulerCreated, SchedulerReplaced, TickMissed,
+        WorkersCreated,
+    };
     !matches!(
         note.reason,
-        SchedulerCreated | SchedulerReplaced | WorkersCreated | ClusterCreated | RunnerCreated
+        SchedulerCreated
+            | SchedulerReplaced
+            | WorkersCreated
+            | ClusterCreated
+            | RunCreated
+            | RunnerCreated
+            | TickMissed
     )
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use daskflow::api::{DaskCluster, Flow};
+use daskflow::api::{DaskCluster, Flow, is_seen};
 use futures::StreamExt;
 use serde_json::json;
 
@@ -85,8 +85,14 @@ async fn until_all_are_observed(namespace: &Namespace) {
     poll(within(180, "every object has a status"), async || {
         let flows = namespace.try_list::<Flow>("").await.map_err(|error| error.to_string())?;
         let clusters = namespace.try_list::<DaskCluster>("").await.map_err(|error| error.to_string())?;
-        let flows = flows.iter().filter(|flow| flow.status.is_some()).count();
-        let clusters = clusters.iter().filter(|cluster| cluster.status.is_some()).count();
+        let flows = flows
+            .iter()
+            .filter(|flow| is_seen(flow.status.as_ref().and_then(|status| status.observed_generation)))
+            .count();
+        let clusters = clusters
+            .iter()
+            .filter(|cluster| is_seen(cluster.status.as_ref().and_then(|status| status.observed_generation)))
+            .count();
         let all = flows == FLOWS && clusters == CLUSTERS;
         if all { Ok(()) } else { Err(format!("{flows} Flows and {clusters} DaskClusters")) }
     })

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use daskflow::api::{DaskCluster, Flow, FlowRun, Reason};
+use daskflow::api::{DaskCluster, Flow, FlowRun, Reason, is_seen};
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use kube::api::{Patch, PatchParams};
@@ -67,7 +67,11 @@ async fn long_outage_runs_the_newest_tick_only() {
         for name in ["latest", "none", "all"] {
             let run: FlowRun = namespace.create(named_run(name, &format!("by-hand-{name}"), json!({}))).await;
             let wait = within(60, format!("{} is looked at", run.name_any()));
-            namespace.until(&run.name_any(), wait, |run: &FlowRun| run.status.is_some()).await;
+            namespace
+                .until(&run.name_any(), wait, |run: &FlowRun| {
+                    is_seen(run.status.as_ref().and_then(|status| status.observed_generation))
+                })
+                .await;
         }
         let and_by_hand = expected.into_iter().map(|(name, (runs, missed))| (name, (runs + 1, missed)));
         assert_eq!(account(namespace).await, and_by_hand.collect());

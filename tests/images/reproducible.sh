@@ -4,6 +4,9 @@
 #
 #   PROFILE=e2e reproducible.sh       with the profile of the tests, which compiles quicker; default: release
 . "$(dirname "$0")/../lib.sh"
+if command -v docker >/dev/null && timeout 10 docker info >/dev/null 2>&1; then
+	fail "a Docker engine keeps its own cache, so the second build would be a copy of the first: run this where there is none"
+fi
 export PROFILE=${PROFILE:-release}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

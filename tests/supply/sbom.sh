@@ -22,7 +22,13 @@ install() {
 	rm -rf "$work"
 	return $code
 }
-locked "$cache/cyclonedx.lock" install || fail "cannot install cargo-cyclonedx $version"
+# left_out WHAT: without it there is no bill of materials, which fails only where nothing may be left out.
+left_out() {
+	[ "${E2E:-}" != required ] || fail "$1"
+	say "LEFT OUT: the bill of materials: $1"
+	exit 0
+}
+locked "$cache/cyclonedx.lock" install || left_out "cannot install cargo-cyclonedx $version"
 
 # It writes beside Cargo.toml, and nowhere else. Time and folder are left out: the same sources give the same file.
 mkdir -p "$build/images"
@@ -46,7 +52,7 @@ make_venv() {
 		"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --only-binary :all: \
 			--requirement tests/supply/requirements.txt >&2 && touch "$venv/.made"
 }
-locked "$cache/sbom-venv.lock" make_venv || fail "cannot make the environment of tests/supply/requirements.txt"
+locked "$cache/sbom-venv.lock" make_venv || left_out "cannot make the environment of tests/supply/requirements.txt"
 count=$(crates | "$venv/bin/python" tests/supply/sbom.py "$out.new") || fail "the bill of materials is not whole"
 mv "$out.new" "$out"
 say "bill of materials: ${out#"$root"/}, $count crates"

@@ -117,23 +117,24 @@ fn ready_is_who_has_an_answer_about_each_namespace() {
         watched.listed(place, "Job");
     }
     assert!(!is_ready(&watched), "nothing is known of c");
-    assert!(watched.refused(2));
-    assert!(!watched.refused(2), "told once");
+    assert!(watched.refused(2, "Job"));
+    assert!(!watched.refused(2, "Job"), "told once");
+    assert!(watched.refused(2, "Service"), "each kind is told");
     assert!(is_ready(&watched));
     assert!(!watched.is_known("c"));
     watched.listed(2, "Pod");
-    assert!(!watched.refused(2), "half of the rights are not enough");
+    assert!(!watched.refused(2, "Job"), "half of the rights are not enough");
     watched.listed(2, "Pod");
     assert!(watched.listed(2, "Job"));
     assert!(watched.is_known("c"));
-    assert!(watched.refused(2), "rights that were taken away are news");
+    assert!(watched.refused(2, "Job"), "rights that were taken away are news");
 }
 
 #[test]
 fn an_operator_without_any_rights_is_not_ready() {
     for namespaces in [&["a", "b"][..], &[]] {
         let watched = watched(namespaces);
-        (0..watched.places()).for_each(|place| assert!(watched.refused(place)));
+        (0..watched.places()).for_each(|place| assert!(watched.refused(place, "Pod")));
         assert!(!is_ready(&watched), "{namespaces:?}");
     }
 }

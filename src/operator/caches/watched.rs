@@ -22,8 +22,8 @@ pub struct Watched {
 struct Progress {
     /// The kinds that have been listed.
     listed: BTreeSet<String>,
-    /// Whether rights were missing the last time.
-    refused: bool,
+    /// The kinds for which rights were missing the last time.
+    refused: BTreeSet<String>,
 }
 
 impl Watched {
@@ -68,24 +68,24 @@ impl Watched {
         let Some(progress) = all.get_mut(place) else { return false };
         let is_new = progress.listed.insert(kind.to_owned());
         let is_known = progress.listed.len() >= self.kinds;
-        progress.refused &= !is_known;
+        progress.refused.remove(kind);
         self.judge(&all);
         is_new && is_known
     }
 
-    /// Rights are missing. Whether that is news.
-    pub(super) fn refused(&self, place: usize) -> bool {
+    /// Rights on a kind are missing. Whether that is news.
+    pub(super) fn refused(&self, place: usize, kind: &str) -> bool {
         let mut all = self.lock();
         let Some(progress) = all.get_mut(place) else { return false };
-        let news = !std::mem::replace(&mut progress.refused, true);
+        let news = progress.refused.insert(kind.to_owned());
         self.judge(&all);
         news
     }
 
     fn judge(&self, all: &[Progress]) {
         let is_known = |progress: &Progress| progress.listed.len() >= self.kinds;
-        let ready =
-            all.iter().all(|progress| is_known(progress) || progress.refused) && all.iter().any(is_known);
+        let ready = all.iter().all(|progress| is_known(progress) || !progress.refused.is_empty())
+            && all.iter().any(is_known);
         // Once ready, always ready: what is refused later fails where it is asked for.
         self.ready.send_if_modified(|now| ready && !std::mem::replace(now, true));
     }

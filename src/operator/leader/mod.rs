@@ -181,8 +181,12 @@ impl Election {
         };
         match answer {
             Ok(Ok(lease)) => return Some(lease),
-            // Somebody was quicker, or the Lease is gone.
-            Ok(Err(kube::Error::Api(status))) if matches!(status.code, 404 | 409) => {
+            // Somebody was quicker, or the Lease is gone. What cannot be created because there is no such namespace is a
+            // failure: it would be tried without a pause.
+            Ok(Err(kube::Error::Api(status)))
+                if status.code == 409
+                    || (status.code == 404 && wanted.metadata.resource_version.is_some()) =>
+            {
                 tracing::debug!(
                     lease = self.name,
                     reason = status.message,
@@ -201,6 +205,7 @@ impl Election {
         let holder = self.candidate.holder();
         if self.claim.holder(Duration::MAX).is_none_or(|known| known != holder)
             && holder != self.candidate.identity()
+            && !holder.is_empty()
         {
             tracing::info!(lease = self.name, holder, "this operator waits: another one holds the Lease");
         }

@@ -148,8 +148,8 @@ pub fn markdown() -> String {
          label holds the name of an object or free text, so their number does not grow with the objects.\n\n\
          Counters and histograms begin at zero when the operator starts. What happens to a run or a tick is counted when its\n\
          status is written, so a reconcile that is repeated counts nothing twice; where the operator ends in that very moment,\n\
-         it is not counted. Of several replicas all tell the same gauges, so take their `max` and not their `sum`; the one with\n\
-         `daskflow_leader` 1 counts. A histogram has the series `_bucket` (with the label `le`), `_sum` and `_count`.\n\n\
+         it is not counted. Each replica tells gauges of its own caches, and only the leader has connections to schedulers and\n\
+         objects in backoff: take their `max` and not their `sum`. The one with `daskflow_leader` 1 counts. A histogram has the series `_bucket` (with the label `le`), `_sum` and `_count`.\n\n\
          The dashboard `charts/daskflow/files/dashboard.json` and the alert rules `charts/daskflow/files/alerts.yaml` use all of\n\
          them, and no others.\n\n\
          | Name | Type | Labels | Has samples | Help |\n| --- | --- | --- | --- | --- |\n",

@@ -93,9 +93,12 @@ fn nothing_before_the_creation_counts() {
 
 #[test]
 fn after_an_outage_the_newest_tick_runs_and_the_others_are_counted_once() {
-    let flow = flow(vec![clock("c", "1m")]);
+    let mut flow = flow(vec![clock("c", "1m")]);
     let first = plan(&flow, &observed(vec![]), at("09:10:05"));
     assert_eq!(created(&first), ["etl-20261201t091000"]);
+    // The status that the API server gives to what nobody has seen.
+    flow.status = Some(FlowStatus { observed_generation: Some(crate::api::UNSEEN), ..FlowStatus::default() });
+    assert_eq!(plan(&flow, &observed(vec![]), at("09:10:05")), first);
     assert_eq!(first.status.missed, 9);
     let second = plan(&after(flow, &first), &observed(vec![]), at("09:10:06"));
     assert_eq!(second.status.missed, 9);

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::Observed;
 use crate::api::flow::{CatchUpPolicy, ClockEntry, ClockStatus, Schedule};
-use crate::api::{Flow, FlowRun, FlowRunSpec, FlowStatus, Reason, labels};
+use crate::api::{Flow, FlowRun, FlowRunSpec, FlowStatus, Reason, is_seen, labels};
 use crate::plan::pods::{Violation, common_labels, content_hash, controller_ref};
 use crate::plan::schedule::{
     CatchUp, Clock, ClockSpec, ClockState, Due, Rules, Timing, due, parse_duration, parse_interval,
@@ -220,7 +220,7 @@ impl<'a> View<'a> {
         let hash = self.hash(entry);
         let known = self.old.clocks.iter().find(|clock| clock.name == entry.name);
         let same = known.filter(|known| known.hash == hash);
-        let first_look = known.is_none() && self.old.observed_generation.is_none();
+        let first_look = known.is_none() && !is_seen(self.old.observed_generation);
         let created = self.flow.metadata.creation_timestamp.as_ref().map(|time| time.0);
         let since = same.map(|known| known.since.0).or(created.filter(|_| first_look)).unwrap_or(self.now);
         // A status that was lost comes back from the runs: none before the newest of them is looked at again.

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::{is_tick, logical_time};
-use crate::api::{Flow, FlowRun, FlowRunStatus, Reason};
+use crate::api::{Flow, FlowRun, FlowRunStatus, Reason, UNSEEN};
 use crate::plan::Figure;
 use crate::plan::figure::between;
 use crate::plan::flow::start_of;
@@ -16,7 +16,8 @@ pub(super) fn of(run: &FlowRun, flow: Option<&Flow>, new: &FlowRunStatus, now: T
     if is_tick(run) {
         let tick = logical_time(run);
         let late = between(flow.map_or(tick, |flow| start_of(flow, tick)), now);
-        figures.extend(run.status.is_none().then_some(Figure::TickStarted { late }));
+        let is_new = run.status.as_ref().is_none_or(|status| status.observed_generation == Some(UNSEEN));
+        figures.extend(is_new.then_some(Figure::TickStarted { late }));
         let is_admitted = old.admitted_at.is_none() && new.admitted_at.is_some();
         figures.extend(is_admitted.then_some(Figure::TickAdmitted { late }));
     }
@@ -73,6 +74,8 @@ mod tests {
     fn a_run_is_counted_at_each_step_and_at_none_twice() {
         let queued = FlowRunStatus::default();
         assert_eq!(of(&run(None), None, &queued, at(2)), [Figure::TickStarted { late: seconds(2) }]);
+        let unseen = FlowRunStatus { observed_generation: Some(UNSEEN), ..FlowRunStatus::default() };
+        assert_eq!(of(&run(Some(unseen)), None, &queued, at(2)), [Figure::TickStarted { late: seconds(2) }]);
         let admitted = of(&run(Some(queued)), None, &provisioning(), at(4));
         assert_eq!(admitted, [Figure::TickAdmitted { late: seconds(4) }]);
         assert_eq!(of(&run(Some(provisioning())), None, &provisioning(), at(5)), []);
