@@ -224,7 +224,7 @@ impl<'a> Release<'a> {
                 let left = self.kubectl(&["get", kinds, "--output=name", "--selector", &label]).await;
                 // Those of manifests/install.yaml that no namespace has carry the same label.
                 let other = format!("/{}", operator::DEPLOYMENT);
-                let left: Vec<&str> = left.lines().filter(|line| !line.ends_with(&other)).collect();
+                let left: Vec<&str> = left.lines().filter(|line| !line.contains(&other)).collect();
                 if left.is_empty() { Ok(()) } else { Err(left.join(", ")) }
             })
             .await;
