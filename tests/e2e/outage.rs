@@ -6,9 +6,9 @@ use k8s_openapi::api::core::v1::Pod;
 use tokio::process::Command;
 use tokio::time::{Instant, sleep};
 
-use crate::support::figures::{figure_seconds, say};
+use crate::support::figures::figure_seconds;
 use crate::support::settings::Place;
-use crate::support::{Load, Namespace, poll, test, within};
+use crate::support::{Load, Namespace, leave_out, poll, test, within};
 use crate::ticks;
 
 /// How long it is away.
@@ -18,8 +18,10 @@ const OUTAGE: Duration = Duration::from_secs(20);
 async fn api_server_outage_is_survived() {
     test("api_server_outage_is_survived", Load::Disruptive, async |namespace| {
         if namespace.settings.place != Place::Embedded {
-            say("LEFT OUT: api_server_outage_is_survived: only the embedded cluster's API server may be killed");
-            return;
+            return leave_out(
+                "api_server_outage_is_survived",
+                "only the embedded cluster's API server may be killed",
+            );
         }
         ticks::start(namespace).await;
         ticks::next_run(namespace, 60).await;

@@ -23,8 +23,8 @@ phase "operator into the cluster" install_operator
 # Here every test can run; where E2E=required, each of them must.
 unset DASKFLOW_E2E
 [ "$where" != embedded ] && [ "${E2E:-}" != required ] || export DASKFLOW_E2E=required
-# The tests mostly wait for pods: more side by side than there are cores.
-export RUST_TEST_THREADS=${E2E_THREADS:-8}
+# A thread for each, so that the tests see one another; how many run side by side is for their harness to say.
+export RUST_TEST_THREADS=${E2E_THREADS:-200}
 run_tests() { cd "$root" && cargo test --locked --test e2e -- ${name:+"$name"}; }
 code=0
 phase "end-to-end tests" run_tests || code=$?

@@ -8,6 +8,7 @@ if command -v docker >/dev/null && timeout 10 docker info >/dev/null 2>&1; then
 	fail "a Docker engine keeps its own cache, so the second build would be a copy of the first: run this where there is none"
 fi
 export PROFILE=${PROFILE:-release}
+commit=$(git -C "$root" rev-parse HEAD)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
@@ -15,7 +16,7 @@ trap 'rm -rf "$work"' EXIT
 build_in() {
 	local folder=$1
 	mkdir -p "$folder/tmp"
-	git -C "$root" archive HEAD | tar -x -C "$folder"
+	git -C "$root" archive "$commit" | tar -x -C "$folder"
 	TMPDIR=$folder/tmp XDG_CACHE_HOME=$folder/cache "$folder/tests/images/build.sh" operator >&2 </dev/null
 	tar -xOf "$folder/.build/images/operator.tar" manifest.json | python3 -c 'import json, sys
 [image] = json.load(sys.stdin)

@@ -13,16 +13,18 @@ use kube::{Api, Client};
 use serde_json::json;
 
 use crate::support::audit::{Asked, Grant, Right, asked, grants};
-use crate::support::figures::{figure, say};
-use crate::support::{Load, operator, poll, test, within};
+use crate::support::figures::figure;
+use crate::support::{Load, leave_out, operator, poll, test, within};
 
 /// It runs alone, because it installs a kind that is cert-manager's.
 #[tokio::test]
 async fn rights_are_neither_missing_nor_spare() {
     test("rights_are_neither_missing_nor_spare", Load::Disruptive, async |namespace| {
         let Some(log) = &namespace.settings.audit_log else {
-            say("LEFT OUT: rights_are_neither_missing_nor_spare: only an embedded cluster that was started with --audit has a log to read");
-            return;
+            return leave_out(
+                "rights_are_neither_missing_nor_spare",
+                "only an embedded cluster that was started with --audit has a log to read",
+            );
         };
         let client = &namespace.client;
         let grants = grants(client, operator::NAMESPACE, operator::ACCOUNT).await;

@@ -4,12 +4,14 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, resume_unwind};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use futures::FutureExt;
+use futures::future::Either;
 use kube::Client;
-use tokio::sync::{RwLock, Semaphore};
-use tokio::time::timeout;
+use tokio::sync::{RwLock, Semaphore, watch};
+use tokio::time::{sleep, timeout};
 
 use super::figures::say;
 use super::namespace::Namespace;
@@ -28,7 +30,7 @@ pub enum Load {
     Dask,
     /// More Dask pods than that, or so many pods that the cluster has to work for them.
     Crowd,
-    /// It kills things that all tests need, so it runs alone.
+    /// It kills things that all tests need, so it runs alone, after the others.
     Disruptive,
 }
 
@@ -36,15 +38,17 @@ pub enum Load {
 const TEST_LIMIT: Duration = Duration::from_secs(15 * 60);
 
 /// Tests with Dask pods that run side by side: a scheduler and two workers want a core while they start.
-static DASK_TESTS: Semaphore = Semaphore::const_new(4);
+static DASK_TESTS: Semaphore = Semaphore::const_new(5);
+/// The others that do.
+static LIGHT_TESTS: Semaphore = Semaphore::const_new(6);
 
 impl Load {
-    /// How many of the places in [`DASK_TESTS`] it takes.
-    fn places(self) -> u32 {
+    /// Where it waits for its turn, and how many places it takes.
+    fn places(self) -> (&'static Semaphore, u32) {
         match self {
-            Self::Objects | Self::Light => 0,
-            Self::Dask | Self::Disruptive => 1,
-            Self::Crowd => 3,
+            Self::Objects | Self::Light => (&LIGHT_TESTS, 1),
+            Self::Dask | Self::Disruptive => (&DASK_TESTS, 1),
+            Self::Crowd => (&DASK_TESTS, 3),
         }
     }
 }
@@ -52,16 +56,41 @@ impl Load {
 /// Held for reading by every test, for writing by a disruptive one.
 static QUIET: RwLock<()> = RwLock::const_new(());
 
+/// How many tests have begun, or wait for their turn, that are not disruptive.
+static OTHERS: LazyLock<watch::Sender<usize>> = LazyLock::new(|| watch::Sender::new(0));
+/// All tests are started at once, if there are threads for them; by then each has been counted.
+const ALL_COUNTED: Duration = Duration::from_secs(1);
+
+/// One of [`OTHERS`], until it has ended.
+struct Counted;
+
+impl Counted {
+    fn new() -> Self {
+        OTHERS.send_modify(|count| *count += 1);
+        Self
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        OTHERS.send_modify(|count| *count -= 1);
+    }
+}
+
 /// Runs a test in a namespace of its own. Where there is no cluster it says so and leaves the test out, unless
 /// leaving out is forbidden.
 pub async fn test(name: &str, load: Load, body: impl AsyncFnOnce(&Namespace)) {
     let Some(settings) = settings_or_skip(name, load) else { return };
     let _quiet = if load == Load::Disruptive {
-        futures::future::Either::Left(QUIET.write().await)
+        // If it went first, everybody would wait for it, and it for the slowest of those that run.
+        sleep(ALL_COUNTED).await;
+        OTHERS.subscribe().wait_for(|count| *count == 0).await.unwrap();
+        Either::Left(QUIET.write().await)
     } else {
-        futures::future::Either::Right(QUIET.read().await)
+        Either::Right((Counted::new(), QUIET.read().await))
     };
-    let _turn = DASK_TESTS.acquire_many(load.places()).await.unwrap();
+    let (queue, places) = load.places();
+    let _turn = queue.acquire_many(places).await.unwrap();
     let client = Client::try_default().await.expect("the kubeconfig can be read");
     if settings.place != Place::ApiServerOnly {
         operator::must_run(&client).await;
@@ -94,14 +123,17 @@ fn settings_or_skip(name: &str, load: Load) -> Option<&'static Settings> {
         Ok(settings) => return Some(settings),
         Err(why) => why,
     };
-    assert!(
-        !settings::is_required(),
-        "{name} is left out, and DASKFLOW_E2E=required forbids that: {missing}"
-    );
-    if !settings::is_for_later() {
-        say(&format!("LEFT OUT: {name}: {missing} (run `make e2e`)"));
+    if settings::is_for_later() && !settings::is_required() {
+        return None;
     }
+    leave_out(name, &format!("{missing} (run `make e2e`)"));
     None
+}
+
+/// Says that a test is left out, and why; fails where none may be.
+pub fn leave_out(name: &str, why: &str) {
+    assert!(!settings::is_required(), "{name} is left out, and DASKFLOW_E2E=required forbids that: {why}");
+    say(&format!("LEFT OUT: {name}: {why}"));
 }
 
 fn words(cause: &(dyn Any + Send)) -> &str {

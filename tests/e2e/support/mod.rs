@@ -18,7 +18,7 @@ pub mod timeline;
 pub mod workers;
 
 pub use clock::{poll, within};
-pub use harness::{Load, test};
+pub use harness::{Load, leave_out, test};
 pub use manifests::{dask_cluster, flow, run_now};
 pub use namespace::Namespace;
 pub use workers::small_cluster;

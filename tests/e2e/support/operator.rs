@@ -118,17 +118,23 @@ fn is_ready(pod: &Pod) -> bool {
         && conditions.into_iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }
 
-/// Prints the memory that the operator uses now, as its kubelet measures it.
+/// Prints the memory that the operator uses now, as its kubelet measures it: every ten seconds or so, so that of a pod
+/// which has just started it tells nothing yet, or 0.
 pub async fn print_memory(client: &Client) {
-    for pod in pods(client).await.unwrap_or_default() {
-        let Some(node) = pod.spec.as_ref().and_then(|spec| spec.node_name.clone()) else { continue };
-        let request =
-            http::Request::get(format!("/api/v1/nodes/{node}/proxy/stats/summary")).body(Vec::new()).unwrap();
-        let Ok(summary) = client.request::<Value>(request).await else { continue };
-        let pods = summary["pods"].as_array().into_iter().flatten();
-        let ours = pods.into_iter().find(|entry| entry["podRef"]["uid"].as_str() == pod.uid().as_deref());
-        if let Some(bytes) = ours.and_then(|entry| entry["memory"]["workingSetBytes"].as_f64()) {
-            figure("operator_memory", format!("{:.1}", bytes / 1e6), "MB");
-        }
-    }
+    let pod = ready_pod(client).await;
+    let bytes = poll(within(60, "the kubelet has measured the operator"), async || {
+        memory(client, &pod).await?.filter(|bytes| *bytes > 0.0).ok_or_else(|| "not yet".to_owned())
+    })
+    .await;
+    figure("operator_memory", format!("{:.1}", bytes / 1e6), "MB");
+}
+
+async fn memory(client: &Client, pod: &Pod) -> Result<Option<f64>, String> {
+    let node = pod.spec.as_ref().and_then(|spec| spec.node_name.clone()).ok_or("the pod has no node")?;
+    let request =
+        http::Request::get(format!("/api/v1/nodes/{node}/proxy/stats/summary")).body(Vec::new()).unwrap();
+    let summary = client.request::<Value>(request).await.map_err(|error| error.to_string())?;
+    let mut pods = summary["pods"].as_array().into_iter().flatten();
+    let ours = pods.find(|entry| entry["podRef"]["uid"].as_str() == pod.uid().as_deref());
+    Ok(ours.and_then(|entry| entry["memory"]["workingSetBytes"].as_f64()))
 }
