@@ -213,6 +213,9 @@ fn take<K>(
         }
     };
     let is_list = matches!(event, watcher::Event::InitDone);
+    for object in cache.take_undecodable(watched.namespace(place), &event) {
+        wake(context, Change::Of(&object));
+    }
     let Some(event) = undecodable.open(event) else { return };
     for object in cache.take(watched.namespace(place), event) {
         wake(context, Change::Of(&object));

@@ -53,7 +53,7 @@ async fn readyz(State(context): State<Arc<Context>>) -> (StatusCode, String) {
         return unready("stopping");
     }
     if !context.is_ready() {
-        return unready(&context.obstacle().unwrap_or_else(|| "the caches are being filled".to_owned()));
+        return unready(&context.obstacle().unwrap_or_else(|| filling(&context.stores.watched.refusals())));
     }
     if context.claim.is_current() {
         return (StatusCode::OK, "ok: leader".to_owned());
@@ -63,6 +63,13 @@ async fn readyz(State(context): State<Arc<Context>>) -> (StatusCode, String) {
         Some(holder) if holder.is_empty() => (StatusCode::OK, "ok: standby, nobody leads".to_owned()),
         Some(holder) => (StatusCode::OK, format!("ok: standby, {holder} leads")),
     }
+}
+
+fn filling(refused: &str) -> String {
+    if refused.is_empty() {
+        return "the caches are being filled".to_owned();
+    }
+    format!("the caches are being filled; the API server refuses to list {refused}: rights are missing")
 }
 
 async fn metrics(State(context): State<Arc<Context>>) -> impl IntoResponse {
@@ -102,6 +109,9 @@ mod tests {
         let (claim, stop) = (Arc::new(Claim::new()), CancellationToken::new());
         let context = Arc::new(context(0).0.led_by(claim.clone(), stop.clone()));
         assert_eq!(probe(&context).await, (503, "the caches are being filled".into()));
+        context.stores.watched.refused(0, "Job");
+        let refused = "the caches are being filled; the API server refuses to list Job: rights are missing";
+        assert_eq!(probe(&context).await, (503, refused.into()));
         context.caches_are_ready();
         assert_eq!(probe(&context).await, (503, "the API server has not told who leads".into()));
         claim.learn("other");

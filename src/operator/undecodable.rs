@@ -1,4 +1,6 @@
 //! Objects that do not decode: they are logged, counted and left out, and must not stop the watch for all.
+//!
+//! One that did decode before stays known as it was, until it is deleted: what was made for it must not fall.
 
 use std::collections::HashSet;
 use std::fmt::Debug;

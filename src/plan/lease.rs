@@ -255,9 +255,12 @@ impl Candidate {
             && self.seen.as_ref().is_some_and(|seen| seen.lease.holder == self.identity)
     }
 
-    /// Who holds the Lease that was seen last; nobody when it is empty.
+    /// Who holds the Lease that was seen last; nobody when it is empty, or is no more.
     pub fn holder(&self) -> &str {
-        self.seen.as_ref().map_or("", |seen| &seen.lease.holder)
+        match &self.seen {
+            Some(seen) if self.knowledge != Knowledge::Gone => &seen.lease.holder,
+            _ => "",
+        }
     }
 
     /// How often the Lease has changed hands once this candidate has written it.

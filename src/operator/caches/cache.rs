@@ -4,6 +4,8 @@ use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 
 use kube::Resource;
+use kube::core::DeserializeGuard;
+use kube::core::error_boundary::InvalidObject;
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::watcher::Event;
@@ -30,6 +32,26 @@ where
         writer.apply_watcher_event(&Event::Init);
         writer.apply_watcher_event(&Event::InitDone);
         Self { store: writer.as_reader(), writer, listed: HashMap::new() }
+    }
+
+    /// Takes in what the watch of a namespace tells of an object that does not decode: it is as it was known, until it is
+    /// gone. Gives it if it is.
+    pub(super) fn take_undecodable(
+        &mut self,
+        namespace: Option<&str>,
+        event: &Event<DeserializeGuard<K>>,
+    ) -> Vec<K> {
+        match event {
+            Event::InitApply(DeserializeGuard(Err(invalid))) => {
+                self.listed.entry(namespace.map(str::to_owned)).or_default().insert(reference(invalid));
+                Vec::new()
+            }
+            Event::Delete(DeserializeGuard(Err(invalid))) => {
+                let known = self.store.get(&reference(invalid)).map(|object| object.as_ref().clone());
+                known.map_or_else(Vec::new, |object| self.take(namespace, Event::Delete(object)))
+            }
+            _ => Vec::new(),
+        }
     }
 
     /// Takes in what the watch of a namespace tells. Gives the objects that were created, changed or deleted; those of
@@ -67,4 +89,13 @@ where
             }
         }
     }
+}
+
+fn reference<K>(invalid: &InvalidObject) -> ObjectRef<K>
+where
+    K: Resource<DynamicType = ()>,
+{
+    let metadata = &invalid.metadata;
+    let named = ObjectRef::new(metadata.name.as_deref().unwrap_or_default());
+    metadata.namespace.as_deref().into_iter().fold(named, ObjectRef::within)
 }

@@ -3,7 +3,8 @@
 use futures::FutureExt;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::ResourceExt;
-use kube::core::ObjectMeta;
+use kube::core::error_boundary::InvalidObject;
+use kube::core::{DeserializeGuard, ObjectMeta};
 use kube::runtime::reflector::Store;
 use kube::runtime::watcher::Event;
 
@@ -147,4 +148,29 @@ fn all_namespaces_are_one_place() {
     assert!(!is_ready(&watched));
     watched.listed(0, "Job");
     assert!(is_ready(&watched) && watched.is_known("any"));
+}
+
+fn broken(namespace: &str, name: &str) -> DeserializeGuard<ConfigMap> {
+    let metadata = map(namespace, name).metadata;
+    DeserializeGuard(Err(InvalidObject { error: "no such field".to_owned(), metadata }))
+}
+
+#[test]
+fn what_does_not_decode_any_more_is_known_until_it_is_gone() {
+    let (mut cache, store) = cache();
+    list(&mut cache, None, &[map("a", "one"), map("a", "two"), map("b", "one")]);
+
+    cache.take(None, Event::Init);
+    assert_eq!(names(cache.take_undecodable(None, &Event::InitApply(broken("a", "one"))).iter()), [""; 0]);
+    assert_eq!(
+        names(cache.take(None, Event::InitDone).iter()),
+        ["a/two", "b/one"],
+        "only they are not listed"
+    );
+    assert_eq!(all(&store), ["a/one"]);
+
+    assert_eq!(names(cache.take_undecodable(None, &Event::Apply(broken("a", "one"))).iter()), [""; 0]);
+    assert_eq!(names(cache.take_undecodable(None, &Event::Delete(broken("b", "one"))).iter()), [""; 0]);
+    assert_eq!(names(cache.take_undecodable(None, &Event::Delete(broken("a", "one"))).iter()), ["a/one"]);
+    assert_eq!(all(&store), [""; 0]);
 }

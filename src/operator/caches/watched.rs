@@ -74,12 +74,22 @@ impl Watched {
     }
 
     /// Rights on a kind are missing. Whether that is news.
-    pub(super) fn refused(&self, place: usize, kind: &str) -> bool {
+    pub(in crate::operator) fn refused(&self, place: usize, kind: &str) -> bool {
         let mut all = self.lock();
         let Some(progress) = all.get_mut(place) else { return false };
         let news = progress.refused.insert(kind.to_owned());
         self.judge(&all);
         news
+    }
+
+    /// The kinds for which rights are missing, each with its namespace if that was named; empty while none is.
+    pub fn refusals(&self) -> String {
+        let progress = self.lock();
+        let refused = self.places.iter().zip(progress.iter()).flat_map(|(place, progress)| {
+            let place = place.as_deref().map_or_else(String::new, |namespace| format!(" in {namespace}"));
+            progress.refused.iter().map(move |kind| format!("{kind}{place}"))
+        });
+        refused.collect::<Vec<_>>().join(", ")
     }
 
     fn judge(&self, all: &[Progress]) {

@@ -3,6 +3,7 @@
 //! <https://opentelemetry.io/docs/specs/otlp/#otlphttp>. The standard environment variables for sampling, headers and
 //! attributes of the resource apply. It speaks no TLS: a collector in the same cluster passes on what is to leave it.
 
+use std::sync::mpsc;
 use std::time::Duration;
 
 use opentelemetry::KeyValue;
@@ -47,10 +48,17 @@ impl Traces {
         tracing_opentelemetry::layer().with_tracer(self.0.tracer("daskflow")).with_threads(false)
     }
 
-    /// Sends what is left. It blocks, so it must not be called from a task.
+    /// Sends what is left, for five seconds at most. It blocks, so it must not be called from a task.
     pub fn end(self) {
-        if let Err(error) = self.0.shutdown() {
-            tracing::warn!(error = &error as &dyn std::error::Error, "the last traces could not be sent");
+        let (ended, end) = mpsc::channel();
+        // The batches that are left are sent one after the other, each with its own limit; the SDK has none for all.
+        std::thread::spawn(move || ended.send(self.0.shutdown()));
+        match end.recv_timeout(EXPORT_TIMEOUT) {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "the last traces could not be sent");
+            }
+            Err(_) => tracing::warn!("the last traces could not be sent in time"),
         }
     }
 }

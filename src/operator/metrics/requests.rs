@@ -9,7 +9,7 @@ use tower::{Layer, Service};
 
 use super::Metrics;
 
-/// The layer. It must be outside of whatever gives requests up, so that those are counted too.
+/// The layer. It must be outside of whatever gives requests up, so that those are counted with what they waited.
 #[derive(Clone)]
 pub(in crate::operator) struct CountRequests(pub(in crate::operator) Metrics);
 
@@ -42,16 +42,39 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let asked = asked(request.method(), request.uri());
-        let metrics = self.metrics.clone();
-        let begun = Instant::now();
+        let mut count = Count {
+            asked: asked(request.method(), request.uri()),
+            metrics: self.metrics.clone(),
+            begun: Instant::now(),
+            code: None,
+        };
         let answer = self.inner.call(request);
         Box::pin(async move {
             let answer = answer.await;
-            let code = answer.as_ref().ok().map(|answer| answer.status().as_u16());
-            metrics.requested(asked, code, begun.elapsed());
+            count.answered(answer.as_ref().ok().map(|answer| answer.status().as_u16()));
             answer
         })
+    }
+}
+
+/// Counts a request when it has ended: also one that nobody waits for any longer.
+struct Count {
+    asked: (&'static str, String),
+    metrics: Metrics,
+    begun: Instant,
+    code: Option<u16>,
+}
+
+impl Count {
+    fn answered(&mut self, code: Option<u16>) {
+        self.code = code;
+    }
+}
+
+impl Drop for Count {
+    fn drop(&mut self) {
+        let (verb, resource) = (self.asked.0, std::mem::take(&mut self.asked.1));
+        self.metrics.requested((verb, resource), self.code, self.begun.elapsed());
     }
 }
 
@@ -96,6 +119,17 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
+
+    #[tokio::test]
+    async fn a_request_counts_also_when_nobody_waits_for_its_answer() {
+        let metrics = Metrics::default();
+        let silent = tower::service_fn(|_: Request<()>| std::future::pending::<Result<Response<()>, ()>>());
+        let request = Request::put("/apis/coordination.k8s.io/v1/namespaces/team/leases/a").body(()).unwrap();
+        drop(CountRequests(metrics.clone()).layer(silent).call(request));
+        let counted =
+            super::super::Request { verb: "update", resource: "leases".to_owned(), code: "none".to_owned() };
+        assert_eq!(metrics.api_requests.get_or_create(&counted).get(), 1);
+    }
 
     #[rstest]
     #[case("GET", "/api/v1/namespaces/team/pods/a", "get", "pods")]
