@@ -13,7 +13,7 @@ use crate::ticks;
 /// When the operator dies, in milliseconds from a tick: most often while it makes the run and the Job.
 const MOMENTS_MS: [i64; 10] = [-400, 20, 150, 60, -60, 100, 700, 40, 2500, 250];
 
-/// It takes some five minutes: ten times, a new operator starts, waits until the dead one's Lease is over, unless that one
+/// It takes some two minutes: ten times, a new operator starts, waits until the dead one's Lease is over, unless that one
 /// could release it, and makes a run, before it dies in turn.
 #[tokio::test]
 async fn operator_killed_around_a_tick_runs_it_once() {

@@ -16,10 +16,9 @@ use crate::support::audit::{Asked, Grant, Right, asked, grants};
 use crate::support::figures::figure;
 use crate::support::{Load, leave_out, operator, poll, test, within};
 
-/// It runs alone, because it installs a kind that is cert-manager's.
 #[tokio::test]
 async fn rights_are_neither_missing_nor_spare() {
-    test("rights_are_neither_missing_nor_spare", Load::Disruptive, async |namespace| {
+    test("rights_are_neither_missing_nor_spare", Load::Dask, async |namespace| {
         let Some(log) = &namespace.settings.audit_log else {
             return leave_out(
                 "rights_are_neither_missing_nor_spare",

@@ -4,11 +4,11 @@ use daskflow::api::{DaskCluster, Flow, FlowBackfill, FlowRun, Phase, Reason};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::api::{ApiResource, DeleteParams, DynamicObject, GroupVersionKind, Patch, PatchParams, PostParams};
-use kube::{Api, ResourceExt};
+use kube::ResourceExt;
+use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::{Value, json};
 
+use crate::support::certificate_kind::{CertificateKind, certificates};
 use crate::support::manifests::{backfill, inline, named_run, secret, with};
 use crate::support::workers::nowhere;
 use crate::support::{Namespace, dask_cluster, flow, poll, run_now, small_cluster, within};
@@ -44,19 +44,12 @@ async fn name_is_taken(namespace: &Namespace) {
 
 /// A cluster asks cert-manager, of which only the kind is there, and then asks no more.
 async fn cert_manager_is_asked(namespace: &Namespace) {
-    let kinds: Api<CustomResourceDefinition> = Api::all(namespace.client.clone());
-    let kind: CustomResourceDefinition =
-        serde_yaml::from_str(include_str!("../crds/certificates.yaml")).unwrap();
-    let is_ours = kinds.get_opt(&kind.name_any()).await.unwrap().is_none();
-    if is_ours {
-        kinds.create(&PostParams::default(), &kind).await.unwrap();
-    }
+    let kind = CertificateKind::take(&namespace.client).await;
+    kind.install().await;
     let issuer =
         json!({"tls": {"issuer": "CertManager", "issuerRef": {"name": "e2e", "group": "e2e.daskflow.dev"}}});
     namespace.create::<DaskCluster>(with(small_cluster("asks", &namespace.settings.dask, 0), issuer)).await;
-    let gvk = GroupVersionKind::gvk("cert-manager.io", "v1", "Certificate");
-    let requests: Api<DynamicObject> =
-        Api::namespaced_with(namespace.client.clone(), &namespace.name, &ApiResource::from_gvk(&gvk));
+    let requests = certificates(namespace);
     poll(within(90, "cert-manager is asked for a certificate"), async || {
         requests.get("asks-tls").await.map(|_| ()).map_err(|error| error.to_string())
     })
@@ -74,9 +67,7 @@ async fn cert_manager_is_asked(namespace: &Namespace) {
     })
     .await;
     namespace.api::<DaskCluster>().delete("asks", &DeleteParams::default()).await.unwrap();
-    if is_ours {
-        kinds.delete(&kind.name_any(), &DeleteParams::default()).await.unwrap();
-    }
+    kind.remove().await;
 }
 
 /// Runs by hand, of a tick and of a backfill; one is cancelled, and of the others history leaves one.

@@ -1,6 +1,7 @@
 //! What the end-to-end tests have in common.
 
 pub mod audit;
+pub mod certificate_kind;
 pub mod client;
 pub mod clock;
 pub mod figures;

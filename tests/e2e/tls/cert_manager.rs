@@ -3,16 +3,16 @@
 use daskflow::api::{DaskCluster, Reason};
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::Secret;
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::api::{ApiResource, DeleteParams, DynamicObject, GroupVersionKind, Patch, PatchParams, PostParams};
+use kube::ResourceExt;
+use kube::api::{DynamicObject, Patch, PatchParams};
 use kube::runtime::{WatchStreamExt, watcher};
-use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
 use super::{assert_scheme, make_teller, secret_of, secured, told_of_the_connection, until_secured};
 use crate::certificates::Authority;
 use crate::engines::{assert_ran_on_workers, succeed};
+use crate::support::certificate_kind::{CertificateKind, certificates};
 use crate::support::clock::now;
 use crate::support::{Load, Namespace, poll, test, within};
 
@@ -24,15 +24,12 @@ async fn cert_manager_issues_the_certificate() {
     test("cert_manager_issues_the_certificate", Load::Dask, async |namespace| {
         let issuer_ref = json!({"name": "e2e", "group": ISSUER});
         let issuer = json!({"issuer": "CertManager", "issuerRef": issuer_ref, "duration": "24h"});
-        let kinds: Api<CustomResourceDefinition> = Api::all(namespace.client.clone());
-        let kind: CustomResourceDefinition =
-            serde_yaml::from_str(include_str!("../crds/certificates.yaml")).unwrap();
-        let is_ours = kinds.get_opt(&kind.name_any()).await.unwrap().is_none();
+        let kind = CertificateKind::take(&namespace.client).await;
         namespace.create::<DaskCluster>(secured(namespace, 1, &issuer)).await;
-        if is_ours {
+        if !kind.is_there {
             namespace.until_cluster_says("dask", Reason::CertificateNotReady, &["not installed"]).await;
-            kinds.create(&PostParams::default(), &kind).await.unwrap();
         }
+        kind.install().await;
 
         let request = until_requested(namespace).await;
         assert_request(namespace, &request);
@@ -56,17 +53,9 @@ async fn cert_manager_issues_the_certificate() {
         let after = until_requested(namespace).await;
         assert_eq!(after.metadata.generation, request.metadata.generation, "{after:?}");
         drop(stand_in);
-        if is_ours {
-            kinds.delete(&kind.name_any(), &DeleteParams::default()).await.unwrap();
-        }
+        kind.remove().await;
     })
     .await;
-}
-
-/// The kind that is asked for.
-fn certificates(namespace: &Namespace) -> Api<DynamicObject> {
-    let kind = ApiResource::from_gvk(&GroupVersionKind::gvk("cert-manager.io", "v1", "Certificate"));
-    Api::namespaced_with(namespace.client.clone(), &namespace.name, &kind)
 }
 
 /// Waits until the operator has asked for the cluster's certificate.
