@@ -219,6 +219,27 @@ reasons! {
 }
 
 impl Reason {
+    /// Whether a pod does not start, in the words of its kubelet or of the scheduler of Kubernetes.
+    pub fn is_of_pods(self) -> bool {
+        self.is_of_image()
+            || matches!(
+                self,
+                Self::CrashLoopBackOff
+                    | Self::CreateContainerConfigError
+                    | Self::CreateContainerError
+                    | Self::RunContainerError
+                    | Self::Unschedulable
+            )
+    }
+
+    /// Whether a pod has no image. A kubelet that pulls again and again uses its words in turn.
+    pub fn is_of_image(self) -> bool {
+        matches!(
+            self,
+            Self::ErrImagePull | Self::ImagePullBackOff | Self::ErrImageNeverPull | Self::InvalidImageName
+        )
+    }
+
     /// Whether somebody has to put a certificate, a Secret or an address right.
     pub fn is_of_tls(self) -> bool {
         matches!(

@@ -14,7 +14,7 @@ use super::{Observed, SchedulerView, Work, admission};
 use crate::api::dask_cluster::{GroupStatus, IdleAction, WorkerCounts};
 use crate::api::{ConditionType, DaskClusterStatus, Reason, labels};
 use crate::plan::Note;
-use crate::plan::conditions::{Conditions, Progress, find};
+use crate::plan::conditions::{Conditions, Progress, find, is_news_of_pods};
 use crate::plan::pods::tls::Certificate;
 use crate::plan::pods::worker::DEFAULT_GROUP;
 use crate::plan::pods::{self, Violation, scheduler, state};
@@ -205,6 +205,20 @@ fn certificates_part(work: &Work<'_>) -> Part {
     }
     let rest = work.outdated.as_ref().map(|outdated| format!(": {outdated}")).unwrap_or_default();
     Part::waiting(Reason::Outdated, format!("{old} pods do not have the newest certificate yet{rest}"))
+}
+
+/// Which pod does not start, when it is news.
+pub(super) fn news_of_pods(old: &[Condition], new: &[Condition]) -> Option<Note> {
+    let told = in_the_way(new)?;
+    let reason = Reason::from_word(&told.reason)?;
+    let before = in_the_way(old).map(|condition| condition.reason.as_str());
+    is_news_of_pods(before, reason).then(|| Note::warning(reason, told.message.clone()))
+}
+
+/// The condition that says what the cluster waits for: one that serves may be waiting as well, for its rollout.
+fn in_the_way(conditions: &[Condition]) -> Option<&Condition> {
+    let waits = find(conditions, ConditionType::Reconciling).filter(|condition| condition.status == "True");
+    waits.or_else(|| find(conditions, ConditionType::Ready))
 }
 
 /// What is wrong with the certificates, when it is news.

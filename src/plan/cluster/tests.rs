@@ -392,19 +392,31 @@ fn a_template_that_is_none_stalls_the_cluster_and_builds_no_half_of_it() {
 
 #[test]
 fn an_image_that_cannot_be_pulled_is_told_in_the_kubelets_words() {
-    let cluster = cluster(1);
-    let mut observed = settled(&cluster, 1);
-    let mut pod = observed.pods.pop().unwrap().as_ref().clone();
-    let waiting =
-        ContainerStateWaiting { reason: Some("ImagePullBackOff".into()), message: Some("not found".into()) };
-    pod.status.as_mut().unwrap().container_statuses.as_mut().unwrap()[0].state =
-        Some(ContainerState { waiting: Some(waiting), ..ContainerState::default() });
-    observed.pods.push(Arc::new(pod));
-    observed.scheduler = SchedulerView::Unknown;
-    let plan = plan(&cluster, &observed, now());
-    assert_eq!(reason(&plan, ConditionType::SchedulerReady), "ImagePullBackOff");
-    let ready = find(&plan.status.conditions, ConditionType::Ready).unwrap();
+    let mut cluster = cluster(1);
+    let mut plan_where = |word: &str| {
+        let mut observed = settled(&cluster, 1);
+        let mut pod = observed.pods.pop().unwrap().as_ref().clone();
+        let waiting = ContainerStateWaiting { reason: Some(word.into()), message: Some("not found".into()) };
+        pod.status.as_mut().unwrap().container_statuses.as_mut().unwrap()[0].state =
+            Some(ContainerState { waiting: Some(waiting), ..ContainerState::default() });
+        observed.pods.push(Arc::new(pod));
+        observed.scheduler = SchedulerView::Unknown;
+        let plan = plan(&cluster, &observed, now());
+        cluster.status = Some(plan.status.clone());
+        plan
+    };
+    let first = plan_where("ErrImagePull");
+    assert_eq!(reason(&first, ConditionType::SchedulerReady), "ErrImagePull");
+    let ready = find(&first.status.conditions, ConditionType::Ready).unwrap();
     assert!(ready.message.contains("not found"), "{}", ready.message);
+    assert_eq!(first.events, [Note::warning(Reason::ErrImagePull, ready.message.clone())]);
+    // It tries again and again, and says so in turn.
+    for word in ["ImagePullBackOff", "ErrImagePull", "ErrImagePull"] {
+        let next = plan_where(word);
+        assert_eq!(reason(&next, ConditionType::Ready), word);
+        assert_eq!(next.events, [], "{word} is no news");
+    }
+    assert_eq!(plan_where("CrashLoopBackOff").events.len(), 1, "that is another matter");
 }
 
 #[test]

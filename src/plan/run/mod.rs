@@ -22,10 +22,10 @@ use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 
-use super::conditions::{Conditions, Progress};
-use super::pods::controller_ref;
+use super::conditions::{Conditions, Progress, is_news_of_pods};
 use super::pods::runner::Script;
 use super::pods::tls::Files;
+use super::pods::{controller_ref, state};
 use super::schedule::parse_duration;
 use super::{Next, Note, Plan, Step, Victim, VictimKind, names};
 use crate::api::tls::ClientTls;
@@ -311,7 +311,7 @@ impl Work<'_> {
     fn enter(&mut self, phase: Phase, reason: Reason, message: impl Into<String>) {
         let message = message.into();
         let told = self.run.status.as_ref().and_then(|status| status.reason.as_deref());
-        if reason.is_of_tls() && told != Some(reason.as_str()) && !phase.is_final() {
+        if !phase.is_final() && self.is_news(told, reason) {
             self.notes.push(Note::warning(reason, message.clone()));
         }
         self.status.phase = phase;
@@ -327,6 +327,15 @@ impl Work<'_> {
             let good = matches!(phase, Phase::Succeeded | Phase::Cancelled);
             self.notes.push(if good { Note::normal(reason, text) } else { Note::warning(reason, text) });
         }
+    }
+
+    /// Whether a run that goes on waits for something new that somebody has to put right.
+    fn is_news(&self, told: Option<&str>, reason: Reason) -> bool {
+        let foreign = self.observed.foreign != ForeignScheduler::NotAsked;
+        let is_lasting = reason.is_of_tls() || (foreign && reason == Reason::SchedulerUnreachable);
+        // One without hope ends the run, which tells it.
+        let is_of_pods = is_news_of_pods(told, reason) && !state::is_hopeless(reason);
+        is_of_pods || (is_lasting && told != Some(reason.as_str()))
     }
 
     /// Looks again at this instant at the latest.

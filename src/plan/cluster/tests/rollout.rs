@@ -143,10 +143,15 @@ fn a_bad_image_stops_at_the_surge_and_costs_no_scheduler() {
     observed.load.hear(idle, now(), MEMORY);
     assert_eq!(kinds(&plan(&after, &observed, now())), ["create"], "one of four");
     // The new one is there, and does not come up.
-    let new = worker::pod(&after, None, (worker::DEFAULT_GROUP, &after.spec.workers), 99).unwrap();
+    let mut new = worker::pod(&after, None, (worker::DEFAULT_GROUP, &after.spec.workers), 99).unwrap();
+    let refused = json!({"containerStatuses": [{"name": "worker", "image": "no-such-image", "imageID": "", "ready": false,
+        "restartCount": 0, "state": {"waiting": {"reason": "ErrImagePull"}}}]});
+    new.status = Some(serde_json::from_value(refused).unwrap());
     observed.pods.push(Arc::new(new));
     let stuck = plan(&after, &observed, now());
     assert_eq!(stuck.steps, []);
+    let told: Vec<_> = stuck.events.iter().map(|note| (note.warning, note.reason)).collect();
+    assert_eq!(told, [(true, Reason::ErrImagePull)], "though it serves");
     assert_eq!((stuck.status.workers.ready, stuck.status.workers.desired), (4, 4));
     // The old image again: the newcomer goes, the old ones are as wanted.
     let back = plan(&before, &observed, now());

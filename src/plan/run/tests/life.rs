@@ -447,8 +447,32 @@ fn an_image_that_is_never_pulled_is_hopeless() {
     let seen = Observed { job: Some(job(None)), pod: Some(pod), ..observed(retrying_flow(5, 5)) };
     let first = plan(&run(Phase::Provisioning), &seen, now());
     assert_eq!(first.status.stop.as_ref().unwrap().reason, "ErrImageNeverPull");
+    assert_eq!(first.events, [], "the end is still to come");
     let last = plan(&after(run(Phase::Provisioning), &first), &observed(retrying_flow(5, 5)), now());
     assert_eq!(phase_and_reason(&last), (Phase::Failed, "ErrImageNeverPull".into()));
+}
+
+#[test]
+fn what_a_run_waits_for_is_told_once() {
+    let seen = |word: &str| {
+        let waiting = ContainerStateWaiting { reason: Some(word.into()), message: Some("no".into()) };
+        let pod = pod(ContainerState { waiting: Some(waiting), ..ContainerState::default() });
+        Observed { job: Some(job(None)), pod: Some(pod), ..observed(flow()) }
+    };
+    let told = |plan: &Plan<FlowRunStatus>| plan.events.iter().map(|note| note.reason).collect::<Vec<_>>();
+    let first = plan(&run(Phase::Provisioning), &seen("ErrImagePull"), now());
+    assert_eq!(told(&first), [Reason::ErrImagePull]);
+    let waiting = after(run(Phase::Provisioning), &first);
+    assert_eq!(told(&plan(&waiting, &seen("ImagePullBackOff"), now())), []);
+
+    let mut flow = flow();
+    flow.spec.cluster = ClusterSource { address: Some("tcp://dask:8786".into()), ..ClusterSource::default() };
+    let message = "no such host".to_owned();
+    let foreign = ForeignScheduler::Unreachable { reason: Reason::SchedulerUnreachable, message };
+    let seen = Observed { foreign, cluster: None, ..observed(flow) };
+    let first = plan(&run(Phase::Provisioning), &seen, now());
+    assert_eq!(told(&first), [Reason::SchedulerUnreachable]);
+    assert_eq!(told(&plan(&after(run(Phase::Provisioning), &first), &seen, now())), []);
 }
 
 #[test]
