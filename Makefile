@@ -23,7 +23,7 @@ e2e: ## end-to-end tests on a clean cluster; T=name: those whose names hold it, 
 	@tests/e2e/run.sh $(T)
 
 cluster: ## start the embedded Kubernetes and print how to use it
-	@tests/cluster.sh up
+	@tests/cluster.sh up $(if $(wildcard .build/cluster/cluster.json),,--audit)
 	@tests/cluster.sh env
 
 cluster-down: ## stop the embedded Kubernetes and delete its data

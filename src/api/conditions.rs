@@ -232,6 +232,25 @@ impl Reason {
             )
     }
 
+    /// Whether it is on its way, or was, as far as is known: not one of the words that a failed step writes over others.
+    pub fn is_on_its_way(self) -> bool {
+        matches!(
+            self,
+            Self::Ready
+                | Self::Progressing
+                | Self::Outdated
+                | Self::SchedulerStarting
+                | Self::SchedulerUnreachable
+                | Self::WorkersStarting
+                | Self::WorkerLost
+                | Self::RunnerStarting
+                | Self::Suspended
+                | Self::Suspending
+                | Self::Idle
+                | Self::Woken
+        )
+    }
+
     /// Whether a pod has no image. A kubelet that pulls again and again uses its words in turn.
     pub fn is_of_image(self) -> bool {
         matches!(

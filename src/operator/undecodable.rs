@@ -1,6 +1,7 @@
 //! Objects that do not decode: they are logged, counted and left out, and must not stop the watch for all.
 //!
-//! One that did decode before stays known as it was, until it is deleted: what was made for it must not fall.
+//! One that did decode before stays known as it was, until it is deleted: what was made for it must not fall. Nothing is
+//! written for it meanwhile, since it is read anew before that.
 
 use std::collections::HashSet;
 use std::fmt::Debug;

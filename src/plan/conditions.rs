@@ -141,10 +141,14 @@ pub fn cut(text: &str, bytes_max: usize) -> String {
     format!("{}…", text.get(..end).unwrap_or_default())
 }
 
-/// Whether it is news that a pod does not start for this reason, where `before` was told until now.
+/// Whether it is news that a pod does not start for this reason, where `before` was told until now. What a failed step said
+/// may stand where this was told already.
 pub fn is_news_of_pods(before: Option<&str>, reason: Reason) -> bool {
-    let goes_on = |before: Reason| before == reason || (before.is_of_image() && reason.is_of_image());
-    reason.is_of_pods() && !before.and_then(Reason::from_word).is_some_and(goes_on)
+    let is_new = |before: Reason| {
+        let is_same = before == reason || (before.is_of_image() && reason.is_of_image());
+        before.is_on_its_way() || (before.is_of_pods() && !is_same)
+    };
+    reason.is_of_pods() && before.and_then(Reason::from_word).is_none_or(is_new)
 }
 
 /// The conditions of an object whose steps failed: the planned ones, but stalled, or under way, for this reason.

@@ -43,7 +43,12 @@ where
     ) -> Vec<K> {
         match event {
             Event::InitApply(DeserializeGuard(Err(invalid))) => {
-                self.listed.entry(namespace.map(str::to_owned)).or_default().insert(reference(invalid));
+                let reference = reference(invalid);
+                let uid = self.store.get(&reference).and_then(|known| known.meta().uid.clone());
+                // One of the same name that came after it is not known at all.
+                if uid == invalid.metadata.uid {
+                    self.listed.entry(namespace.map(str::to_owned)).or_default().insert(reference);
+                }
                 Vec::new()
             }
             Event::Delete(DeserializeGuard(Err(invalid))) => {

@@ -420,6 +420,16 @@ fn an_image_that_cannot_be_pulled_is_told_in_the_kubelets_words() {
 }
 
 #[test]
+fn a_step_that_fails_again_and_again_tells_no_pod_anew() {
+    for over in [Reason::WorkersHeld, Reason::QuotaExceeded] {
+        assert!(!conditions::is_news_of_pods(Some(over.as_str()), Reason::Unschedulable), "{over}");
+    }
+    for before in [None, Some("Ready"), Some("WorkersStarting"), Some("ErrImagePull")] {
+        assert!(conditions::is_news_of_pods(before, Reason::Unschedulable), "{before:?}");
+    }
+}
+
+#[test]
 fn a_thousand_workers_come_in_portions() {
     let plan = plan(&cluster(1000), &Observed { live: true, ..Observed::default() }, now());
     assert_eq!(plan.steps.len(), 2 + 50);

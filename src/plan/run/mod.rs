@@ -333,9 +333,10 @@ impl Work<'_> {
     fn is_news(&self, told: Option<&str>, reason: Reason) -> bool {
         let foreign = self.observed.foreign != ForeignScheduler::NotAsked;
         let is_lasting = reason.is_of_tls() || (foreign && reason == Reason::SchedulerUnreachable);
-        // One without hope ends the run, which tells it.
-        let is_of_pods = is_news_of_pods(told, reason) && !state::is_hopeless(reason);
-        is_of_pods || (is_lasting && told != Some(reason.as_str()))
+        // What keeps a cluster from starting is told of the cluster; what leaves no hope ends the run, which tells it.
+        let is_of_runner =
+            self.observed.job.is_some() && is_news_of_pods(told, reason) && !state::is_hopeless(reason);
+        is_of_runner || (is_lasting && told != Some(reason.as_str()))
     }
 
     /// Looks again at this instant at the latest.

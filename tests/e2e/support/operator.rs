@@ -8,7 +8,7 @@ use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 
 use super::clock::{poll, within};
-use super::figures::figure;
+use super::figures::{figure, say};
 use super::namespace::Kind;
 
 /// Where `manifests/install.yaml` puts the operator.
@@ -122,6 +122,10 @@ fn is_ready(pod: &Pod) -> bool {
 /// which has just started it tells nothing yet, or 0.
 pub async fn print_memory(client: &Client) {
     let pod = ready_pod(client).await;
+    // On a cluster of somebody else's it may not be ours to ask.
+    if let Err(why) = memory(client, &pod).await {
+        return say(&format!("the operator's memory is not known: {why}"));
+    }
     let bytes = poll(within(60, "the kubelet has measured the operator"), async || {
         memory(client, &pod).await?.filter(|bytes| *bytes > 0.0).ok_or_else(|| "not yet".to_owned())
     })
