@@ -1,18 +1,22 @@
 #!/bin/bash
 # Writes the files that are made from others: the CRDs and the field reference from the Rust types, the rights and the
 # metrics from their tables, manifests/install.yaml from the chart.
+#
+# DASKFLOW names a program that was compiled from these sources; without it, it is compiled.
 . "$(dirname "$0")/lib.sh"
 cd "$root"
-cargo run --quiet --locked -- crds --out crds
-cargo run --quiet --locked -- crds --out charts/daskflow/templates/crds --helm
+daskflow=(cargo run --quiet --locked --)
+[ -z "${DASKFLOW:-}" ] || daskflow=("$DASKFLOW")
+"${daskflow[@]}" crds --out crds
+"${daskflow[@]}" crds --out charts/daskflow/templates/crds --helm
 # By way of a variable: what fails leaves the file as it was.
-rights=$(cargo run --quiet --locked -- rbac --helm)
+rights=$("${daskflow[@]}" rbac --helm)
 printf '%s\n' "$rights" >charts/daskflow/templates/rbac.yaml
-rights=$(cargo run --quiet --locked -- rbac --markdown)
+rights=$("${daskflow[@]}" rbac --markdown)
 printf '%s\n' "$rights" >docs/rights.md
-reference=$(cargo run --quiet --locked -- crds --markdown)
+reference=$("${daskflow[@]}" crds --markdown)
 printf '%s\n' "$reference" >docs/reference.md
-metrics=$(cargo run --quiet --locked -- metrics)
+metrics=$("${daskflow[@]}" metrics)
 printf '%s\n' "$metrics" >docs/metrics.md
 if ! command -v "${HELM:=helm}" >/dev/null; then # the embedded Kubernetes has one
 	tests/cluster.sh build
