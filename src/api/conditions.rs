@@ -219,46 +219,6 @@ reasons! {
 }
 
 impl Reason {
-    /// Whether a pod does not start, in the words of its kubelet or of the scheduler of Kubernetes.
-    pub fn is_of_pods(self) -> bool {
-        self.is_of_image()
-            || matches!(
-                self,
-                Self::CrashLoopBackOff
-                    | Self::CreateContainerConfigError
-                    | Self::CreateContainerError
-                    | Self::RunContainerError
-                    | Self::Unschedulable
-            )
-    }
-
-    /// Whether it is on its way, or was, as far as is known: not one of the words that a failed step writes over others.
-    pub fn is_on_its_way(self) -> bool {
-        matches!(
-            self,
-            Self::Ready
-                | Self::Progressing
-                | Self::Outdated
-                | Self::SchedulerStarting
-                | Self::SchedulerUnreachable
-                | Self::WorkersStarting
-                | Self::WorkerLost
-                | Self::RunnerStarting
-                | Self::Suspended
-                | Self::Suspending
-                | Self::Idle
-                | Self::Woken
-        )
-    }
-
-    /// Whether a pod has no image. A kubelet that pulls again and again uses its words in turn.
-    pub fn is_of_image(self) -> bool {
-        matches!(
-            self,
-            Self::ErrImagePull | Self::ImagePullBackOff | Self::ErrImageNeverPull | Self::InvalidImageName
-        )
-    }
-
     /// Whether somebody has to put a certificate, a Secret or an address right.
     pub fn is_of_tls(self) -> bool {
         matches!(

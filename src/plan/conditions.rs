@@ -145,10 +145,55 @@ pub fn cut(text: &str, bytes_max: usize) -> String {
 /// may stand where this was told already.
 pub fn is_news_of_pods(before: Option<&str>, reason: Reason) -> bool {
     let is_new = |before: Reason| {
-        let is_same = before == reason || (before.is_of_image() && reason.is_of_image());
-        before.is_on_its_way() || (before.is_of_pods() && !is_same)
+        let is_same = before == reason || (is_of_image(before) && is_of_image(reason));
+        is_on_its_way(before) || (is_of_pods(before) && !is_same)
     };
-    reason.is_of_pods() && before.and_then(Reason::from_word).is_none_or(is_new)
+    is_of_pods(reason) && before.and_then(Reason::from_word).is_none_or(is_new)
+}
+
+/// Whether a pod does not start, in the words of its kubelet or of the scheduler of Kubernetes.
+fn is_of_pods(reason: Reason) -> bool {
+    use Reason::{
+        CrashLoopBackOff, CreateContainerConfigError, CreateContainerError, RunContainerError, Unschedulable,
+    };
+    is_of_image(reason)
+        || matches!(
+            reason,
+            CrashLoopBackOff
+                | CreateContainerConfigError
+                | CreateContainerError
+                | RunContainerError
+                | Unschedulable
+        )
+}
+
+/// Whether a pod has no image. A kubelet that pulls again and again uses its words in turn.
+fn is_of_image(reason: Reason) -> bool {
+    use Reason::{ErrImageNeverPull, ErrImagePull, ImagePullBackOff, InvalidImageName};
+    matches!(reason, ErrImagePull | ImagePullBackOff | ErrImageNeverPull | InvalidImageName)
+}
+
+/// Whether it is on its way, or was, as far as is known: not one of the words that a failed step writes over others.
+fn is_on_its_way(reason: Reason) -> bool {
+    use Reason::{
+        Idle, Outdated, Progressing, Ready, RunnerStarting, SchedulerStarting, SchedulerUnreachable,
+        Suspended, Suspending, Woken, WorkerLost, WorkersStarting,
+    };
+    matches!(
+        reason,
+        Ready
+            | Progressing
+            | Outdated
+            | SchedulerStarting
+            | SchedulerUnreachable
+            | WorkersStarting
+            | WorkerLost
+            | RunnerStarting
+            | Suspended
+            | Suspending
+            | Idle
+            | Woken
+    )
 }
 
 /// The conditions of an object whose steps failed: the planned ones, but stalled, or under way, for this reason.

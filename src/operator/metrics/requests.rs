@@ -66,6 +66,7 @@ struct Count {
 }
 
 impl Count {
+    /// A method, so that the future that calls it takes the whole count along, to be dropped with it.
     fn answered(&mut self, code: Option<u16>) {
         self.code = code;
     }

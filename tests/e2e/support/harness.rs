@@ -39,7 +39,7 @@ const TEST_LIMIT: Duration = Duration::from_secs(15 * 60);
 
 /// Tests with Dask pods that run side by side: a scheduler and two workers want a core while they start.
 static DASK_TESTS: Semaphore = Semaphore::const_new(5);
-/// The others that do.
+/// Tests without Dask pods that run side by side.
 static LIGHT_TESTS: Semaphore = Semaphore::const_new(6);
 
 impl Load {
@@ -58,7 +58,8 @@ static QUIET: RwLock<()> = RwLock::const_new(());
 
 /// How many tests have begun, or wait for their turn, that are not disruptive.
 static OTHERS: LazyLock<watch::Sender<usize>> = LazyLock::new(|| watch::Sender::new(0));
-/// All tests are started at once, if there are threads for them; by then each has been counted.
+/// All tests are started at once, if there are threads for them; by then each has been counted. Nothing tells how many
+/// there are. One that is counted later costs time: [`QUIET`] keeps them apart all the same.
 const ALL_COUNTED: Duration = Duration::from_secs(1);
 
 /// One of [`OTHERS`], until it has ended.
