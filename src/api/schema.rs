@@ -16,7 +16,7 @@ pub fn opaque_object(_: &mut SchemaGenerator) -> Schema {
 /// The spec of a `DaskCluster` inside another kind: its types, bounds and rules, without its descriptions.
 ///
 /// They are told by `kubectl explain daskcluster.spec`. A second copy of them would be a sixth of the Flow's CRD, and
-/// leave it no room to grow below the limit that `tests/crd_size.rs` holds.
+/// leave it no room to grow below the limit that `tests/files/crd_size.rs` holds.
 pub fn embedded_cluster(generator: &mut SchemaGenerator) -> Schema {
     let mut schema = <Option<DaskClusterSpec>>::json_schema(generator);
     RecursiveTransform(|schema: &mut Schema| {
