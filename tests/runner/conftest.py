@@ -1,4 +1,8 @@
-"""Fixtures: one cluster per engine for the whole session, one runner per test."""
+"""Fixtures: one cluster per engine for the whole session, one runner per test.
+
+A test that takes an engine runs beside those of other engines, never beside one of its own; a test that takes none runs
+beside any.
+"""
 
 import json
 import os
@@ -25,7 +29,9 @@ def pytest_configure(config):
 def pytest_generate_tests(metafunc):
     if "engine" in metafunc.fixturenames:
         marker = metafunc.definition.get_closest_marker("engines")
-        metafunc.parametrize("engine", marker.args if marker else ALL, scope="session")
+        # Side by side, all tests of an engine go to one worker of pytest-xdist: they share its cluster, one after the other.
+        engines = [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in (marker.args if marker else ALL)]
+        metafunc.parametrize("engine", engines, scope="session")
 
 
 @pytest.fixture(scope="session")
