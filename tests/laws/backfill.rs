@@ -21,6 +21,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 use proptest::prelude::*;
 
+/// Histories of the law: always, and in a long search.
+const HISTORIES: [u32; 2] = [500, 25_000];
 const HOUR: SignedDuration = SignedDuration::from_hours(1);
 const NAME: &str = "october";
 
@@ -351,7 +353,7 @@ fn end(run: &mut FlowRun, well: bool) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: super::histories(HISTORIES), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn each_tick_has_one_run_that_counts_never_too_many_at_once_and_it_ends(

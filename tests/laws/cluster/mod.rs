@@ -16,8 +16,6 @@
 //! 5. The cluster becomes as wanted, and from then on nothing is planned and the status stays.
 //! 6. An autoscaled group does not grow again after it fell, as long as the target is the same.
 
-#![allow(clippy::disallowed_methods, reason = "the number of histories is the caller's to choose")]
-
 mod dask;
 mod laws;
 mod operator;
@@ -34,9 +32,8 @@ use proptest::test_runner::RngSeed;
 use dask::{Answers, Spares};
 use world::{BAD, World};
 
-/// Histories in all, over the tests of this file, where `DASKFLOW_CLUSTER_HISTORIES` asks for no other number. These are
-/// the same ones every time; those that are asked for differ.
-const HISTORIES: u32 = 1_000;
+/// Histories of each law: always, where they are the same ones every time, and in a long search, where they differ.
+const HISTORIES: [u32; 2] = [500, 25_000];
 
 /// Something that happens. An index is that of a worker's pod.
 #[derive(Clone, Debug)]
@@ -255,10 +252,13 @@ fn live_through(spec: DaskClusterSpec, history: &[Happening]) -> World {
 }
 
 fn config() -> ProptestConfig {
-    let asked = std::env::var("DASKFLOW_CLUSTER_HISTORIES").ok().map(|number| number.parse().unwrap());
-    let rng_seed = if asked.is_some() { RngSeed::Random } else { RngSeed::Fixed(7) };
-    let cases = asked.unwrap_or(HISTORIES) / 2;
-    ProptestConfig { cases, rng_seed, failure_persistence: None, ..ProptestConfig::default() }
+    let rng_seed = if super::is_long() { RngSeed::Random } else { RngSeed::Fixed(7) };
+    ProptestConfig {
+        cases: super::histories(HISTORIES),
+        rng_seed,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    }
 }
 
 proptest! {

@@ -13,8 +13,8 @@ use daskflow::api::flow::{CatchUp, CatchUpPolicy, Concurrency};
 use proptest::prelude::*;
 use world::{INTERVAL_S, Rules, Stale, World};
 
-/// Histories in all, over the tests of this file.
-const HISTORIES: u32 = 100_000;
+/// Histories of each law: always, and in a long search.
+const HISTORIES: [u32; 2] = [10_000, 500_000];
 
 /// Something that happens.
 #[derive(Clone, Debug)]
@@ -127,7 +127,7 @@ fn every_tick_is_accounted_for(world: &World) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: HISTORIES / 2, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: super::histories(HISTORIES), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn left_alone_no_tick_is_lost_or_doubled_and_all_ends(rules in rules(), history in histories(by_itself())) {
