@@ -23,6 +23,8 @@ finish() {
 	end_background
 	{
 		echo
+		tests/timed.sh --slowest 15
+		echo
 		cat "$phases"
 		printf '%5d s  all\n' $((SECONDS - begin))
 		for what in "${left_out[@]}"; do echo "LEFT OUT: $what"; done
@@ -111,6 +113,9 @@ phase "schedule oracles" schedule_oracles
 take_dependencies
 phase "compile" cargo test --locked --no-run
 keep_dependencies
+# The times of all tests of these programs; the slowest of them are printed at the end.
+export CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER=$root/tests/timed.sh
+rm -f "$build/test-times"
 phase "unit and integration tests" cargo test --locked
 if [ -x tests/runner/run.sh ]; then
 	phase "runner tests" tests/runner/run.sh
@@ -127,6 +132,7 @@ else
 	left_out+=("the Helm chart as helm renders it: there is no helm")
 	[ "${E2E:-}" != required ] || fail "E2E=required, and there is no helm for the tests of the chart"
 fi
+unset CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER # the end-to-end tests say when they wait for their turn
 if [ -n "$where" ]; then
 	tests/e2e/run.sh
 fi
