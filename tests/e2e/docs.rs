@@ -7,7 +7,7 @@ use daskflow::api::{DaskCluster, Phase};
 use kube::ResourceExt;
 use tokio::process::Command;
 
-use crate::pages::{Command as Line, Page, Way, blocks, commands, entries, pages, root, way_of};
+use crate::pages::{Command as Line, Page, Way, blocks, commands, entries, files_of, pages, root, way_of};
 use crate::support::figures::say;
 use crate::support::namespace::is_ready;
 use crate::support::runners::jobs_of;
@@ -16,8 +16,11 @@ use crate::support::{Load, Namespace, test, within};
 
 /// Kinds of others that this cluster does not have.
 const OF_OTHERS: [&str; 3] = ["argoproj.io/", "monitoring.coreos.com/", "cert-manager.io/"];
-/// Images that the pages name; what runs has Dask in it.
-const IMAGES: [&str; 2] = ["ghcr.io/dask/dask:2024.12.1", "registry.example/flows:1.4"];
+/// Images that the pages name, for which the one with Dask alone stands.
+const IMAGES: [&str; 3] =
+    ["ghcr.io/dask/dask:2024.12.1", "registry.example/flows:1.4", "registry.example/words:1"];
+/// The same with Prefect 3, and with Prefect 1.
+const PREFECT: [&str; 2] = ["registry.example/squares:1", "registry.example/report:1"];
 
 /// A reader's folder, shell and namespace.
 struct Reader<'a> {
@@ -102,14 +105,20 @@ impl<'a> Reader<'a> {
         let reader = Self { namespace, folder, names: Vec::new() };
         let author = "docs/flow-author.md";
         reader.save("analytics.yaml", manifest(pages, author, "DaskCluster", "name: analytics"));
-        reader.save("report.yaml", manifest(pages, author, "Flow", "name: nightly-report"));
+        reader.save("nightly.yaml", manifest(pages, author, "Flow", "name: nightly-report"));
         reader.save("now.yaml", manifest(pages, author, "FlowRun", "nightly-report-now-"));
-        reader.save("backfill.yaml", manifest(pages, author, "FlowBackfill", "name: october"));
+        reader.save("backfill.yaml", manifest(pages, "docs/backfill.md", "FlowBackfill", "name: october"));
         let readme = ["DaskCluster", "Flow"].map(|kind| manifest(pages, "README.md", kind, "name: "));
-        reader.save("squares.yaml", &readme.join("\n---\n"));
+        reader.save("hello.yaml", &readme.join("\n---\n"));
+        let begin = pages.iter().find(|page| page.name == "docs/get-started.md").unwrap();
+        let files = files_of(&begin.text);
+        assert_eq!(files.len(), 7, "three scripts, their manifests, and a run: {files:?}");
+        for (name, text) in files {
+            reader.save(name, text);
+        }
         reader.save("flows-chart/Chart.yaml", "{apiVersion: v2, name: flows, version: 0.1.0}");
         reader.save(
-            "flows-chart/templates/report.yaml",
+            "flows-chart/templates/nightly.yaml",
             manifest(pages, author, "Flow", "name: nightly-report"),
         );
         // The namespace of the test is the reader's.
@@ -123,8 +132,10 @@ impl<'a> Reader<'a> {
     }
 
     fn save(&self, name: &str, manifest: &str) {
-        let dask = &self.namespace.settings.dask;
-        let text = IMAGES.iter().fold(manifest.to_owned(), |text, image| text.replace(image, dask));
+        let settings = &self.namespace.settings;
+        let prefect = PREFECT.into_iter().zip([&settings.prefect3, &settings.prefect1]);
+        let images = IMAGES.into_iter().map(|image| (image, &settings.dask)).chain(prefect);
+        let text = images.fold(manifest.to_owned(), |text, (from, to)| text.replace(from, to));
         fs::write(self.folder.join(name), text).unwrap();
     }
 
@@ -156,9 +167,10 @@ impl<'a> Reader<'a> {
         assert!(count > 15, "only {count} manifests were found");
     }
 
-    /// The first page, up to a run that has succeeded: what its later commands look at is there.
+    /// A Flow with all that one has, up to a run that has succeeded: what its later commands look at is there.
     async fn follow_first_flow(&mut self) {
-        self.shell("the first flow", "kubectl apply -f analytics.yaml -f report.yaml -f backfill.yaml").await;
+        self.shell("the first flow", "kubectl apply -f analytics.yaml -f nightly.yaml -f backfill.yaml")
+            .await;
         self.namespace.until("analytics", within(180, "DaskCluster analytics is ready"), is_ready).await;
         self.shell("the first run", "kubectl create -f now.yaml").await;
         let runs = self.namespace.runs_of("nightly-report").await;
@@ -183,8 +195,7 @@ impl<'a> Reader<'a> {
         let workers = self.namespace.workers("research").await.unwrap();
         let worker = workers.iter().find(|pod| is_worker(pod)).unwrap().name_any();
         self.names.push(("research-default-x3k9q", worker));
-        self.names
-            .push(("daskcluster research --replicas 8", "daskcluster research --replicas 2".to_owned()));
+        self.names.push(("dkc research --replicas 8", "dkc research --replicas 2".to_owned()));
         // The files that a reader brings along; what is in them is not looked at.
         for file in ["ca.crt", "tls.crt", "tls.key"] {
             self.save(file, "not looked at");
