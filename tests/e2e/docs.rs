@@ -7,7 +7,9 @@ use daskflow::api::{DaskCluster, Phase};
 use kube::ResourceExt;
 use tokio::process::Command;
 
-use crate::pages::{Command as Line, Page, Way, blocks, commands, entries, files_of, pages, root, way_of};
+use crate::pages::{
+    Command as Line, Entry, Page, Way, blocks, commands, entries, files_of, pages, root, way_of,
+};
 use crate::support::figures::say;
 use crate::support::namespace::is_ready;
 use crate::support::runners::jobs_of;
@@ -22,6 +24,11 @@ const IMAGES: [&str; 3] =
 /// The same with Prefect 3, and with Prefect 1.
 const PREFECT: [&str; 2] = ["registry.example/squares:1", "registry.example/report:1"];
 
+/// The page that has a test of its own, for it waits for three clusters and three runs.
+const GET_STARTED: &str = "docs/get-started.md";
+/// What its containers ask for, and what they get: the nodes of the tests are small.
+const REQUESTS: [&str; 2] = ["{cpu: 250m, memory: 1Gi}", "{cpu: 10m, memory: 64Mi}"];
+
 /// A reader's folder, shell and namespace.
 struct Reader<'a> {
     namespace: &'a Namespace,
@@ -34,27 +41,45 @@ struct Reader<'a> {
 async fn docs_commands_work() {
     test("docs_commands_work", Load::Crowd, async |namespace| {
         let pages = pages();
-        let mut reader = Reader::new(namespace, &pages).await;
+        let mut reader = Reader::new(namespace, &pages, "docs_commands_work").await;
         reader.every_manifest_is_accepted(&pages).await;
         reader.follow_first_flow().await;
         reader.start_cluster_with_tls(&pages).await;
         let (entries, mut count) = (entries(), 0);
-        for page in &pages {
-            let mut script = String::new();
-            for command in blocks(&page.text).into_iter().flat_map(commands) {
-                if let Some(line) =
-                    way_of(&entries, &page.name, &command).and_then(|way| shell(way, &command))
-                {
-                    script.push_str(&line);
-                    script.push('\n');
-                    count += 1;
-                }
-            }
-            reader.shell(&page.name, &script).await;
+        for page in pages.iter().filter(|page| page.name != GET_STARTED) {
+            let lines = lines_of(page, &entries);
+            count += lines.len();
+            reader.shell(&page.name, &lines.join("\n")).await;
         }
         assert!(count > 30, "only {count} commands were run");
     })
     .await;
+}
+
+/// Each script of the page goes from the reader's file to a run that has succeeded, by the commands of the page.
+#[tokio::test]
+async fn get_started_works() {
+    test("get_started_works", Load::Crowd, async |namespace| {
+        let pages = pages();
+        let page = pages.iter().find(|page| page.name == GET_STARTED).unwrap();
+        let reader = Reader::new(namespace, &pages, "get_started_works").await;
+        let lines = lines_of(page, &entries());
+        assert!(lines.len() >= 12, "{lines:?}");
+        reader.shell(&page.name, &lines.join("\n")).await;
+        for (run, has_tasks) in [("squares-now", true), ("report-now", true), ("words-now", false)] {
+            let run = namespace.until_phase(run, Phase::Succeeded, 30).await;
+            let tasks = run.status.unwrap().tasks;
+            assert_eq!(tasks.is_some(), has_tasks, "as the page says of TASKS: {tasks:?}");
+        }
+    })
+    .await;
+}
+
+/// The commands of a page that are run here, as they are run.
+fn lines_of(page: &Page, entries: &[Entry]) -> Vec<String> {
+    let commands = blocks(&page.text).into_iter().flat_map(commands);
+    let lines = commands.filter_map(|command| shell(way_of(entries, &page.name, &command)?, &command));
+    lines.collect()
 }
 
 /// How a command is written into the script; none if it is not run here.
@@ -92,8 +117,8 @@ fn manifest<'a>(pages: &'a [Page], page: &str, kind: &str, word: &str) -> &'a st
 
 impl<'a> Reader<'a> {
     /// A folder with the files that the pages tell to save, and with the project's own.
-    async fn new(namespace: &'a Namespace, pages: &[Page]) -> Self {
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("docs_commands_work");
+    async fn new(namespace: &'a Namespace, pages: &[Page], test: &str) -> Self {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(test);
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(folder.join("bin")).unwrap();
         fs::create_dir_all(folder.join("flows-chart/templates")).unwrap();
@@ -110,7 +135,7 @@ impl<'a> Reader<'a> {
         reader.save("backfill.yaml", manifest(pages, "docs/backfill.md", "FlowBackfill", "name: october"));
         let readme = ["DaskCluster", "Flow"].map(|kind| manifest(pages, "README.md", kind, "name: "));
         reader.save("hello.yaml", &readme.join("\n---\n"));
-        let begin = pages.iter().find(|page| page.name == "docs/get-started.md").unwrap();
+        let begin = pages.iter().find(|page| page.name == GET_STARTED).unwrap();
         let files = files_of(&begin.text);
         assert_eq!(files.len(), 7, "three scripts, their manifests, and a run: {files:?}");
         for (name, text) in files {
@@ -135,7 +160,8 @@ impl<'a> Reader<'a> {
         let settings = &self.namespace.settings;
         let prefect = PREFECT.into_iter().zip([&settings.prefect3, &settings.prefect1]);
         let images = IMAGES.into_iter().map(|image| (image, &settings.dask)).chain(prefect);
-        let text = images.fold(manifest.to_owned(), |text, (from, to)| text.replace(from, to));
+        let [asked, given] = REQUESTS;
+        let text = images.fold(manifest.replace(asked, given), |text, (from, to)| text.replace(from, to));
         fs::write(self.folder.join(name), text).unwrap();
     }
 
