@@ -21,7 +21,7 @@ use std::process::Command;
 
 use daskflow::api::Reason;
 use daskflow::manifest;
-use pages::{Entry, Page, Way, blocks, commands, entries, files_of, pages, root, way_of};
+use pages::{Entry, Way, blocks, commands, entries, files_of, pages, root, way_of};
 use serde_json::{Value, json};
 
 fn read(path: &Path) -> String {
