@@ -1,34 +1,15 @@
 """What holds for every script, with no library at all: start, exit codes, message, signals. On each Python there is."""
 
-import glob
 import importlib
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import time
 
 import pytest
-from harness import BOOTSTRAP, Runner, wait_until
-
-
-def oldest_python():
-    """3.8 is promised, so it is tried where it is installed."""
-    places = [shutil.which("python3.8")] + glob.glob(os.path.expanduser("~/.pyenv/versions/3.8.*/bin/python3.8"))
-    for place in filter(None, places):
-        if subprocess.run([place, "-c", ""], capture_output=True).returncode == 0:
-            return place
-    return None
-
-
-@pytest.fixture(params=["this Python", "Python 3.8"])
-def bare(request, tmp_path):
-    python = sys.executable if request.param == "this Python" else oldest_python()
-    if python is None:
-        pytest.skip("no python3.8 on this machine")
-    return Runner(python, tmp_path)
+from harness import BOOTSTRAP, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -179,13 +160,3 @@ def test_a_child_that_is_stopped_does_not_stop_its_parent(bare):
     done = bare.run(source)
     assert done.code == 0, done
     assert done.out.split("\n")[:2] == ["child -15", "still here"]
-
-
-def test_exit_function_that_hangs_does_not_hang_the_run(bare, tmp_path):
-    source = "import atexit, time\natexit.register(time.sleep, 600)\n"
-    copy = shutil.copytree(BOOTSTRAP.parent, tmp_path / "runner")
-    source_text = (copy / "daskflow_runner" / "ending.py").read_text()
-    assert "LINGER_S = 30.0" in source_text
-    (copy / "daskflow_runner" / "ending.py").write_text(source_text.replace("LINGER_S = 30.0", "LINGER_S = 1.0"))
-    command = [bare.python, str(copy / BOOTSTRAP.name), str(bare.write(source))]
-    assert subprocess.run(command, env=bare.environment({}), capture_output=True, timeout=30).returncode == 0
