@@ -248,7 +248,6 @@ ENDLESS = {
     "handler that ignores it": "import signal\nsignal.signal(signal.SIGTERM, lambda *_: None)",
     "finally": "try:\n    print('started', flush=True)\n    time.sleep(60)\nfinally:\n    time.sleep(60)",
     "exit function": "import atexit\natexit.register(time.sleep, 60)",
-    "thread": "import threading\nthreading.Thread(target=time.sleep, args=[60]).start()\nprint('started', flush=True)\nraise SystemExit(0)",
 }
 
 
@@ -258,6 +257,13 @@ def test_what_does_not_end_is_ended_before_the_grace_is_over(bare, source):
     done, seconds = terminated(bare, source, DASKFLOW_GRACE_SECONDS="4")
     assert (done.code, done.reason) == (143, "Terminated"), done
     assert 2.0 < seconds < 4.0
+
+
+def test_work_in_threads_that_is_cut_off_is_no_success(bare):
+    source = "import threading, time\nthreading.Thread(target=time.sleep, args=[60]).start()\nprint('started', flush=True)\n"
+    done, seconds = terminated(bare, source, DASKFLOW_GRACE_SECONDS="30")
+    assert (done.code, done.reason) == (143, "Terminated"), done
+    assert seconds < 20
 
 
 def test_grace_is_not_waited_for_by_what_is_stuck(bare):

@@ -1,7 +1,7 @@
 """What Prefect runs its tasks by: the executors of Prefect 1, and the task runners of later ones."""
 
-from .hooks import is_a
-from .run import RUN, refuse
+from .hooks import described, is_a
+from .run import RUN, note, refuse
 
 
 def check_on_dask(flow_name, runs_it, wanted, remedy):
@@ -16,6 +16,7 @@ def check_on_dask(flow_name, runs_it, wanted, remedy):
 
 def forget_cluster_in_code(owner, named):
     if named and named != RUN.address:
-        RUN.notes["%s: the script names %s, the run's cluster is used" % (type(owner).__name__, named)] = True
+        named = named if isinstance(named, dict) else described(named)  # of the words for a cluster's size, all
+        note("%s: the script names %s, the run's cluster is used" % (type(owner).__name__, named))
         # Certificates for another address are of no use; the run's own come from Dask's configuration.
         owner.client_kwargs.pop("security", None)

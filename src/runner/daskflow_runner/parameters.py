@@ -4,8 +4,9 @@ import contextlib
 import gc
 import inspect
 import re
+import sys
 
-from .run import RUN, stop
+from .run import RUN, note, stop
 
 
 def parameters_for(flow, explicit, defaults=()):
@@ -14,10 +15,10 @@ def parameters_for(flow, explicit, defaults=()):
     RUN.declared.update(declared)
     given = {name: value for name, value in RUN.parameters.items() if name in declared}
     for name in sorted(set(given) & set(explicit)):
-        RUN.notes["parameter %r: the script passes a value of its own, which wins" % name] = True
-    unknown = set(RUN.parameters) - RUN.declared
-    if unknown and unknown - names_that_may_come(type(flow)):
-        stop("ParameterError", 1, unknown_parameters(unknown - names_that_may_come(type(flow))))
+        note("parameter %r: the script passes a value of its own, which wins" % name)
+    unknown = never_declared() - names_that_may_come(type(flow)) if never_declared() else set()
+    if unknown:
+        stop("ParameterError", 1, unknown_parameters(unknown))
     added = {name: value for name, value in dict(defaults, **given).items() if name not in explicit}
     missing = [name for name, required in declared.items() if required and name not in explicit and name not in added]
     if missing:
@@ -39,16 +40,23 @@ def declared_parameters(flow):
     return declared
 
 
+def never_declared():
+    return set(RUN.parameters) - RUN.declared
+
+
 def names_that_may_come(flow_class):
-    """Names that another flow of the script may still declare: those of flows that exist, and any word of the script.
+    """Names that the script may still ask for: those of flows that exist, any word of its text, all if it reads them.
 
     A misspelt parameter should stop the run before it works with a wrong value, but a file may build its flows one
-    after the other. So a name fails at once only if nobody ever mentions it; the rest is judged at the end.
+    after the other, or read DASKFLOW_PARAMETERS itself. So a name fails at once only if nobody ever mentions it; of the
+    others that no flow declares there is a note at the end.
     """
     names = set().union(*(declared_parameters(x) for x in gc.get_objects() if issubclass(type(x), flow_class)))
-    with contextlib.suppress(OSError), open(RUN.script, encoding="utf-8", errors="replace") as script:
-        names.update(re.findall(r"\w+", script.read()))
-    return names
+    texts = [RUN.script] + [getattr(sys.modules.get(name), "__file__", None) for name in list(RUN.beside)]
+    for path in filter(None, texts):
+        with contextlib.suppress(OSError), open(path, encoding="utf-8", errors="replace") as text:
+            names.update(re.findall(r"\w+", text.read()))
+    return names | (set(RUN.parameters) if "DASKFLOW_PARAMETERS" in names else set())
 
 
 def unknown_parameters(names):

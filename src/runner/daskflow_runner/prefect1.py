@@ -31,7 +31,7 @@ def hook_prefect1_flow(module):
         context = {"flow_run_id": RUN.name, "flow_run_name": RUN.name, "date": tick}
         known = {name: value for name, value in context.items() if value}
         kwargs["context"] = dict(known, **kwargs.get("context") or {})
-        flow = types.SimpleNamespace(name=self.name, error=None, detail="")
+        flow = types.SimpleNamespace(name=self.name, error=None, detail="", task_runner="")
         RUN.flows.append(flow)
         class FlowRunner(runner_cls or module.prefect.engine.get_default_flow_runner_class()):
             def run(self, *args, **kwargs):  # Flow.run takes this moment for the scheduled start

@@ -1,6 +1,8 @@
 """Prefect 2 and 3."""
 
+import ast
 import inspect
+import textwrap
 import types
 
 from .executors import check_on_dask, forget_cluster_in_code
@@ -9,7 +11,8 @@ from .parameters import parameters_for
 from .prefect_api import with_an_api
 from .run import RUN
 
-TASK_RUNNER_REMEDY = "write @flow(task_runner=DaskTaskRunner())"
+TASK_RUNNER_REMEDY = "write @flow(task_runner=DaskTaskRunner()), or set engine: Dask in the Flow if it is meant"
+
 
 def hook_prefect2_flow(module):
     """prefect.flows: a flow that the script calls gets parameters and an API; how it ends is remembered.
@@ -22,10 +25,13 @@ def hook_prefect2_flow(module):
         if FlowRunContext.get() is not None:
             return original(self, *args, **kwargs)
         kwargs.update(parameters_for_call(self, args, kwargs))
-        check_on_dask(self.name, self.task_runner, "DaskTaskRunner", TASK_RUNNER_REMEDY)
+        on_dask = is_a(self.task_runner, "DaskTaskRunner")
+        if on_dask or not RUN.address or submits_its_tasks(self):
+            check_on_dask(self.name, self.task_runner, "DaskTaskRunner", TASK_RUNNER_REMEDY)
         if RUN.name and getattr(self, "flow_run_name", "") is None:
             self.flow_run_name = RUN.name
-        flow = types.SimpleNamespace(name=self.name, error=None, detail="")
+        task_runner = "" if on_dask else type(self.task_runner).__name__
+        flow = types.SimpleNamespace(name=self.name, error=None, detail="", task_runner=task_runner)
         RUN.flows.append(flow)
         with with_an_api(flow):
             result = original(self, *args, **kwargs)
@@ -39,6 +45,20 @@ def hook_prefect2_flow(module):
             result = await pending
         read_prefect2_result(flow, result)
         return result
+
+
+def submits_its_tasks(flow):
+    """Does the flow's own code say TASK.submit or TASK.map? Then its task runner matters, and is judged before it starts.
+
+    One that only calls other flows, or works with a client, needs none. What this does not see is judged at the submit.
+    """
+    try:
+        known = dict(flow.fn.__globals__, **inspect.getclosurevars(flow.fn).nonlocals)
+        tree = ast.parse(textwrap.dedent(inspect.getsource(flow.fn)))
+    except (AttributeError, OSError, TypeError, ValueError, SyntaxError):
+        return False
+    sends = [node for node in ast.walk(tree) if isinstance(node, ast.Attribute) and node.attr in ("submit", "map")]
+    return any(isinstance(node.value, ast.Name) and is_a(known.get(node.value.id), "Task") for node in sends)
 
 
 def parameters_for_call(flow, args, kwargs):
