@@ -89,7 +89,7 @@ GOES_TO_THE_CLUSTER = {
 
 SAID_TO_RUN_HERE = {
     "threads by argument": "check(dask.compute(*work, scheduler='threads'))",
-    "processes by argument": "check(dask.compute(*work, scheduler='processes'))",
+    "processes by argument": "if __name__ == '__main__':\n    check(dask.compute(*work, scheduler='processes'))",
     "synchronous by method": "check([work[0].compute(scheduler='sync')])",
     "configuration beside a client": """
         from distributed import Client
