@@ -139,6 +139,7 @@ ENDS = {
     "fork whose parent leaves by os._exit": (
         "import os, sys\nif os.fork() == 0:\n    sys.exit(1)\nos.wait()\nos._exit(0)", 0, "Succeeded", "",
     ),
+    "environment that is cleared": ("import os\nos.environ.clear()\nos.chdir('/')", 0, "Succeeded", ""),
     "group of exceptions": (
         "class G(Exception):\n    exceptions = (KeyError('inner'),)\nraise G('several')", 1, "ScriptError", "G: several",
     ),

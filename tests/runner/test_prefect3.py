@@ -311,6 +311,12 @@ def test_deployment_of_another_flow_needs_a_server(python, cluster, tmp_path):
     assert "create a FlowRun" in done.message
 
 
+@pytest.mark.parametrize("tail", ["where.submit(1).result()", "where.delay(1)", "where(1)"])
+def test_task_outside_of_a_flow_does_not_run_on_the_cluster(lone_runner, tail):
+    done = lone_runner.run(script(tail))
+    assert (done.code, done.reason) == (5, "RanOutsideCluster"), done
+
+
 @pytest.mark.parametrize("reads", ["json.loads(os.environ['DASKFLOW_PARAMETERS'])['batches']", "int('3')  # batches"])
 def test_parameters_that_the_script_reads_itself_are_no_failure(runner, reads):
     tail = "import json\nspread(count=%s)\n" % reads

@@ -42,7 +42,7 @@ def is_scripts_folder(folder):
     folder = os.path.realpath(folder)
     if any(part in INSTALLED for part in folder.split(os.sep)):
         return False
-    return folder == os.path.dirname(os.path.realpath(RUN.script)) or folder not in AT_THE_START
+    return folder == RUN.folder or folder not in AT_THE_START
 
 
 def of_the_script(frame):

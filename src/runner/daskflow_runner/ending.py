@@ -68,21 +68,13 @@ def watch_for_sigterm():
 
 def give_grace(on_sigterm):
     """Returns when the run is to be ended, if it has not ended by itself."""
-    given = grace_s()
+    given = RUN.grace_s
     began = time.monotonic()
     while time.monotonic() - began < (max(given - BEFORE_SIGKILL_S, given / 2) if given else SIGTERM_GRACE_S):
         stuck = not RUN.unwinding and RUN.handler is on_sigterm
         if stuck and time.monotonic() - began > SIGTERM_GRACE_S:
             return
         time.sleep(0.05)
-
-
-def grace_s():
-    """The pod's terminationGracePeriodSeconds; 0 where nobody says it."""
-    try:
-        return max(0.0, float(os.environ.get("DASKFLOW_GRACE_SECONDS") or 0))
-    except ValueError:
-        return 0.0
 
 
 def let_the_script_listen(on_sigterm, tell):
@@ -169,6 +161,8 @@ def catch_os_exit():
         EXIT(status)
 
     os._exit = leave_now
+    # It still goes to the workers as the function of this name: pickle looks where the function says that it is from.
+    setattr(sys.modules[EXIT.__module__], "_exit", leave_now)
 
 
 def finish_threads():

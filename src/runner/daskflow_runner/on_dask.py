@@ -123,6 +123,8 @@ def hook_dask_client(module):
         if RUN.address:
             address = RUN.address if takes_the_runs(module, address, kwargs, known) else address
         original(self, address, *args, **kwargs)
+        if RUN.address and getattr(self, "cluster", 0) is None and not self.asynchronous:
+            self.cluster = TheRuns()
         watch_resources(self)
 
     RUN.sent_to_dask = not hasattr(module.Client, "_graph_to_futures")  # where it is named differently: no evidence
@@ -136,6 +138,28 @@ def hook_dask_client(module):
     def run(original, self, *args, **kwargs):
         RUN.sent_to_dask = True
         return original(self, *args, **kwargs)
+
+
+class TheRuns:
+    """What a script finds as `client.cluster`, to scale or to close. It counts as none for Dask itself."""
+
+    def __bool__(self):
+        return False
+
+    def __repr__(self):
+        return "the run's cluster at %s" % RUN.address
+
+    def left_out(self, name):
+        note("client.cluster.%s() is left out: the manifest has the cluster and its size" % name)
+
+    def scale(self, *_args, **_kwargs):
+        self.left_out("scale")
+
+    def adapt(self, *_args, **_kwargs):
+        self.left_out("adapt")
+
+    def close(self, *_args, **_kwargs):
+        self.left_out("close")
 
 
 def takes_the_runs(module, address, kwargs, known):

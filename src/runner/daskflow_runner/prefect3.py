@@ -9,9 +9,11 @@ from .executors import check_on_dask, forget_cluster_in_code
 from .hooks import is_a, replace
 from .parameters import parameters_for
 from .prefect_api import with_an_api
-from .run import RUN
+from .run import RUN, refuse
 
 TASK_RUNNER_REMEDY = "write @flow(task_runner=DaskTaskRunner()), or set engine: Dask in the Flow if it is meant"
+
+OUTSIDE_REMEDY = "write @flow(task_runner=DaskTaskRunner()) and submit it there"
 
 
 def hook_prefect2_flow(module):
@@ -87,11 +89,14 @@ def hook_prefect2_task(module):
         run = FlowRunContext.get()
         if run is not None:
             check_on_dask(run.flow.name, run.task_runner, "DaskTaskRunner", TASK_RUNNER_REMEDY)
+        elif RUN.engine != "Dask":
+            refuse("task %r is submitted outside of a flow, which runs it in the runner; %s" % (self.name, OUTSIDE_REMEDY))
         return original(self, *args, **kwargs)
 
+    def delay(original, self, *args, **kwargs):
+        refuse("task %r is left to somebody who serves it (task.delay), and nobody does; %s" % (self.name, OUTSIDE_REMEDY))
+
     def call(original, self, *args, **kwargs):
-        if FlowRunContext.get() is None:
-            return original(self, *args, **kwargs)
         RUN.called += 1
         key = "call %d" % RUN.called
         RUN.tasks[key] = True  # failed, until it has returned
@@ -101,6 +106,8 @@ def hook_prefect2_task(module):
 
     replace(module.Task, "submit")(start)
     replace(module.Task, "map")(start)
+    replace(module.Task, "delay")(delay)
+    replace(module.Task, "apply_async")(delay)
     replace(module.Task, "__call__")(call)
 
 

@@ -8,7 +8,7 @@ import types
 
 # Everything learnt on the way. One per process, like the run itself.
 RUN = types.SimpleNamespace(
-    script="", address="", engine="Auto", parameters={}, name=os.environ.get("DASKFLOW_RUN", ""),
+    script="", folder="", address="", engine="Auto", parameters={}, name=os.environ.get("DASKFLOW_RUN", ""),
     flows=[],  # what ran: SimpleNamespace(name, error, detail), error None unless it failed
     declared=set(),  # parameter names that the flows which ran declare
     tasks={},  # a key for each task run -> did it fail
@@ -28,6 +28,8 @@ RUN = types.SimpleNamespace(
     api=None, api_url="",  # for Prefect 2 and 3: see start_prefect_api
     signal=0, unwinding=False,  # the signal that ends the run; is the main thread on its way out because of it
     exit_code=None,  # set once the verdict is written
+    grace_s=0.0,  # the pod's terminationGracePeriodSeconds; 0 where nobody says it
+    message_file=os.devnull,
     log=-1,  # standard error, whatever the script does to its own
 )
 VERDICT_LOCK = threading.Lock()

@@ -83,6 +83,17 @@ def all_hooks():
     )
 
 
+def read_settings():
+    """What is needed at the end is read at the start: a script may clear its environment."""
+    default = "/dev/termination-log"
+    default = default if os.path.exists(default) else os.devnull
+    RUN.message_file = os.path.abspath(os.environ.get("DASKFLOW_TERMINATION_LOG") or default)
+    try:
+        RUN.grace_s = max(0.0, float(os.environ.get("DASKFLOW_GRACE_SECONDS") or 0))
+    except ValueError:
+        pass  # as if nobody had said it
+
+
 def prepare_environment():
     names = ("DASK_SCHEDULER_ADDRESS", "PREFECT__ENGINE__EXECUTOR__DASK__ADDRESS")
     RUN.address = next(filter(None, (os.environ.pop(name, "").strip() for name in names)), "")
@@ -113,6 +124,7 @@ def run_script(arguments):
     here = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
     if sys.path and os.path.realpath(sys.path[0]) == here:
         sys.path[0] = os.path.dirname(os.path.realpath(RUN.script))
+    RUN.folder = os.path.dirname(os.path.realpath(RUN.script))
     sys.meta_path[:0] = [ModulesBeside(), AfterImport(all_hooks())]
     execute()
 
@@ -184,6 +196,7 @@ def run_to_its_end(arguments):
 
 def main(arguments):
     RUN.log = os.dup(2)
+    read_settings()
     RUN.main = types.ModuleType("__main__")
     error = run_to_its_end(arguments)
     if RUN.in_child:

@@ -172,9 +172,7 @@ def write_result(reason, exit_code, message, total, failed):
     result = {"reason": reason, "message": message, "exitCode": exit_code, "engine": engine, "flow": flow}
     if total:
         result["tasks"] = {"total": total, "failed": failed}
-    default = "/dev/termination-log"
-    path = os.environ.get("DASKFLOW_TERMINATION_LOG") or (default if os.path.exists(default) else os.devnull)
-    with open(path, "wb") as file:
+    with open(RUN.message_file, "wb") as file:
         file.write(encode_result(result))
 
 
