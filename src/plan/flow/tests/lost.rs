@@ -218,3 +218,126 @@ fn code_of_a_flow_that_is_always_busy_is_collected() {
     seen.runs.push(Arc::new(run("etl-2", Some("09:02:00"), Phase::Provisioning)));
     assert_eq!(victims(&seen), Vec::<String>::new());
 }
+
+/// What version 0.1.0 would have left of an object: none of the fields that came later.
+fn of_0_1_0<T: serde::Serialize + serde::de::DeserializeOwned>(object: &T) -> T {
+    let mut value = serde_json::to_value(object).unwrap();
+    for part in ["spec", "status"] {
+        let Some(fields) = value.get_mut(part).and_then(serde_json::Value::as_object_mut) else { continue };
+        for new in ["clocks", "mergedParameters", "specWrittenAt", "skipped", "skippedRuns", "program"] {
+            if !(part == "status" && new == "clocks") {
+                fields.remove(new);
+            }
+        }
+        for clock in fields.get_mut("clocks").and_then(serde_json::Value::as_array_mut).into_iter().flatten() {
+            for new in ["nextTick", "succeeded", "recordedSince"] {
+                clock.as_object_mut().unwrap().remove(new);
+            }
+        }
+    }
+    serde_json::from_value(value).unwrap()
+}
+
+fn made(plan: &Plan<FlowStatus>) -> Vec<FlowRun> {
+    let run = |step: &Step| match step {
+        Step::Create(object) => match object.as_ref() {
+            Object::Run(run) => Some(run.clone()),
+            _ => None,
+        },
+        _ => None,
+    };
+    plan.steps.iter().filter_map(run).collect()
+}
+
+#[test]
+fn upgrade_across_a_tick_doubles_none() {
+    let mut overriding = clock("b", "1m");
+    overriding.parameters = Some(json!({"full": true}));
+    let mut flow = flow(vec![clock("a", "1m"), overriding]);
+    flow = after(flow.clone(), &plan(&flow, &observed(vec![]), at("09:00:40")));
+    let flow: Flow = of_0_1_0(&flow);
+    let both = made(&plan(&flow, &observed(vec![]), at("09:01:00")));
+    assert_eq!(both.len(), 2);
+    // The old release died after each of its two writes, before it wrote the status.
+    for there in 0..=2 {
+        let runs: Vec<FlowRun> = both.iter().take(there).map(of_0_1_0).collect();
+        let next = plan(&flow, &observed(runs.clone()), at("09:01:10"));
+        let names: Vec<String> = both.iter().skip(there).map(ResourceExt::name_any).collect();
+        assert_eq!((created(&next), next.status.missed), (names, 0), "{there} were there");
+        // What they end as, and that they are forgotten, starts nothing again.
+        let mut ended = runs;
+        ended.extend(made(&next));
+        for run in &mut ended {
+            run.metadata.uid = Some(run.name_any());
+            let finished_at = Some(Time(at("09:01:20")));
+            run.status = Some(FlowRunStatus { phase: Phase::Succeeded, finished_at, ..Default::default() });
+        }
+        let mut upgraded = after(flow.clone(), &next);
+        upgraded.spec.history = History { succeeded: 0, failed: 0, older_than: None };
+        let (upgraded, left) = settled(upgraded, &ended, at("09:01:30"));
+        assert_eq!(left, []);
+        let quiet = plan(&upgraded, &observed(vec![]), at("09:01:40"));
+        assert_eq!((created(&quiet).len(), quiet.status.missed), (0, 0));
+    }
+}
+
+#[test]
+fn clocks_that_share_a_run_are_all_told_in_it() {
+    let flow = flow(vec![clock("a", "1m"), clock("b", "60s"), clock("c", "1h")]);
+    let runs = made(&plan(&flow, &observed(vec![]), at("09:01:00")));
+    assert_eq!((runs[0].spec.clock.as_deref(), runs[0].spec.clocks.clone()), (Some("a"), vec!["a".into(), "b".into()]));
+}
+
+#[test]
+fn what_was_given_up_is_counted_once_and_forgotten_after_that() {
+    let mut flow = flow(vec![]);
+    flow.spec.history = History { succeeded: 0, failed: 0, older_than: None };
+    let runs = vec![
+        tick_of("eu", "09:01:00", Phase::Skipped),
+        tick_of("us", "09:01:00", Phase::Skipped),
+        tick_of("us", "09:02:00", Phase::Running),
+    ];
+    let (flow, left) = settled(flow, &runs, at("09:03:00"));
+    let status = flow.status.as_ref().unwrap();
+    assert_eq!((status.skipped, left.len(), status.skipped_runs.len()), (2, 1, 0));
+}
+
+#[test]
+fn a_success_is_remembered_before_its_run_is_forgotten() {
+    let mut flow = flow(vec![clock("c", "1m")]);
+    flow.spec.history = History { succeeded: 0, failed: 0, older_than: None };
+    let mut good = run("etl-20261201t090100", Some("09:01:00"), Phase::Succeeded);
+    good.spec.backfill = Some("october".into());
+    let (flow, left) = settled(flow, &[good], at("09:01:30"));
+    assert_eq!(left, []);
+    let clock = &flow.status.as_ref().unwrap().clocks[0];
+    assert_eq!(clock.succeeded.as_deref(), Some("2026-12-01T09:01:00Z"));
+}
+
+#[test]
+fn with_fewer_places_those_that_have_started_keep_theirs() {
+    let mut flow = flow(vec![]);
+    let mut started = tick_of("us", "09:02:00", Phase::Provisioning);
+    started.status.as_mut().unwrap().job = Some("etl-1".into());
+    let waiting = tick_of("eu", "09:01:00", Phase::Provisioning);
+    let admitted = vec![waiting.name_any(), started.name_any()];
+    flow.status = Some(FlowStatus { admitted, ..FlowStatus::default() });
+    let first = plan(&flow, &observed(vec![started.clone(), waiting.clone()]), at("09:03:00"));
+    assert_eq!(first.status.admitted, [started.name_any(), waiting.name_any()]);
+    // The other one has written that it gives its place back.
+    let mut back = waiting;
+    let status = back.status.as_mut().unwrap();
+    (status.phase, status.reason) = (Phase::Queued, Some("PlaceGivenBack".into()));
+    let second = plan(&after(flow, &first), &observed(vec![started.clone(), back]), at("09:03:00"));
+    assert_eq!(second.status.admitted, [started.name_any()]);
+}
+
+#[test]
+fn what_keeps_every_run_from_its_work_is_told_before_the_first_tick() {
+    let mut flow = flow(vec![clock("c", "1h")]);
+    flow.spec.parameters = Some(json!({"files": vec!["x".repeat(50); 4_000]}));
+    let told = plan(&flow, &observed(vec![]), at("09:01:00")).status;
+    let ready = find(&told.conditions, ConditionType::Ready).unwrap();
+    assert_eq!((ready.status.as_str(), ready.reason.as_str()), ("False", "InvalidSpec"));
+    assert!(ready.message.starts_with("spec.parameters: "), "{}", ready.message);
+}

@@ -17,6 +17,11 @@ fn tick_of(clock: &str, seconds_later: i64, phase: Phase) -> FlowRun {
     run
 }
 
+fn after(mut run: FlowRun, plan: &Plan<FlowRunStatus>) -> FlowRun {
+    run.status = Some(plan.status.clone());
+    run
+}
+
 fn of(policy: Concurrency, admitted: &[&FlowRun]) -> Flow {
     let mut flow = flow();
     flow.spec.concurrency = policy;
@@ -167,4 +172,83 @@ fn a_cluster_of_its_own_goes_when_the_flow_leaves_its_template_while_the_run_is_
     );
     assert!(released, "{:?}", next.steps);
     assert_eq!(next.status.cluster.as_deref(), Some("analytics"));
+}
+
+#[test]
+fn places_that_became_fewer_are_given_back_before_anything_starts() {
+    let (older, newer) = (tick_of("eu", 0, Phase::Provisioning), tick_of("us", 60, Phase::Provisioning));
+    let mut flow = of(Concurrency::Forbid, &[&older, &newer]);
+    flow.status.as_mut().unwrap().observed_generation = Some(1);
+    let back = plan(&newer, &with_siblings(flow.clone(), &[&older]), now());
+    assert_eq!((phase_and_reason(&back), back.steps.len()), ((Phase::Queued, "PlaceGivenBack".into()), 0));
+    let starts = plan(&older, &with_siblings(flow.clone(), &[&newer]), now());
+    assert!(matches!(created(&starts)[..], [.., Object::Job(_)]), "{:?}", starts.status);
+    // From then on it looks live before it begins.
+    let waits = after(newer.clone(), &back);
+    let cached = Observed { live: false, ..with_siblings(of(Concurrency::Forbid, &[&newer]), &[]) };
+    assert!(plan(&waits, &cached, now()).look_again);
+    // Right after the policy was changed nobody knows who keeps its place, and from `Allow` nobody had one.
+    flow.status.as_mut().unwrap().observed_generation = Some(0);
+    let nobody = of(Concurrency::Forbid, &[]);
+    for flow in [flow, nobody] {
+        let waits = plan(&newer, &with_siblings(flow, &[&older]), now());
+        assert_eq!((waits.status.phase, waits.steps.len()), (Phase::Provisioning, 0));
+    }
+}
+
+#[test]
+fn places_on_a_cluster_that_became_fewer_are_given_back_too() {
+    let (older, newer) = (tick_of("eu", 0, Phase::Provisioning), tick_of("us", 60, Phase::Provisioning));
+    let mut limited = cluster(true);
+    limited.spec.max_active_runs = Some(1);
+    limited.status.as_mut().unwrap().admitted = vec![older.name_any(), newer.name_any()];
+    let seen = Observed { cluster: Some(Arc::new(limited)), ..observed(flow()) };
+    assert_eq!(phase_and_reason(&plan(&newer, &seen, now())), (Phase::Queued, "PlaceGivenBack".into()));
+    assert!(matches!(created(&plan(&older, &seen, now()))[..], [.., Object::Job(_)]));
+}
+
+#[test]
+fn all_attempts_of_a_run_are_made_from_the_same() {
+    let mut flow = flow();
+    flow.spec.image = Some("flows:1".into());
+    flow.spec.args = vec!["--fast".into()];
+    let first = plan(&run(Phase::Provisioning), &observed(flow.clone()), now());
+    let [Object::ConfigMap(code), Object::Job(before)] = created(&first)[..] else { panic!("no Job") };
+    let mut retrying = after(run(Phase::Provisioning), &first);
+    let status = retrying.status.as_mut().unwrap();
+    (status.job, status.attempt) = (None, Some(2));
+    // Everything is edited meanwhile.
+    flow.spec.image = Some("flows:2".into());
+    flow.spec.code = Some(Code { path: Some("/flows/other.py".into()), ..Code::default() });
+    flow.spec.args = Vec::new();
+    flow.spec.parameters = Some(json!({"x": 100}));
+    let needs = needs(&retrying, Some(&flow));
+    let key = needs.script.unwrap();
+    assert_eq!(Some(&key.name), code.metadata.name.as_ref());
+    let text = code.data.as_ref().unwrap()[&key.key].clone();
+    let script = ScriptView::Found(crate::plan::pods::runner::Script { file: key.key, text });
+    let second = plan(&retrying, &Observed { script, ..observed(flow) }, now());
+    let [Object::ConfigMap(again), Object::Job(after)] = created(&second)[..] else { panic!("no Job") };
+    assert_eq!(again.metadata.name, code.metadata.name);
+    let container = |job: &Job| job.spec.as_ref().unwrap().template.spec.as_ref().unwrap().containers[0].clone();
+    let (before, after) = (container(before), container(after));
+    assert_eq!((after.image, after.command, after.args), (before.image, before.command, before.args));
+    assert_eq!(parameters(&second), json!({"x": 1, "y": 2}));
+}
+
+#[test]
+fn a_run_by_hand_gets_the_parameters_of_the_clock_that_it_names_or_is_refused() {
+    let mut flow = flow();
+    let entry = ClockEntry { name: "eu".into(), parameters: Some(json!({"region": "eu"})), ..ClockEntry::default() };
+    flow.spec.schedule = Some(Schedule { clocks: vec![entry], ..Schedule::default() });
+    let mut by_hand = run(Phase::Queued);
+    by_hand.metadata.name = Some("eu-now".into());
+    (by_hand.spec.clock, by_hand.spec.scheduled_time) = (Some("eu".into()), None);
+    let begun = plan(&by_hand, &observed(flow.clone()), now());
+    assert_eq!(begun.status.merged_parameters, Some(json!({"x": 1, "y": 2, "region": "eu"})));
+    by_hand.spec.clock = Some("ue".into());
+    let refused = plan(&by_hand, &observed(flow), now());
+    assert_eq!(phase_and_reason(&refused), (Phase::Failed, "InvalidSpec".into()));
+    let message = refused.status.message.unwrap();
+    assert!(message.contains("no clock called ue: it has eu"), "{message}");
 }
