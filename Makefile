@@ -30,7 +30,7 @@ cluster-down: ## stop the embedded Kubernetes and delete its data
 	@tests/cluster.sh down
 
 image: ## build the operator's image, its bill of materials and the images of the tests into .build/images
-	@tests/images/build.sh
+	@COMPILE=container tests/images/build.sh
 	@tests/supply/sbom.sh
 
 deny: ## licences, banned crates, sources and advisories of the dependencies (cargo-deny)

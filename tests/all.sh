@@ -1,6 +1,7 @@
 #!/bin/bash
 # All tests, cheapest first, while what the dear ones need is built in the background.
 . "$(dirname "$0")/lib.sh"
+. "$root/tests/background.sh"
 . "$root/tests/e2e/cluster.sh"
 cd "$root"
 # cargo test leaves the end-to-end tests to their own script, further down, and need not say so.
@@ -11,16 +12,15 @@ export DASKFLOW_E2E=later
 : >"$phases"
 mkdir -p "$build/logs"
 left_out=()
-running=()
 begin=$SECONDS
 
 # Everything started here ends with this script, whichever way it ends.
 finish() {
-	local code=$? pid
+	local code=$?
 	end_phase $code
 	# After a failure the cluster stays for a look at it, unless nobody is there to look.
 	if [ "${where:-}" = embedded ] && { [ $code = 0 ] || [ -n "${CI:-}" ]; }; then tests/cluster.sh down || true; fi
-	for pid in "${running[@]}"; do kill -- "-$pid" 2>/dev/null || true; done
+	end_background
 	{
 		echo
 		cat "$phases"
@@ -31,21 +31,6 @@ finish() {
 }
 trap finish EXIT
 trap 'exit 130' INT TERM
-
-# in_background LOG COMMAND...: with the lowest priority, so that tests with clocks in them do not notice.
-in_background() {
-	local log=$build/logs/$1.log
-	shift
-	setsid nice -n 19 "$@" >"$log" 2>&1 </dev/null &
-	running+=($!)
-}
-await_background() {
-	local pid
-	for pid in "${running[@]}"; do
-		wait "$pid" || { tail -n 40 "$build"/logs/prepare-*.log >&2; return 1; }
-	done
-	running=()
-}
 
 # The compiled dependencies depend on Cargo.lock, the profile and the compiler only: a fresh clone takes them from the cache. Nothing of
 # our own is in there: cargo judges by file times, and would take another checkout's sources for compiled.
@@ -71,13 +56,35 @@ keep_dependencies() {
 }
 
 choose_cluster
-if [ -n "$where" ]; then
-	[ "$where" != embedded ] || in_background prepare-cluster tests/cluster.sh build
-	[ "$where" = current ] || in_background prepare-images tests/images/build.sh
-	in_background prepare-sbom tests/supply/sbom.sh
-else
+if [ -z "$where" ]; then
 	left_out+=("end-to-end tests: $why_none")
 	[ "${E2E:-}" != required ] || fail "E2E=required, and the end-to-end tests cannot run here: $why_none"
+fi
+
+# announce says what comes, what of it is there already, and roughly how long the rest takes.
+announce() {
+	say "make test, end-to-end tests on: ${where:-no cluster ($why_none)}; $(nproc) cores:"
+	[ "$where" != embedded ] || part "Debian packages" "$(tests/packages.sh missing images node tests | xargs)" "$(about_time packages 40)"
+	[ "$where" != embedded ] || part "Kubernetes" "$(tests/cluster.sh built || echo missing)" "$(about_time cluster 540), in the background"
+	[ -z "$where" ] || [ "$where" = current ] || part "images" "$(tests/images/build.sh --missing "${all_images[@]}" | xargs)" "$(about_time images 600), in the background"
+	part "dependencies" "$([ -d "$kept_target" ] || echo missing)" "$(about_time dependencies 300) to compile"
+	part "tests" yes "$(about_time tests 900)"
+}
+part() { say "    $(printf '%-18s' "$1")$([ -n "$2" ] && echo "$3" || echo "there already")"; }
+announce
+
+in_the_background=()
+prepare() { # NAME COMMAND...
+	in_the_background+=("$1")
+	in_background "$@"
+}
+if [ -n "$where" ]; then
+	if [ "$where" = embedded ]; then
+		phase "Debian packages" need_packages images node tests
+		prepare cluster tests/cluster.sh build
+	fi
+	[ "$where" = current ] || prepare images tests/images/build.sh
+	prepare sbom tests/supply/sbom.sh
 fi
 
 # dask_venvs: real schedulers of several versions, for the tests of src/dask.
@@ -109,7 +116,7 @@ if [ -x tests/runner/run.sh ]; then
 	phase "runner tests" tests/runner/run.sh
 fi
 if [ -n "$where" ]; then
-	phase "cluster and images built (rest of the background work)" await_background
+	phase "cluster and images built (rest of the background work)" await "${in_the_background[@]}"
 fi
 # The chart is rendered by the Helm that comes with the embedded Kubernetes, or by one on the PATH.
 if [ -x "$build/bin/helm" ] || { command -v helm && command -v kubectl; } >/dev/null; then

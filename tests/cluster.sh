@@ -5,6 +5,7 @@
 #   up [FLAGS]     start it, or what does not run of it; flags as of "testcluster up"
 #   down           stop it and delete its data, from whatever state a killed run left
 #   env            print export lines for KUBECONFIG, PATH and TESTCLUSTER_DIR
+#   built          succeed if there is nothing to build
 #   can            say why this machine cannot run it; nothing when it can
 . "$(dirname "$0")/lib.sh"
 
@@ -12,11 +13,14 @@ export TESTCLUSTER_DIR=${TESTCLUSTER_DIR:-$build/cluster}
 tool=$build/bin/testcluster
 
 # The program depends only on its sources and on the Go that compiles them. It lies in the cache under their hash.
+place_of_tool() {
+	cd "$root"
+	echo "$cache/cluster/$(hash_of tests/cluster/*.go tests/cluster/go.{mod,sum} tests/cluster/{build.sh,packages.txt} "go=$(go -C tests/cluster env GOVERSION)")/testcluster"
+}
 build_tool() {
 	local made
 	command -v go >/dev/null || fail "the embedded cluster needs Go (https://go.dev/dl)"
-	cd "$root"
-	made=$cache/cluster/$(hash_of tests/cluster/*.go tests/cluster/go.{mod,sum} tests/cluster/build.sh "go=$(go -C tests/cluster env GOVERSION)")/testcluster
+	made=$(place_of_tool)
 	locked "$cache/cluster.lock" make_tool "$made"
 	touch "$(dirname "$made")"
 	find "$cache/cluster" -mindepth 1 -maxdepth 1 -mtime +14 -exec rm -r {} + # nobody asked for them for two weeks
@@ -27,8 +31,10 @@ build_tool() {
 }
 make_tool() {
 	"$1" --help >/dev/null 2>&1 && return # a damaged one does not run
-	say "building the embedded Kubernetes (once; 8 to 15 minutes with an empty Go cache)"
+	say "building the embedded Kubernetes (once)"
 	local begin=$SECONDS
+	: >"$build/logs/cluster-build.log"
+	[ -z "${DASKFLOW_PROGRESS:-}" ] || echo "progress: $build/logs/cluster-build.log ^[a-z] =packages packages" >&2
 	"$root/tests/cluster/build.sh" "$1" >"$build/logs/cluster-build.log" 2>&1 </dev/null ||
 		{ tail -20 "$build/logs/cluster-build.log" >&2; fail "cannot build the embedded Kubernetes"; }
 	say "embedded Kubernetes built in $((SECONDS - begin)) s"
@@ -45,8 +51,7 @@ case "${1:-}" in
 build) build_tool ;;
 up)
 	build_tool
-	"$tool" deps >"$build/logs/cluster-deps.log" 2>&1 </dev/null ||
-		{ tail -20 "$build/logs/cluster-deps.log" >&2; fail "cannot install what the node needs"; }
+	need_packages node
 	"$tool" "$@"
 	;;
 down) # without a program there never was a cluster
@@ -55,9 +60,10 @@ env)
 	"$tool" env
 	printf 'export TESTCLUSTER_DIR=%q\n' "$TESTCLUSTER_DIR"
 	;;
+built) "$(place_of_tool)" --help >/dev/null 2>&1 ;;
 can) can ;;
 *)
-	sed -n '2,8p' "$0" >&2
+	sed -n '2,9p' "$0" >&2
 	exit 2
 	;;
 esac

@@ -1,22 +1,59 @@
 #!/bin/bash
 # From nothing to scheduled runs: a cluster, the operator, the example flow, and two runs of it, counted.
 . "$(dirname "$0")/lib.sh"
+. "$root/tests/background.sh"
 . "$root/tests/e2e/cluster.sh"
 
 namespace=${DEMO_NAMESPACE:-daskflow-demo}
 want_runs=2
 want_tasks=304
 : >"$phases"
+trap 'code=$?; end_phase $code; end_background; exit $code' EXIT
+trap 'exit 130' INT TERM
 
 choose_cluster
 [ -n "$where" ] || fail "no cluster for the demo: $why_none"
-say "1/5 cluster: $where (and the images of 2/5 meanwhile)"
-if [ "$where" != current ]; then
-	"$root/tests/images/build.sh" operator prefect1 &
-	trap "end_phase \$?; kill $! 2>/dev/null || true" EXIT
-fi
+
+# announce says what comes, what of it is there already, and roughly how long the rest takes.
+announce() {
+	local packages='' missing=''
+	say "make demo, on a cluster of the kind \"$where\" (CLUSTER=embedded|kind|current), $(nproc) cores:"
+	[ "$where" != embedded ] || packages=$("$root/tests/packages.sh" missing images node | xargs)
+	[ "$where" = current ] || missing=$("$root/tests/images/build.sh" --missing operator prefect1)
+	part "Debian packages" "$packages" "$(about_time packages 40), ${packages:-none missing}"
+	if [ "$where" = embedded ]; then
+		part "Kubernetes" "$("$root/tests/cluster.sh" built || echo missing)" "$(about_time cluster 540), built from its Go modules"
+	fi
+	part "operator's image" "$(grep -x operator <<<"$missing")" "$(about_time operator 420), compiled beside"
+	part "flow's image" "$(grep -x prefect1 <<<"$missing")" "$(about_time prefect1 150), with Prefect 1.4.1 and Dask, beside"
+	part "cluster, operator" yes "about 40 s"
+	part "two runs" yes "about 2 min: a run each minute"
+}
+part() { say "    $(printf '%-20s' "$1")$([ -n "$2" ] && echo "$3" || echo "there already")"; }
+announce
+
+# prepare: all that has to be built, side by side; whatever fails ends the demo at once.
+prepare() {
+	local jobs=() name missing=''
+	[ "$where" = current ] || missing=$("$root/tests/images/build.sh" --missing operator prefect1)
+	if [ "$where" = embedded ]; then
+		need_packages node ${missing:+images}
+		if ! "$root/tests/cluster.sh" built; then
+			in_background cluster "$root/tests/cluster.sh" build
+			jobs+=(cluster)
+		fi
+	fi
+	for name in $missing; do
+		in_background "$name" "$root/tests/images/build.sh" "$name"
+		jobs+=("$name")
+	done
+	await "${jobs[@]}"
+	for name in "${jobs[@]}"; do took "$name" "$(cat "$background/$name.done")"; done
+}
+say "1/5 what has to be built"
+phase "packages, builds" prepare
+say "2/5 cluster and images"
 phase "cluster" bring_up
-say "2/5 images: the operator, from the Dockerfile, and the flow's, with Prefect 1.4.1 and Dask"
 phase "images" bring_images operator prefect1
 say "3/5 the operator, from manifests/install.yaml"
 phase "operator" install_operator

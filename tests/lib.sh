@@ -37,26 +37,8 @@ hash_of() {
 	) | sha256sum | cut -c1-16
 }
 
-# need_packages PROGRAM=PACKAGE...: installs the Debian packages whose programs are missing.
-need_packages() {
-	local pair missing=()
-	for pair; do
-		command -v "${pair%%=*}" >/dev/null || missing+=("${pair#*=}")
-	done
-	[ ${#missing[@]} = 0 ] && return
-	[ "$(id -u)" = 0 ] && command -v apt-get >/dev/null ||
-		fail "missing: ${missing[*]}; install them, or run as root on Debian or Ubuntu"
-	say "installing Debian packages: ${missing[*]}"
-	locked "$cache/apt.lock" install_packages "${missing[@]}" || fail "cannot install ${missing[*]}"
-}
-install_packages() {
-	local log=$build/logs/apt.log
-	mkdir -p "$build/logs"
-	{
-		apt-get -o DPkg::Lock::Timeout=300 update &&
-			DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install --yes --no-install-recommends "$@"
-	} >"$log" 2>&1 </dev/null || { tail -20 "$log" >&2; return 1; }
-}
+# need_packages USE...: installs what is missing of the Debian packages of these uses (tests/cluster/packages.txt).
+need_packages() { "$root/tests/packages.sh" install "$@"; }
 
 # phase NAME COMMAND...: runs it and notes the time it took, for the table of phases at the end. A failure inside ends the
 # script, as it would without "phase", and is noted on the way out.

@@ -32,7 +32,7 @@ impl PullPolicy {
     }
 }
 
-/// What "it ran" means to the runner.
+/// What the runner takes for a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum CodeEngine {
     /// Whatever the script turns out to use.

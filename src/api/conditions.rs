@@ -11,7 +11,7 @@ pub enum ConditionType {
     Ready,
     /// Work on the object is under way (kstatus).
     Reconciling,
-    /// No work can go on before somebody changes something (kstatus).
+    /// No progress is possible until a user changes something (kstatus).
     Stalled,
     /// The Dask scheduler answers.
     SchedulerReady,
@@ -19,7 +19,7 @@ pub enum ConditionType {
     WorkersReady,
     /// The certificates that the spec asks for are there and good, and all pods have them.
     CertificatesReady,
-    /// The cluster is suspended and its pods are gone.
+    /// The cluster is suspended and its pods are deleted.
     Suspended,
     /// The schedule can be computed.
     ScheduleValid,
@@ -103,18 +103,18 @@ reasons! {
     WorkersCreated,
     WorkersRetired,
     WorkerLost,
-    /// The scheduler would not let a worker go: its data cannot move.
+    /// The scheduler does not offer a worker for closing: its data cannot move.
     WorkersHeld,
-    /// Workers that are to leave still have tasks, and their group waits for them.
+    /// Workers that are being removed still have tasks, and their group waits for them.
     WorkersDraining,
     /// The autoscaler changed the number of workers of a group.
     WorkersScaled,
-    /// The scheduler does not tell its load, so that nobody knows how many workers are wanted.
+    /// The scheduler does not report its load, so that it is unknown how many workers are wanted.
     LoadUnknown,
     Outdated,
-    /// Nobody has used the cluster for as long as `idle.after` says.
+    /// The cluster has been idle for as long as `idle.after` says.
     Idle,
-    /// A cluster that was put to rest is needed again.
+    /// An idle cluster is needed again.
     Woken,
     Suspending,
     // What the kubelet says of a container that does not start, in the kubelet's words.
@@ -168,7 +168,7 @@ reasons! {
     /// The scheduler of Kubernetes gave the runner's place to a pod of higher priority.
     Preempted,
     NodeLost,
-    /// The Dask scheduler, or the whole cluster, went away under the run.
+    /// The Dask scheduler, or the whole cluster, was lost during the run.
     ClusterLost,
     JobDeleted,
     ClusterTimeout,
@@ -179,9 +179,9 @@ reasons! {
     Cancelled,
     /// A newer run took the place of this one while it was active.
     Replaced,
-    /// The deadline for starting passed while the run was held.
+    /// The deadline for starting passed while the run was waiting.
     StartingDeadlineExceeded,
-    /// A newer tick took the place of this one while it was held.
+    /// A newer tick took the place of this one while it was waiting.
     Superseded,
     Terminated,
     // FlowBackfill.
@@ -214,14 +214,14 @@ reasons! {
     WrongScheme,
     CertificateIssued,
     CertificateRenewed,
-    /// The certificate will expire and nobody has renewed it.
+    /// The certificate will expire and has not been renewed.
     CertificateExpiring,
-    /// Whoever issues the certificate has not done so yet.
+    /// The certificate has not been issued yet.
     CertificateNotReady,
 }
 
 impl Reason {
-    /// Whether somebody has to put a certificate, a Secret or an address right.
+    /// Whether a user has to correct a certificate, a Secret or an address.
     pub fn is_of_tls(self) -> bool {
         matches!(
             self,

@@ -75,24 +75,24 @@ pub struct DaskClusterSpec {
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub worker_groups: Vec<WorkerGroup>,
-    /// What becomes of the cluster when nobody uses it. Default: it stays as it is.
+    /// What happens to the cluster when it is idle. Default: it stays as it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idle: Option<Idle>,
     /// When a change of the spec may restart the scheduler, which forgets all results.
     #[serde(default)]
     pub rollout: Rollout,
-    /// How many runs may be active on this cluster at once, of all Flows together; the others wait, and are let through in
-    /// the order in which they became due. Default: no limit.
+    /// The maximum number of runs that are active on this cluster at the same time, of all Flows together. Further runs
+    /// wait, and start in the order in which they became due. Default: no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100))]
     pub max_active_runs: Option<i32>,
     /// TLS between the scheduler, the workers, the runners and the operator. Default: plain TCP.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<Tls>,
-    /// Whether other pods are kept from the cluster.
+    /// Whether a NetworkPolicy restricts which pods may reach the cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network_policy: Option<NetworkPolicySpec>,
-    /// True: no pods run. The condition `Suspended` becomes true when they are gone.
+    /// True: no pods run. The condition `Suspended` becomes true when they are deleted.
     #[serde(default, skip_serializing_if = "is_false")]
     pub suspend: bool,
 }
@@ -156,7 +156,7 @@ impl ServiceType {
 /// When a change of the spec may restart the scheduler.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Rollout {
-    /// When nobody uses it: no run is active, no client is connected and no task is left, and a worker of the new spec
+    /// When it is idle: no run is active, no client is connected and no task is left, and a worker of the new spec
     /// has registered, so that its image is known to be good.
     #[default]
     WhenIdle,
@@ -164,20 +164,20 @@ pub enum Rollout {
     Immediate,
 }
 
-/// What becomes of a cluster that nobody uses.
+/// What happens to a cluster that is idle.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Idle {
-    /// For how long nobody must have used it: no run, no task, no new client.
+    /// How long the cluster must have been idle: no run, no task, no new client.
     #[schemars(length(min = 1, max = 32))]
     #[x_kube(validation = Rule::new("self.matches('^([0-9]+(h|m|s))+$') && self.matches('[1-9]')").message("write a duration of at least one second in hours, minutes and seconds, such as 90s, 10m or 1h30m"))]
     pub after: String,
-    /// What becomes of it then.
+    /// What happens to the cluster after that time.
     #[serde(default)]
     pub action: IdleAction,
 }
 
-/// What becomes of a cluster that nobody uses.
+/// What happens to a cluster that is idle.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum IdleAction {
     /// Its workers are retired; the scheduler stays. A run, a task or a new client brings them back.
@@ -204,7 +204,7 @@ impl IdleAction {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DaskClusterStatus {
-    /// The generation of the spec that this status answers to.
+    /// The generation of the spec that this status describes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
     /// Where Dask clients connect to, such as `tcp://analytics-scheduler.team-a.svc:8786`.
@@ -213,14 +213,14 @@ pub struct DaskClusterStatus {
     /// Where the Dask web UI is, such as `http://analytics-scheduler.team-a.svc:8787/status`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dashboard_address: Option<String>,
-    /// Worker counts of all groups together, as the scheduler tells them.
+    /// Worker counts of all groups together, as the scheduler reports them.
     #[serde(default)]
     pub workers: WorkerCounts,
     /// Worker counts of each group.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub groups: Vec<GroupStatus>,
-    /// Whether the cluster is put to rest because nobody used it.
+    /// Whether the cluster is idle, and `idle.action` has been carried out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idle: Option<IdleStatus>,
     /// The certificates that are in use.
@@ -232,11 +232,11 @@ pub struct DaskClusterStatus {
     /// Selects the worker pods of the group "default"; the scale subresource reads it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selector: Option<String>,
-    /// With `maxActiveRuns`: the runs that hold a place. A run starts only when it stands here, and writing it is
-    /// guarded by the object's resourceVersion, so that never more start than there are places.
+    /// With `maxActiveRuns`: the runs that are admitted. A run starts only when it is listed here. The list is written
+    /// with the object's resourceVersion, so that the limit is never exceeded.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub admitted: Vec<String>,
-    /// What is so, and why.
+    /// The latest observations of the object, as Kubernetes conditions.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
@@ -263,16 +263,16 @@ pub struct GroupStatus {
     pub ready: i32,
 }
 
-/// Whether a cluster is at rest because nobody used it.
+/// Whether a cluster is idle, and `idle.action` has been carried out.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct IdleStatus {
-    /// True: `idle.action` was carried out. False: the cluster was woken again.
+    /// True: `idle.action` was carried out. False: the cluster is in use again.
     pub asleep: bool,
-    /// Since when.
+    /// When this last changed.
     #[schemars(schema_with = "schema::required_timestamp")]
     pub since: Time,
-    /// The generation of the spec at that time: a change of the spec wakes the cluster.
+    /// The generation of the spec at that time: a change of the spec starts the cluster again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation: Option<i64>,
 }

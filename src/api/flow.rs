@@ -52,7 +52,7 @@ pub use super::schedule::{ClockEntry, Schedule};
     validation = Rule::new("!(has(self.code) && has(self.command) && self.command.size() > 0)")
         .message("write either code or command, not both"),
     validation = Rule::new("has(self.code) || !has(self.engine) || self.engine == 'Auto'")
-        .message("engine is for a flow with code: what a command of your own runs cannot be watched"),
+        .message("engine is for a flow with code: what a command of your own runs cannot be observed"),
     validation = Rule::new("!has(self.cluster.address) || has(self.image)")
         .message("a Flow on a cluster.address needs an image of its own: there is no DaskCluster to take it from"),
     validation = Rule::new("!(has(self.maxActive) || has(self.maxQueued)) || (has(self.concurrency) && self.concurrency == 'Queue')")
@@ -74,7 +74,7 @@ pub struct FlowSpec {
     /// The script to run. Default: the image's own command.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<Code>,
-    /// Instead of `code`: a command that is run as it is, wired to the cluster by environment variables only.
+    /// Instead of `code`: a command that is run as it is, and finds the cluster by environment variables only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     pub command: Vec<String>,
@@ -82,20 +82,20 @@ pub struct FlowSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     pub args: Vec<String>,
-    /// What "it ran" means: with `Prefect`, a run in which no Prefect flow ran is a failure.
+    /// What counts as a run: with `Prefect`, a run in which no Prefect flow ran is a failure.
     #[serde(default)]
     pub engine: CodeEngine,
     /// Parameters of the flow: names and JSON values. A clock or a run may override them one by one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::opaque_object")]
     pub parameters: Option<serde_json::Value>,
-    /// Environment variables of the runner; they win over the cluster's and over the generated ones, except for
-    /// the scheduler's address.
+    /// Environment variables of the runner only; tasks run on the workers, which have `env` of the `DaskCluster`. They
+    /// take precedence over the cluster's and over the generated ones, except for the scheduler's address.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 200))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub env: Vec<core::EnvVar>,
-    /// ConfigMaps and Secrets whose keys become environment variables of the runner.
+    /// ConfigMaps and Secrets whose keys become environment variables of the runner only, as with `env`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     pub env_from: Vec<core::EnvFromSource>,
@@ -126,10 +126,10 @@ pub struct FlowSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 1000))]
     pub max_queued: Option<i32>,
-    /// What becomes of ticks that passed while nobody could start them. Default: the latest of them runs.
+    /// What happens to ticks that passed while no run could be created. Default: the latest of them runs.
     #[serde(default)]
     pub catch_up: CatchUp,
-    /// How late a run may start; afterwards its tick counts as missed. Default: however late.
+    /// How late a run may start; afterwards its tick counts as missed. Default: no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 32))]
     #[x_kube(validation = Rule::new("self.matches('^([0-9]+(h|m|s))+$') && self.matches('[1-9]')").message("write a duration of at least one second in hours, minutes and seconds, such as 5m or 1h30m"))]
@@ -197,12 +197,12 @@ pub struct ClusterSource {
     /// A `DaskCluster` of this namespace.
     #[serde(rename = "ref", default, skip_serializing_if = "Option::is_none")]
     pub ref_: Option<NameRef>,
-    /// A `DaskCluster` that is made for each run and is gone after it: the same fields as in the `spec` of one, see
+    /// A `DaskCluster` that is created for each run and deleted after it: the same fields as in the `spec` of one, see
     /// `kubectl explain daskcluster.spec`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::embedded_cluster")]
     pub template: Option<DaskClusterSpec>,
-    /// How long the cluster of a run that ended without success is kept for a look at the remains. Default: not at all.
+    /// How long the cluster of a run that ended without success is kept, for debugging. Default: not kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 32))]
     #[x_kube(validation = Rule::new("self.matches('^([0-9]+(h|m|s))+$') && self.matches('[1-9]')").message("write a duration of at least one second in hours, minutes and seconds, such as 5m or 1h30m"))]
@@ -212,7 +212,7 @@ pub struct ClusterSource {
     #[schemars(length(min = 1, max = 512))]
     #[x_kube(validation = Rule::new("self.matches('^(tcp|tls)://[^/ ]+:[0-9]+$')").message("write the address of a Dask scheduler as tcp://HOST:PORT or tls://HOST:PORT"))]
     pub address: Option<String>,
-    /// With an address that begins with `tls://`: what the scheduler there is shown, and what is trusted.
+    /// With an address that begins with `tls://`: the certificate for the scheduler there, and the CA that is trusted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<ClientTls>,
 }
@@ -221,7 +221,7 @@ pub struct ClusterSource {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct FlowStatus {
-    /// The generation of the spec that this status answers to.
+    /// The generation of the spec that this status describes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
     /// When the spec that was looked at last had been written, as far as the API server tells; else when it was looked at.
@@ -250,18 +250,18 @@ pub struct FlowStatus {
     /// Runs that have started and not ended.
     #[serde(default)]
     pub active: i32,
-    /// Under any policy but `Allow`: the runs that hold a place. A run starts only when it stands here, and writing it
-    /// is guarded by the object's resourceVersion, so that never more start than there are places.
+    /// Under any policy but `Allow`: the runs that are admitted. A run starts only when it is listed here. The list is
+    /// written with the object's resourceVersion, so that the limit is never exceeded.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub admitted: Vec<String>,
     /// How the newest finished run ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_run: Option<LastRun>,
-    /// What is remembered of each clock.
+    /// State of each clock.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub clocks: Vec<ClockStatus>,
-    /// What is so, and why.
+    /// The latest observations of the object, as Kubernetes conditions.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
@@ -281,7 +281,7 @@ pub struct LastRun {
     pub finished_at: Option<Time>,
 }
 
-/// What is remembered of a clock.
+/// State of a clock.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ClockStatus {
@@ -293,7 +293,7 @@ pub struct ClockStatus {
     /// starts it later.
     #[schemars(schema_with = "schema::timestamp")]
     pub since: Time,
-    /// The newest tick that was dealt with.
+    /// The newest tick for which a run was created, or that was missed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::timestamp")]
     pub last_tick: Option<Time>,

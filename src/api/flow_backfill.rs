@@ -20,7 +20,7 @@ use super::schema;
     namespaced,
     status = "FlowBackfillStatus",
     derive = "PartialEq",
-    doc = "Runs of a Flow for a range of its ticks, so many at once.",
+    doc = "Runs of a Flow for a range of its ticks, a limited number at the same time.",
     printcolumn(name = "Flow", type_ = "string", json_path = ".spec.flow"),
     printcolumn(name = "Done", type_ = "string", json_path = ".status.done"),
     printcolumn(name = "Active", type_ = "integer", json_path = ".status.active"),
@@ -60,7 +60,8 @@ pub struct FlowBackfillSpec {
     /// Which ticks are run first.
     #[serde(default)]
     pub order: BackfillOrder,
-    /// How many runs of this backfill are unfinished at once. The Flow's own concurrency policy holds besides.
+    /// The maximum number of runs of this backfill at the same time, waiting ones included. The Flow's own concurrency
+    /// policy applies as well.
     #[serde(default = "FlowBackfillSpec::default_parallelism")]
     #[schemars(range(min = 1, max = 100))]
     pub parallelism: i32,
@@ -119,7 +120,7 @@ pub enum SkippedTicks {
     /// otherwise is deleted, and its tick run anew.
     #[default]
     Succeeded,
-    /// Those that have a run, however it stands or ended, and those that have succeeded.
+    /// Those that have a run, in whatever phase, and those that have succeeded.
     Ran,
     /// None: every tick is run anew, also where it has succeeded. An active run is waited for; one that has ended is deleted.
     None,
@@ -129,13 +130,13 @@ pub enum SkippedTicks {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct FlowBackfillStatus {
-    /// The generation of the spec that this status answers to.
+    /// The generation of the spec that this status describes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
     /// Ticks in the range.
     #[serde(default)]
     pub total: i32,
-    /// Ticks that have ended or were skipped, of all, for `kubectl get`.
+    /// Ticks that have ended or were skipped, out of all, for `kubectl get`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub done: Option<String>,
     /// Ticks whose run of this backfill succeeded.
@@ -144,7 +145,7 @@ pub struct FlowBackfillStatus {
     /// Ticks whose run ended in any other way, for good.
     #[serde(default)]
     pub failed: i32,
-    /// Runs of this backfill that have not ended, held ones among them.
+    /// Runs of this backfill that have not ended, waiting ones included.
     #[serde(default)]
     pub active: i32,
     /// Ticks that were left out because they had a run already.
@@ -160,10 +161,10 @@ pub struct FlowBackfillStatus {
     /// When the first run was started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Time>,
-    /// When all ticks had ended. A backfill that has ended is never taken up again.
+    /// When all ticks had ended. A backfill that has ended is never resumed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<Time>,
-    /// What is so, and why.
+    /// The latest observations of the object, as Kubernetes conditions.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,

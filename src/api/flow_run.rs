@@ -91,16 +91,16 @@ pub struct FlowRunSpec {
     /// True: the run is stopped, and ends as `Cancelled`.
     #[serde(default, skip_serializing_if = "is_false")]
     pub cancel: bool,
-    /// True: neither the run's runner nor a cluster of its own exists; one that is at work is stopped. When it is false
-    /// again, the run joins the line and starts from the beginning. Kueue and its like hold a run so.
+    /// True: neither the run's runner nor a cluster of its own exists; a running one is stopped. When it is false
+    /// again, the run joins the queue and starts from the beginning. Kueue and similar controllers suspend a run so.
     #[serde(default, skip_serializing_if = "is_false")]
     pub suspend: bool,
 }
 
-/// Where a run stands. The last five are final: a run never leaves them.
+/// The phase of a run. The last five are final: a run never leaves them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum Phase {
-    /// Held: by `suspend`, by the concurrency policy, or by a cluster that is suspended or has no place.
+    /// Waiting: because of `suspend`, the concurrency policy, or a cluster that is suspended or has no free place.
     #[default]
     Queued,
     /// Its cluster is coming up, or the runner's container is.
@@ -147,16 +147,16 @@ impl Phase {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct FlowRunStatus {
-    /// The generation of the spec that this status answers to.
+    /// The generation of the spec that this status describes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Where the run stands.
+    /// The phase of the run.
     #[serde(default)]
     pub phase: Phase,
-    /// Why it stands there, in one word.
+    /// The reason for the phase, in one word.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// Why it stands there, in a sentence; of a failed run, what the runner said last.
+    /// The reason for the phase, in a sentence; of a failed run, the last message of the runner.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
     /// The number of the attempt, from 1. While the run waits to be tried again, that of the one that failed.
@@ -189,7 +189,7 @@ pub struct FlowRunStatus {
     /// Which start of the Dask scheduler the attempt is on: its pod's uid and how often its container was restarted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scheduler: Option<String>,
-    /// When this attempt was let through to its cluster; `clusterTimeout` counts from it.
+    /// When this attempt was admitted to its cluster; `clusterTimeout` counts from it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub admitted_at: Option<Time>,
     /// When the runner's container of this attempt started.
@@ -201,10 +201,10 @@ pub struct FlowRunStatus {
     /// The exit code of the runner's container.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i32>,
-    /// Task counts, where the engine tells them.
+    /// Task counts, where the engine reports them: Prefect does, a plain Dask script does not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tasks: Option<TaskCounts>,
-    /// What is so, and why.
+    /// The latest observations of the object, as Kubernetes conditions.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
@@ -237,9 +237,9 @@ pub struct Program {
 /// Task counts of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TaskCounts {
-    /// Tasks that the run had.
+    /// How many tasks the run had.
     pub total: i64,
-    /// Tasks of them that failed.
+    /// How many of them failed.
     pub failed: i64,
 }
 
@@ -249,7 +249,7 @@ pub struct Failures {
     /// By the flow itself; they count against `retries.limit`.
     #[serde(default)]
     pub flow: i32,
-    /// By what is around it; they count against `retries.infrastructure`.
+    /// By its infrastructure; they count against `retries.infrastructure`.
     #[serde(default)]
     pub infrastructure: i32,
 }
@@ -261,7 +261,7 @@ pub struct Stop {
     pub reason: String,
     /// Why, in a sentence.
     pub message: String,
-    /// Since when.
+    /// When the stop began.
     #[schemars(schema_with = "schema::timestamp")]
     pub since: Time,
 }

@@ -1,7 +1,7 @@
 //! What users write: the kinds of `daskflow.dev/v1alpha1`, their schemas and their validation rules.
 //!
 //! Nothing in here decides or acts. A rule that the API server can check is a CEL rule with a message that
-//! tells what to write instead; what it cannot check is found by `plan` and told in a condition.
+//! says what to write instead; what it cannot check is found by `plan` and reported in a condition.
 
 pub mod common;
 pub mod conditions;

@@ -18,7 +18,7 @@ pub enum Concurrency {
     Queue,
 }
 
-/// What becomes of ticks that passed while nobody could start them.
+/// What happens to ticks that passed while no run could be created.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CatchUp {
@@ -63,12 +63,12 @@ pub struct Retries {
     #[serde(default)]
     #[schemars(range(min = 0, max = 100))]
     pub limit: i32,
-    /// Further attempts after failures around it: an evicted, preempted or killed runner, a lost node or cluster, an
-    /// image that cannot be pulled, a cluster that does not come up.
+    /// Further attempts after failures of the infrastructure: an evicted, preempted or killed runner, a lost node or
+    /// cluster, an image that cannot be pulled, a cluster that does not start.
     #[serde(default = "Retries::default_infrastructure")]
     #[schemars(range(min = 0, max = 100))]
     pub infrastructure: i32,
-    /// The longest wait before the second attempt; the wait itself is drawn between nothing and this.
+    /// The longest wait before the second attempt; the wait itself is random, between 0 and this.
     #[serde(default = "Retries::default_delay")]
     #[schemars(length(min = 1, max = 32))]
     #[x_kube(validation = Rule::new("self.matches('^([0-9]+(h|m|s))+$')").message("write a duration in hours, minutes and seconds, such as 0s, 30s or 5m"))]
@@ -77,7 +77,7 @@ pub struct Retries {
     #[serde(default = "Retries::default_factor")]
     #[schemars(range(min = 1, max = 10))]
     pub factor: i32,
-    /// Where it stops growing.
+    /// The upper bound of the longest wait.
     #[serde(default = "Retries::default_max_delay")]
     #[schemars(length(min = 1, max = 32))]
     #[x_kube(validation = Rule::new("self.matches('^([0-9]+(h|m|s))+$')").message("write a duration in hours, minutes and seconds, such as 0s, 30s or 5m"))]
@@ -126,7 +126,7 @@ pub struct History {
     #[serde(default = "History::default_limit")]
     #[schemars(range(min = 0, max = 1000))]
     pub failed: i32,
-    /// Finished runs that ended longer ago are not kept, however few they are. Days have 24 hours. Default: no limit.
+    /// Finished runs that ended longer ago are deleted, even if fewer are kept than the numbers above allow. Days have 24 hours. Default: no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 32))]
     #[x_kube(validation = Rule::new("self.matches('^([0-9]+d)?([0-9]+(h|m|s))*$') && self.matches('[1-9]')").message("write an age in days, hours, minutes and seconds, such as 30d or 12h"))]

@@ -95,7 +95,7 @@ pub struct TlsStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::timestamp")]
     pub not_after: Option<Time>,
-    /// The copies of certificates that pods were made with. A copy never changes, and goes with the last pod that has it.
+    /// The copies of certificates that pods were made with. A copy never changes, and is deleted with the last pod that uses it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     pub copies: Vec<String>,

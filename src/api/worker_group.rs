@@ -1,4 +1,4 @@
-//! A group of workers: how many, of what make, and how they leave.
+//! A group of workers: how many, with which resources, and how they are removed.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ pub struct WorkerGroup {
     #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')").message("the name of a worker group is a part of its pods' names: write lower-case letters, digits and '-', with a letter or digit at both ends"))]
     #[x_kube(validation = Rule::new("self != 'default'").message("the group called default is the one in spec.workers: choose another name"))]
     pub name: String,
-    /// What it is made of.
+    /// Its workers.
     #[serde(flatten)]
     pub workers: WorkersSpec,
 }
@@ -29,12 +29,12 @@ pub struct WorkerGroup {
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("!(has(self.replicas) && has(self.autoscale))").message("write replicas or autoscale, not both: an autoscaled group has no fixed size (replicas that your file does not have were set by kubectl scale: remove them with kubectl patch)"))]
 pub struct WorkersSpec {
-    /// How many workers are to run. Default: 1. `kubectl scale` and a `HorizontalPodAutoscaler` set it, and need it to be
-    /// there.
+    /// How many workers run. Default: 1. `kubectl scale` and a `HorizontalPodAutoscaler` set it; both need the field to
+    /// be present.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 10_000))]
     pub replicas: Option<i32>,
-    /// Lets the load decide how many workers run, instead of `replicas`.
+    /// Scales the number of workers with the load, instead of `replicas`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub autoscale: Option<Autoscale>,
     /// Threads of a worker. Default: its CPU limit rounded up, else 1.
@@ -42,7 +42,7 @@ pub struct WorkersSpec {
     #[schemars(range(min = 1, max = 1024))]
     pub threads: Option<i32>,
     /// Memory that a worker may fill before it spills and pauses, in Dask's or Kubernetes' units (`4Gi`, `4GB`).
-    /// Default: its memory limit, else what Dask finds on the node.
+    /// Default: its memory limit; without one, the memory of the whole node, whatever else runs there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 32))]
     #[x_kube(validation = Rule::new("self.matches('^[0-9]+([.][0-9]+)?([kMGT]i?B?|B)?$')").message("write memory as a number with a unit, such as 4Gi, 512Mi or 4GB"))]
@@ -54,8 +54,8 @@ pub struct WorkersSpec {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "schema::dask_resources")]
     pub dask_resources: BTreeMap<String, f64>,
-    /// Whether a nanny watches over the worker's process, and starts it again when it dies or fills its memory.
-    /// Default: as Dask has it, which is yes.
+    /// Whether a nanny supervises the worker's process, and restarts it when it dies or fills its memory.
+    /// Default: Dask's own, which is true.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nanny: Option<bool>,
     /// A volume of its own for what a worker spills to disk. Default: the container's own file system.
@@ -69,10 +69,10 @@ pub struct WorkersSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub priority_class_name: Option<String>,
-    /// What happens to the tasks of a worker that is to leave because the group shrinks or its spec changed.
+    /// What happens to the tasks of a worker that is removed because the group shrinks or its spec changed.
     #[serde(default)]
     pub drain: Drain,
-    /// Under `drain: Wait`: how long a group that has too many workers waits for their tasks. Default: 1h.
+    /// Under `drain: Wait`: how long a busy worker that is being removed may finish its tasks. Default: 1h.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 32))]
     #[x_kube(validation = Rule::new("self.matches('^([0-9]+(h|m|s))+$')").message("write a duration in hours, minutes and seconds, such as 90s, 10m or 1h30m"))]
@@ -96,24 +96,24 @@ impl WorkersSpec {
     }
 }
 
-/// Lets the load decide how many workers run.
+/// Scales the number of workers with the load.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("!has(self.minimum) || self.minimum <= self.maximum").message("minimum is more than maximum"))]
 pub struct Autoscale {
-    /// The fewest workers, also when there is nothing to do.
+    /// The minimum number of workers, also when there is no work.
     #[serde(default)]
     #[schemars(range(min = 0, max = 10_000))]
     pub minimum: i32,
-    /// The most workers.
+    /// The maximum number of workers.
     #[schemars(range(min = 1, max = 10_000))]
     pub maximum: i32,
-    /// In about what time the scheduler wants all known work to be done: less means more workers.
+    /// The time within which all known work should be done: a shorter one means more workers.
     #[serde(default = "Autoscale::default_target_duration")]
     #[schemars(length(min = 1, max = 32))]
     #[x_kube(validation = Rule::new("self.matches('^([0-9]+(h|m|s))+$') && self.matches('[1-9]')").message("write a duration of at least one second in hours, minutes and seconds, such as 5s or 1m"))]
     pub target_duration: String,
-    /// For how long fewer workers must have been enough before some leave. More come at once.
+    /// How long fewer workers must have been enough before some are removed. Workers are added at once.
     #[serde(default = "Autoscale::default_scale_down_after")]
     #[schemars(length(min = 1, max = 32))]
     #[x_kube(validation = Rule::new("self.matches('^([0-9]+(h|m|s))+$')").message("write a duration in hours, minutes and seconds, such as 60s or 5m"))]
@@ -137,12 +137,12 @@ pub struct Scratch {
     /// How much it may hold, such as `20Gi`. Kubernetes evicts a worker that writes more.
     #[schemars(schema_with = "schema::quantity")]
     pub size: Amount,
-    /// `Memory`: it lies in memory, and counts against the worker's limit. Default: the node's disk.
+    /// `Memory`: it is in memory, and counts against the worker's limit. Default: the node's disk.
     #[serde(default)]
     pub medium: ScratchMedium,
 }
 
-/// What a scratch volume lies on.
+/// Where a scratch volume is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum ScratchMedium {
     /// The node's disk.
@@ -194,12 +194,12 @@ impl WhenUnsatisfiable {
     }
 }
 
-/// What happens to the tasks of a worker that is to leave.
+/// What happens to the tasks of a worker that is removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Drain {
     /// As Dask does: its results move to other workers, and the tasks that it runs start again elsewhere.
     #[default]
     Restart,
-    /// It leaves when it has no task, at the latest after `drainTimeout`.
+    /// It is removed when it has no task, at the latest after `drainTimeout`.
     Wait,
 }

@@ -33,7 +33,7 @@ enum Command {
     Metrics,
     /// Check manifests without a cluster: one line for each fault, with file, line and field.
     Validate(validate::Arguments),
-    /// Tell the coming runs of the Flows in manifests, without a cluster.
+    /// List the upcoming runs of the Flows in manifests, without a cluster.
     Next(next::Arguments),
     /// Ask a running operator whether it is ready, and the API server whether it serves the custom resources.
     Ready(ready::Arguments),
@@ -55,7 +55,7 @@ pub fn run() -> ExitCode {
     }
 }
 
-/// Says why the program ends, with all that caused it.
+/// Prints why the program ends, with the whole chain of causes.
 fn fail(error: &dyn std::error::Error) -> ExitCode {
     let mut text = error.to_string();
     let mut source = error.source();

@@ -18,8 +18,8 @@ use crate::manifest::{self, Kind};
 use crate::operator::clock;
 use crate::plan::flow::coming::{self, ComingRun, Outlook};
 
-/// Exit code 0: all Flows are told. 1: one has faults, or a file cannot be read, or there is no Flow. 2: the command
-/// line is wrong.
+/// Exit code 0: the runs of all Flows are listed. 1: a Flow has faults, or a file cannot be read, or there is no Flow.
+/// 2: the command line is wrong.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     #[command(flatten)]
@@ -28,13 +28,13 @@ pub(super) struct Arguments {
     /// Default: now.
     #[arg(long, value_name = "INSTANT", value_parser = instant)]
     after: Option<Timestamp>,
-    /// So many runs of each Flow.
+    /// How many runs to list for each Flow.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=1000))]
     count: u16,
-    /// The namespace of Flows whose manifest names none; by how much jitter delays their runs depends on it.
+    /// The namespace of Flows whose manifest names none. It is needed to compute their jitter.
     #[arg(short, long, value_name = "NS", value_parser = NonEmptyStringValueParser::new())]
     namespace: Option<String>,
-    /// How runs are written.
+    /// The output format.
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
     output: Output,
 }
@@ -58,7 +58,7 @@ struct Row {
 
 const HEADER: [&str; 7] = ["FLOW", "RUN", "TICK", "LOCAL", "ZONE", "CLOCKS", "PARAMETERS"];
 
-/// What is told of all files.
+/// The result for all files.
 #[derive(Debug, Default)]
 struct Told {
     rows: Vec<Row>,
@@ -187,7 +187,7 @@ fn notes(flow: &Flow, outlook: &Outlook, question: Question<'_>) -> Vec<String> 
     }
     let clock = |clock: &String| format!("{name}: the clock {clock} is suspended");
     let mut notes: Vec<String> = outlook.suspended.iter().map(clock).collect();
-    // Who asks from now on has no use for its nanoseconds.
+    // The nanoseconds of now are of no use to a reader.
     let after = Timestamp::from_second(question.after.as_second()).unwrap_or(question.after);
     if outlook.runs.is_empty() {
         notes.push(format!("{name}: no clock ticks after {after}"));

@@ -15,20 +15,20 @@ use crate::plan::lease::Timing;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// Where probes and metrics are served.
+    /// The address on which probes and metrics are served.
     #[arg(long, env = "DASKFLOW_LISTEN", default_value = "0.0.0.0:8080")]
     listen: SocketAddr,
     /// Watch these namespaces only, such as `team-a,team-b`. Default: all.
     #[arg(long, env = "DASKFLOW_NAMESPACES", value_name = "NS,...", default_value = "")]
     namespace: Namespaces,
-    /// Where `GET /log` tells what is logged, and `PUT /log` changes it: an address that only this machine, or the pod,
-    /// can reach. `kubectl port-forward` reaches it.
+    /// The address on which `GET /log` returns the log filter and `PUT /log` changes it: a loopback address, which only
+    /// this machine, or the pod, can reach. `kubectl port-forward` reaches it.
     #[arg(long, env = "DASKFLOW_ADMIN_LISTEN", default_value = "127.0.0.1:8081", value_parser = loopback)]
     admin_listen: SocketAddr,
-    /// What is logged, such as `info` or `daskflow=debug,warn`.
+    /// The log filter, such as `info` or `daskflow=debug,warn`.
     #[arg(long, env = "DASKFLOW_LOG", default_value = "info,kube_runtime=warn")]
     log: String,
-    /// How log lines look.
+    /// The format of log lines.
     #[arg(long, env = "DASKFLOW_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     log_format: LogFormat,
     /// Where traces are sent by OTLP over HTTP, such as `http://collector:4318`. Default: nowhere.
@@ -39,19 +39,20 @@ pub(super) struct Arguments {
     lease: LeaseArguments,
 }
 
-/// Which of several operators works.
+/// Leader election: which of several operators reconciles.
 #[derive(Debug, Args)]
 struct LeaseArguments {
-    /// Whether to ask before working. With `false`, this operator works whoever else does.
+    /// Whether to take part in leader election. With `false`, this operator reconciles even if others do.
     #[arg(long, env = "DASKFLOW_LEADER_ELECTION", default_value_t = true, action = ArgAction::Set)]
     leader_election: bool,
-    /// The Lease whose holder works. Operators that watch the same objects must name the same one.
+    /// The name of the Lease. Operators that watch the same objects must use the same one.
     #[arg(long, env = "DASKFLOW_LEASE_NAME", default_value = "daskflow")]
     lease_name: String,
     /// The namespace of the Lease, by default that of the service account or the kubeconfig.
     #[arg(long, env = "POD_NAMESPACE")]
     lease_namespace: Option<String>,
-    /// Seconds that the others wait after the last sign of life. For tests: all figures of `plan::lease` follow it.
+    /// Seconds after the last renewal until another operator takes the Lease. For tests: all figures of `plan::lease`
+    /// follow it.
     #[arg(long, hide = true, default_value_t = Timing::LEASE_S, value_parser = clap::value_parser!(u16).range(2..=120))]
     lease_seconds: u16,
     /// This pod's name.
@@ -185,7 +186,7 @@ fn loopback(text: &str) -> Result<SocketAddr, String> {
     match text.parse::<SocketAddr>() {
         Ok(address) if address.ip().is_loopback() => Ok(address),
         Ok(_) => {
-            Err("whoever reaches it changes the log: write a loopback address such as 127.0.0.1:8081"
+            Err("it lets its clients change the log: write a loopback address such as 127.0.0.1:8081"
                 .to_owned())
         }
         Err(error) => Err(error.to_string()),

@@ -107,7 +107,7 @@ fn markdown() -> String {
             .iter()
             .map(|(resources, verbs)| format!("{}: {}", code(resources).join(", "), verbs.join(", ")));
         let rules: Vec<String> = rules.collect();
-        format!("| `…-{}` | {} | {} | {} |\n", role.name, added.join(", "), rules.join("; "), role.why)
+        format!("| `daskflow-{}` | {} | {} | {} |\n", role.name, added.join(", "), rules.join("; "), role.why)
     });
     include_str!("rbac/page.md")
         .replace("@WATCHED@\n", &rows(Place::Watched))
@@ -120,7 +120,9 @@ fn row(right: &Right) -> String {
     let name = if right.own_name { ", the operator's one Lease only" } else { "" };
     let why = match right.used {
         Use::Requests | Use::LateRequests => right.why.to_owned(),
-        Use::Admission => format!("{} (Asked for by admission alone.)", right.why),
+        Use::Admission => {
+            format!("{} (Checked only by an admission plugin, so no audit log shows it.)", right.why)
+        }
     };
     format!(
         "| {group} | {} | {}{name} | {why} |\n",

@@ -21,7 +21,7 @@ pub(super) struct Arguments {
     /// Where the operator serves its probes: a name or an IP address, and a port.
     #[arg(long, default_value = "127.0.0.1:8080")]
     address: String,
-    /// How many seconds to go on asking.
+    /// How many seconds to keep asking.
     #[arg(long, default_value_t = 60)]
     timeout: u64,
 }
@@ -32,7 +32,7 @@ enum Error {
     NotReady { address: String, last: String },
     #[error("the API server does not serve {} of {}: install the custom resource definitions", .kinds, version())]
     NotServed { kinds: String },
-    #[error("the API server does not tell what it serves of {}: {last}", version())]
+    #[error("the API server does not report what it serves of {}: {last}", version())]
     NoDiscovery { last: String },
     #[error("no runtime")]
     Runtime(#[source] io::Error),

@@ -9,13 +9,13 @@ use serde::Serialize;
 use super::files::Files;
 use crate::manifest::{self, Fault};
 
-/// Exit code 0: everything is as it should be. 1: there are faults, or a file cannot be read, or there is no object at
-/// all. 2: the command line is wrong.
+/// Exit code 0: no faults. 1: there are faults, or a file cannot be read, or there is no object. 2: the command line is
+/// wrong.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     #[command(flatten)]
     files: Files,
-    /// How faults are written.
+    /// The output format.
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
     output: Output,
 }

@@ -81,7 +81,7 @@ pub enum Error {
     /// The scheduler ended the connection in place of telling its state, or told it in a shape not understood: what
     /// the debugging operation `dump_state` may do after any upgrade. A scheduler that dies just then looks the same.
     /// Ask [`Scheduler::coarse_activity`](super::Scheduler::coarse_activity), over a new connection.
-    #[error("scheduler does not tell the state of its tasks (dump_state)")]
+    #[error("scheduler does not report the state of its tasks (dump_state)")]
     StateUntold(#[source] Box<Error>),
     /// The question would keep the scheduler from its work for too long. The connection stays good.
     #[error("scheduler has {tasks} tasks, more than the {limit} that can be asked about one by one")]

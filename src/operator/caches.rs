@@ -87,7 +87,7 @@ impl Stores {
     }
 }
 
-/// So many kinds are watched.
+/// How many kinds are watched.
 const KINDS: usize = 9;
 
 /// The writable sides.

@@ -42,7 +42,7 @@ pub struct Context {
     pub(super) events: Events,
     /// The counters.
     pub(super) metrics: Metrics,
-    /// Whether this process leads, for metrics. Nothing may be done because of it: it may be older than the claim.
+    /// Whether this process leads. For metrics only, never decide by it: it can lag behind the claim.
     pub leader: Arc<AtomicBool>,
     /// Until when this process may write.
     pub(super) claim: Arc<Claim>,

@@ -60,9 +60,9 @@ async fn complaint(context: &Context) -> Option<String> {
             tracing::warn!("this account may not read /openapi/v3, so the CRDs are not checked");
             return None;
         }
-        Answer::Silence => return Some("the API server does not tell which kinds it serves".to_owned()),
+        Answer::Silence => return Some("the API server does not report which kinds it serves".to_owned()),
         Answer::Failure(error) => {
-            return Some(format!("the API server does not tell which kinds it serves: {}", chain(&error)));
+            return Some(format!("the API server does not report which kinds it serves: {}", chain(&error)));
         }
     };
     let difference: Difference = compare(&api::crds(), &document);
@@ -137,7 +137,7 @@ mod tests {
             said[1].contains("does not know DaskCluster, Flow, FlowRun, FlowBackfill; apply"),
             "{said:?}"
         );
-        assert!(said[2].contains("does not tell"), "{said:?}");
+        assert!(said[2].contains("does not report"), "{said:?}");
         assert!(said[3].contains("does not know FlowRun, FlowBackfill; apply"), "{said:?}");
         assert_eq!(said[4], "");
     }

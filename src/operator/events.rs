@@ -34,7 +34,7 @@ impl Events {
         };
         if let Err(error) = self.recorder.publish(&event, about).await {
             self.metrics.event_lost();
-            tracing::warn!(error = &error as &dyn std::error::Error, reason = %note.reason, "an event could not be told");
+            tracing::warn!(error = &error as &dyn std::error::Error, reason = %note.reason, "an event could not be published");
         }
     }
 }

@@ -45,8 +45,8 @@ async fn livez(State(context): State<Arc<Context>>) -> (StatusCode, String) {
     }
 }
 
-/// Ready when the caches are full, and the API server has told lately who leads: such an operator works, or can at any
-/// moment.
+/// Ready when the caches are full, and the API server has lately reported who leads: an operator that leads, or could
+/// take over at once.
 async fn readyz(State(context): State<Arc<Context>>) -> (StatusCode, String) {
     let unready = |why: &str| (StatusCode::SERVICE_UNAVAILABLE, why.to_owned());
     if context.is_stopping() {
@@ -59,8 +59,8 @@ async fn readyz(State(context): State<Arc<Context>>) -> (StatusCode, String) {
         return (StatusCode::OK, "ok: leader".to_owned());
     }
     match context.claim.holder(SILENCE_MAX) {
-        None => unready("the API server has not told who leads"),
-        Some(holder) if holder.is_empty() => (StatusCode::OK, "ok: standby, nobody leads".to_owned()),
+        None => unready("the API server has not reported who leads"),
+        Some(holder) if holder.is_empty() => (StatusCode::OK, "ok: standby, no operator leads".to_owned()),
         Some(holder) => (StatusCode::OK, format!("ok: standby, {holder} leads")),
     }
 }
@@ -113,15 +113,15 @@ mod tests {
         let refused = "the caches are being filled; the API server refuses to list Job: rights are missing";
         assert_eq!(probe(&context).await, (503, refused.into()));
         context.caches_are_ready();
-        assert_eq!(probe(&context).await, (503, "the API server has not told who leads".into()));
+        assert_eq!(probe(&context).await, (503, "the API server has not reported who leads".into()));
         claim.learn("other");
         assert_eq!(probe(&context).await, (200, "ok: standby, other leads".into()));
         claim.learn("");
-        assert_eq!(probe(&context).await, (200, "ok: standby, nobody leads".into()));
+        assert_eq!(probe(&context).await, (200, "ok: standby, no operator leads".into()));
         claim.extend(claim.now() + Duration::from_secs(8));
         assert_eq!(probe(&context).await, (200, "ok: leader".into()));
         advance(Duration::from_secs(61)).await;
-        assert_eq!(probe(&context).await, (503, "the API server has not told who leads".into()));
+        assert_eq!(probe(&context).await, (503, "the API server has not reported who leads".into()));
         claim.learn("other");
         stop.cancel();
         assert_eq!(probe(&context).await, (503, "stopping".into()));

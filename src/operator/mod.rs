@@ -1,9 +1,8 @@
 //! The hands in Kubernetes: watches, observes, carries plans out, tells events, serves probes and metrics.
 //!
 //! It decides nothing. Each reconcile is: observe (reads only) → plan (pure) → execute (writes, in plan order) →
-//! status → events → come back. Of several operators one works, the one that holds the Lease. Where it is switched off, or a
-//! write is late, two at once do no harm, only double work: what must happen once is guarded by names and
-//! resourceVersions.
+//! status → events → come back. Only the holder of the Lease works. If election is off, or a write arrives late, two
+//! may work at once; that wastes work but breaks nothing: what must happen once is guarded by names and resourceVersions.
 
 mod backfill;
 pub mod caches;
@@ -77,7 +76,7 @@ const HEARTBEAT: &str = "the watches and controllers";
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No way to the API server is configured.
-    #[error("neither a kubeconfig nor a service account tells how to reach Kubernetes")]
+    #[error("there is neither a kubeconfig nor a service account to reach Kubernetes with")]
     Config(#[source] kube::config::InferConfigError),
     /// The client could not be built.
     #[error("the Kubernetes client could not be built")]

@@ -33,7 +33,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 const RESYNC: Duration = Duration::from_secs(600);
 /// How soon to look again when the cache was behind.
 const CACHE_LAG: Duration = Duration::from_millis(50);
-/// After so many in a row it is more than that.
+/// After this many conflicts in a row the cache is not merely behind.
 const CONFLICTS_MAX: u32 = 5;
 /// The longest wait where the quota has no room: who frees some expects pods soon after, and no watch tells of it.
 const QUOTA_BACKOFF_MAX: Duration = Duration::from_secs(15);
@@ -94,7 +94,7 @@ pub(super) async fn reconcile<K: Planned>(
         return Ok(Action::await_change());
     }
     let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
-    // Of the highest level, or a filter for warnings would take the name from their lines.
+    // At ERROR, so that a filter such as `warn` keeps the span, and with it the object's name on each line.
     let span = tracing::error_span!("reconcile", kind = K::KIND, namespace, name);
     let action = bounded(object, context, &key::<K>(&namespace, &name)).instrument(span).await;
     Ok(action)

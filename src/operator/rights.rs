@@ -67,7 +67,7 @@ pub const RIGHTS: &[Right] = &[
         GROUP,
         &["daskclusters"],
         &["get", "list", "watch", "create", "delete"],
-        "Made for runs that have a cluster of their own, and deleted after them or when nobody uses them.",
+        "Made for runs that have a cluster of their own, and deleted after them or when they are idle.",
     ),
     Right::new(
         GROUP,
@@ -80,7 +80,7 @@ pub const RIGHTS: &[Right] = &[
         GROUP,
         &["daskclusters/status", "flows/status", "flowruns/status", "flowbackfills/status"],
         &["patch"],
-        "What there is to tell of each object.",
+        "The status of each object.",
     ),
     Right::new(
         "",
@@ -93,7 +93,7 @@ pub const RIGHTS: &[Right] = &[
         "",
         &["services"],
         &["get", "list", "watch", "create", "patch"],
-        "The address of each scheduler. It goes with its cluster.",
+        "The address of each scheduler. It is deleted with its cluster.",
     ),
     Right::new(
         "networking.k8s.io",
@@ -114,7 +114,7 @@ pub const RIGHTS: &[Right] = &[
             "",
             &["configmaps"],
             &["delete"],
-            "Code of a Flow that no run mounts any more goes, ten minutes after it was made at the earliest.",
+            "Code of a Flow that no run mounts any more is deleted, ten minutes after it was made at the earliest.",
         )
     },
     Right::new(
@@ -128,7 +128,7 @@ pub const RIGHTS: &[Right] = &[
         "cert-manager.io",
         &["certificates"],
         &["get", "create", "patch", "delete"],
-        "Asks cert-manager for the certificate of a cluster whose spec says so, and no more when it says so no more.",
+        "Asks cert-manager for the certificate of a cluster whose spec asks for it; it is deleted when the spec no longer does.",
     ),
     Right::new(
         "batch",

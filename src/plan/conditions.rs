@@ -173,7 +173,7 @@ fn is_of_image(reason: Reason) -> bool {
     matches!(reason, ErrImagePull | ImagePullBackOff | ErrImageNeverPull | InvalidImageName)
 }
 
-/// Whether it is on its way, or was, as far as is known: not one of the words that a failed step writes over others.
+/// Whether the reason describes normal progress, as opposed to one written by a failed step.
 fn is_on_its_way(reason: Reason) -> bool {
     use Reason::{
         Idle, Outdated, Progressing, Ready, RunnerStarting, SchedulerStarting, SchedulerUnreachable,

@@ -7,7 +7,7 @@
 if command -v docker >/dev/null && timeout 10 docker info >/dev/null 2>&1; then
 	fail "a Docker engine keeps its own cache, so the second build would be a copy of the first: run this where there is none"
 fi
-export PROFILE=${PROFILE:-release}
+export PROFILE=${PROFILE:-release} COMPILE=container
 commit=$(git -C "$root" rev-parse HEAD)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

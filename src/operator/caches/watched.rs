@@ -11,7 +11,7 @@ use tokio::sync::watch::error::RecvError;
 pub struct Watched {
     /// A place is a namespace, or the one of all: `None`.
     places: Vec<Option<String>>,
-    /// So many kinds are watched in each.
+    /// How many kinds are watched in each.
     kinds: usize,
     progress: Mutex<Vec<Progress>>,
     ready: watch::Sender<bool>,
@@ -27,7 +27,7 @@ struct Progress {
 }
 
 impl Watched {
-    /// So many kinds in these namespaces; without one, in all.
+    /// Watches this many kinds in these namespaces; without one, in all.
     pub(super) fn new(namespaces: &[String], kinds: usize) -> Self {
         let mut places: Vec<_> = namespaces.iter().cloned().map(Some).collect();
         if places.is_empty() {

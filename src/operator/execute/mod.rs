@@ -71,7 +71,7 @@ impl Held {
         }
         if self.moving > 0 {
             parts.push(format!(
-                "the scheduler is still moving the data of workers that are to leave ({} now)",
+                "the scheduler is still moving the data of workers that are being removed ({} now)",
                 self.moving
             ));
         }
@@ -155,7 +155,7 @@ fn wants_room(step: &Step) -> bool {
     new_pod(step).is_some() || matches!(step, Step::Try(_) | Step::Replace { .. })
 }
 
-/// Whether the step goes on where a quota has no room for pods. Certificates end whether or not there is room.
+/// Whether the step is carried out although the quota for pods is full. Certificates expire regardless.
 fn needs_no_room(step: &Step) -> bool {
     matches!(
         step,

@@ -85,7 +85,7 @@ async fn a_retirement_without_an_answer_in_time_deletes_nobody_and_is_told() {
     assert_eq!(scheduler.asked.count("retire_workers"), 2, "each group by itself");
     assert_eq!(
         held.message().unwrap(),
-        "the scheduler is still moving the data of workers that are to leave (3 now)"
+        "the scheduler is still moving the data of workers that are being removed (3 now)"
     );
 }
 

@@ -35,7 +35,7 @@ pub(super) fn parse(filter: &str) -> Result<EnvFilter, BadFilter> {
     let bad = |why: String| BadFilter { filter: filter.to_owned(), why };
     // Only the fields of spans, in brackets, may hold spaces that mean something.
     let text = if filter.contains('[') { filter.to_owned() } else { filter.replace(char::is_whitespace, "") };
-    // Taken alone, a word that is no level would stand for the module of that name, and silence all others.
+    // A bare word that is not a level would be read as a module name and silence everything else.
     let is_odd =
         |part: &&str| part.is_empty() || (!part.contains('=') && part.parse::<LevelFilter>().is_err());
     if !filter.contains('[')

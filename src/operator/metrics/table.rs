@@ -1,4 +1,4 @@
-//! The table of all metrics: their names, types, labels and what they tell.
+//! The table of all metrics: their names, types, labels and what they measure.
 //!
 //! Everything that is served is registered from here; `docs/metrics.md` is written from here; the dashboard and the alerts
 //! of the chart are checked against it. No label holds the name of an object or free text: each has few values, which
@@ -14,7 +14,7 @@ pub const PREFIX: &str = "daskflow_";
 pub enum Type {
     /// Only grows while the operator lives.
     Counter,
-    /// What is so now.
+    /// The current value.
     Gauge,
     /// How often what was measured lay below each bound.
     Histogram,
@@ -52,7 +52,7 @@ pub struct Metric {
     pub kind: Type,
     /// Its labels.
     pub labels: &'static [&'static str],
-    /// What it tells, in a sentence.
+    /// What it measures, in a sentence.
     pub help: &'static str,
     /// When it has samples.
     pub served: Served,
@@ -96,15 +96,15 @@ use Served::{Always, Once};
 
 metrics! {
     START_SKEW = Histogram "start_skew_seconds" ["stage"] Once("a tick is started"),
-        "How long after the moment of a tick (its time and the Flow's share of jitter) its run was created (stage=created) and first let through to its cluster (stage=admitted, which has in it what the run waits for others)";
+        "How long after the moment of a tick (its time and the Flow's share of jitter) its run was created (stage=created) and first admitted to its cluster (stage=admitted, which includes waiting for other runs)";
     MISSED_TICKS = Counter "missed_ticks" ["reason"] Always,
         "Ticks that passed without a run: too late to start (StartingDeadlineExceeded), or left to newer ones by catchUp (Superseded)";
     RUNS_ENDED = Counter "runs_ended" ["result", "reason"] Always,
         "Runs that ended, by their final phase and the reason word of their status";
     RUN_DURATION = Histogram "run_duration_seconds" ["result"] Once("a run ends whose runner had started"),
-        "How long the runner of a run's last attempt was at work, by the final phase";
+        "How long the runner of a run's last attempt ran, by the final phase";
     RUNNER_WAIT = Histogram "runner_wait_seconds" [] Always,
-        "How long an attempt waited from being let through to the start of its runner's container: for its cluster, and for the runner's node and image";
+        "How long an attempt waited from its admission to the start of its runner's container: for its cluster, and for the runner's node and image";
     RUNS_QUEUED = Gauge "runs_queued" ["reason"] Once("a run is Queued"),
         "Runs in phase Queued, by what they wait for";
     OBJECTS = Gauge "objects" ["kind", "phase"] Always,
@@ -122,9 +122,9 @@ metrics! {
     RECONCILE_DURATION = Histogram "reconcile_duration_seconds" ["kind"] Always,
         "Duration of reconciles";
     BACKOFF = Gauge "objects_in_backoff" ["kind"] Always,
-        "Objects whose last reconcile failed and that are tried again later and later";
+        "Objects whose last reconcile failed and is retried with increasing delays";
     UNDECODABLE = Gauge "undecodable_objects" ["kind"] Always,
-        "Objects that the operator leaves alone because it cannot decode them";
+        "Objects that the operator ignores because it cannot decode them";
     EVENTS_LOST = Counter "events_lost" [] Always,
         "Kubernetes events that could not be published";
     API_REQUESTS = Counter "api_requests" ["verb", "resource", "code"] Always,
@@ -148,8 +148,10 @@ pub fn markdown() -> String {
          label holds the name of an object or free text, so their number does not grow with the objects.\n\n\
          Counters and histograms begin at zero when the operator starts. What happens to a run or a tick is counted when its\n\
          status is written, so a reconcile that is repeated counts nothing twice; where the operator ends in that very moment,\n\
-         it is not counted. Each replica tells gauges of its own caches, and only the leader has connections to schedulers and\n\
-         objects in backoff: take their `max` and not their `sum`. The one with `daskflow_leader` 1 counts. A histogram has the series `_bucket` (with the label `le`), `_sum` and `_count`.\n\n\
+         it is not counted.\n\n\
+         Every replica exports gauges. **Aggregate gauges with `max`, counters and histograms with `sum`.** Only the leader\n\
+         (`daskflow_leader == 1`) has connections to schedulers and objects in backoff.\n\n\
+         A histogram has the series `_bucket` (with the label `le`), `_sum` and `_count`.\n\n\
          The dashboard `charts/daskflow/files/dashboard.json` and the alert rules `charts/daskflow/files/alerts.yaml` use all of\n\
          them, and no others.\n\n\
          | Name | Type | Labels | Has samples | Help |\n| --- | --- | --- | --- | --- |\n",

@@ -62,13 +62,14 @@ pub(in crate::operator) async fn look(line: &Line, asks: Asks, cluster: (&str, &
     let is_closing = |worker: &&WorkerInfo| worker.status.as_deref() == Some(CLOSING);
     look.closing =
         identity.workers.values().filter(is_closing).map(|worker| worker.name.to_string()).collect();
-    let order = told.of("who may go", line.ask(|scheduler| scheduler.closing_order().boxed())).await;
+    let order =
+        told.of("which workers may close", line.ask(|scheduler| scheduler.closing_order().boxed())).await;
     look.closing_order = order.map(|names| names.iter().map(ToString::to_string).collect());
     let workers = names(&identity.workers);
     if asks.busy {
         let workers = workers.clone();
         let question = line.ask(move |scheduler| tasks_of(scheduler, workers.clone()));
-        look.busy = told.of("who is busy", question).await;
+        look.busy = told.of("which workers are busy", question).await;
     }
     if asks.activity {
         look.activity = Some(told.of("whether it is idle", activity(line)).await.unwrap_or_default());
@@ -87,7 +88,7 @@ impl Told<'_> {
         let (namespace, cluster) = self.cluster;
         let answer = within(self.deadline, answer).await.inspect_err(|error| {
             let error = error as &dyn std::error::Error;
-            tracing::warn!(namespace, cluster, error, "the scheduler did not tell {what}");
+            tracing::warn!(namespace, cluster, error, "the scheduler did not report {what}");
         });
         answer.ok()
     }

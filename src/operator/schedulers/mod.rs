@@ -86,9 +86,9 @@ impl Schedulers {
         Self { port: Some(port), ..Self::new(client, triggers) }
     }
 
-    /// Follows the scheduler of this start at this address, and gives what it said last. Another pod, or another start of
-    /// its container, or another name to look for, begins with nothing known. With TLS, `secret` is what the pod was made with, and `host` the name that
-    /// its certificate must have.
+    /// Follows one start of a scheduler and returns what it last reported. A new pod, a restarted container or another
+    /// expected host name starts from `Unknown`. With TLS, `secret` is what the pod was made with, and `host` the name
+    /// that its certificate must have.
     pub(super) fn follow(
         &self,
         (namespace, cluster): (&str, &str),

@@ -146,7 +146,7 @@ impl Call {
                     namespace,
                     cluster,
                     error = chain(&error),
-                    "the scheduler did not tell which workers it let go"
+                    "the scheduler did not report which workers it retired"
                 );
             }
         }

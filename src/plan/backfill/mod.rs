@@ -44,7 +44,7 @@ pub fn is_unfinished(backfill: &FlowBackfill) -> bool {
 }
 
 /// The names of the runs, there or not, that an unfinished backfill of `flow` reads from what has been done: at most
-/// [`TICKS_MAX`]. None where its ticks cannot be told, and so none are run.
+/// [`TICKS_MAX`]. None where its ticks cannot be computed, and so none are run.
 pub fn runs_counted_on(backfill: &FlowBackfill, flow: &Flow) -> Vec<String> {
     let ticks = ticks::of_range(backfill, flow).unwrap_or_default();
     ticks.into_iter().filter(|_| is_unfinished(backfill)).map(|tick| tick.name).collect()

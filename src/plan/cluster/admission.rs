@@ -42,7 +42,7 @@ pub(super) fn plan(cluster: &DaskCluster, observed: &Observed) -> Vec<String> {
 }
 
 /// Whether a run that was let through still holds its place. One that stands in the queue for another reason, because it was
-/// suspended or its Flow holds it, gives it back: it may wait for a run that waits for this place.
+/// suspended or its Flow holds it, gives it back: it may wait for a run that waits for this place, a deadlock otherwise.
 fn holds(name: &str, observed: &Observed) -> bool {
     let run = observed.runs.iter().find(|run| run.name_any() == name);
     run.is_some_and(|run| phase_of(run) != Phase::Queued || is_told_busy(run))

@@ -74,7 +74,7 @@ fn stay_or_wake(
 }
 
 fn woken_because(why: &str) -> Note {
-    Note::normal(Reason::Woken, format!("the cluster is woken: {why}"))
+    Note::normal(Reason::Woken, format!("the cluster is needed again: {why}"))
 }
 
 /// Why a cluster at rest is needed.
@@ -121,11 +121,11 @@ fn stay_or_rest(
 /// waits, and whatever happens in between, the next look goes on from here.
 fn rest(cluster: &DaskCluster, idle: &Idle, now: Timestamp) -> Rest {
     let what = match idle.action {
-        IdleAction::ScaleToZero => "its workers leave until somebody does",
+        IdleAction::ScaleToZero => "its workers are removed until it is used again",
         IdleAction::Suspend => "its pods are deleted until a run needs it or its spec changes",
         IdleAction::Delete => "it is deleted",
     };
-    let note = Note::normal(Reason::Idle, format!("nobody has used the cluster for {}: {what}", idle.after));
+    let note = Note::normal(Reason::Idle, format!("the cluster has been idle for {}: {what}", idle.after));
     let status = IdleStatus { asleep: true, since: Time(now), generation: cluster.metadata.generation };
     Rest { note: Some(note), ..Rest::awake(Some(status), Next::After(Duration::ZERO)) }
 }

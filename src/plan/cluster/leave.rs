@@ -89,7 +89,7 @@ fn willing<'p>(
 ) -> Option<Vec<&'p Arc<Pod>>> {
     let Some(order) = &work.observed.closable else {
         let message = format!(
-            "{count} workers of the group {} stay: the scheduler did not say who may leave",
+            "{count} workers of the group {} stay: the scheduler did not say which of them may close",
             group.name
         );
         work.hold(Reason::WorkersHeld, message);
@@ -102,8 +102,8 @@ fn willing<'p>(
     let unnamed = count.saturating_sub(willing.len());
     if unnamed > 0 {
         let message = format!(
-            "{unnamed} of {count} workers of the group {} that are to leave stay: the scheduler does not name them, as it \
-             does not while they run a task that has left its thread, or exchange data for a shuffle",
+            "{unnamed} of {count} workers of the group {} that are to be removed stay: the scheduler does not offer them for \
+             closing: they run a task that has seceded from its thread, or take part in a shuffle",
             group.name
         );
         work.hold(Reason::WorkersHeld, message);
@@ -149,7 +149,7 @@ fn spare_the_busy<'p>(
     }
     if waiting > 0 {
         let message = format!(
-            "{waiting} workers of the group {} leave when their tasks have ended, at the latest after drainTimeout",
+            "{waiting} workers of the group {} are removed when their tasks have ended, at the latest after drainTimeout",
             group.name
         );
         work.hold(Reason::WorkersDraining, message);

@@ -295,7 +295,7 @@ impl<'a> Work<'a> {
         let asks = self.groups.iter().any(is_autoscaled);
         let load = &self.observed.load;
         if let Some(why) = load.failure.clone().filter(|_| asks) {
-            let message = format!("the sizes stay: the scheduler does not tell its load: {why}");
+            let message = format!("the sizes stay: the scheduler does not report its load: {why}");
             self.hold(Reason::LoadUnknown, message);
         }
         let untold = load.targets.last().is_some_and(|target| target.resources.is_none());
@@ -303,7 +303,7 @@ impl<'a> Work<'a> {
         let group = self.groups.iter().find(by_resources).filter(|_| untold).map(|group| group.name);
         if let Some(name) = group {
             let message = format!(
-                "the group {name} keeps its size: the scheduler does not tell which resources its tasks ask for; give \
+                "the group {name} keeps its size: the scheduler does not report which resources its tasks ask for; give \
                  the group replicas if that lasts"
             );
             self.hold(Reason::LoadUnknown, message);

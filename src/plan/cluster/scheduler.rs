@@ -109,7 +109,7 @@ fn waits_for(work: &Work<'_>) -> Option<String> {
     }
     let load = &observed.load;
     if load.since.is_none() {
-        return Some("it tells that it is idle; set rollout: Immediate to replace it at once".to_owned());
+        return Some("it reports that it is idle; set rollout: Immediate to replace it at once".to_owned());
     }
     let Some(idle_since) = load.idle_since else { return Some("it has no task left".to_owned()) };
     match load.clients.as_ref().map(std::collections::BTreeSet::len) {

@@ -129,7 +129,7 @@ fn summarise(
     match first.or(closes.as_ref()) {
         Some(part) => conditions.set(ConditionType::Ready, false, part.reason, part.message.clone()),
         None if work.rest.action == Some(IdleAction::ScaleToZero) => {
-            let message = "nobody uses the cluster: a run, a task or a new client brings its workers back";
+            let message = "the cluster is idle: a run, a task or a new client starts its workers again";
             conditions.set(ConditionType::Ready, true, Reason::Idle, message);
         }
         None => conditions.set(ConditionType::Ready, true, Reason::Ready, ""),
@@ -141,9 +141,9 @@ fn suspended(conditions: &mut Conditions<'_>, work: &Work<'_>) {
     let by_user = work.cluster.spec.suspend;
     let reason = if by_user { Reason::Suspended } else { Reason::Idle };
     let message = match (gone, by_user) {
-        (false, _) => "its pods are going",
+        (false, _) => "its pods are being deleted",
         (true, true) => "no pods run",
-        (true, false) => "nobody uses the cluster: a run or a change of the spec brings it back",
+        (true, false) => "the cluster is idle: a run or a change of the spec starts it again",
     };
     let progress = if gone { Progress::Done } else { Progress::UnderWay };
     conditions.set_progress(progress, Reason::Suspending, message);
@@ -172,7 +172,7 @@ fn unfinished(work: &Work<'_>, counts: &WorkerCounts) -> Option<(Reason, String)
         });
     }
     let leaving = work.groups.iter().map(|group| group.alive().saturating_sub(group.wanted)).sum::<usize>();
-    (leaving > 0).then(|| (Reason::Progressing, format!("{leaving} workers are to leave")))
+    (leaving > 0).then(|| (Reason::Progressing, format!("{leaving} workers are being removed")))
 }
 
 /// The issuer has a good certificate, and every pod has it.
@@ -282,7 +282,7 @@ fn workers_part(work: &Work<'_>, scheduler: &Part, counts: &WorkerCounts) -> Par
 
 /// How many workers there are, and what keeps the others from starting.
 fn starting(work: &Work<'_>, counts: &WorkerCounts) -> (Reason, String) {
-    // What is leaving says nothing of what is to come.
+    // Workers that are being removed do not matter for those that start.
     let coming = work.groups.iter().filter(|group| group.wanted > 0);
     let mut coming = coming.flat_map(|group| group.current.iter().chain(&group.finished));
     let obstacle = coming.find_map(|pod| state::obstacle(pod).or_else(|| state::end(pod)));

@@ -144,7 +144,7 @@ fn looked_at_until(flow: &Flow, run: &FlowRun) -> Option<Timestamp> {
 /// started again.
 fn is_remembered(flow: &Flow, run: &FlowRun, now: Timestamp) -> bool {
     let (Some(clock), Some(tick)) = (&run.spec.clock, &run.spec.scheduled_time) else { return true };
-    // No clock starts what it has passed or not reached yet.
+    // Only ticks between the clock's memory and now could be started again.
     if is_backfill(run) || tick.0 > now || made_for(run).is_none() {
         return true;
     }

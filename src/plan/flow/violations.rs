@@ -42,7 +42,7 @@ pub(super) fn schedule(flow: &Flow) -> Vec<Violation> {
 }
 
 /// What is wrong with `only` and `except` by themselves, whatever the clocks are. Groups at fault are dropped from the
-/// schedule. That lets more ticks through, so a clock of which what is left lets none through is at fault all the same.
+/// schedule. Dropping a group only lets more ticks through, so a clock that still has none is at fault in any case.
 fn filters(flow: &Flow, schedule: &mut Schedule) -> Vec<Violation> {
     let always = ClockEntry { interval: Some("1s".to_owned()), ..ClockEntry::default() };
     let refused = |only: Option<TickFilter>, except: Option<TickFilter>| {

@@ -154,9 +154,8 @@ pub fn finish(template: &mut PodTemplateSpec, certificate: Option<&Certificate>)
     }
 }
 
-/// Who is not root cannot read root's files of mode 0400, and which user an image has is not known. With a group of the
-/// pod's own, which every process of it is in, the kubelet makes the mode 0440. A template may name another group, or, by
-/// user 0, none.
+/// A non-root user cannot read files of mode 0400, and the image's user is unknown. With an fsGroup the kubelet makes them
+/// 0440. A template may set another group; with runAsUser 0 none is needed.
 pub fn let_user_read(template: &mut PodTemplateSpec) {
     let Some(spec) = &mut template.spec else { return };
     let context = spec.security_context.get_or_insert_default();

@@ -146,7 +146,7 @@ impl Work<'_> {
         if let Some(until) = until.filter(|_| !is_backfill(self.run)) {
             if until <= self.now {
                 let message =
-                    format!("the starting deadline passed at {until} while the run was held: {held}");
+                    format!("the starting deadline passed at {until} while the run was waiting: {held}");
                 return Some((Reason::StartingDeadlineExceeded, message));
             }
             self.wake_at(until);

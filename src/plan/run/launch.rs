@@ -188,7 +188,7 @@ fn cluster_not_ready(cluster: &DaskCluster) -> Option<(Reason, String)> {
         return Some((Reason::ClusterNotReady, format!("the DaskCluster {name} is being set up")));
     }
     if status.idle.is_some_and(|idle| idle.asleep) {
-        let message = format!("the DaskCluster {name} was put to rest because nobody used it, and is woken");
+        let message = format!("the DaskCluster {name} was idle, and is starting again");
         return Some((Reason::ClusterNotReady, message));
     }
     if !may_have_workers(cluster) {

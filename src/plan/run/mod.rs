@@ -349,7 +349,7 @@ impl Work<'_> {
     fn is_news(&self, told: Option<&str>, reason: Reason) -> bool {
         let foreign = self.observed.foreign != ForeignScheduler::NotAsked;
         let is_lasting = reason.is_of_tls() || (foreign && reason == Reason::SchedulerUnreachable);
-        // What keeps a cluster from starting is told of the cluster; what leaves no hope ends the run, which tells it.
+        // What keeps a cluster from starting is an event of the cluster; a hopeless reason ends the run, which is an event.
         let is_of_runner =
             self.observed.job.is_some() && is_news_of_pods(told, reason) && !state::is_hopeless(reason);
         is_of_runner || (is_lasting && told != Some(reason.as_str()))

@@ -102,7 +102,10 @@ fn failure(
         return disruption;
     }
     let Some(terminated) = terminated else {
-        return (Reason::NodeLost, "the runner's pod is gone; nothing is known of how it ended".to_owned());
+        return (
+            Reason::NodeLost,
+            "the runner's pod no longer exists; it is unknown how it ended".to_owned(),
+        );
     };
     if terminated.reason.as_deref() == Some("OOMKilled") {
         return (Reason::OOMKilled, "the runner used more memory than its limit".to_owned());

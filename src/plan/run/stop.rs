@@ -43,7 +43,7 @@ impl Work<'_> {
         if let Some(newer) = flow.and_then(|flow| self.newer(&flow)) {
             return Some(self.stop(Reason::Replaced, format!("the newer run {newer} takes its place")));
         }
-        // An attempt that has ended lost its cluster once; what has become of it since does not count again.
+        // An attempt that failed with ClusterLost was counted then; later changes of the cluster do not count again.
         let lost = self.cluster_lost().filter(|_| self.status.phase != Phase::Retrying)?;
         Some(self.stop(Reason::ClusterLost, lost))
     }
