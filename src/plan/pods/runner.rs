@@ -82,7 +82,7 @@ pub fn code(flow: &Flow, script: Option<&Script>) -> Option<ConfigMap> {
 }
 
 /// The key of a script in the ConfigMap; the prefix keeps it apart from the bootstrap.
-fn key(file: &str) -> String {
+pub(in crate::plan) fn key(file: &str) -> String {
     format!("script-{file}")
 }
 
