@@ -1,6 +1,6 @@
 //! The pages of the documentation, their blocks, and the commands in them.
 //!
-//! `commands.txt` beside this file says of each command how it is tried. `tests/docs.rs` fails where a command is not in it
+//! `commands.txt` beside this file says of each command how it is tried. `tests/files/docs.rs` fails where a command is not in it
 //! and runs those that need no cluster; the end-to-end test `docs_commands_work` runs the others.
 
 use std::fs;
@@ -32,7 +32,7 @@ pub struct Block<'a> {
 /// How a command is tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
-    /// Without a cluster, by `tests/docs.rs`.
+    /// Without a cluster, by `tests/files/docs.rs`.
     Local,
     /// On the cluster.
     Cluster,
