@@ -40,7 +40,14 @@ pub fn required_timestamp(_: &mut SchemaGenerator) -> Schema {
 pub fn dates(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "array", "nullable": true, "minItems": 1, "maxItems": 366,
-        "items": {"type": "string", "format": "date-time"},
+        "items": {
+            "type": "string", "format": "date-time",
+            // The API server takes more than can be reckoned with, and an object that holds it would be read by nobody.
+            "x-kubernetes-validations": [{
+                "rule": "self >= timestamp('0001-01-01T00:00:00Z') && self < timestamp('9999-12-30T00:00:00Z')",
+                "message": "write an instant between the years 1 and 9999, before 9999-12-30",
+            }],
+        },
     })
 }
 

@@ -5,7 +5,7 @@
 //! is deleted or cancelled is told by its uid, a status is written only over the version that it was read with, and a
 //! cache may be behind.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use daskflow::api::flow::{ClockEntry, History, Schedule};
@@ -112,6 +112,8 @@ struct World {
     ticks: Vec<String>,
     /// How many runs were ever made, for uids.
     made: u32,
+    /// Runs that have succeeded once.
+    succeeded: BTreeSet<String>,
     /// Runs of the backfill that are gone, by name.
     gone: BTreeMap<String, Vec<FlowRun>>,
 }
@@ -141,6 +143,7 @@ impl World {
         let earlier = |(index, phase): (&u8, &Phase)| {
             let spec = FlowRunSpec {
                 flow: "etl".into(),
+                clock: Some("c".into()),
                 scheduled_time: Some(Time(instant(*index))),
                 ..FlowRunSpec::default()
             };
@@ -158,11 +161,22 @@ impl World {
             parallelism: begin.parallelism,
             ticks: (0..begin.ticks).map(name).collect(),
             made: 0,
+            succeeded: BTreeSet::new(),
             gone: BTreeMap::new(),
         }
     }
 
     fn happen(&mut self, happening: &Happening) {
+        self.happens(happening);
+        self.note_successes();
+    }
+
+    fn note_successes(&mut self) {
+        let good = self.truth.runs.values().filter(|run| phase_of(run) == Phase::Succeeded);
+        self.succeeded.extend(good.map(ResourceExt::name_any));
+    }
+
+    fn happens(&mut self, happening: &Happening) {
         match happening {
             Happening::LookAtBackfill { stale, writes } => self.look_at_backfill(*stale, *writes),
             Happening::LookAtFlow { stale, writes } => self.look_at_flow(*stale, *writes),
@@ -177,6 +191,8 @@ impl World {
                 }
             }
             Happening::UserDeletes(index) => {
+                // What has succeeded is known by then, and is not run again for that.
+                self.look_at_flow(false, 100);
                 let name = self.truth.runs.keys().nth(*index).cloned();
                 // What is deleted after the end is not run again.
                 if let Some(name) = name.filter(|_| is_unfinished(&self.truth.backfill)) {
@@ -232,16 +248,17 @@ impl World {
 
     fn look_at_flow(&mut self, stale: bool, writes: usize) {
         let seen = if stale { self.cache.clone() } else { self.truth.clone() };
-        let unfinished = is_unfinished(&seen.backfill);
         let observed = flow::Observed {
             runs: seen.runs.values().cloned().map(Arc::new).collect(),
             cluster_exists: true,
-            backfills: unfinished.then(|| NAME.to_owned()).into_iter().collect(),
+            backfills: [NAME.to_owned()].into(),
             backfilled: runs_counted_on(&seen.backfill, &self.flow).into_iter().collect(),
             ..flow::Observed::default()
         };
         let plan = flow::plan(&self.flow, &observed, self.now);
-        self.carry_out(&plan.steps, writes, "the Flow");
+        if self.carry_out(&plan.steps, writes, "the Flow") {
+            self.flow.status = Some(plan.status);
+        }
     }
 
     /// Carries out the steps, dying after `writes` of them. Says whether it came to the status.
@@ -276,6 +293,7 @@ impl World {
             return;
         }
         assert!(run.spec.scheduled_time.as_ref().unwrap().0 <= self.now, "its time has not come");
+        assert!(!self.succeeded.contains(&run.name_any()), "{} had succeeded", run.name_any());
         self.made += 1;
         let mut run = run.clone();
         run.metadata.uid = Some(format!("made-{}", self.made));
@@ -292,6 +310,7 @@ impl World {
         let phase = phase_of(&run);
         if who == "the Flow" {
             assert!(!is_unfinished(&self.truth.backfill), "{name} is forgotten while it counts");
+            assert!(!is_own(&run), "{name} is forgotten while its backfill is there");
         } else {
             assert!(phase.is_final() && phase != Phase::Succeeded, "{name} is replaced though {phase:?}");
             assert!(!is_own(&run) || is_taken_back(&run), "{name} has had its turn");
@@ -305,7 +324,10 @@ impl World {
     fn all_is_done(&self) {
         let ran = self.truth.backfill.spec.skip == SkippedTicks::Ran;
         for name in &self.ticks {
-            let Some(run) = self.truth.runs.get(name) else { panic!("{name} has no run") };
+            let Some(run) = self.truth.runs.get(name) else {
+                assert!(self.succeeded.contains(name), "{name} has no run");
+                continue;
+            };
             let turns = self.gone.get(name).into_iter().flatten().filter(|run| !is_taken_back(run)).count();
             assert_eq!(turns, 0, "{name} ran before");
             if is_own(run) {
@@ -328,6 +350,7 @@ impl World {
                 return;
             }
             self.unfinished().for_each(|run| end(run, true));
+            self.note_successes();
         }
         panic!("it does not end: {:?}", self.truth.backfill.status);
     }
@@ -371,10 +394,22 @@ proptest! {
         prop_assert_eq!(usize::try_from(status.total).unwrap(), world.ticks.len());
         // What is forgotten from now on is not run again.
         world.unfinished().for_each(|run| end(run, true));
+        world.note_successes();
+        world.look_at_flow(false, 100);
         world.look_at_flow(false, 100);
         let made = world.made;
         world.look_at_backfill(false, 100);
         prop_assert_eq!(world.made, made);
-        prop_assert!(world.truth.runs.is_empty(), "nothing spares them any more");
+        prop_assert!(world.truth.runs.values().all(is_own), "nothing but the backfill spares any");
+        // Without the backfill they are forgotten as well, and another one repeats nothing that had succeeded: creating it
+        // would be noticed.
+        world.truth.runs.clear();
+        world.gone.clear();
+        world.truth.backfill.metadata.uid = Some("again".into());
+        world.truth.backfill.status = None;
+        world.truth.backfill.spec.skip = SkippedTicks::Succeeded;
+        world.settle();
+        let status = world.truth.backfill.status.clone().unwrap();
+        prop_assert_eq!(status.succeeded + status.skipped, status.total);
     }
 }

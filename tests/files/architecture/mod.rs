@@ -10,6 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use daskflow::plan::pods::program;
 use source::{paths, tokens};
 
 /// The layers, each with the ones that it may use. What is not in this table may not be in `src/`.
@@ -239,6 +240,21 @@ fn files_stay_readable() {
         too_long.push(format!("src/main.rs: {main_lines} lines, at most {MAIN_LINES_MAX}"));
     }
     none(&too_long);
+}
+
+#[test]
+fn every_module_of_the_runner_is_mounted() {
+    let is_python = |file: &PathBuf| file.extension().is_some_and(|kind| kind == "py");
+    let mut there: Vec<String> = files_under(Path::new("src/runner"))
+        .into_iter()
+        .filter(is_python)
+        .filter_map(|file| Some(file.strip_prefix("src/runner").ok()?.display().to_string()))
+        .collect();
+    there.sort();
+    let mut mounted: Vec<String> = program::items().into_iter().map(|item| item.path).collect();
+    mounted.sort();
+    assert_eq!(mounted, there);
+    assert_eq!(program::data().len(), there.len(), "two files have one key");
 }
 
 #[test]

@@ -4,14 +4,15 @@
 //!
 //! Always: a tick becomes a run once at the most; no Job is created twice; no run has two runners alive, and no more runs
 //! than their Flow's policy and their cluster allow are alive together; a final phase is never left; history deletes nothing
-//! that has not ended; nothing starts for a time before an edit or a resumption. And when faults stop: every tick is a run
-//! or was counted as missed, never both, and every run ends.
+//! that has not ended; nothing starts for a time before an edit or a resumption; a tick gives way only to a newer tick of its
+//! own clock; a runner gets the parameters that its run had at its tick. And when faults stop: every tick of every clock is a
+//! run or was counted as missed, never both, what was given up was counted, and every run ends.
 
 mod world;
 
 use daskflow::api::flow::{CatchUp, CatchUpPolicy, Concurrency};
 use proptest::prelude::*;
-use world::{INTERVAL_S, Rules, Stale, World};
+use world::{CLOCKS, Rules, Stale, World};
 
 /// Histories of each law: always, and in a long search.
 const HISTORIES: [u32; 2] = [10_000, 500_000];
@@ -41,8 +42,12 @@ pub enum Happening {
     SuspendRun { index: usize, suspend: bool },
     /// Somebody suspends or resumes the Flow.
     SuspendFlow(bool),
-    /// Somebody changes the interval of the clock to so many seconds.
+    /// Somebody changes the interval of the first clock to so many seconds.
     Edit(i64),
+    /// Somebody renames the second clock, or gives it back its name.
+    Rename,
+    /// Somebody changes the parameters of the Flow and of the second clock.
+    Parameters(u8),
 }
 
 fn stale() -> impl Strategy<Value = Stale> {
@@ -74,6 +79,8 @@ fn by_people() -> impl Strategy<Value = Happening> {
         1 => (0..6_usize, any::<bool>()).prop_map(|(index, suspend)| Happening::SuspendRun { index, suspend }),
         1 => any::<bool>().prop_map(Happening::SuspendFlow),
         1 => (1..90_i64).prop_map(Happening::Edit),
+        1 => Just(Happening::Rename),
+        1 => any::<u8>().prop_map(Happening::Parameters),
     ]
 }
 
@@ -120,8 +127,9 @@ fn live_through(rules: Rules, history: &[Happening]) -> World {
 
 /// Each tick since the Flow was created is a run or was counted as missed, never both, never neither.
 fn every_tick_is_accounted_for(world: &World) {
-    let passed = |time: jiff::Timestamp| time.as_second().div_euclid(INTERVAL_S);
-    let due = passed(world.latest) - passed(world.created);
+    let passed = |time: jiff::Timestamp, interval: i64| time.as_second().div_euclid(interval);
+    let of_clock = |(_, interval): &(&str, i64)| passed(world.latest, *interval) - passed(world.created, *interval);
+    let due: i64 = CLOCKS.iter().map(of_clock).sum();
     let (ran, missed) = (i64::try_from(world.ticks.len()).unwrap(), world.missed());
     assert_eq!(ran + missed, due, "{ran} ran and {missed} were missed of {due} ticks");
 }

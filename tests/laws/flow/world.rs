@@ -15,7 +15,7 @@ use daskflow::plan::{Object, Plan, Step, VictimKind, cluster, flow, run};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::batch::v1::{Job, JobCondition, JobStatus};
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStateTerminated, ContainerStatus, Pod, PodStatus};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ManagedFieldsEntry, Time};
 use kube::{Resource, ResourceExt};
 
 use super::Happening;
@@ -31,8 +31,9 @@ pub struct Rules {
     pub history: i32,
 }
 
-/// Seconds between two ticks.
-pub const INTERVAL_S: i64 = 60;
+/// The clocks with the seconds between their ticks. Some ticks are of one instant; all but those of the first clock have
+/// parameters of their own.
+pub const CLOCKS: [(&str, i64); 3] = [("c", 60), ("d", 60), ("e", 180)];
 
 /// What the API server holds, or a cache of it.
 #[derive(Clone)]
@@ -69,21 +70,25 @@ pub struct World {
     scheduler: u32,
     /// How often each Job was created.
     started: BTreeMap<String, u32>,
-    /// Every run that a clock ever made, by its tick.
-    pub ticks: BTreeSet<Timestamp>,
+    /// Every run that a clock ever made, by its clock and tick.
+    pub ticks: BTreeSet<(String, Timestamp)>,
+    /// The parameters that a run had when it was made.
+    given: BTreeMap<String, serde_json::Value>,
+    /// Every run that was given up before it started.
+    skipped: BTreeSet<String>,
     /// What the schedule was from when on, by generation.
     edits: BTreeMap<i64, (Timing, Timestamp)>,
-    /// The schedule that the operator knows, and since when it is so. A change that is taken back before the operator
+    /// The schedule that the operator knows, and since when each clock is so. A change that is taken back before the operator
     /// looks was never seen by anybody.
-    known: (i64, Timing, Timestamp),
+    known: (i64, Timing, BTreeMap<String, Timestamp>),
 }
 
-/// What decides when a Flow ticks.
-type Timing = (Option<String>, bool);
+/// What decides when a Flow ticks: of each clock its interval, and whether it is suspended.
+type Timing = BTreeMap<String, (Option<String>, bool)>;
 
 fn timing(flow: &Flow) -> Timing {
-    let clock = flow.spec.schedule.as_ref().and_then(|schedule| schedule.clocks.first()).unwrap();
-    (clock.interval.clone(), flow.spec.suspend)
+    let clocks = flow.spec.schedule.iter().flat_map(|schedule| &schedule.clocks);
+    clocks.map(|clock| (clock.name.clone(), (clock.interval.clone(), flow.spec.suspend))).collect()
 }
 
 fn touch<K: Resource + Clone>(object: &mut Arc<K>, version: u64) -> &mut K {
@@ -99,6 +104,7 @@ impl World {
         flow.metadata.uid = Some("flow".into());
         flow.metadata.generation = Some(1);
         flow.metadata.creation_timestamp = Some(Time(created));
+        let first = timing(&flow);
         let truth = Stored {
             flow: Arc::new(flow),
             cluster: Arc::new(ready_cluster(rules.max_active_runs)),
@@ -119,7 +125,9 @@ impl World {
             started: BTreeMap::new(),
             ticks: BTreeSet::new(),
             edits: BTreeMap::new(),
-            known: (1, (Some("1m".into()), false), created),
+            given: BTreeMap::new(),
+            skipped: BTreeSet::new(),
+            known: (1, first, CLOCKS.iter().map(|(name, _)| ((*name).to_owned(), created)).collect()),
         };
         // Of a Flow that was never looked at nobody can tell a tick that was missed from one whose run is forgotten.
         world.look_at_flow(fresh(), 1);
@@ -139,7 +147,8 @@ impl World {
                 self.now = self.machine;
                 // With the clock set back nobody can tell what was before an edit.
                 self.edits.values_mut().for_each(|(_, edited)| *edited = self.now.min(*edited));
-                self.known.2 = self.now.min(self.known.2);
+                let now = self.now;
+                self.known.2.values_mut().for_each(|since| *since = now.min(*since));
             }
             Happening::LookAtFlow { stale, writes } => self.look_at_flow(stale, writes),
             Happening::LookAtCluster { stale } => self.look_at_cluster(stale),
@@ -158,6 +167,15 @@ impl World {
             Happening::Edit(seconds) => self.edit(|spec| {
                 let clock = spec.schedule.as_mut().and_then(|schedule| schedule.clocks.first_mut()).unwrap();
                 clock.interval = Some(format!("{seconds}s"));
+            }),
+            Happening::Rename => self.edit(|spec| {
+                let clock = spec.schedule.as_mut().and_then(|schedule| schedule.clocks.get_mut(1)).unwrap();
+                clock.name = if clock.name == "d" { "renamed" } else { "d" }.into();
+            }),
+            Happening::Parameters(value) => self.edit(|spec| {
+                spec.parameters = Some(serde_json::json!({"base": value}));
+                let clock = spec.schedule.as_mut().and_then(|schedule| schedule.clocks.get_mut(1)).unwrap();
+                clock.parameters = Some(serde_json::json!({"of": value}));
             }),
         }
     }
@@ -186,6 +204,14 @@ impl World {
         if flow.spec != before {
             let generation = flow.metadata.generation.unwrap() + 1;
             flow.metadata.generation = Some(generation);
+            // The API server notes who wrote the spec when, in whole seconds.
+            let writer = ManagedFieldsEntry {
+                manager: Some("kubectl".into()),
+                operation: Some("Update".into()),
+                time: Some(Time(Timestamp::from_second(self.machine.as_second()).unwrap())),
+                ..ManagedFieldsEntry::default()
+            };
+            flow.metadata.managed_fields = Some(vec![writer]);
             let timing = timing(flow);
             self.edits.insert(generation, (timing, self.machine));
         }
@@ -222,15 +248,18 @@ impl World {
             let version = self.version();
             touch(&mut self.truth.flow, version).status = Some(plan.status);
             let generation = self.truth.flow.metadata.generation.unwrap();
-            self.known = (generation, timing(&self.truth.flow), self.began(generation));
+            let timing = timing(&self.truth.flow);
+            let since = timing.keys().map(|clock| (clock.clone(), self.began(clock, generation))).collect();
+            self.known = (generation, timing, since);
         }
     }
 
-    /// Since when the schedule is as it is in this generation.
-    fn began(&self, generation: i64) -> Timestamp {
+    /// Since when a clock is as it is in this generation.
+    fn began(&self, clock: &str, generation: i64) -> Timestamp {
         let (known, timing, since) = &self.known;
         let mut newer = self.edits.range(..=generation).filter(|(edited, _)| *edited > known);
-        newer.next_back().filter(|(_, (now, _))| now != timing).map_or(*since, |(_, (_, edited))| *edited)
+        let newest = newer.next_back().filter(|(_, (now, _))| now.get(clock) != timing.get(clock));
+        newest.map_or_else(|| since.get(clock).copied().unwrap_or(self.created), |(_, (_, edited))| *edited)
     }
 
     fn plan_flow(&self, flow: &Flow, seen: &Stored, live: bool) -> Plan<daskflow::api::FlowStatus> {
@@ -282,6 +311,9 @@ impl World {
         let news = object.status.as_ref() != Some(&plan.status);
         if self.carry_out(&plan, writes, None) && news && current {
             let phase = plan.status.phase;
+            if phase == Phase::Skipped {
+                self.skipped.insert(name.to_owned());
+            }
             assert!(!was.is_final() || phase == was, "{name} left {was:?} for {phase:?}");
             let version = self.version();
             touch(self.truth.runs.get_mut(name).unwrap(), version).status = Some(plan.status);
@@ -344,11 +376,14 @@ impl World {
             Object::Run(run) if self.truth.runs.contains_key(&run.name_any()) => {}
             Object::Run(run) => {
                 let tick = run.spec.scheduled_time.as_ref().unwrap().0;
-                assert!(self.ticks.insert(tick), "the tick {tick} became a run twice");
+                let clock = run.spec.clock.clone().unwrap();
+                assert!(self.ticks.insert((clock.clone(), tick)), "the tick {tick} of {clock} became a run twice");
                 // An operator whose cache is behind acts on what was so.
-                let generation = by.unwrap().metadata.generation.unwrap();
-                let since = (generation >= self.known.0).then(|| self.began(generation));
+                let by = by.unwrap();
+                let generation = by.metadata.generation.unwrap();
+                let since = (generation >= self.known.0).then(|| self.began(&clock, generation));
                 assert!(since.is_none_or(|since| tick > since), "{tick} is before {since:?}, the last edit");
+                self.given.insert(run.name_any(), expected_parameters(by, &clock));
                 let version = self.version();
                 let mut run = Arc::new(run.clone());
                 let meta = &mut touch(&mut run, version).metadata;
@@ -360,6 +395,7 @@ impl World {
             Object::Job(job) => {
                 let name = job.name_any();
                 *self.started.entry(name.clone()).or_default() += 1;
+                assert_eq!(self.given[&job.labels()["daskflow.dev/run"]], parameters_of(job), "{name}");
                 self.truth.jobs.insert(name.clone(), Arc::new(job.clone()));
                 self.truth.pods.insert(name.clone(), Arc::new(pod(job, None)));
             }
@@ -395,6 +431,10 @@ impl World {
             let asked = run.spec.cancel || policy == Concurrency::Replace;
             assert!(asked || phase_of(run) != Phase::Cancelled, "nobody stopped it: {run:?}");
             assert!(reason != Some("Superseded") || newest_only, "{policy:?}: {run:?}");
+            let (clock, tick) = (run.spec.clock.clone().unwrap(), run.spec.scheduled_time.clone().unwrap().0);
+            let is_newer = |other: &(String, Timestamp)| other.0 == clock && other.1 > tick;
+            let gave_way = matches!(reason, Some("Superseded" | "Replaced"));
+            assert!(!gave_way || self.ticks.iter().any(is_newer), "it gave way to another clock: {run:?}");
         }
         let alive = runners_of_pods(&self.truth.pods);
         let runs: BTreeSet<&String> = alive.iter().collect();
@@ -445,6 +485,8 @@ impl World {
             self.now = self.now.saturating_add(SignedDuration::from_secs(30)).unwrap();
             self.settle();
         }
+        let counted = self.truth.flow.status.as_ref().map_or(0, |status| status.skipped);
+        assert_eq!(counted, i64::try_from(self.skipped.len()).unwrap(), "given up: {:?}", self.skipped);
         let open = self.unfinished();
         assert!(open.is_empty(), "{open:?} never end: {:?}", self.truth.runs[&open[0]]);
     }
@@ -459,13 +501,35 @@ impl World {
     }
 }
 
+/// What a run of this clock is to be given by a Flow.
+fn expected_parameters(flow: &Flow, clock: &str) -> serde_json::Value {
+    let mut all = flow.spec.parameters.clone().unwrap();
+    let clocks = flow.spec.schedule.iter().flat_map(|schedule| &schedule.clocks);
+    let own = clocks.filter(|entry| entry.name == clock).find_map(|entry| entry.parameters.as_ref()?.as_object());
+    all.as_object_mut().unwrap().extend(own.cloned().unwrap_or_default());
+    all
+}
+
+/// What a Job hands to its runner.
+fn parameters_of(job: &Job) -> serde_json::Value {
+    let pod = job.spec.as_ref().unwrap().template.spec.as_ref().unwrap();
+    let mut variables = pod.containers[0].env.iter().flatten();
+    let text = variables.find(|variable| variable.name == "DASKFLOW_PARAMETERS").unwrap().value.clone();
+    serde_json::from_str(&text.unwrap()).unwrap()
+}
+
 /// Everything as it is.
 pub fn fresh() -> Stale {
     Stale { flow: false, runs: false, jobs: false, pods: false }
 }
 
 fn spec(rules: Rules) -> FlowSpec {
-    let clock = ClockEntry { name: "c".into(), interval: Some("1m".into()), ..ClockEntry::default() };
+    let clock = |(name, seconds): (&str, i64)| ClockEntry {
+        name: name.into(),
+        interval: Some(format!("{seconds}s")),
+        parameters: (name != "c").then(|| serde_json::json!({"of": name})),
+        ..ClockEntry::default()
+    };
     FlowSpec {
         concurrency: rules.concurrency,
         max_active: rules.max_active,
@@ -480,7 +544,8 @@ fn spec(rules: Rules) -> FlowSpec {
             ref_: Some(NameRef { name: "analytics".into() }),
             ..ClusterSource::default()
         },
-        schedule: Some(Schedule { clocks: vec![clock], ..Schedule::default() }),
+        parameters: Some(serde_json::json!({"base": 0})),
+        schedule: Some(Schedule { clocks: CLOCKS.map(clock).into(), ..Schedule::default() }),
         command: vec!["true".into()],
         ..FlowSpec::default()
     }
