@@ -29,7 +29,7 @@ ARG SOURCE_DATE_EPOCH=0
 RUN touch --date="@$SOURCE_DATE_EPOCH" /daskflow
 
 FROM scratch
-# VERSION is that of Cargo.toml, which tests/supply_chain.rs checks; a release names its commit and where it is kept.
+# VERSION is that of Cargo.toml, which tests/files/supply_chain.rs checks; a release names its commit and where it is kept.
 ARG VERSION=0.1.0
 ARG REVISION=unknown
 ARG SOURCE=unknown

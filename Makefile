@@ -1,6 +1,6 @@
 # "make" alone lists the targets. Everything machine-made goes to .build/ and to the user's cache directory.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check generate deny e2e cluster cluster-down image bench bench-peer bench-rest clean
+.PHONY: help demo test laws check generate deny e2e cluster cluster-down image bench bench-peer bench-rest clean
 T ?=
 
 help: ## list the targets
@@ -12,6 +12,9 @@ demo: ## from nothing to two scheduled runs on a Dask cluster in Kubernetes; lea
 
 test: ## all tests: unit, integration, runner, end-to-end; says what it leaves out and why
 	@tests/all.sh
+
+laws: ## the laws over fifty times as many histories as in "make test": a search for rare faults, for hours
+	DASKFLOW_LAWS=long cargo test --locked --test laws
 
 check: ## format, lints, generated files up to date
 	@tests/check.sh

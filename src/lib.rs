@@ -2,7 +2,7 @@
 //!
 //! The layers, and who may know whom: `cli` knows `operator` and `manifest`; `operator` knows `plan` and `dask`;
 //! `manifest` knows `plan`; `plan` knows `api`; `api` and `dask` know none of the others. `plan` decides and is pure, and
-//! so is `manifest`, which checks what users write; `operator` acts. `tests/architecture.rs` enforces it.
+//! so is `manifest`, which checks what users write; `operator` acts. `tests/files/architecture` enforces it.
 
 pub mod api;
 pub mod cli;

@@ -23,6 +23,8 @@ finish() {
 	end_background
 	{
 		echo
+		tests/timed.sh --slowest 15
+		echo
 		cat "$phases"
 		printf '%5d s  all\n' $((SECONDS - begin))
 		for what in "${left_out[@]}"; do echo "LEFT OUT: $what"; done
@@ -87,6 +89,17 @@ if [ -n "$where" ]; then
 	prepare sbom tests/supply/sbom.sh
 fi
 
+# Pythons of the tests come from package indexes, while the compiler works. One that cannot be made is spoken of where it is needed.
+prepare environments bash -c '
+	tests/dask/venvs.sh >/dev/null
+	tests/schedule/venv.sh >/dev/null
+	tests/runner/run.sh -- -n 0 --collect-only --quiet
+	true'
+take_dependencies
+phase "compile" cargo test --locked --no-run
+keep_dependencies
+phase "environments of Python (rest of the background work)" await environments
+
 # dask_venvs: real schedulers of several versions, for the tests of src/dask.
 dask_venvs() {
 	[ "${E2E:-}" != required ] || export DASKFLOW_DASK_REQUIRED=1
@@ -108,9 +121,9 @@ schedule_oracles() {
 	[ "${E2E:-}" != required ] || fail "E2E=required, and the environment of tests/schedule cannot be made"
 }
 phase "schedule oracles" schedule_oracles
-take_dependencies
-phase "compile" cargo test --locked --no-run
-keep_dependencies
+# The times of all tests of these programs; the slowest of them are printed at the end.
+export CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER=$root/tests/timed.sh
+rm -f "$build/test-times"
 phase "unit and integration tests" cargo test --locked
 if [ -x tests/runner/run.sh ]; then
 	phase "runner tests" tests/runner/run.sh
@@ -127,6 +140,7 @@ else
 	left_out+=("the Helm chart as helm renders it: there is no helm")
 	[ "${E2E:-}" != required ] || fail "E2E=required, and there is no helm for the tests of the chart"
 fi
+unset CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER # the end-to-end tests say when they wait for their turn
 if [ -n "$where" ]; then
 	tests/e2e/run.sh
 fi

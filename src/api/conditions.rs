@@ -142,6 +142,8 @@ reasons! {
     // FlowRun.
     FlowNotFound,
     ConcurrencyForbidden,
+    /// The run had a place and had not started when its Flow's `concurrency` became stricter; it waits again.
+    PlaceGivenBack,
     /// As many runs of the Flow are active as `maxActive` allows.
     MaxActiveReached,
     /// As many runs wait as `maxQueued` allows.

@@ -39,6 +39,7 @@ pub use super::schedule::{ClockEntry, Schedule};
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(name = "Concurrency", type_ = "string", json_path = ".spec.concurrency", priority = 1),
     printcolumn(name = "Missed", type_ = "integer", json_path = ".status.missed", priority = 1),
+    printcolumn(name = "Skipped", type_ = "integer", json_path = ".status.skipped", priority = 1),
     printcolumn(name = "Last Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"LastRunSucceeded\")].reason", priority = 1),
     printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].message", priority = 1),
     validation = Rule::new("self.metadata.name.size() <= 38")
@@ -156,7 +157,8 @@ pub struct FlowSpec {
     /// How many finished runs are kept, with their Jobs, pods and logs.
     #[serde(default)]
     pub history: History,
-    /// True: no tick starts a run. Runs created by hand still run.
+    /// True: no tick starts a run, and ticks that have become runs and wait go on waiting. Runs that have begun go on, and
+    /// runs created by hand still run.
     #[serde(default)]
     pub suspend: bool,
 }
@@ -222,6 +224,10 @@ pub struct FlowStatus {
     /// The generation of the spec that this status describes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
+    /// When the spec that was looked at last had been written, as far as the API server tells; else when it was looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::timestamp")]
+    pub spec_written_at: Option<Time>,
     /// The schedule in a few words, for `kubectl get`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schedule: Option<String>,
@@ -234,6 +240,13 @@ pub struct FlowStatus {
     /// Ticks that passed without a run, since the flow was created.
     #[serde(default)]
     pub missed: i64,
+    /// Runs that were given up before they started, since the flow was created: superseded by a newer tick of their clock,
+    /// too late, or too many for the queue.
+    #[serde(default)]
+    pub skipped: i64,
+    /// Which of the runs that are still there are counted in `skipped`: the beginning of a hash of each one's uid.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub skipped_runs: Vec<String>,
     /// Runs that have started and not ended.
     #[serde(default)]
     pub active: i32,
@@ -276,13 +289,26 @@ pub struct ClockStatus {
     pub name: String,
     /// Hash of what decides its ticks. When it changes, the clock counts as new.
     pub hash: String,
-    /// Ticks up to this instant do not count: the clock was created, edited or resumed then.
+    /// Ticks up to this instant do not count: the clock was created, edited or resumed then, or as much earlier as `jitter`
+    /// starts it later.
     #[schemars(schema_with = "schema::timestamp")]
     pub since: Time,
     /// The newest tick for which a run was created, or that was missed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::timestamp")]
     pub last_tick: Option<Time>,
+    /// Its next tick. If the clock is edited before that is dealt with, it counts as missed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::timestamp")]
+    pub next_tick: Option<Time>,
+    /// The ticks that have succeeded, at most the newest 2,000: instants, each followed by steps of seconds to later ones
+    /// such as `+3600*24`. A FlowBackfill does not run them again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub succeeded: Option<String>,
+    /// From when on `succeeded` is complete. Default: from the beginning.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::timestamp")]
+    pub recorded_since: Option<Time>,
     /// Hash of its times alone. While it stays, `runs` counts on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub times_hash: Option<String>,

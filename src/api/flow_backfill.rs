@@ -27,6 +27,7 @@ use super::schema;
     printcolumn(name = "Failed", type_ = "integer", json_path = ".status.failed"),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
     printcolumn(name = "Skipped", type_ = "integer", json_path = ".status.skipped", priority = 1),
+    printcolumn(name = "Unrecorded", type_ = "integer", json_path = ".status.unrecorded", priority = 1),
     printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].message", priority = 1),
     printcolumn(name = "From", type_ = "string", json_path = ".spec.from", priority = 1),
     printcolumn(name = "To", type_ = "string", json_path = ".spec.to", priority = 1),
@@ -44,10 +45,12 @@ pub struct FlowBackfillSpec {
     /// No tick before this instant.
     #[schemars(schema_with = "schema::required_timestamp")]
     #[x_kube(validation = Rule::new("self == oldSelf").message("from cannot be changed: create another FlowBackfill"))]
+    #[x_kube(validation = Rule::new("self >= timestamp('0001-01-01T00:00:00Z') && self < timestamp('9999-12-30T00:00:00Z')").message("write an instant between the years 1 and 9999, before 9999-12-30"))]
     pub from: Time,
     /// No tick after this instant. A tick that lies ahead waits for its time.
     #[schemars(schema_with = "schema::required_timestamp")]
     #[x_kube(validation = Rule::new("self == oldSelf").message("to cannot be changed: create another FlowBackfill"))]
+    #[x_kube(validation = Rule::new("self >= timestamp('0001-01-01T00:00:00Z') && self < timestamp('9999-12-30T00:00:00Z')").message("write an instant between the years 1 and 9999, before 9999-12-30"))]
     pub to: Time,
     /// Names of clocks of the Flow's schedule. Default: all of them, the suspended ones too.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -113,12 +116,14 @@ pub enum BackfillOrder {
 /// Which ticks a backfill leaves out because they have a run already.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum SkippedTicks {
-    /// Those whose run succeeded. An active run is waited for. One that ended otherwise is deleted, and its tick run
-    /// anew.
+    /// Those that have succeeded, also where the run has been forgotten since. An active run is waited for. One that ended
+    /// otherwise is deleted, and its tick run anew.
     #[default]
     Succeeded,
-    /// Those that have a run, in whatever phase.
+    /// Those that have a run, in whatever phase, and those that have succeeded.
     Ran,
+    /// None: every tick is run anew, also where it has succeeded. An active run is waited for; one that has ended is deleted.
+    None,
 }
 
 /// What is known of a `FlowBackfill`.
@@ -146,6 +151,10 @@ pub struct FlowBackfillStatus {
     /// Ticks that were left out because they had a run already.
     #[serde(default)]
     pub skipped: i32,
+    /// Ticks without a run from before the time that the Flow's record of its clocks reaches back to: whether they have
+    /// succeeded once is not known, and they are run.
+    #[serde(default)]
+    pub unrecorded: i32,
     /// Ticks that are yet to be run.
     #[serde(default)]
     pub remaining: i32,

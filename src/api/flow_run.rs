@@ -43,6 +43,8 @@ use super::schema;
 #[x_kube(
     validation = Rule::new("has(self.scheduledTime) == has(oldSelf.scheduledTime) && has(self.clock) == has(oldSelf.clock) && has(self.parameters) == has(oldSelf.parameters) && has(self.backfill) == has(oldSelf.backfill)")
         .message("a FlowRun cannot change what it runs: create another one (only cancel and suspend may be set)"),
+    validation = Rule::new("has(self.clocks) == has(oldSelf.clocks) && has(self.mergedParameters) == has(oldSelf.mergedParameters)")
+        .message("a FlowRun cannot change what it runs: create another one (only cancel and suspend may be set)"),
     validation = Rule::new("!has(oldSelf.cancel) || !oldSelf.cancel || (has(self.cancel) && self.cancel)")
         .message("cancel cannot be taken back: create another FlowRun")
 )]
@@ -55,12 +57,19 @@ pub struct FlowRunSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::timestamp")]
     #[x_kube(validation = Rule::new("self == oldSelf").message("scheduledTime cannot be changed: create another FlowRun"))]
+    #[x_kube(validation = Rule::new("self >= timestamp('0001-01-01T00:00:00Z') && self < timestamp('9999-12-30T00:00:00Z')").message("write an instant between the years 1 and 9999, before 9999-12-30; for no end, leave the field out"))]
     pub scheduled_time: Option<Time>,
-    /// The clock whose tick this run is; set by the operator.
+    /// The clock whose tick this run is; set by the operator. A run made by hand may name one to get its parameters: that
+    /// makes it no tick of the clock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
     #[x_kube(validation = Rule::new("self == oldSelf").message("clock cannot be changed: create another FlowRun"))]
     pub clock: Option<String>,
+    /// All clocks that ticked at this instant and share the run, where they are several; set by the operator.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), inner(length(min = 1, max = 63)))]
+    #[x_kube(validation = Rule::new("self == oldSelf").message("clocks cannot be changed: create another FlowRun"))]
+    pub clocks: Vec<String>,
     /// Parameters of this run, over the flow's.
     // The API server's comparison of opaque objects overlooks a key that is renamed while the number of keys stays
     // (its CEL map equality skips keys that the other side lacks); no rule can do better.
@@ -68,6 +77,12 @@ pub struct FlowRunSpec {
     #[schemars(schema_with = "schema::opaque_object")]
     #[x_kube(validation = Rule::new("self == oldSelf").message("parameters cannot be changed: create another FlowRun"))]
     pub parameters: Option<serde_json::Value>,
+    /// All parameters of the run as they were at its tick: the Flow's, over them the clock's and the backfill's; set by the
+    /// operator. What the Flow says later does not reach a run that has them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::opaque_object")]
+    #[x_kube(validation = Rule::new("self == oldSelf").message("mergedParameters cannot be changed: create another FlowRun"))]
+    pub merged_parameters: Option<serde_json::Value>,
     /// The `FlowBackfill` that this run belongs to; set by the operator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
@@ -157,6 +172,14 @@ pub struct FlowRunStatus {
     /// Why the runner is being stopped. It is written before the runner is touched, so that the reason is not lost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stop: Option<Stop>,
+    /// All parameters of a run that was made by hand, as they were when its first attempt began: the Flow's, over them the
+    /// clock's if it names one, over them its own. Every attempt gets them. A tick has them in its spec.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::opaque_object")]
+    pub merged_parameters: Option<serde_json::Value>,
+    /// What the first runner was made from. Later attempts are made from the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub program: Option<Program>,
     /// The Job of the runner of this attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job: Option<String>,
@@ -185,6 +208,30 @@ pub struct FlowRunStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
+}
+
+/// What the runners of a run are made from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Program {
+    /// The image, where the Flow names one. One that comes from the cluster is that of the scheduler which an attempt joins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+    /// The path of the script in the image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// The file name of a script that is not in the image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// The ConfigMap with that script; its name carries a hash of its content.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config_map: Option<String>,
+    /// The command, where the Flow has one instead of code.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub command: Vec<String>,
+    /// Arguments of the script or the command.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub args: Vec<String>,
 }
 
 /// Task counts of a run.

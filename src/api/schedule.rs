@@ -25,8 +25,8 @@ pub struct Schedule {
     #[schemars(length(min = 1, max = 32))]
     #[x_kube(validation = Rule::new("self.matches('^([0-9]+(h|m|s))+$') && self.matches('[1-9]')").message("write a duration of at least one second in hours, minutes and seconds, such as 30s or 5m"))]
     pub jitter: Option<String>,
-    /// The clocks. A tick of any of them starts a run; clocks that tick at one instant with the same parameters
-    /// start one run.
+    /// The clocks. A tick of any of them starts a run. Clocks without `parameters` that tick at one instant share one; a
+    /// clock with `parameters` has runs of its own.
     #[schemars(length(min = 1, max = 32))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub clocks: Vec<ClockEntry>,
@@ -85,10 +85,12 @@ pub struct ClockEntry {
     /// No tick before this instant; an interval, and an rrule without DTSTART, counts from it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::timestamp")]
+    #[x_kube(validation = Rule::new("self >= timestamp('0001-01-01T00:00:00Z') && self < timestamp('9999-12-30T00:00:00Z')").message("write an instant between the years 1 and 9999, before 9999-12-30; for no end, leave the field out"))]
     pub start_at: Option<Time>,
     /// No tick after this instant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::timestamp")]
+    #[x_kube(validation = Rule::new("self >= timestamp('0001-01-01T00:00:00Z') && self < timestamp('9999-12-30T00:00:00Z')").message("write an instant between the years 1 and 9999, before 9999-12-30; for no end, leave the field out"))]
     pub end_at: Option<Time>,
     /// Parameters of the runs that this clock starts, over the flow's.
     #[serde(default, skip_serializing_if = "Option::is_none")]

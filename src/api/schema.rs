@@ -16,7 +16,7 @@ pub fn opaque_object(_: &mut SchemaGenerator) -> Schema {
 /// The spec of a `DaskCluster` inside another kind: its types, bounds and rules, without its descriptions.
 ///
 /// They are told by `kubectl explain daskcluster.spec`. A second copy of them would be a sixth of the Flow's CRD, and
-/// leave it no room to grow below the limit that `tests/crd_size.rs` holds.
+/// leave it no room to grow below the limit that `tests/files/crd_size.rs` holds.
 pub fn embedded_cluster(generator: &mut SchemaGenerator) -> Schema {
     let mut schema = <Option<DaskClusterSpec>>::json_schema(generator);
     RecursiveTransform(|schema: &mut Schema| {
@@ -40,7 +40,14 @@ pub fn required_timestamp(_: &mut SchemaGenerator) -> Schema {
 pub fn dates(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "array", "nullable": true, "minItems": 1, "maxItems": 366,
-        "items": {"type": "string", "format": "date-time"},
+        "items": {
+            "type": "string", "format": "date-time",
+            // The API server takes more than can be reckoned with, and an object that holds it would be read by nobody.
+            "x-kubernetes-validations": [{
+                "rule": "self >= timestamp('0001-01-01T00:00:00Z') && self < timestamp('9999-12-30T00:00:00Z')",
+                "message": "write an instant between the years 1 and 9999, before 9999-12-30",
+            }],
+        },
     })
 }
 

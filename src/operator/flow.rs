@@ -16,7 +16,7 @@ use super::reconcile::Planned;
 use crate::api::common::ConfigMapKey;
 use crate::api::{Flow, FlowRun, FlowStatus, Reason, labels};
 use crate::plan::Plan;
-use crate::plan::backfill::{is_unfinished, runs_counted_on};
+use crate::plan::backfill::runs_counted_on;
 use crate::plan::conditions::{Failure, failing, told};
 use crate::plan::flow::{self, CodeMap, Observed};
 use crate::plan::pods::runner::{self, Script};
@@ -66,7 +66,8 @@ async fn observe(context: &Context, flow: &Flow, live: bool) -> Result<Observed,
     let backfills = context.stores.backfills.state().into_iter().filter(|backfill| {
         backfill.metadata.namespace.as_deref() == Some(&namespace) && backfill.spec.flow == name
     });
-    let backfills: Vec<_> = backfills.filter(|backfill| is_unfinished(backfill)).collect();
+    let backfills: Vec<_> =
+        backfills.filter(|backfill| backfill.metadata.deletion_timestamp.is_none()).collect();
     Ok(Observed {
         backfilled: backfills.iter().flat_map(|backfill| runs_counted_on(backfill, flow)).collect(),
         backfills: backfills.iter().map(|backfill| backfill.name_any()).collect(),

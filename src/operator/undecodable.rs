@@ -6,6 +6,7 @@
 use std::collections::HashSet;
 use std::fmt::Debug;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
 use kube::core::DeserializeGuard;
 use kube::runtime::watcher::Event;
@@ -29,7 +30,7 @@ impl Undecodable {
         Self { gauge, told: 0, known: HashSet::new(), listing: false }
     }
 
-    /// Takes the guard off, and managed fields too, which are half of an object's memory.
+    /// Takes the guard off, and most of the managed fields too, which are half of an object's memory.
     pub(super) fn open<K>(&mut self, event: Event<DeserializeGuard<K>>) -> Option<Event<K>>
     where
         K: Resource<DynamicType = ()> + Debug,
@@ -64,7 +65,7 @@ impl Undecodable {
         let (namespace, name) = key(&guard);
         match guard.0 {
             Ok(mut object) => {
-                object.meta_mut().managed_fields = None;
+                condense(object.meta_mut(), &K::kind(&()));
                 self.known.remove(&(namespace, name));
                 Some(object)
             }
@@ -81,6 +82,21 @@ impl Undecodable {
         let known = i64::try_from(self.known.len()).unwrap_or(i64::MAX);
         self.gauge.inc_by(known.saturating_sub(self.told));
         self.told = known;
+    }
+}
+
+/// Of a Flow and a FlowRun the planner wants to know who wrote the spec, and when. Nobody wants to know which fields.
+fn condense(metadata: &mut ObjectMeta, kind: &str) {
+    let mut writers = metadata.managed_fields.take().unwrap_or_default();
+    writers.retain(|writer| {
+        let fields = writer.fields_v1.as_ref();
+        writer.subresource.is_none() && fields.is_none_or(|fields| fields.0.get("f:spec").is_some())
+    });
+    for writer in &mut writers {
+        writer.fields_v1 = None;
+    }
+    if matches!(kind, "Flow" | "FlowRun") && !writers.is_empty() {
+        metadata.managed_fields = Some(writers);
     }
 }
 
@@ -104,6 +120,26 @@ mod tests {
         let run = json!({"apiVersion": "daskflow.dev/v1alpha1", "kind": "FlowRun", "metadata": metadata,
             "spec": {"flow": flow}});
         serde_json::from_value(run).unwrap()
+    }
+
+    #[test]
+    fn of_managed_fields_what_the_planner_asks_for_is_left() {
+        let mut undecodable = Undecodable::new(Gauge::default());
+        let mut seen = run("a", &json!("etl"));
+        let writer = |subresource: Option<&str>, fields: serde_json::Value| {
+            serde_json::from_value(json!({"manager": "kubectl", "operation": "Apply", "subresource": subresource,
+                "time": "2026-12-01T09:00:00Z", "fieldsType": "FieldsV1", "fieldsV1": fields}))
+            .unwrap()
+        };
+        seen.0.as_mut().unwrap().metadata.managed_fields = Some(vec![
+            writer(None, json!({"f:spec": {"f:flow": {}}})),
+            writer(None, json!({"f:metadata": {"f:labels": {}}})),
+            writer(Some("status"), json!({"f:status": {}})),
+        ]);
+        let Some(Event::Apply(kept)) = undecodable.open(Event::Apply(seen)) else { panic!("it decodes") };
+        let writers = kept.metadata.managed_fields.unwrap();
+        assert_eq!(writers.len(), 1);
+        assert!(writers[0].time.is_some() && writers[0].fields_v1.is_none());
     }
 
     #[test]

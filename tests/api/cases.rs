@@ -1,6 +1,6 @@
 //! The table of objects that obey the rules of the API and of objects that break one: `tests/api/{good,bad}/*.yaml`.
 //!
-//! One table, two judges: `tests/api_rules.rs` asks the rules themselves, without a cluster; the end-to-end test
+//! One table, two judges: `tests/files/api_rules.rs` asks the rules themselves, without a cluster; the end-to-end test
 //! `rules_hold_on_the_real_api_server` asks a real API server.
 //!
 //! A file holds one object, or two: then the second replaces the first, and it is the second that is judged. A bad

@@ -1,22 +1,20 @@
-"""Runs a module as `python -m` does, and ends with its parent: `child.py MODULE ARGUMENT…`.
+"""A process that fork.py has made: `child.py NAME MODULE-OR-FILE ARGUMENT…`, where NAME is what fork.py says.
 
-The parent holds the other end of standard input. However it ends, that end closes, and so nothing is left
-behind by a test that was killed.
+Imports next to nothing, and lives as long as the forked process, which has its files and settings.
 """
+import array
 import os
-import runpy
+import socket
 import sys
-import threading
 
-
-def follow_parent():
-    while os.read(0, 1024):
-        pass
-    os._exit(111)
-
-
-if __name__ == "__main__":
-    threading.Thread(target=follow_parent, daemon=True).start()
-    sys.path.pop(0)
-    sys.argv.pop(0)
-    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+connection.connect(bytes.fromhex(sys.argv[1]))
+variables = [name + b"=" + value for name, value in os.environb.items()]
+arguments = [os.fsencode(argument) for argument in sys.argv[2:]]
+message = b"\0\0".join([os.getcwdb(), b"\0".join(variables), b"\0".join(arguments)])
+files = array.array("i", [0, 1, 2])
+connection.sendmsg([message], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, files)])
+for file in files:
+    os.close(file)
+code = connection.recv(1)
+os._exit(code[0] if code else 112)

@@ -1,11 +1,14 @@
 //! Real schedulers, workers and clients for tests: started, waited for by what they say, and gone with the test.
 //!
-//! Every process has its own port, and a scratch folder of the build's; so tests run side by side.
+//! Every process has its own port, and a scratch folder of the build's; so tests run side by side. It is forked from one
+//! that has imported its release of Dask (`fork.py`): to import it takes longer than most tests.
 use daskflow::dask::Address;
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::Write as _;
+use std::io::{BufRead as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -59,9 +62,10 @@ pub struct Process {
 impl Process {
     fn start(title: &str, python: &Path, arguments: &[&str], settings: &Settings) -> Self {
         let mut child = Command::new(python)
+            // Without its site it starts at once: it imports nothing, the process behind it has done so.
+            .args(["-S", "-E", &support("child.py"), &fork_server(python)])
             .args(arguments)
             .envs(settings.iter().map(|(name, value)| (name, value)))
-            .env("PYTHONUNBUFFERED", "1")
             .current_dir(scratch())
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
@@ -87,9 +91,10 @@ impl Process {
         line.unwrap_or_else(|| panic!("{} did not say {text:?}", self.title))
     }
 
-    /// Kills the process, at once and without telling anybody.
+    /// Ends the process, at once and without telling anybody: it does so when its standard input ends.
     pub async fn kill(&mut self) {
-        self.child.kill().await.unwrap();
+        drop(self.child.stdin.take());
+        timeout(PATIENCE, self.child.wait()).await.expect("the process goes on").unwrap();
     }
 
     /// Waits until the process has ended by itself.
@@ -184,8 +189,27 @@ impl Cluster {
 }
 
 fn child(title: &str, python: &Path, module: &str, arguments: &[&str], settings: &Settings) -> Process {
-    let script = support("child.py");
-    Process::start(title, python, &[[script.as_str(), module].as_slice(), arguments].concat(), settings)
+    Process::start(title, python, &[&[module], arguments].concat(), settings)
+}
+
+/// By which name the `fork.py` of this Python is reached. It ends with this process, which holds its standard input.
+fn fork_server(python: &Path) -> String {
+    static SERVERS: Mutex<BTreeMap<PathBuf, (std::process::Child, String)>> = Mutex::new(BTreeMap::new());
+    let mut servers = SERVERS.lock().unwrap();
+    let (_, name) = servers.entry(python.to_owned()).or_insert_with(|| {
+        let mut server = std::process::Command::new(python)
+            .arg(support("fork.py"))
+            .env("PYTHONUNBUFFERED", "1")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut name = String::new();
+        std::io::BufReader::new(server.stdout.take().unwrap()).read_line(&mut name).unwrap();
+        assert!(name.ends_with('\n'), "fork.py of {} did not start", python.display());
+        (server, name.trim().to_owned())
+    });
+    name.clone()
 }
 
 /// A file beside this one.

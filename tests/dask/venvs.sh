@@ -3,7 +3,7 @@
 # them: a line `DASKFLOW_DASK_2026_8_0=/path/to/python` for each, a comment with the reason for each that could
 # not be made. The list goes to standard output, or to a file:
 #
-#   tests/dask/venvs.sh [FILE]            then: DASKFLOW_DASK_VENVS=FILE cargo test --test dask_real
+#   tests/dask/venvs.sh [FILE]            then: DASKFLOW_DASK_VENVS=FILE cargo test --test dask real
 #
 # Environments live in ${XDG_CACHE_HOME:-~/.cache}/daskflow/venvs/<name>-<hash of pins and Python>. One that was left
 # half made by a killed run has no stamp and is made anew. Runs side by side wait for each other, one lock each.

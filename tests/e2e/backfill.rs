@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use daskflow::api::{FlowBackfill, FlowBackfillStatus, FlowRun, Phase, labels};
 use kube::ResourceExt;
+use kube::api::DeleteParams;
 use serde_json::json;
 
 use crate::support::clock::{now, seconds};
@@ -54,7 +55,10 @@ async fn backfill_of_twelve_ticks_three_at_a_time() {
 
         assert_each_tick_succeeded_once(&runs);
         assert_never_too_many(&runs);
-        poll(within(30, "the Flow forgets the runs of a backfill that has ended"), async || {
+        let kept = namespace.runs_of(FLOW).await.len();
+        assert!(kept >= TICKS, "the runs of a backfill stay as long as it does: {kept}");
+        namespace.api::<FlowBackfill>().delete(BACKFILL, &DeleteParams::default()).await.unwrap();
+        poll(within(30, "the Flow forgets the runs of a backfill that is gone"), async || {
             let left = namespace.runs_of(FLOW).await.len();
             if left == 1 { Ok(()) } else { Err(format!("{left} runs")) }
         })
@@ -173,4 +177,47 @@ fn assert_never_too_many(runs: &Timeline<FlowRun>) {
         }
         assert_eq!(most, PARALLELISM, "they run side by side");
     });
+}
+
+/// Of four ticks one fails. Another backfill of the range, when the Flow has forgotten all runs, runs that one alone.
+#[tokio::test]
+async fn second_backfill_repeats_no_success() {
+    test("second_backfill_repeats_no_success", Load::Dask, async |namespace| {
+        namespace.ready_cluster(dask_cluster("dask", &namespace.settings.dask, 1)).await;
+        let program = "import os; raise SystemExit('T02' in os.environ['DASKFLOW_SCHEDULED_TIME'])";
+        let spec = json!({
+            "command": ["python", "-c", program],
+            "cluster": {"ref": {"name": "dask"}},
+            "schedule": {"clocks": [{"name": "hourly", "interval": "1h"}]},
+            "concurrency": "Allow",
+            "history": {"succeeded": 0, "failed": 0},
+            "suspend": true,
+        });
+        namespace.observed_flow(flow(FLOW, spec)).await;
+        let runs = Timeline::<FlowRun>::watch(namespace);
+        let range = json!({
+            "flow": FLOW, "from": "2026-01-01T00:00:00Z", "to": "2026-01-01T03:00:00Z", "parallelism": 4,
+        });
+        for name in ["first", "second"] {
+            namespace.create::<FlowBackfill>(backfill(name, range.clone())).await;
+            let ended = |backfill: &FlowBackfill| {
+                backfill.status.as_ref().is_some_and(|status| status.finished_at.is_some())
+            };
+            let status = namespace.until::<FlowBackfill>(name, within(90, "it has ended"), ended).await.status;
+            let (failed, skipped) = status.map(|status| (status.failed, status.skipped)).unwrap();
+            assert_eq!((failed, skipped), (1, if name == "first" { 0 } else { 3 }), "{name}");
+            namespace.api::<FlowBackfill>().delete(name, &DeleteParams::default()).await.unwrap();
+            poll(within(30, "the Flow forgets all runs"), async || {
+                let left = namespace.runs_of(FLOW).await.len();
+                if left == 0 { Ok(()) } else { Err(format!("{left} runs")) }
+            })
+            .await;
+        }
+        runs.read(|seen| {
+            let made: BTreeSet<(String, String)> =
+                seen.iter().map(|seen| (seen.object.name_any(), seen.object.uid().unwrap())).collect();
+            assert_eq!(made.len(), 5, "{made:?}");
+        });
+    })
+    .await;
 }

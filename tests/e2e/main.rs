@@ -35,6 +35,7 @@ mod history;
 mod holds;
 mod idle;
 mod leader;
+mod many_clocks;
 mod metrics;
 mod network_policy;
 mod operator_killed;

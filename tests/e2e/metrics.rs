@@ -1,12 +1,12 @@
 //! What the dashboard and the alerts ask for is served by an operator at work.
 
-#[path = "../metrics/files.rs"]
+#[path = "../files/metrics/files.rs"]
 #[allow(dead_code, reason = "the test of the files needs more of it")]
 mod files;
-#[path = "../metrics/promql.rs"]
+#[path = "../files/metrics/promql.rs"]
 #[allow(dead_code, reason = "the test of the files needs more of it")]
 mod promql;
-#[path = "../metrics/tokens.rs"]
+#[path = "../files/metrics/tokens.rs"]
 mod tokens;
 
 use std::collections::BTreeSet;

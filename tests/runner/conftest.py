@@ -1,9 +1,16 @@
-"""Fixtures: one cluster per engine for the whole session, one runner per test."""
+"""Fixtures: one cluster per engine for the whole session, one runner per test.
 
+A test that takes an engine runs beside those of other engines, never beside one of its own; a test that takes none runs
+beside any.
+"""
+
+import glob
 import json
 import os
+import shutil
 import socket
 import subprocess
+import sys
 import urllib.request
 
 import pytest
@@ -25,7 +32,9 @@ def pytest_configure(config):
 def pytest_generate_tests(metafunc):
     if "engine" in metafunc.fixturenames:
         marker = metafunc.definition.get_closest_marker("engines")
-        metafunc.parametrize("engine", marker.args if marker else ALL, scope="session")
+        # Side by side, all tests of an engine go to one worker of pytest-xdist: they share its cluster, one after the other.
+        engines = [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in (marker.args if marker else ALL)]
+        metafunc.parametrize("engine", engines, scope="session")
 
 
 @pytest.fixture(scope="session")
@@ -83,3 +92,25 @@ def answers(port):
             return True
     except OSError:
         return False
+
+
+def python_of(version):
+    """That Python, where it is installed."""
+    places = [shutil.which("python" + version)]
+    places += sorted(glob.glob(os.path.expanduser("~/.pyenv/versions/%s.*/bin/python%s" % (version, version))))
+    for place in filter(None, places):
+        if subprocess.run([place, "-c", ""], capture_output=True).returncode == 0:
+            return place
+    return pytest.skip("no python%s on this machine" % version)
+
+
+@pytest.fixture(params=["this Python", "oldest Python"])
+def bare(request, tmp_path):
+    """A runner without any library. The oldest Python that is promised is tried where it is installed."""
+    return Runner(sys.executable if request.param == "this Python" else python_of("3.7"), tmp_path)
+
+
+@pytest.fixture(params=["3.7", "3.8", "3.9", "3.11", "3.12", "3.13"])
+def every_python(request, tmp_path):
+    """For what differs between the releases of Python: how it waits for threads, pools and children."""
+    return Runner(python_of(request.param), tmp_path)

@@ -3,6 +3,8 @@
 import contextlib
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import textwrap
@@ -33,7 +35,8 @@ def base_environment(home):
 class Cluster:
     """One scheduler and its workers, as the operator starts them."""
 
-    def __init__(self, python, directory, extra_env=(), protocol="tcp", workers=2):
+    def __init__(self, python, directory, extra_env=(), protocol="tcp", workers=2, nanny=False):
+        self.nanny = nanny
         self.python, self.directory, self.protocol, self.worker_count = python, Path(directory), protocol, workers
         self.env = dict(base_environment(directory), **dict(extra_env))
         self.processes = []
@@ -47,7 +50,8 @@ class Cluster:
         wait_until(lambda: place.exists() and place.read_text().endswith("}"), "the scheduler is up", self.logs)
         self.address = json.loads(place.read_text())["address"]
         for number in range(self.worker_count):
-            options = ["--nthreads", "4", "--no-nanny", "--no-dashboard", "--memory-limit", "0", "--host", host]
+            options = ["--nthreads", "4", "--no-dashboard", "--memory-limit", "0", "--host", host]
+            options += ["--nanny" if self.nanny else "--no-nanny"]
             self.spawn("worker-%d" % number, "dask_worker", self.address, *options)
         wait_until(lambda: self.count("Registered to:") == self.worker_count, "workers registered", self.logs)
         return self
@@ -104,6 +108,17 @@ class Runner:
     def __init__(self, python, directory, address="", extra_env=()):
         self.python, self.directory, self.address = python, Path(directory), address
         self.extra_env = dict(extra_env)
+        self.bootstrap = BOOTSTRAP
+
+    def with_constant(self, module, name, value):
+        """The same runner with another value of a constant, which no user can set and a test cannot wait for."""
+        copy = shutil.copytree(BOOTSTRAP.parent, self.directory / "runner", dirs_exist_ok=True)
+        text = (copy / "daskflow_runner" / module).read_text()
+        changed = re.sub(r"(?m)^%s = \S+" % name, "%s = %s" % (name, value), text)
+        assert changed != text, "no constant %s in %s" % (name, module)
+        (copy / "daskflow_runner" / module).write_text(changed)
+        self.bootstrap = copy / BOOTSTRAP.name
+        return self
 
     def environment(self, env):
         wired = {
@@ -131,7 +146,7 @@ class Runner:
         script = self.write(source)
         with open(self.directory / "out", "wb") as out, open(self.directory / "err", "wb") as err:
             process = subprocess.Popen(
-                [*prefix, self.python, str(BOOTSTRAP), str(script), *arguments],
+                [*prefix, self.python, str(self.bootstrap), str(script), *arguments],
                 env=self.environment(env),
                 cwd=self.directory,
                 stdout=out,

@@ -59,4 +59,5 @@ old=$(make_venv dask-2024.12.1)
 pythons+=", \"dask-2024.12.1\": \"$old\""
 export DASKFLOW_RUNNER_PYTHONS="{$pythons}"
 cd "$here"
-exec "$pytest_python" -m pytest -p no:cacheprovider -rs --durations=5 "$@"
+# Two side by side, by engine (conftest.py); one by one, to look for a fault: tests/runner/run.sh -- -n 0
+exec "$pytest_python" -m pytest -p no:cacheprovider -rs -n 2 --dist loadgroup --durations=15 --durations-min=2 "$@"

@@ -325,3 +325,78 @@ def test_a_scheduler_of_another_age_does_not_hang_the_runner(python, tmp_path):
     finally:
         old.stop()
     assert (done.code, done.reason) == (3, "FlowFailed"), done
+
+
+def test_register_is_left_out(runner):
+    tail = "print('id', flow.register(project_name='etl'))\nflow.run()"
+    done = runner.run(script(TWO_TASKS, tail))
+    assert (done.code, done.reason) == (0, "Succeeded"), done
+    assert "flow.register() is left out" in done.message
+    assert done.seconds < 60
+
+
+@pytest.mark.parametrize("tail", ["flow.register(project_name='etl')", "flow.run_agent()"])
+@pytest.mark.parametrize("kind", ["Auto", "Dask"])
+def test_script_that_only_registers_has_run_nothing(lone_runner, tail, kind):
+    done = lone_runner.run(script(TWO_TASKS, tail), DASKFLOW_ENGINE=kind)
+    assert (done.code, done.reason) == (4, "NoFlowRan"), done
+    assert "call flow.run()" in done.message
+
+
+def test_sys_exit_after_flows_that_never_ran(lone_runner):
+    done = lone_runner.run(script(TWO_TASKS, "import sys\nsys.exit(0)"))
+    assert (done.code, done.reason) == (4, "NoFlowRan"), done
+
+
+@pytest.mark.engines("prefect-1.4.1")
+def test_flow_that_starts_flows_needs_a_server(lone_runner):
+    source = """
+        from prefect import Flow
+        from prefect.tasks.prefect import create_flow_run, wait_for_flow_run
+
+        with Flow("parent") as flow:
+            wait_for_flow_run(create_flow_run(flow_name="child", project_name="etl"))
+        flow.run()
+    """
+    done = lone_runner.run(source)
+    assert (done.code, done.reason) == (1, "ScriptError"), done
+    assert "create a FlowRun" in done.message
+    assert done.seconds < 60
+
+
+def test_parameters_that_the_script_reads_itself_are_no_failure(runner, tmp_path):
+    tail = """
+        import json, os
+        flow.run(path=json.loads(os.environ["DASKFLOW_PARAMETERS"])["where"])
+    """
+    given = json.dumps({"where": str(tmp_path / "seen")})
+    done = runner.run(script(WITH_PARAMETERS, tail), DASKFLOW_PARAMETERS=given)
+    assert (done.code, done.reason) == (0, "Succeeded"), done
+
+
+def test_module_beside_a_prefect_flow_reaches_the_workers(runner, tmp_path):
+    (tmp_path / "helpers.py").write_text("import prefect\n\ndef square(x):\n    return x * x\n\n@prefect.task\ndef cube(x):\n    return x ** 3\n")
+    source = """
+        from prefect import Flow, task
+        import helpers
+
+        @task
+        def show(x, y):
+            assert (x, y) == (16, 64)
+
+        with Flow("beside") as flow:
+            show(task(helpers.square)(4), helpers.cube(4))
+        flow.run()
+    """
+    done = runner.run(source)
+    assert (done.code, done.reason) == (0, "Succeeded"), done
+
+
+def test_cluster_class_by_a_function_is_named(runner):
+    tail = """
+        from prefect.engine.executors import DaskExecutor
+        flow.run(executor=DaskExecutor(cluster_class=lambda: None))
+    """
+    done = runner.run(script(TWO_TASKS, tail))
+    assert done.code == 0, done
+    assert " at 0x" not in done.message and "lambda" in done.message

@@ -225,3 +225,124 @@ def test_sigterm_stops_within_two_seconds(runner, tmp_path):
     done = runner.finish(process)
     assert time.monotonic() - sent < 2.0
     assert (done.code, done.reason) == (143, "Terminated"), done
+
+
+WAITS_FOR_A_SCHEDULE = {
+    "serve": "spread.serve(name='nightly', cron='0 8 * * *')",
+    "serve several": "from prefect import serve\nserve(spread.to_deployment('nightly', cron='0 8 * * *'))",
+    "deploy": "spread.deploy(name='nightly', work_pool_name='pool', image='x')",
+    "deploy several": "from prefect import deploy\ndeploy(spread.to_deployment('nightly'), work_pool_name='pool')",
+    "apply a deployment": "spread.to_deployment('nightly').apply()",
+    "a runner": "from prefect.runner import Runner\nrunner = Runner('r')\nrunner.start()",
+    "awaited": "import asyncio\nasync def main():\n    await spread.aserve(name='nightly')\nasyncio.run(main())",
+}
+
+
+@pytest.mark.parametrize("kind", ["Auto", "Dask"])
+@pytest.mark.parametrize("tail", WAITS_FOR_A_SCHEDULE.values(), ids=WAITS_FOR_A_SCHEDULE)
+def test_what_only_waits_for_a_schedule_has_run_nothing(lone_runner, tail, kind):
+    if kind == "Dask" and "serve(name" not in tail:
+        pytest.skip("the same rule")
+    done = lone_runner.run(script(ON_DASK) + "\n" + tail + "\n", DASKFLOW_ENGINE=kind)
+    assert (done.code, done.reason) == (4, "NoFlowRan"), done
+    assert "is left out" in done.message and "call " in done.message
+
+
+def test_deploy_beside_a_run_is_left_out(runner):
+    done = runner.run(script(ON_DASK) + "\nspread.deploy(name='nightly', work_pool_name='p', image='x')\nspread()\n")
+    assert (done.code, done.reason) == (0, "Succeeded"), done
+    assert "flow.deploy() is left out" in done.message
+
+
+def test_parent_without_a_task_runner_whose_subflow_has_one(runner):
+    tail = """
+        @flow
+        def main():
+            spread()
+
+        main()
+    """
+    done = runner.run(script(ON_DASK) + "\n" + textwrap.dedent(tail))
+    assert (done.code, done.reason) == (0, "Succeeded"), done
+    assert done.tasks == {"total": 3, "failed": 0}
+
+
+def test_flow_that_works_with_a_client_of_dask(runner):
+    done = runner.run(
+        script("""
+            from distributed import Client
+
+            @flow
+            def main():
+                with Client() as client:
+                    assert client.submit(os.getpid).result() != os.getpid()
+
+            main()
+        """)
+    )
+    assert (done.code, done.reason) == (0, "Succeeded"), done
+
+
+def test_flow_that_does_everything_itself_ran_in_the_runner(runner):
+    done = runner.run(script("@flow\ndef main():\n    print(sum(range(10)))\nmain()\n"))
+    assert (done.code, done.reason) == (5, "RanOutsideCluster"), done
+    assert "flow 'main' ran in the runner" in done.message
+
+
+def test_collection_that_a_flow_computes_goes_to_the_cluster(runner):
+    done = runner.run(
+        script("""
+            import dask
+
+            @flow
+            def main():
+                assert dask.delayed(os.getpid)().compute() != os.getpid()
+
+            main()
+        """)
+    )
+    assert (done.code, done.reason) == (0, "Succeeded"), done
+
+
+def test_deployment_of_another_flow_needs_a_server(python, cluster, tmp_path):
+    source = "from prefect.deployments import run_deployment\nrun_deployment('child/nightly')\n"
+    done = Runner(python, tmp_path, cluster.address).run(source)
+    assert (done.code, done.reason) == (1, "ScriptError"), done
+    assert "create a FlowRun" in done.message
+
+
+@pytest.mark.parametrize("tail", ["where.submit(1).result()", "where.delay(1)", "where(1)"])
+def test_task_outside_of_a_flow_does_not_run_on_the_cluster(lone_runner, tail):
+    done = lone_runner.run(script(tail))
+    assert (done.code, done.reason) == (5, "RanOutsideCluster"), done
+
+
+@pytest.mark.parametrize("reads", ["json.loads(os.environ['DASKFLOW_PARAMETERS'])['batches']", "int('3')  # batches"])
+def test_parameters_that_the_script_reads_itself_are_no_failure(runner, reads):
+    tail = "import json\nspread(count=%s)\n" % reads
+    done = runner.run(script(ON_DASK) + "\n" + tail, DASKFLOW_PARAMETERS='{"batches": 2}')
+    assert (done.code, done.reason) == (0, "Succeeded"), done
+
+
+def test_module_beside_a_prefect_flow_reaches_the_workers(runner, tmp_path):
+    (tmp_path / "helpers.py").write_text("import os\n\ndef pid():\n    return os.getpid()\n")
+    source = """
+        import os
+        from prefect import flow, task
+        from prefect_dask import DaskTaskRunner
+        from helpers import pid
+        import helpers
+
+        @task
+        def both():
+            return pid(), helpers.pid()
+
+        @flow(task_runner=DaskTaskRunner())
+        def main():
+            assert os.getpid() not in both.submit().result()
+            assert task(helpers.pid).submit().result() != os.getpid()
+
+        main()
+    """
+    done = runner.run(source)
+    assert (done.code, done.reason) == (0, "Succeeded"), done

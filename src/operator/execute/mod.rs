@@ -1,6 +1,7 @@
 //! Carries out the steps of a plan, in order. The first that fails ends it; the next reconcile plans anew.
 //!
-//! Two exceptions: pods of workers are created side by side, and what a full quota refuses stops no step that frees room.
+//! Three exceptions: pods of workers are created side by side, what a full quota refuses stops no step that frees room, and a
+//! run that cannot be created stops no other one.
 
 mod objects;
 #[cfg(test)]
@@ -19,7 +20,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::context::Context;
-use super::failure::Error;
+use super::failure::{Disposition, Error};
 use super::{certificates, clock};
 use crate::api::{FlowRun, labels};
 use crate::plan::pods::state;
@@ -92,6 +93,7 @@ pub(super) async fn steps(
 ) -> Result<Held, Error> {
     let hands = Hands { context, namespace, name, bounds, deadline: Instant::now() + bounds.retire * 3 };
     let (mut held, mut refused, mut rest) = (Held::default(), None, steps);
+    let mut lost_run = None;
     while let Some(step) = rest.first() {
         let pods: Vec<&Pod> = rest.iter().map_while(new_worker).collect();
         let (now, later) = rest.split_at(pods.len().max(1));
@@ -112,6 +114,10 @@ pub(super) async fn steps(
             Ok(more) => held.add(more),
             // Room may come of the steps that follow.
             Err(error) if error.is_quota() && wants_room(step) => refused = Some(error),
+            // Its tick stays due, and is tried again with what follows from the error.
+            Err(error) if is_new_run(step) && error.disposition() == Disposition::Lasting => {
+                lost_run.get_or_insert(error);
+            }
             Err(error) => {
                 let Some(first) = refused else { return Err(error) };
                 tracing::warn!(error = &error as &dyn std::error::Error, "a step failed after that");
@@ -119,7 +125,12 @@ pub(super) async fn steps(
             }
         }
     }
-    refused.map_or(Ok(held), Err)
+    refused.or(lost_run).map_or(Ok(held), Err)
+}
+
+/// Whether the step creates a run.
+fn is_new_run(step: &Step) -> bool {
+    matches!(step, Step::Create(object) if matches!(object.as_ref(), Object::Run(_)))
 }
 
 /// The pod that a step creates, if it does.

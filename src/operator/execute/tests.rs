@@ -293,3 +293,17 @@ async fn a_policy_that_is_not_wanted_is_deleted() {
     steps(&context, KEY, &[Step::Delete(Victim { kind, name, uid })], Bounds::USUAL).await.unwrap();
     assert_eq!(asked.all(), ["DELETE demo"]);
 }
+
+#[tokio::test]
+async fn a_run_that_cannot_be_created_stops_no_other_one() {
+    let (context, server, _wakes) = context(1);
+    let refuses = |what: &str| match what {
+        "POST first" => refusal(422, "Invalid", "no such field"),
+        _ => obeys(what),
+    };
+    let (asked, _server) = serve(server, refuses);
+    let run = |name: &str| Step::Create(Box::new(Object::Run(FlowRun::new(name, Default::default()))));
+    let error = steps(&context, KEY, &[run("first"), run("second"), deletion("old")], Bounds::USUAL).await;
+    assert_eq!(asked.all(), ["POST first", "POST second", "DELETE old"]);
+    assert_eq!(error.unwrap_err().tell().reason, Reason::Rejected);
+}

@@ -1,8 +1,8 @@
 //! One `FlowBackfill`: which ticks of its range to run now, and which of its runs to cancel.
 //!
 //! It makes ordinary runs, named after their ticks: creating one is the commit, as for the Flow's own clocks. What has
-//! been done is read from the runs, so nothing is remembered besides; the Flow's history spares them until the
-//! backfill has ended.
+//! been done is read from the runs, which the Flow's history spares as long as the backfill is there, and from the Flow's
+//! record of ticks that have succeeded.
 //!
 //! Invariants. Nothing is created, deleted, cancelled or called finished on the word of a cache: such a plan is made
 //! from runs that were listed live. A tick's run of this backfill is replaced only if the backfill itself cancelled it.
@@ -16,6 +16,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use kube::ResourceExt;
 
+use super::flow::parameters;
 use super::pods::Violation;
 use super::run::phase_of;
 use super::{Next, Object, Plan, Step, Victim, VictimKind};
@@ -88,7 +89,8 @@ pub fn plan(backfill: &FlowBackfill, observed: &Observed, now: Timestamp) -> Pla
     let status = match ticks_of(backfill, observed) {
         Err(violation) => status::stalled(backfill, &violation, active.len(), now),
         Ok((flow, ticks)) => {
-            let mut states = ticks::states(&ticks, backfill, &observed.runs, now);
+            let mut states = ticks::states(&ticks, backfill, (flow, &observed.runs), now);
+            let unrecorded = states.iter().filter(|state| matches!(state, State::Unrecorded)).count();
             let room = room(backfill, active.len());
             let chosen = choose(backfill, &states, room);
             for index in &chosen {
@@ -97,7 +99,8 @@ pub fn plan(backfill: &FlowBackfill, observed: &Observed, now: Timestamp) -> Pla
                 *state = State::Active;
             }
             next = next_tick(backfill, &ticks, &states);
-            status::of_ticks(backfill, &states, active.len().saturating_add(chosen.len()), now)
+            let active = active.len().saturating_add(chosen.len());
+            status::of_ticks(backfill, &states, (active, unrecorded), now)
         }
     };
     let look_again = !observed.live && (!steps.is_empty() || status.finished_at.is_some());
@@ -115,7 +118,20 @@ fn ticks_of<'a>(
         let message = format!("there is no Flow called {} in this namespace", backfill.spec.flow);
         return Err(Violation { field: "spec.flow".to_owned(), reason: Reason::FlowNotFound, message });
     };
-    Ok((flow, ticks::of_range(backfill, flow)?))
+    let ticks = ticks::of_range(backfill, flow)?;
+    // Of each clock once: its ticks have the same parameters.
+    let mut seen: Vec<&str> = Vec::new();
+    for tick in &ticks {
+        if seen.contains(&tick.entry.name.as_str()) {
+            continue;
+        }
+        seen.push(&tick.entry.name);
+        let run = tick.run(flow, backfill);
+        if let Some(violation) = parameters::violation(&parameters::of_run(flow, &run), "spec.parameters") {
+            return Err(violation);
+        }
+    }
+    Ok((flow, ticks))
 }
 
 /// How many runs may be started now.
@@ -128,7 +144,7 @@ fn room(backfill: &FlowBackfill, active: usize) -> usize {
 
 /// The indexes of the ticks to run now, in the order that was asked for.
 fn choose(backfill: &FlowBackfill, states: &[State<'_>], room: usize) -> Vec<usize> {
-    let due = states.iter().enumerate().filter(|(_, state)| matches!(state, State::Due(_)));
+    let due = states.iter().enumerate().filter(|(_, state)| matches!(state, State::Due(_) | State::Unrecorded));
     let due = due.map(|(index, _)| index);
     match backfill.spec.order {
         BackfillOrder::OldestFirst => due.take(room).collect(),

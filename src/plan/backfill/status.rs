@@ -28,11 +28,12 @@ impl Verdict {
     }
 }
 
-/// The status of a backfill whose ticks stand so, with `active` runs of its own that have not ended.
+/// The status of a backfill whose ticks stand so, with `active` runs of its own that have not ended, and `unrecorded` ticks
+/// that had no record when it was looked at.
 pub(super) fn of_ticks(
     backfill: &FlowBackfill,
     ticks: &[State<'_>],
-    active: usize,
+    (active, unrecorded): (usize, usize),
     now: Timestamp,
 ) -> FlowBackfillStatus {
     let mut status = backfill.status.clone().unwrap_or_default();
@@ -41,7 +42,11 @@ pub(super) fn of_ticks(
     status.succeeded = count(|state| matches!(state, State::Succeeded));
     status.failed = count(|state| matches!(state, State::Failed));
     status.skipped = count(|state| matches!(state, State::Skipped));
-    status.remaining = count(|state| matches!(state, State::Due(_) | State::Awaited | State::Ahead));
+    status.remaining = count(|state| {
+        matches!(state, State::Due(_) | State::Unrecorded | State::Awaited | State::Ahead)
+    });
+    // How many there were at the beginning: one after the other they get runs.
+    status.unrecorded = status.unrecorded.max(to_i32(unrecorded));
     status.active = to_i32(active);
     let done = status.succeeded.saturating_add(status.failed).saturating_add(status.skipped);
     status.done = Some(format!("{done}/{}", status.total));
@@ -103,8 +108,14 @@ fn verdict(backfill: &FlowBackfill, status: &FlowBackfillStatus, finished: bool)
         let message = "no further runs are started; set spec.suspend to false to go on";
         return Verdict::new(at_work, Reason::Suspended, message);
     }
-    let message =
-        format!("{total} ticks of the Flow {flow} are run, at most {} at once", backfill.spec.parallelism);
+    let unrecorded = match status.unrecorded {
+        0 => String::new(),
+        count => format!("; {count} of them are from before the record of the Flow's clocks, and may have succeeded once"),
+    };
+    let message = format!(
+        "{total} ticks of the Flow {flow} are run, at most {} at once{unrecorded}",
+        backfill.spec.parallelism
+    );
     Verdict::new(Progress::UnderWay, Reason::Progressing, message)
 }
 

@@ -10,6 +10,8 @@ use super::{is_cancelled_by, is_of};
 use crate::api::flow::ClockEntry;
 use crate::api::flow_backfill::SkippedTicks;
 use crate::api::{Flow, FlowBackfill, FlowRun, Phase, Reason, labels};
+use crate::plan::flow::parameters;
+use crate::plan::flow::record::Record;
 use crate::plan::flow::ticks::{name, parse, run};
 use crate::plan::pods::Violation;
 use crate::plan::run::phase_of;
@@ -28,6 +30,8 @@ pub(super) struct Tick<'a> {
     pub name: String,
     /// The clock that ticks. Of several that would make the same run, the first in the schedule.
     pub entry: &'a ClockEntry,
+    /// The names of all of them.
+    pub clocks: Vec<String>,
     /// The same clock, to be asked for the ticks around this one.
     pub clock: Arc<Clock>,
 }
@@ -38,6 +42,11 @@ impl Tick<'_> {
         let mut run = run(flow, self.entry, &self.clock, self.at);
         run.spec.backfill = Some(backfill.name_any());
         run.spec.parameters.clone_from(&backfill.spec.parameters);
+        if self.clocks.len() > 1 {
+            run.spec.clocks.clone_from(&self.clocks);
+        }
+        // Those of now: whoever fills a gap wants the parameters that are right today.
+        run.spec.merged_parameters = Some(parameters::merged(flow, &run.spec).into());
         run.labels_mut().insert(labels::BACKFILL.to_owned(), backfill.name_any());
         run.annotations_mut()
             .insert(labels::BACKFILL_UID.to_owned(), backfill.metadata.uid.clone().unwrap_or_default());
@@ -58,6 +67,8 @@ pub(super) enum State<'a> {
     Active,
     /// It has a run whose end has to be seen first: somebody else's, or one that is being deleted.
     Awaited,
+    /// It is to be run, and nobody knows whether it has succeeded once: it is from before the Flow's record.
+    Unrecorded,
     /// It can be run, once this earlier run is out of the way.
     Due(Option<&'a FlowRun>),
     /// Its time has not come.
@@ -103,8 +114,9 @@ pub(super) fn of_range<'a>(backfill: &FlowBackfill, flow: &'a Flow) -> Result<Ve
         while let Some(at) = next.filter(|at| *at <= to) {
             if at >= from {
                 let name = name(flow, entry, at);
-                let tick = Tick { at, name: name.clone(), entry, clock: clock.clone() };
-                ticks.entry((at, name)).or_insert(tick);
+                let tick =
+                    Tick { at, name: name.clone(), entry, clocks: Vec::new(), clock: clock.clone() };
+                ticks.entry((at, name)).or_insert(tick).clocks.push(entry.name.clone());
             }
             if ticks.len() > TICKS_MAX {
                 return Err(too_many(from, to));
@@ -126,18 +138,49 @@ fn too_many(from: Timestamp, to: Timestamp) -> Violation {
 pub(super) fn states<'a>(
     ticks: &[Tick<'_>],
     backfill: &FlowBackfill,
-    runs: &'a [Arc<FlowRun>],
+    (flow, runs): (&Flow, &'a [Arc<FlowRun>]),
     now: Timestamp,
 ) -> Vec<State<'a>> {
     let by_name: HashMap<String, &FlowRun> = runs.iter().map(|run| (run.name_any(), run.as_ref())).collect();
+    let records = Records::of(flow);
+    let again = backfill.spec.skip == SkippedTicks::None;
     let state = |tick: &Tick<'_>| {
-        let run = by_name.get(&tick.name);
-        match run.map_or(State::Due(None), |run| of_run(run, backfill)) {
-            State::Due(_) if tick.at > now => State::Ahead,
-            state => state,
+        let of_run = by_name.get(&tick.name).map(|run| of_run(run, backfill));
+        // What the record says holds also where a run of the tick is there, under a name of before or after: a clock
+        // that was given parameters names its runs otherwise.
+        match of_run {
+            None | Some(State::Due(_)) if !again && records.contain(tick) => State::Skipped,
+            None | Some(State::Due(_)) if tick.at > now => State::Ahead,
+            None if !again && !records.reach(tick) => State::Unrecorded,
+            None => State::Due(None),
+            Some(state) => state,
         }
     };
     ticks.iter().map(state).collect()
+}
+
+/// What the Flow remembers of the ticks of its clocks.
+struct Records(HashMap<String, Record>);
+
+impl Records {
+    fn of(flow: &Flow) -> Self {
+        let clocks = flow.status.as_ref().map(|status| status.clocks.as_slice()).unwrap_or_default();
+        Self(clocks.iter().map(|clock| (clock.name.clone(), Record::of(clock))).collect())
+    }
+
+    /// Whether the tick is known to have succeeded: clocks that share a run share its end.
+    fn contain(&self, tick: &Tick<'_>) -> bool {
+        self.of_tick(tick).any(|record| record.contains(tick.at))
+    }
+
+    /// Whether it would be known. Of a Flow that nobody has looked at no tick has succeeded.
+    fn reach(&self, tick: &Tick<'_>) -> bool {
+        self.of_tick(tick).all(|record| record.reaches(tick.at))
+    }
+
+    fn of_tick<'a>(&'a self, tick: &'a Tick<'_>) -> impl Iterator<Item = &'a Record> {
+        tick.clocks.iter().filter_map(|clock| self.0.get(clock))
+    }
 }
 
 /// How far a tick with this run is.
@@ -150,8 +193,10 @@ fn of_run<'a>(run: &'a FlowRun, backfill: &FlowBackfill) -> State<'a> {
     if !ours && backfill.spec.skip == SkippedTicks::Ran {
         return State::Skipped;
     }
+    let again = !ours && backfill.spec.skip == SkippedTicks::None;
     match phase {
         Phase::Succeeded if ours => State::Succeeded,
+        Phase::Succeeded if again && !is_of_later_backfill(run, backfill) => State::Due(Some(run)),
         Phase::Succeeded => State::Skipped,
         _ if !phase.is_final() => {
             if ours {

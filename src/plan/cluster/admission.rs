@@ -22,6 +22,13 @@ pub(super) fn plan(cluster: &DaskCluster, observed: &Observed) -> Vec<String> {
             admitted.push(name);
         }
     }
+    if admitted.len() > places {
+        // Those behind the last place give theirs back, and those that have begun cannot.
+        admitted.sort_by_cached_key(|name| {
+            let run = observed.runs.iter().find(|run| run.name_any() == *name);
+            run.filter(|run| !has_begun(run)).map(|run| (due_at(run), run.name_any()))
+        });
+    }
     let mut waiting: Vec<&FlowRun> = observed
         .runs
         .iter()

@@ -5,12 +5,13 @@ use kube::ResourceExt;
 use super::{Observed, is_over};
 use crate::api::flow::{CatchUpPolicy, Concurrency};
 use crate::api::{Flow, FlowRun, FlowSpec, FlowStatus, Phase, Reason};
-use crate::plan::run::{due_at, is_tick, phase_of};
+use crate::plan::run::{Newest, due_at, has_started, is_backfill, is_tick, phase_of};
 
 /// The runs that hold a place: as many as the policy allows, and none under `Allow`, where nothing needs to be held.
 ///
-/// Nobody loses a place before its run and its runner have ended; so there may be more of them after the policy was
-/// changed to one with fewer places.
+/// Nobody loses a place before its run and its runner have ended, or the run itself has written that it gives it back. So
+/// there may be more of them after the policy was changed to one with fewer places: then those that have started come
+/// first, and the others know by their place in the list that they are to give it back, the newest first.
 pub(super) fn plan(flow: &Flow, old: &FlowStatus, observed: &Observed, created: &[FlowRun]) -> Vec<String> {
     let Some(places) = places(&flow.spec) else { return Vec::new() };
     let mut admitted: Vec<String> =
@@ -23,16 +24,25 @@ pub(super) fn plan(flow: &Flow, old: &FlowStatus, observed: &Observed, created: 
             admitted.push(name);
         }
     }
+    if admitted.len() > places {
+        admitted.sort_by_cached_key(|name| {
+            let run = observed.runs.iter().find(|run| run.name_any() == *name);
+            // Of one that is gone or over the runner is still at work.
+            run.filter(|run| !is_over(run) && !has_started(run)).map(|run| (due_at(run), run.name_any()))
+        });
+    }
     let free = places.saturating_sub(admitted.len());
     let waiting = observed.runs.iter().map(AsRef::as_ref).filter(|run| !is_over(run)).chain(created);
-    let waiting = waiting.filter(|run| !run.spec.suspend && !admitted.contains(&run.name_any()));
+    let waiting = waiting.filter(|run| {
+        !run.spec.suspend && !is_held_by_suspension(flow, run) && !admitted.contains(&run.name_any())
+    });
     let line = line(&flow.spec, waiting.collect());
     admitted.extend(line.into_iter().take(free).map(ResourceExt::name_any));
     admitted
 }
 
-/// How many runs may be active at once.
-fn places(spec: &FlowSpec) -> Option<usize> {
+/// How many runs may be active at once; without a number, any.
+pub(in crate::plan) fn places(spec: &FlowSpec) -> Option<usize> {
     match spec.concurrency {
         Concurrency::Allow => None,
         Concurrency::Forbid | Concurrency::Replace => Some(1),
@@ -40,36 +50,36 @@ fn places(spec: &FlowSpec) -> Option<usize> {
     }
 }
 
+/// Whether a run waits because its Flow is suspended: a tick does that has not begun.
+pub(in crate::plan) fn is_held_by_suspension(flow: &Flow, run: &FlowRun) -> bool {
+    flow.spec.suspend && is_tick(run) && !has_begun(run)
+}
+
 /// Whether an admitted run still holds its place. One that no cache knows was created a moment ago, or is gone; it
-/// was asked for. One that was suspended gives its place back when it stands in the queue again.
+/// was asked for.
 fn holds(name: &str, observed: &Observed) -> bool {
     match observed.runs.iter().find(|run| run.name_any() == name) {
-        Some(run) => !is_over(run) && !is_told_suspended(run),
+        Some(run) => !is_over(run) && !has_given_back(run),
         None => observed.found.contains(name),
     }
 }
 
-/// Whether the run itself has written that it stands in the queue because it is suspended: from then on it looks live
-/// before it begins.
-fn is_told_suspended(run: &FlowRun) -> bool {
+/// Whether the run itself has written that it stands in the queue without a place, because it or its Flow is suspended or
+/// there are fewer places than before: from then on it looks live before it begins.
+fn has_given_back(run: &FlowRun) -> bool {
     let reason = run.status.as_ref().and_then(|status| status.reason.as_deref());
-    phase_of(run) == Phase::Queued && reason == Some(Reason::Suspended.as_str())
+    let given_back = [Reason::Suspended, Reason::PlaceGivenBack].map(|reason| Some(reason.as_str()));
+    phase_of(run) == Phase::Queued && given_back.contains(&reason)
 }
 
 /// Those that wait, first come, first served.
 fn line<'a>(spec: &FlowSpec, mut waiting: Vec<&'a FlowRun>) -> Vec<&'a FlowRun> {
-    let newest = waiting
-        .iter()
-        .filter(|run| gives_way(spec, run) && !has_begun(run))
-        .max_by_key(|run| (due_at(run), run.name_any()))
-        .map(|run| run.name_any());
+    let newest = Newest::of(waiting.iter().copied().filter(|run| gives_way(spec, run)));
     // A run that had begun once and was suspended gives way to nobody.
-    let stands =
-        |run: &&FlowRun| !gives_way(spec, run) || has_begun(run) || newest.as_ref() == Some(&run.name_any());
-    waiting.retain(stands);
-    // Under `Replace` the newest run takes a place from another, and must get it before those that replace nobody.
-    let replaces_nobody = |run: &FlowRun| spec.concurrency == Concurrency::Replace && !gives_way(spec, run);
-    waiting.sort_by_key(|run| (replaces_nobody(run), due_at(run), run.name_any()));
+    waiting.retain(|run| !gives_way(spec, run) || has_begun(run) || newest.in_place_of(run).is_none());
+    // Under `Replace` a newer run takes a place from another, and must get it before those that replace nobody.
+    let replaces_nobody = |run: &FlowRun| spec.concurrency == Concurrency::Replace && is_backfill(run);
+    waiting.sort_by_cached_key(|run| (replaces_nobody(run), due_at(run), run.name_any()));
     waiting
 }
 
@@ -77,12 +87,12 @@ fn has_begun(run: &FlowRun) -> bool {
     run.status.as_ref().is_some_and(|status| status.admitted_at.is_some())
 }
 
-/// Whether a run that waits gives way to a newer one of its kind: under `Forbid` a tick does, as under a CronJob that
-/// forbids overlap, and under `Replace` any run but a backfill's. Where all missed ticks are to run, none does.
+/// Whether a run that waits gives way to a newer one of its kind ([`Newest`]): under `Forbid` a tick does, as under a CronJob
+/// that forbids overlap, and under `Replace` any run but a backfill's. Where all missed ticks are to run, none does.
 pub(in crate::plan) fn gives_way(spec: &FlowSpec, run: &FlowRun) -> bool {
     match spec.concurrency {
         Concurrency::Allow | Concurrency::Queue => false,
         Concurrency::Forbid => is_tick(run) && spec.catch_up.policy != CatchUpPolicy::All,
-        Concurrency::Replace => !crate::plan::run::is_backfill(run),
+        Concurrency::Replace => !is_backfill(run),
     }
 }

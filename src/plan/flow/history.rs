@@ -1,5 +1,6 @@
 //! Which finished runs, and which code, to forget.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,10 +8,25 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::Observed;
-use crate::api::{Flow, FlowRun, Phase};
-use crate::plan::run::{is_backfill, kept_until, phase_of};
+use super::admission::places;
+use super::record::Record;
+use crate::api::flow::ClockStatus;
+use crate::api::{Flow, FlowRun, Phase, labels};
+use crate::plan::run::{clocks_of, is_backfill, job_of, kept_until, made_for, phase_of};
 use crate::plan::schedule::parse_duration;
-use crate::plan::{Step, Victim, VictimKind};
+use crate::plan::{Step, Victim, VictimKind, names};
+
+/// What labels or annotations begin with by which programs mark the objects that they apply.
+const APPLIED: [&str; 8] = [
+    "argocd.argoproj.io/",
+    "kustomize.toolkit.fluxcd.io/",
+    "helm.toolkit.fluxcd.io/",
+    "meta.helm.sh/",
+    "helm.sh/",
+    "kubectl.kubernetes.io/last-applied-configuration",
+    "pulumi.com/",
+    "config.kubernetes.io/",
+];
 
 /// Code younger than this stays, used or not: its Job may be about to be created.
 const CODE_AGE_MIN: Duration = Duration::from_secs(600);
@@ -48,20 +64,76 @@ pub(super) fn next(flow: &Flow, observed: &Observed, now: Timestamp) -> Option<T
     looked_at.chain(too_old).min()
 }
 
-/// The finished runs that are there, may go, and that no backfill counts on. The cluster that `keepOnFailure` keeps would go
+/// The finished runs that are there, may go, and that nobody counts on. The cluster that `keepOnFailure` keeps would go
 /// with its run.
 fn kept<'a>(
     flow: &'a Flow,
     observed: &'a Observed,
     now: Timestamp,
 ) -> impl Iterator<Item = &'a Arc<FlowRun>> {
-    let ended = |run: &&Arc<FlowRun>| phase_of(run).is_final() && run.metadata.deletion_timestamp.is_none();
-    let free = move |run: &&Arc<FlowRun>| {
+    spared(observed).filter(move |run| {
         is_remembered(flow, run, now)
-            && !is_counted_on(run, observed)
+            && is_told(flow, run)
             && looked_at_until(flow, run).is_none_or(|until| until <= now)
-    };
+    })
+}
+
+/// The finished runs that are there and that neither a backfill counts on nor a user keeps.
+fn spared(observed: &Observed) -> impl Iterator<Item = &Arc<FlowRun>> {
+    let ended = |run: &&Arc<FlowRun>| phase_of(run).is_final() && run.metadata.deletion_timestamp.is_none();
+    let free = move |run: &&Arc<FlowRun>| !is_counted_on(run, observed) && !is_applied(run);
     observed.runs.iter().filter(ended).filter(free)
+}
+
+/// Whether runs have ended that may have to go once the status has been written.
+pub(super) fn is_to_follow(flow: &Flow, observed: &Observed) -> bool {
+    spared(observed).any(|run| !is_told(flow, run))
+}
+
+/// Whether the status that was read holds what the run had to say: how the last run ended, that its tick succeeded, that it
+/// was given up. A run that goes before that is written would not have been.
+fn is_told(flow: &Flow, run: &FlowRun) -> bool {
+    let Some(status) = &flow.status else { return false };
+    match phase_of(run) {
+        Phase::Skipped => return status.skipped_runs.contains(&short_name(run)),
+        Phase::Succeeded => {
+            let unwritten = |clock: &ClockStatus, tick| {
+                let record = Record::of(clock);
+                record.reaches(tick) && !record.contains(tick)
+            };
+            let of_run = |clock: &&ClockStatus| clocks_of(run).any(|name| name == clock.name);
+            if let Some(tick) = made_for(run)
+                && status.clocks.iter().filter(of_run).any(|clock| unwritten(clock, tick))
+            {
+                return false;
+            }
+        }
+        _ => {}
+    }
+    let last = status.last_run.as_ref();
+    last.is_some_and(|last| last.finished_at.as_ref().map(|time| time.0) >= finished_at(run))
+}
+
+/// What stands for a run in the list of those that are counted as skipped.
+pub(super) fn short_name(run: &FlowRun) -> String {
+    names::short_hash(run.metadata.uid.as_deref().unwrap_or(&run.name_any()), 8)
+}
+
+/// Whether somebody applies the run from a description of it, out of Git for one: if it were deleted it would be created
+/// again, and run again. Such a run is its owner's to delete.
+fn is_applied(run: &FlowRun) -> bool {
+    let (labels, annotations) = (run.labels(), run.annotations());
+    let says = |prefix: &str| labels.keys().chain(annotations.keys()).any(|key| key.starts_with(prefix));
+    // Argo CD marks objects by this label unless it is told to use its annotation, and so do charts. Ours have it too.
+    let of_instance = labels.contains_key(labels::APP_INSTANCE)
+        && labels.get(labels::APP_MANAGED_BY).map(String::as_str) != Some(labels::APP);
+    let by_hand = made_for(run).is_none();
+    let applied = by_hand && run.metadata.managed_fields.iter().flatten().any(|writer| {
+        writer.operation.as_deref() == Some("Apply")
+            && writer.subresource.is_none()
+            && !writer.manager.as_deref().is_some_and(|manager| manager.starts_with(labels::APP))
+    });
+    APPLIED.iter().any(|prefix| says(prefix)) || of_instance || applied
 }
 
 fn looked_at_until(flow: &Flow, run: &FlowRun) -> Option<Timestamp> {
@@ -73,7 +145,7 @@ fn looked_at_until(flow: &Flow, run: &FlowRun) -> Option<Timestamp> {
 fn is_remembered(flow: &Flow, run: &FlowRun, now: Timestamp) -> bool {
     let (Some(clock), Some(tick)) = (&run.spec.clock, &run.spec.scheduled_time) else { return true };
     // Only ticks between the clock's memory and now could be started again.
-    if is_backfill(run) || tick.0 > now {
+    if is_backfill(run) || tick.0 > now || made_for(run).is_none() {
         return true;
     }
     let clocks = flow.status.as_ref().map(|status| status.clocks.as_slice()).unwrap_or_default();
@@ -95,30 +167,34 @@ fn ends(flow: &Flow, run: &FlowRun) -> Option<Timestamp> {
 }
 
 /// A duration with days of 24 hours, such as `30d` or `1d12h`.
-fn parse_age(text: &str) -> Option<Duration> {
+pub(super) fn parse_age(text: &str) -> Option<Duration> {
     let Some((days, rest)) = text.split_once('d') else { return parse_duration(text).ok() };
     let days = Duration::from_secs(days.parse::<u64>().ok()?.checked_mul(86_400)?);
     let rest = if rest.is_empty() { Duration::ZERO } else { parse_duration(rest).ok()? };
     days.checked_add(rest)
 }
 
-/// Whether an unfinished backfill would run the run's tick once more if the run were gone. Such a run pushes out no
-/// other one either.
+/// Whether the run is that of a backfill which is still there, or would be made once more by an unfinished one if it were
+/// gone. Such a run pushes out no other one either.
 fn is_counted_on(run: &FlowRun, observed: &Observed) -> bool {
     let of_backfill = run.spec.backfill.as_ref().is_some_and(|name| observed.backfills.contains(name));
     of_backfill || observed.backfilled.contains(&run.name_any())
 }
 
-/// Deletes code that no unfinished Job mounts, except the newest. While a run is unfinished, all stays: it may be about
-/// to mount any of it.
-pub(super) fn code(observed: &Observed, now: Timestamp) -> Vec<Step> {
-    if observed.runs.iter().any(|run| !phase_of(run).is_final()) {
+/// Deletes code that nobody mounts any more, except the newest. While a run may be about to get its Job, all stays: it may
+/// mount any of it.
+pub(super) fn code(flow: &Flow, observed: &Observed, now: Timestamp) -> Vec<Step> {
+    let unfinished = || observed.runs.iter().filter(|run| !phase_of(run).is_final());
+    if unfinished().any(|run| may_get_its_job(flow, run, now)) {
         return Vec::new();
     }
+    let program = |run: &'_ FlowRun| run.status.as_ref()?.program.as_ref()?.config_map.clone();
+    let of_runs: BTreeSet<String> = unfinished().filter_map(|run| program(run)).collect();
     let newest = observed.code_maps.iter().map(|map| map.created).max();
     let spare = |map: &&super::CodeMap| {
         let age = now.duration_since(map.created);
         !map.in_use
+            && !of_runs.contains(&map.name)
             && Some(map.created) != newest
             && age > jiff::SignedDuration::try_from(CODE_AGE_MIN).unwrap_or_default()
     };
@@ -128,6 +204,23 @@ pub(super) fn code(observed: &Observed, now: Timestamp) -> Vec<Step> {
         uid: map.uid.clone(),
     };
     observed.code_maps.iter().filter(spare).map(|map| Step::Delete(victim(map))).collect()
+}
+
+/// Whether a run that has not ended may be about to get a Job. One that has a Job, waits for its place or waits long for its
+/// next attempt is not.
+fn may_get_its_job(flow: &Flow, run: &FlowRun, now: Timestamp) -> bool {
+    let status = run.status.as_ref();
+    match phase_of(run) {
+        Phase::Queued => {
+            let admitted = flow.status.as_ref().map(|status| status.admitted.as_slice()).unwrap_or_default();
+            places(&flow.spec).is_none() || admitted.contains(&run.name_any())
+        }
+        Phase::Retrying => {
+            let retry_at = status.and_then(|status| status.retry_at.as_ref()).map(|time| time.0);
+            retry_at.is_none_or(|at| at.duration_since(now).unsigned_abs() < CODE_AGE_MIN || at < now)
+        }
+        _ => job_of(run).is_none(),
+    }
 }
 
 /// When a run ended.

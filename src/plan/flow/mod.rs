@@ -6,12 +6,16 @@
 
 pub(super) mod admission;
 pub mod coming;
+mod edits;
 mod history;
+mod hints;
 pub mod parameters;
+pub(super) mod record;
 mod status;
 pub(in crate::plan) mod ticks;
 mod violations;
 
+pub use hints::hints;
 pub use violations::violations;
 
 use std::collections::BTreeSet;
@@ -43,9 +47,10 @@ pub struct Observed {
     pub code_missing: Option<String>,
     /// The code ConfigMaps of this Flow.
     pub code_maps: Vec<CodeMap>,
-    /// Its unfinished backfills: their runs are how they know what has been done.
+    /// Its backfills, ended ones too: their runs stay as long as they do.
     pub backfills: BTreeSet<String>,
-    /// The names that the runs of their ticks have, whoever made them: such a run may be why a tick is left out.
+    /// The names that the runs of the ticks of unfinished backfills have, whoever made them: such a run may be why a tick is
+    /// left out.
     pub backfilled: BTreeSet<String>,
 }
 
@@ -93,12 +98,12 @@ pub fn plan(flow: &Flow, observed: &Observed, now: Timestamp) -> Plan<FlowStatus
     let admitted = admission::plan(flow, &old, observed, &ticks.created);
     let mut steps: Vec<Step> = ticks.created.iter().map(ticks::create).collect();
     steps.extend(history::runs(flow, observed, now));
-    steps.extend(history::code(observed, now));
+    steps.extend(history::code(flow, observed, now));
     let mut events = Vec::new();
     if ticks.missed.all > 0 {
         let count = ticks.missed.all;
         let message = format!(
-            "{count} ticks passed without a run: the operator was away, and catchUp or startingDeadline do not let them start late"
+            "{count} ticks passed without a run: the operator was away, and catchUp or startingDeadline do not let them start late, or their clock was edited before they started"
         );
         events.push(Note::warning(Reason::TickMissed, message));
     }
@@ -109,6 +114,9 @@ pub fn plan(flow: &Flow, observed: &Observed, now: Timestamp) -> Plan<FlowStatus
     let mut next = ticks.next.map_or(Next::Change, Next::At);
     if let Some(at) = history::next(flow, observed, now) {
         next = next.sooner(Next::At(at), now);
+    }
+    if history::is_to_follow(flow, observed) {
+        next = next.sooner(Next::After(status::ASK_AGAIN), now);
     }
     if observed.code_missing.is_some() {
         next = next.sooner(Next::After(status::ASK_AGAIN), now);

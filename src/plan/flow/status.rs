@@ -1,5 +1,6 @@
 //! What is told of a Flow.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,12 +8,12 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 
-use super::history::finished_at;
+use super::history::{finished_at, short_name};
 use super::ticks::{Ticks, describe};
-use super::{Observed, is_over};
+use super::{Observed, edits, is_over, violations};
 use crate::api::flow::LastRun;
 use crate::api::{ConditionType, Flow, FlowRun, FlowStatus, Phase, Reason};
-use crate::plan::conditions::{Conditions, Holds, Progress};
+use crate::plan::conditions::{Conditions, Holds, Progress, find};
 use crate::plan::pods::Violation;
 use crate::plan::run::phase_of;
 
@@ -29,9 +30,10 @@ pub(super) fn status(
 ) -> FlowStatus {
     let old = flow.status.clone().unwrap_or_default();
     let active = observed.runs.iter().filter(|run| !is_over(run) && phase_of(run) != Phase::Queued).count();
-    let last_run = newest_finished(&observed.runs).map(|run| last_run(run)).or(old.last_run);
+    let last_run = newer(old.last_run.clone(), newest_finished(&observed.runs).map(|run| last_run(run)));
     let mut conditions = Conditions::new(&old.conditions, flow.metadata.generation, now);
     let fault = fault(flow, observed, ticks);
+    let (skipped, skipped_runs) = skipped(&old, &observed.runs);
     if let Some(fault) = &fault {
         conditions.set(ConditionType::Ready, false, fault.reason, fault.message.clone());
         conditions.set_progress(Progress::Stalled, fault.reason, &fault.message);
@@ -41,13 +43,16 @@ pub(super) fn status(
         conditions.set_progress(Progress::Done, Reason::Ready, "");
     }
     schedule_condition(&mut conditions, flow, ticks);
-    last_run_condition(&mut conditions, last_run.as_ref(), &observed.runs);
+    last_run_condition(&mut conditions, last_run.as_ref(), &observed.runs, &old);
     FlowStatus {
         observed_generation: flow.metadata.generation,
         schedule: flow.spec.schedule.as_ref().map(describe),
         next_tick: ticks.next.map(Time),
         last_tick: [old.last_tick.map(|time| time.0), ticks.newest].into_iter().flatten().max().map(Time),
         missed: old.missed.saturating_add(i64::from(ticks.missed.all)),
+        spec_written_at: Some(Time(edits::known_by(flow, &old, now))),
+        skipped,
+        skipped_runs,
         active: i32::try_from(active).unwrap_or(i32::MAX),
         admitted,
         last_run,
@@ -60,6 +65,10 @@ pub(super) fn status(
 fn fault(flow: &Flow, observed: &Observed, ticks: &Ticks) -> Option<Violation> {
     if let Some(violation) = &ticks.violation {
         return Some(violation.clone());
+    }
+    // Each of its runs would fail by that.
+    if let Some(violation) = violations::of_runs(flow).into_iter().next() {
+        return Some(violation);
     }
     let of =
         |reason: Reason, field: &str, message: String| Violation { field: field.to_owned(), reason, message };
@@ -100,26 +109,49 @@ fn why_nothing_is_ahead(flow: &Flow, ticks: &Ticks) -> Option<(Reason, &'static 
     })
 }
 
-fn last_run_condition(conditions: &mut Conditions<'_>, last: Option<&LastRun>, runs: &[Arc<FlowRun>]) {
+fn last_run_condition(
+    conditions: &mut Conditions<'_>,
+    last: Option<&LastRun>,
+    runs: &[Arc<FlowRun>],
+    old: &FlowStatus,
+) {
     let kind = ConditionType::LastRunSucceeded;
     let Some(last) = last else {
         return conditions.set(kind, Holds::Unknown, Reason::NoRunYet, "no run has finished yet");
     };
     let status = runs.iter().find(|run| run.name_any() == last.name).and_then(|run| run.status.as_ref());
-    let reason = status
+    // Of a run that is gone the condition alone knows why it ended so.
+    let known = find(&old.conditions, kind).filter(|_| status.is_none() && old.last_run.as_ref() == Some(last));
+    let of_phase = if last.phase == Phase::Succeeded { Reason::Succeeded } else { Reason::RunsFailed };
+    let word = status
         .and_then(|status| status.reason.as_deref())
-        .and_then(Reason::from_word)
-        .unwrap_or(Reason::Succeeded);
-    let detail = status
-        .and_then(|status| status.message.as_deref())
-        .map(|text| format!(": {text}"))
-        .unwrap_or_default();
-    conditions.set(
-        kind,
-        last.phase == Phase::Succeeded,
-        reason,
-        format!("{} {}{detail}", last.name, last.phase.as_str()),
-    );
+        .or_else(|| known.map(|known| known.reason.as_str()));
+    let reason = word.and_then(Reason::from_word).unwrap_or(of_phase);
+    let message = known.map(|known| known.message.clone()).unwrap_or_else(|| {
+        let detail = status.and_then(|status| status.message.as_deref());
+        let detail = detail.map(|text| format!(": {text}")).unwrap_or_default();
+        format!("{} {}{detail}", last.name, last.phase.as_str())
+    });
+    conditions.set(kind, last.phase == Phase::Succeeded, reason, message);
+}
+
+/// The one that ended later: the runs that are there may be older than one that is gone.
+fn newer(old: Option<LastRun>, seen: Option<LastRun>) -> Option<LastRun> {
+    let ended = |run: &LastRun| run.finished_at.as_ref().map(|time| time.0);
+    match (old, seen) {
+        (Some(old), Some(seen)) if ended(&seen) < ended(&old) => Some(old),
+        (old, seen) => seen.or(old),
+    }
+}
+
+/// How many runs were given up before they started, and which of those are still there: each is counted once, and is not
+/// deleted before it is.
+fn skipped(old: &FlowStatus, runs: &[Arc<FlowRun>]) -> (i64, Vec<String>) {
+    let there = runs.iter().filter(|run| phase_of(run) == Phase::Skipped).map(|run| short_name(run));
+    let there: BTreeSet<String> = there.collect();
+    let new = there.iter().filter(|run| !old.skipped_runs.contains(run)).count();
+    let all = old.skipped.saturating_add(i64::try_from(new).unwrap_or(i64::MAX));
+    (all, there.into_iter().collect())
 }
 
 /// The run that ended last. One that was skipped never ran, and says nothing about the flow.

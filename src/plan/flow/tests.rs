@@ -1,3 +1,5 @@
+mod lost;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::json;
 
@@ -64,6 +66,13 @@ fn created(plan: &Plan<FlowStatus>) -> Vec<String> {
         _ => None,
     };
     plan.steps.iter().filter_map(name).collect()
+}
+
+/// The flow once it has been told of these runs: none is forgotten before.
+fn told(flow: Flow, runs: &[FlowRun], now: Timestamp) -> Flow {
+    let plan = plan(&flow, &observed(runs.to_vec()), now);
+    assert_eq!(plan.steps, [], "nothing goes before it is told");
+    after(flow, &plan)
 }
 
 /// Carries a plan over to the next look.
@@ -205,6 +214,7 @@ fn skipped_runs_do_not_push_out_failed_ones() {
         run("etl-2", Some("09:02:00"), Phase::Skipped),
         run("etl-3", Some("09:03:00"), Phase::Skipped),
     ];
+    let flow = told(flow, &runs, at("09:06:00"));
     let plan = plan(&flow, &observed(runs), at("09:06:00"));
     assert!(matches!(&plan.steps[..], [Step::Delete(victim)] if victim.name == "etl-2"), "{:?}", plan.steps);
 }
@@ -242,6 +252,7 @@ fn history_keeps_the_newest_and_never_touches_what_is_not_over() {
         run("etl-4", Some("09:04:00"), Phase::Running),
         run("etl-5", Some("09:05:00"), Phase::Queued),
     ];
+    let flow = told(flow, &runs, at("09:06:00"));
     let plan = plan(&flow, &observed(runs), at("09:06:00"));
     let deleted: Vec<_> = plan
         .steps
@@ -268,6 +279,7 @@ fn history_spares_what_an_unfinished_backfill_counts_on() {
         run("etl-3", Some("09:03:00"), Phase::Succeeded),
         run("etl-4", Some("09:04:00"), Phase::Succeeded),
     ];
+    let flow = told(flow, &runs, at("09:06:00"));
     let deleted = |observed: &Observed| -> Vec<String> {
         let victim = |step: &Step| match step {
             Step::Delete(victim) => Some(victim.name.clone()),
@@ -277,6 +289,9 @@ fn history_spares_what_an_unfinished_backfill_counts_on() {
     };
     let mut observed = observed(runs.to_vec());
     assert_eq!(deleted(&observed), ["etl-3", "etl-1", "etl-2"], "without a backfill");
+    // One that has ended is there as well; nobody counts on the runs of its ticks any more.
+    observed.backfills = ["october".to_owned()].into();
+    assert_eq!(deleted(&observed), ["etl-3", "etl-1"]);
     observed.backfills = ["october".to_owned()].into();
     observed.backfilled = ["etl-1".to_owned(), "etl-2".to_owned()].into();
     assert_eq!(deleted(&observed), ["etl-3"]);
@@ -322,6 +337,7 @@ fn history_forgets_what_is_too_old_and_wakes_for_it() {
         run("etl-2", Some("10:00:00"), Phase::Failed),
         run("etl-3", Some("09:00:00"), Phase::Running),
     ];
+    let flow = told(flow, &runs, at("10:00:00"));
     let tomorrow = |text: &str| at(text) + jiff::SignedDuration::from_hours(24);
     let early = plan(&flow, &observed(runs.clone()), tomorrow("11:00:59"));
     assert_eq!((early.steps.len(), early.next), (0, Next::At(tomorrow("11:01:00"))));
@@ -452,11 +468,11 @@ fn more_room_starts_nothing_retroactively_and_a_pause_gives_none() {
 
 #[test]
 fn a_run_that_was_suspended_while_it_worked_stands_in_the_line_again() {
-    let mut resumed = run("etl-1", Some("09:01:00"), Phase::Queued);
+    let mut resumed = run("etl-20261201t090100", Some("09:01:00"), Phase::Queued);
     resumed.status.as_mut().unwrap().admitted_at = Some(Time(at("09:01:00")));
-    let runs = vec![resumed, run("etl-2", Some("09:02:00"), Phase::Queued)];
+    let runs = vec![resumed, run("etl-20261201t090200", Some("09:02:00"), Phase::Queued)];
     let plan = plan(&flow(vec![]), &observed(runs), at("09:03:00"));
-    assert_eq!(plan.status.admitted, ["etl-1"], "it gives way to no newer tick");
+    assert_eq!(plan.status.admitted, ["etl-20261201t090100"], "it gives way to no newer tick");
 }
 
 #[test]
@@ -464,7 +480,9 @@ fn a_cluster_that_is_kept_for_a_look_keeps_its_run() {
     let mut flow = flow(vec![]);
     flow.spec.history = History { succeeded: 0, failed: 0, older_than: None };
     flow.spec.cluster.keep_on_failure = Some("30m".into());
-    let failed = observed(vec![run("etl-1", Some("09:01:00"), Phase::Failed)]);
+    let runs = vec![run("etl-1", Some("09:01:00"), Phase::Failed)];
+    let flow = told(flow, &runs, at("09:02:00"));
+    let failed = observed(runs);
     let kept = plan(&flow, &failed, at("09:30:59"));
     assert_eq!((kept.steps.len(), kept.next), (0, Next::At(at("09:31:00"))));
     assert_eq!(plan(&flow, &failed, at("09:31:00")).steps.len(), 1);

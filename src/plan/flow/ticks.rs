@@ -1,6 +1,7 @@
 //! From clocks to runs.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -8,10 +9,12 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use kube::ResourceExt;
 use serde::Serialize;
 
-use super::Observed;
+use super::record::Record;
+use super::{Observed, edits, parameters};
 use crate::api::flow::{CatchUpPolicy, ClockEntry, ClockStatus, Schedule};
-use crate::api::{Flow, FlowRun, FlowRunSpec, FlowStatus, Reason, is_seen, labels};
+use crate::api::{Flow, FlowRun, FlowRunSpec, FlowStatus, Phase, Reason, is_seen, labels};
 use crate::plan::pods::{Violation, common_labels, content_hash, controller_ref};
+use crate::plan::run::{clocks_of, made_for, phase_of};
 use crate::plan::schedule::{
     CatchUp, Clock, ClockSpec, ClockState, Due, Rules, Timing, due, parse_duration, parse_interval,
 };
@@ -47,6 +50,11 @@ pub(super) struct Missed {
 }
 
 impl Missed {
+    /// Ticks that passed and were not too late.
+    fn passed_over(count: usize) -> Self {
+        Self { all: u32::try_from(count).unwrap_or(u32::MAX), too_late: 0 }
+    }
+
     fn add(&mut self, other: Self) {
         self.all = self.all.saturating_add(other.all);
         self.too_late = self.too_late.saturating_add(other.too_late);
@@ -66,12 +74,21 @@ impl Missed {
 /// Looks at all clocks.
 pub(super) fn plan(flow: &Flow, old: &FlowStatus, observed: &Observed, now: Timestamp) -> Ticks {
     let mut ticks = Ticks::default();
-    let Some(schedule) = &flow.spec.schedule else { return ticks };
+    let lost = |known: &ClockStatus| edits::lost_tick(flow, old, observed, known, now);
+    let Some(schedule) = &flow.spec.schedule else {
+        ticks.missed.add(Missed::passed_over(old.clocks.iter().filter_map(lost).count()));
+        return ticks;
+    };
     let clocks = match parse(flow, schedule) {
         Ok(clocks) => clocks,
         Err(violation) => {
             // What was remembered stays, without its hash: when the schedule is mended, its clocks count as edited.
-            let edited = |clock: &ClockStatus| ClockStatus { hash: String::new(), ..clock.clone() };
+            let unrecorded = Some(Time(now)).filter(|_| !is_recorded(old));
+            let edited = |clock: &ClockStatus| ClockStatus {
+                hash: String::new(),
+                recorded_since: clock.recorded_since.clone().or(unrecorded.clone()),
+                ..clock.clone()
+            };
             return Ticks {
                 clocks: old.clocks.iter().map(edited).collect(),
                 violation: Some(violation),
@@ -79,6 +96,8 @@ pub(super) fn plan(flow: &Flow, old: &FlowStatus, observed: &Observed, now: Time
             };
         }
     };
+    let gone = |known: &&ClockStatus| schedule.clocks.iter().all(|entry| entry.name != known.name);
+    ticks.missed.add(Missed::passed_over(old.clocks.iter().filter(gone).filter_map(lost).count()));
     let view = View { flow, schedule, old, observed, now };
     let rules = rules(flow);
     let mut runs: BTreeMap<String, FlowRun> = BTreeMap::new();
@@ -92,18 +111,34 @@ pub(super) fn plan(flow: &Flow, old: &FlowStatus, observed: &Observed, now: Time
             memory.last_tick = Some(Time(latest));
         }
         for tick in answer.earlier.iter().copied().chain(answer.tick) {
-            let run = run(flow, entry, clock, tick);
             memory.runs = memory.runs.saturating_add(1);
             ticks.newest = ticks.newest.max(Some(tick));
-            runs.entry(run.name_any()).or_insert(run);
+            share(runs.entry(name(flow, entry, tick)), || run(flow, entry, clock, tick), &entry.name);
         }
         ticks.missed.add(view.missed(entry, &state, &rules, &answer));
+        ticks.missed.add(Missed::passed_over(view.lost(entry, &memory).map_or(0, |_| 1)));
         ticks.next = [ticks.next, answer.next].into_iter().flatten().min();
+        memory.next_tick = answer.next.and_then(|start| start.checked_sub(offset(flow)).ok()).map(Time);
+        view.record(&mut memory);
         ticks.clocks.push(memory);
     }
     let known = |run: &FlowRun| observed.runs.iter().any(|other| other.name_any() == run.name_any());
     ticks.created = runs.into_values().filter(|run| !known(run)).collect();
     ticks
+}
+
+/// The run of a tick, or one more clock of a run that is there already.
+fn share(place: Entry<'_, String, FlowRun>, make: impl FnOnce() -> FlowRun, clock: &str) {
+    match place {
+        Entry::Vacant(place) => drop(place.insert(make())),
+        Entry::Occupied(mut place) => {
+            let spec = &mut place.get_mut().spec;
+            if spec.clocks.is_empty() {
+                spec.clocks.extend(spec.clock.clone());
+            }
+            spec.clocks.push(clock.to_owned());
+        }
+    }
 }
 
 /// Creates one run.
@@ -204,6 +239,11 @@ pub(super) fn parse_clock(flow: &Flow, schedule: &Schedule, entry: &ClockEntry) 
     .map_err(|error| invalid(error.field(), error.to_string()))
 }
 
+/// Whether the status was written by a release that keeps a record of ticks.
+fn is_recorded(old: &FlowStatus) -> bool {
+    old.spec_written_at.is_some()
+}
+
 /// What a clock's memory depends on.
 struct View<'a> {
     flow: &'a Flow,
@@ -214,29 +254,74 @@ struct View<'a> {
 }
 
 impl<'a> View<'a> {
-    /// What is remembered of a clock. One that is new, edited or resumed counts from now, so that nothing is started
-    /// retroactively; one of a Flow that was never looked at counts from the Flow's creation.
+    /// What is remembered of a clock. One that is new, edited or resumed counts from then, so that nothing is started
+    /// retroactively; one of a Flow that was never looked at counts from the Flow's creation. Of one that was there before,
+    /// ticks whose start lies after the edit are still to come.
     fn remember(&self, entry: &'a ClockEntry) -> ClockStatus {
         let hash = self.hash(entry);
-        let known = self.old.clocks.iter().find(|clock| clock.name == entry.name);
+        let known = self.known(entry);
         let same = known.filter(|known| known.hash == hash);
         let first_look = known.is_none() && !is_seen(self.old.observed_generation);
         let created = self.flow.metadata.creation_timestamp.as_ref().map(|time| time.0);
-        let since = same.map(|known| known.since.0).or(created.filter(|_| first_look)).unwrap_or(self.now);
+        let edited = edits::edited_at(self.flow, self.old, self.now);
+        let since = match (same, known) {
+            (Some(same), _) => same.since.0,
+            (None, Some(_)) => edited.checked_sub(offset(self.flow)).unwrap_or(edited),
+            (None, None) => created.filter(|_| first_look).unwrap_or(edited),
+        };
         // A status that was lost comes back from the runs: none before the newest of them is looked at again.
         let from_runs = || self.ticks_that_ran(entry).max().filter(|_| first_look).map(Time);
-        let last_tick = same.and_then(|known| known.last_tick.clone()).or_else(from_runs);
+        let last_tick = known.and_then(|known| known.last_tick.clone()).or_else(from_runs);
         let times_hash = Some(content_hash(&self.times(entry)));
         let runs = known.filter(|known| known.times_hash == times_hash).map_or(0, |known| known.runs);
-        ClockStatus { name: entry.name.clone(), hash, since: Time(since), last_tick, times_hash, runs }
+        // Of a clock without a record nobody knows what became of its ticks up to now, unless there were none.
+        let recorded_since = match known {
+            Some(known) if known.times_hash.is_some() && is_recorded(self.old) => known.recorded_since.clone(),
+            _ => Some(Time(self.now)).filter(|_| !first_look || self.ticks_that_ran(entry).next().is_some()),
+        };
+        ClockStatus {
+            name: entry.name.clone(),
+            hash,
+            since: Time(since),
+            last_tick,
+            next_tick: None,
+            succeeded: known.and_then(|known| known.succeeded.clone()),
+            recorded_since,
+            times_hash,
+            runs,
+        }
+    }
+
+    fn known(&self, entry: &ClockEntry) -> Option<&'a ClockStatus> {
+        self.old.clocks.iter().find(|clock| clock.name == entry.name)
+    }
+
+    /// The tick that a clock was about to deal with when it was edited, and that its present form does not start.
+    fn lost(&self, entry: &'a ClockEntry, memory: &ClockStatus) -> Option<Timestamp> {
+        let known = self.known(entry).filter(|known| known.hash != memory.hash)?;
+        let lost = edits::lost_tick(self.flow, self.old, self.observed, known, self.now)?;
+        (lost <= memory.since.0).then_some(lost)
+    }
+
+    /// Remembers which ticks of a clock have succeeded.
+    fn record(&self, memory: &mut ClockStatus) {
+        let mut record = Record::of(memory);
+        let mut news = false;
+        for run in self.observed.runs.iter().filter(|run| phase_of(run) == Phase::Succeeded) {
+            if let Some(tick) = made_for(run).filter(|_| clocks_of(run).any(|clock| clock == memory.name)) {
+                news |= record.add(tick);
+            }
+        }
+        if news {
+            record.write(memory);
+        }
     }
 
     /// The ticks of a clock that are runs. One counts even where the status does not know it, because the operator
     /// ended between the two writes.
     fn ticks_that_ran(&self, entry: &ClockEntry) -> impl Iterator<Item = Timestamp> {
-        let ran = self.observed.runs.iter().filter(|run| run.spec.clock.as_deref() == Some(&entry.name));
-        let ticks = ran.filter_map(|run| run.spec.scheduled_time.as_ref()).map(|time| time.0);
-        ticks.filter(|tick| *tick <= self.now)
+        let ran = self.observed.runs.iter().filter(|run| clocks_of(run).any(|clock| clock == entry.name));
+        ran.filter_map(|run| made_for(run)).filter(|tick| *tick <= self.now)
     }
 
     /// Of the ticks that passed, those without a run.
@@ -289,6 +374,7 @@ pub(in crate::plan) fn run(flow: &Flow, entry: &ClockEntry, clock: &Clock, tick:
             ..FlowRunSpec::default()
         },
     );
+    run.spec.merged_parameters = Some(parameters::merged(flow, &run.spec).into());
     let mut all_labels = common_labels(&flow_name, labels::RUNNER);
     all_labels.insert(labels::FLOW.to_owned(), flow_name);
     run.metadata = ObjectMeta {

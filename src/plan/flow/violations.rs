@@ -1,6 +1,6 @@
 //! All that is wrong with a Flow and that its schema does not refuse.
 
-use super::ticks;
+use super::{history, parameters, ticks};
 use crate::api::flow::{ClockEntry, Schedule};
 use crate::api::{DaskCluster, Flow, FlowRun, FlowRunSpec, Reason};
 use crate::plan::pods::runner::{self, Attempt, LogicalTime, Target};
@@ -12,7 +12,14 @@ use crate::plan::{cluster, names};
 /// Everything in the spec that the operator could not carry out. Empty for a Flow that it would run.
 pub fn violations(flow: &Flow) -> Vec<Violation> {
     let mut found = schedule(flow);
-    found.extend(durations(flow));
+    found.extend(of_runs(flow));
+    found
+}
+
+/// The same, but for the schedule.
+pub(super) fn of_runs(flow: &Flow) -> Vec<Violation> {
+    let mut found = durations(flow);
+    found.extend(parameters::violations(flow));
     found.extend(quantity::violations(&flow.spec.resources, "spec.resources"));
     found.extend(all(flow, job));
     found.extend(own_cluster(flow));
@@ -115,6 +122,7 @@ fn clock(flow: &Flow, schedule: &Schedule, entry: &ClockEntry) -> Vec<Violation>
 fn durations(flow: &Flow) -> Vec<Violation> {
     let spec = &flow.spec;
     let written = [
+        ("spec.schedule.jitter", spec.schedule.as_ref().and_then(|schedule| schedule.jitter.as_deref())),
         ("spec.startingDeadline", spec.starting_deadline.as_deref()),
         ("spec.timeout", spec.timeout.as_deref()),
         ("spec.deadline", spec.deadline.as_deref()),
@@ -127,7 +135,11 @@ fn durations(flow: &Flow) -> Vec<Violation> {
         let error = parse_duration(text?).err()?;
         Some(Violation::invalid(field, error.to_string()))
     };
-    written.into_iter().filter_map(fault).collect()
+    let age = spec.history.older_than.as_deref().filter(|text| history::parse_age(text).is_none());
+    let age = age.map(|text| {
+        Violation::invalid("spec.history.olderThan", format!("`{text}` is no age: write days, hours, minutes and seconds, such as 30d, of at most 292 years"))
+    });
+    written.into_iter().filter_map(fault).chain(age).collect()
 }
 
 /// The Job of a run, on a cluster that has an image: which one it is shows when it runs.

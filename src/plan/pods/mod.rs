@@ -2,6 +2,7 @@
 
 pub mod container;
 pub mod merge;
+pub mod program;
 pub mod quantity;
 pub mod runner;
 pub mod scheduler;

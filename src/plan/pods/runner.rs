@@ -13,18 +13,15 @@ use kube::ResourceExt;
 use serde_json::{Map, Value};
 
 use super::{
-    Violation, common_labels, container, content_hash, controller_ref, keep_restart_policy, label, merge, tls,
+    Violation, common_labels, container, content_hash, controller_ref, keep_restart_policy, label, merge, program, tls,
 };
 use crate::api::{Flow, FlowRun, PullPolicy, labels};
 use crate::plan::names;
 
 /// The name of the runner's container.
 pub const CONTAINER: &str = "runner";
-/// The program that starts the user's script inside the user's image.
-pub const BOOTSTRAP: &str = include_str!("../../runner/bootstrap.py");
 /// Where the code is in the runner's container.
 const CODE_DIRECTORY: &str = "/daskflow";
-const BOOTSTRAP_FILE: &str = "bootstrap.py";
 /// The name of an inline script; it shows in tracebacks.
 const INLINE_FILE: &str = "flow.py";
 
@@ -65,7 +62,7 @@ pub struct Target {
 /// and it never changes, so that a run keeps the code that it started with.
 pub fn code(flow: &Flow, script: Option<&Script>) -> Option<ConfigMap> {
     flow.spec.code.as_ref()?;
-    let mut data: BTreeMap<String, String> = [(BOOTSTRAP_FILE.to_owned(), BOOTSTRAP.to_owned())].into();
+    let mut data = program::data();
     data.extend(script.map(|script| (key(&script.file), script.text.clone())));
     let name = flow.name_any();
     let mut all_labels = common_labels(&name, labels::RUNNER);
@@ -85,7 +82,7 @@ pub fn code(flow: &Flow, script: Option<&Script>) -> Option<ConfigMap> {
 }
 
 /// The key of a script in the ConfigMap; the prefix keeps it apart from the bootstrap.
-fn key(file: &str) -> String {
+pub(in crate::plan) fn key(file: &str) -> String {
     format!("script-{file}")
 }
 
@@ -213,7 +210,7 @@ fn pod_spec(
         (None, _) => None,
     };
     if let Some(path) = script_path {
-        main.command = Some(vec!["python".to_owned(), format!("{CODE_DIRECTORY}/{BOOTSTRAP_FILE}"), path]);
+        main.command = Some(vec!["python".to_owned(), format!("{CODE_DIRECTORY}/{}", program::START), path]);
     } else if !spec.command.is_empty() {
         main.command = Some(spec.command.clone());
     }
@@ -248,7 +245,7 @@ fn pod_spec(
 
 fn code_volume(name: &str, script: Option<&Script>) -> Volume {
     let item = |key: &str, path: String| KeyToPath { key: key.to_owned(), path, mode: None };
-    let mut items = vec![item(BOOTSTRAP_FILE, BOOTSTRAP_FILE.to_owned())];
+    let mut items = program::items();
     items.extend(script.map(|script| item(&key(&script.file), format!("code/{}", script.file))));
     Volume {
         name: "code".to_owned(),

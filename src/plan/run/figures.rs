@@ -50,7 +50,7 @@ mod tests {
 
     fn run(status: Option<FlowRunStatus>) -> FlowRun {
         let mut run: FlowRun = serde_json::from_value(json!({
-            "apiVersion": "daskflow.dev/v1alpha1", "kind": "FlowRun", "metadata": {"name": "etl-1"},
+            "apiVersion": "daskflow.dev/v1alpha1", "kind": "FlowRun", "metadata": {"name": "etl-20261201t090000"},
             "spec": {"flow": "etl", "clock": "c", "scheduledTime": TICK},
         }))
         .unwrap();

@@ -3,30 +3,97 @@
 use jiff::SignedDuration;
 use kube::ResourceExt;
 
-use super::{Work, due_at, is_backfill, is_tick, phase_of};
+use super::{Newest, Work, clocks_of, due_at, is_backfill, is_tick, phase_of};
 use crate::api::flow::{CatchUpPolicy, Concurrency};
-use crate::api::{Flow, FlowRun, Phase, Reason};
-use crate::plan::flow::admission::gives_way;
+use crate::api::{DaskCluster, Flow, FlowRun, Phase, Reason};
+use crate::plan::flow::admission::{gives_way, is_held_by_suspension, places};
 use crate::plan::flow::ticks::offset as start_offset;
 use crate::plan::schedule::parse_duration;
+
+/// What is told of a run that gives its place back.
+const GIVEN_BACK: &str =
+    "there are fewer places than when the run got its own, and it had not started: it waits for one again";
 
 /// How many runs wait under `Queue` where the Flow does not say.
 const MAX_QUEUED: i32 = 100;
 
+/// What a run that has not started has of the places that there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// It stands in no list of those that have one.
+    None,
+    /// One, or none is needed.
+    One,
+    /// One too many: there are fewer places than when it got its own.
+    TooMany,
+}
+
+impl Place {
+    /// By the list of those that have one, in which the run stands after those that keep theirs.
+    fn of(run: &FlowRun, admitted: &[String], places: usize) -> Self {
+        match admitted.iter().position(|name| *name == run.name_any()) {
+            None => Self::None,
+            Some(before) if before < places => Self::One,
+            Some(_) => Self::TooMany,
+        }
+    }
+}
+
 impl Work<'_> {
+    /// The run's place among those of its Flow. Right after the policy was changed nobody knows who keeps theirs.
+    fn place(&self, flow: &Flow) -> Place {
+        let Some(places) = places(&flow.spec) else { return Place::One };
+        let seen = flow.status.as_ref().and_then(|status| status.observed_generation);
+        match Place::of(self.run, admitted(flow), places) {
+            Place::TooMany if seen != flow.metadata.generation => Place::None,
+            place => place,
+        }
+    }
+
+    /// Whether a run that has begun and has no runner yet may get one: the places may have become fewer since. One without
+    /// a place waits; one with a place too many gives it back.
+    pub(super) fn keeps_its_place(&mut self, flow: &Flow) -> bool {
+        let of_cluster = self.observed.cluster.as_deref().map(|cluster| self.place_on(cluster));
+        match (self.place(flow), of_cluster) {
+            (Place::TooMany, _) | (_, Some(Place::TooMany)) => {
+                self.forget_attempt();
+                self.release_own_cluster();
+                self.enter(Phase::Queued, Reason::PlaceGivenBack, GIVEN_BACK);
+                false
+            }
+            (place, _) => place == Place::One,
+        }
+    }
+
+    /// The run's place on a cluster that limits its runs.
+    fn place_on(&self, cluster: &DaskCluster) -> Place {
+        let Some(places) = cluster.spec.max_active_runs else { return Place::One };
+        let admitted = cluster.status.as_ref().map(|status| status.admitted.as_slice()).unwrap_or_default();
+        let seen = cluster.status.as_ref().and_then(|status| status.observed_generation);
+        match Place::of(self.run, admitted, usize::try_from(places).unwrap_or(1)) {
+            Place::TooMany if seen != cluster.metadata.generation => Place::None,
+            place => place,
+        }
+    }
+
     /// Why the run may not start, if so.
     pub(super) fn held(&self, flow: &Flow) -> Option<(Reason, String)> {
         if self.run.spec.suspend {
             return Some((Reason::Suspended, "the run is suspended: spec.suspend is true".to_owned()));
         }
+        if is_held_by_suspension(flow, self.run) {
+            let message = "the Flow is suspended: spec.suspend of the Flow is true, and its ticks wait";
+            return Some((Reason::Suspended, message.to_owned()));
+        }
         self.held_by_flow(flow).or_else(|| self.held_by_cluster())
     }
 
     fn held_by_flow(&self, flow: &Flow) -> Option<(Reason, String)> {
-        let name = self.run.name_any();
         let admitted = admitted(flow);
-        if flow.spec.concurrency == Concurrency::Allow || admitted.contains(&name) {
-            return None;
+        match self.place(flow) {
+            Place::One => return None,
+            Place::TooMany => return Some((Reason::PlaceGivenBack, GIVEN_BACK.to_owned())),
+            Place::None => {}
         }
         let active = match admitted {
             [] => "its turn has not come".to_owned(),
@@ -59,9 +126,12 @@ impl Work<'_> {
         let cluster = self.observed.cluster.as_ref()?;
         let name = cluster.name_any();
         let places = cluster.spec.max_active_runs?;
-        let admitted = cluster.status.as_ref().map(|status| status.admitted.as_slice()).unwrap_or_default();
         let message = format!("the DaskCluster {name} has no place: its maxActiveRuns is {places}");
-        (!admitted.contains(&self.run.name_any())).then_some((Reason::ClusterBusy, message))
+        match self.place_on(cluster) {
+            Place::One => None,
+            Place::None => Some((Reason::ClusterBusy, message)),
+            Place::TooMany => Some((Reason::PlaceGivenBack, GIVEN_BACK.to_owned())),
+        }
     }
 
     /// Why a run that is held will never start, if so.
@@ -83,12 +153,13 @@ impl Work<'_> {
         }
         let admitted = admitted(flow).contains(&self.run.name_any());
         // Under `Replace` a run that has its place and waits for its cluster gives way, as one that is at work does.
-        if self.run.spec.suspend || (admitted && flow.spec.concurrency != Concurrency::Replace) {
+        let suspended = self.run.spec.suspend || is_held_by_suspension(flow, self.run);
+        if suspended || (admitted && flow.spec.concurrency != Concurrency::Replace) {
             return None;
         }
         if let Some(newer) = self.newer(flow) {
             let message =
-                format!("the newer run {newer} takes its place: of several that wait only the newest runs");
+                format!("the newer run {newer} takes its place: of several ticks of a clock that wait only the newest runs");
             return Some((Reason::Superseded, message));
         }
         self.queue_is_full(flow)
@@ -100,10 +171,8 @@ impl Work<'_> {
         if !gives_way(&flow.spec, self.run) {
             return None;
         }
-        let mine = (due_at(self.run), self.run.name_any());
-        let newer = self.waiting(flow).filter(|other| gives_way(&flow.spec, other));
-        let newest = newer.map(|other| (due_at(other), other.name_any())).max()?;
-        (newest > mine).then_some(newest.1)
+        let waiting = self.waiting(flow).filter(|other| gives_way(&flow.spec, other));
+        Newest::of(waiting).in_place_of(self.run).map(str::to_owned)
     }
 
     fn queue_is_full(&self, flow: &Flow) -> Option<(Reason, String)> {
@@ -123,7 +192,13 @@ impl Work<'_> {
             return None;
         }
         let mine = (due_at(self.run), self.run.name_any());
-        let before = self.waiting(flow).filter(|other| (due_at(other), other.name_any()) < mine).count();
+        // Under `catchUp` each clock has its own ticks to catch up with.
+        let is_beside = |other: &&FlowRun| {
+            flow.spec.concurrency == Concurrency::Queue
+                || clocks_of(other).any(|clock| clocks_of(self.run).any(|mine| mine == clock))
+        };
+        let before = self.waiting(flow).filter(is_beside);
+        let before = before.filter(|other| (due_at(other), other.name_any()) < mine).count();
         let full = i32::try_from(before).unwrap_or(i32::MAX) >= room;
         full.then(|| (Reason::QueueFull, format!("{before} runs wait before it, and {limit} is {room}")))
     }
@@ -135,6 +210,7 @@ impl Work<'_> {
             phase_of(other) == Phase::Queued
                 && !other.spec.suspend
                 && !other.spec.cancel
+                && !is_held_by_suspension(flow, other)
                 && !admitted(flow).contains(&other.name_any())
         })
     }

@@ -10,7 +10,7 @@ use crate::api::{ConditionType, DaskCluster, Flow, Phase, Reason, labels};
 use crate::plan::cluster::may_have_workers;
 use crate::plan::conditions;
 use crate::plan::flow::parameters;
-use crate::plan::pods::runner::{self, Attempt, LogicalTime, Script, Target};
+use crate::plan::pods::runner::{self, Attempt, LogicalTime, Target};
 use crate::plan::pods::tls::Files;
 use crate::plan::pods::{common_labels, controller_ref, scheduler_address};
 use crate::plan::schedule::parse_duration;
@@ -91,19 +91,21 @@ impl Work<'_> {
             let message = "the runner of an earlier attempt has not ended yet";
             return self.enter(Phase::Provisioning, Reason::RunnerStarting, message);
         }
+        let (flow, script) = self.to_be_run(flow);
+        let (flow, script) = (&flow, script.as_ref());
+        self.remember_parameters(flow);
         let target = self.target(flow);
-        let inline = flow.spec.code.as_ref().and_then(|code| code.inline.as_deref()).map(Script::inline);
-        let script = match &self.observed.script {
-            ScriptView::Found(script) => Some(script),
-            _ => inline.as_ref(),
-        };
+        let parameters = self.parameters(flow);
+        if let Some(violation) = parameters::violation(&parameters, "spec.parameters") {
+            return self.enter(Phase::Failed, violation.reason, violation.message);
+        }
         let attempt = Attempt {
             flow,
             run: self.run,
             number: super::attempt_of(self.run),
             target: &target,
             script,
-            parameters: self.parameters(flow),
+            parameters,
             time: self.time(),
             timeout: flow.spec.timeout.as_deref().and_then(|text| parse_duration(text).ok()),
         };
@@ -112,6 +114,7 @@ impl Work<'_> {
             Err(violation) => return self.enter(Phase::Failed, violation.reason, violation.message),
         };
         let name = job.name_any();
+        self.remember_program(flow, script, &job);
         self.look_again = !self.observed.live;
         self.steps
             .extend(runner::code(flow, script).map(|code| Step::Create(Box::new(Object::ConfigMap(code)))));
@@ -154,9 +157,12 @@ impl Work<'_> {
         }
     }
 
-    /// The Flow's parameters, over them the clock's, over them the run's own.
+    /// Those of the run's tick, or of its first attempt.
     fn parameters(&self, flow: &Flow) -> Map<String, Value> {
-        parameters::merged(flow, &self.run.spec)
+        match self.status.merged_parameters.as_ref().and_then(Value::as_object) {
+            Some(begun) if self.run.spec.merged_parameters.is_none() => begun.clone(),
+            _ => parameters::of_run(flow, self.run),
+        }
     }
 }
 

@@ -11,7 +11,11 @@ mod hold;
 mod launch;
 mod outcome;
 mod phase;
+mod program;
 mod stop;
+mod tick;
+
+pub use tick::{Newest, clocks_of, is_tick, made_for};
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -123,10 +127,14 @@ pub struct Needs {
 pub fn needs(run: &FlowRun, flow: Option<&Flow>) -> Needs {
     let waits = phase_of(run) == Phase::Provisioning && job_of(run).is_none();
     let Some(flow) = flow.filter(|_| waits) else { return Needs::default() };
+    let of_flow = || flow.spec.code.as_ref().and_then(|code| code.config_map.clone());
     Needs {
         address: flow.spec.cluster.address.clone(),
         tls: flow.spec.cluster.tls.clone(),
-        script: flow.spec.code.as_ref().and_then(|code| code.config_map.clone()),
+        script: match run.status.as_ref().and_then(|status| status.program.as_ref()) {
+            Some(program) => program::script_to_read(program),
+            None => of_flow(),
+        },
     }
 }
 
@@ -154,9 +162,13 @@ pub fn due_at(run: &FlowRun) -> Timestamp {
     run.metadata.creation_timestamp.as_ref().map_or(Timestamp::MAX, |time| time.0)
 }
 
-/// Whether a clock started the run, at its time.
-pub fn is_tick(run: &FlowRun) -> bool {
-    run.spec.clock.is_some() && !is_backfill(run)
+/// Whether the run has started: its runner's Job is there, or was.
+pub fn has_started(run: &FlowRun) -> bool {
+    match phase_of(run) {
+        Phase::Queued => false,
+        Phase::Provisioning => job_of(run).is_some(),
+        _ => true,
+    }
 }
 
 /// Whether a `FlowBackfill` started the run.
@@ -290,6 +302,10 @@ impl Work<'_> {
         let Some(mut owner) = controller_ref(flow.as_ref()) else { return };
         let mut owners = self.run.owner_references().to_vec();
         if owners.iter().any(|reference| reference.uid == owner.uid) {
+            return;
+        }
+        // It is of a Flow of this name that was deleted, and the collector is about to take it.
+        if owners.iter().any(|reference| reference.kind == owner.kind && reference.name == owner.name) {
             return;
         }
         // Who made the run may own it already, an Argo Workflow for one; an object has one controller at the most.

@@ -7,7 +7,7 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 
-use super::{CLUSTER_TIMEOUT, Work, cluster_name, outcome};
+use super::{CLUSTER_TIMEOUT, Work, cluster_name, made_for, outcome};
 use crate::api::{Flow, Phase, Reason};
 use crate::plan::Next;
 use crate::plan::pods::{runner, state};
@@ -54,6 +54,13 @@ impl Work<'_> {
 
     /// Held until its Flow's concurrency policy and its cluster let it through.
     pub(super) fn queue(&mut self, flow: &Flow) {
+        if flow.spec.cluster.template.is_none() {
+            // The Flow has another cluster now, and nobody would look at the one that was made for the run.
+            self.release_own_cluster();
+        }
+        if let Some(unknown) = self.unknown_clock(flow) {
+            return self.enter(Phase::Failed, Reason::InvalidSpec, unknown);
+        }
         self.status.cluster = cluster_name(self.run, flow).or_else(|| flow.spec.cluster.address.clone());
         if self.run.spec.suspend {
             self.release_own_cluster();
@@ -71,18 +78,32 @@ impl Work<'_> {
     /// An attempt begins: its cluster is waited for.
     fn begin(&mut self, flow: &Flow) {
         // Who was suspended may have lost its place, and no cache know it yet.
-        self.look_again |= self.was_suspended() && !self.observed.live;
+        self.look_again |= self.has_given_place_back() && !self.observed.live;
         self.status.admitted_at = Some(Time(self.now));
         self.status.attempt.get_or_insert(1);
         self.forget_attempt();
+        self.remember_parameters(flow);
         let (reason, message) =
             self.not_ready(flow).unwrap_or((Reason::RunnerStarting, "the cluster is ready".to_owned()));
         self.enter(Phase::Provisioning, reason, message);
     }
 
-    fn was_suspended(&self) -> bool {
-        let status = self.run.status.as_ref();
-        status.and_then(|status| status.reason.as_deref()) == Some(Reason::Suspended.as_str())
+    fn has_given_place_back(&self) -> bool {
+        let told = self.run.status.as_ref().and_then(|status| status.reason.as_deref());
+        [Reason::Suspended, Reason::PlaceGivenBack].iter().any(|reason| Some(reason.as_str()) == told)
+    }
+
+    /// What to say of a run made by hand that names a clock which the Flow does not have: nobody knows its parameters. A
+    /// tick is one also of a clock that was renamed.
+    fn unknown_clock(&self, flow: &Flow) -> Option<String> {
+        let made_by_us = made_for(self.run).is_some() || self.run.spec.merged_parameters.is_some();
+        let clock = self.run.spec.clock.as_ref().filter(|_| !made_by_us && self.status.admitted_at.is_none())?;
+        let clocks = flow.spec.schedule.as_ref().map(|schedule| schedule.clocks.as_slice()).unwrap_or_default();
+        let names: Vec<&str> = clocks.iter().map(|clock| clock.name.as_str()).collect();
+        let there = if names.is_empty() { "it has none".to_owned() } else { format!("it has {}", names.join(", ")) };
+        let flow = flow.name_any();
+        (!names.contains(&clock.as_str()))
+            .then(|| format!("spec.clock: the Flow {flow} has no clock called {clock}: {there}; create another FlowRun"))
     }
 
     /// What was known of the attempt before.
@@ -127,6 +148,9 @@ impl Work<'_> {
             self.status.admitted_at = Some(Time(self.now));
             return;
         };
+        if !self.keeps_its_place(flow) {
+            return;
+        }
         // A cluster that came after the run, or anew, has its limit too.
         let waits_for = self.not_ready(flow).or_else(|| self.held_by_limit());
         if let Some((reason, message)) = waits_for.clone() {
@@ -168,6 +192,9 @@ impl Work<'_> {
         let Some(job) = job else { return };
         self.status.job = Some(job.name_any());
         self.status.attempt.get_or_insert(1);
+        if let Some(flow) = self.observed.flow.clone() {
+            self.remember_program(&flow, None, job);
+        }
         if self.status.scheduler.is_none() {
             self.status.scheduler.clone_from(&self.observed.scheduler);
         }

@@ -1,3 +1,4 @@
+mod clocks;
 mod life;
 
 use jiff::SignedDuration;

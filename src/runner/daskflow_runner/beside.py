@@ -1,0 +1,93 @@
+"""Modules beside the script. The workers do not have them, so they go there by value, with what uses them.
+
+What counts is the folder: the script's own, and each that the script itself adds to sys.path. cloudpickle has a register
+of such modules; where Dask's first and faster attempt has named one by reference, the bytes are made again.
+"""
+
+import functools
+import os
+import sys
+
+from .run import RUN
+
+INSTALLED = ("site-packages", "dist-packages")
+AT_THE_START = set()  # sys.path before the script; its folder is put there after that
+CLOUDPICKLE = []  # the register, once cloudpickle is there
+
+
+class ModulesBeside:
+    """A finder for sys.meta_path that finds nothing itself: it remembers what will be found beside the script."""
+
+    def __init__(self):
+        AT_THE_START.update(os.path.realpath(folder) for folder in sys.path[1:])
+
+    def find_spec(self, name, path=None, target=None):
+        if path is None and name not in RUN.beside and is_beside(name):
+            RUN.beside.add(name)
+            for register in CLOUDPICKLE:
+                register.add(name)
+        return None
+
+
+def is_beside(name):
+    """Would `import name` take it from a folder of the script's?"""
+    for folder in sys.path:
+        place = os.path.join(folder or os.curdir, name)
+        if os.path.isfile(place + ".py") or os.path.isdir(place):
+            return is_scripts_folder(folder or os.curdir)
+    return False
+
+
+def is_scripts_folder(folder):
+    folder = os.path.realpath(folder)
+    if any(part in INSTALLED for part in folder.split(os.sep)):
+        return False
+    return folder == RUN.folder or folder not in AT_THE_START
+
+
+def of_the_script(frame):
+    """Is this code of the script, or of a module beside it?"""
+    if frame is None:
+        return False
+    name = frame.f_globals.get("__name__", "")
+    return name == "__main__" or name.split(".")[0] in RUN.beside
+
+
+def hook_cloudpickle(module):
+    """cloudpickle.cloudpickle, from 2.0 on: what is in this set is pickled by value, submodules included."""
+    register = getattr(module, "_PICKLE_BY_VALUE_MODULES", None)
+    if register is not None:
+        CLOUDPICKLE.append(register)
+        register.update(RUN.beside)
+
+
+def hook_dask_pickle(module):
+    """distributed.protocol.pickle: tries pickle first, which names functions and classes by their module."""
+    original = module.dumps
+
+    @functools.wraps(original)
+    def dumps(x, *args, **kwargs):
+        callback = kwargs.pop("buffer_callback", None)
+        buffers = []
+        if callback is not None:
+            kwargs["buffer_callback"] = buffers.append
+        data = original(x, *args, **kwargs)
+        if CLOUDPICKLE and any(name.encode() in data for name in RUN.beside):
+            data = by_value(module.cloudpickle, x, buffers, kwargs) or data
+        for buffer in buffers:
+            callback(buffer)
+        return data
+
+    module.dumps = dumps
+
+
+def by_value(cloudpickle, x, buffers, kwargs):
+    """None where that fails, as with a module that holds a lock: then the workers may still have the module."""
+    mine, protocol = [], kwargs.get("protocol")
+    more = {"buffer_callback": mine.append} if "buffer_callback" in kwargs and (protocol or 5) >= 5 else {}
+    try:
+        data = cloudpickle.dumps(x, protocol=protocol, **more)
+    except Exception:
+        return None
+    buffers[:] = mine
+    return data

@@ -1,0 +1,188 @@
+"""Signals and the way out: what Python does at the end of a script, with bounds where a library may never end.
+
+A run ends in `os._exit`: a Dask client that lost its scheduler can block the end of the interpreter for ever.
+"""
+
+import atexit
+import contextlib
+import functools
+import os
+import signal
+import sys
+import threading
+import time
+
+from .run import RUN
+from .verdict import judge, report
+
+SIGTERM_GRACE_S = 1.5  # for a main thread that is stuck, or where the pod's grace is not known
+BEFORE_SIGKILL_S = 1.5  # this long before the end of the pod's grace the run is ended, so that it can say so
+LINGER_S = 30.0  # for each exit function of Dask and Prefect: a client that cannot close hangs in one
+BOUNDED = ("dask", "distributed", "prefect", "prefect_dask", "tornado")
+EXIT = os._exit
+
+
+# --- Signals ----------------------------------------------------------------------------------------------------------
+def watch_for_sigterm():
+    """Python as PID 1 ignores SIGTERM, and a handler waits while C code runs. So two things listen.
+
+    The handler raises in the main thread: clean. A thread hears of the signal through the wake-up pipe, even while the
+    main thread is stuck, and ends the process when the grace is over. A handler of the script takes the place of ours,
+    and the thread hears of the signal all the same.
+    """
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+
+    def tell(signum):
+        with contextlib.suppress(OSError):
+            os.write(writing, bytes([signum]))  # again, in case a library took the wake-up pipe
+
+    def on_sigterm(signum, _frame):
+        tell(signum)
+        if not RUN.unwinding and RUN.exit_code is None:
+            RUN.signal = signum
+            RUN.unwinding = True
+            raise KeyboardInterrupt  # on which Prefect and Dask cancel what is pending
+
+    def watch():
+        while os.read(reading, 1) != bytes([signal.SIGTERM]):
+            pass
+        RUN.signal = RUN.signal or signal.SIGTERM
+        give_grace(on_sigterm)
+        threading.Timer(0.2, end, [143]).start()  # whoever reads our output may have stopped
+        report(*judge(None))
+        with contextlib.suppress(Exception):
+            sys.stdout.flush()
+        end(RUN.exit_code)
+
+    def forget_in_child():  # a forked child, such as a multiprocessing worker, must not end its parent
+        RUN.in_child = True
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+    let_the_script_listen(on_sigterm, tell)
+    signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    os.register_at_fork(after_in_child=forget_in_child)
+    threading.Thread(target=watch, name="daskflow-sigterm", daemon=True).start()
+
+
+def give_grace(on_sigterm):
+    """Returns when the run is to be ended, if it has not ended by itself."""
+    given = RUN.grace_s
+    began = time.monotonic()
+    while time.monotonic() - began < (max(given - BEFORE_SIGKILL_S, given / 2) if given else SIGTERM_GRACE_S):
+        stuck = not RUN.unwinding and RUN.handler is on_sigterm
+        if stuck and time.monotonic() - began > SIGTERM_GRACE_S:
+            return
+        time.sleep(0.05)
+
+
+def let_the_script_listen(on_sigterm, tell):
+    """Makes ours the handler of SIGTERM, and signal.signal one that keeps the watching thread informed.
+
+    The default action is ours as well: as PID 1 the process would otherwise not end at all.
+    """
+    real_signal, real_getsignal = signal.signal, signal.getsignal
+    shown = {"handler": on_sigterm}
+    RUN.handler = on_sigterm
+
+    @functools.wraps(real_signal)
+    def set_handler(signalnum, handler):
+        if signalnum != signal.SIGTERM or RUN.in_child:
+            return real_signal(signalnum, handler)
+        installed = handler
+        if handler is signal.SIG_DFL:
+            installed = on_sigterm
+        elif callable(handler) and handler is not on_sigterm:
+            def installed(signum, frame):
+                tell(signum)
+                return handler(signum, frame)
+        real_signal(signalnum, installed)
+        before, shown["handler"] = shown["handler"], handler
+        RUN.handler = installed
+        return before
+
+    @functools.wraps(real_getsignal)
+    def get_handler(signalnum):
+        ours = signalnum == signal.SIGTERM and not RUN.in_child
+        return shown["handler"] if ours else real_getsignal(signalnum)
+
+    real_signal(signal.SIGTERM, on_sigterm)
+    signal.signal, signal.getsignal = set_handler, get_handler
+
+
+# --- The way out ------------------------------------------------------------------------------------------------------
+def bound_exit_functions():
+    """From now on, exit functions that Dask and Prefect register have a limit of time; the script's own have none."""
+    real_register, real_unregister = atexit.register, atexit.unregister
+    bounded = []
+
+    @functools.wraps(real_register)
+    def register(function, *args, **kwargs):
+        if module_of(function).split(".")[0] not in BOUNDED:
+            return real_register(function, *args, **kwargs)
+        bounded.append((function, functools.partial(run_bounded, function)))
+        real_register(bounded[-1][1], *args, **kwargs)
+        return function
+
+    @functools.wraps(real_unregister)
+    def unregister(function):
+        for known, in_its_place in bounded:
+            if known == function:
+                real_unregister(in_its_place)
+        real_unregister(function)
+
+    atexit.register, atexit.unregister = register, unregister
+
+
+def module_of(function):
+    while isinstance(function, functools.partial):
+        function = function.func
+    return getattr(function, "__module__", None) or type(getattr(function, "__self__", None)).__module__
+
+
+def run_bounded(function, *args, **kwargs):
+    if RUN.in_child:
+        function(*args, **kwargs)
+        return
+    thread = threading.Thread(target=function, args=args, kwargs=kwargs, daemon=True)
+    thread.start()
+    thread.join(LINGER_S)
+
+
+def catch_os_exit():
+    """A script that leaves by os._exit has its verdict too. Its children leave as they like."""
+    @functools.wraps(EXIT)
+    def leave_now(status):
+        if not RUN.in_child and os.getpid() == RUN.pid:
+            status = status & 0xFF
+            report(*judge(RuntimeError("the script ended by os._exit(%d)" % status) if status else None))
+            end(RUN.exit_code)
+        EXIT(status)
+
+    os._exit = leave_now
+    # It still goes to the workers as the function of this name: pickle looks where the function says that it is from.
+    setattr(sys.modules[EXIT.__module__], "_exit", leave_now)
+
+
+def finish_threads():
+    """As Python does at the end of a script: pools finish what was submitted, and threads are waited for.
+
+    An answer of success must not cut off work that is still under way.
+    """
+    threading._shutdown()
+
+
+def run_exit_functions():
+    """The script's own and those of libraries; child processes of `multiprocessing` are waited for by one of these."""
+    with contextlib.suppress(Exception):  # a broken exit function: Python goes on too
+        atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):
+            stream.flush()
+
+
+def end(code):
+    if RUN.api is not None:
+        RUN.api.kill()
+    EXIT(code)

@@ -1,0 +1,68 @@
+"""Parameters of the manifest, for the flows that declare them."""
+
+import contextlib
+import gc
+import inspect
+import re
+import sys
+
+from .run import RUN, note, stop
+
+
+def parameters_for(flow, explicit, defaults=()):
+    """What to call this flow with besides what the script passes itself, which wins."""
+    declared = declared_parameters(flow)
+    RUN.declared.update(declared)
+    given = {name: value for name, value in RUN.parameters.items() if name in declared}
+    for name in sorted(set(given) & set(explicit)):
+        note("parameter %r: the script passes a value of its own, which wins" % name)
+    unknown = never_declared() - names_that_may_come(type(flow)) if never_declared() else set()
+    if unknown:
+        stop("ParameterError", 1, unknown_parameters(unknown))
+    added = {name: value for name, value in dict(defaults, **given).items() if name not in explicit}
+    missing = [name for name, required in declared.items() if required and name not in explicit and name not in added]
+    if missing:
+        stop("ParameterError", 1, "flow %r needs parameter %s" % (flow.name, quoted(missing)))
+    return added
+
+
+def declared_parameters(flow):
+    """{name: is it required}. Prefect 1 flows list their parameters; later ones are functions."""
+    if callable(getattr(flow, "parameters", None)):
+        return {parameter.name: parameter.required for parameter in flow.parameters()}
+    try:
+        signature = inspect.signature(flow.fn).parameters.values()
+    except (AttributeError, TypeError, ValueError):
+        return {}
+    declared = {p.name: p.default is p.empty for p in signature if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+    if any(p.kind is p.VAR_KEYWORD for p in signature):  # def flow(**anything): every given name is welcome
+        declared = dict(dict.fromkeys(RUN.parameters, False), **declared)
+    return declared
+
+
+def never_declared():
+    return set(RUN.parameters) - RUN.declared
+
+
+def names_that_may_come(flow_class):
+    """Names that the script may still ask for: those of flows that exist, any word of its text, all if it reads them.
+
+    A misspelt parameter should stop the run before it works with a wrong value, but a file may build its flows one
+    after the other, or read DASKFLOW_PARAMETERS itself. So a name fails at once only if nobody ever mentions it; of the
+    others that no flow declares there is a note at the end.
+    """
+    names = set().union(*(declared_parameters(x) for x in gc.get_objects() if issubclass(type(x), flow_class)))
+    texts = [RUN.script] + [getattr(sys.modules.get(name), "__file__", None) for name in list(RUN.beside)]
+    for path in filter(None, texts):
+        with contextlib.suppress(OSError), open(path, encoding="utf-8", errors="replace") as text:
+            names.update(re.findall(r"\w+", text.read()))
+    return names | (set(RUN.parameters) if "DASKFLOW_PARAMETERS" in names else set())
+
+
+def unknown_parameters(names):
+    known = ", ".join(sorted(RUN.declared)) or "none"
+    return "no flow of this script declares parameter %s; declared: %s" % (quoted(names), known)
+
+
+def quoted(names):
+    return ", ".join(repr(name) for name in sorted(names))

@@ -1,0 +1,23 @@
+//! What needs nothing but the files of the project and its program: rules, definitions, pages, commands, metrics, the shape
+//! of the code, what comes into it, and what GitOps tools make of our objects.
+//!
+//! `cargo test --test files docs` are those of one file.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+mod api_rules;
+mod architecture;
+#[path = "../api/cases.rs"]
+mod cases;
+mod cli_next;
+mod cli_validate;
+mod crd_additive;
+mod crd_size;
+mod docs;
+mod get_started;
+mod gitops;
+mod metrics;
+#[path = "../docs/pages.rs"]
+mod pages;
+mod program;
+mod supply_chain;
+mod words;
