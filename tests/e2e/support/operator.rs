@@ -24,7 +24,7 @@ const LEASE_ROLE: &str = "daskflow-lease";
 pub const ACCOUNT: &str = "daskflow";
 /// What makes a Lease that a killed operator leaves behind end sooner, where how long that takes is not the question. Not
 /// so short that a busy machine makes a leader late.
-pub const SHORT_LEASE: [&str; 2] = ["--lease-seconds", "6"];
+pub const SHORT_LEASE: [&str; 2] = ["--lease-seconds", "8"];
 /// Selects its pods.
 pub const SELECTOR: &str = "app.kubernetes.io/name=daskflow,app.kubernetes.io/component=operator";
 

@@ -49,8 +49,8 @@ impl Load {
     fn places(self) -> (usize, u32) {
         match self {
             Self::Objects | Self::Light => (1, 1),
-            Self::Runs | Self::OwnOperator => (0, 1),
-            Self::Dask => (0, 2),
+            Self::Runs => (0, 1),
+            Self::Dask | Self::OwnOperator => (0, 2),
             Self::Crowd => (0, 6),
             Self::Disruptive => (0, POOLS[0]),
         }
