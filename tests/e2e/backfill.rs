@@ -12,7 +12,7 @@ use crate::support::figures::figure_seconds;
 use crate::support::manifests::backfill;
 use crate::support::namespace::phase_of;
 use crate::support::timeline::{Seen, Timeline};
-use crate::support::{Namespace, Shared, flow, poll, run_now, test_on, within};
+use crate::support::{Load, Namespace, Shared, dask_cluster, flow, poll, run_now, test, test_on, within};
 
 const BACKFILL: &str = "half-a-day";
 const FLOW: &str = "report";
