@@ -9,14 +9,13 @@ use serde_json::{Value, json};
 use crate::support::clock::{now, seconds};
 use crate::support::figures::figure_seconds;
 use crate::support::manifests::{inline, named_run, with};
-use crate::support::runners::{assert_at_most, assert_stopped, jobs_of};
+use crate::support::runners::{assert_at_most, assert_stopped, is_of_run, jobs_of};
 use crate::support::timeline::Timeline;
-use crate::support::{Load, Namespace, dask_cluster, logs, test};
+use crate::support::{Load, Namespace, Shared, dask_cluster, logs, test, test_on};
 
 #[tokio::test]
 async fn failing_run_is_tried_again() {
-    test("failing_run_is_tried_again", Load::Dask, async |namespace| {
-        namespace.ready_cluster(dask_cluster("dask", &namespace.settings.dask, 1)).await;
+    test_on(Shared::Dask, "failing_run_is_tried_again", async |namespace| {
         let pods = Timeline::<Pod>::watch(namespace);
         let retries = json!({"concurrency": "Allow", "retries": {"limit": 1, "delay": "1s"}});
         namespace.create::<Flow>(with(told("patient"), retries)).await;
@@ -34,7 +33,7 @@ async fn failing_run_is_tried_again() {
         fails_for_good(namespace).await;
         ends_at_its_deadline(namespace).await;
         for run in ["second-time", "hopeless", "too-late"] {
-            assert_at_most(1, &pods, |pod| pod.labels().get("daskflow.dev/run").is_some_and(|it| it == run));
+            assert_at_most(1, &pods, |pod| is_of_run(pod, run));
         }
     })
     .await;
@@ -76,7 +75,7 @@ async fn ends_at_its_deadline(namespace: &Namespace) {
 
 #[tokio::test]
 async fn evicted_runner_is_tried_again() {
-    test("evicted_runner_is_tried_again", Load::Dask, async |namespace| {
+    test_on(Shared::Dask, "evicted_runner_is_tried_again", async |namespace| {
         let (pods, runs) = start(namespace, "evicted").await;
         let runner = namespace.list::<Pod>(&logs::runner_of("evicted")).await.remove(0).name_any();
         let evicted = now();
@@ -85,7 +84,7 @@ async fn evicted_runner_is_tried_again() {
         figure_seconds("evicted_to_succeeded_on_attempt_2", seconds(evicted, now()));
         assert_attempts(&status, 2, (0, 1));
         assert_told(namespace, "evicted", &runs, Reason::Evicted).await;
-        assert_at_most(1, &pods, |_| true);
+        assert_at_most(1, &pods, |pod| is_of_run(pod, "evicted"));
     })
     .await;
 }
@@ -93,6 +92,7 @@ async fn evicted_runner_is_tried_again() {
 #[tokio::test]
 async fn killed_scheduler_is_told_to_the_run() {
     test("killed_scheduler_is_told_to_the_run", Load::Dask, async |namespace| {
+        namespace.ready_cluster(dask_cluster("dask", &namespace.settings.dask, 1)).await;
         let (pods, runs) = start(namespace, "bereft").await;
         let before: Pod = namespace.get("dask-scheduler").await;
         let killed = now();
@@ -120,9 +120,8 @@ fn told(name: &str) -> Value {
     inline(name, include_str!("flows/attempts.py"), "dask")
 }
 
-/// A run that sleeps in its first attempt, which it is in, and succeeds in the second one.
+/// A run on the cluster `dask` that sleeps in its first attempt, which it is in, and succeeds in the second one.
 async fn start(namespace: &Namespace, run: &str) -> (Timeline<Pod>, Timeline<FlowRun>) {
-    namespace.ready_cluster(dask_cluster("dask", &namespace.settings.dask, 1)).await;
     let watched = (Timeline::watch(namespace), Timeline::watch(namespace));
     let more = json!({"retries": {"infrastructure": 1, "delay": "1s"}});
     namespace.create::<Flow>(with(told("told"), more)).await;

@@ -12,7 +12,8 @@ use serde_json::{Value, json};
 use crate::support::clock::{now, seconds};
 use crate::support::figures::figure_seconds;
 use crate::support::manifests::{inline, named_run, with};
-use crate::support::{Load, Namespace, dask_cluster, operator, poll, test, within};
+use crate::support::operator::{Operator, SHORT_LEASE};
+use crate::support::{Load, Namespace, dask_cluster, poll, test, within};
 
 /// The ticks that passed in three hours, as minutes ago: half hours from a beginning that keeps the next one far from
 /// the test.
@@ -20,7 +21,8 @@ const TICKS_MIN: [i64; 6] = [165, 135, 105, 75, 45, 15];
 
 #[tokio::test]
 async fn long_outage_runs_the_newest_tick_only() {
-    test("long_outage_runs_the_newest_tick_only", Load::Disruptive, async |namespace| {
+    test("long_outage_runs_the_newest_tick_only", Load::OwnOperator, async |namespace| {
+        let operator = Operator::of_its_own(namespace, &SHORT_LEASE).await;
         let asleep = with(dask_cluster("asleep", &namespace.settings.dask, 1), json!({"suspend": true}));
         namespace.create::<DaskCluster>(asleep).await;
         let base = Timestamp::from_second(now().as_second()).unwrap();
@@ -36,12 +38,12 @@ async fn long_outage_runs_the_newest_tick_only() {
             assert!(namespace.runs_of(name).await.is_empty(), "no tick before the Flow was created counts");
         }
 
-        operator::stop(&namespace.client).await;
+        operator.stop().await;
         for name in ["latest", "none", "all"] {
             turn_back(namespace, name, minutes_before(base, 180)).await;
         }
         let started = now();
-        operator::start(&namespace.client).await;
+        operator.start().await;
         let expected = BTreeMap::from([("latest", (1, 5)), ("none", (0, 6)), ("all", (3, 3))]);
         poll(within(90, "the ticks that passed are dealt with"), async || {
             let seen = account(namespace).await;
@@ -62,8 +64,8 @@ async fn long_outage_runs_the_newest_tick_only() {
         }
 
         // Another operator reads what this one wrote: nothing is started or counted again.
-        operator::stop(&namespace.client).await;
-        operator::start(&namespace.client).await;
+        operator.stop().await;
+        operator.start().await;
         for name in ["latest", "none", "all"] {
             let run: FlowRun = namespace.create(named_run(name, &format!("by-hand-{name}"), json!({}))).await;
             let wait = within(60, format!("{} is looked at", run.name_any()));

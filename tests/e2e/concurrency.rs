@@ -10,17 +10,16 @@ use crate::support::clock::{next_multiple, now, seconds};
 use crate::support::figures::figure_seconds;
 use crate::support::manifests::{inline, named_run, with};
 use crate::support::namespace::phase_of;
-use crate::support::runners::assert_at_most;
+use crate::support::runners::{assert_at_most, is_of_flow};
 use crate::support::timeline::Timeline;
-use crate::support::{Load, Namespace, dask_cluster, poll, test, within};
+use crate::support::{Load, Namespace, Shared, dask_cluster, poll, test, test_on, within};
 
 /// Seconds between the ticks of the flow whose runs are replaced.
 const INTERVAL_S: i64 = 10;
 
 #[tokio::test]
 async fn replace_stops_the_active_run() {
-    test("replace_stops_the_active_run", Load::Dask, async |namespace| {
-        namespace.ready_cluster(dask_cluster("dask", &namespace.settings.dask, 1)).await;
+    test_on(Shared::Dask, "replace_stops_the_active_run", async |namespace| {
         let (pods, runs) = (Timeline::<Pod>::watch(namespace), Timeline::<FlowRun>::watch(namespace));
         // Three ticks of runs that would sleep for ten minutes: two are replaced, the last one goes on.
         let first = next_multiple(now() + SignedDuration::from_secs(2), INTERVAL_S);
@@ -52,9 +51,7 @@ async fn replace_stops_the_active_run() {
         assert_eq!(ends[0], (Phase::Succeeded, "Succeeded".into()), "under Forbid the active run goes on");
         assert_eq!(ends[1], (Phase::Skipped, "Superseded".into()), "of those that wait only the newest runs");
         for flow in ["replaced", "kept"] {
-            assert_at_most(1, &pods, |pod| {
-                pod.labels().get("daskflow.dev/flow").is_some_and(|it| it == flow)
-            });
+            assert_at_most(1, &pods, |pod| is_of_flow(pod, flow));
         }
     })
     .await;
@@ -80,8 +77,7 @@ fn reason_of(run: &FlowRun) -> String {
 
 #[tokio::test]
 async fn queue_runs_in_order() {
-    test("queue_runs_in_order", Load::Dask, async |namespace| {
-        namespace.ready_cluster(dask_cluster("dask", &namespace.settings.dask, 1)).await;
+    test_on(Shared::Dask, "queue_runs_in_order", async |namespace| {
         let (pods, seen) = (Timeline::<Pod>::watch(namespace), Timeline::<FlowRun>::watch(namespace));
         // All four are kept: on a busy machine the first would be forgotten before it is looked at.
         let history = json!({"succeeded": 10});
@@ -111,7 +107,7 @@ async fn queue_runs_in_order() {
         let place = ends(&seen, "q-1").await;
         assert!(place <= third, "the third began before there was a place");
         figure_seconds("queue_place_free_to_next_run", seconds(place, third));
-        assert_eq!(assert_at_most(2, &pods, |_| true), 2, "two were active at once");
+        assert_eq!(assert_at_most(2, &pods, |pod| is_of_flow(pod, "queued")), 2, "two were active at once");
     })
     .await;
 }

@@ -5,12 +5,11 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 
 use crate::support::manifests::inline;
-use crate::support::{Load, Namespace, dask_cluster, logs, test};
+use crate::support::{Load, Namespace, Shared, dask_cluster, logs, test, test_on};
 
 #[tokio::test]
 async fn plain_dask_script_runs() {
-    test("plain_dask_script_runs", Load::Dask, async |namespace| {
-        namespace.ready_cluster(dask_cluster("dask", &namespace.settings.dask, 2)).await;
+    test_on(Shared::Dask, "plain_dask_script_runs", async |namespace| {
         let run = succeed(namespace, "plain", include_str!("flows/where_dask.py")).await;
         assert_ran_on_workers(namespace, &run, "dask").await;
     })
@@ -32,7 +31,12 @@ async fn prefect3_flow_runs_on_workers() {
 
 /// Runs a script on the cluster `dask`, in a Flow of its own; the answer is the run.
 pub async fn succeed(namespace: &Namespace, flow: &str, script: &str) -> String {
-    namespace.create::<Flow>(inline(flow, script, "dask")).await;
+    succeed_on(namespace, flow, script, "dask").await
+}
+
+/// The same on the cluster of this name.
+pub async fn succeed_on(namespace: &Namespace, flow: &str, script: &str, cluster: &str) -> String {
+    namespace.create::<Flow>(inline(flow, script, cluster)).await;
     let run = namespace.start_run(flow).await;
     let ended = namespace.until_phase(&run, Phase::Succeeded, 240).await;
     let status = ended.status.unwrap();

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::Stdio;
 
 use daskflow::api::{DaskCluster, Flow, FlowBackfill, FlowRun, Phase};
+use futures::future::join;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, Service};
 use kube::Api;
@@ -59,10 +60,9 @@ impl Way {
 #[tokio::test]
 async fn gitops_sees_no_drift() {
     test("gitops_sees_no_drift", Load::Dask, async |namespace| {
-        see_no_drift(namespace, Way::ServerSide).await;
         let other =
             Namespace::make(namespace.client.clone(), namespace.settings, "gitops_sees_no_drift_2").await;
-        see_no_drift(&other, Way::ClientSide).await;
+        join(see_no_drift(namespace, Way::ServerSide), see_no_drift(&other, Way::ClientSide)).await;
         other.delete().await;
     })
     .await;

@@ -18,8 +18,9 @@ use tokio::time::timeout;
 
 use crate::support::figures::figure_seconds;
 use crate::support::logs::runner_of;
+use crate::support::operator::{self, Operator};
 use crate::support::programs::{self, run, try_run};
-use crate::support::{Load, Namespace, flow, operator, poll, test, within};
+use crate::support::{Load, Namespace, flow, poll, test, within};
 use crate::ticks;
 
 /// The chart, from the project's folder.
@@ -79,7 +80,7 @@ async fn helm_install_upgrade_rollback_uninstall() {
             return;
         }
         let release = Release { namespace, place: format!("{}-release", namespace.name) };
-        operator::stop(&namespace.client).await;
+        Operator::under_test(&namespace.client).stop().await;
         let outcome = AssertUnwindSafe(timeout(LIMIT, release.live())).catch_unwind().await;
         if !matches!(outcome, Ok(Ok(_))) {
             release.print().await;
@@ -261,7 +262,7 @@ impl<'a> Release<'a> {
         // As the cluster was set up.
         let apply = ["apply", "--server-side", "--force-conflicts", "-k", ".build/e2e"];
         run("kubectl", &apply, "").await;
-        operator::ready_pod(&self.namespace.client).await;
+        Operator::under_test(&self.namespace.client).ready_pod().await;
         uninstalled.unwrap();
         deleted.unwrap();
     }

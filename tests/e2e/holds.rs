@@ -13,7 +13,7 @@ use crate::support::manifests::{flow, named_run, with};
 use crate::support::namespace::phase_of;
 use crate::support::runners::{assert_at_most, has_ended, jobs_of};
 use crate::support::timeline::Timeline;
-use crate::support::{Load, Namespace, dask_cluster, test, within};
+use crate::support::{Load, Namespace, Shared, test, test_on, within};
 
 /// It hears SIGTERM and goes on.
 const STUBBORN: &str = "import signal, time
@@ -26,8 +26,7 @@ const GRACE_S: i64 = 4;
 
 #[tokio::test]
 async fn cancel_kills_after_the_grace_period() {
-    test("cancel_kills_after_the_grace_period", Load::Dask, async |namespace| {
-        namespace.ready_cluster(dask_cluster("dask", &namespace.settings.dask, 1)).await;
+    test_on(Shared::Dask, "cancel_kills_after_the_grace_period", async |namespace| {
         let spec = json!({
             "command": ["python", "-c", STUBBORN],
             "cluster": {"ref": {"name": "dask"}},

@@ -16,7 +16,8 @@ use kube::api::DeleteParams;
 use crate::operator_killed::strike;
 use crate::support::clock::{now, seconds, watch_until};
 use crate::support::figures::figure_seconds;
-use crate::support::{Load, Namespace, operator, test, within};
+use crate::support::operator::{self, Operator};
+use crate::support::{Load, test, within};
 use crate::ticks;
 
 /// From the death of a leader to the next one: what users are promised.
@@ -26,33 +27,34 @@ const STOPPED_S: f64 = 2.0;
 
 #[tokio::test]
 async fn killed_leader_is_replaced() {
-    test("killed_leader_is_replaced", Load::Disruptive, async |namespace| {
+    test("killed_leader_is_replaced", Load::OwnOperator, async |namespace| {
+        let operator = Operator::of_its_own(namespace, &[]).await;
         ticks::start(namespace).await;
-        operator::scale(&namespace.client, 2).await;
+        operator.scale(2).await;
         ticks::next_run(namespace, 60).await;
 
         // The process alone: its container is started anew and may have the Lease back before the other one takes it.
-        let leader = operator::ready_pod(&namespace.client).await;
+        let leader = operator.ready_pod().await;
         let moment = now() + SignedDuration::from_secs(5);
-        let taken = until_lease(namespace, |lease| acquisition(lease) > moment);
+        let taken = until_lease(&operator, |lease| acquisition(lease) > moment);
         let ((), (_, taken)) = join(strike(namespace, &leader, moment, "SIGKILL"), taken).await;
         assert_in_time("leader_process_killed_to_next", seconds(moment, taken), KILLED_S);
         ticks::next_run(namespace, 60).await;
-        operator::until_ready(&namespace.client, 2).await;
+        operator.until_ready(2).await;
 
         // All of it, as when a node loses its power: it says no more, and nothing starts it anew.
-        let leader = operator::ready_pod(&namespace.client).await;
+        let leader = operator.ready_pod().await;
         let moment = now() + SignedDuration::from_secs(5);
-        let taken = until_lease(namespace, |lease| !is_held_by(lease, &leader) && !holder(lease).is_empty());
+        let taken = until_lease(&operator, |lease| !is_held_by(lease, &leader) && !holder(lease).is_empty());
         let lost = async {
             strike(namespace, &leader, moment, "SIGSTOP").await;
-            operator::delete_now(&namespace.client, &leader.name_any()).await;
+            operator.delete_now(&leader.name_any()).await;
         };
         let ((), (_, taken)) = join(lost, taken).await;
         assert_in_time("leader_lost_to_next", seconds(moment, taken), KILLED_S);
 
         let end = ticks::next_run(namespace, 60).await;
-        operator::scale(&namespace.client, 1).await;
+        operator.scale(1).await;
         ticks::assert_each_once(namespace, end).await;
     })
     .await;
@@ -60,16 +62,17 @@ async fn killed_leader_is_replaced() {
 
 #[tokio::test]
 async fn stopped_leader_hands_over_in_two_seconds() {
-    test("stopped_leader_hands_over_in_two_seconds", Load::Disruptive, async |namespace| {
+    test("stopped_leader_hands_over_in_two_seconds", Load::OwnOperator, async |namespace| {
+        let operator = Operator::of_its_own(namespace, &[]).await;
         ticks::start(namespace).await;
-        operator::scale(&namespace.client, 2).await;
+        operator.scale(2).await;
         ticks::next_run(namespace, 60).await;
-        let leader = operator::ready_pod(&namespace.client).await;
+        let leader = operator.ready_pod().await;
 
         let asked = now();
-        let taken = until_lease(namespace, |lease| !is_held_by(lease, &leader) && !holder(lease).is_empty());
+        let taken = until_lease(&operator, |lease| !is_held_by(lease, &leader) && !holder(lease).is_empty());
         let stop = async {
-            let pods = operator::api::<Pod>(&namespace.client);
+            let pods = operator.api::<Pod>();
             pods.delete(&leader.name_any(), &DeleteParams::default()).await.unwrap();
         };
         let ((), (seen, taken)) = join(stop, taken).await;
@@ -80,7 +83,7 @@ async fn stopped_leader_hands_over_in_two_seconds() {
         figure_seconds("leader_deleted_to_next", seconds(asked, taken));
 
         let end = ticks::next_run(namespace, 60).await;
-        operator::scale(&namespace.client, 1).await;
+        operator.scale(1).await;
         ticks::assert_each_once(namespace, end).await;
     })
     .await;
@@ -89,11 +92,11 @@ async fn stopped_leader_hands_over_in_two_seconds() {
 /// Watches the operator's Lease until it is as wanted. The answer is all versions with the time at which each was seen, and
 /// the time of the last.
 async fn until_lease(
-    namespace: &Namespace,
+    operator: &Operator,
     wanted: impl Fn(&Lease) -> bool,
 ) -> (Vec<(Timestamp, Lease)>, Timestamp) {
     let seen = RefCell::new(Vec::new());
-    let leases = operator::api::<Lease>(&namespace.client);
+    let leases = operator.api::<Lease>();
     let wait = within(60, "the Lease is held by the next one");
     let at = watch_until(leases, operator::LEASE, wait, |lease: Option<&Lease>| {
         let lease = lease?;

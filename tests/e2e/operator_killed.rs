@@ -7,35 +7,51 @@ use kube::api::DeleteParams;
 use serde_json::json;
 
 use crate::support::clock::{next_multiple, now, sleep_until};
-use crate::support::{Load, Namespace, operator, test, within};
+use crate::support::operator::{Operator, SHORT_LEASE};
+use crate::support::{Load, Namespace, test, within};
 use crate::ticks;
 
-/// When the operator dies, in milliseconds from a tick: most often while it makes the run and the Job.
-const MOMENTS_MS: [i64; 10] = [-400, 20, 150, 60, -60, 100, 700, 40, 2500, 250];
+/// When the operator is killed, in milliseconds from a tick: most often while it makes the run and the Job.
+const KILLED_MS: [i64; 5] = [-400, 150, -60, 700, 2500];
+/// When it is deleted, which lets it release its Lease if it is quick.
+const DELETED_MS: [i64; 5] = [20, 60, 100, 40, 250];
 
-/// It takes some two minutes: ten times, a new operator starts, waits until the dead one's Lease is over, unless that one
-/// could release it, and makes a run, before it dies in turn.
+/// It takes a minute and a half: five times, a new operator starts, waits until the dead one's Lease is over, and makes a
+/// run, before it dies in turn.
 #[tokio::test]
 async fn operator_killed_around_a_tick_runs_it_once() {
-    test("operator_killed_around_a_tick_runs_it_once", Load::Disruptive, async |namespace| {
-        ticks::start(namespace).await;
-        for (round, moment_ms) in MOMENTS_MS.into_iter().enumerate() {
-            ticks::next_run(namespace, 90).await;
-            let operator = operator::ready_pod(&namespace.client).await;
-            // Time enough for the killer to get ready.
-            let tick = next_multiple(now() + SignedDuration::from_secs(4), ticks::INTERVAL_S);
-            let moment = tick + SignedDuration::from_millis(moment_ms);
-            if round % 2 == 0 {
-                kill(namespace, &operator, moment).await;
-            } else {
-                sleep_until(moment).await;
-            }
-            operator::delete_now(&namespace.client, &operator.name_any()).await;
-        }
-        let end = ticks::next_run(namespace, 90).await;
-        ticks::assert_each_once(namespace, end).await;
+    test("operator_killed_around_a_tick_runs_it_once", Load::OwnOperator, async |namespace| {
+        dies_at(namespace, &KILLED_MS, true).await;
     })
     .await;
+}
+
+#[tokio::test]
+async fn operator_deleted_around_a_tick_runs_it_once() {
+    test("operator_deleted_around_a_tick_runs_it_once", Load::OwnOperator, async |namespace| {
+        dies_at(namespace, &DELETED_MS, false).await;
+    })
+    .await;
+}
+
+async fn dies_at(namespace: &Namespace, moments_ms: &[i64], is_killed: bool) {
+    let operator = Operator::of_its_own(namespace, &SHORT_LEASE).await;
+    ticks::start(namespace).await;
+    for moment_ms in moments_ms {
+        ticks::next_run(namespace, 90).await;
+        let pod = operator.ready_pod().await;
+        // Time enough for the killer to get ready.
+        let tick = next_multiple(now() + SignedDuration::from_secs(4), ticks::INTERVAL_S);
+        let moment = tick + SignedDuration::from_millis(*moment_ms);
+        if is_killed {
+            kill(namespace, &pod, moment).await;
+        } else {
+            sleep_until(moment).await;
+        }
+        operator.delete_now(&pod.name_any()).await;
+    }
+    let end = ticks::next_run(namespace, 90).await;
+    ticks::assert_each_once(namespace, end).await;
 }
 
 /// Kills the operator's process from the node with SIGKILL, at that moment. Deleting a pod cannot do that: the kubelet

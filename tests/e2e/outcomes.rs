@@ -6,12 +6,11 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 
 use crate::support::manifests::inline;
-use crate::support::{Load, Namespace, dask_cluster, logs, test, within};
+use crate::support::{Namespace, Shared, logs, test_on, within};
 
 #[tokio::test]
 async fn failing_task_makes_the_run_failed() {
-    test("failing_task_makes_the_run_failed", Load::Dask, async |namespace| {
-        namespace.ready_cluster(dask_cluster("dask", &namespace.settings.prefect1, 1)).await;
+    test_on(Shared::Prefect1, "failing_task_makes_the_run_failed", async |namespace| {
         let run = run_once(namespace, "failing", include_str!("flows/failing_prefect1.py")).await;
         assert_failed(&run, "FlowFailed", 3, &["measure[2]", "the reactor is too hot"]);
         let tasks = run.status.as_ref().and_then(|status| status.tasks).unwrap();
@@ -28,8 +27,7 @@ async fn failing_task_makes_the_run_failed() {
 
 #[tokio::test]
 async fn script_error_is_reported() {
-    test("script_error_is_reported", Load::Dask, async |namespace| {
-        namespace.ready_cluster(dask_cluster("dask", &namespace.settings.dask, 1)).await;
+    test_on(Shared::Dask, "script_error_is_reported", async |namespace| {
         let run = run_once(namespace, "broken", include_str!("flows/broken.py")).await;
         assert_failed(&run, "ScriptError", 1, &["KeyError", "pressure"]);
         assert_one_attempt(namespace, &run).await;
@@ -45,8 +43,7 @@ async fn script_error_is_reported() {
 
 #[tokio::test]
 async fn silent_local_run_is_refused() {
-    test("silent_local_run_is_refused", Load::Dask, async |namespace| {
-        namespace.ready_cluster(dask_cluster("dask", &namespace.settings.prefect1, 1)).await;
+    test_on(Shared::Prefect1, "silent_local_run_is_refused", async |namespace| {
         for (flow, script, culprit) in [
             ("local-executor", include_str!("flows/local_prefect1.py"), "LocalExecutor"),
             ("local-cluster", include_str!("flows/local_dask.py"), "LocalCluster"),

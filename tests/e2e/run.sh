@@ -25,8 +25,15 @@ unset DASKFLOW_E2E
 [ "$where" != embedded ] && [ "${E2E:-}" != required ] || export DASKFLOW_E2E=required
 # A thread for each, so that the tests see one another; how many run side by side is for their harness to say.
 export RUST_TEST_THREADS=${E2E_THREADS:-200}
-run_tests() { cd "$root" && cargo test --locked --test e2e -- ${name:+"$name"}; }
+log=$build/logs/e2e.log
+run_tests() { cd "$root" && cargo test --locked --test e2e -- ${name:+"$name"} | tee "$log"; }
 code=0
 phase "end-to-end tests" run_tests || code=$?
+
+# The times of all tests, longest first. Those of a whole run are kept: tests/e2e/times.txt is a copy of them.
+times=$build/e2e/times.txt
+[ -z "$name" ] || times=$build/e2e/times-of-some.txt
+sed -n 's/^time: //p' "$log" | sort -k1,1nr -k3 >"$times"
+{ echo "times of the end-to-end tests ($times):"; cat "$times"; } >&2
 [ $code = 0 ] || save_state
 exit $code

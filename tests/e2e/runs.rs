@@ -9,14 +9,13 @@ use serde_json::{Value, json};
 use crate::support::clock::now;
 use crate::support::figures::figure_seconds;
 use crate::support::manifests::{inline, with};
-use crate::support::runners::{assert_at_most, assert_stopped, jobs_of};
+use crate::support::runners::{assert_at_most, assert_stopped, is_of_flow, jobs_of};
 use crate::support::timeline::Timeline;
-use crate::support::{Load, Namespace, clock, dask_cluster, run_now, test};
+use crate::support::{Namespace, Shared, clock, run_now, test_on};
 
 #[tokio::test]
 async fn run_now_with_parameters() {
-    test("run_now_with_parameters", Load::Dask, async |namespace| {
-        namespace.ready_cluster(dask_cluster("dask", &namespace.settings.prefect1, 1)).await;
+    test_on(Shared::Prefect1, "run_now_with_parameters", async |namespace| {
         let mut flow = inline("where", include_str!("flows/where_prefect1.py"), "dask");
         flow["spec"]["parameters"] = json!({"x": 4});
         let observed = namespace.observed_flow(flow).await.status.unwrap();
@@ -43,8 +42,8 @@ async fn run_now_with_parameters() {
 
 #[tokio::test]
 async fn cancel_stops_a_run() {
-    test("cancel_stops_a_run", Load::Dask, async |namespace| {
-        let run = start_sleeping(namespace, json!({}), Value::Null).await;
+    test_on(Shared::Dask, "cancel_stops_a_run", async |namespace| {
+        let run = start_sleeping(namespace, "cancelled", json!({}), Value::Null).await;
         let asked = now();
         namespace.change::<FlowRun>(&run, json!({"spec": {"cancel": true}})).await;
         let status = namespace.until_phase(&run, Phase::Cancelled, 60).await.status.unwrap();
@@ -58,8 +57,8 @@ async fn cancel_stops_a_run() {
 
 #[tokio::test]
 async fn timeout_stops_a_run() {
-    test("timeout_stops_a_run", Load::Dask, async |namespace| {
-        let run = start_sleeping(namespace, json!({"timeout": "5s"}), Value::Null).await;
+    test_on(Shared::Dask, "timeout_stops_a_run", async |namespace| {
+        let run = start_sleeping(namespace, "timed-out", json!({"timeout": "5s"}), Value::Null).await;
         let status = namespace.until_phase(&run, Phase::TimedOut, 60).await.status.unwrap();
         assert_eq!(status.reason.as_deref(), Some("TimeoutExceeded"), "{status:?}");
         assert_stopped(namespace, &run).await;
@@ -70,10 +69,11 @@ async fn timeout_stops_a_run() {
 
 #[tokio::test]
 async fn forbid_holds_the_second_run() {
-    test("forbid_holds_the_second_run", Load::Dask, async |namespace| {
+    test_on(Shared::Dask, "forbid_holds_the_second_run", async |namespace| {
         let pods = Timeline::<Pod>::watch(namespace);
-        let first = start_sleeping(namespace, json!({"concurrency": "Forbid"}), json!({"seconds": 8})).await;
-        let second: FlowRun = namespace.create(run_now("sleeper", json!({"seconds": 1}))).await;
+        let forbid = json!({"concurrency": "Forbid"});
+        let first = start_sleeping(namespace, "forbidding", forbid, json!({"seconds": 8})).await;
+        let second: FlowRun = namespace.create(run_now("forbidding", json!({"seconds": 1}))).await;
         let second = second.name_any();
         let status = namespace.until_reason(&second, Reason::ConcurrencyForbidden, 30).await;
         assert_eq!(status.phase, Phase::Queued, "{status:?}");
@@ -89,17 +89,16 @@ async fn forbid_holds_the_second_run() {
             second_run.started_at.unwrap().0 >= first_end,
             "the second started before the first had ended"
         );
-        assert_at_most(1, &pods, |_| true);
+        assert_at_most(1, &pods, |pod| is_of_flow(pod, "forbidding"));
     })
     .await;
 }
 
-/// A run of the sleeping script, once its container runs. The flow is called `sleeper`.
-async fn start_sleeping(namespace: &Namespace, more: Value, parameters: Value) -> String {
-    namespace.ready_cluster(dask_cluster("dask", &namespace.settings.dask, 1)).await;
-    let flow = with(inline("sleeper", include_str!("flows/sleeping.py"), "dask"), more);
+/// A run of the sleeping script in a Flow of this name, once its container runs.
+async fn start_sleeping(namespace: &Namespace, name: &str, more: Value, parameters: Value) -> String {
+    let flow = with(inline(name, include_str!("flows/sleeping.py"), "dask"), more);
     namespace.create::<Flow>(flow).await;
-    let run: FlowRun = namespace.create(run_now("sleeper", parameters)).await;
+    let run: FlowRun = namespace.create(run_now(name, parameters)).await;
     let run = namespace.until_phase(&run.name_any(), Phase::Running, 90).await;
     let started: Timestamp = run.status.as_ref().unwrap().started_at.clone().unwrap().0;
     assert!(started <= now(), "a run that is Running has started");

@@ -14,9 +14,10 @@ use tokio::time::sleep;
 use crate::operator_killed::kill;
 use crate::support::figures::{figure_seconds, say};
 use crate::support::manifests::with;
+use crate::support::operator::{Operator, SHORT_LEASE};
 use crate::support::timeline::Timeline;
 use crate::support::workers::{condition, is_of_group, is_worker, uids};
-use crate::support::{Load, Namespace, clock, operator, poll, small_cluster, test, within};
+use crate::support::{Load, Namespace, clock, poll, small_cluster, test, within};
 
 const HOLDING: &str = include_str!("flows/holding.py");
 
@@ -140,20 +141,21 @@ const DEATHS: [(i32, i64); 3] = [(4, 150), (2, 450), (1, 300)];
 
 #[tokio::test]
 async fn operator_restarted_mid_scale_down_loses_nothing() {
-    test("operator_restarted_mid_scale_down_loses_nothing", Load::Disruptive, async |namespace| {
+    test("operator_restarted_mid_scale_down_loses_nothing", Load::OwnOperator, async |namespace| {
+        let operator = Operator::of_its_own(namespace, &SHORT_LEASE).await;
         namespace.ready_cluster(small_cluster("dask", &namespace.settings.dask, 6)).await;
         let client = namespace.client("holder", "dask", HOLDING, &["200", "200000", "6"]).await;
         client.until_said("holding").await;
         let pods = Timeline::<Pod>::watch(namespace);
         for (replicas, after_ms) in DEATHS {
-            let operator = operator::ready_pod(&namespace.client).await;
+            let pod = operator.ready_pod().await;
             // Time enough for the killer to get ready.
             let moment = clock::now() + SignedDuration::from_secs(5);
             let scale = async {
                 clock::sleep_until(moment - SignedDuration::from_millis(after_ms)).await;
                 namespace.scale("dask", replicas).await;
             };
-            join(kill(namespace, &operator, moment), scale).await;
+            join(kill(namespace, &pod, moment), scale).await;
             let gone = pods.read(|seen| {
                 let before = seen.iter().filter(|version| version.at < moment && is_leaving(&version.object));
                 before.map(|version| version.object.name_any()).collect::<BTreeSet<_>>().len()
@@ -161,7 +163,7 @@ async fn operator_restarted_mid_scale_down_loses_nothing() {
             say(&format!(
                 "the operator died on the way to {replicas} when {gone} pods in all were on their way out"
             ));
-            operator::delete_now(&namespace.client, &operator.name_any()).await;
+            operator.delete_now(&pod.name_any()).await;
             namespace.until_workers("dask", usize::try_from(replicas).unwrap()).await;
         }
         namespace.until_ready("dask", 1).await;

@@ -38,6 +38,7 @@ async fn rights_are_neither_missing_nor_spare() {
         provoke::everything(namespace).await;
 
         // The end of a watch is logged, and it takes a minute.
+        namespace.gives_turn_back();
         let spare = poll(within(120, "all that is granted is used"), async || {
             let used = asked(log, &account).into_iter().filter(|one| !one.denied);
             let used: BTreeSet<Right> = used.map(|one| one.what).collect();

@@ -1,16 +1,13 @@
 //! An operator for some namespaces, installed without anything cluster-scoped.
 
 use std::io::Write;
-use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use daskflow::api::{DaskCluster, Flow, Phase, is_seen};
-use futures::FutureExt;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Pod, Service};
 use kube::Api;
-use kube::api::DeleteParams;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -19,23 +16,14 @@ use crate::support::audit::{Asked, asked};
 use crate::support::manifests::inline;
 use crate::support::{Load, Namespace, operator, poll, small_cluster, test, within};
 
-/// The operator under test, which watches all namespaces, rests meanwhile.
+/// The operator under test, which looks after all namespaces, rests meanwhile.
 #[tokio::test]
 async fn namespaced_install_has_no_cluster_role() {
-    test("namespaced_install_has_no_cluster_role", Load::Disruptive, async |namespace| {
+    test("namespaced_install_has_no_cluster_role", Load::OwnOperator, async |namespace| {
         let make = async |name| Namespace::make(namespace.client.clone(), namespace.settings, name).await;
         let (late, elsewhere) = (make("namespaced_late").await, make("namespaced_elsewhere").await);
         let image = operator_image(namespace).await;
-        operator::stop(&namespace.client).await;
-        let body = in_place_of_the_other(namespace, &late, &elsewhere, &image);
-        let outcome = AssertUnwindSafe(body).catch_unwind().await;
-        // Whatever happened: the other tests need it.
-        let ours: Api<Deployment> = namespace.api();
-        let _ = ours.delete(operator::DEPLOYMENT, &DeleteParams::default()).await;
-        operator::start(&namespace.client).await;
-        if let Err(cause) = outcome {
-            resume_unwind(cause);
-        }
+        in_place_of_the_other(namespace, &late, &elsewhere, &image).await;
         late.delete().await;
         elsewhere.delete().await;
     })

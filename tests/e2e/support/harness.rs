@@ -4,116 +4,105 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, resume_unwind};
-use std::sync::LazyLock;
 use std::time::Duration;
 
 use futures::FutureExt;
-use futures::future::Either;
 use kube::Client;
-use tokio::sync::{RwLock, Semaphore, watch};
-use tokio::time::{sleep, timeout};
+use tokio::sync::Mutex;
+use tokio::time::{Instant, timeout};
 
 use super::figures::say;
 use super::namespace::Namespace;
-use super::operator;
+use super::operator::{self, Operator};
 use super::report;
 use super::settings::{self, Place, Settings};
-
-/// What a test does to the cluster, which decides what may run beside it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Load {
-    /// Objects that the API server alone judges.
-    Objects,
-    /// No Dask pods.
-    Light,
-    /// Dask pods: a cluster of up to three workers, or four that come one after the other.
-    Dask,
-    /// More Dask pods than that, or so many pods that the cluster has to work for them.
-    Crowd,
-    /// It kills things that all tests need, so it runs alone, after the others.
-    Disruptive,
-}
+use super::shared::{self, Shared};
+use super::times;
+use super::turns::{Load, Registered};
 
 /// The longest that any test takes; one that hangs must still tell its facts.
 const TEST_LIMIT: Duration = Duration::from_secs(15 * 60);
-
-/// Tests with Dask pods that run side by side: a scheduler and two workers want a core while they start.
-static DASK_TESTS: Semaphore = Semaphore::const_new(5);
-/// Tests without Dask pods that run side by side.
-static LIGHT_TESTS: Semaphore = Semaphore::const_new(6);
-
-impl Load {
-    /// Where it waits for its turn, and how many places it takes.
-    fn places(self) -> (&'static Semaphore, u32) {
-        match self {
-            Self::Objects | Self::Light => (&LIGHT_TESTS, 1),
-            Self::Dask | Self::Disruptive => (&DASK_TESTS, 1),
-            Self::Crowd => (&DASK_TESTS, 3),
-        }
-    }
-}
-
-/// Held for reading by every test, for writing by a disruptive one.
-static QUIET: RwLock<()> = RwLock::const_new(());
-
-/// How many tests have begun, or wait for their turn, that are not disruptive.
-static OTHERS: LazyLock<watch::Sender<usize>> = LazyLock::new(|| watch::Sender::new(0));
-/// All tests are started at once, if there are threads for them; by then each has been counted. Nothing tells how many
-/// there are. One that is counted later costs time: [`QUIET`] keeps them apart all the same.
-const ALL_COUNTED: Duration = Duration::from_secs(1);
-
-/// One of [`OTHERS`], until it has ended.
-struct Counted;
-
-impl Counted {
-    fn new() -> Self {
-        OTHERS.send_modify(|count| *count += 1);
-        Self
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        OTHERS.send_modify(|count| *count -= 1);
-    }
-}
 
 /// Runs a test in a namespace of its own. Where there is no cluster it says so and leaves the test out, unless
 /// leaving out is forbidden.
 pub async fn test(name: &str, load: Load, body: impl AsyncFnOnce(&Namespace)) {
     let Some(settings) = settings_or_skip(name, load) else { return };
-    let _quiet = if load == Load::Disruptive {
-        // If it went first, everybody would wait for it, and it for the slowest of those that run.
-        sleep(ALL_COUNTED).await;
-        OTHERS.subscribe().wait_for(|count| *count == 0).await.unwrap();
-        Either::Left(QUIET.write().await)
-    } else {
-        Either::Right((Counted::new(), QUIET.read().await))
-    };
-    let (queue, places) = load.places();
-    let _turn = queue.acquire_many(places).await.unwrap();
+    let registered = Registered::new(load);
+    let turn = registered.turn(times::expected_s(name)).await;
     let client = Client::try_default().await.expect("the kubeconfig can be read");
-    if settings.place != Place::ApiServerOnly {
+    if load == Load::OwnOperator {
+        rest(&client).await;
+    } else if settings.place != Place::ApiServerOnly {
         operator::must_run(&client).await;
     }
-    let namespace = Namespace::make(client, settings, name).await;
-    let begin = tokio::time::Instant::now();
-    let outcome = AssertUnwindSafe(timeout(TEST_LIMIT, body(&namespace))).catch_unwind().await;
-    match outcome {
-        Ok(Ok(())) => {
-            say(&format!("figure: {name} {:.1} s", begin.elapsed().as_secs_f64()));
-            namespace.delete().await;
-        }
-        Ok(Err(_)) => {
-            report::print(&namespace).await;
-            panic!("{name} did not end within {TEST_LIMIT:?}; namespace {} is kept", namespace.name);
-        }
-        Err(cause) => {
-            report::print(&namespace).await;
-            eprintln!("{name}: {}; namespace {} is kept", words(&*cause), namespace.name);
-            resume_unwind(cause);
-        }
+    let mut namespace = Namespace::make(client, settings, name).await;
+    namespace.holds(turn);
+    let failure = run(name, &namespace, body).await;
+    let failure = match failure {
+        None => AssertUnwindSafe(namespace.delete()).catch_unwind().await.err(),
+        failure => failure,
+    };
+    if load == Load::OwnOperator && registered.is_last_of_its_stage() {
+        wake(&namespace.client).await;
     }
+    drop(registered);
+    if let Some(cause) = failure {
+        resume_unwind(cause);
+    }
+}
+
+/// The same in a namespace with a cluster, `dask`, that tests share: for a test that only needs a cluster to run on. It
+/// changes nothing but what it makes, and what it makes has names that no other test in there uses.
+pub async fn test_on(shared: Shared, name: &str, body: impl AsyncFnOnce(&Namespace)) {
+    let Some(settings) = settings_or_skip(name, Load::Runs) else { return };
+    let registered = Registered::new(Load::Runs);
+    let user = shared::User::of(shared);
+    let turn = registered.turn(times::expected_s(name)).await;
+    let client = Client::try_default().await.expect("the kubeconfig can be read");
+    operator::must_run(&client).await;
+    let mut namespace = user.namespace(client, settings).await;
+    namespace.holds(turn);
+    let failure = run(name, &namespace, body).await;
+    user.leave(&namespace, failure.is_none()).await;
+    if let Some(cause) = failure {
+        resume_unwind(cause);
+    }
+}
+
+/// Runs the body, and says how long it took. If it fails, the answer is the cause, and all facts were printed.
+async fn run(
+    name: &str,
+    namespace: &Namespace,
+    body: impl AsyncFnOnce(&Namespace),
+) -> Option<Box<dyn Any + Send>> {
+    let begin = Instant::now();
+    let outcome = AssertUnwindSafe(timeout(TEST_LIMIT, body(namespace))).catch_unwind().await;
+    times::took(name, begin.elapsed());
+    let cause: Box<dyn Any + Send> = match outcome {
+        Ok(Ok(())) => return None,
+        Ok(Err(_)) => Box::new(format!("it did not end within {TEST_LIMIT:?}")),
+        Err(cause) => cause,
+    };
+    report::print(namespace).await;
+    eprintln!("{name}: {}; namespace {} is kept", words(&*cause), namespace.name);
+    Some(cause)
+}
+
+/// Whether the operator under test rests, because all tests that run have operators of their own.
+static RESTS: Mutex<bool> = Mutex::const_new(false);
+
+async fn rest(client: &Client) {
+    let mut rests = RESTS.lock().await;
+    if !*rests {
+        Operator::under_test(client).stop().await;
+        *rests = true;
+    }
+}
+
+async fn wake(client: &Client) {
+    let mut rests = RESTS.lock().await;
+    Operator::under_test(client).start().await;
+    *rests = false;
 }
 
 fn settings_or_skip(name: &str, load: Load) -> Option<&'static Settings> {

@@ -15,11 +15,16 @@ pub mod programs;
 pub mod report;
 pub mod runners;
 pub mod settings;
+pub mod shared;
 pub mod timeline;
+pub mod times;
+pub mod turns;
 pub mod workers;
 
 pub use clock::{poll, within};
-pub use harness::{Load, leave_out, test};
+pub use harness::{leave_out, test, test_on};
 pub use manifests::{dask_cluster, flow, run_now};
 pub use namespace::Namespace;
+pub use shared::Shared;
+pub use turns::Load;
 pub use workers::small_cluster;

@@ -1,6 +1,7 @@
 //! A namespace of one test, and what tests do in it.
 
 use std::fmt::Debug;
+use std::sync::{Mutex, PoisonError};
 
 use daskflow::api::{DaskCluster, Flow, FlowRun, FlowRunStatus, Phase, Reason};
 use http::Request;
@@ -16,6 +17,10 @@ use serde_json::{Map, Value, json};
 use super::clock::{Patience, describe, poll, watch_until, within};
 use super::figures::say;
 use super::settings::Settings;
+use super::turns::Turn;
+
+/// Seconds that pods of a deleted namespace have to end. Nobody waits for what they would still say.
+const GRACE_S: u32 = 1;
 
 /// The namespace of one test.
 pub struct Namespace {
@@ -25,6 +30,7 @@ pub struct Namespace {
     pub settings: &'static Settings,
     /// The namespace's name.
     pub name: String,
+    turn: Mutex<Option<Turn>>,
 }
 
 /// What a test reads and writes: a kind with namespaces.
@@ -58,7 +64,7 @@ impl Namespace {
         let object = json!({"metadata": {"name": name, "labels": {"daskflow.dev/e2e": test}}});
         let namespaces: Api<CoreNamespace> = cluster_wide(&client);
         namespaces.create(&PostParams::default(), &serde_json::from_value(object).unwrap()).await.unwrap();
-        let namespace = Self { client, settings, name };
+        let namespace = Self::of_others(client, settings, &name);
         if settings.place != super::settings::Place::ApiServerOnly {
             let accounts: Api<ServiceAccount> = namespace.api();
             let wait = within(60, "the namespace has its service account");
@@ -67,12 +73,33 @@ impl Namespace {
         namespace
     }
 
-    /// Deletes the namespace, and waits until its pods no longer use the machine.
+    /// A namespace that is there.
+    pub fn of_others(client: Client, settings: &'static Settings, name: &str) -> Self {
+        Self { client, settings, name: name.to_owned(), turn: Mutex::new(None) }
+    }
+
+    /// Has the turn of its test from now on.
+    pub fn holds(&mut self, turn: Turn) {
+        self.turn = Mutex::new(Some(turn));
+    }
+
+    /// Lets another test begin: from here on this one has no pods that work, and only waits.
+    pub fn gives_turn_back(&self) {
+        drop(self.turn.lock().unwrap_or_else(PoisonError::into_inner).take());
+    }
+
+    /// Deletes the namespace, lets another test begin, and waits until no pod of this one uses the machine.
     pub async fn delete(&self) {
         let namespaces: Api<CoreNamespace> = cluster_wide(&self.client);
         if let Err(error) = namespaces.delete(&self.name, &DeleteParams::default()).await {
             say(&format!("note: cannot delete namespace {}: {error}", self.name));
         }
+        // In this order: nothing makes pods in a namespace that is being deleted.
+        let hurry = DeleteParams::default().grace_period(GRACE_S);
+        if let Err(error) = self.api::<Pod>().delete_collection(&hurry, &ListParams::default()).await {
+            say(&format!("note: cannot hurry the pods of namespace {}: {error}", self.name));
+        }
+        self.gives_turn_back();
         poll(within(120, format!("no pod is left in the deleted namespace {}", self.name)), async || {
             let pods = self.try_list::<Pod>("").await.map_err(|error| error.to_string())?;
             let names: Vec<_> = pods.iter().map(ResourceExt::name_any).collect();

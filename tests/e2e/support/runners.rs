@@ -1,5 +1,6 @@
 //! How many runners live at once, as whoever watches the pods sees it.
 
+use daskflow::api::labels;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
@@ -30,6 +31,16 @@ pub fn assert_at_most(limit: usize, pods: &Timeline<Pod>, which: impl Fn(&Pod) -
 /// Whether a pod is the runner of a run.
 pub fn is_runner(pod: &Pod) -> bool {
     pod.labels().get("dask.org/component").is_some_and(|component| component == "runner")
+}
+
+/// Whether a pod is of a run of this Flow.
+pub fn is_of_flow(pod: &Pod, flow: &str) -> bool {
+    pod.labels().get(labels::FLOW).is_some_and(|label| label == flow)
+}
+
+/// Whether a pod is of this run.
+pub fn is_of_run(pod: &Pod, run: &str) -> bool {
+    pod.labels().get(labels::RUN).is_some_and(|label| label == run)
 }
 
 /// Whether a runner's pod has ended, or its only container has: while a pod is deleted the kubelet says that first.

@@ -96,11 +96,7 @@ struct StandIn(JoinHandle<()>);
 impl StandIn {
     fn start(namespace: &Namespace) -> Self {
         let api = certificates(namespace);
-        let namespace = Namespace {
-            client: namespace.client.clone(),
-            settings: namespace.settings,
-            name: namespace.name.clone(),
-        };
+        let namespace = Namespace::of_others(namespace.client.clone(), namespace.settings, &namespace.name);
         Self(tokio::spawn(async move {
             let authority = Authority::new("stand-in");
             let mut changes =

@@ -24,7 +24,7 @@ const RENEWALS: usize = 2;
 /// start before it ends.
 #[tokio::test]
 async fn rotation_under_scheduled_runs() {
-    test("rotation_under_scheduled_runs", Load::Crowd, async |namespace| {
+    test("rotation_under_scheduled_runs", Load::Dask, async |namespace| {
         let (pods, clusters) = (Timeline::<Pod>::watch(namespace), Timeline::<DaskCluster>::watch(namespace));
         let issuer = json!({"issuer": "Operator", "duration": "90s"});
         namespace.ready_cluster(secured(namespace, 1, &issuer)).await;

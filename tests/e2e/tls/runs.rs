@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::{Pod, Secret};
 use serde_json::{Value, json};
 
 use super::{assert_scheme, make_teller, secured, told_of_the_connection};
-use crate::engines::{assert_ran_on_workers, succeed};
+use crate::engines::{assert_ran_on_workers, succeed, succeed_on};
 use crate::example::{Example, run_now};
 use crate::support::manifests::with;
 use crate::support::{Load, Namespace, dask_cluster, test};
@@ -43,6 +43,11 @@ async fn tls_cluster_runs_the_example_flow() {
         let client = namespace.tls_client("with-certificate", &example.cluster, script, &[]).await;
         let log = client.until_done(60).await;
         assert!(log.contains("let in: "), "{log}");
+
+        // A flow that makes its own executor, of the files that its environment names.
+        let script = include_str!("../flows/own_executor.py");
+        let run = succeed_on(namespace, "own-executor", script, &example.cluster).await;
+        assert_ran_on_workers(namespace, &run, &example.cluster).await;
     })
     .await;
 }
@@ -82,17 +87,6 @@ async fn tls_plain_dask() {
             assert_ran_on_workers(namespace, &run, "dask").await;
         }
         assert_told(namespace, "dask").await;
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn tls_prefect1_with_an_executor_of_its_own() {
-    test("tls_prefect1_with_an_executor_of_its_own", Load::Dask, async |namespace| {
-        let cluster = with(dask_cluster("dask", &namespace.settings.prefect1, 1), by_operator());
-        namespace.ready_cluster(cluster).await;
-        let run = succeed(namespace, "own-executor", include_str!("../flows/own_executor.py")).await;
-        assert_ran_on_workers(namespace, &run, "dask").await;
     })
     .await;
 }
