@@ -133,7 +133,8 @@ fn is_applied(run: &FlowRun) -> bool {
             && writer.subresource.is_none()
             && !writer.manager.as_deref().is_some_and(|manager| manager.starts_with(labels::APP))
     });
-    APPLIED.iter().any(|prefix| says(prefix)) || of_instance || applied
+    let of_helm = labels.get(labels::APP_MANAGED_BY).map(String::as_str) == Some("Helm");
+    APPLIED.iter().any(|prefix| says(prefix)) || of_instance || of_helm || applied
 }
 
 fn looked_at_until(flow: &Flow, run: &FlowRun) -> Option<Timestamp> {

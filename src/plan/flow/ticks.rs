@@ -266,7 +266,8 @@ impl<'a> View<'a> {
         let edited = edits::edited_at(self.flow, self.old, self.now);
         let since = match (same, known) {
             (Some(same), _) => same.since.0,
-            (None, Some(_)) => edited.checked_sub(offset(self.flow)).unwrap_or(edited),
+            // Not before what the clock counted from until then: its Flow may have been created after a tick.
+            (None, Some(known)) => edited.checked_sub(offset(self.flow)).unwrap_or(edited).max(known.since.0),
             (None, None) => created.filter(|_| first_look).unwrap_or(edited),
         };
         // A status that was lost comes back from the runs: none before the newest of them is looked at again.

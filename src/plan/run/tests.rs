@@ -89,6 +89,7 @@ fn sibling(name: &str, seconds_later: i64) -> Arc<FlowRun> {
     let mut other = run(Phase::Queued);
     other.metadata.name = Some(name.into());
     other.spec.scheduled_time = Some(Time(now() + SignedDuration::from_secs(seconds_later)));
+    other.metadata.creation_timestamp.clone_from(&other.spec.scheduled_time);
     Arc::new(other)
 }
 

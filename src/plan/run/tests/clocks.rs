@@ -25,6 +25,9 @@ fn after(mut run: FlowRun, plan: &Plan<FlowRunStatus>) -> FlowRun {
 fn of(policy: Concurrency, admitted: &[&FlowRun]) -> Flow {
     let mut flow = flow();
     flow.spec.concurrency = policy;
+    let clock = |name: &str| ClockEntry { name: name.into(), ..ClockEntry::default() };
+    let clocks = ["eu", "us", "hourly", "nightly"].map(clock).into();
+    flow.spec.schedule = Some(Schedule { clocks, ..Schedule::default() });
     let admitted = admitted.iter().map(|run| run.name_any()).collect();
     flow.status = Some(crate::api::FlowStatus { admitted, ..Default::default() });
     flow
