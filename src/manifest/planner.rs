@@ -50,14 +50,12 @@ fn violations(kind: Kind, object: &Value) -> Result<Vec<Violation>, serde_json::
         Kind::Flow => flow::violations(&serde_json::from_value::<Flow>(object)?),
         Kind::FlowRun => {
             let run = serde_json::from_value::<FlowRun>(object)?;
-            let parameters = run.spec.parameters.as_ref().and_then(Value::as_object);
-            let too_large = parameters.and_then(|fields| flow::parameters::violation(fields, "spec.parameters"));
-            too_large.into_iter().collect()
+            flow::parameters::violation_of_own(run.spec.parameters.as_ref()).into_iter().collect()
         }
         // Whether its clocks exist is for its Flow to say.
         Kind::FlowBackfill => {
-            serde_json::from_value::<FlowBackfill>(object)?;
-            Vec::new()
+            let backfill = serde_json::from_value::<FlowBackfill>(object)?;
+            flow::parameters::violation_of_own(backfill.spec.parameters.as_ref()).into_iter().collect()
         }
     })
 }

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-use render::{CHART, helm, kubectl, objects, rendered};
+use render::{CHART, helm, helm_by_itself, kubectl, objects, rendered};
 use rstest::rstest;
 use serde_json::{Value, json};
 
@@ -40,6 +40,29 @@ fn only<'a>(objects: &'a [Value], kind: &str) -> &'a Value {
     let found = of_kind(objects, kind);
     assert_eq!(found.len(), 1, "{kind}: {:?}", found.iter().map(|object| name(object)).collect::<Vec<_>>());
     found[0]
+}
+
+/// One process for all tests gives what a process for each gives: nothing of a run is left for the next.
+#[test]
+fn helm_in_one_process_is_helm() {
+    let (place, elsewhere) = (["--namespace", "place"], ["--namespace", "elsewhere", "--set", "replicas=2"]);
+    let template = ["template", "release", CHART, "--values", "-"];
+    let runs = [
+        ([&template[..], &place].concat(), read(FULL)),
+        (template.to_vec(), json!({})),
+        ([&template[..], &elsewhere].concat(), json!({"crds": {"enabled": false}})),
+        (template.to_vec(), json!({"replicas": -1})),
+        (vec!["lint", CHART, "--values", "-"], json!({"mispelt": true})),
+        (vec!["template", "release", "charts/none"], json!({})),
+        (vec!["lint", "--strict", CHART], json!({})),
+    ];
+    for (arguments, values) in runs {
+        let (Some(ran), Some(alone)) = (helm(&arguments, &values), helm_by_itself(&arguments, &values))
+        else {
+            return;
+        };
+        assert_eq!(ran, alone, "{arguments:?} {values}");
+    }
 }
 
 #[test]
@@ -147,11 +170,23 @@ fn without_election_one_operator_stops_before_the_next_starts() {
 }
 
 #[test]
+fn without_a_url_runbooks_are_paths_of_the_repository() {
+    let Some(objects) = rendered(&json!({"prometheusRule": {"enabled": true}})) else { return };
+    assert_eq!(only(&objects, "PrometheusRule")["spec"], read("charts/daskflow/files/alerts.yaml"));
+}
+
+#[test]
 fn alerts_and_dashboard_are_the_files() {
     let Some(objects) = rendered(&read(FULL)) else { return };
     let rules = &only(&objects, "PrometheusRule")["spec"];
     assert!(rules["groups"].is_array(), "{rules}");
-    assert_eq!(*rules, read("charts/daskflow/files/alerts.yaml"));
+    let mut expected = read("charts/daskflow/files/alerts.yaml");
+    let alerts = expected["groups"].as_array_mut().unwrap().iter_mut();
+    for alert in alerts.flat_map(|group| group["rules"].as_array_mut().unwrap()) {
+        let runbook = &mut alert["annotations"]["runbook_url"];
+        *runbook = json!(format!("https://git.example/daskflow/blob/main/{}", runbook.as_str().unwrap()));
+    }
+    assert_eq!(*rules, expected, "with prometheusRule.runbookUrl each runbook_url is a whole URL");
     let dashboard = only(&objects, "ConfigMap")["data"]["daskflow.json"].as_str().unwrap();
     assert_eq!(dashboard.trim(), text("charts/daskflow/files/dashboard.json").trim());
 }
@@ -159,11 +194,11 @@ fn alerts_and_dashboard_are_the_files() {
 /// The commands have the names that are rendered from the same values.
 #[rstest]
 #[case(json!({}), &["--namespace place rollout status deployment/release-daskflow", "helm test release --namespace place",
-    "kubectl get flows", "keeps the kinds"], &["--namespace a "])]
+    "kubectl get dkc,fl,fr", "keeps the kinds"], &["--namespace a "])]
 #[case(json!({"fullnameOverride": "flows", "tests": {"enabled": false}}), &["deployment/flows"], &["helm test"])]
-#[case(json!({"watchNamespaces": ["a", "b"]}), &["looks after a, b", "--namespace a apply", "--namespace a get flows"], &[])]
+#[case(json!({"watchNamespaces": ["a", "b"]}), &["watches a, b", "--namespace a apply", "--namespace a get dkc,fl,fr"], &[])]
 #[case(json!({"crds": {"keep": false}}), &["DELETES THE KINDS"], &["keeps the kinds"])]
-#[case(json!({"crds": {"enabled": false}}), &["must be there from elsewhere"], &["ninstall"])]
+#[case(json!({"crds": {"enabled": false}}), &["must be installed by another release"], &["ninstall"])]
 #[case(json!({"replicas": 0}), &["nothing runs until it is 1"], &[])]
 fn notes_fit_the_values(#[case] values: Value, #[case] there: &[&str], #[case] absent: &[&str]) {
     let flags = ["--namespace", "place", "--dry-run=client", "--values", "-"];

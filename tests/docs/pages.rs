@@ -63,9 +63,20 @@ pub struct Entry {
     pub way: Way,
 }
 
-/// README, CONTRIBUTING and all of docs/.
+/// Pages outside of docs/.
+const OTHERS: [&str; 7] = [
+    "README.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
+    "CHANGELOG.md",
+    "charts/daskflow/README.md",
+    "manifests/samples/README.md",
+    "tests/README.md",
+];
+
+/// All pages: README and its neighbours, those of the chart and the tests, and all of docs/.
 pub fn pages() -> Vec<Page> {
-    let mut paths = vec![root().join("README.md"), root().join("CONTRIBUTING.md")];
+    let mut paths = OTHERS.map(|name| root().join(name)).to_vec();
     collect(&root().join("docs"), &mut paths);
     paths.sort();
     let page = |path: PathBuf| Page {
@@ -97,6 +108,20 @@ pub fn blocks(page: &str) -> Vec<Block<'_>> {
         rest = after;
     }
     found
+}
+
+/// The files that a page says to save: blocks whose first line is a comment with nothing but the name of the file.
+pub fn files_of(page: &str) -> Vec<(&str, &str)> {
+    let is_name = |word: &&str| {
+        let extension = Path::new(word).extension().unwrap_or_default();
+        (extension == "py" || extension == "yaml")
+            && word.chars().all(|letter| letter.is_ascii_lowercase() || matches!(letter, '-' | '.'))
+    };
+    let named = blocks(page).into_iter().filter_map(|block| {
+        let name = block.text.lines().next()?.strip_prefix("# ").filter(is_name)?;
+        Some((name, block.text))
+    });
+    named.collect()
 }
 
 /// The commands of a block of a shell: those after `$` where it shows what they print.

@@ -7,7 +7,9 @@ use daskflow::api::{DaskCluster, Phase};
 use kube::ResourceExt;
 use tokio::process::Command;
 
-use crate::pages::{Command as Line, Page, Way, blocks, commands, entries, pages, root, way_of};
+use crate::pages::{
+    Command as Line, Entry, Page, Way, blocks, commands, entries, files_of, pages, root, way_of,
+};
 use crate::support::figures::say;
 use crate::support::namespace::is_ready;
 use crate::support::runners::jobs_of;
@@ -16,8 +18,16 @@ use crate::support::{Load, Namespace, test, within};
 
 /// Kinds of others that this cluster does not have.
 const OF_OTHERS: [&str; 3] = ["argoproj.io/", "monitoring.coreos.com/", "cert-manager.io/"];
-/// Images that the pages name; what runs has Dask in it.
-const IMAGES: [&str; 2] = ["ghcr.io/dask/dask:2024.12.1", "registry.example/flows:1.4"];
+/// Images that the pages name, for which the one with Dask alone stands.
+const IMAGES: [&str; 3] =
+    ["ghcr.io/dask/dask:2024.12.1", "registry.example/flows:1.4", "registry.example/words:1"];
+/// The same with Prefect 3, and with Prefect 1.
+const PREFECT: [&str; 2] = ["registry.example/squares:1", "registry.example/report:1"];
+
+/// The page that has a test of its own, for it waits for three clusters and three runs.
+const GET_STARTED: &str = "docs/get-started.md";
+/// What its containers ask for, and what they get: the nodes of the tests are small.
+const REQUESTS: [&str; 2] = ["{cpu: 250m, memory: 1Gi}", "{cpu: 10m, memory: 64Mi}"];
 
 /// A reader's folder, shell and namespace.
 struct Reader<'a> {
@@ -31,27 +41,45 @@ struct Reader<'a> {
 async fn docs_commands_work() {
     test("docs_commands_work", Load::Crowd, async |namespace| {
         let pages = pages();
-        let mut reader = Reader::new(namespace, &pages).await;
+        let mut reader = Reader::new(namespace, &pages, "docs_commands_work").await;
         reader.every_manifest_is_accepted(&pages).await;
         reader.follow_first_flow().await;
         reader.start_cluster_with_tls(&pages).await;
         let (entries, mut count) = (entries(), 0);
-        for page in &pages {
-            let mut script = String::new();
-            for command in blocks(&page.text).into_iter().flat_map(commands) {
-                if let Some(line) =
-                    way_of(&entries, &page.name, &command).and_then(|way| shell(way, &command))
-                {
-                    script.push_str(&line);
-                    script.push('\n');
-                    count += 1;
-                }
-            }
-            reader.shell(&page.name, &script).await;
+        for page in pages.iter().filter(|page| page.name != GET_STARTED) {
+            let lines = lines_of(page, &entries);
+            count += lines.len();
+            reader.shell(&page.name, &lines.join("\n")).await;
         }
         assert!(count > 30, "only {count} commands were run");
     })
     .await;
+}
+
+/// Each script of the page goes from the reader's file to a run that has succeeded, by the commands of the page.
+#[tokio::test]
+async fn get_started_works() {
+    test("get_started_works", Load::Crowd, async |namespace| {
+        let pages = pages();
+        let page = pages.iter().find(|page| page.name == GET_STARTED).unwrap();
+        let reader = Reader::new(namespace, &pages, "get_started_works").await;
+        let lines = lines_of(page, &entries());
+        assert!(lines.len() >= 12, "{lines:?}");
+        reader.shell(&page.name, &lines.join("\n")).await;
+        for (run, has_tasks) in [("squares-now", true), ("report-now", true), ("words-now", false)] {
+            let run = namespace.until_phase(run, Phase::Succeeded, 30).await;
+            let tasks = run.status.unwrap().tasks;
+            assert_eq!(tasks.is_some(), has_tasks, "as the page says of TASKS: {tasks:?}");
+        }
+    })
+    .await;
+}
+
+/// The commands of a page that are run here, as they are run.
+fn lines_of(page: &Page, entries: &[Entry]) -> Vec<String> {
+    let commands = blocks(&page.text).into_iter().flat_map(commands);
+    let lines = commands.filter_map(|command| shell(way_of(entries, &page.name, &command)?, &command));
+    lines.collect()
 }
 
 /// How a command is written into the script; none if it is not run here.
@@ -89,8 +117,8 @@ fn manifest<'a>(pages: &'a [Page], page: &str, kind: &str, word: &str) -> &'a st
 
 impl<'a> Reader<'a> {
     /// A folder with the files that the pages tell to save, and with the project's own.
-    async fn new(namespace: &'a Namespace, pages: &[Page]) -> Self {
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("docs_commands_work");
+    async fn new(namespace: &'a Namespace, pages: &[Page], test: &str) -> Self {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(test);
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(folder.join("bin")).unwrap();
         fs::create_dir_all(folder.join("flows-chart/templates")).unwrap();
@@ -102,14 +130,20 @@ impl<'a> Reader<'a> {
         let reader = Self { namespace, folder, names: Vec::new() };
         let author = "docs/flow-author.md";
         reader.save("analytics.yaml", manifest(pages, author, "DaskCluster", "name: analytics"));
-        reader.save("report.yaml", manifest(pages, author, "Flow", "name: nightly-report"));
+        reader.save("nightly.yaml", manifest(pages, author, "Flow", "name: nightly-report"));
         reader.save("now.yaml", manifest(pages, author, "FlowRun", "nightly-report-now-"));
-        reader.save("backfill.yaml", manifest(pages, author, "FlowBackfill", "name: october"));
+        reader.save("backfill.yaml", manifest(pages, "docs/backfill.md", "FlowBackfill", "name: october"));
         let readme = ["DaskCluster", "Flow"].map(|kind| manifest(pages, "README.md", kind, "name: "));
-        reader.save("squares.yaml", &readme.join("\n---\n"));
+        reader.save("hello.yaml", &readme.join("\n---\n"));
+        let begin = pages.iter().find(|page| page.name == GET_STARTED).unwrap();
+        let files = files_of(&begin.text);
+        assert_eq!(files.len(), 7, "three scripts, their manifests, and a run: {files:?}");
+        for (name, text) in files {
+            reader.save(name, text);
+        }
         reader.save("flows-chart/Chart.yaml", "{apiVersion: v2, name: flows, version: 0.1.0}");
         reader.save(
-            "flows-chart/templates/report.yaml",
+            "flows-chart/templates/nightly.yaml",
             manifest(pages, author, "Flow", "name: nightly-report"),
         );
         // The namespace of the test is the reader's.
@@ -123,8 +157,11 @@ impl<'a> Reader<'a> {
     }
 
     fn save(&self, name: &str, manifest: &str) {
-        let dask = &self.namespace.settings.dask;
-        let text = IMAGES.iter().fold(manifest.to_owned(), |text, image| text.replace(image, dask));
+        let settings = &self.namespace.settings;
+        let prefect = PREFECT.into_iter().zip([&settings.prefect3, &settings.prefect1]);
+        let images = IMAGES.into_iter().map(|image| (image, &settings.dask)).chain(prefect);
+        let [asked, given] = REQUESTS;
+        let text = images.fold(manifest.replace(asked, given), |text, (from, to)| text.replace(from, to));
         fs::write(self.folder.join(name), text).unwrap();
     }
 
@@ -156,9 +193,10 @@ impl<'a> Reader<'a> {
         assert!(count > 15, "only {count} manifests were found");
     }
 
-    /// The first page, up to a run that has succeeded: what its later commands look at is there.
+    /// A Flow with all that one has, up to a run that has succeeded: what its later commands look at is there.
     async fn follow_first_flow(&mut self) {
-        self.shell("the first flow", "kubectl apply -f analytics.yaml -f report.yaml -f backfill.yaml").await;
+        self.shell("the first flow", "kubectl apply -f analytics.yaml -f nightly.yaml -f backfill.yaml")
+            .await;
         self.namespace.until("analytics", within(180, "DaskCluster analytics is ready"), is_ready).await;
         self.shell("the first run", "kubectl create -f now.yaml").await;
         let runs = self.namespace.runs_of("nightly-report").await;
@@ -183,8 +221,7 @@ impl<'a> Reader<'a> {
         let workers = self.namespace.workers("research").await.unwrap();
         let worker = workers.iter().find(|pod| is_worker(pod)).unwrap().name_any();
         self.names.push(("research-default-x3k9q", worker));
-        self.names
-            .push(("daskcluster research --replicas 8", "daskcluster research --replicas 2".to_owned()));
+        self.names.push(("dkc research --replicas 8", "dkc research --replicas 2".to_owned()));
         // The files that a reader brings along; what is in them is not looked at.
         for file in ["ca.crt", "tls.crt", "tls.key"] {
             self.save(file, "not looked at");

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::pages::{Entry, Page, Way, blocks, commands, entries, pages, root, way_of};
+use super::pages::{Entry, Way, blocks, commands, entries, files_of, pages, root, way_of};
 use super::program;
 use daskflow::api::Reason;
 use daskflow::manifest;
@@ -15,10 +15,6 @@ use serde_json::{Value, json};
 
 fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
-
-fn page(name: &str) -> Page {
-    Page { name: name.to_owned(), text: read(&root().join(name)) }
 }
 
 /// Files below `folder` of this kind, at any depth.
@@ -104,18 +100,17 @@ fn faults_of_manifests_are_found() {
 #[test]
 fn tables_of_reasons_have_words_that_exist() {
     let mut count = 0;
-    for page in ["docs/troubleshooting.md", "README.md"] {
-        let text = read(&root().join(page));
-        let is_table = |line: &&str| line.starts_with("| Reason |") || line.starts_with("| Phase | Reason |");
-        let mut lines = text.lines();
-        while let Some(head) = lines.find(is_table) {
-            let column = head.split('|').position(|cell| cell.trim() == "Reason").unwrap_or_default();
-            for row in lines.by_ref().skip(1).take_while(|line| line.starts_with('|')) {
-                let cell = row.split('|').nth(column).unwrap_or_default();
-                for word in cell.split('`').skip(1).step_by(2) {
-                    assert!(Reason::from_word(word).is_some(), "{page}: {word} is no reason");
-                    count += 1;
-                }
+    let page = "docs/troubleshooting.md";
+    let text = read(&root().join(page));
+    let is_table = |line: &&str| line.starts_with("| Reason |") || line.starts_with("| Phase | Reason |");
+    let mut lines = text.lines();
+    while let Some(head) = lines.find(is_table) {
+        let column = head.split('|').position(|cell| cell.trim() == "Reason").unwrap_or_default();
+        for row in lines.by_ref().skip(1).take_while(|line| line.starts_with('|')) {
+            let cell = row.split('|').nth(column).unwrap_or_default();
+            for word in cell.split('`').skip(1).step_by(2) {
+                assert!(Reason::from_word(word).is_some(), "{page}: {word} is no reason");
+                count += 1;
             }
         }
     }
@@ -158,7 +153,7 @@ fn anchor(heading: &str) -> String {
 #[test]
 fn links_lead_somewhere() {
     let mut wrong = Vec::new();
-    for page in pages().into_iter().chain([page("SECURITY.md"), page("tests/README.md")]) {
+    for page in pages() {
         let path = root().join(&page.name);
         for rest in page.text.split("](").skip(1) {
             let target = rest.split(')').next().unwrap_or_default();
@@ -210,6 +205,7 @@ fn commands_are_told_apart() {
 /// A folder with what the commands that need no cluster read and write.
 fn folder_of_local_commands() -> PathBuf {
     let author = read(&root().join("docs/flow-author.md"));
+    let begin = read(&root().join("docs/get-started.md"));
     let flow = yaml_blocks(&author).into_iter().find(|yaml| yaml.contains("kind: Flow\n")).unwrap();
     let copies = [
         "Cargo.toml",
@@ -222,7 +218,8 @@ fn folder_of_local_commands() -> PathBuf {
         "crds/flowbackfills.yaml",
     ];
     let copies = copies.map(|name| (name, read(&root().join(name))));
-    let mut files = vec![("report.yaml", flow), ("flows/report.yaml", flow)];
+    let mut files = vec![("nightly.yaml", flow), ("flows/nightly.yaml", flow)];
+    files.extend(files_of(&begin));
     files.extend(copies.iter().map(|(name, text)| (*name, text.as_str())));
     program::folder("docs_commands", &files)
 }

@@ -13,9 +13,11 @@ mod cli_validate;
 mod crd_additive;
 mod crd_size;
 mod docs;
+mod get_started;
 mod gitops;
 mod metrics;
 #[path = "../docs/pages.rs"]
 mod pages;
 mod program;
 mod supply_chain;
+mod words;

@@ -105,6 +105,7 @@ SAID_TO_RUN_HERE = {
         import dask.threaded
         check(dask.compute(*work, scheduler=dask.threaded.get))
     """,
+    "a graph by hand, one after the other": "check([dask.get({'x': (os.getpid,)}, 'x')])",
     "a graph by hand": """
         import dask.threaded
         check([dask.threaded.get({"x": (os.getpid,)}, "x")])

@@ -47,8 +47,14 @@ def replace_function(module, name):
     """Decorator: the same for a function of a module."""
     def decorate(function):
         original = getattr(module, name, None)
-        if original is not None:
-            setattr(module, name, functools.wraps(original)(functools.partial(function, original)))
+        if original is None:
+            return
+
+        @functools.wraps(original)
+        def replacement(*args, **kwargs):
+            return function(original, *args, **kwargs)
+
+        setattr(module, name, replacement)
     return decorate
 
 

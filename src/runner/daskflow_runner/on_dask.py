@@ -10,7 +10,7 @@ import inspect
 import sys
 
 from .beside import of_the_script
-from .hooks import described, is_a, replace
+from .hooks import described, is_a, replace, replace_function
 from .resources import watch_resources
 from .run import RUN, note, refuse
 
@@ -56,16 +56,13 @@ def hook_dask_config(module):
 
 
 def hook_local_scheduler(module):
-    """dask.threaded, dask.multiprocessing: their `get`, where the script calls it with a graph of its own."""
-    original = module.get
-
-    @functools.wraps(original)
-    def get(*args, **kwargs):
-        if of_the_script(sys._getframe(1)):
-            return kept_here(original, module.__name__ + ".get", True)(*args, **kwargs)
-        return original(*args, **kwargs)
-
-    module.get = get
+    """dask.threaded, dask.multiprocessing, dask.local: where the script itself calls them with a graph of its own."""
+    for name in ("get", "get_sync"):
+        @replace_function(module, name)
+        def get(original, *args, **kwargs):
+            if of_the_script(sys._getframe(2)):  # its caller's, past the function that stands in
+                return kept_here(original, "%s.%s" % (module.__name__, original.__name__), True)(*args, **kwargs)
+            return original(*args, **kwargs)
 
 
 def configured(name):

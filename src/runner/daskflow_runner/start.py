@@ -62,6 +62,7 @@ def all_hooks():
             "cloudpickle.cloudpickle": hook_cloudpickle,
             "dask.base": on_dask.hook_dask_base,
             "dask.config": on_dask.hook_dask_config,
+            "dask.local": on_dask.hook_local_scheduler,
             "dask.threaded": on_dask.hook_local_scheduler,
             "dask.multiprocessing": on_dask.hook_local_scheduler,
             "distributed.client": both(on_dask.hook_dask_client, neighbours.hook_client_of_a_shared_cluster),

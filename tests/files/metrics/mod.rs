@@ -141,7 +141,7 @@ fn alerts_say_how_bad_it_is_and_what_to_do() {
                 "{name}: {template}"
             );
         }
-        let runbook = text(&notes["runbook"]);
+        let runbook = text(&notes["runbook_url"]);
         let (page, section) = runbook.split_once('#').unwrap_or_else(|| panic!("{name}: {runbook}"));
         let page = files::text(page);
         let mut headings = page.lines().filter_map(|line| line.strip_prefix("## ")).map(anchor);
