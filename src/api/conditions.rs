@@ -170,6 +170,8 @@ reasons! {
     NodeLost,
     /// The Dask scheduler, or the whole cluster, was lost during the run.
     ClusterLost,
+    /// Somebody else's `client.restart()` or `client.shutdown()` ended the work of the run.
+    ClusterRestarted,
     JobDeleted,
     ClusterTimeout,
     /// The attempt took longer than `timeout`.

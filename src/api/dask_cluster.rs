@@ -58,6 +58,11 @@ pub struct DaskClusterSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub image_pull_secrets: Vec<core::LocalObjectReference>,
+    /// The Python that starts the scheduler and the workers in the image: a name that is looked for in its `PATH`, or a
+    /// path, such as `python3` or `/opt/venv/bin/python`. Default: `python`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
+    pub python: Option<String>,
     /// Environment variables of the scheduler, the workers, and the runners on this cluster.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 200))]

@@ -71,6 +71,11 @@ pub struct FlowSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub image_pull_secrets: Vec<core::LocalObjectReference>,
+    /// The Python that starts the script in the image: a name that is looked for in its `PATH`, or a path, such as
+    /// `python3` or `/opt/venv/bin/python`. Default: `python`, or the cluster's where the image is the cluster's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
+    pub python: Option<String>,
     /// The script to run. Default: the image's own command.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<Code>,
@@ -210,7 +215,7 @@ pub struct ClusterSource {
     /// The address of any Dask scheduler, such as `tcp://10.0.0.41:8786` or `tls://dask.example.org:8786`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512))]
-    #[x_kube(validation = Rule::new("self.matches('^(tcp|tls)://[^/ ]+:[0-9]+$')").message("write the address of a Dask scheduler as tcp://HOST:PORT or tls://HOST:PORT"))]
+    #[x_kube(validation = Rule::new("self.matches('^(tcp|tls)://[^/ ]+:[0-9]+$')").message("write the address of a Dask scheduler as tcp://HOST:PORT or tls://HOST:PORT; a cluster of Dask Gateway has no other: write tls:// and the address of its scheduler, and not gateway://"))]
     pub address: Option<String>,
     /// With an address that begins with `tls://`: the certificate for the scheduler there, and the CA that is trusted.
     #[serde(default, skip_serializing_if = "Option::is_none")]

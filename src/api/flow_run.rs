@@ -169,6 +169,9 @@ pub struct FlowRunStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::timestamp")]
     pub retry_at: Option<Time>,
+    /// How the last attempt ended, while the next one is waited for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_failure: Option<AttemptFailure>,
     /// Why the runner is being stopped. It is written before the runner is touched, so that the reason is not lost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stop: Option<Stop>,
@@ -252,6 +255,21 @@ pub struct Failures {
     /// By its infrastructure; they count against `retries.infrastructure`.
     #[serde(default)]
     pub infrastructure: i32,
+}
+
+/// How an attempt ended that is to be tried again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AttemptFailure {
+    /// The phase in which the run ends if it is not tried again.
+    pub phase: Phase,
+    /// Why it failed, in one word.
+    pub reason: String,
+    /// Why it failed, in a sentence.
+    pub message: String,
+    /// When.
+    #[schemars(schema_with = "schema::required_timestamp")]
+    pub at: Time,
 }
 
 /// That a runner is being stopped, and why.

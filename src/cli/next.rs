@@ -124,6 +124,11 @@ impl Told {
                 faults.extend(manifest.faults);
                 continue;
             }
+            let hints = manifest
+                .hints
+                .into_iter()
+                .map(|fault| FileFault { file: file.to_owned(), fault }.to_string());
+            self.notes.extend(hints);
             let Ok(mut flow) = serde_json::from_value::<Flow>(manifest.object) else { continue };
             let namespace = &mut flow.metadata.namespace;
             *namespace = namespace.take().or_else(|| question.namespace.map(str::to_owned));

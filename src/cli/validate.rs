@@ -9,8 +9,8 @@ use serde::Serialize;
 use super::files::Files;
 use crate::manifest::{self, Fault};
 
-/// Exit code 0: no faults. 1: there are faults, or a file cannot be read, or there is no object. 2: the command line is
-/// wrong.
+/// Exit code 0: no faults; there may be hints about what is right and may be meant otherwise. 1: there are faults, or a file
+/// cannot be read, or there is no object. 2: the command line is wrong.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     #[command(flatten)]
@@ -29,7 +29,7 @@ pub(super) enum Output {
     Json,
 }
 
-/// A fault and the file that it is in.
+/// A fault, or a hint, and the file that it is in.
 #[derive(Debug, Serialize)]
 pub(super) struct FileFault {
     pub file: String,
@@ -39,11 +39,12 @@ pub(super) struct FileFault {
 
 impl std::fmt::Display for FileFault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Fault { line, field, message, .. } = &self.fault;
+        let Fault { line, field, message, hint, .. } = &self.fault;
+        let hint = if *hint { "hint: " } else { "" };
         // A message of several lines would be several faults to whoever counts them.
         let message = message.replace('\n', " ");
         let field = if field.is_empty() { String::new() } else { format!("{field}: ") };
-        write!(f, "{}:{line}: {field}{message}", self.file)
+        write!(f, "{}:{line}: {hint}{field}{message}", self.file)
     }
 }
 
@@ -52,6 +53,7 @@ impl std::fmt::Display for FileFault {
 struct Report {
     objects: usize,
     others: usize,
+    /// Hints among them.
     faults: Vec<FileFault>,
     unreadable: bool,
 }
@@ -64,7 +66,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     if nothing && !report.unreadable {
         eprintln!("daskflow: there is no object in what was given");
     }
-    if nothing || report.unreadable || !report.faults.is_empty() {
+    if nothing || report.unreadable || report.faults.iter().any(|found| !found.fault.hint) {
         ExitCode::FAILURE
     } else {
         ExitCode::SUCCESS
@@ -85,7 +87,8 @@ fn report(files: &Files) -> Report {
         let checked = manifest::check(&source.text);
         report.objects += checked.manifests.len();
         report.others += checked.others;
-        let of_objects = checked.manifests.into_iter().flat_map(|manifest| manifest.faults);
+        let of_objects = checked.manifests.into_iter().flat_map(|manifest| [manifest.faults, manifest.hints]);
+        let of_objects = of_objects.flatten();
         let mut faults: Vec<Fault> = of_objects.chain(checked.faults).collect();
         faults.sort_by_key(|fault| fault.line);
         report.faults.extend(faults.into_iter().map(|fault| FileFault { file: source.name.clone(), fault }));
@@ -114,8 +117,11 @@ impl Report {
         if self.others > 0 {
             words.push(format!("{} of other kinds passed over", self.others));
         }
-        if !self.faults.is_empty() {
-            words.push(super::counted(self.faults.len(), "fault"));
+        let hints = self.faults.iter().filter(|found| found.fault.hint).count();
+        for (count, word) in [(self.faults.len() - hints, "fault"), (hints, "hint")] {
+            if count > 0 {
+                words.push(super::counted(count, word));
+            }
         }
         words.join(", ")
     }

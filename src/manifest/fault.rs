@@ -18,12 +18,15 @@ pub struct Fault {
     pub reason: Option<&'static str>,
     /// What is wrong, and what to write instead.
     pub message: String,
+    /// Nothing is wrong, only perhaps something else meant.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub hint: bool,
 }
 
 impl Fault {
     /// A fault of the text, rather than of a field.
     pub(super) fn of_text(line: usize, message: impl Into<String>) -> Self {
-        Self { line, field: String::new(), reason: None, message: message.into() }
+        Self { line, field: String::new(), reason: None, message: message.into(), hint: false }
     }
 }
 

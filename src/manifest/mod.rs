@@ -8,8 +8,10 @@
 //! nothing to compare with and are passed over, as at a first `kubectl apply`.
 
 mod fault;
+mod json;
 mod metadata;
 mod object;
+mod placeholder;
 mod planner;
 mod rules;
 mod scalar;

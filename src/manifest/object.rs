@@ -6,7 +6,7 @@ use super::fault::{Fault, Finding};
 use super::schemas::SCHEMAS;
 use super::similar::similar;
 use super::yaml::{Content, Document, Node, documents};
-use super::{metadata, planner, rules, schema};
+use super::{metadata, placeholder, planner, rules, schema};
 use crate::api::{GROUP, VERSION};
 use crate::plan::field::FieldPath;
 
@@ -48,6 +48,8 @@ pub struct Manifest {
     pub object: Value,
     /// What is wrong with it, by line.
     pub faults: Vec<Fault>,
+    /// What may be meant otherwise, by line. Looked for where nothing is wrong.
+    pub hints: Vec<Fault>,
 }
 
 /// What a text holds.
@@ -156,8 +158,17 @@ fn manifest(kind: Kind, node: &Node) -> Manifest {
         found.extend(planner::findings(kind, &mended, &refused));
     }
     let mut faults: Vec<Fault> = found.into_iter().map(|finding| fault(node, finding)).collect();
+    for fault in &mut faults {
+        placeholder::explain(fault, &object);
+    }
     faults.sort_by_key(|fault| fault.line);
-    Manifest { kind, line: node.line, object, faults }
+    let mut hints = Vec::new();
+    if faults.is_empty() {
+        let found = planner::hints(kind, &object).into_iter().chain(placeholder::hints(&object));
+        hints.extend(found.map(|finding| Fault { hint: true, ..fault(node, finding) }));
+        hints.sort_by_key(|hint| hint.line);
+    }
+    Manifest { kind, line: node.line, object, faults, hints }
 }
 
 /// Replaces what the schema refuses by something of the right type, and says where that was.
@@ -178,5 +189,6 @@ fn fault(node: &Node, finding: Finding) -> Fault {
         field: finding.path.to_string(),
         reason: finding.reason.map(crate::api::Reason::as_str),
         message: finding.message,
+        hint: false,
     }
 }

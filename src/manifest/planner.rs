@@ -33,6 +33,16 @@ pub(super) fn findings(kind: Kind, object: &Value, refused: &[FieldPath]) -> Vec
     violations.into_iter().filter_map(finding).collect()
 }
 
+/// What is carried out as it is written, and may be meant otherwise.
+pub(super) fn hints(kind: Kind, object: &Value) -> Vec<Finding> {
+    if kind != Kind::Flow {
+        return Vec::new();
+    }
+    let Ok(flow) = serde_json::from_value::<Flow>(object.clone()) else { return Vec::new() };
+    let finding = |hint: flow::Hint| Finding::new(FieldPath::find(&hint.field, object), hint.message);
+    flow::hints(&flow).into_iter().map(finding).collect()
+}
+
 fn violations(kind: Kind, object: &Value) -> Result<Vec<Violation>, serde_json::Error> {
     let object = object.clone();
     Ok(match kind {

@@ -9,7 +9,7 @@ use saphyr_parser::{Event, Parser, ScalarStyle, Tag};
 use serde_json::{Map, Value};
 
 use super::fault::Fault;
-use super::scalar;
+use super::{json, placeholder, scalar};
 use crate::plan::field::{FieldPath, Step};
 
 /// Objects in objects; Kubernetes' own need about 20.
@@ -100,15 +100,11 @@ pub(super) struct Document {
 /// left out.
 pub(super) fn documents(text: &str) -> (Vec<Document>, Option<Fault>) {
     let mut loader = Loader::default();
-    let mut parser = Parser::new_from_str(text.strip_prefix('\u{feff}').unwrap_or(text));
-    while let Some(next) = parser.next_event() {
-        let taken = match next {
-            Ok((event, span)) => loader.take(event, span.start.line()),
-            Err(error) => {
-                Err(Fault::of_text(error.marker().line(), format!("broken YAML: {}", error.info())))
+    for part in json::parts(text.strip_prefix('\u{feff}').unwrap_or(text)) {
+        if let Err(mut fault) = loader.read(&part) {
+            if let Some(words) = placeholder::of_template(text, fault.line) {
+                fault.message = format!("{words} ({})", fault.message);
             }
-        };
-        if let Err(fault) = taken {
             return (loader.documents, Some(fault));
         }
     }
@@ -153,6 +149,20 @@ struct Loader {
 }
 
 impl Loader {
+    fn read(&mut self, part: &json::Part<'_>) -> Result<(), Fault> {
+        let mut parser = Parser::new_from_str(&part.text);
+        while let Some(next) = parser.next_event() {
+            match next {
+                Ok((event, span)) => self.take(event, span.start.line().saturating_add(part.lines_before))?,
+                Err(error) => {
+                    let line = error.marker().line().saturating_add(part.lines_before);
+                    return Err(Fault::of_text(line, format!("broken YAML: {}", error.info())));
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn take(&mut self, event: Event<'_>, line: usize) -> Result<(), Fault> {
         match event {
             Event::Scalar(word, style, anchor, tag) => {

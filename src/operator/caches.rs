@@ -37,6 +37,7 @@ use cache::Cache;
 pub use watched::Watched;
 
 use super::context::Context;
+use super::failure::chain;
 use super::route::{self, Change};
 use super::undecodable::Undecodable;
 use crate::api::{DaskCluster, Flow, FlowBackfill, FlowRun, labels};
@@ -257,7 +258,7 @@ fn is_refusal(error: &watcher::Error) -> bool {
 
 fn log_failure<K: Resource<DynamicType = ()>>(watched: &Watched, place: usize, error: &watcher::Error) {
     let (kind, namespace) = (K::kind(&()), watched.namespace(place));
-    let cause: &dyn std::error::Error = error;
+    let cause = chain(error);
     if !is_refusal(error) {
         tracing::warn!(%kind, namespace, error = cause, "the watch failed and starts anew");
     } else if watched.refused(place, &kind) {

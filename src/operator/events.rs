@@ -4,6 +4,7 @@ use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 
+use super::failure::chain;
 use super::metrics::Metrics;
 use crate::plan::Note;
 use crate::plan::conditions::cut;
@@ -34,7 +35,7 @@ impl Events {
         };
         if let Err(error) = self.recorder.publish(&event, about).await {
             self.metrics.event_lost();
-            tracing::warn!(error = &error as &dyn std::error::Error, reason = %note.reason, "an event could not be published");
+            tracing::warn!(error = chain(&error), reason = %note.reason, "an event could not be published");
         }
     }
 }

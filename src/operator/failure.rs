@@ -55,7 +55,6 @@ impl Error {
         match self {
             Self::Certificate(cause) => cause.disposition(),
             Self::Api(kube::Error::Api(status)) if status.code == 409 => Disposition::Conflict,
-            // A namespace that is going refuses with 403 as well, but then the object is going too.
             Self::Api(kube::Error::Api(status)) if is_quota(status) => Disposition::Transient,
             Self::Api(kube::Error::Api(status)) if matches!(status.code, 400 | 403 | 422) => {
                 Disposition::Lasting
@@ -92,6 +91,16 @@ impl Error {
         self.disposition() == Disposition::Lasting || self.is_quota() || count >= 3
     }
 
+    /// Whether the object's namespace is being deleted, and the object with it: nothing can be created, and nobody has
+    /// to know.
+    pub(super) fn is_of_ending_namespace(&self) -> bool {
+        match self {
+            Self::Certificate(cause) => cause.is_of_ending_namespace(),
+            Self::Api(kube::Error::Api(status)) => is_of_ending_namespace(status),
+            _ => false,
+        }
+    }
+
     /// Whether the namespace's quota has no room.
     pub(super) fn is_quota(&self) -> bool {
         match self {
@@ -111,14 +120,69 @@ fn is_quota(status: &kube::core::Status) -> bool {
     status.code == 403 && status.message.contains("exceeded quota")
 }
 
-/// An error with all that caused it, in one line.
+/// Whether the API server refuses an object because its namespace is being deleted.
+fn is_of_ending_namespace(status: &kube::core::Status) -> bool {
+    let causes = status.details.iter().flat_map(|details| &details.causes);
+    status.code == 403 && { causes }.any(|cause| cause.reason == "NamespaceTerminating")
+}
+
+/// An error with all that caused it, in one line. Some print their cause as well, and kube's the whole Status of the API
+/// server after that: of each only its own words are taken.
 pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
+    let mut text = String::new();
+    let mut next = Some(error);
+    while let Some(error) = next {
+        next = error.source();
+        let words = error.to_string();
+        let cause = next.map(ToString::to_string).filter(|cause| !cause.is_empty());
+        let own = cause.and_then(|cause| words.split_once(&cause)).map_or(words.as_str(), |(own, _)| own);
+        let own = own.trim_end_matches([':', ' ']);
+        let between = if text.is_empty() || own.is_empty() { "" } else { ": " };
+        text.push_str(between);
+        text.push_str(own);
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+    use serde_json::json;
+
+    use super::*;
+
+    fn refusal(body: serde_json::Value) -> Error {
+        let status: Status = serde_json::from_value(body).unwrap();
+        Error::Api(kube::Error::Api(Box::new(status)))
+    }
+
+    #[test]
+    fn the_whole_status_of_the_api_server_is_in_no_line() {
+        let error = refusal(json!({
+            "status": "Failure", "code": 403, "reason": "Forbidden", "message": "pods \"a\" is forbidden: no",
+            "details": {"name": "a", "kind": "pods"},
+        }));
+        assert_eq!(
+            chain(&error),
+            "a request to the API server failed: ApiError: pods \"a\" is forbidden: no: Forbidden"
+        );
+        let io = std::io::Error::other("refused");
+        let error = Error::Api(kube::Error::ReadEvents(io));
+        assert_eq!(chain(&error), "a request to the API server failed: Error reading events stream: refused");
+    }
+
+    #[test]
+    fn a_namespace_that_is_being_deleted_is_nobodys_fault() {
+        let causes =
+            json!([{"reason": "NamespaceTerminating", "message": "namespace a is being terminated"}]);
+        let ending = |causes: &serde_json::Value| {
+            refusal(json!({
+                "status": "Failure", "code": 403, "reason": "Forbidden", "message": "unable to create new content",
+                "details": {"causes": causes},
+            }))
+        };
+        assert!(ending(&causes).is_of_ending_namespace());
+        assert!(Error::Certificate(Box::new(ending(&causes))).is_of_ending_namespace());
+        assert!(!ending(&json!([])).is_of_ending_namespace());
+    }
 }

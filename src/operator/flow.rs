@@ -151,15 +151,7 @@ pub(super) async fn script(
             key.name
         )));
     };
-    let data = map.data.unwrap_or_default();
-    if let Some(text) = data.get(&key.key) {
-        Ok(ScriptView::Found(Script { file: key.key.clone(), text: text.clone() }))
-    } else {
-        let keys: Vec<&str> = data.keys().map(String::as_str).collect();
-        let there =
-            if keys.is_empty() { "it has none".to_owned() } else { format!("it has {}", keys.join(", ")) };
-        Ok(ScriptView::Missing(format!("the ConfigMap {} has no key {}: {there}", key.name, key.key)))
-    }
+    Ok(Script::of(map, key).map_or_else(ScriptView::Missing, ScriptView::Found))
 }
 
 fn code_maps(context: &Context, namespace: &str, flow: &str) -> Vec<CodeMap> {

@@ -21,7 +21,7 @@ use tracing::Instrument;
 
 use super::context::{Context, backoff, backoff_within};
 use super::execute::Bounds;
-use super::failure::{Disposition, Error};
+use super::failure::{Disposition, Error, chain};
 use super::{clock, execute};
 use crate::api::Reason;
 use crate::plan::conditions::Failure;
@@ -123,6 +123,12 @@ async fn bounded<K: Planned>(object: Arc<K>, context: Arc<Context>, key: &str) -
             if stop.error.disposition() == Disposition::Conflict && context.failed(key) <= CONFLICTS_MAX =>
         {
             ("conflict", Action::requeue(CACHE_LAG))
+        }
+        // What was begun ends here; the deletion of the object is the change that comes next.
+        Ok(Ok(Err(stop))) if stop.error.is_of_ending_namespace() => {
+            tracing::debug!("the namespace is being deleted");
+            context.succeeded(key);
+            ("success", Action::requeue(delay(Next::Change, clock::now())))
         }
         Ok(Ok(Err(stop))) => ("failure", failed(&context, object.as_ref(), key, stop).await),
         Ok(Err(_)) => {
@@ -228,7 +234,7 @@ async fn failed<K: Planned>(context: &Context, object: &K, key: &str, stop: Stop
     let count = context.failed(key);
     let error = &stop.error;
     let wait = wait_after(error, count);
-    tracing::warn!(count, error = error as &dyn std::error::Error, "the reconcile failed");
+    tracing::warn!(count, error = chain(error), "the reconcile failed");
     if error.is_worth_telling(count) {
         let mut failure = error.tell();
         // Messages of the API server name the object that it refused, and a new one has a new name: one that was told

@@ -87,7 +87,7 @@ pub const RIGHTS: &[Right] = &[
         &["pods"],
         &["get", "list", "watch", "create", "patch", "delete"],
         "Schedulers and workers. They are replaced and never changed, but for an annotation on a worker that waits for \
-         its tasks.",
+         its tasks, and for the time limit by which sidecars end with their runner.",
     ),
     Right::new(
         "",
@@ -133,8 +133,8 @@ pub const RIGHTS: &[Right] = &[
     Right::new(
         "batch",
         &["jobs"],
-        &["get", "list", "watch", "create", "delete"],
-        "One for each attempt of a run; like a pod, replaced and never changed.",
+        &["get", "list", "watch", "create", "patch", "delete"],
+        "One for each attempt of a run; replaced and never changed, but for its time limit when a flow's timeout is edited.",
     ),
     Right::new(
         "events.k8s.io",

@@ -84,6 +84,7 @@ async fn observe(context: &Context, run: &FlowRun, live: bool) -> Result<Observe
         wiring: cluster.as_deref().map(|cluster| wiring(context, cluster, &namespace)).unwrap_or_default(),
         scheduler: cluster.as_deref().and_then(|cluster| scheduler(context, cluster, &namespace)),
         cluster,
+        own: own_cluster(context, run, &namespace),
         siblings,
         flow,
         foreign,
@@ -141,6 +142,12 @@ fn cluster(
     let name = run::cluster_to_observe(run, flow)?;
     let cluster = context.stores.clusters.get(&ObjectRef::new(&name).within(namespace))?;
     run::is_usable(run, flow, &cluster).then_some(cluster)
+}
+
+/// The cluster that was made for the run, whichever it is on now.
+fn own_cluster(context: &Context, run: &FlowRun, namespace: &str) -> Option<Arc<DaskCluster>> {
+    let name = names::cluster_name_for_run(&run.name_any());
+    context.stores.clusters.get(&ObjectRef::new(&name).within(namespace))
 }
 
 /// The Job of the run's attempt. One that was created and is in no cache is asked for before it counts as deleted.

@@ -126,6 +126,15 @@ pub enum Step {
         /// What it is to say. None: it goes.
         value: Option<String>,
     },
+    /// Let the kubelet end what still runs in a pod that has this uid; the pod and its logs stay. Nothing depends on it.
+    EndPod(Victim),
+    /// Set how long a Job that still has this uid may take.
+    Limit {
+        /// The Job.
+        job: Victim,
+        /// Seconds from its start. None: as long as it wants.
+        seconds: Option<i64>,
+    },
     /// Set `spec.cancel` of a run that still has this uid, and say who did.
     Cancel {
         /// The run's name.

@@ -373,3 +373,102 @@ fn programs_get_json() {
     let ran = daskflow(Path::new("/"), &["validate", "-o", "json", "-f", "-"], &format!("{FLOW}{GOOD}"));
     assert_eq!((ran.code, ran.out.as_str()), (0, "[]\n"));
 }
+
+/// The hints about a text that has no fault, without the name of the file.
+fn hinted(text: &str) -> Vec<String> {
+    let ran = check(text);
+    assert_eq!(ran.code, 0, "a hint is no fault: {ran:?}");
+    let lines = ran.out.lines().filter_map(|line| line.strip_prefix("STDIN:"));
+    lines.inspect(|line| assert!(line.contains(": hint: "), "{line}")).map(str::to_owned).collect()
+}
+
+#[test]
+fn json_is_read_as_programs_write_it() {
+    let object = |name: &str, x: &str| {
+        format!(
+            r#"{{"apiVersion": "daskflow.dev/v1alpha1", "kind": "Flow", "metadata": {{"name": "{name}"}}, "spec": {{"cluster": {{"ref": {{"name": "a"}}}}, "parameters": {{"x": "{x}"}}}}}}"#
+        )
+    };
+    // As json.dumps, as `kubectl get --output json` twice, as jq, beside YAML.
+    let emoji = object("a", r"\ud83d\ude00 \u00e9");
+    let ran = check(&format!(
+        "{emoji}\n{}\n---\n{FLOW}{GOOD}---\n{}{}",
+        object("b", ""),
+        object("c", ""),
+        object("d", "")
+    ));
+    assert_eq!((ran.code, ran.out.as_str()), (0, "5 objects checked\n"), "{ran:?}");
+    let broken = check(&format!("{emoji}\n{}\n", object("B", "")));
+    assert!(broken.out.starts_with("STDIN:2: metadata.name"), "{broken:?}");
+}
+
+#[test]
+fn templates_are_told_as_such() {
+    let helm =
+        "apiVersion: daskflow.dev/v1alpha1\nkind: Flow\nmetadata:\n  name: {{ .Release.Name }}\nspec: {}\n";
+    let jinja = "{% if nightly %}\napiVersion: daskflow.dev/v1alpha1\n{% endif %}\n";
+    for text in [helm, jinja] {
+        let told = told(text);
+        assert!(told[0].contains("this looks like a template"), "{told:?}");
+        assert!(told[0].contains("helm template . | daskflow validate -f -"), "{told:?}");
+    }
+    for (value, name) in [("${NAME}", "${NAME}"), ("'{{ name }}'", "{{ name }}"), ("$(NAME)", "$(NAME)")] {
+        let text =
+            format!("apiVersion: daskflow.dev/v1alpha1\nkind: Flow\nmetadata: {{name: \"{value}\"}}\n{GOOD}");
+        let text = text.replace("\"'", "'").replace("'\"", "'");
+        let told = told(&text);
+        assert!(told[0].contains(&format!("{name} looks like a placeholder")), "{told:?}");
+    }
+    let image = format!("{FLOW}spec:\n  image: flows:${{TAG}}\n  cluster: {{ref: {{name: a}}}}\n");
+    assert_eq!(
+        hinted(&image),
+        [
+            "5: hint: spec.image: ${TAG} looks like a placeholder that nobody has filled in; it is taken as it stands"
+        ]
+    );
+}
+
+#[test]
+fn what_may_be_meant_otherwise_is_a_hint() {
+    let clocks = "spec:\n  cluster: {ref: {name: a}}\n  schedule:\n    timeZone: EST\n    clocks:\n    - name: a\n      cron: 0 10 1-7 * 1\n    - name: b\n      rrule: |\n        DTSTART:20270104T163000\n        RRULE:FREQ=WEEKLY;BYDAY=MO,TU,WE,TH,FR\n        EXDATE:20270326T000000\n";
+    let text = format!("{FLOW}{clocks}");
+    let hints = hinted(&text);
+    assert_eq!(hints.len(), 3, "{hints:?}");
+    assert!(hints[0].starts_with("7: hint: spec.schedule.timeZone: EST is 5 hours behind UTC"), "{hints:?}");
+    assert!(hints[1].starts_with("10: hint: spec.schedule.clocks[0].cron: it ticks"), "{hints:?}");
+    assert!(hints[2].ends_with("write EXDATE:20270326T163000"), "{hints:?}");
+    assert!(check(&text).out.ends_with("1 object checked, 3 hints\n"));
+    let json = daskflow(Path::new("/"), &["validate", "-o", "json", "-f", "-"], &text);
+    let found: Value = serde_json::from_str(&json.out).unwrap();
+    assert_eq!((json.code, &found[0]["hint"]), (0, &Value::Bool(true)));
+}
+
+#[test]
+fn words_of_other_programs_are_answered_with_ours() {
+    let cron = |cron: &str| {
+        told(&format!(
+            "{FLOW}spec:\n  cluster: {{ref: {{name: a}}}}\n  schedule: {{clocks: [{{name: a, cron: \"{cron}\"}}]}}\n"
+        ))
+    };
+    for (written, rule) in [
+        ("0 10 * * 1#1", "BYDAY=1MO"),
+        ("0 0 L * *", "BYMONTHDAY=-1"),
+        ("0 0 1W * *", "BYSETPOS=1"),
+        ("0 0 LW * *", "BYSETPOS=-1"),
+        ("0 0 * * 5L", "BYDAY=-1FR"),
+    ] {
+        let told = cron(written);
+        assert!(
+            told[0].contains(&format!("rrule: FREQ=MONTHLY;{rule}")) || told[0].contains(rule),
+            "{told:?}"
+        );
+    }
+    let zone = told(&format!(
+        "{FLOW}spec:\n  cluster: {{ref: {{name: a}}}}\n  schedule: {{timeZone: GMT+5, clocks: [{{name: a, interval: 1h}}]}}\n"
+    ));
+    assert!(zone[0].contains("Asia/Karachi"), "{zone:?}");
+    let gateway = told(&format!(
+        "{FLOW}spec:\n  image: a\n  cluster: {{address: \"gateway://gateway.example:8786/team-a.0123\"}}\n"
+    ));
+    assert!(gateway.iter().any(|line| line.contains("Dask Gateway")), "{gateway:?}");
+}

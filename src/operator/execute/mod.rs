@@ -20,12 +20,12 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::context::Context;
-use super::failure::{Disposition, Error};
+use super::failure::{Disposition, Error, chain};
 use super::{certificates, clock};
 use crate::api::{FlowRun, labels};
 use crate::plan::pods::state;
 use crate::plan::{Applied, Object, Step, Victim, VictimKind};
-use objects::{annotate, apply, create, dry_run};
+use objects::{annotate, apply, create, dry_run, end_pod, limit};
 pub(super) use objects::{check_owner, create_one, delete};
 
 /// The field manager of objects that are applied.
@@ -120,7 +120,7 @@ pub(super) async fn steps(
             }
             Err(error) => {
                 let Some(first) = refused else { return Err(error) };
-                tracing::warn!(error = &error as &dyn std::error::Error, "a step failed after that");
+                tracing::warn!(error = chain(&error), "a step failed after that");
                 return Err(first);
             }
         }
@@ -230,6 +230,8 @@ impl Hands<'_> {
             Step::Annotate { pod, key, value } => {
                 annotate(context, namespace, pod, (key, value.as_deref())).await?;
             }
+            Step::EndPod(pod) => end_pod(context, namespace, pod).await,
+            Step::Limit { job, seconds } => limit(context, namespace, job, *seconds).await?,
             Step::Issue(_) | Step::Request(_) | Step::Withdraw(_) | Step::Copy { .. } => {
                 self.certificate(step).await.map_err(|error| Error::Certificate(Box::new(error)))?;
             }
@@ -289,6 +291,9 @@ fn describe(step: &Step) -> String {
         Step::Delete(victim) => format!("delete {:?} {}", victim.kind, victim.name),
         Step::Adopt { run, .. } => format!("adopt FlowRun {run}"),
         Step::Cancel { run, .. } => format!("cancel FlowRun {run}"),
+        Step::EndPod(pod) => format!("end Pod {}", pod.name),
+        Step::Limit { job, seconds: Some(seconds) } => format!("limit Job {} to {seconds}s", job.name),
+        Step::Limit { job, seconds: None } => format!("limit Job {} no more", job.name),
         Step::Issue(issue) => {
             format!("issue Secret {}", issue.certificate.name.as_deref().unwrap_or_default())
         }

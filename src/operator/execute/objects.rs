@@ -16,7 +16,7 @@ use serde_json::json;
 use super::MANAGER;
 use crate::api::{DaskCluster, FlowRun};
 use crate::operator::context::Context;
-use crate::operator::failure::Error;
+use crate::operator::failure::{Error, chain};
 use crate::plan::{Applied, Object, Victim, VictimKind};
 
 pub(super) async fn apply(context: &Context, namespace: &str, object: &Applied) -> Result<(), Error> {
@@ -76,6 +76,35 @@ pub(super) async fn annotate(
     let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
     let patch = json!({"metadata": {"uid": pod.uid, "annotations": {key: value}}});
     match api.patch_metadata(&pod.name, &params, &Patch::Merge(patch)).await {
+        Err(kube::Error::Api(status)) if status.is_not_found() || status.code == 409 => Ok(()),
+        other => other.map(|_| ()).map_err(Error::Api),
+    }
+}
+
+/// Gives a pod one second to live, so that the kubelet ends the containers that are left in it: the pod stays, with its
+/// logs. A verdict stands already, so a refusal is no more than a line in the log; the next look asks again.
+pub(super) async fn end_pod(context: &Context, namespace: &str, pod: &Victim) {
+    let api: Api<Pod> = Api::namespaced(context.client.clone(), namespace);
+    let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
+    let patch = json!({"metadata": {"uid": pod.uid}, "spec": {"activeDeadlineSeconds": 1}});
+    match api.patch(&pod.name, &params, &Patch::Merge(patch)).await {
+        Ok(_) => {}
+        Err(kube::Error::Api(status)) if status.is_not_found() || status.code == 409 => {}
+        Err(error) => tracing::warn!(error = chain(&error), "what is left of a pod was not ended"),
+    }
+}
+
+/// Sets how long a Job may take. One that is gone, or has another uid, is done.
+pub(super) async fn limit(
+    context: &Context,
+    namespace: &str,
+    job: &Victim,
+    seconds: Option<i64>,
+) -> Result<(), Error> {
+    let api: Api<Job> = Api::namespaced(context.client.clone(), namespace);
+    let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
+    let patch = json!({"metadata": {"uid": job.uid}, "spec": {"activeDeadlineSeconds": seconds}});
+    match api.patch(&job.name, &params, &Patch::Merge(patch)).await {
         Err(kube::Error::Api(status)) if status.is_not_found() || status.code == 409 => Ok(()),
         other => other.map(|_| ()).map_err(Error::Api),
     }

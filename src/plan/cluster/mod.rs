@@ -142,6 +142,7 @@ pub fn plan(cluster: &DaskCluster, observed: &Observed, now: Timestamp) -> Plan<
     let look_again = (work.look_again || !work.steps.is_empty()) && !observed.live;
     let status = status::status(&work, violation.as_ref());
     work.notes.extend(status::news_of_certificates(work.conditions(), &status.conditions));
+    work.notes.extend(status::news_of_scheduler(&work, &status.conditions));
     work.notes.extend(status::news_of_pods(work.conditions(), &status.conditions));
     let figures = Vec::new();
     Plan { steps: work.steps, status, events: work.notes, figures, next: work.next, look_again }
@@ -223,7 +224,7 @@ impl<'a> Work<'a> {
         let pod = pods::scheduler::pod(self.cluster, self.tls.scheduler.as_ref());
         let (tries, violation) = self.tries();
         let violation =
-            pod.as_ref().err().cloned().or(violation).or_else(|| violations::durations(self.cluster).pop());
+            pod.as_ref().err().cloned().or(violation).or_else(|| violations::of_values(self.cluster));
         let is_new = !self.observed.pods.iter().any(|pod| state::is_component(pod, labels::SCHEDULER));
         if violation.is_some() && is_new {
             // A spec that is wrong starts no half of a cluster.

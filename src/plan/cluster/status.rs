@@ -215,6 +215,24 @@ pub(super) fn news_of_pods(old: &[Condition], new: &[Condition]) -> Option<Note>
     is_news_of_pods(before, reason).then(|| Note::warning(reason, told.message.clone()))
 }
 
+/// A scheduler that served and whose container has ended since. The kubelet starts it again in the same pod, so that
+/// nothing else tells of it.
+pub(super) fn news_of_scheduler(work: &Work<'_>, new: &[Condition]) -> Option<Note> {
+    let served =
+        find(work.conditions(), ConditionType::SchedulerReady).filter(|ready| ready.status == "True")?;
+    let serves = find(new, ConditionType::SchedulerReady).is_some_and(|ready| ready.status == "True");
+    let pod =
+        pods_of(work.observed, labels::SCHEDULER).find(|pod| state::life(pod) == state::PodLife::Alive)?;
+    let ended = state::last_end(pod, scheduler::CONTAINER)?;
+    let since = ended.finished_at.as_ref()?.0 >= served.last_transition_time.0;
+    let why = if ended.exit_code == 0 { ", as client.shutdown() makes it end" } else { "" };
+    let message = format!(
+        "the scheduler has ended with exit code {}{why}, and is started again: all results are lost",
+        ended.exit_code
+    );
+    (since && !serves && !work.is_suspended()).then(|| Note::warning(Reason::SchedulerLost, message))
+}
+
 /// The condition that says what the cluster waits for: one that serves may be waiting as well, for its rollout.
 fn in_the_way(conditions: &[Condition]) -> Option<&Condition> {
     let waits = find(conditions, ConditionType::Reconciling).filter(|condition| condition.status == "True");

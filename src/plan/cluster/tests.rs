@@ -98,6 +98,8 @@ fn kinds(plan: &Plan<DaskClusterStatus>) -> Vec<&'static str> {
             Step::Withdraw(_) => "withdraw",
             Step::Adopt { .. } => "adopt",
             Step::Cancel { .. } => "cancel",
+            Step::EndPod(_) => "end",
+            Step::Limit { .. } => "limit",
         })
         .collect()
 }

@@ -13,14 +13,7 @@ const CERTIFICATE_LIFE_MIN: Duration = Duration::from_secs(60);
 
 /// Everything in the spec that no pod can be built from. Empty for a cluster that the operator would build.
 pub fn violations(cluster: &DaskCluster) -> Vec<Violation> {
-    let spec = &cluster.spec;
-    let mut found = quantity::violations(&spec.scheduler.resources, "spec.scheduler.resources");
-    for (name, workers) in of_spec(cluster) {
-        let field = worker::field(name);
-        found.extend(quantity::violations(&workers.resources, &format!("{field}.resources")));
-        let size = workers.scratch.as_ref().map(|scratch| &scratch.size);
-        found.extend(size.and_then(|size| quantity::violation(size, &format!("{field}.scratch.size"))));
-    }
+    let mut found = quantities(cluster);
     found.extend(durations(cluster));
     found.extend(all(cluster, |cluster| scheduler::pod(cluster, None).map(drop)));
     for (name, _) in of_spec(cluster) {
@@ -33,8 +26,24 @@ pub fn violations(cluster: &DaskCluster) -> Vec<Violation> {
     found
 }
 
+/// The first value that is none, or makes no sense beside another: what no builder of a pod looks at.
+pub(super) fn of_values(cluster: &DaskCluster) -> Option<Violation> {
+    quantities(cluster).into_iter().chain(durations(cluster)).next()
+}
+
+fn quantities(cluster: &DaskCluster) -> Vec<Violation> {
+    let mut found = quantity::violations(&cluster.spec.scheduler.resources, "spec.scheduler.resources");
+    for (name, workers) in of_spec(cluster) {
+        let field = worker::field(name);
+        found.extend(quantity::violations(&workers.resources, &format!("{field}.resources")));
+        let size = workers.scratch.as_ref().map(|scratch| &scratch.size);
+        found.extend(size.and_then(|size| quantity::violation(size, &format!("{field}.scratch.size"))));
+    }
+    found
+}
+
 /// Durations that the schema's pattern takes and that are too long to be meant.
-pub(super) fn durations(cluster: &DaskCluster) -> Vec<Violation> {
+fn durations(cluster: &DaskCluster) -> Vec<Violation> {
     let mut written: Vec<(String, &str)> = Vec::new();
     for (name, workers) in of_spec(cluster) {
         let field = worker::field(name);

@@ -13,7 +13,7 @@ use super::record::Record;
 use crate::api::flow::ClockStatus;
 use crate::api::{Flow, FlowRun, Phase, labels};
 use crate::plan::run::{clocks_of, is_backfill, job_of, kept_until, made_for, phase_of};
-use crate::plan::schedule::parse_duration;
+use crate::plan::schedule::{SECONDS_MAX, parse_duration};
 use crate::plan::{Step, Victim, VictimKind, names};
 
 /// What labels or annotations begin with by which programs mark the objects that they apply.
@@ -172,7 +172,7 @@ pub(super) fn parse_age(text: &str) -> Option<Duration> {
     let Some((days, rest)) = text.split_once('d') else { return parse_duration(text).ok() };
     let days = Duration::from_secs(days.parse::<u64>().ok()?.checked_mul(86_400)?);
     let rest = if rest.is_empty() { Duration::ZERO } else { parse_duration(rest).ok()? };
-    days.checked_add(rest)
+    days.checked_add(rest).filter(|age| age.as_secs() <= SECONDS_MAX)
 }
 
 /// Whether the run is that of a backfill which is still there, or would be made once more by an unfinished one if it were

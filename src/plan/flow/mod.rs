@@ -7,16 +7,16 @@
 pub(super) mod admission;
 pub mod coming;
 mod edits;
-mod history;
 mod hints;
+mod history;
 pub mod parameters;
 pub(super) mod record;
 mod status;
 pub(in crate::plan) mod ticks;
 mod violations;
 
-pub use hints::hints;
-pub use violations::violations;
+pub use hints::{Hint, hints};
+pub use violations::{run_violation, violations};
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -110,7 +110,8 @@ pub fn plan(flow: &Flow, observed: &Observed, now: Timestamp) -> Plan<FlowStatus
     events.extend(
         created.iter().map(|name| Note::normal(Reason::RunCreated, format!("the run {name} is created"))),
     );
-    events.extend(news(flow, ticks.violation.as_ref()));
+    let fault = ticks.violation.clone().or_else(|| violations::of_runs(flow).into_iter().next());
+    events.extend(news(flow, fault.as_ref()));
     let mut next = ticks.next.map_or(Next::Change, Next::At);
     if let Some(at) = history::next(flow, observed, now) {
         next = next.sooner(Next::At(at), now);

@@ -36,7 +36,7 @@ pub(in crate::plan) fn of_run(flow: &Flow, run: &FlowRun) -> Map<String, Value> 
 }
 
 /// What keeps these parameters from reaching a script.
-pub(in crate::plan) fn violation(parameters: &Map<String, Value>, field: &str) -> Option<Violation> {
+pub fn violation(parameters: &Map<String, Value>, field: &str) -> Option<Violation> {
     let bytes = VARIABLE.len() + 1 + Value::Object(parameters.clone()).to_string().len();
     (bytes > STRING_BYTES_MAX).then(|| {
         let message = format!(

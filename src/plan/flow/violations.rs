@@ -1,5 +1,7 @@
 //! All that is wrong with a Flow and that its schema does not refuse.
 
+use std::time::Duration;
+
 use super::{history, parameters, ticks};
 use crate::api::flow::{ClockEntry, Schedule};
 use crate::api::{DaskCluster, Flow, FlowRun, FlowRunSpec, Reason};
@@ -24,6 +26,12 @@ pub(super) fn of_runs(flow: &Flow) -> Vec<Violation> {
     found.extend(all(flow, job));
     found.extend(own_cluster(flow));
     found
+}
+
+/// The first thing that keeps a run of the Flow from being what the spec says, whichever clock it is of.
+pub fn run_violation(flow: &Flow) -> Option<Violation> {
+    let of_flow = |field: &str| field.starts_with("spec.schedule.") || field.starts_with("spec.history.");
+    of_runs(flow).into_iter().find(|violation| !of_flow(&violation.field))
 }
 
 /// What is wrong with the clocks, the same thing once.
@@ -119,8 +127,13 @@ fn clock(flow: &Flow, schedule: &Schedule, entry: &ClockEntry) -> Vec<Violation>
     found
 }
 
+/// The longest wait between two attempts that is one: 31 days. A run whose next attempt is further away than that looks
+/// as if it hung, and under `Forbid` nothing else of its Flow runs.
+const DELAY_MAX: Duration = Duration::from_secs(31 * 24 * 3600);
+
 fn durations(flow: &Flow) -> Vec<Violation> {
     let spec = &flow.spec;
+    let retries = spec.retries.as_ref();
     let written = [
         ("spec.schedule.jitter", spec.schedule.as_ref().and_then(|schedule| schedule.jitter.as_deref())),
         ("spec.startingDeadline", spec.starting_deadline.as_deref()),
@@ -128,8 +141,6 @@ fn durations(flow: &Flow) -> Vec<Violation> {
         ("spec.deadline", spec.deadline.as_deref()),
         ("spec.clusterTimeout", spec.cluster_timeout.as_deref()),
         ("spec.cluster.keepOnFailure", spec.cluster.keep_on_failure.as_deref()),
-        ("spec.retries.delay", spec.retries.as_ref().map(|retries| retries.delay.as_str())),
-        ("spec.retries.maxDelay", spec.retries.as_ref().map(|retries| retries.max_delay.as_str())),
     ];
     let fault = |(field, text): (&str, Option<&str>)| {
         let error = parse_duration(text?).err()?;
@@ -139,7 +150,23 @@ fn durations(flow: &Flow) -> Vec<Violation> {
     let age = age.map(|text| {
         Violation::invalid("spec.history.olderThan", format!("`{text}` is no age: write days, hours, minutes and seconds, such as 30d, of at most 292 years"))
     });
-    written.into_iter().filter_map(fault).chain(age).collect()
+    let waits = [
+        ("spec.retries.delay", retries.map(|retries| retries.delay.as_str())),
+        ("spec.retries.maxDelay", retries.map(|retries| retries.max_delay.as_str())),
+    ];
+    let too_long = |(field, text): (&str, Option<&str>)| {
+        let message = match parse_duration(text?) {
+            Ok(wait) if wait <= DELAY_MAX => return None,
+            Ok(_) => format!(
+                "`{}` is longer than a wait between two attempts may be; write at most 744h, which is 31 days",
+                text.unwrap_or_default()
+            ),
+            Err(error) => error.to_string(),
+        };
+        Some(Violation::invalid(field, message))
+    };
+    let waits = waits.into_iter().filter_map(too_long);
+    written.into_iter().filter_map(fault).chain(waits).chain(age).collect()
 }
 
 /// The Job of a run, on a cluster that has an image: which one it is shows when it runs.
@@ -293,5 +320,25 @@ mod tests {
         .unwrap();
         let fields: Vec<String> = violations(&flow).into_iter().map(|fault| fault.field).collect();
         assert_eq!(fields, ["spec.schedule.clocks[a].cron", "spec.schedule.clocks[c].cron"]);
+    }
+
+    #[test]
+    fn durations_that_nobody_can_mean_are_told() {
+        let flow: Flow = serde_json::from_value(json!({
+            "apiVersion": "daskflow.dev/v1alpha1", "kind": "Flow", "metadata": {"name": "a"},
+            "spec": {
+                "cluster": {},
+                "schedule": {"jitter": "9999999999999999999h", "clocks": [{"name": "a", "interval": "1h"}]},
+                "history": {"olderThan": "9999999999999999999d"},
+                "retries": {"delay": "744h", "maxDelay": "745h"},
+            },
+        }))
+        .unwrap();
+        let fields = |flow: &Flow| violations(flow).into_iter().map(|fault| fault.field).collect::<Vec<_>>();
+        assert_eq!(
+            fields(&flow),
+            ["spec.schedule.jitter", "spec.retries.maxDelay", "spec.history.olderThan"]
+        );
+        assert_eq!(run_violation(&flow).map(|fault| fault.field).as_deref(), Some("spec.retries.maxDelay"));
     }
 }

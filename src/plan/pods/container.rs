@@ -81,11 +81,16 @@ pub fn port(name: &str, number: i32) -> ContainerPort {
     ContainerPort { name: Some(name.to_owned()), container_port: number, ..ContainerPort::default() }
 }
 
-/// A Dask container of a cluster: its image, its environment, and `python -m MODULE ARGS…`.
+/// The command that starts Python in a user's image.
+pub fn python(named: Option<&String>) -> String {
+    named.map_or("python", String::as_str).to_owned()
+}
+
+/// A Dask container of a cluster: its image, its environment, and `python -m MODULE ARGS…`, with the Python that it names.
 ///
 /// The module form works in every release; the commands `dask-scheduler` and `dask-worker` are gone since 2026.6.
 pub fn dask(name: &str, spec: &DaskClusterSpec, module: &str, arguments: Vec<String>) -> Container {
-    let mut command: Vec<String> = ["python", "-m", module].into_iter().map(str::to_owned).collect();
+    let mut command = vec![python(spec.python.as_ref()), "-m".to_owned(), module.to_owned()];
     command.extend(arguments);
     Container {
         command: Some(command),

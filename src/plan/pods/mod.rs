@@ -6,6 +6,7 @@ pub mod program;
 pub mod quantity;
 pub mod runner;
 pub mod scheduler;
+pub mod script;
 pub mod state;
 pub mod tls;
 pub mod worker;

@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use k8s_openapi::api::batch::v1::{Job, JobSpec};
 use k8s_openapi::api::core::v1::{
-    ConfigMap, ConfigMapVolumeSource, EnvVar, KeyToPath, LocalObjectReference, PodTemplateSpec, Volume,
+    ConfigMap, ConfigMapVolumeSource, EnvVar, LocalObjectReference, PodTemplateSpec, Volume,
     VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
 use serde_json::{Map, Value};
 
+pub use super::script::Script;
 use super::{
     Violation, common_labels, container, content_hash, controller_ref, keep_restart_policy, label, merge, program, tls,
 };
@@ -22,24 +23,8 @@ use crate::plan::names;
 pub const CONTAINER: &str = "runner";
 /// Where the code is in the runner's container.
 const CODE_DIRECTORY: &str = "/daskflow";
-/// The name of an inline script; it shows in tracebacks.
-const INLINE_FILE: &str = "flow.py";
-
-/// A script that is not in the image.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Script {
-    /// Its file name.
-    pub file: String,
-    /// Its text.
-    pub text: String,
-}
-
-impl Script {
-    /// A script written inline in a Flow.
-    pub fn inline(text: &str) -> Self {
-        Self { file: INLINE_FILE.to_owned(), text: text.to_owned() }
-    }
-}
+/// The folder of the script in it.
+const SCRIPT_FOLDER: &str = "code";
 
 /// The cluster that a runner works on, as far as its pod is concerned.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -54,6 +39,10 @@ pub struct Target {
     pub pull_secrets: Vec<LocalObjectReference>,
     /// The cluster's environment.
     pub env: Vec<EnvVar>,
+    /// The Python of the cluster's image, where the Flow names neither.
+    pub python: Option<String>,
+    /// Whether others use the cluster as well.
+    pub is_shared: bool,
     /// What the scheduler is shown, and what is trusted, where it speaks TLS.
     pub tls: Option<tls::Files>,
 }
@@ -63,13 +52,16 @@ pub struct Target {
 pub fn code(flow: &Flow, script: Option<&Script>) -> Option<ConfigMap> {
     flow.spec.code.as_ref()?;
     let mut data = program::data();
-    data.extend(script.map(|script| (key(&script.file), script.text.clone())));
+    let mut binary = BTreeMap::new();
+    if let Some(script) = script {
+        script.put(&mut data, &mut binary);
+    }
     let name = flow.name_any();
     let mut all_labels = common_labels(&name, labels::RUNNER);
     all_labels.insert(labels::FLOW.to_owned(), name.clone());
     Some(ConfigMap {
         metadata: ObjectMeta {
-            name: Some(format!("{name}-{}", content_hash(&data))),
+            name: Some(format!("{name}-{}", content_hash(&(&data, &binary)))),
             namespace: flow.namespace(),
             owner_references: controller_ref(flow).map(|owner| vec![owner]),
             labels: Some(all_labels),
@@ -77,13 +69,8 @@ pub fn code(flow: &Flow, script: Option<&Script>) -> Option<ConfigMap> {
         },
         data: Some(data),
         immutable: Some(true),
-        binary_data: None,
+        binary_data: (!binary.is_empty()).then_some(binary),
     })
-}
-
-/// The key of a script in the ConfigMap; the prefix keeps it apart from the bootstrap.
-pub(in crate::plan) fn key(file: &str) -> String {
-    format!("script-{file}")
 }
 
 /// The logical time of a run and the ticks of its clock around it, each RFC 3339 in UTC.
@@ -119,7 +106,7 @@ impl LogicalTime {
             ("PREFECT__CONTEXT__PREVIOUS_TICK", self.previous.as_ref()),
             ("PREFECT__CONTEXT__NEXT_TICK", self.next.as_ref()),
         ];
-        all.into_iter().filter_map(|(name, time)| Some(container::env(name, time?.clone()))).collect()
+        all.into_iter().filter_map(|(name, time)| Some(container::env(name, escape(time?)))).collect()
     }
 }
 
@@ -158,6 +145,7 @@ pub fn job(attempt: &Attempt<'_>) -> Result<Job, Violation> {
     merge::over(&mut template, flow.spec.template.as_ref(), "spec.template")?;
     keep_restart_policy(&mut template, "Never");
     keep_address(&mut template, &attempt.target.address);
+    tell_grace(&mut template);
     if attempt.target.tls.is_some() {
         tls::let_user_read(&mut template);
     }
@@ -185,14 +173,17 @@ pub fn job(attempt: &Attempt<'_>) -> Result<Job, Violation> {
         spec: Some(JobSpec {
             backoff_limit: Some(0),
             pod_replacement_policy: Some("Failed".to_owned()),
-            active_deadline_seconds: attempt
-                .timeout
-                .map(|timeout| i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX)),
+            active_deadline_seconds: attempt.timeout.map(seconds),
             template,
             ..JobSpec::default()
         }),
         status: None,
     })
+}
+
+/// How long a Job may take, as Kubernetes counts it.
+pub fn seconds(timeout: Duration) -> i64 {
+    i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX)
 }
 
 fn pod_spec(
@@ -205,12 +196,14 @@ fn pod_spec(
     };
     let mut main = container::container(CONTAINER, image, spec.image_pull_policy.or(target.pull_policy));
     let script_path = match (&spec.code, attempt.script) {
-        (Some(_), Some(script)) => Some(format!("{CODE_DIRECTORY}/code/{}", script.file)),
-        (Some(code), None) => code.path.clone(),
+        (Some(_), Some(script)) => Some(format!("{CODE_DIRECTORY}/{SCRIPT_FOLDER}/{}", script.file)),
+        (Some(code), None) => code.path.as_deref().map(escape),
         (None, _) => None,
     };
     if let Some(path) = script_path {
-        main.command = Some(vec!["python".to_owned(), format!("{CODE_DIRECTORY}/{}", program::START), path]);
+        let of_cluster = target.python.as_ref().filter(|_| spec.image.is_none());
+        let python = container::python(spec.python.as_ref().or(of_cluster));
+        main.command = Some(vec![python, format!("{CODE_DIRECTORY}/{}", program::START), path]);
     } else if !spec.command.is_empty() {
         main.command = Some(spec.command.clone());
     }
@@ -244,9 +237,8 @@ fn pod_spec(
 }
 
 fn code_volume(name: &str, script: Option<&Script>) -> Volume {
-    let item = |key: &str, path: String| KeyToPath { key: key.to_owned(), path, mode: None };
     let mut items = program::items();
-    items.extend(script.map(|script| item(&key(&script.file), format!("code/{}", script.file))));
+    items.extend(script.iter().flat_map(|script| script.items(SCRIPT_FOLDER)));
     Volume {
         name: "code".to_owned(),
         config_map: Some(ConfigMapVolumeSource {
@@ -274,6 +266,7 @@ fn environment(attempt: &Attempt<'_>) -> Vec<EnvVar> {
         container::env("DASKFLOW_RUN", run.name_any()),
         container::env("DASKFLOW_ATTEMPT", attempt.number.to_string()),
         container::env("DASKFLOW_ENGINE", flow.spec.engine.as_str()),
+        container::env("DASKFLOW_CLUSTER_SHARED", if target.is_shared { "true" } else { "false" }),
         container::env("DASKFLOW_PARAMETERS", escape(&parameters)),
         container::env("PREFECT__ENGINE__EXECUTOR__DEFAULT_CLASS", executor),
         container::env("PREFECT__FLOWS__RUN_ON_SCHEDULE", "false"),
@@ -296,8 +289,8 @@ fn environment(attempt: &Attempt<'_>) -> Vec<EnvVar> {
 /// The variables that lead to the scheduler; they are nobody's to change.
 fn addresses(address: &str) -> [EnvVar; 2] {
     [
-        container::env("DASK_SCHEDULER_ADDRESS", address),
-        container::env("PREFECT__ENGINE__EXECUTOR__DASK__ADDRESS", address),
+        container::env("DASK_SCHEDULER_ADDRESS", escape(address)),
+        container::env("PREFECT__ENGINE__EXECUTOR__DASK__ADDRESS", escape(address)),
     ]
 }
 
@@ -310,7 +303,24 @@ fn keep_address(template: &mut PodTemplateSpec, address: &str) {
     }
 }
 
-/// The kubelet expands `$(NAME)` in values; a doubled dollar stands for itself.
+/// How long a pod has from SIGTERM to SIGKILL where its spec does not say.
+const GRACE_SECONDS: i64 = 30;
+
+/// Tells the runner how long it has from SIGTERM on, whoever said so.
+fn tell_grace(template: &mut PodTemplateSpec) {
+    let Some(spec) = &mut template.spec else { return };
+    let grace = spec.termination_grace_period_seconds.unwrap_or(GRACE_SECONDS);
+    for main in spec.containers.iter_mut().filter(|container| container.name == CONTAINER) {
+        let env = main.env.take().unwrap_or_default();
+        main.env = Some(container::merge_env([
+            env.as_slice(),
+            &[container::env("DASKFLOW_GRACE_SECONDS", grace.to_string())],
+        ]));
+    }
+}
+
+/// The kubelet expands `$(NAME)` in values, and makes one dollar of two: a text that is to arrive as it is has them doubled.
+/// <https://kubernetes.io/docs/tasks/inject-data-application/define-interdependent-environment-variables/>
 fn escape(value: &str) -> String {
-    value.replace("$(", "$$(")
+    value.replace('$', "$$")
 }

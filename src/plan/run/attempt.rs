@@ -8,7 +8,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::Work;
 use super::outcome::Outcome;
 use crate::api::flow::Retries;
-use crate::api::{Phase, Reason};
+use crate::api::flow_run::{AttemptFailure, Failures};
+use crate::api::{Flow, Phase, Reason};
+use crate::plan::conditions::{MESSAGE_BYTES_MAX, cut};
 use crate::plan::schedule::parse_duration;
 use crate::plan::{Note, names};
 
@@ -36,10 +38,27 @@ impl Budget {
             | Reason::Preempted
             | Reason::NodeLost
             | Reason::ClusterLost
+            | Reason::ClusterRestarted
             | Reason::ClusterTimeout
             | Reason::SchedulerUnreachable
             | Reason::Terminated => Some(Self::Infrastructure),
             _ => None,
+        }
+    }
+
+    /// So many attempts have failed by it.
+    fn count(self, failures: &mut Failures) -> &mut i32 {
+        match self {
+            Self::Flow => &mut failures.flow,
+            Self::Infrastructure => &mut failures.infrastructure,
+        }
+    }
+
+    /// So many may.
+    fn limit(self, retries: &Retries) -> i32 {
+        match self {
+            Self::Flow => retries.limit,
+            Self::Infrastructure => retries.infrastructure,
         }
     }
 }
@@ -81,40 +100,66 @@ impl Work<'_> {
 
     /// Another attempt where a budget has room, else the end of the run in this phase.
     pub(super) fn attempt_failed(&mut self, phase: Phase, reason: Reason, message: String) {
-        let attempt = self.status.attempt.unwrap_or(1);
         let flow = self.observed.flow.clone();
         let retries = flow.as_ref().and_then(|flow| flow.spec.retries.as_ref());
         let (Some(retries), Some(budget)) = (retries, Budget::of(reason)) else {
             return self.enter(phase, reason, message);
         };
         let failures = self.status.failures.get_or_insert_default();
-        let (count, limit) = match budget {
-            Budget::Flow => (&mut failures.flow, retries.limit),
-            Budget::Infrastructure => (&mut failures.infrastructure, retries.infrastructure),
-        };
+        let count = budget.count(failures);
         *count = count.saturating_add(1);
-        if *count > limit || attempt >= ATTEMPTS_MAX {
-            let message =
-                if attempt > 1 { format!("{message} (attempt {attempt}, the last one)") } else { message };
-            return self.enter(phase, reason, message);
+        let failure = AttemptFailure {
+            phase,
+            reason: reason.as_str().to_owned(),
+            message: cut(&message, MESSAGE_BYTES_MAX),
+            at: Time(self.now),
+        };
+        self.wait_or_end(&failure, Some(retries));
+        if self.status.phase == Phase::Retrying {
+            let told = self.status.message.clone().unwrap_or_default();
+            self.notes.push(Note::warning(reason, told));
         }
+    }
+
+    /// Whether the attempt that failed is still to be tried again, and when, as `retries` are now.
+    pub(super) fn reconsider(&mut self, flow: &Flow) {
+        // A run that began to wait under an earlier version has none, and waits as it did.
+        if let Some(failure) = self.status.last_failure.clone() {
+            self.wait_or_end(&failure, flow.spec.retries.as_ref());
+        }
+    }
+
+    /// What follows from a failure that has been counted. The same at every look, as long as `retries` are the same.
+    fn wait_or_end(&mut self, failure: &AttemptFailure, retries: Option<&Retries>) {
+        let reason = Reason::from_word(&failure.reason).unwrap_or(Reason::RunnerError);
+        let attempt = self.status.attempt.unwrap_or(1);
+        let mut failures = self.status.failures.unwrap_or_default();
+        let room = retries.zip(Budget::of(reason)).filter(|(retries, budget)| {
+            *budget.count(&mut failures) <= budget.limit(retries) && attempt < ATTEMPTS_MAX
+        });
+        let message = &failure.message;
+        let Some((retries, _)) = room else {
+            let last = if attempt > 1 {
+                format!("{message} (attempt {attempt}, the last one)")
+            } else {
+                message.clone()
+            };
+            (self.status.retry_at, self.status.last_failure) = (None, None);
+            return self.enter(failure.phase, reason, last);
+        };
         let failed = failures.flow.saturating_add(failures.infrastructure);
-        let at = self.retry_at(retries, attempt, failed);
+        let at = self.retry_at(retries, failure.at.0, (attempt, failed));
         self.status.retry_at = Some(Time(at));
+        self.status.last_failure = Some(failure.clone());
         self.wake_at(at);
         let next = attempt.saturating_add(1);
-        self.enter(
-            Phase::Retrying,
-            reason,
-            format!("attempt {attempt} failed: {message}; attempt {next} starts at {at:.0}"),
-        );
-        let told = self.status.message.clone().unwrap_or_default();
-        self.notes.push(Note::warning(reason, told));
+        let text = format!("attempt {attempt} failed: {message}; attempt {next} starts at {at:.0}");
+        self.enter(Phase::Retrying, reason, text);
     }
 
     /// When the next attempt starts: after a wait drawn between nothing and a limit that grows ("full jitter"), so that runs
     /// that failed together do not come back together. Drawn from the run's uid, so that every look gives the same.
-    fn retry_at(&self, retries: &Retries, attempt: i32, failed: i32) -> Timestamp {
+    fn retry_at(&self, retries: &Retries, since: Timestamp, (attempt, failed): (i32, i32)) -> Timestamp {
         let duration = |text: &str| parse_duration(text).unwrap_or_default();
         let exponent = u32::try_from(failed.saturating_sub(1)).unwrap_or(0);
         let growth = u32::try_from(retries.factor).unwrap_or(1).saturating_pow(exponent);
@@ -123,6 +168,6 @@ impl Work<'_> {
         let digits = names::short_hash(&format!("{uid}/{attempt}"), 8);
         let drawn = f64::from(u32::from_str_radix(&digits, 16).unwrap_or(u32::MAX)) / f64::from(u32::MAX);
         let wait = Duration::from_secs(longest.mul_f64(drawn).as_secs());
-        self.now.checked_add(SignedDuration::try_from(wait).unwrap_or_default()).unwrap_or(self.now)
+        since.checked_add(SignedDuration::try_from(wait).unwrap_or_default()).unwrap_or(since)
     }
 }

@@ -113,12 +113,13 @@ impl Work<'_> {
     }
 
     fn held_by_cluster(&self) -> Option<(Reason, String)> {
-        let cluster = self.observed.cluster.as_ref()?;
-        let name = cluster.name_any();
-        if cluster.spec.suspend {
-            return Some((Reason::ClusterSuspended, format!("the DaskCluster {name} is suspended")));
-        }
-        self.held_by_limit()
+        self.held_by_suspension().or_else(|| self.held_by_limit())
+    }
+
+    /// The cluster is suspended, and serves nobody until somebody resumes it.
+    pub(super) fn held_by_suspension(&self) -> Option<(Reason, String)> {
+        let cluster = self.observed.cluster.as_ref().filter(|cluster| cluster.spec.suspend)?;
+        Some((Reason::ClusterSuspended, format!("the DaskCluster {} is suspended", cluster.name_any())))
     }
 
     /// The cluster limits its runs, and this one has no place.

@@ -10,7 +10,7 @@ use crate::api::{ConditionType, DaskCluster, Flow, Phase, Reason, labels};
 use crate::plan::cluster::may_have_workers;
 use crate::plan::conditions;
 use crate::plan::flow::parameters;
-use crate::plan::pods::runner::{self, Attempt, LogicalTime, Target};
+use crate::plan::pods::runner::{self, Attempt, LogicalTime, Script, Target};
 use crate::plan::pods::tls::Files;
 use crate::plan::pods::{common_labels, controller_ref, scheduler_address};
 use crate::plan::schedule::parse_duration;
@@ -121,7 +121,13 @@ impl Work<'_> {
         self.steps.push(Step::Create(Box::new(Object::Job(job))));
         self.status.job = Some(name.clone());
         self.status.scheduler.clone_from(&self.observed.scheduler);
-        self.notes.push(Note::normal(Reason::RunnerCreated, format!("the Job {name} is created")));
+        let left_out = match script {
+            Some(Script { left_out, .. }) if *left_out > 0 => format!(
+                "; {left_out} more keys of the ConfigMap with its script are not beside it, because they are too large together"
+            ),
+            _ => String::new(),
+        };
+        self.notes.push(Note::normal(Reason::RunnerCreated, format!("the Job {name} is created{left_out}")));
         self.enter(Phase::Provisioning, Reason::RunnerStarting, "the runner's container is starting");
     }
 
@@ -140,7 +146,7 @@ impl Work<'_> {
                 ForeignScheduler::Answering { tls, .. } => tls.clone(),
                 _ => None,
             };
-            return Target { address: address.clone(), tls, ..Target::default() };
+            return Target { address: address.clone(), tls, is_shared: true, ..Target::default() };
         }
         let Some(cluster) = &self.observed.cluster else { return Target::default() };
         // What the scheduler was started with counts, not what the spec asks for by now.
@@ -154,6 +160,8 @@ impl Work<'_> {
             pull_policy: cluster.spec.image_pull_policy,
             pull_secrets: cluster.spec.image_pull_secrets.clone(),
             env: cluster.spec.env.clone(),
+            python: cluster.spec.python.clone(),
+            is_shared: flow.spec.cluster.template.is_none(),
         }
     }
 

@@ -29,7 +29,7 @@ use kube::ResourceExt;
 use super::conditions::{Conditions, Progress, is_news_of_pods};
 use super::pods::runner::Script;
 use super::pods::tls::Files;
-use super::pods::{controller_ref, state};
+use super::pods::{controller_ref, runner, state};
 use super::schedule::parse_duration;
 use super::{Next, Note, Plan, Step, Victim, VictimKind, names};
 use crate::api::tls::ClientTls;
@@ -45,6 +45,8 @@ pub struct Observed {
     pub flow: Option<Arc<Flow>>,
     /// The `DaskCluster` that it runs on, whether referenced or its own.
     pub cluster: Option<Arc<DaskCluster>>,
+    /// The `DaskCluster` that was made for the run, also where it is on another one by now.
+    pub own: Option<Arc<DaskCluster>>,
     /// What the scheduler of `cluster.address` says.
     pub foreign: ForeignScheduler,
     /// The script of `code.configMap`.
@@ -189,12 +191,18 @@ pub fn cluster_name(run: &FlowRun, flow: &Flow) -> Option<String> {
     source.ref_.as_ref().map(|cluster| cluster.name.clone()).or(own)
 }
 
-/// The name of the `DaskCluster` to observe: of a run that waits the one that its Flow names now, of one that has begun
-/// the one that it began on.
+/// The name of the `DaskCluster` to observe: of a run whose attempt has no Job yet the one that its Flow names now, else
+/// the one that the attempt is on.
 pub fn cluster_to_observe(run: &FlowRun, flow: Option<&Flow>) -> Option<String> {
     let named = flow.and_then(|flow| cluster_name(run, flow));
     let begun = run.status.as_ref().and_then(|status| status.cluster.clone());
-    if phase_of(run) == Phase::Queued { named.or(begun) } else { begun.or(named) }
+    let waits = match phase_of(run) {
+        Phase::Queued | Phase::Retrying => true,
+        Phase::Provisioning => job_of(run).is_none(),
+        _ => false,
+    };
+    // A Flow with an address names none.
+    if waits && flow.is_some() { named } else { begun.or(named) }
 }
 
 /// Whether the run may be on this cluster. One of the name that the run's own would have, and that is somebody else's, is
@@ -239,6 +247,7 @@ fn clean_up(
 ) -> Plan<FlowRunStatus> {
     let kept_until = kept_until(&status, observed.flow.as_deref()).filter(|until| *until > now);
     let mut plan = Plan::status_only(answering(run, status));
+    plan.steps.extend(end_of_pod(observed));
     let Some(cluster) = own_cluster(run, observed) else { return plan };
     match kept_until {
         Some(until) => plan.next = Next::At(until),
@@ -267,8 +276,18 @@ pub(in crate::plan) fn kept_until(status: &FlowRunStatus, flow: Option<&Flow>) -
 
 /// The cluster that was made for this run, while it is there.
 fn own_cluster<'a>(run: &FlowRun, observed: &'a Observed) -> Option<&'a DaskCluster> {
-    let cluster = observed.cluster.as_deref()?;
-    (is_owned(run, cluster) && cluster.metadata.deletion_timestamp.is_none()).then_some(cluster)
+    let is_own =
+        |cluster: &&DaskCluster| is_owned(run, cluster) && cluster.metadata.deletion_timestamp.is_none();
+    [&observed.own, &observed.cluster].into_iter().filter_map(Option::as_deref).find(is_own)
+}
+
+/// What is left of a pod whose runner has ended is to end, too; its logs stay.
+fn end_of_pod(observed: &Observed) -> Option<Step> {
+    let pod = observed.pod.as_deref().filter(|pod| state::is_outlived(pod, runner::CONTAINER))?;
+    let asked = pod.spec.as_ref().is_some_and(|spec| spec.active_deadline_seconds == Some(1));
+    (!asked).then(|| {
+        Step::EndPod(Victim { kind: VictimKind::Pod, name: pod.name_any(), uid: pod.metadata.uid.clone() })
+    })
 }
 
 fn is_owned(run: &FlowRun, cluster: &DaskCluster) -> bool {
@@ -316,10 +335,12 @@ impl Work<'_> {
         self.steps.push(Step::Adopt { run: self.run.name_any(), owners, labels: [label].into() });
     }
 
-    /// A run that is held by `suspend` has no cluster of its own.
+    /// A run that is held by `suspend`, or whose Flow names another cluster, has no cluster of its own.
     fn release_own_cluster(&mut self) {
-        if let Some(cluster) = own_cluster(self.run, self.observed) {
-            self.steps.push(delete_cluster(cluster));
+        if let Some(step) = own_cluster(self.run, self.observed).map(delete_cluster)
+            && !self.steps.contains(&step)
+        {
+            self.steps.push(step);
         }
     }
 
@@ -384,6 +405,7 @@ impl Work<'_> {
         conditions.set(ConditionType::Complete, phase == Phase::Succeeded, reason, message.clone());
         conditions.set(ConditionType::Failed, phase.is_final() && phase != Phase::Succeeded, reason, message);
         self.status.conditions = conditions.finish();
+        self.steps.extend(end_of_pod(self.observed));
         let figures = figures::of(self.run, self.observed.flow.as_deref(), &self.status, self.now);
         Plan {
             steps: self.steps,

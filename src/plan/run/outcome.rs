@@ -28,8 +28,32 @@ struct LastWords {
     tasks: Option<TaskCounts>,
 }
 
-/// How the run ended, if its Job has ended.
-pub(super) fn of(job: &Job, pod: Option<&Pod>) -> Option<Outcome> {
+/// How the attempt ended, if it has: as its runner's container did, where that ended by itself; else as its Job did,
+/// which waits for whatever else is in the pod.
+pub(super) fn of(job: Option<&Job>, pod: Option<&Pod>) -> Option<Outcome> {
+    pod.and_then(of_container).or_else(|| of_job(job?, pod))
+}
+
+/// How the runner's container ended, where it ended by itself. What became of its pod, its node or its Job after that
+/// does not matter.
+fn of_container(pod: &Pod) -> Option<Outcome> {
+    let terminated = state::terminated(pod, runner::CONTAINER)?;
+    let taken = state::taken_away_at(pod);
+    let finished = terminated.finished_at.as_ref().map(|time| time.0);
+    let by_itself = taken.is_none_or(|taken| finished.is_some_and(|finished| finished < taken));
+    by_itself.then(|| {
+        let words = last_words(terminated);
+        let (phase, reason, message) = if terminated.exit_code == 0 {
+            (Phase::Succeeded, Reason::Succeeded, words.message.unwrap_or_default())
+        } else {
+            let (reason, message) = failure(terminated, words.reason.as_deref(), words.message);
+            (Phase::Failed, reason, message)
+        };
+        Outcome { phase, reason, message, exit_code: Some(terminated.exit_code), tasks: words.tasks }
+    })
+}
+
+fn of_job(job: &Job, pod: Option<&Pod>) -> Option<Outcome> {
     let conditions = job.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
     let ended = conditions.iter().find(|condition| {
         condition.status == "True" && matches!(condition.type_.as_str(), "Complete" | "Failed")
@@ -43,10 +67,10 @@ pub(super) fn of(job: &Job, pod: Option<&Pod>) -> Option<Outcome> {
         let limit = job.spec.as_ref().and_then(|spec| spec.active_deadline_seconds).unwrap_or_default();
         (Phase::TimedOut, Reason::TimeoutExceeded, format!("stopped after its timeout of {limit}s"))
     } else {
-        let (reason, message) = failure(pod, terminated, words.reason.as_deref(), words.message);
+        let (reason, message) = failure_of_pod(pod, terminated, words);
         (Phase::Failed, reason, message)
     };
-    Some(Outcome { phase, reason, message, exit_code, tasks: words.tasks })
+    Some(Outcome { phase, reason, message, exit_code, tasks: last_tasks(terminated) })
 }
 
 /// When the runner's container started.
@@ -56,32 +80,20 @@ pub(super) fn started_at(pod: &Pod) -> Option<Time> {
     running.or_else(|| state.terminated.as_ref().and_then(|terminated| terminated.started_at.clone()))
 }
 
-/// What a pod says of the end that its Job will come to, where the pod may be gone by then.
+/// What a pod that is being taken away says of the end that its Job will come to, where the pod may be gone by then.
 pub(super) fn foreseen(pod: &Pod) -> Option<(Reason, String)> {
-    let terminated = state::terminated(pod, runner::CONTAINER);
-    if terminated.is_some_and(|terminated| terminated.exit_code == 0) {
-        return None;
-    }
-    if terminated.is_none() {
-        return disruption(pod);
-    }
-    let words = terminated.map(last_words).unwrap_or_default();
-    Some(failure(Some(pod), terminated, words.reason.as_deref(), words.message))
+    let Some(terminated) = state::terminated(pod, runner::CONTAINER) else { return disruption(pod) };
+    (terminated.exit_code != 0).then(|| failure_of_pod(Some(pod), Some(terminated), last_words(terminated)))
 }
 
-/// Who took the runner away, where Kubernetes tells:
-/// <https://kubernetes.io/docs/concepts/workloads/pods/disruptions/#pod-disruption-conditions>.
+/// Who took the runner away, where Kubernetes tells.
 fn disruption(pod: &Pod) -> Option<(Reason, String)> {
     let status = pod.status.as_ref()?;
     if status.reason.as_deref() == Some("Evicted") {
         let detail = status.message.clone().unwrap_or_default();
         return Some((Reason::Evicted, format!("the runner was evicted: {detail}")));
     }
-    let target = status
-        .conditions
-        .iter()
-        .flatten()
-        .find(|condition| condition.type_ == "DisruptionTarget" && condition.status == "True")?;
+    let target = state::disruption_target(pod)?;
     let (reason, what) = match target.reason.as_deref() {
         Some("PreemptionByScheduler") => (Reason::Preempted, "preempted by a pod of higher priority"),
         Some("DeletionByTaintManager" | "DeletionByPodGC") => (Reason::NodeLost, "lost with its node"),
@@ -91,26 +103,53 @@ fn disruption(pod: &Pod) -> Option<(Reason, String)> {
     Some((reason, format!("the runner was {what}: {detail}")))
 }
 
-/// Why a runner failed: what the pod says of itself, else what the bootstrap says, else the exit code.
-fn failure(
+/// Why a runner failed whose pod was taken away, or never started it.
+fn failure_of_pod(
     pod: Option<&Pod>,
     terminated: Option<&ContainerStateTerminated>,
-    word: Option<&str>,
-    message: Option<String>,
+    words: LastWords,
 ) -> (Reason, String) {
     if let Some(disruption) = pod.and_then(disruption) {
         return disruption;
     }
-    let Some(terminated) = terminated else {
-        return (
-            Reason::NodeLost,
-            "the runner's pod no longer exists; it is unknown how it ended".to_owned(),
-        );
-    };
-    if terminated.reason.as_deref() == Some("OOMKilled") {
-        return (Reason::OOMKilled, "the runner used more memory than its limit".to_owned());
+    if let Some(terminated) = terminated {
+        if terminated.exit_code == 0 {
+            let message = "the runner was asked to stop before its end, and ended with exit code 0";
+            return (Reason::Terminated, message.to_owned());
+        }
+        return failure(terminated, words.reason.as_deref(), words.message);
     }
-    let told = word.and_then(Reason::from_word);
+    if let Some((name, init)) = pod.and_then(state::failed_init) {
+        let said = init.message.as_deref().map(str::trim).filter(|text| !text.is_empty());
+        let message = format!(
+            "the runner did not start: its init container {name} ended with exit code {}: {}",
+            init.exit_code,
+            said.unwrap_or("it left no message")
+        );
+        return (Reason::RunnerError, message);
+    }
+    (Reason::NodeLost, "the runner's pod no longer exists; it is unknown how it ended".to_owned())
+}
+
+/// Why a runner failed: what the kubelet says of it, else what the bootstrap says, else the exit code.
+fn failure(
+    terminated: &ContainerStateTerminated,
+    word: Option<&str>,
+    message: Option<String>,
+) -> (Reason, String) {
+    match terminated.reason.as_deref() {
+        Some("OOMKilled") => {
+            return (Reason::OOMKilled, "the runner used more memory than its limit".to_owned());
+        }
+        // What the kubelet and containerd write of a container that they did not find again after the node was down.
+        Some("ContainerStatusUnknown" | "Unknown") => {
+            let message = "the node lost the runner's container; it is unknown how it ended";
+            return (Reason::NodeLost, message.to_owned());
+        }
+        _ => {}
+    }
+    // The word of an end without fault says nothing of a failure.
+    let told = word.and_then(Reason::from_word).filter(|reason| *reason != Reason::Succeeded);
     let by_code = match terminated.exit_code {
         1 => Reason::ScriptError,
         3 => Reason::FlowFailed,
@@ -120,14 +159,20 @@ fn failure(
     };
     // A command of the user's own has exit codes of its own meaning; only the bootstrap names reasons.
     let reason = told.unwrap_or(if message.is_some() { by_code } else { Reason::RunnerError });
-    let bare = terminated.message.as_deref().map(str::trim).filter(|text| !text.is_empty());
-    let text = message.or_else(|| bare.map(str::to_owned)).unwrap_or_else(|| "it left no message".to_owned());
+    let bare = terminated.message.as_deref().filter(|_| message.is_none()).map(str::to_owned);
+    let text = message.or(bare).filter(|text| !text.trim().is_empty());
+    let text = text.map_or_else(|| "it left no message".to_owned(), |text| text.trim().to_owned());
+    let cure = state::cure(&text);
     match told {
         Some(_) => (reason, text),
-        None => (reason, format!("the runner ended with exit code {}: {text}", terminated.exit_code)),
+        None => (reason, format!("the runner ended with exit code {}: {text}{cure}", terminated.exit_code)),
     }
 }
 
 fn last_words(terminated: &ContainerStateTerminated) -> LastWords {
     terminated.message.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
+}
+
+fn last_tasks(terminated: Option<&ContainerStateTerminated>) -> Option<TaskCounts> {
+    last_words(terminated?).tasks
 }

@@ -9,9 +9,10 @@ use kube::ResourceExt;
 
 use super::{CLUSTER_TIMEOUT, Work, cluster_name, made_for, outcome};
 use crate::api::{Flow, Phase, Reason};
-use crate::plan::Next;
+use crate::plan::flow::run_violation;
 use crate::plan::pods::{runner, state};
 use crate::plan::schedule::parse_duration;
+use crate::plan::{Next, Step, Victim, VictimKind};
 
 /// How soon something that is not watched is asked again.
 pub(super) const ASK_AGAIN: Duration = Duration::from_secs(2);
@@ -24,8 +25,11 @@ impl Work<'_> {
         }
         let works = matches!(self.status.phase, Phase::Provisioning | Phase::Running);
         let job = self.observed.job.clone().filter(|_| works);
+        // A pod whose Job was deleted tells how it ended all the same. One that was there before the Job is another's.
+        let pod = self.observed.pod.clone().filter(|_| job.is_some() || self.status.job.is_some());
         // An attempt that has ended is judged by its end, whatever is asked in the meantime.
-        if let Some(outcome) = job.as_ref().and_then(|job| outcome::of(job, self.observed.pod.as_deref())) {
+        let outcome = outcome::of(job.as_deref(), pod.as_deref()).filter(|_| works);
+        if let Some(outcome) = outcome {
             self.remember_job(job.as_deref());
             return self.ended(outcome);
         }
@@ -54,14 +58,10 @@ impl Work<'_> {
 
     /// Held until its Flow's concurrency policy and its cluster let it through.
     pub(super) fn queue(&mut self, flow: &Flow) {
-        if flow.spec.cluster.template.is_none() {
-            // The Flow has another cluster now, and nobody would look at the one that was made for the run.
-            self.release_own_cluster();
-        }
+        self.name_cluster(flow);
         if let Some(unknown) = self.unknown_clock(flow) {
             return self.enter(Phase::Failed, Reason::InvalidSpec, unknown);
         }
-        self.status.cluster = cluster_name(self.run, flow).or_else(|| flow.spec.cluster.address.clone());
         if self.run.spec.suspend {
             self.release_own_cluster();
         }
@@ -73,6 +73,14 @@ impl Work<'_> {
             return self.enter(Phase::Skipped, reason, message);
         }
         self.enter(Phase::Queued, reason, message);
+    }
+
+    /// The cluster that the Flow names now. One that was made for the run goes when it is not that.
+    fn name_cluster(&mut self, flow: &Flow) {
+        self.status.cluster = cluster_name(self.run, flow).or_else(|| flow.spec.cluster.address.clone());
+        if flow.spec.cluster.template.is_none() {
+            self.release_own_cluster();
+        }
     }
 
     /// An attempt begins: its cluster is waited for.
@@ -111,11 +119,15 @@ impl Work<'_> {
         let status = &mut self.status;
         (status.job, status.scheduler) = (None, None);
         (status.started_at, status.retry_at) = (None, None);
-        (status.exit_code, status.tasks) = (None, None);
+        (status.exit_code, status.tasks, status.last_failure) = (None, None, None);
     }
 
     /// The next attempt, when its time has come.
     fn retry(&mut self, flow: &Flow) {
+        self.reconsider(flow);
+        if self.status.phase != Phase::Retrying {
+            return;
+        }
         if let Some(at) = self.status.retry_at.as_ref().map(|time| time.0).filter(|at| *at > self.now) {
             return self.wake_at(at);
         }
@@ -148,6 +160,14 @@ impl Work<'_> {
             self.status.admitted_at = Some(Time(self.now));
             return;
         };
+        if let Some(violation) = run_violation(flow) {
+            return self.enter(Phase::Failed, violation.reason, violation.message);
+        }
+        // Until there is a Job, the run goes where the Flow says.
+        self.name_cluster(flow);
+        if let Some((reason, message)) = self.held_by_suspension() {
+            return self.enter(Phase::Queued, reason, message);
+        }
         if !self.keeps_its_place(flow) {
             return;
         }
@@ -208,9 +228,22 @@ impl Work<'_> {
         }
     }
 
+    /// A timeout that was edited counts for the attempt that is at work.
+    fn follow_timeout(&mut self, job: &Job) {
+        let Some(flow) = self.observed.flow.as_deref() else { return };
+        let Ok(timeout) = flow.spec.timeout.as_deref().map(parse_duration).transpose() else { return };
+        let seconds = timeout.map(runner::seconds);
+        let limit = job.spec.as_ref().and_then(|spec| spec.active_deadline_seconds);
+        if limit != seconds && job.metadata.deletion_timestamp.is_none() {
+            let job = Victim { kind: VictimKind::Job, name: job.name_any(), uid: job.metadata.uid.clone() };
+            self.steps.push(Step::Limit { job, seconds });
+        }
+    }
+
     /// A Job is at work; its pod tells where it stands.
     fn watch(&mut self, job: &Job) {
         self.remember_job(Some(job));
+        self.follow_timeout(job);
         let pod = self.observed.pod.clone();
         let pod = pod.as_deref();
         if let Some((reason, message)) = pod.and_then(outcome::foreseen) {

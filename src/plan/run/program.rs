@@ -8,7 +8,7 @@ use crate::api::flow::Code;
 use crate::api::flow_run::Program;
 use crate::api::{Flow, labels};
 use crate::plan::flow::parameters;
-use crate::plan::pods::runner::{Script, key};
+use crate::plan::pods::script::{Script, key};
 use k8s_openapi::api::batch::v1::Job;
 
 /// The script of an earlier attempt, in the ConfigMap that was made for it.
@@ -50,7 +50,7 @@ impl Work<'_> {
             };
         };
         let script = match (&self.observed.script, &program.file) {
-            (ScriptView::Found(script), Some(file)) => Some(Script { file: file.clone(), text: script.text.clone() }),
+            (ScriptView::Found(script), Some(file)) => Some(script.kept(file)),
             _ => None,
         };
         (as_it_was(flow, program), script)

@@ -73,7 +73,7 @@ impl Work<'_> {
 
     /// Writes down why, where there is something to stop; else it has happened already.
     pub(super) fn begin_to_stop(&mut self, stop: Stop) {
-        let job = self.observed.job.as_ref().is_some_and(|job| outcome::of(job, None).is_none());
+        let job = self.observed.job.as_ref().is_some_and(|job| outcome::of(Some(job), None).is_none());
         if job || self.runner_is_at_work() {
             return self.is_stopping(stop);
         }
@@ -91,23 +91,24 @@ impl Work<'_> {
         };
         // It may have started while it was asked to stop.
         self.remember_start();
-        if let Some(job) = self.observed.job.clone() {
-            let Some(outcome) = outcome::of(&job, self.observed.pod.as_deref()) else {
-                if job.metadata.deletion_timestamp.is_none() {
-                    self.steps.push(Step::Delete(Victim {
-                        kind: VictimKind::Job,
-                        name: job.name_any(),
-                        uid: job.metadata.uid.clone(),
-                    }));
-                }
-                return self.is_stopping(stop);
-            };
+        let job = self.observed.job.clone();
+        let outcome = outcome::of(job.as_deref(), self.observed.pod.as_deref());
+        if let Some(outcome) = outcome {
             if outcome.phase == Phase::Succeeded {
                 self.status.stop = None;
                 return self.ended(outcome);
             }
             self.status.exit_code = outcome.exit_code;
             self.status.tasks = outcome.tasks;
+        } else if let Some(job) = job {
+            if job.metadata.deletion_timestamp.is_none() {
+                self.steps.push(Step::Delete(Victim {
+                    kind: VictimKind::Job,
+                    name: job.name_any(),
+                    uid: job.metadata.uid.clone(),
+                }));
+            }
+            return self.is_stopping(stop);
         } else if self.runner_is_at_work() {
             return self.is_stopping(stop);
         }

@@ -38,7 +38,8 @@ pub enum CronError {
     FieldCount(usize),
     /// A character that only other dialects know.
     #[error(
-        "{field} `{item}`: `{symbol}` is not in Kubernetes' cron dialect; write numbers, names, lists, ranges and steps"
+        "{field} `{item}`: `{symbol}` is not in Kubernetes' cron dialect; write numbers, names, lists, ranges and steps{rule}",
+        rule = instead(.field, .item)
     )]
     Extension {
         /// The field, in words.
@@ -103,6 +104,33 @@ pub enum CronError {
     /// The fields are fine one by one, and no date has them all.
     #[error("`{0}` never comes: no month it names has such a day; correct the day of month or the month")]
     NeverFires(String),
+}
+
+/// What says the same as an item of another dialect.
+fn instead(field: &str, item: &str) -> String {
+    let day = |text: &str| {
+        let number = number(text).map(|day| day % 7);
+        let named = WEEKDAY.names.iter().position(|name| name.eq_ignore_ascii_case(text));
+        let index = number.and_then(|day| usize::try_from(day).ok()).or(named)?;
+        WEEKDAY.names.get(index)?.get(..2).map(str::to_ascii_uppercase)
+    };
+    let upper = item.to_ascii_uppercase();
+    let rule = match upper.as_str() {
+        "L" if field == DAY.name => Some("BYMONTHDAY=-1".to_owned()),
+        "1W" if field == DAY.name => Some("BYDAY=MO,TU,WE,TH,FR;BYSETPOS=1".to_owned()),
+        "LW" | "WL" if field == DAY.name => Some("BYDAY=MO,TU,WE,TH,FR;BYSETPOS=-1".to_owned()),
+        _ if field == WEEKDAY.name => match upper.split_once('#') {
+            Some((weekday, nth)) if number(nth).is_some() => {
+                day(weekday).map(|day| format!("BYDAY={nth}{day}"))
+            }
+            _ => upper.strip_suffix('L').and_then(day).map(|day| format!("BYDAY=-1{day}")),
+        },
+        _ => None,
+    };
+    let written = |rule| {
+        format!("; or instead of cron a rule such as `rrule: FREQ=MONTHLY;{rule};BYHOUR=2;BYMINUTE=0`")
+    };
+    rule.map(written).unwrap_or_default()
 }
 
 /// A cron schedule as sets of values, one bit each. Times and dates are found in it by [`super::calendar`].
@@ -301,8 +329,10 @@ pub(super) fn bit(value: u32) -> u64 {
     1u64.checked_shl(value).unwrap_or(0)
 }
 
+mod both;
 mod zoned;
 
+pub use both::both_days;
 pub(super) use zoned::ZonedCron;
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use thiserror::Error;
 pub const DURATION_LENGTH_MAX: usize = 32;
 
 /// The longest duration, in seconds: about 292 years, the limit of Go's own durations.
-const SECONDS_MAX: u64 = 9_223_372_036;
+pub(in crate::plan) const SECONDS_MAX: u64 = 9_223_372_036;
 
 /// Why a text is no duration. Each message says what to write instead.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]

@@ -32,12 +32,13 @@ mod sieve;
 mod zone;
 
 pub use clock::{Clock, ClockSpec, ScheduleError, Timing};
-pub use cron::{CRON_LENGTH_MAX, CronError};
+pub use cron::{CRON_LENGTH_MAX, CronError, both_days};
 pub use dates::DATES_MAX;
 pub use due::{CatchUp, ClockState, Due, MISSED_MAX, ON_TIME, Rules, due};
+pub(super) use duration::SECONDS_MAX;
 pub use duration::{DURATION_LENGTH_MAX, DurationError, parse_duration};
 pub use interval::{CalendarStep, parse_interval};
-pub use rrule::{RRULE_COUNT_MAX, RRULE_LENGTH_MAX, RruleError};
+pub use rrule::{RRULE_COUNT_MAX, RRULE_LENGTH_MAX, RruleError, idle_exdates};
 pub use zone::find_zone;
 
 pub use crate::api::schedule::{Adjustment, DateSpan, Day, DaylightSaving, TickFilter, TimeSpan};

@@ -228,8 +228,7 @@ fn all_attempts_of_a_run_are_made_from_the_same() {
     let needs = needs(&retrying, Some(&flow));
     let key = needs.script.unwrap();
     assert_eq!(Some(&key.name), code.metadata.name.as_ref());
-    let text = code.data.as_ref().unwrap()[&key.key].clone();
-    let script = ScriptView::Found(crate::plan::pods::runner::Script { file: key.key, text });
+    let script = ScriptView::Found(crate::plan::pods::script::Script::of(code.clone(), &key).unwrap());
     let second = plan(&retrying, &Observed { script, ..observed(flow) }, now());
     let [Object::ConfigMap(again), Object::Job(after)] = created(&second)[..] else { panic!("no Job") };
     assert_eq!(again.metadata.name, code.metadata.name);

@@ -106,7 +106,7 @@ fn tells_fixed_times_from_repeating_ones(#[case] text: &str, #[case] repeats: bo
 )]
 #[case(
     "0 0 L * *",
-    "day of month `L`: `L` is not in Kubernetes' cron dialect; write numbers, names, lists, ranges and steps"
+    "day of month `L`: `L` is not in Kubernetes' cron dialect; write numbers, names, lists, ranges and steps; or instead of cron a rule such as `rrule: FREQ=MONTHLY;BYMONTHDAY=-1;BYHOUR=2;BYMINUTE=0`"
 )]
 #[case(
     "0 0 15W * *",
@@ -114,7 +114,7 @@ fn tells_fixed_times_from_repeating_ones(#[case] text: &str, #[case] repeats: bo
 )]
 #[case(
     "0 0 * * 5#3",
-    "day of week `5#3`: `#` is not in Kubernetes' cron dialect; write numbers, names, lists, ranges and steps"
+    "day of week `5#3`: `#` is not in Kubernetes' cron dialect; write numbers, names, lists, ranges and steps; or instead of cron a rule such as `rrule: FREQ=MONTHLY;BYDAY=3FR;BYHOUR=2;BYMINUTE=0`"
 )]
 #[case(
     "0 0 1 * +1",

@@ -122,6 +122,27 @@ impl ZonedRrule {
     }
 }
 
+/// The EXDATEs of a rule that take no occurrence away, each with the first occurrence on its day. Nothing for a rule that
+/// cannot be read.
+pub fn idle_exdates(text: &str, zone: &str, start: Option<Timestamp>) -> Vec<(DateTime, Option<DateTime>)> {
+    let Some(mut rrule) = Zone::find(zone).ok().and_then(|zone| ZonedRrule::parse(text, zone, start).ok())
+    else {
+        return Vec::new();
+    };
+    let except = std::mem::take(&mut rrule.except);
+    let mut budget = Budget::question();
+    let mut first_from = |wall: DateTime| rrule.next_wall(wall.checked_sub(SECOND).ok()?, &mut budget);
+    let mut idle = Vec::new();
+    for date in except {
+        if first_from(date) != Some(date) {
+            let of_day = first_from(date.date().at(0, 0, 0, 0)).filter(|found| found.date() == date.date());
+            idle.push((date, of_day));
+        }
+    }
+    // What was not looked for to its end says nothing.
+    if budget.is_spent() { Vec::new() } else { idle }
+}
+
 /// The last second of a day.
 const LAST_TIME: Time = Time::constant(23, 59, 59, 0);
 
