@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::batch::v1::{Job, JobSpec};
 use k8s_openapi::api::core::v1::{
-    ConfigMap, ConfigMapVolumeSource, EnvVar, LocalObjectReference, PodTemplateSpec, Volume,
-    VolumeMount,
+    ConfigMap, ConfigMapVolumeSource, EnvVar, LocalObjectReference, PodTemplateSpec, Volume, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
@@ -14,7 +13,8 @@ use serde_json::{Map, Value};
 
 pub use super::script::Script;
 use super::{
-    Violation, common_labels, container, content_hash, controller_ref, keep_restart_policy, label, merge, program, tls,
+    Violation, common_labels, container, content_hash, controller_ref, keep_restart_policy, label, merge,
+    program, tls,
 };
 use crate::api::{Flow, FlowRun, PullPolicy, labels};
 use crate::plan::names;

@@ -72,7 +72,9 @@ impl Script {
             };
             return Err(format!("the ConfigMap {} has no key {}: {there}", key.name, key.key));
         }
-        if key.key.starts_with(PREFIX) && map.metadata.labels.is_some_and(|all| all.contains_key(labels::FLOW)) {
+        if key.key.starts_with(PREFIX)
+            && map.metadata.labels.is_some_and(|all| all.contains_key(labels::FLOW))
+        {
             // Ours, of an earlier attempt: what is in it has been judged.
             return Ok(Self { file: key.key.clone(), files, left_out: 0 });
         }
@@ -86,9 +88,10 @@ impl Script {
 
     /// The script of this name as an earlier attempt had it, which was read from the ConfigMap that was made for that.
     pub(in crate::plan) fn kept(&self, file: &str) -> Self {
-        let files = self.files.iter().filter_map(|(name, content)| {
-            Some((name.strip_prefix(PREFIX)?.to_owned(), content.clone()))
-        });
+        let files = self
+            .files
+            .iter()
+            .filter_map(|(name, content)| Some((name.strip_prefix(PREFIX)?.to_owned(), content.clone())));
         Self { file: file.to_owned(), files: files.collect(), left_out: 0 }
     }
 

@@ -105,13 +105,19 @@ impl Work<'_> {
     /// tick is one also of a clock that was renamed.
     fn unknown_clock(&self, flow: &Flow) -> Option<String> {
         let made_by_us = made_for(self.run).is_some() || self.run.spec.merged_parameters.is_some();
-        let clock = self.run.spec.clock.as_ref().filter(|_| !made_by_us && self.status.admitted_at.is_none())?;
-        let clocks = flow.spec.schedule.as_ref().map(|schedule| schedule.clocks.as_slice()).unwrap_or_default();
+        let clock =
+            self.run.spec.clock.as_ref().filter(|_| !made_by_us && self.status.admitted_at.is_none())?;
+        let clocks =
+            flow.spec.schedule.as_ref().map(|schedule| schedule.clocks.as_slice()).unwrap_or_default();
         let names: Vec<&str> = clocks.iter().map(|clock| clock.name.as_str()).collect();
-        let there = if names.is_empty() { "it has none".to_owned() } else { format!("it has {}", names.join(", ")) };
+        let there =
+            if names.is_empty() { "it has none".to_owned() } else { format!("it has {}", names.join(", ")) };
         let flow = flow.name_any();
-        (!names.contains(&clock.as_str()))
-            .then(|| format!("spec.clock: the Flow {flow} has no clock called {clock}: {there}; create another FlowRun"))
+        (!names.contains(&clock.as_str())).then(|| {
+            format!(
+                "spec.clock: the Flow {flow} has no clock called {clock}: {there}; create another FlowRun"
+            )
+        })
     }
 
     /// What was known of the attempt before.
