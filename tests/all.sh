@@ -130,6 +130,10 @@ if [ -x tests/runner/run.sh ]; then
 fi
 if [ -n "$where" ]; then
 	phase "cluster and images built (rest of the background work)" await "${in_the_background[@]}"
+	for name in cluster images; do
+		seconds=$(cat "$background/$name.done" 2>/dev/null || echo 0)
+		[ "$seconds" -lt 20 ] || took "$name" "$seconds" # less: it was there
+	done
 fi
 # The chart is rendered by the Helm that comes with the embedded Kubernetes, or by one on the PATH.
 if [ -x "$build/bin/helm" ] || { command -v helm && command -v kubectl; } >/dev/null; then
