@@ -13,7 +13,8 @@ use kube::ResourceExt;
 use serde_json::{Map, Value};
 
 use super::{
-    Violation, common_labels, container, content_hash, controller_ref, keep_restart_policy, label, merge, program, tls,
+    Violation, common_labels, container, content_hash, controller_ref, keep_restart_policy, label, merge,
+    program, tls,
 };
 use crate::api::{Flow, FlowRun, PullPolicy, labels};
 use crate::plan::names;
