@@ -39,13 +39,13 @@ fn violations(kind: Kind, object: &Value) -> Result<Vec<Violation>, serde_json::
         Kind::DaskCluster => cluster::violations(&serde_json::from_value::<DaskCluster>(object)?),
         Kind::Flow => flow::violations(&serde_json::from_value::<Flow>(object)?),
         Kind::FlowRun => {
-            serde_json::from_value::<FlowRun>(object)?;
-            Vec::new()
+            let run = serde_json::from_value::<FlowRun>(object)?;
+            flow::parameters::violation_of_own(run.spec.parameters.as_ref()).into_iter().collect()
         }
         // Whether its clocks exist is for its Flow to say.
         Kind::FlowBackfill => {
-            serde_json::from_value::<FlowBackfill>(object)?;
-            Vec::new()
+            let backfill = serde_json::from_value::<FlowBackfill>(object)?;
+            flow::parameters::violation_of_own(backfill.spec.parameters.as_ref()).into_iter().collect()
         }
     })
 }

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-use render::{CHART, helm, kubectl, objects, rendered};
+use render::{CHART, helm, helm_by_itself, kubectl, objects, rendered};
 use rstest::rstest;
 use serde_json::{Value, json};
 
@@ -40,6 +40,29 @@ fn only<'a>(objects: &'a [Value], kind: &str) -> &'a Value {
     let found = of_kind(objects, kind);
     assert_eq!(found.len(), 1, "{kind}: {:?}", found.iter().map(|object| name(object)).collect::<Vec<_>>());
     found[0]
+}
+
+/// One process for all tests gives what a process for each gives: nothing of a run is left for the next.
+#[test]
+fn helm_in_one_process_is_helm() {
+    let (place, elsewhere) = (["--namespace", "place"], ["--namespace", "elsewhere", "--set", "replicas=2"]);
+    let template = ["template", "release", CHART, "--values", "-"];
+    let runs = [
+        ([&template[..], &place].concat(), read(FULL)),
+        (template.to_vec(), json!({})),
+        ([&template[..], &elsewhere].concat(), json!({"crds": {"enabled": false}})),
+        (template.to_vec(), json!({"replicas": -1})),
+        (vec!["lint", CHART, "--values", "-"], json!({"mispelt": true})),
+        (vec!["template", "release", "charts/none"], json!({})),
+        (vec!["lint", "--strict", CHART], json!({})),
+    ];
+    for (arguments, values) in runs {
+        let (Some(ran), Some(alone)) = (helm(&arguments, &values), helm_by_itself(&arguments, &values))
+        else {
+            return;
+        };
+        assert_eq!(ran, alone, "{arguments:?} {values}");
+    }
 }
 
 #[test]

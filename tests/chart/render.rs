@@ -1,18 +1,19 @@
 //! Runs helm and kubectl, and reads what they render.
 
 use std::env::{split_paths, var_os};
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::{LazyLock, Mutex};
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// The chart, from the project's folder.
 pub const CHART: &str = "charts/daskflow";
 
 /// What a run of a program gave.
-#[derive(Debug)]
+#[derive(Debug, Deserialize, PartialEq)]
 pub struct Ran {
     pub worked: bool,
     pub out: String,
@@ -20,8 +21,55 @@ pub struct Ran {
 }
 
 /// Runs helm with these values on its standard input, where `--values -` reads them. None: there is no helm here.
+///
+/// The Helm that comes with the embedded Kubernetes is one process for all tests: it would start for longer than it renders.
 pub fn helm(arguments: &[&str], values: &Value) -> Option<Ran> {
+    let mut renderer = RENDERER.lock().unwrap();
+    match &mut *renderer {
+        Some(renderer) if find("helm").is_some() => Some(renderer.helm(arguments, values)),
+        _ => {
+            drop(renderer);
+            helm_by_itself(arguments, values)
+        }
+    }
+}
+
+/// The same, by a process of its own.
+pub fn helm_by_itself(arguments: &[&str], values: &Value) -> Option<Ran> {
     run("helm", arguments, &values.to_string())
+}
+
+/// None where the embedded Kubernetes is not built.
+static RENDERER: LazyLock<Mutex<Option<Renderer>>> = LazyLock::new(|| Mutex::new(Renderer::start()));
+
+/// `testcluster render`, which runs Helm for each line that it reads. It ends with this process, which closes its input.
+struct Renderer {
+    runs: ChildStdin,
+    results: BufReader<ChildStdout>,
+}
+
+impl Renderer {
+    fn start() -> Option<Self> {
+        let program = ours().join("testcluster");
+        let mut child = Command::new(program.canonicalize().ok()?)
+            .arg("render")
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let results = BufReader::new(child.stdout.take().unwrap());
+        Some(Self { runs: child.stdin.take().unwrap(), results })
+    }
+
+    fn helm(&mut self, arguments: &[&str], values: &Value) -> Ran {
+        writeln!(self.runs, "{}", json!({"args": arguments, "input": values.to_string()})).unwrap();
+        let mut result = String::new();
+        self.results.read_line(&mut result).unwrap();
+        serde_json::from_str(&result).unwrap_or_else(|error| {
+            panic!("testcluster render, of tests/cluster.sh build: {error}: {result}")
+        })
+    }
 }
 
 /// Runs kubectl. None: there is none here.
@@ -89,7 +137,11 @@ fn find(program: &str) -> Option<PathBuf> {
     if later && var_os("DASKFLOW_CHART_REQUIRED").is_none() {
         return None;
     }
-    let ours = Path::new(env!("CARGO_MANIFEST_DIR")).join(".build/bin");
     let folders = var_os("PATH").map(|path| split_paths(&path).collect::<Vec<_>>()).unwrap_or_default();
-    std::iter::once(ours).chain(folders).map(|folder| folder.join(program)).find(|path| path.exists())
+    std::iter::once(ours()).chain(folders).map(|folder| folder.join(program)).find(|path| path.exists())
+}
+
+/// Where the programs of the embedded Kubernetes are.
+fn ours() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(".build/bin")
 }

@@ -189,7 +189,7 @@ impl Cluster {
 }
 
 fn child(title: &str, python: &Path, module: &str, arguments: &[&str], settings: &Settings) -> Process {
-    Process::start(title, python, &[&[module], arguments].concat(), settings)
+    Process::start(title, python, &[&[module][..], arguments].concat(), settings)
 }
 
 /// By which name the `fork.py` of this Python is reached. It ends with this process, which holds its standard input.

@@ -46,6 +46,11 @@ pub(in crate::plan) fn violation(parameters: &Map<String, Value>, field: &str) -
     })
 }
 
+/// The same of what a `FlowRun` or a `FlowBackfill` says itself, whatever its Flow adds.
+pub fn violation_of_own(parameters: Option<&Value>) -> Option<Violation> {
+    violation(parameters?.as_object()?, "spec.parameters")
+}
+
 /// The same of everything that a Flow hands to its runners, with the parameters of each of its clocks.
 pub(super) fn violations(flow: &Flow) -> Vec<Violation> {
     let spec = &flow.spec;

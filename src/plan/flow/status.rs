@@ -48,7 +48,7 @@ pub(super) fn status(
         observed_generation: flow.metadata.generation,
         schedule: flow.spec.schedule.as_ref().map(describe),
         next_tick: ticks.next.map(Time),
-        last_tick: [old.last_tick.map(|time| time.0), ticks.newest].into_iter().flatten().max().map(Time),
+        last_tick: [old.last_tick.clone().map(|time| time.0), ticks.newest].into_iter().flatten().max().map(Time),
         missed: old.missed.saturating_add(i64::from(ticks.missed.all)),
         spec_written_at: Some(Time(edits::known_by(flow, &old, now))),
         skipped,

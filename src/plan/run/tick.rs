@@ -65,7 +65,7 @@ impl<'a> Newest<'a> {
 
     /// The run that is to run in place of this one: a newer tick of its clock, of a shared run one of each of its clocks; of a
     /// run made by hand, one that was made by hand later. Ticks of one instant never stand in each other's place.
-    pub fn in_place_of(&self, run: &FlowRun) -> Option<&str> {
+    pub fn in_place_of<'b>(&'b self, run: &'b FlowRun) -> Option<&'b str> {
         let mine = (due_at(run), run.name_any());
         if !is_tick(run) {
             let newer = self.by_hand.get(&run.spec.clock.as_deref()).filter(|newer| **newer > mine)?;
