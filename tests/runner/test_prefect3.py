@@ -227,25 +227,32 @@ def test_sigterm_stops_within_two_seconds(runner, tmp_path):
     assert (done.code, done.reason) == (143, "Terminated"), done
 
 
-WAITS_FOR_A_SCHEDULE = {
-    "serve": "spread.serve(name='nightly', cron='0 8 * * *')",
-    "serve several": "from prefect import serve\nserve(spread.to_deployment('nightly', cron='0 8 * * *'))",
-    "deploy": "spread.deploy(name='nightly', work_pool_name='pool', image='x')",
-    "deploy several": "from prefect import deploy\ndeploy(spread.to_deployment('nightly'), work_pool_name='pool')",
-    "apply a deployment": "spread.to_deployment('nightly').apply()",
-    "a runner": "from prefect.runner import Runner\nrunner = Runner('r')\nrunner.start()",
-    "awaited": "import asyncio\nasync def main():\n    await spread.aserve(name='nightly')\nasyncio.run(main())",
-}
+WAITS_FOR_A_SCHEDULE = """
+from prefect import deploy, serve
+from prefect.runner import Runner
+
+spread.serve(name="nightly", cron="0 8 * * *")
+serve(spread.to_deployment("nightly", cron="0 8 * * *"))
+spread.deploy(name="nightly", work_pool_name="pool", image="x")
+deploy(spread.to_deployment("nightly"), work_pool_name="pool")
+spread.to_deployment("nightly").apply()
+Runner("r").start()
+
+async def main():
+    await spread.adeploy(name="nightly", work_pool_name="pool", image="x")
+
+import asyncio
+asyncio.run(main())
+print("all of it came back")
+"""
 
 
 @pytest.mark.parametrize("kind", ["Auto", "Dask"])
-@pytest.mark.parametrize("tail", WAITS_FOR_A_SCHEDULE.values(), ids=WAITS_FOR_A_SCHEDULE)
-def test_what_only_waits_for_a_schedule_has_run_nothing(lone_runner, tail, kind):
-    if kind == "Dask" and "serve(name" not in tail:
-        pytest.skip("the same rule")
-    done = lone_runner.run(script(ON_DASK) + "\n" + tail + "\n", DASKFLOW_ENGINE=kind)
+def test_what_only_waits_for_a_schedule_has_run_nothing(lone_runner, kind):
+    done = lone_runner.run(script(ON_DASK) + WAITS_FOR_A_SCHEDULE, DASKFLOW_ENGINE=kind)
     assert (done.code, done.reason) == (4, "NoFlowRan"), done
-    assert "is left out" in done.message and "call " in done.message
+    assert "all of it came back" in done.out
+    assert "flow.serve() is left out" in done.message and "call spread()" in done.message
 
 
 def test_deploy_beside_a_run_is_left_out(runner):
@@ -317,9 +324,8 @@ def test_task_outside_of_a_flow_does_not_run_on_the_cluster(lone_runner, tail):
     assert (done.code, done.reason) == (5, "RanOutsideCluster"), done
 
 
-@pytest.mark.parametrize("reads", ["json.loads(os.environ['DASKFLOW_PARAMETERS'])['batches']", "int('3')  # batches"])
-def test_parameters_that_the_script_reads_itself_are_no_failure(runner, reads):
-    tail = "import json\nspread(count=%s)\n" % reads
+def test_parameters_that_the_script_reads_itself_are_no_failure(runner):
+    tail = "import json\nspread(count=json.loads(os.environ['DASKFLOW_PARAMETERS'])['batches'])\n"
     done = runner.run(script(ON_DASK) + "\n" + tail, DASKFLOW_PARAMETERS='{"batches": 2}')
     assert (done.code, done.reason) == (0, "Succeeded"), done
 

@@ -146,26 +146,59 @@ def script(tail):
     return WORK + textwrap.dedent(tail) + "\n"
 
 
-@pytest.mark.parametrize("tail", GOES_TO_THE_CLUSTER.values(), ids=GOES_TO_THE_CLUSTER)
-def test_work_is_done_on_the_workers_and_what_was_changed_is_reported(runner, tail):
-    done = runner.run(script(tail))
+ONE = """
+try:
+    exec(compile(%r, "flow.py", "exec"), dict(globals()))
+except Exception as error:
+    print(%r, type(error).__name__, error, flush=True)
+else:
+    print(%r, "went well", flush=True)
+for client in list(__import__("distributed").Client._instances):
+    if client.status == "running":
+        client.close()
+"""
+
+
+def one_after_the_other(cases):
+    """A script that tries all of them, whatever becomes of each: a process for each would cost a minute."""
+    return WORK + "".join(ONE % (textwrap.dedent(tail), name, name) for name, tail in cases.items())
+
+
+def lines(done, cases):
+    return [line for line in done.out.splitlines() if line.startswith(tuple(cases))]
+
+
+def test_work_is_done_on_the_workers_and_what_was_changed_is_reported(runner):
+    done = runner.run(one_after_the_other(GOES_TO_THE_CLUSTER))
     assert (done.code, done.reason) == (0, "Succeeded"), done
-    assert "work done" in done.out
-    assert "the run's cluster" in done.message, done
+    assert lines(done, GOES_TO_THE_CLUSTER) == [name + " went well" for name in GOES_TO_THE_CLUSTER], done
+    assert done.out.count("work done") == len(GOES_TO_THE_CLUSTER)
+    for words in ("computes without a Client", "n_workers", "processes left out", "tcp://127.0.0.1:2", "scheduler.json"):
+        assert words in done.message, done
 
 
-@pytest.mark.parametrize("tail", SAID_TO_RUN_HERE.values(), ids=SAID_TO_RUN_HERE)
-def test_work_that_the_script_keeps_here_is_refused_with_the_line_to_write(runner, tail):
-    done = runner.run(script(tail))
+def test_client_with_sizes_of_a_script_of_its_own(runner):
+    done = runner.run(script(GOES_TO_THE_CLUSTER["client with sizes"]))
+    assert (done.code, done.reason) == (0, "Succeeded"), done
+    assert done.message == "Client: memory_limit, n_workers, threads_per_worker left out, the run's cluster is used"
+
+
+def test_work_that_the_script_keeps_here_is_refused_with_the_line_to_write(runner):
+    done = runner.run(one_after_the_other(SAID_TO_RUN_HERE))
     assert (done.code, done.reason) == (5, "RanOutsideCluster"), done
+    found = lines(done, SAID_TO_RUN_HERE)
+    assert len(found) == len(SAID_TO_RUN_HERE) and all(" Stop " in line for line in found), done
     assert "work done" not in done.out
     assert "engine: Dask" in done.message and "(flow.py:" in done.message
 
 
-@pytest.mark.parametrize("tail", SAID_TO_RUN_HERE.values(), ids=SAID_TO_RUN_HERE)
-def test_engine_dask_leaves_that_to_the_script(runner, tail):
-    done = runner.run(script(tail).replace("assert os.getpid()", "assert True or os.getpid()"), DASKFLOW_ENGINE="Dask")
+def test_engine_dask_leaves_that_to_the_script(runner):
+    source = "if __name__ == '__main__':\n" + textwrap.indent(one_after_the_other(SAID_TO_RUN_HERE), "    ")
+    source = source.replace("assert os.getpid()", "assert True or os.getpid()")
+    source = source.replace("def where(n):", "def where(n):\n        import os")
+    done = runner.run(WORK + source, DASKFLOW_ENGINE="Dask")
     assert (done.code, done.reason) == (0, "Succeeded"), done
+    assert lines(done, SAID_TO_RUN_HERE) == [name + " went well" for name in SAID_TO_RUN_HERE], done
     assert "in the runner" in done.message
 
 
@@ -174,11 +207,13 @@ def test_engine_dask_sends_what_the_script_does_not_decide(runner):
     assert (done.code, done.reason) == (0, "Succeeded"), done
 
 
-@pytest.mark.parametrize("tail", CLUSTERS_OF_ITS_OWN.values(), ids=CLUSTERS_OF_ITS_OWN)
-def test_cluster_of_any_class_is_refused(lone_runner, tail):
-    done = lone_runner.run(script(tail))
+def test_cluster_of_any_class_is_refused(lone_runner):
+    done = lone_runner.run(one_after_the_other(CLUSTERS_OF_ITS_OWN))
     assert (done.code, done.reason) == (5, "RanOutsideCluster"), done
-    assert "Client()" in done.message and "(flow.py:" in done.message
+    found = lines(done, CLUSTERS_OF_ITS_OWN)
+    assert len(found) == len(CLUSTERS_OF_ITS_OWN), done
+    assert all(" Stop " in line and "Client()" in line for line in found), done
+    assert "(flow.py:" in done.message
 
 
 def test_compute_without_any_cluster_is_refused(lone_runner):

@@ -5,8 +5,10 @@ of such modules; where Dask's first and faster attempt has named one by referenc
 """
 
 import functools
+import io
 import os
 import sys
+import threading
 
 from .run import RUN
 
@@ -64,6 +66,7 @@ def hook_cloudpickle(module):
 def hook_dask_pickle(module):
     """distributed.protocol.pickle: tries pickle first, which names functions and classes by their module."""
     original = module.dumps
+    module.cloudpickle = ForModulesBeside(module.cloudpickle)
 
     @functools.wraps(original)
     def dumps(x, *args, **kwargs):
@@ -82,7 +85,7 @@ def hook_dask_pickle(module):
 
 
 def by_value(cloudpickle, x, buffers, kwargs):
-    """None where that fails, as with a module that holds a lock: then the workers may still have the module."""
+    """None where that fails: then the workers may still have the module."""
     mine, protocol = [], kwargs.get("protocol")
     more = {"buffer_callback": mine.append} if "buffer_callback" in kwargs and (protocol or 5) >= 5 else {}
     try:
@@ -91,3 +94,90 @@ def by_value(cloudpickle, x, buffers, kwargs):
         return None
     buffers[:] = mine
     return data
+
+
+# --- What modules hold at their top and nothing can pickle ------------------------------------------------------------
+class ForModulesBeside:
+    """cloudpickle, and what it cannot take of modules beside the script: locks, and functions with a cache.
+
+    What stands in for them is made of classes that travel by value, and can be pickled again: the scheduler does so.
+    """
+
+    def __init__(self, cloudpickle):
+        self.cloudpickle = cloudpickle
+
+    def __getattr__(self, name):
+        return getattr(self.cloudpickle, name)
+
+    def dumps(self, x, protocol=None, **kwargs):
+        base = self.cloudpickle.Pickler
+        if not hasattr(base, "reducer_override"):  # Python 3.7
+            return self.cloudpickle.dumps(x, protocol=protocol, **kwargs)
+
+        class Pickler(base):
+            def reducer_override(self, obj):
+                reduced = stand_in(obj)
+                return super().reducer_override(obj) if reduced is None else reduced
+
+        file = io.BytesIO()
+        Pickler(file, protocol=protocol, **kwargs).dump(x)
+        return file.getvalue()
+
+
+def stand_in(obj):
+    """How to make it anew, as a worker would that imports the module; None for all else."""
+    if isinstance(obj, LOCKS) and any(obj is value for value in top_level_values()):
+        return Lock, (isinstance(obj, LOCKS[1]),)
+    if isinstance(obj, CACHED) and (obj.__module__ or "").split(".")[0] in RUN.beside:
+        return Cached, (obj.__wrapped__, obj.cache_info().maxsize)
+    return None
+
+
+def top_level_values():
+    for name, module in list(sys.modules.items()):
+        if name.split(".")[0] in RUN.beside:
+            yield from list(vars(module).values())
+
+
+LOCKS = (type(threading.Lock()), type(threading.RLock()))
+CACHED = type(functools.lru_cache(maxsize=None)(len))
+
+
+class Lock:
+    """A lock of the process that it is in."""
+
+    def __init__(self, reentrant):
+        import threading
+
+        self.reentrant = reentrant
+        self.lock = threading.RLock() if reentrant else threading.Lock()
+
+    def __reduce__(self):
+        return type(self), (self.reentrant,)
+
+    def __getattr__(self, name):
+        if name == "lock":
+            raise AttributeError(name)
+        return getattr(self.lock, name)
+
+    def __enter__(self):
+        return self.lock.__enter__()
+
+    def __exit__(self, *error):
+        return self.lock.__exit__(*error)
+
+
+class Cached:
+    """A function with a cache of the process that it is in."""
+
+    def __init__(self, function, maxsize):
+        import functools
+
+        self.__wrapped__, self.maxsize = function, maxsize
+        self.cached = functools.lru_cache(maxsize=maxsize)(function)
+
+    def __reduce__(self):
+        return type(self), (self.__wrapped__, self.maxsize)
+
+    def __call__(self, *args, **kwargs):
+        return self.cached(*args, **kwargs)

@@ -54,7 +54,7 @@ def hook_prefect2_run_deployment(module):
 def leave_out_method(cls, method, what, cure):
     @replace(cls, method)
     def left_out(_original, self, *_args, **_kwargs):
-        leave_out(words(what, cure, getattr(self, "name", None)))
+        leave_out(words(what, cure, getattr(self, "name", None) if is_a(self, "Flow") else None))
         return Nothing() if method.startswith("a") and method != "apply" else nothing()
 
 
