@@ -132,7 +132,8 @@ fn live_through(rules: Rules, history: &[Happening]) -> World {
 /// Each tick since the Flow was created is a run or was counted as missed, never both, never neither.
 fn every_tick_is_accounted_for(world: &World) {
     let passed = |time: jiff::Timestamp, interval: i64| time.as_second().div_euclid(interval);
-    let of_clock = |(_, interval): &(&str, i64)| passed(world.latest, *interval) - passed(world.created, *interval);
+    let of_clock =
+        |(_, interval): &(&str, i64)| passed(world.latest, *interval) - passed(world.created, *interval);
     let due: i64 = CLOCKS.iter().map(of_clock).sum();
     let (ran, missed) = (i64::try_from(world.ticks.len()).unwrap(), world.missed());
     assert_eq!(ran + missed, due, "{ran} ran and {missed} were missed of {due} ticks");

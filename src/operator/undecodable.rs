@@ -127,8 +127,10 @@ mod tests {
         let mut undecodable = Undecodable::new(Gauge::default());
         let mut seen = run("a", &json!("etl"));
         let writer = |subresource: Option<&str>, fields: serde_json::Value| {
-            serde_json::from_value(json!({"manager": "kubectl", "operation": "Apply", "subresource": subresource,
-                "time": "2026-12-01T09:00:00Z", "fieldsType": "FieldsV1", "fieldsV1": fields}))
+            serde_json::from_value(
+                json!({"manager": "kubectl", "operation": "Apply", "subresource": subresource,
+                "time": "2026-12-01T09:00:00Z", "fieldsType": "FieldsV1", "fieldsV1": fields}),
+            )
             .unwrap()
         };
         seen.0.as_mut().unwrap().metadata.managed_fields = Some(vec![

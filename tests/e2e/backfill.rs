@@ -200,7 +200,8 @@ async fn second_backfill_repeats_no_success() {
             let ended = |backfill: &FlowBackfill| {
                 backfill.status.as_ref().is_some_and(|status| status.finished_at.is_some())
             };
-            let status = namespace.until::<FlowBackfill>(name, within(90, "it has ended"), ended).await.status;
+            let status =
+                namespace.until::<FlowBackfill>(name, within(90, "it has ended"), ended).await.status;
             let (failed, skipped) = status.map(|status| (status.failed, status.skipped)).unwrap();
             assert_eq!((failed, skipped), (1, if name == "first" { 0 } else { 3 }), "{name}");
             namespace.api::<FlowBackfill>().delete(name, &DeleteParams::default()).await.unwrap();

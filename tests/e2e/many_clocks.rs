@@ -58,8 +58,10 @@ async fn four_clocks_at_one_instant_all_run() {
         for run in &runs {
             assert_eq!(phase_of(run), Phase::Succeeded, "{:?}", run.status);
         }
-        let regions: BTreeSet<String> =
-            runs.iter().map(|run| run.spec.merged_parameters.clone().unwrap()["region"].to_string()).collect();
+        let regions: BTreeSet<String> = runs
+            .iter()
+            .map(|run| run.spec.merged_parameters.clone().unwrap()["region"].to_string())
+            .collect();
         assert_eq!(regions.len(), 4, "{regions:?}");
         let status = namespace.get::<Flow>(FLOW).await.status.unwrap();
         assert_eq!((status.missed, status.skipped), (0, 0), "{status:?}");

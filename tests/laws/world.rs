@@ -377,7 +377,10 @@ impl World {
             Object::Run(run) => {
                 let tick = run.spec.scheduled_time.as_ref().unwrap().0;
                 let clock = run.spec.clock.clone().unwrap();
-                assert!(self.ticks.insert((clock.clone(), tick)), "the tick {tick} of {clock} became a run twice");
+                assert!(
+                    self.ticks.insert((clock.clone(), tick)),
+                    "the tick {tick} of {clock} became a run twice"
+                );
                 // An operator whose cache is behind acts on what was so.
                 let by = by.unwrap();
                 let generation = by.metadata.generation.unwrap();
@@ -505,7 +508,8 @@ impl World {
 fn expected_parameters(flow: &Flow, clock: &str) -> serde_json::Value {
     let mut all = flow.spec.parameters.clone().unwrap();
     let clocks = flow.spec.schedule.iter().flat_map(|schedule| &schedule.clocks);
-    let own = clocks.filter(|entry| entry.name == clock).find_map(|entry| entry.parameters.as_ref()?.as_object());
+    let own =
+        clocks.filter(|entry| entry.name == clock).find_map(|entry| entry.parameters.as_ref()?.as_object());
     all.as_object_mut().unwrap().extend(own.cloned().unwrap_or_default());
     all
 }

@@ -144,7 +144,8 @@ fn room(backfill: &FlowBackfill, active: usize) -> usize {
 
 /// The indexes of the ticks to run now, in the order that was asked for.
 fn choose(backfill: &FlowBackfill, states: &[State<'_>], room: usize) -> Vec<usize> {
-    let due = states.iter().enumerate().filter(|(_, state)| matches!(state, State::Due(_) | State::Unrecorded));
+    let due =
+        states.iter().enumerate().filter(|(_, state)| matches!(state, State::Due(_) | State::Unrecorded));
     let due = due.map(|(index, _)| index);
     match backfill.spec.order {
         BackfillOrder::OldestFirst => due.take(room).collect(),

@@ -42,9 +42,8 @@ pub(super) fn of_ticks(
     status.succeeded = count(|state| matches!(state, State::Succeeded));
     status.failed = count(|state| matches!(state, State::Failed));
     status.skipped = count(|state| matches!(state, State::Skipped));
-    status.remaining = count(|state| {
-        matches!(state, State::Due(_) | State::Unrecorded | State::Awaited | State::Ahead)
-    });
+    status.remaining =
+        count(|state| matches!(state, State::Due(_) | State::Unrecorded | State::Awaited | State::Ahead));
     // How many there were at the beginning: one after the other they get runs.
     status.unrecorded = status.unrecorded.max(to_i32(unrecorded));
     status.active = to_i32(active);
@@ -110,7 +109,9 @@ fn verdict(backfill: &FlowBackfill, status: &FlowBackfillStatus, finished: bool)
     }
     let unrecorded = match status.unrecorded {
         0 => String::new(),
-        count => format!("; {count} of them are from before the record of the Flow's clocks, and may have succeeded once"),
+        count => format!(
+            "; {count} of them are from before the record of the Flow's clocks, and may have succeeded once"
+        ),
     };
     let message = format!(
         "{total} ticks of the Flow {flow} are run, at most {} at once{unrecorded}",

@@ -114,8 +114,7 @@ pub(super) fn of_range<'a>(backfill: &FlowBackfill, flow: &'a Flow) -> Result<Ve
         while let Some(at) = next.filter(|at| *at <= to) {
             if at >= from {
                 let name = name(flow, entry, at);
-                let tick =
-                    Tick { at, name: name.clone(), entry, clocks: Vec::new(), clock: clock.clone() };
+                let tick = Tick { at, name: name.clone(), entry, clocks: Vec::new(), clock: clock.clone() };
                 ticks.entry((at, name)).or_insert(tick).clocks.push(entry.name.clone());
             }
             if ticks.len() > TICKS_MAX {

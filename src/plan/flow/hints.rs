@@ -26,7 +26,10 @@ pub fn hints(flow: &Flow) -> Vec<Violation> {
                 "the clocks {} and {} have the same parameters in the end, and where both tick at one instant there are two runs: leave out `parameters` of both, so that they share one",
                 twin.name, clock.name
             );
-            found.push(Violation::invalid(format!("spec.schedule.clocks[{}].parameters", clock.name), message));
+            found.push(Violation::invalid(
+                format!("spec.schedule.clocks[{}].parameters", clock.name),
+                message,
+            ));
         }
     }
     found
@@ -61,7 +64,8 @@ mod tests {
         }))
         .unwrap();
         let fields: Vec<String> = hints(&flow).into_iter().map(|hint| hint.field).collect();
-        let wanted: Vec<String> = told.iter().map(|name| format!("spec.schedule.clocks[{name}].parameters")).collect();
+        let wanted: Vec<String> =
+            told.iter().map(|name| format!("spec.schedule.clocks[{name}].parameters")).collect();
         assert_eq!(fields, wanted);
     }
 }

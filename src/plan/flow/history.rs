@@ -128,11 +128,12 @@ fn is_applied(run: &FlowRun) -> bool {
     let of_instance = labels.contains_key(labels::APP_INSTANCE)
         && labels.get(labels::APP_MANAGED_BY).map(String::as_str) != Some(labels::APP);
     let by_hand = made_for(run).is_none();
-    let applied = by_hand && run.metadata.managed_fields.iter().flatten().any(|writer| {
-        writer.operation.as_deref() == Some("Apply")
-            && writer.subresource.is_none()
-            && !writer.manager.as_deref().is_some_and(|manager| manager.starts_with(labels::APP))
-    });
+    let applied = by_hand
+        && run.metadata.managed_fields.iter().flatten().any(|writer| {
+            writer.operation.as_deref() == Some("Apply")
+                && writer.subresource.is_none()
+                && !writer.manager.as_deref().is_some_and(|manager| manager.starts_with(labels::APP))
+        });
     let of_helm = labels.get(labels::APP_MANAGED_BY).map(String::as_str) == Some("Helm");
     APPLIED.iter().any(|prefix| says(prefix)) || of_instance || of_helm || applied
 }

@@ -7,8 +7,8 @@
 pub(super) mod admission;
 pub mod coming;
 mod edits;
-mod history;
 mod hints;
+mod history;
 pub mod parameters;
 pub(super) mod record;
 mod status;

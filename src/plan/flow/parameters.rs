@@ -78,8 +78,9 @@ pub(super) fn violations(flow: &Flow) -> Vec<Violation> {
     for (field, bytes) in strings {
         all = all.saturating_add(bytes);
         if bytes > STRING_BYTES_MAX {
-            let message =
-                format!("it has {bytes} bytes, and Linux starts no program with more than {STRING_BYTES_MAX} in one of them");
+            let message = format!(
+                "it has {bytes} bytes, and Linux starts no program with more than {STRING_BYTES_MAX} in one of them"
+            );
             found.push(Violation::invalid(field, message));
         }
     }
@@ -125,13 +126,16 @@ mod tests {
     #[test]
     fn environment_and_arguments_have_the_same_limits() {
         let long = "x".repeat(131_072);
-        let spec = json!({"cluster": {}, "args": [long], "env": [{"name": "A", "value": "x".repeat(131_070)}]});
+        let spec =
+            json!({"cluster": {}, "args": [long], "env": [{"name": "A", "value": "x".repeat(131_070)}]});
         let fields: Vec<String> = violations(&flow(spec)).into_iter().map(|fault| fault.field).collect();
         assert_eq!(fields, ["spec.args[0]", "spec.env[A]"]);
         let many: Vec<Value> =
             (0..9).map(|index| json!({"name": format!("A{index}"), "value": "x".repeat(120_000)})).collect();
-        let fields: Vec<String> =
-            violations(&flow(json!({"cluster": {}, "env": many}))).into_iter().map(|fault| fault.field).collect();
+        let fields: Vec<String> = violations(&flow(json!({"cluster": {}, "env": many})))
+            .into_iter()
+            .map(|fault| fault.field)
+            .collect();
         assert_eq!(fields, ["spec.env"]);
     }
 

@@ -48,7 +48,11 @@ pub(super) fn status(
         observed_generation: flow.metadata.generation,
         schedule: flow.spec.schedule.as_ref().map(describe),
         next_tick: ticks.next.map(Time),
-        last_tick: [old.last_tick.clone().map(|time| time.0), ticks.newest].into_iter().flatten().max().map(Time),
+        last_tick: [old.last_tick.clone().map(|time| time.0), ticks.newest]
+            .into_iter()
+            .flatten()
+            .max()
+            .map(Time),
         missed: old.missed.saturating_add(i64::from(ticks.missed.all)),
         spec_written_at: Some(Time(edits::known_by(flow, &old, now))),
         skipped,
@@ -121,7 +125,8 @@ fn last_run_condition(
     };
     let status = runs.iter().find(|run| run.name_any() == last.name).and_then(|run| run.status.as_ref());
     // Of a run that is gone the condition alone knows why it ended so.
-    let known = find(&old.conditions, kind).filter(|_| status.is_none() && old.last_run.as_ref() == Some(last));
+    let known =
+        find(&old.conditions, kind).filter(|_| status.is_none() && old.last_run.as_ref() == Some(last));
     let of_phase = if last.phase == Phase::Succeeded { Reason::Succeeded } else { Reason::RunsFailed };
     let word = status
         .and_then(|status| status.reason.as_deref())

@@ -277,7 +277,9 @@ impl<'a> View<'a> {
         let runs = known.filter(|known| known.times_hash == times_hash).map_or(0, |known| known.runs);
         // Of a clock without a record nobody knows what became of its ticks up to now, unless there were none.
         let recorded_since = match known {
-            Some(known) if known.times_hash.is_some() && is_recorded(self.old) => known.recorded_since.clone(),
+            Some(known) if known.times_hash.is_some() && is_recorded(self.old) => {
+                known.recorded_since.clone()
+            }
             _ => Some(Time(self.now)).filter(|_| !first_look || self.ticks_that_ran(entry).next().is_some()),
         };
         ClockStatus {

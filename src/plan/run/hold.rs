@@ -158,8 +158,9 @@ impl Work<'_> {
             return None;
         }
         if let Some(newer) = self.newer(flow) {
-            let message =
-                format!("the newer run {newer} takes its place: of several ticks of a clock that wait only the newest runs");
+            let message = format!(
+                "the newer run {newer} takes its place: of several ticks of a clock that wait only the newest runs"
+            );
             return Some((Reason::Superseded, message));
         }
         self.queue_is_full(flow)

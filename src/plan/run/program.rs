@@ -32,9 +32,13 @@ pub(super) fn of(flow: &Flow, file: Option<&str>, config_map: Option<String>) ->
 fn as_it_was(flow: &Flow, program: &Program) -> Flow {
     let mut flow = flow.clone();
     let is_script = program.path.is_some() || program.file.is_some();
-    flow.spec.image = program.image.clone().or_else(|| flow.spec.image.filter(|_| flow.spec.cluster.address.is_some()));
-    flow.spec.code =
-        is_script.then(|| Code { path: program.path.clone(), config_map: script_to_read(program), inline: None });
+    flow.spec.image =
+        program.image.clone().or_else(|| flow.spec.image.filter(|_| flow.spec.cluster.address.is_some()));
+    flow.spec.code = is_script.then(|| Code {
+        path: program.path.clone(),
+        config_map: script_to_read(program),
+        inline: None,
+    });
     (flow.spec.command, flow.spec.args) = (program.command.clone(), program.args.clone());
     flow
 }
@@ -50,7 +54,9 @@ impl Work<'_> {
             };
         };
         let script = match (&self.observed.script, &program.file) {
-            (ScriptView::Found(script), Some(file)) => Some(Script { file: file.clone(), text: script.text.clone() }),
+            (ScriptView::Found(script), Some(file)) => {
+                Some(Script { file: file.clone(), text: script.text.clone() })
+            }
             _ => None,
         };
         (as_it_was(flow, program), script)

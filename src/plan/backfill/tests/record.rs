@@ -51,7 +51,11 @@ fn whoever_wants_everything_anew_gets_it_once() {
     let plan = look_at(&again, &flow, vec![run(1, Phase::Succeeded), run(2, Phase::Running)]);
     assert_eq!(created(&plan), names(&[0, 1]));
     assert_eq!(deleted(&plan), [(name(1), Some("uid-1".to_owned()))]);
-    let done = vec![own(0, Phase::Succeeded, "october-1"), own(1, Phase::Failed, "october-1"), run(2, Phase::Running)];
+    let done = vec![
+        own(0, Phase::Succeeded, "october-1"),
+        own(1, Phase::Failed, "october-1"),
+        run(2, Phase::Running),
+    ];
     assert_eq!(created(&look_at(&again, &flow, done)), Vec::<String>::new());
     // Two that want the same do not take turns for ever.
     let other = own(0, Phase::Succeeded, "another");

@@ -200,11 +200,8 @@ fn code_of_a_flow_that_is_always_busy_is_collected() {
         created: at(created),
         in_use,
     };
-    seen.code_maps = vec![
-        map("old", "01:00:00", false),
-        map("used", "02:00:00", true),
-        map("newest", "03:00:00", false),
-    ];
+    seen.code_maps =
+        vec![map("old", "01:00:00", false), map("used", "02:00:00", true), map("newest", "03:00:00", false)];
     let victims = |seen: &Observed| -> Vec<String> {
         let plan = plan(&flow, seen, at("09:02:00"));
         let victim = |step: &Step| match step {
@@ -229,7 +226,8 @@ fn of_0_1_0<T: serde::Serialize + serde::de::DeserializeOwned>(object: &T) -> T 
                 fields.remove(new);
             }
         }
-        for clock in fields.get_mut("clocks").and_then(serde_json::Value::as_array_mut).into_iter().flatten() {
+        for clock in fields.get_mut("clocks").and_then(serde_json::Value::as_array_mut).into_iter().flatten()
+        {
             for new in ["nextTick", "succeeded", "recordedSince"] {
                 clock.as_object_mut().unwrap().remove(new);
             }
@@ -285,7 +283,10 @@ fn upgrade_across_a_tick_doubles_none() {
 fn clocks_that_share_a_run_are_all_told_in_it() {
     let flow = flow(vec![clock("a", "1m"), clock("b", "60s"), clock("c", "1h")]);
     let runs = made(&plan(&flow, &observed(vec![]), at("09:01:00")));
-    assert_eq!((runs[0].spec.clock.as_deref(), runs[0].spec.clocks.clone()), (Some("a"), vec!["a".into(), "b".into()]));
+    assert_eq!(
+        (runs[0].spec.clock.as_deref(), runs[0].spec.clocks.clone()),
+        (Some("a"), vec!["a".into(), "b".into()])
+    );
 }
 
 #[test]

@@ -233,7 +233,8 @@ fn all_attempts_of_a_run_are_made_from_the_same() {
     let second = plan(&retrying, &Observed { script, ..observed(flow) }, now());
     let [Object::ConfigMap(again), Object::Job(after)] = created(&second)[..] else { panic!("no Job") };
     assert_eq!(again.metadata.name, code.metadata.name);
-    let container = |job: &Job| job.spec.as_ref().unwrap().template.spec.as_ref().unwrap().containers[0].clone();
+    let container =
+        |job: &Job| job.spec.as_ref().unwrap().template.spec.as_ref().unwrap().containers[0].clone();
     let (before, after) = (container(before), container(after));
     assert_eq!((after.image, after.command, after.args), (before.image, before.command, before.args));
     assert_eq!(parameters(&second), json!({"x": 1, "y": 2}));
@@ -242,7 +243,8 @@ fn all_attempts_of_a_run_are_made_from_the_same() {
 #[test]
 fn a_run_by_hand_gets_the_parameters_of_the_clock_that_it_names_or_is_refused() {
     let mut flow = flow();
-    let entry = ClockEntry { name: "eu".into(), parameters: Some(json!({"region": "eu"})), ..ClockEntry::default() };
+    let entry =
+        ClockEntry { name: "eu".into(), parameters: Some(json!({"region": "eu"})), ..ClockEntry::default() };
     flow.spec.schedule = Some(Schedule { clocks: vec![entry], ..Schedule::default() });
     let mut by_hand = run(Phase::Queued);
     by_hand.metadata.name = Some("eu-now".into());
