@@ -299,6 +299,7 @@ async fn a_run_that_cannot_be_created_stops_no_other_one() {
     let (context, server, _wakes) = context(1);
     let refuses = |what: &str| match what {
         "POST first" => refusal(422, "Invalid", "no such field"),
+        "POST second" => (201, json!(FlowRun::new("second", crate::api::FlowRunSpec::default()))),
         _ => obeys(what),
     };
     let (asked, _server) = serve(server, refuses);

@@ -133,7 +133,7 @@ mod tests {
         assert!(!record.add(second(0)), "no news");
         let mut clock = clock();
         record.clone().write(&mut clock);
-        assert_eq!(clock.succeeded.as_deref(), Some("2026-09-21T13:33:20Z+86400*99+172800+86400*198"));
+        assert_eq!(clock.succeeded.as_deref(), Some("2026-09-21T14:13:20Z+86400*99+172800+86400*198"));
         assert_eq!(Record::of(&clock), record);
         assert!(record.reaches(Timestamp::MIN));
     }

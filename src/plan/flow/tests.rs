@@ -134,7 +134,7 @@ fn an_edit_and_a_resumption_start_nothing_retroactively() {
 
     let mut suspended = after(edited, &first);
     suspended.spec.suspend = true;
-    suspended = after(suspended.clone(), &plan(&suspended, &observed(vec![]), at("09:31:10")));
+    suspended = after(suspended.clone(), &plan(&suspended, &observed(vec![]), at("09:30:50")));
     assert_eq!(created(&plan(&suspended, &observed(vec![]), at("10:31:10"))), Vec::<String>::new());
     suspended.spec.suspend = false;
     let resumed = plan(&suspended, &observed(vec![]), at("11:00:30"));

@@ -7,7 +7,7 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 
-use super::{CLUSTER_TIMEOUT, Work, cluster_name, made_for, outcome};
+use super::{CLUSTER_TIMEOUT, Work, cluster_name, is_backfill, made_for, outcome};
 use crate::api::{Flow, Phase, Reason};
 use crate::plan::flow::run_violation;
 use crate::plan::pods::{runner, state};
@@ -104,7 +104,9 @@ impl Work<'_> {
     /// What to say of a run made by hand that names a clock which the Flow does not have: nobody knows its parameters. A
     /// tick is one also of a clock that was renamed.
     fn unknown_clock(&self, flow: &Flow) -> Option<String> {
-        let made_by_us = made_for(self.run).is_some() || self.run.spec.merged_parameters.is_some();
+        let made_by_us = made_for(self.run).is_some()
+            || is_backfill(self.run)
+            || self.run.spec.merged_parameters.is_some();
         let clock =
             self.run.spec.clock.as_ref().filter(|_| !made_by_us && self.status.admitted_at.is_none())?;
         let clocks =
