@@ -273,11 +273,10 @@ fn the_end_of_the_runner_is_the_end_of_the_run(
     #[case] phase: Phase,
     #[case] reason: &str,
 ) {
-    let observed = Observed {
-        job: Some(job(Some(condition))),
-        pod: Some(ended(exit_code, message)),
-        ..observed(flow())
-    };
+    let mut pod = ended(exit_code, message);
+    // A Job whose time is over deletes its pod; that is what ends the container.
+    pod.metadata.deletion_timestamp = (condition.1 == "DeadlineExceeded").then(|| Time(now()));
+    let observed = Observed { job: Some(job(Some(condition))), pod: Some(pod), ..observed(flow()) };
     let plan = plan(&run(Phase::Running), &observed, now());
     assert_eq!(phase_and_reason(&plan), (phase, reason.into()));
     assert_eq!(plan.status.exit_code, Some(exit_code));
