@@ -275,7 +275,8 @@ fn the_end_of_the_runner_is_the_end_of_the_run(
 ) {
     let mut pod = ended(exit_code, message);
     // A Job whose time is over deletes its pod; that is what ends the container.
-    Arc::make_mut(&mut pod).metadata.deletion_timestamp = (condition.1 == "DeadlineExceeded").then(|| Time(now()));
+    Arc::make_mut(&mut pod).metadata.deletion_timestamp =
+        (condition.1 == "DeadlineExceeded").then(|| Time(now()));
     let observed = Observed { job: Some(job(Some(condition))), pod: Some(pod), ..observed(flow()) };
     let plan = plan(&run(Phase::Running), &observed, now());
     assert_eq!(phase_and_reason(&plan), (phase, reason.into()));

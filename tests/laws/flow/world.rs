@@ -470,12 +470,16 @@ impl World {
         }
     }
 
-    /// Lets all that is under way come to its end: runners succeed, waits pass, holds are taken off.
+    /// Lets all that is under way come to its end: runners succeed, waits pass, holds are taken off. Without clocks nothing
+    /// new comes; a suspended Flow would keep its ticks waiting.
     pub fn finish(&mut self) {
         for index in 0..self.truth.runs.len() {
             self.change_run(index, |run| run.spec.suspend = false);
         }
-        self.edit(|spec| spec.suspend = true);
+        self.edit(|spec| {
+            spec.suspend = false;
+            spec.schedule = None;
+        });
         self.settle();
         for _ in 0..4 * (self.truth.runs.len() + 1) {
             if self.unfinished().is_empty() {

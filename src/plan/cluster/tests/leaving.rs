@@ -178,5 +178,5 @@ fn a_scheduler_that_does_not_say_who_may_leave_is_told_of() {
     let plan = plan(&cluster, &observed, now());
     assert_eq!(plan.steps, []);
     let reconciling = find(&plan.status.conditions, ConditionType::Reconciling).unwrap();
-    assert!(reconciling.message.contains("did not say who may leave"), "{}", reconciling.message);
+    assert!(reconciling.message.contains("did not say which of them may close"), "{}", reconciling.message);
 }
