@@ -229,7 +229,7 @@ pub struct FlowStatus {
     /// The generation of the spec that this status describes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// When the spec that was looked at last had been written, as far as the API server tells; else when it was looked at.
+    /// When the spec that was looked at last had been written, as far as the API server says; else when it was looked at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::timestamp")]
     pub spec_written_at: Option<Time>,

@@ -28,7 +28,7 @@ pub(super) fn explain(fault: &mut Fault, object: &Value) {
     });
     if let Some(what) = value.and_then(Value::as_str).and_then(placeholder) {
         fault.message =
-            format!("{what} looks like a placeholder that nobody has filled in: {}", fault.message);
+            format!("{what} looks like a placeholder that was not filled in: {}", fault.message);
     }
 }
 
@@ -43,7 +43,7 @@ fn look(value: &Value, path: &FieldPath, found: &mut Vec<Finding>) {
     match value {
         Value::String(text) => found.extend(placeholder(text).map(|what| {
             let message = format!(
-                "{what} looks like a placeholder that nobody has filled in; it is taken as it stands"
+                "{what} looks like a placeholder that was not filled in; it is taken as it stands"
             );
             Finding::new(path.clone(), message)
         })),

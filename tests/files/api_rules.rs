@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 use super::cases::{self, Case, Judge};
 use daskflow::api::{self, DaskCluster, Flow, FlowBackfill, FlowRun};
-use kube_cel::{CompiledSchema, Validator, compile_schema};
+use kube_cel::{CompiledSchema, ErrorKind, Validator, compile_schema};
 use serde_json::Value;
 
 /// The schemas as the API server gets them, by kind.
@@ -27,6 +27,13 @@ fn broken_rules(case: &Case) -> Vec<(String, String)> {
         Ok(()) => Vec::new(),
         Err(errors) => errors.iter().map(|error| (error.field_path.clone(), error.message.clone())).collect(),
     }
+}
+
+/// The rules that are broken, without those that cannot be asked of values of this type.
+fn answers(case: &Case) -> Vec<(String, String)> {
+    let errors = Validator::new().validate_compiled(&COMPILED[case.kind()], &case.object, case.before.as_ref());
+    let answers = errors.err().into_iter().flatten().filter(|error| error.kind == ErrorKind::ValidationFailure);
+    answers.map(|error| (error.field_path.clone(), error.message.clone())).collect()
 }
 
 #[test]
@@ -95,7 +102,8 @@ fn bad_objects_break_exactly_the_rule_that_they_name() {
                     case.name
                 );
             }
-            Judge::Server => assert_eq!(broken_rules(&case), [], "{}", case.name),
+            // It asks no rule of an object that does not fit the schema; asked all the same, some have no answer.
+            Judge::Server => assert_eq!(answers(&case), [], "{}", case.name),
         }
         let before = case.before.map(|object| Case { object, before: None, refusal: None, name: case.name });
         assert!(

@@ -423,7 +423,7 @@ fn templates_are_told_as_such() {
     assert_eq!(
         hinted(&image),
         [
-            "5: hint: spec.image: ${TAG} looks like a placeholder that nobody has filled in; it is taken as it stands"
+            "5: hint: spec.image: ${TAG} looks like a placeholder that was not filled in; it is taken as it stands"
         ]
     );
 }

@@ -10,7 +10,7 @@ use crate::api::flow::ClockStatus;
 use crate::api::{Flow, FlowStatus};
 use crate::plan::run::{clocks_of, made_for};
 
-/// When somebody wrote the spec last, as far as the API server tells.
+/// When somebody wrote the spec last, as far as the API server says.
 fn written_at(flow: &Flow) -> Option<Timestamp> {
     let writers = flow.metadata.managed_fields.iter().flatten();
     // A cache keeps no names of fields; it keeps only those who wrote the spec.
