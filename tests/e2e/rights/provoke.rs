@@ -90,6 +90,8 @@ async fn runs_come_and_go(namespace: &Namespace) {
             backfill.status.as_ref().is_some_and(|status| status.finished_at.is_some())
         })
         .await;
+    // Its runs stay as long as it does.
+    namespace.api::<FlowBackfill>().delete("two", &DeleteParams::default()).await.unwrap();
     poll(within(60, "history leaves one run"), async || {
         let left = namespace.runs_of("hourly").await.len();
         if left == 1 { Ok(()) } else { Err(format!("{left} runs")) }
@@ -117,6 +119,13 @@ async fn runs_come_and_go(namespace: &Namespace) {
     namespace.create::<FlowRun>(named_run("long", "long-1", Value::Null)).await;
     namespace.until_phase("long-1", Phase::Running, 120).await;
     namespace.until_logged("long-1", "sleeping").await;
+    namespace.change::<Flow>("long", json!({"spec": {"timeout": "1h"}})).await;
+    let limit = within(60, "the Job at work has the time limit that the Flow got");
+    namespace
+        .until("long-1-1", limit, |job: &Job| {
+            job.spec.as_ref().is_some_and(|spec| spec.active_deadline_seconds.is_some())
+        })
+        .await;
     namespace.change::<FlowRun>("long-1", json!({"spec": {"cancel": true}})).await;
     namespace.until_phase("long-1", Phase::Cancelled, 90).await;
     namespace.until_gone::<Job>("long-1-1", within(60, "the Job of the cancelled run is gone")).await;
