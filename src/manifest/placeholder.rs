@@ -27,8 +27,7 @@ pub(super) fn explain(fault: &mut Fault, object: &Value) {
         Step::Item(index) => value.get(index),
     });
     if let Some(what) = value.and_then(Value::as_str).and_then(placeholder) {
-        fault.message =
-            format!("{what} looks like a placeholder that was not filled in: {}", fault.message);
+        fault.message = format!("{what} looks like a placeholder that was not filled in: {}", fault.message);
     }
 }
 
@@ -42,9 +41,8 @@ pub(super) fn hints(object: &Value) -> Vec<Finding> {
 fn look(value: &Value, path: &FieldPath, found: &mut Vec<Finding>) {
     match value {
         Value::String(text) => found.extend(placeholder(text).map(|what| {
-            let message = format!(
-                "{what} looks like a placeholder that was not filled in; it is taken as it stands"
-            );
+            let message =
+                format!("{what} looks like a placeholder that was not filled in; it is taken as it stands");
             Finding::new(path.clone(), message)
         })),
         Value::Array(items) => items

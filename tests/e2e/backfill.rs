@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use daskflow::api::{FlowBackfill, FlowBackfillStatus, FlowRun, Phase, labels};
+use daskflow::api::{Flow, FlowBackfill, FlowBackfillStatus, FlowRun, Phase, labels};
 use kube::ResourceExt;
 use kube::api::DeleteParams;
 use serde_json::json;
@@ -74,8 +74,11 @@ async fn fail_the_first(namespace: &Namespace) {
     run["metadata"] = json!({"name": name});
     run["spec"]["scheduledTime"] = json!("2026-01-01T00:00:00Z");
     run["spec"]["clock"] = json!("hourly");
+    // A suspended Flow would keep a tick waiting, also one that somebody created.
+    namespace.change::<Flow>(FLOW, json!({"spec": {"suspend": false}})).await;
     namespace.create::<FlowRun>(run).await;
     namespace.until_phase(&name, Phase::Failed, 120).await;
+    namespace.change::<Flow>(FLOW, json!({"spec": {"suspend": true}})).await;
 }
 
 async fn cancel(namespace: &Namespace) {

@@ -31,8 +31,10 @@ fn broken_rules(case: &Case) -> Vec<(String, String)> {
 
 /// The rules that are broken, without those that cannot be asked of values of this type.
 fn answers(case: &Case) -> Vec<(String, String)> {
-    let errors = Validator::new().validate_compiled(&COMPILED[case.kind()], &case.object, case.before.as_ref());
-    let answers = errors.err().into_iter().flatten().filter(|error| error.kind == ErrorKind::ValidationFailure);
+    let errors =
+        Validator::new().validate_compiled(&COMPILED[case.kind()], &case.object, case.before.as_ref());
+    let answers =
+        errors.err().into_iter().flatten().filter(|error| error.kind == ErrorKind::ValidationFailure);
     answers.map(|error| (error.field_path.clone(), error.message.clone())).collect()
 }
 

@@ -31,7 +31,21 @@ struct LastWords {
 /// How the attempt ended, if it has: as its runner's container did, where that ended by itself; else as its Job did,
 /// which waits for whatever else is in the pod.
 pub(super) fn of(job: Option<&Job>, pod: Option<&Pod>) -> Option<Outcome> {
-    pod.and_then(of_container).or_else(|| of_job(job?, pod))
+    let ended = pod.and_then(of_container);
+    // A Job whose time is over says so before its pod is killed. A runner that did well was quicker.
+    let is_killed =
+        job.is_some_and(is_out_of_time) && ended.as_ref().is_some_and(|end| end.exit_code != Some(0));
+    let ended = ended.filter(|_| !is_killed);
+    ended.or_else(|| of_job(job?, pod))
+}
+
+fn is_out_of_time(job: &Job) -> bool {
+    let conditions = job.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    conditions.into_iter().any(|condition| {
+        condition.status == "True"
+            && matches!(condition.type_.as_str(), "Failed" | "FailureTarget")
+            && condition.reason.as_deref() == Some("DeadlineExceeded")
+    })
 }
 
 /// How the runner's container ended, where it ended by itself. What became of its pod, its node or its Job after that

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use daskflow::api::run_policy::Concurrency;
 use daskflow::api::{DaskCluster, Flow, FlowBackfill, FlowRun, Phase};
 use daskflow::plan::cluster::Observed as ClusterObserved;
 use daskflow::plan::{backfill, cluster, flow, run};
@@ -74,7 +75,9 @@ fn what_a_run_makes_carries_no_mark_of_it_nor_of_its_flow_nor_of_its_cluster() {
     let mut flow: Flow = marked(object("Flow", "waiting"));
     flow.spec.code =
         Some(daskflow::api::flow::Code { inline: Some("print(1)".into()), ..Default::default() });
-    let mut started: FlowRun = marked(object("FlowRun", "provisioning"));
+    // Under another policy the run would need a place first.
+    flow.spec.concurrency = Concurrency::Allow;
+    let started: FlowRun = marked(object("FlowRun", "provisioning"));
     let cluster: DaskCluster = marked(object("DaskCluster", "ready"));
     let observed = run::Observed {
         flow: Some(Arc::new(flow.clone())),
@@ -84,9 +87,7 @@ fn what_a_run_makes_carries_no_mark_of_it_nor_of_its_flow_nor_of_its_cluster() {
     };
     let plan = run::plan(&started, &observed, scenarios::now());
     assert_eq!(plan.status.phase, Phase::Provisioning);
-    // What the run is made of is in its status before its Job is created.
-    started.status = Some(plan.status);
-    assert_clean("a runner", &run::plan(&started, &observed, scenarios::now()).steps);
+    assert_clean("a runner", &plan.steps);
 
     flow.spec.cluster =
         serde_json::from_value(serde_json::json!({"template": {"image": "flows:1"}})).unwrap();
