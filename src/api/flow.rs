@@ -249,7 +249,8 @@ pub struct FlowStatus {
     /// too late, or too many for the queue.
     #[serde(default)]
     pub skipped: i64,
-    /// Which of the runs that are still there are counted in `skipped`: the beginning of a hash of each one's uid.
+    /// The runs that are counted in `skipped` and were there when the last one was counted: the beginning of a hash of each
+    /// one's uid.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub skipped_runs: Vec<String>,
     /// Runs that have started and not ended.

@@ -34,7 +34,7 @@ impl Planned for Flow {
     async fn plan(&self, context: &Context, live: bool, now: Timestamp) -> Result<Plan<Self::Status>, Error> {
         let mut observed = observe(context, self, live).await?;
         let plan = flow::plan(self, &observed, now);
-        if !live || !flow::counts_missed(self, &plan) {
+        if !live || !flow::counts(self, &plan) {
             return Ok(plan);
         }
         let namespace = self.namespace().unwrap_or_default();

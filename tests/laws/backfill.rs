@@ -152,8 +152,10 @@ impl World {
             run.status = Some(FlowRunStatus { phase: *phase, ..FlowRunStatus::default() });
             (name(*index), run)
         };
-        let truth = Stored { backfill, version: 0, runs: begin.earlier.iter().map(earlier).collect() };
-        Self {
+        // No clock makes a run before its tick has passed.
+        let passed = begin.earlier.iter().filter(|(index, _)| i64::from(**index) <= begin.passed);
+        let truth = Stored { backfill, version: 0, runs: passed.map(earlier).collect() };
+        let mut world = Self {
             now: first + HOUR * i32::try_from(begin.passed).unwrap(),
             flow,
             cache: truth.clone(),
@@ -163,7 +165,10 @@ impl World {
             made: 0,
             succeeded: BTreeSet::new(),
             gone: BTreeMap::new(),
-        }
+        };
+        // What had succeeded before is known to the first look at the Flow, and may be deleted after that.
+        world.note_successes();
+        world
     }
 
     fn happen(&mut self, happening: &Happening) {

@@ -123,15 +123,19 @@ pub fn plan(flow: &Flow, observed: &Observed, now: Timestamp) -> Plan<FlowStatus
         next = next.sooner(Next::After(status::ASK_AGAIN), now);
     }
     let status = status::status(flow, observed, &ticks, admitted, now);
-    // A Flow that a cache has may be of before a tick whose run has come and gone.
-    let look_again = (ticks.missed.all > 0 || !created.is_empty()) && !observed.live;
-    Plan { steps, status, events, figures: ticks.missed.figures(), next, look_again }
+    let mut plan = Plan { steps, status, events, figures: ticks.missed.figures(), next, look_again: false };
+    // A Flow that a cache has may be of before a tick whose run has come and gone, or of before what was counted.
+    plan.look_again = (counts(flow, &plan) || !created.is_empty()) && !observed.live;
+    plan
 }
 
-/// Whether the plan counts ticks as missed. A run that no cache knows yet must not be one of them: such a plan is made from
+/// Whether the plan counts ticks as missed, or runs as given up. A run that no cache knows yet must not be one of the
+/// missed, nor one that a cache still has and that was counted and deleted one of those given up: such a plan is made from
 /// runs that were listed live.
-pub fn counts_missed(flow: &Flow, plan: &Plan<FlowStatus>) -> bool {
-    plan.status.missed > flow.status.as_ref().map_or(0, |status| status.missed)
+pub fn counts(flow: &Flow, plan: &Plan<FlowStatus>) -> bool {
+    let of = |status: &FlowStatus| (status.missed, status.skipped);
+    let (missed, skipped) = flow.status.as_ref().map(of).unwrap_or_default();
+    plan.status.missed > missed || plan.status.skipped > skipped
 }
 
 /// A violation is told when it is new.

@@ -149,12 +149,16 @@ fn newer(old: Option<LastRun>, seen: Option<LastRun>) -> Option<LastRun> {
     }
 }
 
-/// How many runs were given up before they started, and which of those are still there: each is counted once, and is not
-/// deleted before it is.
+/// How many runs were given up before they started, and which of those may still be there: each is counted once, and is
+/// not deleted before it is. Names are dropped only where something is counted, which is done from runs that were listed
+/// live: a cache may be of before a run was skipped, and one whose name went by that would be counted again.
 fn skipped(old: &FlowStatus, runs: &[Arc<FlowRun>]) -> (i64, Vec<String>) {
     let there = runs.iter().filter(|run| phase_of(run) == Phase::Skipped).map(|run| short_name(run));
     let there: BTreeSet<String> = there.collect();
     let new = there.iter().filter(|run| !old.skipped_runs.contains(run)).count();
+    if new == 0 {
+        return (old.skipped, old.skipped_runs.clone());
+    }
     let all = old.skipped.saturating_add(i64::try_from(new).unwrap_or(i64::MAX));
     (all, there.into_iter().collect())
 }

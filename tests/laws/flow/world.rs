@@ -234,10 +234,10 @@ impl World {
         let mut object = seen.flow.clone();
         let mut plan = self.plan_flow(&object, &seen, false);
         if plan.look_again {
-            // The Flow is read anew, and where ticks were missed its runs as well.
+            // The Flow is read anew, and its runs as well where ticks were missed or runs given up.
             object = self.truth.flow.clone();
             plan = self.plan_flow(&object, &seen, true);
-            if flow::counts_missed(&object, &plan) {
+            if flow::counts(&object, &plan) {
                 let live = Stored { runs: self.truth.runs.clone(), ..seen };
                 plan = self.plan_flow(&object, &live, true);
             }
