@@ -79,7 +79,7 @@ pub async fn strike(namespace: &Namespace, operator: &Pod, moment: Timestamp, si
         },
     });
     namespace.create::<Pod>(pod).await;
-    let ended = namespace.until("killer", within(30, "the operator's process is killed"), |pod: &Pod| {
+    let ended = namespace.until("killer", within(120, "the operator's process is killed"), |pod: &Pod| {
         let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref()).unwrap_or_default();
         matches!(phase, "Succeeded" | "Failed")
     });
