@@ -218,6 +218,9 @@ pub struct DaskClusterStatus {
     /// Where the Dask web UI is, such as `http://analytics-scheduler.team-a.svc:8787/status`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dashboard_address: Option<String>,
+    /// When the scheduler's container last ended by itself. Results that it knew of then are lost, though the pod is the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scheduler_ended_at: Option<Time>,
     /// Worker counts of all groups together, as the scheduler reports them.
     #[serde(default)]
     pub workers: WorkerCounts,

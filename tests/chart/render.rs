@@ -3,7 +3,7 @@
 use std::env::{split_paths, var_os};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{LazyLock, Mutex};
 
 use serde::Deserialize;
@@ -44,6 +44,8 @@ static RENDERER: LazyLock<Mutex<Option<Renderer>>> = LazyLock::new(|| Mutex::new
 
 /// `testcluster render`, which runs Helm for each line that it reads. It ends with this process, which closes its input.
 struct Renderer {
+    #[expect(dead_code, reason = "nobody waits for it: its input closes when this process ends")]
+    program: Child,
     runs: ChildStdin,
     results: BufReader<ChildStdout>,
 }
@@ -59,7 +61,8 @@ impl Renderer {
             .spawn()
             .unwrap();
         let results = BufReader::new(child.stdout.take().unwrap());
-        Some(Self { runs: child.stdin.take().unwrap(), results })
+        let runs = child.stdin.take().unwrap();
+        Some(Self { program: child, runs, results })
     }
 
     fn helm(&mut self, arguments: &[&str], values: &Value) -> Ran {

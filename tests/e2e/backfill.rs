@@ -126,7 +126,7 @@ fn ready_reason(status: &FlowBackfillStatus) -> &str {
     ready.map(|condition| condition.reason.as_str()).unwrap_or_default()
 }
 
-fn is_ours(version: &&Seen<FlowRun>) -> bool {
+fn is_ours(version: &Seen<FlowRun>) -> bool {
     version.object.spec.flow == FLOW
 }
 
@@ -134,8 +134,11 @@ fn is_ours(version: &&Seen<FlowRun>) -> bool {
 /// cancelled, one of them at least.
 fn assert_each_tick_succeeded_once(runs: &Timeline<FlowRun>) {
     runs.read(|seen| {
-        let last: BTreeMap<String, &FlowRun> =
-            seen.iter().filter(is_ours).map(|seen| (seen.object.uid().unwrap(), &seen.object)).collect();
+        let last: BTreeMap<String, &FlowRun> = seen
+            .iter()
+            .filter(|seen| is_ours(seen))
+            .map(|seen| (seen.object.uid().unwrap(), &seen.object))
+            .collect();
         let mut succeeded: BTreeMap<String, usize> = BTreeMap::new();
         let mut cancelled = 0;
         for run in last.values() {
@@ -167,7 +170,7 @@ fn assert_never_too_many(runs: &Timeline<FlowRun>) {
     runs.read(|seen| {
         let mut unfinished: BTreeSet<String> = BTreeSet::new();
         let mut most = 0;
-        for version in seen.iter().filter(is_ours) {
+        for version in seen.iter().filter(|seen| is_ours(seen)) {
             let (at, run) = (version.at, &version.object);
             let uid = run.uid().unwrap();
             if version.gone || phase_of(run).is_final() {

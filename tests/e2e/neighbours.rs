@@ -36,6 +36,8 @@ async fn shutdown_of_one_script_harms_no_other() {
         let status = namespace.until_phase(&victim, Phase::Succeeded, 120).await.status.unwrap();
         let failures = status.failures.unwrap_or_default();
         assert_eq!((status.attempt, failures.flow, failures.infrastructure), (Some(2), 0, 1), "{status:?}");
+        let told = namespace.events("dask", "SchedulerLost").await;
+        assert!(told.iter().any(|message| message.contains("exit code 0")), "{told:?}");
         let wait = within(30, "the cluster is back");
         namespace.until("dask", wait, is_ready).await;
         client.stop().await;

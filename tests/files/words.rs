@@ -96,7 +96,7 @@ fn descriptions(value: &Value, all: &mut Vec<String>) {
             for (name, field) in fields {
                 match field {
                     Value::String(text) if name == "description" || name == "message" => {
-                        all.push(text.clone())
+                        all.push(text.clone());
                     }
                     other => descriptions(other, all),
                 }

@@ -298,6 +298,9 @@ impl World {
             return;
         }
         assert!(run.spec.scheduled_time.as_ref().unwrap().0 <= self.now, "its time has not come");
+        let repeats = self.truth.backfill.spec.skip == SkippedTicks::Succeeded
+            && self.succeeded.contains(&run.name_any());
+        assert!(!repeats, "{} has succeeded", run.name_any());
         self.made += 1;
         let mut run = run.clone();
         run.metadata.uid = Some(format!("made-{}", self.made));

@@ -303,7 +303,9 @@ async fn a_run_that_cannot_be_created_stops_no_other_one() {
         _ => obeys(what),
     };
     let (asked, _server) = serve(server, refuses);
-    let run = |name: &str| Step::Create(Box::new(Object::Run(FlowRun::new(name, Default::default()))));
+    let run = |name: &str| {
+        Step::Create(Box::new(Object::Run(FlowRun::new(name, crate::api::FlowRunSpec::default()))))
+    };
     let error = steps(&context, KEY, &[run("first"), run("second"), deletion("old")], Bounds::USUAL).await;
     assert_eq!(asked.all(), ["POST first", "POST second", "DELETE old"]);
     assert_eq!(error.unwrap_err().tell().reason, Reason::Rejected);

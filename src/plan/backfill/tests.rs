@@ -214,7 +214,7 @@ fn what_a_run_that_is_there_means() {
     let (succeeded, failed, active, skipped, waits) =
         ([1, 0, 0, 0, 0], [0, 1, 0, 0, 0], [0, 0, 1, 0, 0], [0, 0, 0, 1, 0], [0, 0, 0, 0, 1]);
     let anew = active;
-    let cases = [
+    let cases = vec![
         ("ours succeeded", ours(Succeeded), (succeeded, false), (succeeded, false)),
         ("ours failed", ours(Failed), (failed, false), (failed, false)),
         ("ours cancelled by a user", ours(Cancelled), (failed, false), (failed, false)),

@@ -142,7 +142,7 @@ pub fn plan(cluster: &DaskCluster, observed: &Observed, now: Timestamp) -> Plan<
     let look_again = (work.look_again || !work.steps.is_empty()) && !observed.live;
     let status = status::status(&work, violation.as_ref());
     work.notes.extend(status::news_of_certificates(work.conditions(), &status.conditions));
-    work.notes.extend(status::news_of_scheduler(&work, &status.conditions));
+    work.notes.extend(status::news_of_scheduler(&work));
     work.notes.extend(status::news_of_pods(work.conditions(), &status.conditions));
     let figures = Vec::new();
     Plan { steps: work.steps, status, events: work.notes, figures, next: work.next, look_again }

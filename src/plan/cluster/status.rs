@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::Pod;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::api::core::v1::{ContainerStateTerminated, Pod};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::ResourceExt;
 
 use super::certificates::is_expiring;
@@ -65,6 +65,7 @@ pub(super) fn status(work: &Work<'_>, violation: Option<&Violation>) -> DaskClus
             work.tls.serving.is_some() || work.tls.missing,
         )),
         dashboard_address: Some(pods::dashboard_address(&namespace, &name)),
+        scheduler_ended_at: scheduler_ended_at(work),
         workers,
         groups,
         idle: work.rest.status.clone(),
@@ -74,6 +75,13 @@ pub(super) fn status(work: &Work<'_>, violation: Option<&Violation>) -> DaskClus
         admitted: admission::plan(cluster, observed),
         conditions: conditions.finish(),
     }
+}
+
+/// The latest end of the scheduler's container that was ever seen, so that each is told once.
+fn scheduler_ended_at(work: &Work<'_>) -> Option<Time> {
+    let known = work.cluster.status.as_ref().and_then(|status| status.scheduler_ended_at.clone());
+    let seen = end_of_scheduler(work.observed).and_then(|end| end.finished_at.clone());
+    known.into_iter().chain(seen).max()
 }
 
 /// Selects the workers of the group behind the scale subresource.
@@ -216,21 +224,30 @@ pub(super) fn news_of_pods(old: &[Condition], new: &[Condition]) -> Option<Note>
 }
 
 /// A scheduler that served and whose container has ended since. The kubelet starts it again in the same pod, so that
-/// nothing else tells of it.
-pub(super) fn news_of_scheduler(work: &Work<'_>, new: &[Condition]) -> Option<Note> {
-    let served =
-        find(work.conditions(), ConditionType::SchedulerReady).filter(|ready| ready.status == "True")?;
-    let serves = find(new, ConditionType::SchedulerReady).is_some_and(|ready| ready.status == "True");
-    let pod =
-        pods_of(work.observed, labels::SCHEDULER).find(|pod| state::life(pod) == state::PodLife::Alive)?;
-    let ended = state::last_end(pod, scheduler::CONTAINER)?;
-    let since = ended.finished_at.as_ref()?.0 >= served.last_transition_time.0;
+/// nothing else tells of it; the operator may see that the connection is lost before it sees the end, or the end only
+/// when the next container serves already.
+pub(super) fn news_of_scheduler(work: &Work<'_>) -> Option<Note> {
+    let ended = end_of_scheduler(work.observed)?;
+    let (started, finished) = (ended.started_at.as_ref()?.0, ended.finished_at.as_ref()?.0);
+    let ready = find(work.conditions(), ConditionType::SchedulerReady)?;
+    let changed = ready.last_transition_time.0;
+    // Not ready, and that since a moment in the container's life: it had been until then.
+    let served = ready.status == "True" || changed >= started;
+    let told = work.cluster.status.as_ref().and_then(|status| status.scheduler_ended_at.as_ref());
+    // What ended before the scheduler began to serve is no loss.
+    let is_news = told.map_or(ready.status != "True" || finished >= changed, |told| finished > told.0);
     let why = if ended.exit_code == 0 { ", as client.shutdown() makes it end" } else { "" };
     let message = format!(
         "the scheduler has ended with exit code {}{why}, and is started again: all results are lost",
         ended.exit_code
     );
-    (since && !serves && !work.is_suspended()).then(|| Note::warning(Reason::SchedulerLost, message))
+    (served && is_news && !work.is_suspended()).then(|| Note::warning(Reason::SchedulerLost, message))
+}
+
+/// How the container of the scheduler's pod last ended.
+fn end_of_scheduler(observed: &Observed) -> Option<&ContainerStateTerminated> {
+    let pod = pods_of(observed, labels::SCHEDULER).find(|pod| state::life(pod) == state::PodLife::Alive)?;
+    state::last_end(pod, scheduler::CONTAINER)
 }
 
 /// The condition that says what the cluster waits for: one that serves may be waiting as well, for its rollout.

@@ -1,6 +1,7 @@
 mod certificates;
 mod growing;
 mod leaving;
+mod losses;
 mod resting;
 mod rollout;
 

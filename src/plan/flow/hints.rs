@@ -122,7 +122,7 @@ mod tests {
 
     use super::*;
 
-    fn told(schedule: Value) -> Vec<String> {
+    fn told(schedule: &Value) -> Vec<String> {
         let flow: Flow = serde_json::from_value(json!({
             "apiVersion": "daskflow.dev/v1alpha1", "kind": "Flow", "metadata": {"name": "a", "namespace": "b"},
             "spec": {"cluster": {}, "schedule": schedule},
@@ -147,10 +147,10 @@ mod tests {
         "FREQ=MONTHLY;BYMONTH=1,7;BYMONTHDAY=1,15;BYDAY=MO,TU,WE,TH,FR;BYHOUR=8,20;BYMINUTE=0"
     )]
     fn days_of_month_with_weekdays_have_the_rule_to_write(#[case] cron: &str, #[case] rule: &str) {
-        let found = told(clock(json!({"cron": cron})));
+        let found = told(&clock(json!({"cron": cron})));
         assert_eq!(found.len(), 1, "{found:?}");
         assert!(found[0].ends_with(&format!("write rrule: {rule}")), "{found:?}");
-        assert_eq!(told(clock(json!({"rrule": rule}))), Vec::<String>::new(), "what is proposed is right");
+        assert_eq!(told(&clock(json!({"rrule": rule}))), Vec::<String>::new(), "what is proposed is right");
     }
 
     #[rstest]
@@ -159,13 +159,13 @@ mod tests {
     #[case("0 10 */2 * *")]
     #[case("@weekly")]
     fn one_kind_of_day_is_what_it_says(#[case] cron: &str) {
-        assert_eq!(told(clock(json!({"cron": cron}))), Vec::<String>::new());
+        assert_eq!(told(&clock(json!({"cron": cron}))), Vec::<String>::new());
     }
 
     #[test]
     fn an_exdate_that_takes_nothing_away_is_told_with_the_one_that_does() {
         let rule = "DTSTART:20270104T163000\nRRULE:FREQ=WEEKLY;BYDAY=MO,TU,WE,TH,FR\nEXDATE:20270118T163000,20270326T000000,20270327T163000";
-        let found = told(clock(json!({"rrule": rule})));
+        let found = told(&clock(json!({"rrule": rule})));
         assert_eq!(found.len(), 2, "{found:?}");
         assert!(found[0].contains("EXDATE 20270326T000000 takes no occurrence away"), "{found:?}");
         assert!(found[0].ends_with("write EXDATE:20270326T163000"), "{found:?}");
@@ -174,7 +174,7 @@ mod tests {
 
     #[test]
     fn zones_that_are_something_else_are_told() {
-        let zone = |zone: &str| told(json!({"timeZone": zone, "clocks": [{"name": "c", "interval": "1h"}]}));
+        let zone = |zone: &str| told(&json!({"timeZone": zone, "clocks": [{"name": "c", "interval": "1h"}]}));
         assert!(zone("EST")[0].contains("America/New_York"));
         assert!(zone("Etc/GMT+5")[0].contains("behind UTC"));
         assert!(zone("Etc/GMT-3")[0].contains("ahead of UTC"));
@@ -186,7 +186,7 @@ mod tests {
     #[test]
     fn two_runs_of_one_instant_with_the_same_parameters_are_told() {
         let both = |a: Value, b: Value| {
-            told(json!({"clocks": [
+            told(&json!({"clocks": [
                 {"name": "a", "cron": "0 * * * *", "parameters": a}, {"name": "b", "cron": "0 0 * * *", "parameters": b},
             ]}))
         };

@@ -10,7 +10,7 @@ use kube::ResourceExt;
 use super::Observed;
 use super::admission::places;
 use super::record::Record;
-use crate::api::flow::ClockStatus;
+use crate::api::flow::{ClockStatus, FlowStatus};
 use crate::api::{Flow, FlowRun, Phase, labels};
 use crate::plan::run::{clocks_of, is_backfill, job_of, kept_until, made_for, phase_of};
 use crate::plan::schedule::{SECONDS_MAX, parse_duration};
@@ -85,9 +85,13 @@ fn spared(observed: &Observed) -> impl Iterator<Item = &Arc<FlowRun>> {
     observed.runs.iter().filter(ended).filter(free)
 }
 
-/// Whether runs have ended that may have to go once the status has been written.
-pub(super) fn is_to_follow(flow: &Flow, observed: &Observed) -> bool {
-    spared(observed).any(|run| !is_told(flow, run))
+/// Whether runs are to go once this status has been written, and not before.
+pub(super) fn is_to_follow(flow: &Flow, status: &FlowStatus, observed: &Observed, now: Timestamp) -> bool {
+    if spared(observed).all(|run| is_told(flow, run)) {
+        return false;
+    }
+    let written = Flow { status: Some(status.clone()), ..flow.clone() };
+    !runs(&written, observed, now).is_empty()
 }
 
 /// Whether the status that was read holds what the run had to say: how the last run ended, that its tick succeeded, that it
@@ -97,10 +101,7 @@ fn is_told(flow: &Flow, run: &FlowRun) -> bool {
     match phase_of(run) {
         Phase::Skipped => return status.skipped_runs.contains(&short_name(run)),
         Phase::Succeeded => {
-            let unwritten = |clock: &ClockStatus, tick| {
-                let record = Record::of(clock);
-                record.reaches(tick) && !record.contains(tick)
-            };
+            let unwritten = |clock: &ClockStatus, tick| Record::of(clock).would_gain(tick);
             let of_run = |clock: &&ClockStatus| clocks_of(run).any(|name| name == clock.name);
             if let Some(tick) = made_for(run)
                 && status.clocks.iter().filter(of_run).any(|clock| unwritten(clock, tick))

@@ -116,13 +116,10 @@ pub fn plan(flow: &Flow, observed: &Observed, now: Timestamp) -> Plan<FlowStatus
     if let Some(at) = history::next(flow, observed, now) {
         next = next.sooner(Next::At(at), now);
     }
-    if history::is_to_follow(flow, observed) {
-        next = next.sooner(Next::After(status::ASK_AGAIN), now);
-    }
-    if observed.code_missing.is_some() {
-        next = next.sooner(Next::After(status::ASK_AGAIN), now);
-    }
     let status = status::status(flow, observed, &ticks, admitted, now);
+    if observed.code_missing.is_some() || history::is_to_follow(flow, &status, observed, now) {
+        next = next.sooner(Next::After(status::ASK_AGAIN), now);
+    }
     let mut plan = Plan { steps, status, events, figures: ticks.missed.figures(), next, look_again: false };
     // A Flow that a cache has may be of before a tick whose run has come and gone, or of before what was counted.
     plan.look_again = (counts(flow, &plan) || !created.is_empty()) && !observed.live;

@@ -100,7 +100,7 @@ mod tests {
 
     use super::*;
 
-    fn flow(spec: Value) -> Flow {
+    fn flow(spec: &Value) -> Flow {
         serde_json::from_value(json!({
             "apiVersion": "daskflow.dev/v1alpha1", "kind": "Flow", "metadata": {"name": "etl"}, "spec": spec,
         }))
@@ -116,9 +116,9 @@ mod tests {
     #[case(131_071, 0)]
     #[case(131_072, 1)]
     fn what_linux_does_not_hand_over_is_refused(#[case] bytes: usize, #[case] faults: usize) {
-        assert_eq!(violations(&flow(json!({"cluster": {}, "parameters": filled(bytes)}))).len(), faults);
+        assert_eq!(violations(&flow(&json!({"cluster": {}, "parameters": filled(bytes)}))).len(), faults);
         let clock = json!({"name": "c", "interval": "1h", "parameters": filled(bytes)});
-        let told = violations(&flow(json!({"cluster": {}, "schedule": {"clocks": [clock]}})));
+        let told = violations(&flow(&json!({"cluster": {}, "schedule": {"clocks": [clock]}})));
         let fields: Vec<&str> = told.iter().map(|fault| fault.field.as_str()).collect();
         assert_eq!(fields, vec!["spec.schedule.clocks[c].parameters"; faults]);
     }
@@ -128,11 +128,11 @@ mod tests {
         let long = "x".repeat(131_072);
         let spec =
             json!({"cluster": {}, "args": [long], "env": [{"name": "A", "value": "x".repeat(131_070)}]});
-        let fields: Vec<String> = violations(&flow(spec)).into_iter().map(|fault| fault.field).collect();
+        let fields: Vec<String> = violations(&flow(&spec)).into_iter().map(|fault| fault.field).collect();
         assert_eq!(fields, ["spec.args[0]", "spec.env[A]"]);
         let many: Vec<Value> =
             (0..9).map(|index| json!({"name": format!("A{index}"), "value": "x".repeat(120_000)})).collect();
-        let fields: Vec<String> = violations(&flow(json!({"cluster": {}, "env": many})))
+        let fields: Vec<String> = violations(&flow(&json!({"cluster": {}, "env": many})))
             .into_iter()
             .map(|fault| fault.field)
             .collect();
@@ -141,7 +141,7 @@ mod tests {
 
     #[test]
     fn what_a_run_was_given_at_its_tick_stands_in_place_of_the_flows() {
-        let flow = flow(json!({"cluster": {}, "parameters": {"a": 1, "b": 2}}));
+        let flow = flow(&json!({"cluster": {}, "parameters": {"a": 1, "b": 2}}));
         let run = FlowRunSpec {
             merged_parameters: Some(json!({"a": 0})),
             parameters: Some(json!({"c": 3})),

@@ -45,10 +45,26 @@ impl Record {
         self.ticks.insert(tick)
     }
 
+    /// Whether the tick is not there, and would be if it were added: that it is from before the beginning does not say
+    /// so, since a record that begins late has room for earlier ones.
+    pub fn would_gain(&self, tick: Timestamp) -> bool {
+        let mut with = self.clone();
+        with.add(tick) && {
+            with.trim();
+            with.contains(tick)
+        }
+    }
+
     /// Into the status of the clock, as far as there is room.
     pub fn write(mut self, clock: &mut ClockStatus) {
+        let text = self.trim();
+        clock.succeeded = (!text.is_empty()).then_some(text);
+        clock.recorded_since = self.since.map(Time);
+    }
+
+    /// Drops the oldest ones until there is room for all; what is left, as text.
+    fn trim(&mut self) -> String {
         let mut dropped = self.ticks.len().saturating_sub(TICKS_MAX);
-        let mut text = String::new();
         loop {
             for _ in 0..dropped {
                 self.ticks.pop_first();
@@ -56,14 +72,12 @@ impl Record {
             if dropped > 0 {
                 self.since = self.since.max(self.ticks.first().copied());
             }
-            text.clone_from(&written(&self.ticks));
+            let text = written(&self.ticks);
             if text.len() <= BYTES_MAX {
-                break;
+                return text;
             }
             dropped = self.ticks.len() / 8 + 1;
         }
-        clock.succeeded = (!text.is_empty()).then_some(text);
-        clock.recorded_since = self.since.map(Time);
     }
 }
 
@@ -150,6 +164,19 @@ mod tests {
         assert_eq!(kept.ticks.len(), TICKS_MAX);
         assert!(kept.contains(second(500 * 3_600)) && kept.reaches(second(500 * 3_600)));
         assert!(!kept.contains(second(499 * 3_600)) && !kept.reaches(second(499 * 3_600)));
+    }
+
+    #[test]
+    fn a_record_that_begins_late_gains_what_ended_before_its_beginning_until_it_is_full() {
+        let mut record = Record { since: Some(second(7_200)), ..Record::default() };
+        assert!(record.would_gain(second(0)) && record.would_gain(second(7_200)));
+        record.add(second(0));
+        assert!(!record.would_gain(second(0)));
+        for hour in 1..=i64::try_from(TICKS_MAX).unwrap() {
+            record.add(second(hour * 3_600));
+        }
+        assert!(!record.would_gain(second(-3_600)), "the oldest would go at once");
+        assert!(record.would_gain(second(10_000 * 3_600)));
     }
 
     proptest! {

@@ -132,11 +132,12 @@ fn last_run_condition(
         .and_then(|status| status.reason.as_deref())
         .or_else(|| known.map(|known| known.reason.as_str()));
     let reason = word.and_then(Reason::from_word).unwrap_or(of_phase);
-    let message = known.map(|known| known.message.clone()).unwrap_or_else(|| {
+    let in_words = || {
         let detail = status.and_then(|status| status.message.as_deref());
         let detail = detail.map(|text| format!(": {text}")).unwrap_or_default();
         format!("{} {}{detail}", last.name, last.phase.as_str())
-    });
+    };
+    let message = known.map_or_else(in_words, |known| known.message.clone());
     conditions.set(kind, last.phase == Phase::Succeeded, reason, message);
 }
 

@@ -81,8 +81,8 @@ impl Registered {
 
     /// Waits for the turn of the test, which is expected to take so many seconds.
     pub async fn turn(&self, seconds: u32) -> Turn {
-        let (begin, begun) = oneshot::channel();
-        queue().waiting.push(Waiting { load: self.load, seconds, begin });
+        let (start, begun) = oneshot::channel();
+        queue().waiting.push(Waiting { load: self.load, seconds, begin: start });
         sleep(ALL_REGISTERED).await;
         queue().go_on();
         begun.await.expect("the queue lives as long as the process")
@@ -173,9 +173,9 @@ mod tests {
     fn of(tests: &[(Load, u32)]) -> (Queue, Vec<oneshot::Receiver<Turn>>) {
         let mut queue = Queue::new();
         let wait = |(load, seconds): &(Load, u32)| {
-            let (begin, begun) = oneshot::channel();
+            let (start, begun) = oneshot::channel();
             queue.unfinished[load.stage()] += 1;
-            queue.waiting.push(Waiting { load: *load, seconds: *seconds, begin });
+            queue.waiting.push(Waiting { load: *load, seconds: *seconds, begin: start });
             begun
         };
         let all = tests.iter().map(wait).collect();

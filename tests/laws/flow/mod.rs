@@ -15,7 +15,7 @@ use proptest::prelude::*;
 use world::{CLOCKS, Rules, Stale, World};
 
 /// Histories of each law: always, and in a long search.
-const HISTORIES: [u32; 2] = [5_000, 500_000];
+const HISTORIES: [u32; 2] = [1_500, 500_000];
 
 /// Something that happens.
 #[derive(Clone, Debug)]

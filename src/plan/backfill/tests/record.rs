@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::*;
 
 /// The hourly flow, with this memory of its clock.
-fn remembering(memory: Value) -> Flow {
+fn remembering(memory: &Value) -> Flow {
     let mut flow = flow(vec![clock("hourly", "1h")]);
     let mut clock = json!({"name": "hourly", "hash": "", "since": "2026-01-01T00:00:00Z"});
     clock.as_object_mut().unwrap().extend(memory.as_object().cloned().unwrap());
@@ -15,7 +15,7 @@ fn remembering(memory: Value) -> Flow {
 
 #[test]
 fn second_backfill_repeats_no_success() {
-    let flow = remembering(json!({"succeeded": "2026-10-01T00:00:00Z+3600*4"}));
+    let flow = remembering(&json!({"succeeded": "2026-10-01T00:00:00Z+3600*4"}));
     let plan = look_at(&backfill("00:00:00", "05:00:00"), &flow, vec![run(5, Phase::Failed)]);
     assert_eq!(created(&plan), names(&[5]));
     assert_eq!(counts(&plan), [0, 0, 1, 5, 0]);
@@ -25,7 +25,7 @@ fn second_backfill_repeats_no_success() {
 #[test]
 fn ticks_from_before_the_record_are_run_and_counted() {
     let memory = json!({"succeeded": "2026-10-01T03:00:00Z", "recordedSince": "2026-10-01T02:00:00Z"});
-    let flow = remembering(memory);
+    let flow = remembering(&memory);
     let plan = look_at(&backfill("00:00:00", "03:00:00"), &flow, vec![run(0, Phase::Succeeded)]);
     assert_eq!(created(&plan), names(&[1, 2]));
     assert_eq!(plan.status.unrecorded, 1, "of hour 0 there is a run, hour 2 is in the time of the record");
@@ -35,7 +35,7 @@ fn ticks_from_before_the_record_are_run_and_counted() {
 
 #[test]
 fn a_clock_that_was_given_parameters_knows_its_successes() {
-    let mut flow = remembering(json!({"succeeded": "2026-10-01T00:00:00Z+3600"}));
+    let mut flow = remembering(&json!({"succeeded": "2026-10-01T00:00:00Z+3600"}));
     flow.spec.schedule.as_mut().unwrap().clocks[0].parameters = Some(json!({"full": true}));
     let plan = look_at(&backfill("00:00:00", "02:00:00"), &flow, vec![]);
     let made = created(&plan);
@@ -45,7 +45,7 @@ fn a_clock_that_was_given_parameters_knows_its_successes() {
 
 #[test]
 fn whoever_wants_everything_anew_gets_it_once() {
-    let flow = remembering(json!({"succeeded": "2026-10-01T00:00:00Z+3600"}));
+    let flow = remembering(&json!({"succeeded": "2026-10-01T00:00:00Z+3600"}));
     let mut again = backfill("00:00:00", "02:00:00");
     again.spec.skip = SkippedTicks::None;
     let plan = look_at(&again, &flow, vec![run(1, Phase::Succeeded), run(2, Phase::Running)]);
