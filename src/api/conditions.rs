@@ -99,6 +99,8 @@ reasons! {
     SchedulerCreated,
     SchedulerReplaced,
     SchedulerLost,
+    /// The scheduler's Service lets anybody outside of the Kubernetes cluster run code in the pods.
+    SchedulerExposed,
     WorkersStarting,
     WorkersCreated,
     WorkersRetired,

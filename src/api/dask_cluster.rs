@@ -126,6 +126,8 @@ pub struct SchedulerSpec {
 /// The Service in front of a scheduler.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("(has(self.type) && self.type == 'LoadBalancer') || (!has(self.loadBalancerSourceRanges) && !has(self.loadBalancerClass))").message("loadBalancerSourceRanges and loadBalancerClass are for type LoadBalancer"))]
+#[x_kube(validation = Rule::new("(has(self.type) && self.type != 'ClusterIP') || !has(self.externalTrafficPolicy)").message("externalTrafficPolicy is for the types LoadBalancer and NodePort"))]
 pub struct ServiceSpec {
     /// The type of the Service.
     #[serde(rename = "type", default)]
@@ -133,6 +135,36 @@ pub struct ServiceSpec {
     /// Annotations of the Service, for load balancers and DNS controllers.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
+    /// From where the load balancer lets clients in, such as `10.0.0.0/8`. Default: from everywhere.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(min = 1, max = 64), inner(length(min = 3, max = 64)))]
+    pub load_balancer_source_ranges: Vec<String>,
+    /// Whose load balancer it is to be. Kubernetes does not let it be changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub load_balancer_class: Option<String>,
+    /// Whether traffic from outside goes to the scheduler's own node alone, which keeps the client's address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external_traffic_policy: Option<ExternalTrafficPolicy>,
+}
+
+/// Which nodes take traffic from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ExternalTrafficPolicy {
+    /// All.
+    Cluster,
+    /// The one that the scheduler runs on.
+    Local,
+}
+
+impl ExternalTrafficPolicy {
+    /// The word that a Service takes.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Cluster => "Cluster",
+            Self::Local => "Local",
+        }
+    }
 }
 
 /// The types of Service that make sense for a scheduler.

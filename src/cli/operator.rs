@@ -15,8 +15,8 @@ use crate::plan::lease::Timing;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// The address on which probes and metrics are served.
-    #[arg(long, env = "DASKFLOW_LISTEN", default_value = "0.0.0.0:8080")]
+    /// The address on which probes and metrics are served. `[::]` is all addresses, of IPv4 as well.
+    #[arg(long, env = "DASKFLOW_LISTEN", default_value = "[::]:8080")]
     listen: SocketAddr,
     /// Watch these namespaces only, such as `team-a,team-b`. Default: all.
     #[arg(long, env = "DASKFLOW_NAMESPACES", value_name = "NS,...", default_value = "")]

@@ -43,6 +43,7 @@ mod operator_killed;
 mod outage;
 mod outcomes;
 mod quota;
+mod refusals;
 mod repair;
 mod rights;
 mod rollout;

@@ -9,7 +9,7 @@ use kube::ResourceExt;
 
 use super::certificates::is_expiring;
 use super::groups::Group;
-use super::scheduler::REPLACING;
+use super::scheduler::{REPLACING, lost};
 use super::{Observed, SchedulerView, Work, admission};
 use crate::api::dask_cluster::{GroupStatus, IdleAction, WorkerCounts};
 use crate::api::{ConditionType, DaskClusterStatus, Reason, labels};
@@ -116,11 +116,6 @@ fn summarise(
         return suspended(conditions, work);
     }
     conditions.set(ConditionType::Suspended, false, Reason::Ready, "");
-    if let Some(violation) = violation {
-        conditions.set_progress(Progress::Stalled, violation.reason, &violation.message);
-        conditions.set(ConditionType::Ready, false, violation.reason, violation.message.clone());
-        return;
-    }
     let fault = work.tls.fault.as_ref().filter(|fault| fault.reason != Reason::CertificateNotReady);
     if let Some(fault) = fault.filter(|_| work.tls.missing) {
         conditions.set_progress(Progress::Stalled, fault.reason, &fault.message);
@@ -128,6 +123,15 @@ fn summarise(
         return;
     }
     let first = [scheduler, workers].into_iter().find(|part| !part.ready);
+    if let Some(violation) = violation {
+        // What cannot be built is left undone, and what serves goes on.
+        conditions.set_progress(Progress::Stalled, violation.reason, &violation.message);
+        let serves = first.is_none() && !work.closes;
+        let (reason, message) =
+            if serves { (Reason::Ready, "") } else { (violation.reason, violation.message.as_str()) };
+        conditions.set(ConditionType::Ready, serves, reason, message);
+        return;
+    }
     match first.map(|part| (part.reason, part.message.clone())).or_else(|| unfinished(work, counts)) {
         Some((reason, message)) => conditions.set_progress(Progress::UnderWay, reason, &message),
         None => conditions.set_progress(Progress::Done, Reason::Ready, ""),
@@ -280,17 +284,27 @@ fn scheduler_part(work: &Work<'_>) -> Part {
         return Part::waiting(part.reason, part.message);
     }
     if observed.scheduler.registered().is_some() {
-        return Part::ready();
+        // Runs and clients come by the Service.
+        return if observed.service.is_some() {
+            Part::ready()
+        } else {
+            Part::waiting(Reason::Progressing, "the scheduler's Service is being created")
+        };
     }
     let Some(pod) = pods_of(observed, labels::SCHEDULER).next() else {
         return Part::waiting(Reason::SchedulerStarting, "the scheduler's pod is being created");
     };
+    if let Some(message) = lost(pod, work.now) {
+        return Part::waiting(Reason::SchedulerLost, message);
+    }
     if let Some((reason, message)) = state::obstacle(pod) {
         return Part::waiting(reason, message);
     }
     match &observed.scheduler {
         SchedulerView::Unreachable { reason, message } if state::runs(pod, scheduler::CONTAINER) => {
-            Part::waiting(*reason, message.clone())
+            let node = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref());
+            let node = node.map(|node| format!(" (on the node {node})")).unwrap_or_default();
+            Part::waiting(*reason, format!("{message}{node}"))
         }
         _ => Part::waiting(Reason::SchedulerStarting, "the scheduler's container is starting"),
     }

@@ -4,6 +4,7 @@ mod leaving;
 mod losses;
 mod resting;
 mod rollout;
+mod services;
 
 use std::collections::BTreeSet;
 

@@ -126,21 +126,30 @@ fn let_go(work: &mut Work<'_>, group: &Group<'_>, registered: &BTreeSet<String>)
         work.steps.push(delete(pod));
     }
     let spare = spare.saturating_sub(joining.len());
-    // Where no node has room for one more, one has to make room.
-    let makes_room = usize::from(there == group.wanted && waits_for_room(group, work.now));
+    // Where no node has room for one more, one has to make room: but the last one that works never goes for a spec that may
+    // fit no node at all.
+    let mut makes_room = 0;
+    if let Some(since) = waits_for_room(group).filter(|_| there == group.wanted && serving + old.len() > 1) {
+        if since <= work.now {
+            makes_room = 1;
+        } else {
+            work.next = work.next.sooner(Next::At(since), work.now);
+        }
+    }
     leave::retire(work, group, &old, spare.max(makes_room).min(old.len()));
 }
 
-/// Whether Kubernetes has found no node for a new worker of the group for a while.
-fn waits_for_room(group: &Group<'_>, now: Timestamp) -> bool {
-    let mut waiting = group
+/// From when on an old worker makes room for a new one of the group for which Kubernetes finds no node.
+fn waits_for_room(group: &Group<'_>) -> Option<Timestamp> {
+    let waiting = group
         .current
         .iter()
         .filter(|pod| state::obstacle(pod).is_some_and(|(reason, _)| reason == Reason::Unschedulable));
-    waiting.any(|pod| {
-        let created = pod.metadata.creation_timestamp.as_ref().map_or(Timestamp::MAX, |time| time.0);
-        created.checked_add(NO_ROOM).is_ok_and(|at| at <= now)
-    })
+    let from = waiting.filter_map(|pod| {
+        let created = pod.metadata.creation_timestamp.as_ref()?.0;
+        created.checked_add(NO_ROOM).ok()
+    });
+    from.min()
 }
 
 /// Without the scheduler's word nobody knows which workers hold data, so the size is held.

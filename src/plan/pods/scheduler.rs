@@ -12,6 +12,7 @@ use super::{
     COMM_PORT, DASHBOARD_PORT, Violation, common_labels, container, content_hash, controller_ref, label,
     merge, of_cluster, tls,
 };
+use crate::api::dask_cluster::ServiceSpec as ServiceWanted;
 use crate::api::{DaskCluster, DaskClusterSpec, labels};
 use crate::plan::names;
 
@@ -63,10 +64,17 @@ pub fn pod(cluster: &DaskCluster, certificate: Option<&Certificate>) -> Result<P
     Ok(of_cluster(cluster, names::scheduler_name(&cluster.name_any()), template))
 }
 
-/// The user's annotations, and the hash of them all: without it nobody would notice that one is to go.
-fn service_annotations(wanted: &BTreeMap<String, String>) -> BTreeMap<String, String> {
-    let hash = (labels::TEMPLATE_HASH.to_owned(), content_hash(wanted));
-    wanted.clone().into_iter().chain([hash]).collect()
+/// The user's annotations, and the hash of all that users may take away again: without it nobody would notice that something
+/// is to go.
+fn service_annotations(wanted: &ServiceWanted) -> BTreeMap<String, String> {
+    let plain = ServiceWanted {
+        type_: wanted.type_,
+        annotations: wanted.annotations.clone(),
+        ..ServiceWanted::default()
+    };
+    // The Services of releases that knew annotations alone stay as they are.
+    let hash = if *wanted == plain { content_hash(&wanted.annotations) } else { content_hash(wanted) };
+    wanted.annotations.clone().into_iter().chain([(labels::TEMPLATE_HASH.to_owned(), hash)]).collect()
 }
 
 /// The labels of the pods of a cluster.
@@ -97,7 +105,7 @@ pub fn service(cluster: &DaskCluster) -> Service {
             namespace: cluster.namespace(),
             owner_references: controller_ref(cluster).map(|owner| vec![owner]),
             labels: Some(component_labels(&name, labels::SCHEDULER)),
-            annotations: Some(service_annotations(&wanted.annotations)),
+            annotations: Some(service_annotations(wanted)),
             ..ObjectMeta::default()
         },
         spec: Some(ServiceSpec {
@@ -107,6 +115,10 @@ pub fn service(cluster: &DaskCluster) -> Service {
             ),
             ports: Some(vec![port("tcp-comm", COMM_PORT), port("http-dashboard", DASHBOARD_PORT)]),
             publish_not_ready_addresses: Some(true),
+            load_balancer_source_ranges: Some(wanted.load_balancer_source_ranges.clone())
+                .filter(|ranges| !ranges.is_empty()),
+            load_balancer_class: wanted.load_balancer_class.clone(),
+            external_traffic_policy: wanted.external_traffic_policy.map(|policy| policy.as_str().to_owned()),
             ..ServiceSpec::default()
         }),
         status: None,
