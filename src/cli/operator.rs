@@ -26,7 +26,7 @@ pub(super) struct Arguments {
     #[arg(long, env = "DASKFLOW_ADMIN_LISTEN", default_value = "127.0.0.1:8081", value_parser = loopback)]
     admin_listen: SocketAddr,
     /// The log filter, such as `info` or `daskflow=debug,warn`.
-    #[arg(long, env = "DASKFLOW_LOG", default_value = "info,kube_runtime=warn")]
+    #[arg(long, env = "DASKFLOW_LOG", default_value = "info,kube_runtime=warn,kube_client::client=error")]
     log: String,
     /// The format of log lines.
     #[arg(long, env = "DASKFLOW_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
