@@ -269,6 +269,23 @@ pub struct GroupStatus {
     pub desired: i32,
     /// Workers that are registered with the scheduler.
     pub ready: i32,
+    /// That its workers end as soon as they start. It is forgotten when all of them are registered, and when the spec of
+    /// the group changes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub early_ends: Option<EarlyEnds>,
+}
+
+/// Workers that end as soon as they start: they are created again after a delay, which doubles from 10 seconds to 5 minutes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct EarlyEnds {
+    /// How many times in a row.
+    pub times: i32,
+    /// When the last of them ended.
+    #[schemars(schema_with = "schema::required_timestamp")]
+    pub last: Time,
+    /// What they were made from, as in the label `daskflow.dev/template-hash` of their pods.
+    pub template: String,
 }
 
 /// Whether a cluster is idle, and `idle.action` has been carried out.

@@ -17,7 +17,7 @@ use crate::plan::Note;
 use crate::plan::conditions::{Conditions, Progress, find, is_news_of_pods};
 use crate::plan::pods::tls::Certificate;
 use crate::plan::pods::worker::DEFAULT_GROUP;
-use crate::plan::pods::{self, Violation, scheduler, state};
+use crate::plan::pods::{self, Violation, ends, scheduler, state};
 
 /// Whether a part of the cluster is as wanted, and why not.
 struct Part {
@@ -102,6 +102,7 @@ fn group_status(work: &Work<'_>, group: &Group<'_>) -> GroupStatus {
         name: group.name.to_owned(),
         desired: to_i32(desired),
         ready: to_i32(group.registered(registered)),
+        early_ends: group.back_off.record.clone(),
     }
 }
 
@@ -172,8 +173,8 @@ fn unfinished(work: &Work<'_>, counts: &WorkerCounts) -> Option<(Reason, String)
     }
     if let Some(outdated) = &work.outdated {
         // What keeps a new worker from starting keeps the rollout from going on.
-        let obstacle =
-            work.groups.iter().flat_map(|group| &group.current).find_map(|pod| state::obstacle(pod));
+        let mut current = work.groups.iter().flat_map(|group| &group.current);
+        let obstacle = current.find_map(|pod| state::obstacle(pod, work.now));
         return Some(match obstacle {
             Some((reason, message)) => (reason, format!("{outdated}; {message}")),
             None => (Reason::Outdated, outdated.clone()),
@@ -285,7 +286,7 @@ fn scheduler_part(work: &Work<'_>) -> Part {
     let Some(pod) = pods_of(observed, labels::SCHEDULER).next() else {
         return Part::waiting(Reason::SchedulerStarting, "the scheduler's pod is being created");
     };
-    if let Some((reason, message)) = state::obstacle(pod) {
+    if let Some((reason, message)) = state::obstacle(pod, work.now) {
         return Part::waiting(reason, message);
     }
     match &observed.scheduler {
@@ -320,12 +321,22 @@ fn starting(work: &Work<'_>, counts: &WorkerCounts) -> (Reason, String) {
     // Workers that are being removed do not matter for those that start.
     let coming = work.groups.iter().filter(|group| group.wanted > 0);
     let mut coming = coming.flat_map(|group| group.current.iter().chain(&group.finished));
-    let obstacle = coming.find_map(|pod| state::obstacle(pod).or_else(|| state::end(pod)));
+    let obstacle = coming.find_map(|pod| state::obstacle(pod, work.now).or_else(|| ends::end(pod)));
     let summary = format!("{} of {} workers are registered", counts.ready, counts.desired);
     match obstacle {
+        Some((Reason::WorkerLost, message)) => {
+            (Reason::WorkerLost, format!("{summary}; {message}{}", next_try(work)))
+        }
         Some((reason, message)) => (reason, format!("{summary}; {message}")),
         None => (Reason::WorkersStarting, summary),
     }
+}
+
+/// When workers that end as soon as they start are created again.
+fn next_try(work: &Work<'_>) -> String {
+    let next =
+        work.groups.iter().filter_map(|group| group.back_off.until).filter(|until| *until > work.now).min();
+    next.map(|until| format!("; the next try is at {until}")).unwrap_or_default()
 }
 
 fn pods_of<'a>(observed: &'a Observed, component: &'a str) -> impl Iterator<Item = &'a Pod> {

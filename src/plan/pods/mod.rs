@@ -1,6 +1,7 @@
 //! Pod templates: scheduler, worker and runner; what the user's template overrides; what a pod's state means.
 
 pub mod container;
+pub mod ends;
 pub mod merge;
 pub mod program;
 pub mod quantity;
