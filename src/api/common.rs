@@ -32,6 +32,15 @@ impl PullPolicy {
     }
 }
 
+/// What becomes of the `ENTRYPOINT` of an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Entrypoint {
+    /// The container's command is Python itself; the image's `ENTRYPOINT` does not run.
+    Python,
+    /// The image's `ENTRYPOINT` runs, and is given Python and its arguments: as `args` of the container.
+    Image,
+}
+
 /// What the runner takes for a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum CodeEngine {

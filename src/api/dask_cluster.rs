@@ -8,7 +8,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::common::{PullPolicy, Resources, is_false};
+use super::common::{Entrypoint, PullPolicy, Resources, is_false};
 use super::network_policy::NetworkPolicySpec;
 use super::schema;
 use super::tls::{Tls, TlsStatus};
@@ -63,6 +63,16 @@ pub struct DaskClusterSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 256))]
     pub python: Option<String>,
+    /// Whether the `ENTRYPOINT` of the image runs, such as `tini`, one that activates an environment, or one that installs
+    /// `EXTRA_PIP_PACKAGES`. Default: `Python`, it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entrypoint: Option<Entrypoint>,
+    /// A pod template for all pods of the cluster and for the runners on it: labels, annotations, volumes, node selectors,
+    /// security settings … `*` is the name of the container that each pod is for. It is merged over the generated template;
+    /// the fields of this spec, and `template` of a scheduler, a group or a Flow, take precedence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::opaque_object")]
+    pub pod_defaults: Option<serde_json::Value>,
     /// Environment variables of the scheduler, the workers, and the runners on this cluster.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 200))]

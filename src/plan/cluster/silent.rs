@@ -24,12 +24,16 @@ const REPLACED_AFTER: Duration = Duration::from_secs(600);
 /// others are replaced anyway.
 pub(super) fn fill(work: &mut Work<'_>, groups: &[Group<'_>], registered: &BTreeSet<String>) {
     let ready = find(work.conditions(), ConditionType::SchedulerReady);
-    let Some(ready) = ready.filter(|ready| ready.status == "True") else { return };
-    let serving_since = ready.last_transition_time.0;
+    let ready = ready.filter(|ready| ready.status == "True");
+    let serving_since = ready.map_or(work.now, |ready| ready.last_transition_time.0);
     for pod in groups.iter().flat_map(|group| &group.current) {
         let noted = since(pod);
         if registered.contains(state::name(pod)) {
             work.steps.extend(noted.map(|_| mark(pod, None)));
+            continue;
+        }
+        if sleeps_since_before(pod, serving_since) && !is_leaving(work, pod) {
+            work.steps.push(delete(pod));
             continue;
         }
         let Some(running) = state::runs_since(pod, worker::CONTAINER) else { continue };
@@ -39,6 +43,16 @@ pub(super) fn fill(work: &mut Work<'_>, groups: &[Group<'_>], registered: &BTree
             None => note(work, pod, chance),
         }
     }
+}
+
+/// Whether the kubelet waits before it starts the worker again, which ended before there was a scheduler: it would wait for up to
+/// five minutes. A new pod starts at once. One that has ended since ends for a reason of its own.
+fn sleeps_since_before(pod: &Pod, serving_since: Timestamp) -> bool {
+    let waits =
+        state::container(pod, worker::CONTAINER).and_then(|status| status.state.as_ref()?.waiting.as_ref());
+    let sleeps = waits.is_some_and(|waits| waits.reason.as_deref() == Some("CrashLoopBackOff"));
+    let ended = state::last_end(pod, worker::CONTAINER).and_then(|end| end.finished_at.as_ref());
+    sleeps && ended.is_some_and(|ended| ended.0 < serving_since)
 }
 
 fn note(work: &mut Work<'_>, pod: &Arc<Pod>, chance: Timestamp) {

@@ -17,6 +17,7 @@ use crate::plan::Note;
 use crate::plan::conditions::{Conditions, Progress, find, is_news_of_pods};
 use crate::plan::pods::tls::Certificate;
 use crate::plan::pods::worker::DEFAULT_GROUP;
+use crate::plan::pods::written::Site;
 use crate::plan::pods::{self, Violation, ends, scheduler, state};
 
 /// Whether a part of the cluster is as wanted, and why not.
@@ -64,7 +65,11 @@ pub(super) fn status(work: &Work<'_>, violation: Option<&Violation>) -> DaskClus
             &name,
             work.tls.serving.is_some() || work.tls.missing,
         )),
-        dashboard_address: Some(pods::dashboard_address(&namespace, &name)),
+        dashboard_address: Some(pods::dashboard_address(
+            &namespace,
+            &name,
+            &Site::of_scheduler(&cluster.spec),
+        )),
         scheduler_ended_at: scheduler_ended_at(work),
         workers,
         groups,
@@ -129,9 +134,12 @@ fn summarise(
         return;
     }
     let first = [scheduler, workers].into_iter().find(|part| !part.ready);
-    match first.map(|part| (part.reason, part.message.clone())).or_else(|| unfinished(work, counts)) {
-        Some((reason, message)) => conditions.set_progress(Progress::UnderWay, reason, &message),
-        None => conditions.set_progress(Progress::Done, Reason::Ready, ""),
+    let under_way =
+        first.map(|part| (part.reason, part.message.clone())).or_else(|| unfinished(work, counts));
+    match (plain_all_the_same(work), under_way) {
+        (Some((progress, reason, message)), _) => conditions.set_progress(progress, reason, &message),
+        (None, Some((reason, message))) => conditions.set_progress(Progress::UnderWay, reason, &message),
+        (None, None) => conditions.set_progress(Progress::Done, Reason::Ready, ""),
     }
     // A cluster that is being renewed, grows or has a worker too many serves all the same.
     let closes = work.closes.then(|| Part::waiting(Reason::Outdated, REPLACING));
@@ -142,6 +150,20 @@ fn summarise(
             conditions.set(ConditionType::Ready, true, Reason::Idle, message);
         }
         None => conditions.set(ConditionType::Ready, true, Reason::Ready, ""),
+    }
+}
+
+/// Why a cluster that is to speak TLS goes on in plain TCP: what serves is not what was asked for.
+fn plain_all_the_same(work: &Work<'_>) -> Option<(Progress, Reason, String)> {
+    let is_plain = work.cluster.spec.tls.is_some() && work.tls.scheduler.is_none() && !work.tls.missing;
+    let message = "the cluster goes on without TLS until there is a certificate";
+    match work.tls.fault.as_ref().filter(|_| is_plain) {
+        Some(fault) => {
+            let waits = fault.reason == Reason::CertificateNotReady;
+            let progress = if waits { Progress::UnderWay } else { Progress::Stalled };
+            Some((progress, fault.reason, format!("{message}: {}", fault.message)))
+        }
+        None => is_plain.then(|| (Progress::UnderWay, Reason::CertificateNotReady, message.to_owned())),
     }
 }
 

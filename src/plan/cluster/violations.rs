@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::groups::of_spec;
 use crate::api::DaskCluster;
-use crate::plan::pods::{Violation, quantity, scheduler, worker};
+use crate::plan::pods::{Violation, quantity, scheduler, worker, written};
 use crate::plan::schedule::parse_duration;
 use crate::plan::violations::all;
 
@@ -15,6 +15,7 @@ const CERTIFICATE_LIFE_MIN: Duration = Duration::from_secs(60);
 pub fn violations(cluster: &DaskCluster) -> Vec<Violation> {
     let mut found = quantities(cluster);
     found.extend(durations(cluster));
+    found.extend(packages(cluster));
     found.extend(all(cluster, |cluster| scheduler::pod(cluster, None).map(drop)));
     for (name, _) in of_spec(cluster) {
         found.extend(all(cluster, |cluster| {
@@ -28,7 +29,24 @@ pub fn violations(cluster: &DaskCluster) -> Vec<Violation> {
 
 /// The first value that is none, or makes no sense beside another: what no builder of a pod looks at.
 pub(super) fn of_values(cluster: &DaskCluster) -> Option<Violation> {
-    quantities(cluster).into_iter().chain(durations(cluster)).next()
+    quantities(cluster).into_iter().chain(durations(cluster)).chain(packages(cluster)).next()
+}
+
+/// Packages that somebody waits for and nobody installs.
+fn packages(cluster: &DaskCluster) -> Vec<Violation> {
+    let spec = &cluster.spec;
+    let entrypoint = spec.entrypoint;
+    let mut found: Vec<Violation> =
+        written::idle_packages(&spec.env, entrypoint, "spec.env").into_iter().collect();
+    let within =
+        |template, container, field: &str| written::idle_packages_in(template, container, entrypoint, field);
+    found.extend(within(spec.pod_defaults.as_ref(), written::EVERY, "spec.podDefaults"));
+    found.extend(within(spec.scheduler.template.as_ref(), scheduler::CONTAINER, "spec.scheduler.template"));
+    for (name, workers) in of_spec(cluster) {
+        let field = format!("{}.template", worker::field(name));
+        found.extend(within(workers.template.as_ref(), worker::CONTAINER, &field));
+    }
+    found
 }
 
 fn quantities(cluster: &DaskCluster) -> Vec<Violation> {

@@ -1,10 +1,11 @@
 //! The user's pod template, merged over the generated one last.
 
 use k8s_openapi::DeepMerge;
-use k8s_openapi::api::core::v1::PodTemplateSpec;
-use serde_json::{Map, Value};
+use k8s_openapi::api::core::v1::{EnvVar, PodTemplateSpec};
+use serde_json::{Map, Value, json};
 
-use super::Violation;
+use super::{Violation, written};
+use crate::api::common::Resources;
 use crate::plan::subset;
 
 /// Fields of which an object may have one only: a given one takes the place of what is there.
@@ -78,6 +79,45 @@ pub fn over(template: &mut PodTemplateSpec, overrides: Option<&Value>, field: &s
     Ok(())
 }
 
+/// What a user wrote into fields of the spec: it is put back on top of `podDefaults`, which are less particular.
+pub struct Written<'a> {
+    /// Compute resources of the container.
+    pub resources: &'a Resources,
+    /// Its variables.
+    pub env: &'a [EnvVar],
+    /// The priority of the pod.
+    pub priority_class_name: Option<&'a String>,
+}
+
+/// Merges the `podDefaults` of a cluster over `template`, whose own container is `container`; what was `written` into fields
+/// stays.
+///
+/// # Errors
+///
+/// A [`Violation`] of `spec.podDefaults`, as in [`over`].
+pub fn defaults(
+    template: &mut PodTemplateSpec,
+    defaults: Option<&Value>,
+    container: &str,
+    written: &Written<'_>,
+) -> Result<(), Violation> {
+    let field = "spec.podDefaults";
+    let Some(defaults) = defaults else { return Ok(()) };
+    let mut own = defaults.clone();
+    let containers = own.pointer_mut("/spec/containers").and_then(Value::as_array_mut);
+    for name in containers.into_iter().flatten().filter_map(|one| one.get_mut("name")) {
+        if name == written::EVERY {
+            *name = Value::from(container);
+        }
+    }
+    over(template, Some(&own), field)?;
+    let written = json!({"spec": {
+        "containers": [{"name": container, "env": written.env, "resources": written.resources.to_requirements()}],
+        "priorityClassName": written.priority_class_name,
+    }});
+    over(template, Some(&written), field)
+}
+
 /// Takes out of `there` what cannot stand beside `given`.
 fn make_way(there: &mut Value, given: &Value) {
     match (there, given) {
@@ -131,7 +171,6 @@ fn give_defaults_up(there: &mut Map<String, Value>, given: &Map<String, Value>) 
 mod tests {
     use super::*;
     use rstest::rstest;
-    use serde_json::json;
 
     fn generated() -> PodTemplateSpec {
         serde_json::from_value(json!({"spec": {

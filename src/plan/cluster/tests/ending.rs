@@ -158,3 +158,27 @@ fn a_scheduler_that_waits_for_its_volumes_says_so() {
     assert_eq!(reason(&late, ConditionType::Ready), "ContainerCreating");
     assert_eq!(late.events.len(), 1, "{:?}", late.events);
 }
+
+#[test]
+fn workers_do_not_sleep_when_the_scheduler_has_come() {
+    let mut cluster = cluster(1);
+    cluster.status = Some(plan(&cluster, &settled(&cluster, 1), second(100)).status);
+    let sleeping = |ended: i64| {
+        let mut observed = silent(&cluster, None);
+        let mut pod = Pod::clone(&observed.pods[0]);
+        let status = &mut pod.status.as_mut().unwrap().container_statuses.as_mut().unwrap()[0];
+        let waiting = ContainerStateWaiting { reason: Some("CrashLoopBackOff".into()), message: None };
+        status.state = Some(ContainerState { waiting: Some(waiting), ..ContainerState::default() });
+        let terminated = ContainerStateTerminated {
+            exit_code: 1,
+            finished_at: Some(Time(second(ended))),
+            ..ContainerStateTerminated::default()
+        };
+        status.last_state =
+            Some(ContainerState { terminated: Some(terminated), ..ContainerState::default() });
+        observed.pods[0] = Arc::new(pod);
+        observed
+    };
+    assert_eq!(kinds(&plan(&cluster, &sleeping(90), second(101))), ["delete"]);
+    assert_eq!(kinds(&plan(&cluster, &sleeping(101), second(102))), Vec::<&str>::new(), "it ends by itself");
+}
