@@ -32,7 +32,8 @@ impl PullPolicy {
     }
 }
 
-/// What becomes of the `ENTRYPOINT` of an image.
+/// Whether the `ENTRYPOINT` of the image runs: `tini`, one that activates an environment, or one that installs
+/// `EXTRA_PIP_PACKAGES`. Default: `Python`, it does not; for a Flow as the cluster has it, where the image is the cluster's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Entrypoint {
     /// The container's command is Python itself; the image's `ENTRYPOINT` does not run.

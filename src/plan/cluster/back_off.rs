@@ -2,6 +2,7 @@
 //! a group that cannot work must not be made in a loop. What is known of it stands in the status, so that a restart of the
 //! operator does not begin anew.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,7 +46,7 @@ impl BackOff {
         };
         let early: Vec<&Arc<Pod>> = group.finished.iter().filter(is_early).copied().collect();
         let Some(newest) = early.iter().filter_map(|pod| ends::ended_at(pod)).max() else {
-            let none = Default::default();
+            let none = BTreeSet::new();
             let registered = group.registered(observed.scheduler.registered().unwrap_or(&none));
             let is_over = group.wanted > 0 && registered >= group.wanted;
             return Self { record: known.filter(|_| !is_over).cloned(), ..Self::default() };

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::groups::of_spec;
 use crate::api::DaskCluster;
+use crate::api::worker_group::TopologySpread;
 use crate::plan::pods::{Violation, quantity, scheduler, worker, written};
 use crate::plan::schedule::parse_duration;
 use crate::plan::violations::all;
@@ -55,9 +56,23 @@ fn quantities(cluster: &DaskCluster) -> Vec<Violation> {
         let field = worker::field(name);
         found.extend(quantity::violations(&workers.resources, &format!("{field}.resources")));
         let size = workers.scratch.as_ref().map(|scratch| &scratch.size);
-        found.extend(size.and_then(|size| quantity::violation(size, &format!("{field}.scratch.size"))));
+        found.extend(size.and_then(|size| quantity::no_size(size, &format!("{field}.scratch.size"))));
+        found.extend(twice(&workers.topology_spread, &field));
     }
     found
+}
+
+/// A rule of spreading that Kubernetes takes once only.
+fn twice(rules: &[TopologySpread], field: &str) -> Option<Violation> {
+    let is_before = |(index, rule): &(usize, &TopologySpread)| {
+        let mut before = rules.iter().take(*index);
+        before.any(|one| {
+            (&one.topology_key, one.when_unsatisfiable) == (&rule.topology_key, rule.when_unsatisfiable)
+        })
+    };
+    let (index, rule) = rules.iter().enumerate().find(is_before)?;
+    let message = format!("{} is in the list already; leave one of them out", rule.topology_key);
+    Some(Violation::invalid(format!("{field}.topologySpread[{index}]"), message))
 }
 
 /// Durations that the schema's pattern takes and that are too long to be meant.
@@ -116,6 +131,18 @@ mod tests {
                 "spec.workers.template.spec.nodes",
             ]
         );
+    }
+
+    #[test]
+    fn a_rule_of_spreading_is_there_once() {
+        let spread = |second: &str| {
+            let first = json!({"topologyKey": "zone"});
+            let second = json!({"topologyKey": "zone", "whenUnsatisfiable": second});
+            let spec = json!({"image": "a", "workers": {"topologySpread": [first, second]}});
+            violations(&DaskCluster::new("a", serde_json::from_value(spec).unwrap()))
+        };
+        assert_eq!(spread("DoNotSchedule"), []);
+        assert_eq!(spread("ScheduleAnyway")[0].field, "spec.workers.topologySpread[1]");
     }
 
     #[test]

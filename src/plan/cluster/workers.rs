@@ -32,7 +32,9 @@ pub(super) fn fill(work: &mut Work<'_>) {
     }
     match work.observed.scheduler.registered() {
         Some(registered) => {
-            groups.iter().for_each(|group| let_go(work, group, registered));
+            for group in &groups {
+                let_go(work, group, registered);
+            }
             silent::fill(work, &groups, registered);
         }
         None => hold_unreachable(work, &groups),

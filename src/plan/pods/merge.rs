@@ -200,13 +200,13 @@ mod tests {
     }
 
     /// What is merged over a container or pod with these fields.
-    fn merged(there: Value, given: Value) -> Value {
+    fn merged(there: &Value, given: &Value) -> Value {
         let mut template: PodTemplateSpec = serde_json::from_value(json!({"spec": there})).unwrap();
         over(&mut template, Some(&json!({"spec": given})), "spec.template").unwrap();
         serde_json::to_value(template.spec).unwrap()
     }
 
-    fn in_container(fields: Value) -> Value {
+    fn in_container(fields: &Value) -> Value {
         let mut container = json!({"name": "worker"});
         container.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
         json!({"containers": [container]})
@@ -253,14 +253,14 @@ mod tests {
         #[case] given: Value,
         #[case] wanted: Value,
     ) {
-        assert_eq!(merged(in_container(there), in_container(given)), in_container(wanted));
+        assert_eq!(merged(&in_container(&there), &in_container(&given)), in_container(&wanted));
     }
 
     #[test]
     fn a_volume_of_our_name_is_made_of_what_is_given() {
         let merged = merged(
-            json!({"containers": [], "volumes": [{"name": "scratch", "emptyDir": {"sizeLimit": "1Gi"}}]}),
-            json!({"containers": [], "volumes": [{"name": "scratch", "persistentVolumeClaim": {"claimName": "c"}}]}),
+            &json!({"containers": [], "volumes": [{"name": "scratch", "emptyDir": {"sizeLimit": "1Gi"}}]}),
+            &json!({"containers": [], "volumes": [{"name": "scratch", "persistentVolumeClaim": {"claimName": "c"}}]}),
         );
         assert_eq!(
             merged["volumes"],
@@ -271,11 +271,11 @@ mod tests {
     #[test]
     fn who_names_an_account_gets_its_token() {
         let there = json!({"containers": [], "automountServiceAccountToken": false});
-        let named = merged(there.clone(), json!({"containers": [], "serviceAccountName": "a"}));
+        let named = merged(&there, &json!({"containers": [], "serviceAccountName": "a"}));
         assert_eq!(named.get("automountServiceAccountToken"), None);
         let without =
             json!({"containers": [], "serviceAccountName": "a", "automountServiceAccountToken": false});
-        assert_eq!(merged(there, without)["automountServiceAccountToken"], json!(false));
+        assert_eq!(merged(&there, &without)["automountServiceAccountToken"], json!(false));
     }
 
     #[test]

@@ -226,7 +226,7 @@ fn spread(workers: &WorkersSpec, labels: &BTreeMap<String, String>) -> Option<Ve
 }
 
 /// What a worker may use, as far as the spec says. What it does not say, the container is asked for when it starts: others,
-/// such as a LimitRange, may have given it a limit.
+/// such as a `LimitRange`, may have given it a limit.
 struct Limits {
     /// Threads: as asked for, else the CPU limit rounded up.
     threads: Option<i32>,

@@ -142,7 +142,7 @@ pub fn check_worker(container: &Container, name: &str, field: &str) -> Result<()
     }
     Err(Violation::invalid(
         field,
-        "a command of the worker's own has to give the worker the name of its pod, or nobody counts it: add --name \
+        "a command of the worker's own has to give the worker the name of its pod, or it is not counted: add --name \
          $(DASK_WORKER_NAME); the scheduler is at $(DASK_SCHEDULER_ADDRESS)",
     ))
 }

@@ -7,7 +7,7 @@ use super::super::{container, scheduler};
 use super::*;
 use crate::api::DaskCluster;
 
-fn cluster(spec: Value) -> DaskCluster {
+fn cluster(spec: &Value) -> DaskCluster {
     let mut all = json!({"image": "i"});
     all.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
     DaskCluster::new("a", serde_json::from_value(all).unwrap())
@@ -26,11 +26,11 @@ fn arguments_by_which_nobody_finds_the_scheduler_are_refused(
     #[case] named: &str,
 ) {
     let arguments: Vec<Value> = arguments.iter().map(|one| json!(one)).collect();
-    let fault = scheduler::pod(&cluster(json!({"scheduler": {"args": arguments}})), None).unwrap_err();
+    let fault = scheduler::pod(&cluster(&json!({"scheduler": {"args": arguments}})), None).unwrap_err();
     assert_eq!(fault.field, "spec.scheduler.args");
     assert!(fault.said().starts_with(&format!("{named} cannot be set")), "{}", fault.message);
     let template = json!({"spec": {"containers": [{"name": "scheduler", "args": arguments}]}});
-    let fault = scheduler::pod(&cluster(json!({"scheduler": {"template": template}})), None).unwrap_err();
+    let fault = scheduler::pod(&cluster(&json!({"scheduler": {"template": template}})), None).unwrap_err();
     assert_eq!(fault.field, "spec.scheduler.template");
 }
 
@@ -40,13 +40,13 @@ fn arguments_by_which_nobody_finds_the_scheduler_are_refused(
 #[case(&["--protocol", "tcp", "--no-show", "--jupyter", "--idle-timeout", "1h"])]
 #[case(&["--portal"])]
 fn other_arguments_of_the_scheduler_are_taken(#[case] arguments: &[&str]) {
-    scheduler::pod(&cluster(json!({"scheduler": {"args": arguments}})), None).unwrap();
+    scheduler::pod(&cluster(&json!({"scheduler": {"args": arguments}})), None).unwrap();
 }
 
 #[test]
 fn probes_and_the_address_follow_the_prefix_and_https() {
     let of = |spec: Value| {
-        let cluster = cluster(spec);
+        let cluster = cluster(&spec);
         let pod = scheduler::pod(&cluster, None).unwrap().spec.unwrap();
         let probe = pod.containers[0].readiness_probe.clone().unwrap().http_get.unwrap();
         let address = super::super::dashboard_address("n", "a", &Site::of_scheduler(&cluster.spec));
@@ -80,7 +80,7 @@ fn probes_and_the_address_follow_the_prefix_and_https() {
     None
 )]
 fn packages_that_nobody_installs_are_reported(#[case] spec: Value, #[case] field: Option<&str>) {
-    let found = crate::plan::cluster::violations(&cluster(spec));
+    let found = crate::plan::cluster::violations(&cluster(&spec));
     assert_eq!(found.first().map(|fault| fault.field.as_str()), field, "{found:?}");
     assert!(found.iter().all(|fault| fault.message.contains("set entrypoint: Image")), "{found:?}");
 }

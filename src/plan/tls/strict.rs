@@ -49,7 +49,7 @@ pub fn check(
         return Ok(());
     }
     if *key != CA && !authorities.iter().any(|(_, ca)| ca.is_same(root)) {
-        let text = "the root certificate is in tls.crt only, where nobody trusts it; add it to ca.crt";
+        let text = "the root certificate is in tls.crt only, where it is not trusted; add the root certificate to ca.crt";
         return Err(files.fault(CA, Reason::CertificateUntrusted, text));
     }
     // From the root on: who issues a CA anew issues all below it anew.
