@@ -198,7 +198,7 @@ fn with_the_entrypoint_of_the_image_all_words_are_its_arguments() {
         (main.command.as_ref(), main.args.as_ref().unwrap()[2].as_str()),
         (None, "distributed.cli.dask_scheduler")
     );
-    assert_eq!(main.liveness_probe, None, "nobody knows whether Python is found without the entrypoint");
+    assert_eq!(main.liveness_probe, None, "without the entrypoint Python may not be found");
 }
 
 /// One entry lets all pods of a cluster run in a namespace under Pod Security `restricted`.
