@@ -128,6 +128,8 @@ reasons! {
     CreateContainerConfigError,
     CreateContainerError,
     RunContainerError,
+    /// A pod has a node, and has waited for its volumes or its sandbox for a while.
+    ContainerCreating,
     Unschedulable,
     // Flow.
     ScheduleValid,

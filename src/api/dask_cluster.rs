@@ -8,7 +8,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::common::{PullPolicy, Resources, is_false};
+use super::common::{Entrypoint, PullPolicy, Resources, is_false};
 use super::network_policy::NetworkPolicySpec;
 use super::schema;
 use super::tls::{Tls, TlsStatus};
@@ -63,6 +63,16 @@ pub struct DaskClusterSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 256))]
     pub python: Option<String>,
+    /// Whether the `ENTRYPOINT` of the image runs, such as `tini`, one that activates an environment, or one that installs
+    /// `EXTRA_PIP_PACKAGES`. Default: `Python`, it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entrypoint: Option<Entrypoint>,
+    /// A pod template for all pods of the cluster and for the runners on it: labels, annotations, volumes, node selectors,
+    /// security settings … `*` is the name of the container that each pod is for. It is merged over the generated template;
+    /// the fields of this spec, and `template` of a scheduler, a group or a Flow, take precedence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::opaque_object")]
+    pub pod_defaults: Option<serde_json::Value>,
     /// Environment variables of the scheduler, the workers, and the runners on this cluster.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 200))]
@@ -301,6 +311,23 @@ pub struct GroupStatus {
     pub desired: i32,
     /// Workers that are registered with the scheduler.
     pub ready: i32,
+    /// That its workers end as soon as they start. It is forgotten when all of them are registered, and when the spec of
+    /// the group changes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub early_ends: Option<EarlyEnds>,
+}
+
+/// Workers that end as soon as they start: they are created again after a delay, which doubles from 10 seconds to 5 minutes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct EarlyEnds {
+    /// How many times in a row.
+    pub times: i32,
+    /// When the last of them ended.
+    #[schemars(schema_with = "schema::required_timestamp")]
+    pub last: Time,
+    /// What they were made from, as in the label `daskflow.dev/template-hash` of their pods.
+    pub template: String,
 }
 
 /// Whether a cluster is idle, and `idle.action` has been carried out.

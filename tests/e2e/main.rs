@@ -42,6 +42,7 @@ mod network_policy;
 mod operator_killed;
 mod outage;
 mod outcomes;
+mod pods;
 mod quota;
 mod refusals;
 mod repair;

@@ -5,6 +5,7 @@
 
 mod admission;
 mod autoscale;
+mod back_off;
 mod certificates;
 mod groups;
 mod idle;
@@ -14,6 +15,7 @@ mod network;
 mod questions;
 mod scheduler;
 mod secrets;
+mod silent;
 mod status;
 mod violations;
 mod workers;
@@ -131,6 +133,7 @@ pub fn plan(cluster: &DaskCluster, observed: &Observed, now: Timestamp) -> Plan<
     }
     let mut work = Work::new(cluster, observed, now);
     let violation = work.fill();
+    work.wait_for_pods();
     // Last: what an issuer cannot do must keep no worker from being replaced. A cluster that goes needs none.
     let steps = std::mem::take(&mut work.tls.steps);
     if work.rest.action != Some(IdleAction::Delete) {
@@ -312,6 +315,14 @@ impl<'a> Work<'a> {
                  the group replicas if that lasts"
             );
             self.hold(Reason::LoadUnknown, message);
+        }
+    }
+
+    /// Nothing changes when a pod has waited for its volumes or its sandbox for too long.
+    fn wait_for_pods(&mut self) {
+        let late = self.observed.pods.iter().filter_map(|pod| state::prepared_until(pod));
+        for at in late.filter(|at| *at > self.now) {
+            self.next = self.next.sooner(Next::At(at), self.now);
         }
     }
 

@@ -1,4 +1,5 @@
 mod certificates;
+mod ending;
 mod growing;
 mod leaving;
 mod losses;
