@@ -7,7 +7,7 @@ import pytest
 from conftest import PLAIN_DASK
 
 
-@pytest.mark.parametrize("name", ["random", "calendar", "email", "http", "selectors", "tempfile", "queue", "schedule", "runpy"])
+@pytest.mark.parametrize("name", ["random", "calendar", "email", "http", "selectors", "tempfile", "queue", "schedule"])
 @pytest.mark.parametrize("form", ["%s.py", "%s/__init__.py"], ids=["file", "package"])
 def test_a_module_of_the_script_comes_first(bare, tmp_path, name, form):
     """As under Python, although the runner itself has imported the library's long before."""
