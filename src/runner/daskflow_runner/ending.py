@@ -195,7 +195,8 @@ def let_go(error):
     """What Python does last: destructors run, and files that were left open are written.
 
     Of what the script's modules hold, functions, classes and plain values stay, since destructors and threads that go on
-    use them; each is asked for its type only, as it may stand for something else and fetch it. So do Dask's clients, whose exit functions have had their time: the destructor of one may never end.
+    use them. So do Dask's clients, whose exit functions have had their time: the destructor of one may never end. Each
+    value is asked for its type only, as it may stand for something else and fetch it.
     """
     RUN.clients = list(getattr(getattr(sys.modules.get("distributed.client"), "Client", None), "_instances", ()))
     if error is not None:
@@ -216,12 +217,12 @@ def write_what_is_open(close=False):
     streams = [thing for thing in gc.get_objects() if issubclass(type(thing), io.IOBase.__mro__[1])]
     ours = ("_io", "io")
     for layer in (
-        [stream for stream in streams if type(stream).__module__ in ours and hasattr(stream, "encoding")],
+        [stream for stream in streams if type(stream) is io.TextIOWrapper],
         [stream for stream in streams if type(stream).__module__ not in ours],
         [stream for stream in streams if type(stream).__module__ in ours],
     ):
         for stream in layer:
-            with contextlib.suppress(Exception):
+            with contextlib.suppress(Exception, SystemExit):
                 stream.close() if close and type(stream).__module__ not in ours else stream.flush()
 
 
