@@ -108,3 +108,17 @@ def test_compiled_and_packed_scripts_are_as_others(bare, tmp_path, source, form)
     done = bare.run(file)
     assert (done.code, done.reason, done.out) == (0, "Succeeded", "finished\n"), done
     assert "Traceback" not in done.err
+
+
+@pytest.mark.engines(*PLAIN_DASK)
+def test_modules_in_an_archive_reach_the_workers(runner, tmp_path):
+    with zipfile.ZipFile(tmp_path / "flow.pyz", "w") as archive:
+        archive.writestr("pack/__init__.py", "")
+        archive.writestr("pack/deep.py", "from .base import two\n\ndef square(x):\n    return x ** two\n")
+        archive.writestr("pack/base.py", "two = 2\n")
+        archive.writestr(
+            "__main__.py",
+            "from distributed import Client\nfrom pack.deep import square\nassert Client().submit(square, 3).result() == 9\n",
+        )
+    done = runner.run(tmp_path / "flow.pyz")
+    assert (done.code, done.reason) == (0, "Succeeded"), done
