@@ -125,6 +125,13 @@ ENDS = {
     "closed stderr and an error": (
         "import sys\nsys.stderr.close()\nraise ValueError('work')", 1, "ScriptError", "ValueError: work",
     ),
+    "stream that was taken apart": (
+        "import io, sys\nsys.stdout = io.TextIOWrapper(sys.stdout.detach(), encoding='utf-8')\nprint('x')", 0, "Succeeded", "",
+    ),
+    "stream whose type fails": (
+        "import io\nclass F(io.RawIOBase):\n    def flush(self): raise SystemExit(3)\n    close = flush\nf = F()\ndef g(f=F()): pass",
+        0, "Succeeded", "",
+    ),
     "closed descriptor": ("import os\nos.close(2)", 0, "Succeeded", ""),
     "error in an exit function": ("import atexit\natexit.register(lambda: 1 / 0)", 0, "Succeeded", ""),
     "fork whose child exits": (

@@ -16,6 +16,7 @@ HARMLESS = {
     "retire all workers": "client.retire_workers(list(client.scheduler_info()['workers']))",
     "restart some workers": "client.restart_workers(list(client.scheduler_info()['workers']))",
     "the cluster of the client": "client.cluster.scale(9)\nclient.cluster.adapt(maximum=9)\nclient.cluster.close()",
+    "the cluster of the client as a context": "with client.cluster:\n    assert client.submit(int, 8).result() == 8",
     "asynchronous": """
         import asyncio
 
@@ -38,6 +39,21 @@ def test_what_would_harm_others_is_left_out_and_reported(runner, cluster, tail):
     after = runner.run(head)
     assert after.code == 0, after
     assert cluster.count("Registered to:") == cluster.worker_count, "a worker was restarted"
+
+
+def test_what_scripts_ask_of_their_cluster_is_answered(runner):
+    source = """
+        from distributed import Client
+        client = Client(n_workers=2)
+        cluster = client.cluster
+        print(cluster, cluster.dashboard_link, cluster.status)
+        assert cluster.scheduler_address == client.scheduler.address
+        assert set(cluster.scheduler_info["workers"]) == set(cluster.workers) == set(client.scheduler_info()["workers"])
+        cluster.wait_for_workers(1)
+        assert cluster.get_client() is client
+    """
+    done = runner.run(source)
+    assert (done.code, done.reason) == (0, "Succeeded"), done
 
 
 def test_a_cluster_of_the_run_s_own_may_be_restarted(python, tmp_path):

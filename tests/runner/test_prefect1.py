@@ -335,6 +335,28 @@ def test_register_is_left_out(runner):
     assert done.seconds < 60
 
 
+@pytest.mark.parametrize(
+    "tail",
+    [
+        "client.create_project(project_name='etl')",
+        "client.create_project('etl')\nflow.register(project_name='etl')",
+        "client.register(flow, project_name='etl')",
+    ],
+    ids=["project", "project and flow", "flow"],
+)
+def test_what_a_client_of_the_server_registers_is_left_out(runner, tail):
+    done = runner.run(script(TWO_TASKS, "from prefect import Client\nclient = Client()\n%s\nflow.run()" % tail))
+    assert (done.code, done.reason) == (0, "Succeeded"), done
+    assert "is left out" in done.message
+
+
+def test_run_by_a_client_of_the_server_needs_a_server(lone_runner):
+    tail = "from prefect import Client\nClient().create_flow_run(flow_id='x')"
+    done = lone_runner.run(script(TWO_TASKS, tail))
+    assert (done.code, done.reason) == (1, "ScriptError"), done
+    assert "no Prefect server" in done.message
+
+
 @pytest.mark.parametrize("tail", ["flow.register(project_name='etl')", "flow.run_agent()"])
 @pytest.mark.parametrize("kind", ["Auto", "Dask"])
 def test_script_that_only_registers_has_run_nothing(lone_runner, tail, kind):

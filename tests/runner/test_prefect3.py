@@ -352,3 +352,60 @@ def test_module_beside_a_prefect_flow_reaches_the_workers(runner, tmp_path):
     """
     done = runner.run(source)
     assert (done.code, done.reason) == (0, "Succeeded"), done
+
+
+METHODS = {
+    "method": "class Etl:\n    %s\n    def go(self, n=1):\n        check(n)\nEtl().go()",
+    "class method": "class Etl:\n    @classmethod\n    %s\n    def go(cls, n=1):\n        check(n)\nEtl.go()",
+    "static method": "class Etl:\n    @staticmethod\n    %s\n    def go(n=1):\n        check(n)\nEtl.go()",
+}
+FLOWS_OF_ALL_FORMS = """
+import os
+from prefect import flow, task
+from prefect_dask import DaskTaskRunner
+
+ME = os.getpid()
+
+@task
+def where():
+    return os.getpid()
+
+@task
+def bad():
+    return 1 / 0
+
+def check(n):
+    assert where.submit().result() != ME
+    print("n is", n)
+
+"""
+
+
+@pytest.mark.parametrize("source", METHODS.values(), ids=METHODS)
+def test_flow_that_is_a_method(runner, prefect_api, source):
+    source = FLOWS_OF_ALL_FORMS + source % "@flow(task_runner=DaskTaskRunner())"
+    done = runner.run(source, PREFECT_API_URL=prefect_api, DASKFLOW_PARAMETERS='{"n": 5}')
+    assert (done.code, done.reason) == (0, "Succeeded"), done
+    assert done.out.splitlines()[-1] == "n is 5"
+
+
+GENERATORS = {
+    "generator": ("def go():", "list(go())"),
+    "asynchronous generator": ("async def go():", "asyncio.run(collect())"),
+}
+
+
+@pytest.mark.parametrize("form", GENERATORS.values(), ids=GENERATORS)
+@pytest.mark.parametrize("fails", [False, True], ids=["ends well", "fails, and the script goes on"])
+def test_flow_that_yields(runner, form, fails):
+    """Its work is done while the script takes what it yields; the run's own API is there all the time."""
+    head, call = form
+    source = FLOWS_OF_ALL_FORMS + (
+        "import asyncio\nasync def collect():\n    return [x async for x in go()]\n"
+        "@flow(task_runner=DaskTaskRunner())\n%s\n    yield where.submit().result() != ME\n    yield %s.submit().result()\n"
+        "try:\n    print('took', %s[0])\nexcept ZeroDivisionError:\n    print('swallowed')\n"
+    ) % (head, "bad" if fails else "where", call)
+    done = runner.run(source)
+    assert (done.code, done.reason) == ((3, "FlowFailed") if fails else (0, "Succeeded")), done
+    assert ("swallowed" if fails else "took True") in done.out
+    assert "temporary server" not in done.err.lower()

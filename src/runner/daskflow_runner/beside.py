@@ -9,7 +9,11 @@ import io
 import os
 import sys
 import threading
+from importlib.machinery import all_suffixes
+from zipimport import zipimporter
 
+from . import LOADED_BEFORE
+from .hooks import put_everywhere
 from .run import RUN
 
 INSTALLED = ("site-packages", "dist-packages")
@@ -33,11 +37,31 @@ class ModulesBeside:
 
 def is_beside(name):
     """Would `import name` take it from a folder of the script's?"""
-    for folder in sys.path:
+    namespace = False  # a folder without __init__ gives way to every module of its name, wherever that is
+    for folder in sys.path if name not in sys.builtin_module_names else ():
         place = os.path.join(folder or os.curdir, name)
-        if os.path.isfile(place + ".py") or os.path.isdir(place):
+        files = [place + suffix for suffix in all_suffixes()] + [os.path.join(place, "__init__.py")]
+        if any(os.path.isfile(file) for file in files) or is_in_archive(folder, name):
             return is_scripts_folder(folder or os.curdir)
-    return False
+        namespace = namespace or os.path.isdir(place) and is_scripts_folder(folder or os.curdir)
+    return namespace
+
+
+def is_in_archive(path, name):
+    """Is it in an archive of modules, as the script itself may be one?"""
+    if not os.path.isfile(path):
+        return False
+    try:
+        return zipimporter(path).get_code(name) is not None
+    except ImportError:
+        return False
+
+
+def prefer_modules_beside():
+    """What the runner has imported for itself is not there for a script that has a module of that name."""
+    for name in [name for name in sys.modules if name not in LOADED_BEFORE]:
+        if is_beside(name.split(".")[0]):
+            del sys.modules[name]
 
 
 def is_scripts_folder(folder):
@@ -82,6 +106,7 @@ def hook_dask_pickle(module):
         return data
 
     module.dumps = dumps
+    put_everywhere(original, dumps)
 
 
 def by_value(cloudpickle, x, buffers, kwargs):

@@ -6,20 +6,25 @@ A run ends in `os._exit`: a Dask client that lost its scheduler can block the en
 import atexit
 import contextlib
 import functools
+import gc
+import io
 import os
 import signal
 import sys
 import threading
 import time
+import traceback
+import types
 
 from .run import RUN
-from .verdict import judge, report
+from .verdict import is_prefect_flow, judge, report
 
 SIGTERM_GRACE_S = 1.5  # for a main thread that is stuck, or where the pod's grace is not known
 BEFORE_SIGKILL_S = 1.5  # this long before the end of the pod's grace the run is ended, so that it can say so
 LINGER_S = 30.0  # for each exit function of Dask and Prefect: a client that cannot close hangs in one
 BOUNDED = ("dask", "distributed", "prefect", "prefect_dask", "tornado")
 EXIT = os._exit
+STAYS = (types.ModuleType, types.FunctionType, types.BuiltinFunctionType, type, str, bytes, int, float, complex, type(None))
 
 
 # --- Signals ----------------------------------------------------------------------------------------------------------
@@ -175,11 +180,50 @@ def finish_threads():
 
 def run_exit_functions():
     """The script's own and those of libraries; child processes of `multiprocessing` are waited for by one of these."""
-    with contextlib.suppress(Exception):  # a broken exit function: Python goes on too
+    with contextlib.suppress(Exception, SystemExit):  # a broken exit function: Python goes on too
         atexit._run_exitfuncs()
+    flush()
+
+
+def flush():
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(Exception):
             stream.flush()
+
+
+def let_go(error):
+    """What Python does last: destructors run, and files that were left open are written.
+
+    Of what the script's modules hold, functions, classes and plain values stay, since destructors and threads that go on
+    use them. So do Dask's clients, whose exit functions have had their time: the destructor of one may never end. Each
+    value is asked for its type only, as it may stand for something else and fetch it.
+    """
+    RUN.clients = list(getattr(getattr(sys.modules.get("distributed.client"), "Client", None), "_instances", ()))
+    if error is not None:
+        traceback.clear_frames(error.__traceback__)
+    write_what_is_open()  # once before: of a stream in a cycle, the lower part may be closed first
+    for name, module in list(sys.modules.items()):
+        if module is RUN.main or name.split(".")[0] in RUN.beside and isinstance(module, types.ModuleType):
+            for attribute, value in list(vars(module).items()):
+                if not attribute.startswith("__") and not issubclass(type(value), STAYS) and not is_prefect_flow(value):
+                    vars(module)[attribute] = value = None
+    gc.collect()
+    write_what_is_open(close=True)
+    flush()
+
+
+def write_what_is_open(close=False):
+    """Texts first, then what compresses or sends, then the buffers that both write to."""
+    streams = [thing for thing in gc.get_objects() if issubclass(type(thing), io.IOBase.__mro__[1])]
+    ours = ("_io", "io")
+    for layer in (
+        [stream for stream in streams if type(stream) is io.TextIOWrapper],
+        [stream for stream in streams if type(stream).__module__ not in ours],
+        [stream for stream in streams if type(stream).__module__ in ours],
+    ):
+        for stream in layer:
+            with contextlib.suppress(Exception, SystemExit):
+                stream.close() if close and type(stream).__module__ not in ours else stream.flush()
 
 
 def end(code):

@@ -97,6 +97,18 @@ def has_backend(module):
     return bool(with_a_key) or "api.prefect.io" not in api and "localhost" not in api
 
 
+def hook_prefect1_client(module):
+    """prefect.client.client: what makes projects and flows known to a server, and what asks one for a run."""
+    for name in ("create_project", "register"):
+        leave_out_method(module.Client, name, "Client.%s()" % name, "call flow.run()")
+
+    @replace(module.Client, "create_flow_run")
+    def create_flow_run(original, self, *args, **kwargs):
+        if not has_backend(module):
+            raise RuntimeError("create_flow_run: " + NO_BACKEND)
+        return original(self, *args, **kwargs)
+
+
 def hook_prefect1_agent(module):
     @replace(module.Agent, "start")
     def start(_original, self, *_args, **_kwargs):
@@ -110,6 +122,9 @@ def wait_for_ever(what, cure):
 
 
 def endless_method(class_name, method, module):
+    if module.__name__.split(".")[0] in RUN.beside:
+        return  # a module of the script's own that has this name
+
     @replace(getattr(module, class_name, None), method)
     def start(_original, _self, *_args, **_kwargs):
         wait_for_ever("%s.%s()" % (class_name, method), "call the function itself")
@@ -122,6 +137,7 @@ HOOKS = {
     "prefect.deployments.flow_runs": hook_prefect2_run_deployment,
     "prefect.task_worker": lambda module: [leave_out_function(module, name) for name in ("serve", "aserve")],
     "prefect.runner.runner": hook_prefect2_runner,
+    "prefect.client.client": hook_prefect1_client,
     "prefect.agent.agent": hook_prefect1_agent,
     "apscheduler.schedulers.blocking": functools.partial(endless_method, "BlockingScheduler", "start"),
     "apscheduler._schedulers.sync": functools.partial(endless_method, "Scheduler", "run_until_stopped"),

@@ -3,6 +3,8 @@
 import asyncio
 import functools
 import importlib.util
+import sys
+import types
 
 
 class AfterImport:
@@ -22,6 +24,20 @@ class AfterImport:
             hook(module)
         spec.loader.exec_module = exec_module
         return spec
+
+    def catch_up(self):
+        """Calls the hooks of what is there already: a sitecustomize may have imported it, or we for a gateway."""
+        for name in [name for name in self.hooks if name in sys.modules]:
+            self.hooks.pop(name)(sys.modules[name])
+
+
+def put_everywhere(original, replacement):
+    """In the place of a function also where other modules have taken it by name, which they do while they are imported."""
+    for name, module in list(sys.modules.items()):
+        if name.split(".")[0] in ("dask", "distributed", "prefect") and isinstance(module, types.ModuleType):
+            for attribute, value in list(vars(module).items()):
+                if value is original:
+                    setattr(module, attribute, replacement)
 
 
 def replace(owner, name):
@@ -55,6 +71,7 @@ def replace_function(module, name):
             return function(original, *args, **kwargs)
 
         setattr(module, name, replacement)
+        put_everywhere(original, replacement)
     return decorate
 
 

@@ -8,9 +8,11 @@ is refused with the line to write; under engine Dask it decides for itself.
 import functools
 import inspect
 import sys
+import threading
+import weakref
 
 from .beside import of_the_script
-from .hooks import described, is_a, replace, replace_function
+from .hooks import described, is_a, put_everywhere, replace, replace_function
 from .resources import watch_resources
 from .run import RUN, note, refuse
 
@@ -41,6 +43,7 @@ def hook_dask_base(module):
         return kept_here(chosen, said, own)
 
     module.get_scheduler = get_scheduler
+    put_everywhere(original, get_scheduler)
 
 
 def hook_dask_config(module):
@@ -121,7 +124,7 @@ def hook_dask_client(module):
             address = RUN.address if takes_the_runs(module, address, kwargs, known) else address
         original(self, address, *args, **kwargs)
         if RUN.address and getattr(self, "cluster", 0) is None and not self.asynchronous:
-            self.cluster = TheRuns()
+            self.cluster = TheRuns(self)
         watch_resources(self)
 
     RUN.sent_to_dask = not hasattr(module.Client, "_graph_to_futures")  # where it is named differently: no evidence
@@ -138,7 +141,40 @@ def hook_dask_client(module):
 
 
 class TheRuns:
-    """What a script finds as `client.cluster`, to scale or to close. It counts as none for Dask itself."""
+    """What a script finds as `client.cluster`, to look at, to scale or to close. It counts as none for Dask itself."""
+
+    def __init__(self, client):
+        self._client = weakref.ref(client)
+        self._asked = threading.local()  # a client asks its cluster for a link, before it makes one
+
+    def __getattr__(self, name):
+        if name not in ("dashboard_link", "status", "loop", "wait_for_workers", "scheduler_info", "workers", "scheduler_address"):
+            raise AttributeError("%r has no %r" % (self, name))
+        client = self._client()
+        if name == "dashboard_link":
+            return self._link_of(client)
+        if name in ("scheduler_info", "workers"):
+            known = client.scheduler_info(**({"n_workers": -1} if takes_a_number(client.scheduler_info) else {}))
+            return known["workers"] if name == "workers" else known
+        return client.scheduler.address if name == "scheduler_address" else getattr(client, name)
+
+    def _link_of(self, client):
+        if getattr(self._asked, "now", False):
+            raise AttributeError("dashboard_link")
+        self._asked.now = True
+        try:
+            return client.dashboard_link
+        finally:
+            self._asked.now = False
+
+    def get_client(self):
+        return self._client()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_error):
+        self.left_out("close")
 
     def __bool__(self):
         return False
@@ -157,6 +193,11 @@ class TheRuns:
 
     def close(self, *_args, **_kwargs):
         self.left_out("close")
+
+
+def takes_a_number(function):
+    """Newer ones show only a few workers, unless they are asked for all."""
+    return "n_workers" in inspect.signature(function).parameters
 
 
 def takes_the_runs(module, address, kwargs, known):

@@ -31,13 +31,20 @@ def declared_parameters(flow):
     if callable(getattr(flow, "parameters", None)):
         return {parameter.name: parameter.required for parameter in flow.parameters()}
     try:
-        signature = inspect.signature(flow.fn).parameters.values()
+        signature = list(inspect.signature(flow.fn).parameters.values())
+        if is_bound(flow):
+            del signature[0]
     except (AttributeError, TypeError, ValueError):
         return {}
     declared = {p.name: p.default is p.empty for p in signature if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
     if any(p.kind is p.VAR_KEYWORD for p in signature):  # def flow(**anything): every given name is welcome
         declared = dict(dict.fromkeys(RUN.parameters, False), **declared)
     return declared
+
+
+def is_bound(flow):
+    """Is it a method of an object or a class, which Prefect passes as its first argument?"""
+    return any(getattr(flow.fn, name, None) is not None for name in ("__prefect_self__", "__prefect_cls__"))
 
 
 def never_declared():

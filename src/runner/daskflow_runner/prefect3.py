@@ -7,7 +7,7 @@ import types
 
 from .executors import check_on_dask, forget_cluster_in_code
 from .hooks import is_a, replace
-from .parameters import parameters_for
+from .parameters import is_bound, parameters_for
 from .prefect_api import with_an_api
 from .run import RUN, refuse
 
@@ -37,10 +37,24 @@ def hook_prefect2_flow(module):
         RUN.flows.append(flow)
         with with_an_api(flow):
             result = original(self, *args, **kwargs)
+        if inspect.isgenerator(result):
+            return finish_generator(flow, result)
+        if inspect.isasyncgen(result):
+            return finish_async_generator(flow, result)
         if inspect.isawaitable(result):
             return finish_async(flow, result)
         read_prefect2_result(flow, result)
         return result
+
+    # A flow that yields works only while the script takes from it.
+    def finish_generator(flow, pending):
+        with with_an_api(flow):
+            return (yield from pending)
+
+    async def finish_async_generator(flow, pending):
+        with with_an_api(flow):
+            async for value in pending:
+                yield value
 
     async def finish_async(flow, pending):
         with with_an_api(flow):
@@ -66,7 +80,8 @@ def submits_its_tasks(flow):
 def parameters_for_call(flow, args, kwargs):
     own = {name: value for name, value in kwargs.items() if name not in ("return_state", "wait_for")}
     try:
-        explicit = inspect.signature(flow.fn).bind_partial(*args, **own).arguments
+        itself = [None] if is_bound(flow) else []
+        explicit = inspect.signature(flow.fn).bind_partial(*itself, *args, **own).arguments
     except TypeError:  # the call itself is wrong: Prefect says it better
         return {}
     return parameters_for(flow, set(explicit) | set(own))

@@ -15,6 +15,7 @@ RUN = types.SimpleNamespace(
     called=0,  # Prefect 2 and 3: tasks that were called, which run in the flow's own process
     sent_to_dask=False,  # did any graph leave this process for a scheduler
     kept_here=[],  # computations that the script or a library did in this process: who said so
+    clients=[],  # what is not to be destroyed at the end
     client=None,  # the one that was opened for a script that makes none
     shared=True,  # do other runs use the cluster
     restarted_here=False, restarted=False,  # the cluster: by this script, by somebody else

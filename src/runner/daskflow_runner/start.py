@@ -37,15 +37,15 @@ Environment in:
 
 import json
 import os
-import runpy
 import signal
 import sys
 import traceback
 import types
-from importlib.machinery import SourceFileLoader
+import zipimport
+from importlib.machinery import SourceFileLoader, SourcelessFileLoader
 
 from . import ending, endless, neighbours, on_dask, own_clusters, prefect1, prefect3
-from .beside import ModulesBeside, hook_cloudpickle, hook_dask_pickle
+from .beside import ModulesBeside, hook_cloudpickle, hook_dask_pickle, prefer_modules_beside
 from .hooks import AfterImport
 from .run import RUN, Stop, log, stop
 from .verdict import judge, report, text_of
@@ -117,34 +117,55 @@ def run_script(arguments):
         raise FileNotFoundError("there is no script at %s in this image" % RUN.script)
     prepare_environment()
     sys.argv[:] = arguments
+    RUN.script = os.path.abspath(RUN.script)  # it may change its directory
     who = ", run %s, attempt %s" % (RUN.name, os.environ.get("DASKFLOW_ATTEMPT") or "1") if RUN.name else ""
     log("daskflow: running %s on %s%s" % (RUN.script, RUN.address or "no cluster", who))
     if os.path.isdir(RUN.script):
         RUN.script = os.path.join(RUN.script, "__main__.py")
     # Python puts the script's directory first, links followed (files of a mounted ConfigMap are links).
     here = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
+    code, loader = code_of_the_script()
+    archive = isinstance(loader, zipimport.zipimporter)
+    RUN.folder = os.path.realpath(RUN.script) if archive else os.path.dirname(os.path.realpath(RUN.script))
     if sys.path and os.path.realpath(sys.path[0]) == here:
-        sys.path[0] = os.path.dirname(os.path.realpath(RUN.script))
-    RUN.folder = os.path.dirname(os.path.realpath(RUN.script))
-    sys.meta_path[:0] = [ModulesBeside(), AfterImport(all_hooks())]
-    execute()
+        sys.path[0] = RUN.folder
+    hooks = AfterImport(all_hooks())
+    sys.meta_path[:0] = [ModulesBeside(), hooks]
+    prefer_modules_beside()
+    hooks.catch_up()
+    execute(code, loader, archive)
 
 
-def execute():
-    """The module stays `__main__` to the end, as threads and exit functions may still need it."""
-    if RUN.script.endswith((".pyc", ".pyz", ".zip", ".egg")):
-        vars(RUN.main).update(runpy.run_path(RUN.script, run_name="__main__"))
-        return
+def code_of_the_script():
+    """(code, loader) of a text, a compiled file, or an archive, whatever its name: Python looks into it as well."""
+    try:
+        archive = zipimport.zipimporter(RUN.script)
+    except zipimport.ZipImportError:
+        pass
+    else:
+        return archive.get_code("__main__"), archive
+    if RUN.script.endswith(".pyc"):
+        loader = SourcelessFileLoader("__main__", RUN.script)
+        return loader.get_code("__main__"), loader
     with open(RUN.script, "rb") as script:
         source = script.read()
+    if source.lstrip().startswith(b"{") and b'"nbformat"' in source:
+        words = "%s is a notebook; make a script of it: jupyter nbconvert --to script" % os.path.basename(RUN.script)
+        stop("ScriptError", 1, words)
+    return compile(source, RUN.script, "exec", dont_inherit=True), SourceFileLoader("__main__", RUN.script)
+
+
+def execute(code, loader, archive):
+    """The module stays `__main__` to the end, as threads and exit functions may still need it."""
     RUN.main = types.ModuleType("__main__")
+    RUN.script = code.co_filename if archive else RUN.script
     # Builtins are a module here and a dictionary elsewhere, which no script should know, and some do.
     vars(RUN.main).update(
-        __file__=RUN.script, __builtins__=sys.modules["builtins"], __cached__=None,
-        __loader__=SourceFileLoader("__main__", RUN.script),
+        __file__=RUN.script, __builtins__=sys.modules["builtins"], __cached__=None, __loader__=loader,
+        __package__="" if archive else None,
     )
     sys.modules["__main__"] = RUN.main
-    exec(compile(source, RUN.script, "exec", dont_inherit=True), vars(RUN.main))
+    exec(code, vars(RUN.main))
 
 
 def show(error):
@@ -210,6 +231,7 @@ def main(arguments):
         if RUN.stopped or RUN.signal:
             report(*judge(error))
         ending.run_exit_functions()
+        ending.let_go(error)
     except KeyboardInterrupt:
         RUN.signal = RUN.signal or signal.SIGINT
         report(*judge(error))
