@@ -32,6 +32,16 @@ impl PullPolicy {
     }
 }
 
+/// Whether the `ENTRYPOINT` of the image runs: `tini`, one that activates an environment, or one that installs
+/// `EXTRA_PIP_PACKAGES`. Default: `Python`, it does not; for a Flow as the cluster has it, where the image is the cluster's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Entrypoint {
+    /// The container's command is Python itself; the image's `ENTRYPOINT` does not run.
+    Python,
+    /// The image's `ENTRYPOINT` runs, and is given Python and its arguments: as `args` of the container.
+    Image,
+}
+
 /// What the runner takes for a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum CodeEngine {

@@ -99,6 +99,8 @@ reasons! {
     SchedulerCreated,
     SchedulerReplaced,
     SchedulerLost,
+    /// The scheduler's Service lets anybody outside of the Kubernetes cluster run code in the pods.
+    SchedulerExposed,
     WorkersStarting,
     WorkersCreated,
     WorkersRetired,
@@ -126,6 +128,8 @@ reasons! {
     CreateContainerConfigError,
     CreateContainerError,
     RunContainerError,
+    /// A pod has a node, and has waited for its volumes or its sandbox for a while.
+    ContainerCreating,
     Unschedulable,
     // Flow.
     ScheduleValid,

@@ -8,7 +8,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::common::{PullPolicy, Resources, is_false};
+use super::common::{Entrypoint, PullPolicy, Resources, is_false};
 use super::network_policy::NetworkPolicySpec;
 use super::schema;
 use super::tls::{Tls, TlsStatus};
@@ -63,6 +63,16 @@ pub struct DaskClusterSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 256))]
     pub python: Option<String>,
+    /// Whether the `ENTRYPOINT` of the image runs, such as `tini`, one that activates an environment, or one that installs
+    /// `EXTRA_PIP_PACKAGES`. Default: `Python`, it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entrypoint: Option<Entrypoint>,
+    /// A pod template for all pods of the cluster and for the runners on it: labels, annotations, volumes, node selectors,
+    /// security settings … `*` is the name of the container that each pod is for. It is merged over the generated template;
+    /// the fields of this spec, and `template` of a scheduler, a group or a Flow, take precedence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::opaque_object")]
+    pub pod_defaults: Option<serde_json::Value>,
     /// Environment variables of the scheduler, the workers, and the runners on this cluster.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 200))]
@@ -126,6 +136,8 @@ pub struct SchedulerSpec {
 /// The Service in front of a scheduler.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("(has(self.type) && self.type == 'LoadBalancer') || (!has(self.loadBalancerSourceRanges) && !has(self.loadBalancerClass))").message("loadBalancerSourceRanges and loadBalancerClass are for type LoadBalancer"))]
+#[x_kube(validation = Rule::new("(has(self.type) && self.type != 'ClusterIP') || !has(self.externalTrafficPolicy)").message("externalTrafficPolicy is for the types LoadBalancer and NodePort"))]
 pub struct ServiceSpec {
     /// The type of the Service.
     #[serde(rename = "type", default)]
@@ -133,6 +145,36 @@ pub struct ServiceSpec {
     /// Annotations of the Service, for load balancers and DNS controllers.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
+    /// From where the load balancer lets clients in, such as `10.0.0.0/8`. Default: from everywhere.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(min = 1, max = 64), inner(length(min = 3, max = 64)))]
+    pub load_balancer_source_ranges: Vec<String>,
+    /// Whose load balancer it is to be. Kubernetes does not let it be changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub load_balancer_class: Option<String>,
+    /// Whether traffic from outside goes to the scheduler's own node alone, which keeps the client's address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external_traffic_policy: Option<ExternalTrafficPolicy>,
+}
+
+/// Which nodes take traffic from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ExternalTrafficPolicy {
+    /// All.
+    Cluster,
+    /// The one that the scheduler runs on.
+    Local,
+}
+
+impl ExternalTrafficPolicy {
+    /// The word that a Service takes.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Cluster => "Cluster",
+            Self::Local => "Local",
+        }
+    }
 }
 
 /// The types of Service that make sense for a scheduler.
@@ -269,6 +311,23 @@ pub struct GroupStatus {
     pub desired: i32,
     /// Workers that are registered with the scheduler.
     pub ready: i32,
+    /// That its workers end as soon as they start. It is forgotten when all of them are registered, and when the spec of
+    /// the group changes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub early_ends: Option<EarlyEnds>,
+}
+
+/// Workers that end as soon as they start: they are created again after a delay, which doubles from 10 seconds to 5 minutes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct EarlyEnds {
+    /// How many times in a row.
+    pub times: i32,
+    /// When the last of them ended.
+    #[schemars(schema_with = "schema::required_timestamp")]
+    pub last: Time,
+    /// What they were made from, as in the label `daskflow.dev/template-hash` of their pods.
+    pub template: String,
 }
 
 /// Whether a cluster is idle, and `idle.action` has been carried out.

@@ -6,7 +6,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::common::{CodeEngine, ConfigMapKey, NameRef, PullPolicy, Resources};
+use super::common::{CodeEngine, ConfigMapKey, Entrypoint, NameRef, PullPolicy, Resources};
 use super::dask_cluster::DaskClusterSpec;
 use super::flow_run::Phase;
 pub use super::run_policy::{CatchUp, CatchUpPolicy, Concurrency, History, Retries};
@@ -76,6 +76,10 @@ pub struct FlowSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 256))]
     pub python: Option<String>,
+    /// Whether the `ENTRYPOINT` of the image runs, with the script or `command` as its arguments. Default: `Python`, it
+    /// does not, or as the cluster has it where the image is the cluster's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entrypoint: Option<Entrypoint>,
     /// The script to run. Default: the image's own command.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<Code>,

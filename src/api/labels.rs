@@ -53,6 +53,9 @@ pub const CERTIFICATE_ENDS: &str = "daskflow.dev/certificate-ends";
 /// Annotation on a worker's pod: since when it waits for its tasks to end, so that it can leave.
 pub const DRAINING_SINCE: &str = "daskflow.dev/draining-since";
 
+/// Annotation on a worker's pod: since when its worker is known not to be registered though it runs.
+pub const UNREGISTERED_SINCE: &str = "daskflow.dev/unregistered-since";
+
 /// The value of [`COMPONENT`] on a scheduler.
 pub const SCHEDULER: &str = "scheduler";
 /// The value of [`COMPONENT`] on a worker.

@@ -15,8 +15,8 @@ use crate::plan::lease::Timing;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// The address on which probes and metrics are served.
-    #[arg(long, env = "DASKFLOW_LISTEN", default_value = "0.0.0.0:8080")]
+    /// The address on which probes and metrics are served. `[::]` is all addresses, of IPv4 as well.
+    #[arg(long, env = "DASKFLOW_LISTEN", default_value = "[::]:8080")]
     listen: SocketAddr,
     /// Watch these namespaces only, such as `team-a,team-b`. Default: all.
     #[arg(long, env = "DASKFLOW_NAMESPACES", value_name = "NS,...", default_value = "")]
@@ -26,7 +26,7 @@ pub(super) struct Arguments {
     #[arg(long, env = "DASKFLOW_ADMIN_LISTEN", default_value = "127.0.0.1:8081", value_parser = loopback)]
     admin_listen: SocketAddr,
     /// The log filter, such as `info` or `daskflow=debug,warn`.
-    #[arg(long, env = "DASKFLOW_LOG", default_value = "info,kube_runtime=warn")]
+    #[arg(long, env = "DASKFLOW_LOG", default_value = "info,kube_runtime=warn,kube_client::client=error")]
     log: String,
     /// The format of log lines.
     #[arg(long, env = "DASKFLOW_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]

@@ -13,8 +13,9 @@
 //! It is not concerned with what a frame says; that is [`super::message`].
 
 /// The most bytes that one message may have unless told otherwise: an identity has about 800 bytes for each worker
-/// (measured), so this is room for 80,000 workers.
-pub const MESSAGE_BYTES_MAX: u64 = 64 << 20;
+/// (measured), so this is room for the 20,000 workers that are accepted. What one scheduler sends is in memory at once, and
+/// it must not be able to take all of the operator's.
+pub const MESSAGE_BYTES_MAX: u64 = 16 << 20;
 
 /// The most frames that one message may have unless told otherwise.
 pub const FRAMES_MAX: u64 = 1 << 16;

@@ -7,6 +7,25 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 
+/// The most entries that are taken of a list or map that a scheduler sends, with one for each worker: more than any cluster
+/// has. An entry of six bytes takes a hundred in memory, so that bytes alone bound nothing.
+pub(super) const ENTRIES_MAX: usize = 20_000;
+
+/// The most entries that are kept of a map inside of a worker, such as its resources; the others are passed over.
+const DETAILS_MAX: usize = 32;
+
+/// The longest text of a worker, in bytes: an address or a name of DNS has 253 characters at most. A longer one counts as
+/// none.
+pub(super) const TEXT_BYTES_MAX: usize = 300;
+
+/// The most packages that are kept of those that a scheduler runs on.
+const PACKAGES_MAX: usize = 2_000;
+
+/// What is said of a message with more.
+pub(super) fn too_many<E: Error>() -> E {
+    E::custom(format_args!("more than the {ENTRIES_MAX} entries that are accepted"))
+}
+
 /// A value reduced to what fits one word. An enum member of Python counts as its name.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Scalar {
@@ -127,7 +146,8 @@ impl<'de> Visitor<'de> for ScalarVisitor {
 
 /// A text, or nothing where something else stands.
 pub(super) fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    Scalar::deserialize(deserializer).map(Scalar::into_text)
+    let text = Scalar::deserialize(deserializer)?.into_text();
+    Ok(text.filter(|text| text.len() <= TEXT_BYTES_MAX))
 }
 
 /// A count, or 0 where something else stands.
@@ -147,12 +167,12 @@ pub(super) fn float<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option
 
 /// Names and numbers; entries of another kind are left out.
 pub(super) fn floats<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, f64>, D::Error> {
-    deserializer.deserialize_any(EntriesVisitor(Scalar::into_float))
+    deserializer.deserialize_any(EntriesVisitor(DETAILS_MAX, Scalar::into_float))
 }
 
 /// Names and ports; entries of another kind are left out.
 pub(super) fn ports<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, u16>, D::Error> {
-    deserializer.deserialize_any(EntriesVisitor(|scalar: Scalar| {
+    deserializer.deserialize_any(EntriesVisitor(DETAILS_MAX, |scalar: Scalar| {
         scalar.into_count().and_then(|port| port.try_into().ok())
     }))
 }
@@ -161,10 +181,11 @@ pub(super) fn ports<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeM
 pub(super) fn texts<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<BTreeMap<String, String>, D::Error> {
-    deserializer.deserialize_any(EntriesVisitor(Scalar::into_text))
+    deserializer.deserialize_any(EntriesVisitor(PACKAGES_MAX, Scalar::into_text))
 }
 
-struct EntriesVisitor<F>(F);
+/// Keeps so many entries.
+struct EntriesVisitor<F>(usize, F);
 
 impl<'de, V, F: Fn(Scalar) -> Option<V>> Visitor<'de> for EntriesVisitor<F> {
     type Value = BTreeMap<String, V>;
@@ -180,8 +201,11 @@ impl<'de, V, F: Fn(Scalar) -> Option<V>> Visitor<'de> for EntriesVisitor<F> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut entries = BTreeMap::new();
         while let Some(key) = map.next_key::<Scalar>()? {
-            let value = (self.0)(map.next_value()?);
-            if let (Some(key), Some(value)) = (key.into_text(), value) {
+            let value = (self.1)(map.next_value()?);
+            if let (Some(key), Some(value)) = (key.into_text(), value)
+                && entries.len() < self.0
+                && key.len() <= TEXT_BYTES_MAX
+            {
                 entries.insert(key, value);
             }
         }
@@ -285,8 +309,13 @@ pub(super) struct List<T>(pub(super) Vec<T>);
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for List<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut items = Vec::new();
-        deserializer.deserialize_any(ItemsVisitor(|item| items.push(item), PhantomData))?;
-        Ok(Self(items))
+        let mut is_full = false;
+        let keep = |item| match items.len() {
+            ENTRIES_MAX.. => is_full = true,
+            _ => items.push(item),
+        };
+        deserializer.deserialize_any(ItemsVisitor(keep, PhantomData))?;
+        if is_full { Err(too_many()) } else { Ok(Self(items)) }
     }
 }
 
@@ -339,6 +368,77 @@ struct Bare<T>(Vec<T>);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Bare<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Vec::deserialize(deserializer).map(Self)
+        deserializer.deserialize_seq(BareVisitor(PhantomData)).map(Self)
+    }
+}
+
+/// Reads a list that holds no more than is accepted.
+struct BareVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for BareVisitor<T> {
+    type Value = Vec<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<T>, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = seq.next_element()? {
+            if items.len() >= ENTRIES_MAX {
+                return Err(too_many());
+            }
+            items.push(item);
+        }
+        Ok(items)
+    }
+}
+
+/// A list of anything, of no more than is accepted.
+pub(super) fn bounded_list<'de, T, D>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    T: Deserialize<'de>,
+    D: Deserializer<'de>,
+{
+    deserializer.deserialize_seq(BareVisitor(PhantomData))
+}
+
+/// A map with an entry for each worker, of no more than is accepted.
+#[derive(Debug, PartialEq)]
+pub(super) struct ByAddress<V>(pub(super) BTreeMap<String, V>);
+
+impl<'de, V: Deserialize<'de>> Deserialize<'de> for ByAddress<V> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        by_address(deserializer).map(Self)
+    }
+}
+
+/// As [`ByAddress`], for a field.
+pub(super) fn by_address<'de, V, D>(deserializer: D) -> Result<BTreeMap<String, V>, D::Error>
+where
+    V: Deserialize<'de>,
+    D: Deserializer<'de>,
+{
+    deserializer.deserialize_map(ByAddressVisitor(PhantomData))
+}
+
+struct ByAddressVisitor<V>(PhantomData<V>);
+
+impl<'de, V: Deserialize<'de>> Visitor<'de> for ByAddressVisitor<V> {
+    type Value = BTreeMap<String, V>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a map")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut entries = BTreeMap::new();
+        while let Some((address, value)) = map.next_entry()? {
+            if entries.len() >= ENTRIES_MAX {
+                return Err(too_many());
+            }
+            entries.insert(address, value);
+        }
+        Ok(entries)
     }
 }

@@ -3,7 +3,7 @@
 //! Everything is MessagePack with text for keys. Reading is tolerant: fields not named here are skipped, fields
 //! that are missing or of another kind than expected are empty, because they differ between versions; only what a
 //! caller would decide on wrongly is required.
-use super::lenient::{self, Length, List, Scalar};
+use super::lenient::{self, ByAddress, Length, List, Scalar};
 use super::version::Version;
 use serde::de::{
     Deserialize, DeserializeOwned, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor,
@@ -194,7 +194,7 @@ impl<'de> Deserialize<'de> for WorkerName {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Ok(match Scalar::deserialize(deserializer)? {
             Scalar::Int(number) => Self::Int(number),
-            Scalar::Text(text) => Self::Str(text),
+            Scalar::Text(text) if text.len() <= lenient::TEXT_BYTES_MAX => Self::Str(text),
             _ => Self::Other,
         })
     }
@@ -245,6 +245,7 @@ pub struct Identity {
     #[serde(default, deserialize_with = "lenient::float")]
     pub started: Option<f64>,
     /// Its workers by address.
+    #[serde(deserialize_with = "lenient::by_address")]
     pub workers: BTreeMap<String, WorkerInfo>,
     #[serde(default, deserialize_with = "lenient::count")]
     n_workers: Option<u64>,
@@ -350,6 +351,7 @@ impl<'de> Visitor<'de> for EventVisitor {
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<SubscribeEvent, A::Error> {
         #[derive(serde::Deserialize)]
         struct Added {
+            #[serde(deserialize_with = "lenient::by_address")]
             workers: BTreeMap<String, WorkerInfo>,
         }
         let verb = seq.next_element::<Scalar>()?.and_then(Scalar::into_text);
@@ -370,14 +372,20 @@ impl<'de> Visitor<'de> for EventVisitor {
 
 /// Reads a batch of events.
 pub fn decode_events(payload: &[u8]) -> Result<Vec<SubscribeEvent>, rmp_serde::decode::Error> {
-    read::<Vec<SubscribeEvent>>(payload)
+    #[derive(serde::Deserialize)]
+    #[serde(transparent)]
+    struct Batch {
+        #[serde(deserialize_with = "lenient::bounded_list")]
+        events: Vec<SubscribeEvent>,
+    }
+    read::<Batch>(payload).map(|batch| batch.events)
 }
 
 /// Names, in a list or a set.
 pub(super) type Names = List<WorkerName>;
 
 /// How many tasks lie with each worker, by address.
-pub(super) type TaskCounts = BTreeMap<String, Length>;
+pub(super) type TaskCounts = ByAddress<Length>;
 
 #[cfg(test)]
 #[path = "message_tests.rs"]

@@ -142,7 +142,7 @@ fn tasks_are_counted_whatever_their_keys_are() {
     let value = json!({"tcp://a:1": ["slow-1", ["x", 0, 1]], "tcp://b:1": [], "tcp://c:1":
         {"__Set__": true, "as-list": [1, 2, 3]}});
     let counts: TaskCounts = decode_reply(&packed(&value)).unwrap();
-    let counts: Vec<u64> = counts.into_values().map(|count| count.0).collect();
+    let counts: Vec<u64> = counts.0.into_values().map(|count| count.0).collect();
     assert_eq!(counts, [2, 0, 3]);
 }
 
@@ -236,4 +236,40 @@ proptest! {
             prop_assert_eq!(rmp_serde::from_slice::<WorkerName>(&sent).unwrap(), name.to_string().into());
         }
     }
+}
+
+/// A map of so many workers of which nothing is told.
+fn crowd(workers: u32) -> Vec<u8> {
+    let mut bytes = [vec![0xdf], workers.to_be_bytes().to_vec()].concat();
+    for worker in 0..workers {
+        bytes.push(0xa8);
+        bytes.extend(format!("{worker:08x}").into_bytes());
+        bytes.push(0x80);
+    }
+    bytes
+}
+
+#[test]
+fn a_message_of_more_workers_than_any_cluster_has_is_refused() {
+    let many = 20_001;
+    let identity = [b"\x82\xa2id\xa1S\xa7workers".to_vec(), crowd(many)].concat();
+    let error = decode_reply::<Identity>(&identity).unwrap_err();
+    assert!(format!("{error:?}").contains("more than the 20000 entries that are accepted"), "{error:?}");
+    let identity = [b"\x82\xa2id\xa1S\xa7workers".to_vec(), crowd(20_000)].concat();
+    assert_eq!(decode_reply::<Identity>(&identity).unwrap().workers.len(), 20_000);
+    assert!(decode_reply::<lenient::ByAddress<WorkerInfo>>(&crowd(many)).is_err());
+    // A list of as many events, and of as many names.
+    let list = |item: &[u8]| [vec![0xdd], many.to_be_bytes().to_vec(), item.repeat(many as usize)].concat();
+    assert!(decode_events(&list(b"\x92\xa6remove\xa1a")).is_err());
+    assert!(decode_reply::<Names>(&list(b"\xa1a")).is_err());
+}
+
+#[test]
+fn of_the_details_of_a_worker_only_so_many_are_kept() {
+    let resources: serde_json::Map<_, _> = (0..1000).map(|n| (format!("r{n}"), json!(1.0))).collect();
+    let worker: WorkerInfo =
+        decode_reply(&packed(&json!({"name": "w", "resources": resources, "host": "h".repeat(1000)})))
+            .unwrap();
+    assert_eq!(worker.resources.len(), 32);
+    assert_eq!(worker.host, None);
 }

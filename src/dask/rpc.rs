@@ -5,7 +5,7 @@
 use super::address::Address;
 use super::connection::{Connection, Stream};
 use super::error::{DecodeError, Error};
-use super::lenient::{Length, Scalar};
+use super::lenient::{ByAddress, Length, Scalar};
 use super::message::{
     self, Identity, Names, NoArguments, ReplyError, Retirement, TaskCounts, Totals, Versions, WorkerInfo,
     WorkerName,
@@ -142,7 +142,8 @@ impl Scheduler {
 
     /// Threads of each worker, by address: the cheapest list of workers.
     pub async fn ncores(&mut self) -> Result<BTreeMap<String, u64>, Error> {
-        self.ask("ncores", &NoArguments {}).await
+        let ncores: ByAddress<u64> = self.ask("ncores", &NoArguments {}).await?;
+        Ok(ncores.0)
     }
 
     /// Names the `n` workers that had better go, as [`Self::closing_order`] does all of them. Changes nothing.
@@ -167,14 +168,15 @@ impl Scheduler {
         if retirement.names.is_empty() {
             return Ok(BTreeMap::new());
         }
-        self.call("retire_workers", &retirement, limit).await
+        let retired: ByAddress<WorkerInfo> = self.call("retire_workers", &retirement, limit).await?;
+        Ok(retired.0)
     }
 
     /// How many tasks lie with each worker, running or waiting there, by address. With `workers` only with those; an
     /// address among them that is gone makes the scheduler fail ([`Error::Remote`]).
     pub async fn processing(&mut self, workers: Option<&[String]>) -> Result<BTreeMap<String, u64>, Error> {
         let counts: TaskCounts = self.ask("processing", &Processing { workers }).await?;
-        Ok(counts.into_iter().map(|(address, Length(count))| (address, count)).collect())
+        Ok(counts.0.into_iter().map(|(address, Length(count))| (address, count)).collect())
     }
 
     /// How many workers would finish all known work in about `target_duration`. Not clamped: 0 when idle. Counts

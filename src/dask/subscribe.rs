@@ -13,6 +13,7 @@
 use super::address::Address;
 use super::connection::{Connection, Stream};
 use super::error::{DecodeError, Error};
+use super::lenient;
 use super::message::{self, Identity, NoArguments, ReplyError, SubscribeEvent, WorkerInfo};
 use super::tls::Credentials;
 use std::collections::BTreeMap;
@@ -92,6 +93,11 @@ impl MembershipStream {
             Ok(Some(events)) => {
                 for event in events {
                     self.membership.apply(event);
+                }
+                // Each message keeps to the bound; so must their sum.
+                if self.membership.workers.len() > lenient::ENTRIES_MAX {
+                    self.ended = true;
+                    return Err(Error::Decode(DecodeError::Message(lenient::too_many())));
                 }
             }
             Ok(None) => {}

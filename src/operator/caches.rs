@@ -5,6 +5,7 @@
 //!
 //! Where the operator watches some namespaces only, each kind has a watch for each of them and one cache for all.
 
+mod bounded;
 mod cache;
 #[cfg(test)]
 mod tests;
@@ -16,7 +17,7 @@ use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
 
-use backon::ExponentialBuilder;
+use backon::{BackoffBuilder, ExponentialBuilder};
 use futures::{FutureExt, Stream, StreamExt, stream};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::batch::v1::Job;
@@ -33,6 +34,7 @@ use kube::{Client, Resource};
 use serde::de::DeserializeOwned;
 use tokio::sync::watch::error::RecvError;
 
+use bounded::{Bounded, guarded};
 use cache::Cache;
 pub use watched::Watched;
 
@@ -51,6 +53,12 @@ const RETRY_FIRST: Duration = Duration::from_millis(200);
 const RETRY_MAX: Duration = Duration::from_secs(5);
 /// A watch that lived for so long has not failed in a row.
 const RETRY_RESET: Duration = Duration::from_secs(60);
+
+/// A LIST that fails again and again is asked for after this time, doubled at each failure in a row up to the longest, and
+/// up to twice as long by chance; beside the times above, which begin anew with each LIST that is tried. What a LIST costs
+/// the API server is the last that it needs while it is failing.
+const LIST_RETRY_FIRST: Duration = Duration::from_millis(250);
+const LIST_RETRY_MAX: Duration = Duration::from_secs(30);
 
 /// How long a watch rests that was refused, beside the time above.
 const REFUSED: Duration = Duration::from_secs(10);
@@ -177,11 +185,11 @@ where
     let watches = (0..context.stores.watched.places()).map(|place| {
         let client = client.clone();
         let api = match context.stores.watched.namespace(place) {
-            Some(namespace) => Api::<DeserializeGuard<K>>::namespaced(client, namespace),
+            Some(namespace) => Api::<Bounded<K>>::namespaced(client, namespace),
             None => Api::all(client),
         };
         let events = watcher(api, config.clone()).backoff(retries());
-        paused(events).map(move |event| (place, event)).boxed()
+        paused(events).map(move |event| (place, event.map(guarded))).boxed()
     });
     let watches: Vec<_> = watches.collect();
     let mut cache = Cache::new(writer);
@@ -230,19 +238,59 @@ fn take<K>(
     }
 }
 
+/// How often in a row a watch could not begin.
+struct Pauses {
+    refusals: u32,
+    /// The waits that are left; none while no LIST has failed.
+    lists: Option<backon::ExponentialBackoff>,
+}
+
+impl Pauses {
+    /// How long to rest after this, before the next is asked for.
+    fn after<T>(&mut self, event: &Result<watcher::Event<T>, watcher::Error>) -> Duration {
+        let refused = event.as_ref().err().is_some_and(is_refusal);
+        self.refusals = if refused { self.refusals.saturating_add(1) } else { 0 };
+        match event {
+            // Said before each LIST, so it means nothing.
+            Ok(watcher::Event::Init) => Duration::ZERO,
+            Ok(_) => {
+                self.lists = None;
+                Duration::ZERO
+            }
+            Err(_) if refused => {
+                if self.refusals > 1 {
+                    REFUSED
+                } else {
+                    Duration::ZERO
+                }
+            }
+            Err(watcher::Error::InitialListFailed(_)) => {
+                self.lists.get_or_insert_with(list_retries).next().unwrap_or(LIST_RETRY_MAX)
+            }
+            Err(_) => Duration::ZERO,
+        }
+    }
+}
+
+fn list_retries() -> backon::ExponentialBackoff {
+    let steps = ExponentialBuilder::new().with_min_delay(LIST_RETRY_FIRST).with_max_delay(LIST_RETRY_MAX);
+    steps.with_jitter().without_max_times().build()
+}
+
 /// The same events; after a second refusal in a row the watch rests, since rights do not come by themselves. The first may be
-/// of an API server that has just started and has not read the rights yet.
-fn paused<T>(
-    events: impl Stream<Item = Result<T, watcher::Error>> + Send + 'static,
-) -> impl Stream<Item = Result<T, watcher::Error>> + Send {
-    stream::unfold((Box::pin(events), 0_u32), |(mut events, refusals)| async move {
-        if refusals > 1 {
-            tokio::time::sleep(REFUSED).await;
+/// of an API server that has just started and has not read the rights yet. After a LIST that failed it rests the longer the
+/// more have failed in a row.
+fn paused<T: Send + 'static>(
+    events: impl Stream<Item = Result<watcher::Event<T>, watcher::Error>> + Send + 'static,
+) -> impl Stream<Item = Result<watcher::Event<T>, watcher::Error>> + Send {
+    let pauses = Pauses { refusals: 0, lists: None };
+    stream::unfold((Box::pin(events), pauses, Duration::ZERO), |(mut events, mut pauses, pause)| async move {
+        if !pause.is_zero() {
+            tokio::time::sleep(pause).await;
         }
         let event = events.next().await?;
-        let refused = event.as_ref().err().is_some_and(is_refusal);
-        let refusals = if refused { refusals.saturating_add(1) } else { 0 };
-        Some((event, (events, refusals)))
+        let pause = pauses.after(&event);
+        Some((event, (events, pauses, pause)))
     })
 }
 

@@ -59,12 +59,7 @@ impl Planned for DaskCluster {
         let status = planned.or_else(|| self.status.clone()).unwrap_or_default();
         let old = self.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
         let conditions = failing((old, &status.conditions), self.metadata.generation, now, failure);
-        // A template is judged for as long as its generation was not observed, and one that was refused stays wrong.
-        let observed_generation = match failure.reason {
-            Reason::Rejected => self.status.as_ref().and_then(|status| status.observed_generation),
-            _ => self.metadata.generation,
-        };
-        DaskClusterStatus { observed_generation, conditions, ..status }
+        DaskClusterStatus { observed_generation: self.metadata.generation, conditions, ..status }
     }
 }
 
@@ -231,14 +226,12 @@ mod tests {
     }
 
     #[test]
-    fn a_spec_that_was_refused_is_not_observed() {
-        let failing = |reason| {
-            let failure =
-                Failure { reason, message: "no".to_owned(), lasting: true, spares_what_serves: false };
-            cluster().failing(None, &failure, Timestamp::UNIX_EPOCH).observed_generation
-        };
-        assert_eq!(failing(Reason::Rejected), Some(1));
-        assert_eq!(failing(Reason::QuotaExceeded), Some(2));
+    fn a_spec_that_was_refused_is_observed_and_stalled() {
+        let (reason, message) = (Reason::Rejected, "no".to_owned());
+        let failure = Failure { reason, message, lasting: true, spares_what_serves: true };
+        let status = cluster().failing(None, &failure, Timestamp::UNIX_EPOCH);
+        assert_eq!(status.observed_generation, Some(2));
+        assert_eq!(told(&status.conditions, Some(2), Reason::Rejected), Some("no"));
     }
 
     #[tokio::test]

@@ -24,6 +24,15 @@ pub(super) enum Error {
     /// The API server does not know cert-manager's kinds.
     #[error("cert-manager is not installed in this cluster: install it, or write tls.issuer: Operator")]
     NoCertManager,
+    /// One part was refused. What serves already goes on.
+    #[error("{part} cannot be had as the spec wants it")]
+    Part {
+        /// What users call it.
+        part: String,
+        /// The refusal.
+        #[source]
+        cause: Box<Error>,
+    },
     /// What a cluster is to be served with next cannot be had. What serves it now goes on.
     #[error("the certificate cannot be had")]
     Certificate(#[source] Box<Error>),
@@ -53,7 +62,7 @@ impl Error {
     /// Who has to act next.
     pub(super) fn disposition(&self) -> Disposition {
         match self {
-            Self::Certificate(cause) => cause.disposition(),
+            Self::Certificate(cause) | Self::Part { cause, .. } => cause.disposition(),
             Self::Api(kube::Error::Api(status)) if status.code == 409 => Disposition::Conflict,
             Self::Api(kube::Error::Api(status)) if is_quota(status) => Disposition::Transient,
             Self::Api(kube::Error::Api(status)) if matches!(status.code, 400 | 403 | 422) => {
@@ -67,8 +76,14 @@ impl Error {
 
     /// How users are told of it.
     pub(super) fn tell(&self) -> Failure {
-        if let Self::Certificate(cause) = self {
-            return Failure { spares_what_serves: true, ..cause.tell() };
+        match self {
+            Self::Certificate(cause) => return Failure { spares_what_serves: true, ..cause.tell() },
+            Self::Part { part, cause } => {
+                let failure = cause.tell();
+                let message = format!("{part}: {}", failure.message);
+                return Failure { spares_what_serves: true, message, ..failure };
+            }
+            _ => {}
         }
         let reason = match self {
             Self::Api(kube::Error::Api(status)) if is_quota(status) => Reason::QuotaExceeded,
@@ -95,7 +110,7 @@ impl Error {
     /// to know.
     pub(super) fn is_of_ending_namespace(&self) -> bool {
         match self {
-            Self::Certificate(cause) => cause.is_of_ending_namespace(),
+            Self::Certificate(cause) | Self::Part { cause, .. } => cause.is_of_ending_namespace(),
             Self::Api(kube::Error::Api(status)) => is_of_ending_namespace(status),
             _ => false,
         }
@@ -104,10 +119,16 @@ impl Error {
     /// Whether the namespace's quota has no room.
     pub(super) fn is_quota(&self) -> bool {
         match self {
-            Self::Certificate(cause) => cause.is_quota(),
+            Self::Certificate(cause) | Self::Part { cause, .. } => cause.is_quota(),
             Self::Api(kube::Error::Api(status)) => is_quota(status),
             _ => false,
         }
+    }
+
+    /// Whether the API server, or the owner of a name, says no to what was asked, and to nothing else: what is asked of it
+    /// next may well be granted.
+    pub(super) fn is_refusal(&self) -> bool {
+        (self.disposition() == Disposition::Lasting || self.is_quota()) && !self.is_of_ending_namespace()
     }
 }
 

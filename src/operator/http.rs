@@ -1,7 +1,8 @@
 //! Probes and metrics over HTTP.
 
 use std::future::Future;
-use std::net::SocketAddr;
+use std::io::ErrorKind;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use axum::Router;
@@ -21,7 +22,7 @@ pub(super) async fn serve(
     address: SocketAddr,
     context: Arc<Context>,
 ) -> Result<impl Future<Output = ()>, Error> {
-    let listener = TcpListener::bind(address).await.map_err(|source| Error::Listen { address, source })?;
+    let listener = listen(address).await.map_err(|source| Error::Listen { address, source })?;
     let routes = Router::new()
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
@@ -32,6 +33,17 @@ pub(super) async fn serve(
             tracing::error!(error = &error as &dyn std::error::Error, "the HTTP server failed");
         }
     })
+}
+
+/// `[::]` means all addresses of both families. Where the kernel has no IPv6 it means those of IPv4.
+async fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let bound = TcpListener::bind(address).await;
+    match &bound {
+        Err(error) if address.ip() == Ipv6Addr::UNSPECIFIED && error.kind() != ErrorKind::AddrInUse => {
+            TcpListener::bind((Ipv4Addr::UNSPECIFIED, address.port())).await
+        }
+        _ => bound,
+    }
 }
 
 /// Alive while all loops turn.

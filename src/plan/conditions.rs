@@ -154,12 +154,14 @@ pub fn is_news_of_pods(before: Option<&str>, reason: Reason) -> bool {
 /// Whether a pod does not start, in the words of its kubelet or of the scheduler of Kubernetes.
 fn is_of_pods(reason: Reason) -> bool {
     use Reason::{
-        CrashLoopBackOff, CreateContainerConfigError, CreateContainerError, RunContainerError, Unschedulable,
+        ContainerCreating, CrashLoopBackOff, CreateContainerConfigError, CreateContainerError,
+        RunContainerError, Unschedulable,
     };
     is_of_image(reason)
         || matches!(
             reason,
             CrashLoopBackOff
+                | ContainerCreating
                 | CreateContainerConfigError
                 | CreateContainerError
                 | RunContainerError

@@ -12,6 +12,7 @@ mod figure;
 pub mod flow;
 pub mod lease;
 pub mod names;
+mod part;
 pub mod pods;
 pub mod run;
 pub mod schedule;
@@ -31,6 +32,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference}
 use serde_json::Value;
 
 pub use figure::Figure;
+pub use part::Part;
 
 use crate::api::{DaskCluster, FlowRun, Reason};
 

@@ -3,12 +3,19 @@
 use serde_json::Value;
 
 /// Whether all that `wanted` says is so in `actual`. What `wanted` leaves out is free, as under server-side apply:
-/// the API server adds defaults. Lists must have the same length and match item by item.
+/// the API server adds defaults. Lists of items with names are merged by name, so that others may add items of theirs;
+/// other lists must have the same length and match item by item.
 pub fn is_subset(wanted: &Value, actual: &Value) -> bool {
     match (wanted, actual) {
         (Value::Object(wanted), Value::Object(actual)) => wanted.iter().all(|(key, value)| {
             actual.get(key).is_some_and(|other| is_subset(value, other)) || is_empty(value)
         }),
+        (Value::Array(wanted), Value::Array(actual)) if wanted.iter().all(|item| name(item).is_some()) => {
+            let same = |item: &Value, other: &&Value| name(item) == name(other);
+            wanted.iter().all(|item| {
+                actual.iter().find(|other| same(item, other)).is_some_and(|other| is_subset(item, other))
+            })
+        }
         (Value::Array(wanted), Value::Array(actual)) => {
             wanted.len() == actual.len() && wanted.iter().zip(actual).all(|(a, b)| is_subset(a, b))
         }
@@ -35,6 +42,10 @@ pub fn first_unknown(given: &Value, understood: &Value) -> Option<String> {
         }
         _ => None,
     }
+}
+
+fn name(item: &Value) -> Option<&str> {
+    item.get("name")?.as_str()
 }
 
 fn is_empty(value: &Value) -> bool {
@@ -67,6 +78,17 @@ mod tests {
             &wanted,
             &json!({"spec": {"ports": [{"port": 1}, {"port": 2}], "type": "ClusterIP"}})
         ));
+    }
+
+    #[test]
+    fn items_that_others_add_to_a_list_of_named_ones_do_not_matter() {
+        let wanted = json!([{"name": "a", "port": 1}, {"name": "b", "port": 2}]);
+        let mesh = json!({"name": "mesh", "port": 15090});
+        let with = |items: &[Value]| Value::Array(items.to_vec());
+        let (a, b) = (json!({"name": "a", "port": 1, "protocol": "TCP"}), json!({"name": "b", "port": 2}));
+        assert!(is_subset(&wanted, &with(&[mesh.clone(), a.clone(), b.clone()])));
+        assert!(!is_subset(&wanted, &with(&[mesh, a.clone()])), "one is gone");
+        assert!(!is_subset(&wanted, &with(&[a, json!({"name": "b", "port": 3})])), "one was changed");
     }
 
     #[test]

@@ -145,6 +145,6 @@ async fn registered_workers(
     .await
 }
 
-async fn delete_pod(namespace: &Namespace, name: &str) {
+pub async fn delete_pod(namespace: &Namespace, name: &str) {
     namespace.api::<Pod>().delete(name, &DeleteParams::default().grace_period(0)).await.unwrap();
 }

@@ -16,7 +16,7 @@ use crate::plan::tls;
 
 /// How long before its making a certificate is valid, for clocks that are late. At most a third of its life, or a very
 /// short life would be due for renewal when it begins.
-const LATE_CLOCKS: Duration = Duration::from_secs(60);
+const LATE_CLOCKS: Duration = Duration::from_secs(15 * 60);
 /// The most characters of a common name (RFC 5280, appendix A.1).
 const COMMON_NAME_MAX: usize = 64;
 
@@ -72,8 +72,8 @@ pub fn authority(
     Ok(pem(&params.self_signed(&key)?, &key))
 }
 
-/// A new certificate with these DNS names from the CA, for a server and for a client. It begins a minute before `now`
-/// and lives `life` from `now` on, but never outside the life of the CA.
+/// A new certificate with these DNS names from the CA, for a server and for a client. It begins a quarter of an
+/// hour before `now`, and lives `life` from `now` on, but never outside the life of the CA.
 pub fn leaf(authority: &Pem, names: &[String], life: Duration, now: Timestamp) -> Result<Pem, Error> {
     let (from, until) =
         tls::validity(&authority.certificate).ok_or(rcgen::Error::CouldNotParseCertificate)?;

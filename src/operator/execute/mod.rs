@@ -1,7 +1,7 @@
 //! Carries out the steps of a plan, in order. The first that fails ends it; the next reconcile plans anew.
 //!
-//! Three exceptions: pods of workers are created side by side, what a full quota refuses stops no step that frees room, and a
-//! run that cannot be created stops no other one.
+//! Three exceptions: pods of workers are created side by side, what a full quota refuses stops no step that frees room, and
+//! what the API server refuses for one part, such as a group of workers or a run, stops no other part.
 
 mod objects;
 #[cfg(test)]
@@ -20,7 +20,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::context::Context;
-use super::failure::{Disposition, Error, chain};
+use super::failure::{Error, chain};
 use super::{certificates, clock};
 use crate::api::{FlowRun, labels};
 use crate::plan::pods::state;
@@ -92,13 +92,14 @@ pub(super) async fn steps(
     bounds: Bounds,
 ) -> Result<Held, Error> {
     let hands = Hands { context, namespace, name, bounds, deadline: Instant::now() + bounds.retire * 3 };
-    let (mut held, mut refused, mut rest) = (Held::default(), None, steps);
-    let mut lost_run = None;
+    let (mut held, mut no_room, mut rest) = (Held::default(), None, steps);
+    let mut refused = Refused::default();
     while let Some(step) = rest.first() {
-        let pods: Vec<&Pod> = rest.iter().map_while(new_worker).collect();
+        let of_group = |next: &&Step| next.part() == step.part();
+        let pods: Vec<&Pod> = rest.iter().take_while(of_group).map_while(new_worker).collect();
         let (now, later) = rest.split_at(pods.len().max(1));
         rest = later;
-        if refused.is_some() && !needs_no_room(step) {
+        if refused.stops(step) || (no_room.is_some() && !needs_no_room(step)) {
             continue;
         }
         for step in now {
@@ -113,24 +114,42 @@ pub(super) async fn steps(
         match done {
             Ok(more) => held.add(more),
             // Room may come of the steps that follow.
-            Err(error) if error.is_quota() && wants_room(step) => refused = Some(error),
-            // Its tick stays due, and is tried again with what follows from the error.
-            Err(error) if is_new_run(step) && error.disposition() == Disposition::Lasting => {
-                lost_run.get_or_insert(error);
-            }
+            Err(error) if error.is_quota() && wants_room(step) => no_room = Some(error),
+            Err(error) if step.part().is_some() && error.is_refusal() => refused.add(step, error),
             Err(error) => {
-                let Some(first) = refused else { return Err(error) };
+                let Some(first) = no_room.or(refused.first) else { return Err(error) };
                 tracing::warn!(error = chain(&error), "a step failed after that");
                 return Err(first);
             }
         }
     }
-    refused.or(lost_run).map_or(Ok(held), Err)
+    // A refusal needs somebody, and room may come by itself.
+    refused.first.or(no_room).map_or(Ok(held), Err)
 }
 
-/// Whether the step creates a run.
-fn is_new_run(step: &Step) -> bool {
-    matches!(step, Step::Create(object) if matches!(object.as_ref(), Object::Run(_)))
+/// What the API server refused for parts of an object.
+#[derive(Default)]
+struct Refused<'a> {
+    steps: Vec<&'a Step>,
+    /// The first refusal, as it is told.
+    first: Option<Error>,
+}
+
+impl<'a> Refused<'a> {
+    fn add(&mut self, step: &'a Step, error: Error) {
+        self.steps.push(step);
+        tracing::warn!(error = chain(&error), step = %describe(step), "a step was refused");
+        let told = match step.part().and_then(|part| part.title()) {
+            Some(part) => Error::Part { part, cause: Box::new(error) },
+            None => error,
+        };
+        self.first.get_or_insert(told);
+    }
+
+    /// Whether the step is in vain.
+    fn stops(&self, step: &Step) -> bool {
+        self.steps.iter().any(|refused| step.needs(refused))
+    }
 }
 
 /// The pod that a step creates, if it does.

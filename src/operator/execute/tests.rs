@@ -187,18 +187,63 @@ async fn a_pod_is_replaced_only_by_one_that_would_be_taken() {
     let plan = [replacement("wrong", "kept"), deletion("later")];
     let error = steps(&context, KEY, &plan, Bounds::USUAL).await.unwrap_err();
     assert_eq!(error.tell().reason, Reason::Rejected);
-    assert_eq!(asked.all(), ["POST good", "DELETE old", "POST too-much", "DELETE gone", "POST wrong"]);
+    assert_eq!(
+        asked.all(),
+        ["POST good", "DELETE old", "POST too-much", "DELETE gone", "POST wrong", "DELETE later"]
+    );
 }
 
 #[tokio::test]
-async fn another_refusal_ends_the_plan() {
+async fn what_is_refused_for_one_part_stops_no_other_part() {
     let (context, server, _wakes) = context(1);
     let refuses = |what: &str| {
-        if what.starts_with("POST") { refusal(422, "Invalid", "no such field") } else { obeys(what) }
+        if what.starts_with("POST big") { refusal(422, "Invalid", "no such class") } else { obeys(what) }
+    };
+    let (asked, _server) = serve(server, refuses);
+    let of_group = |name: &str, group: &str| {
+        let mut pod = pod(name, labels::WORKER);
+        pod.labels_mut().insert(labels::WORKER_GROUP.to_owned(), group.to_owned());
+        pod
+    };
+    let big = |name: &str| Step::Create(Box::new(Object::Pod(of_group(name, "big"))));
+    let plan = [
+        Step::Try(Box::new(of_group("big-try", "big"))),
+        Step::Create(Box::new(Object::Pod(pod("scheduler", labels::SCHEDULER)))),
+        creation("small"),
+        big("big-1"),
+        big("big-2"),
+        deletion("old"),
+    ];
+    let failure = steps(&context, KEY, &plan, Bounds::USUAL).await.unwrap_err().tell();
+    assert_eq!(asked.all(), ["POST big-try", "POST scheduler", "POST small", "DELETE old"]);
+    assert_eq!((failure.reason, failure.lasting, failure.spares_what_serves), (Reason::Rejected, true, true));
+    assert_eq!(failure.message, "the worker group big: no such class");
+}
+
+#[tokio::test]
+async fn workers_are_not_created_without_the_scheduler_that_was_refused() {
+    let (context, server, _wakes) = context(1);
+    let refuses = |what: &str| match what {
+        "POST scheduler" => refusal(422, "Invalid", "no such class"),
+        _ => obeys(what),
+    };
+    let (asked, _server) = serve(server, refuses);
+    let scheduler = Step::Create(Box::new(Object::Pod(pod("scheduler", labels::SCHEDULER))));
+    steps(&context, KEY, &[scheduler, creation("a"), deletion("old")], Bounds::USUAL).await.unwrap_err();
+    let replacement = replacement("scheduler", "there");
+    steps(&context, KEY, &[replacement, creation("b")], Bounds::USUAL).await.unwrap_err();
+    assert_eq!(asked.all(), ["POST scheduler", "DELETE old", "POST scheduler", "POST b"]);
+}
+
+#[tokio::test]
+async fn another_failure_ends_the_plan() {
+    let (context, server, _wakes) = context(1);
+    let refuses = |what: &str| {
+        if what.starts_with("POST") { refusal(409, "Conflict", "it has changed") } else { obeys(what) }
     };
     let (asked, _server) = serve(server, refuses);
     let error = steps(&context, KEY, &[creation("new"), deletion("old")], Bounds::USUAL).await.unwrap_err();
-    assert_eq!(error.tell().reason, Reason::Rejected);
+    assert_eq!(error.disposition(), crate::operator::failure::Disposition::Conflict);
     assert_eq!(asked.all(), ["POST new"]);
 }
 
@@ -222,7 +267,7 @@ async fn pods_are_created_side_by_side_and_none_is_begun_after_a_failure() {
         respond(reply, testing::refusal(422, "Invalid", "a later one"));
     }
     let error = work.await.unwrap().unwrap_err();
-    assert_eq!(error.tell().message, "the first");
+    assert_eq!(error.tell().message, "the worker group default: the first");
 }
 
 #[tokio::test]
@@ -281,7 +326,7 @@ async fn a_policy_of_somebody_else_is_left_alone_and_told() {
     let (context, server, _wakes) = context(1);
     let (asked, _server) = serve(server, |_| policy_there());
     let error = steps(&context, KEY, &[policy()], Bounds::USUAL).await.unwrap_err();
-    assert!(matches!(error, Error::NameTaken { kind: "the NetworkPolicy", .. }), "{error}");
+    assert_eq!(error.tell().reason, Reason::NameTaken);
     assert_eq!(asked.all(), ["GET demo"]);
 }
 

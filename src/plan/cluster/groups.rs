@@ -6,6 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 
+use super::back_off::BackOff;
 use super::{Observed, autoscale};
 use crate::api::dask_cluster::GroupStatus;
 use crate::api::{DaskCluster, WorkersSpec, labels};
@@ -29,12 +30,16 @@ pub(super) struct Group<'a> {
     pub(super) told: Option<&'a GroupStatus>,
     /// When the number of workers may change by itself.
     pub(super) next: Next,
+    /// The hash of what its pods are made from. None: the group was taken out of the spec.
+    pub(super) hash: Option<String>,
     /// Its pods as the spec wants them.
     pub(super) current: Vec<&'a Arc<Pod>>,
     /// Its pods that are made from an earlier spec.
     pub(super) outdated: Vec<&'a Arc<Pod>>,
     /// Its pods that have ended: retired, evicted or crashed for good.
     pub(super) finished: Vec<&'a Arc<Pod>>,
+    /// Whether its workers end as soon as they start.
+    pub(super) back_off: BackOff,
 }
 
 impl Group<'_> {
@@ -80,6 +85,9 @@ pub(super) fn all<'a>(
     for group in groups.iter_mut().filter(|_| asleep) {
         (group.wanted, group.needed, group.next) = (0, 0, Next::Change);
     }
+    for group in &mut groups {
+        group.back_off = BackOff::of(group, cluster, observed);
+    }
     groups
 }
 
@@ -100,9 +108,11 @@ fn group<'a>(
         needed: size,
         told,
         next: Next::Change,
+        hash: hash.clone(),
         current: Vec::new(),
         outdated: Vec::new(),
         finished: Vec::new(),
+        back_off: BackOff::default(),
     };
     for pod in workers(observed).filter(|pod| group_of(pod) == name) {
         match state::life(pod) {

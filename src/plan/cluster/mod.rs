@@ -5,6 +5,7 @@
 
 mod admission;
 mod autoscale;
+mod back_off;
 mod certificates;
 mod groups;
 mod idle;
@@ -14,6 +15,7 @@ mod network;
 mod questions;
 mod scheduler;
 mod secrets;
+mod silent;
 mod status;
 mod violations;
 mod workers;
@@ -44,7 +46,7 @@ use idle::Rest;
 use super::conditions::{self, MESSAGE_BYTES_MAX, cut};
 use super::pods::{self, Violation, state};
 use super::{Applied, Next, Note, Plan, Step, Victim, VictimKind, subset};
-use crate::api::dask_cluster::IdleAction;
+use crate::api::dask_cluster::{IdleAction, ServiceType};
 use crate::api::worker_group::Drain;
 use crate::api::{ConditionType, DaskCluster, DaskClusterStatus, FlowRun, Reason, labels};
 use pods::tls::Certificate;
@@ -131,6 +133,7 @@ pub fn plan(cluster: &DaskCluster, observed: &Observed, now: Timestamp) -> Plan<
     }
     let mut work = Work::new(cluster, observed, now);
     let violation = work.fill();
+    work.wait_for_pods();
     // Last: what an issuer cannot do must keep no worker from being replaced. A cluster that goes needs none.
     let steps = std::mem::take(&mut work.tls.steps);
     if work.rest.action != Some(IdleAction::Delete) {
@@ -243,14 +246,17 @@ impl<'a> Work<'a> {
         violation
     }
 
-    /// The pods of each group that the API server has to judge: those of a new spec with a template in it. What it refuses
-    /// is told at once, not when the next worker is due.
+    /// The pods of each group that the API server has to judge: those of a new spec with a template in it, and of one in
+    /// which it has refused something. What it refuses is told at once, not when the next worker is due.
     fn tries(&self) -> (Vec<Step>, Option<Violation>) {
         let told = self.cluster.status.as_ref().and_then(|status| status.observed_generation);
+        let is_new = told != self.cluster.metadata.generation;
+        let was_refused = conditions::find(self.conditions(), ConditionType::Stalled)
+            .is_some_and(|stalled| stalled.status == "True" && stalled.reason == Reason::Rejected.as_str());
         let (mut tries, mut violation) = (Vec::new(), None);
         for (name, workers) in groups::of_spec(self.cluster) {
             match pods::worker::pod(self.cluster, self.tls.serving.as_ref(), (name, workers), 0) {
-                Ok(pod) if workers.template.is_some() && told != self.cluster.metadata.generation => {
+                Ok(pod) if workers.template.is_some() && (is_new || was_refused) => {
                     tries.push(Step::Try(Box::new(scheduler::nameless(pod))));
                 }
                 Ok(_) => {}
@@ -266,6 +272,7 @@ impl<'a> Work<'a> {
         let there = self.observed.service.as_deref().map_or(Value::Null, as_value);
         if !subset::is_subset(&as_value(&wanted), &there) {
             self.steps.push(Step::Apply(Box::new(Applied::Service(wanted))));
+            self.notes.extend(exposure(self.cluster));
         }
     }
 
@@ -311,6 +318,14 @@ impl<'a> Work<'a> {
         }
     }
 
+    /// Nothing changes when a pod has waited for its volumes or its sandbox for too long.
+    fn wait_for_pods(&mut self) {
+        let late = self.observed.pods.iter().filter_map(|pod| state::prepared_until(pod));
+        for at in late.filter(|at| *at > self.now) {
+            self.next = self.next.sooner(Next::At(at), self.now);
+        }
+    }
+
     /// Whether the worker in this pod and the scheduler trust the same authorities.
     fn is_understood(&self, pod: &Pod) -> bool {
         let trust = |certificate: &Certificate| certificate.trust.clone();
@@ -326,6 +341,22 @@ impl<'a> Work<'a> {
     fn conditions(&self) -> &'a [Condition] {
         self.cluster.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default()
     }
+}
+
+/// Whoever reaches a scheduler without TLS can run code in the pods of its cluster.
+fn exposure(cluster: &DaskCluster) -> Option<Note> {
+    let service = &cluster.spec.scheduler.service;
+    let is_open = match service.type_ {
+        ServiceType::ClusterIP => false,
+        ServiceType::NodePort => true,
+        ServiceType::LoadBalancer => service.load_balancer_source_ranges.is_empty(),
+    };
+    let message = format!(
+        "the scheduler's Service is of type {} without tls: whoever reaches its port 8786 can run code in this cluster's pods; \
+         set tls, type ClusterIP, or loadBalancerSourceRanges",
+        service.type_.as_str()
+    );
+    (is_open && cluster.spec.tls.is_none()).then(|| Note::warning(Reason::SchedulerExposed, message))
 }
 
 fn delete_cluster(cluster: &DaskCluster) -> Step {

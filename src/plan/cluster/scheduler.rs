@@ -17,6 +17,8 @@ use crate::plan::{Next, Note, Object, Step};
 /// For how long a scheduler must have been idle that cannot tell its clients, so that one who computes now and then is
 /// not taken for nobody. An assumption; releases from 2022.2.1 on tell their clients.
 const QUIET: std::time::Duration = std::time::Duration::from_secs(60);
+/// How much longer than its grace a pod may take to go before its node is taken for lost: a kubelet confirms within seconds.
+const OVERDUE: std::time::Duration = std::time::Duration::from_secs(30);
 /// What the status says when the scheduler is about to be replaced.
 pub(super) const REPLACING: &str = "the scheduler is replaced because the spec has changed";
 
@@ -56,8 +58,44 @@ pub(super) fn fill(work: &mut Work<'_>, wanted: Pod) {
         state::PodLife::Alive if is_outdated(work.cluster, &observed.pods, work.tls.scheduler.as_ref()) => {
             outdated(work, pod, wanted);
         }
-        state::PodLife::Alive | state::PodLife::Leaving => {}
+        state::PodLife::Leaving => leaving(work, pod),
+        state::PodLife::Alive => {}
     }
+}
+
+/// A scheduler's pod that does not leave keeps its name, which is the lock that there is one scheduler only. Kubernetes
+/// itself deletes the pods of a node that was deleted, or that has the taint `out-of-service`.
+fn leaving(work: &mut Work<'_>, pod: &Arc<Pod>) {
+    let Some(at) = overdue_from(pod) else { return };
+    if at > work.now {
+        work.next = work.next.sooner(Next::At(at), work.now);
+        return;
+    }
+    let told = find(work.conditions(), ConditionType::SchedulerReady);
+    if told.is_none_or(|told| told.reason != Reason::SchedulerLost.as_str()) {
+        work.notes.push(Note::warning(Reason::SchedulerLost, overdue(pod)));
+    }
+}
+
+/// From when on a pod that is being deleted should have been gone: a while after its grace, which its deletion timestamp
+/// includes.
+fn overdue_from(pod: &Pod) -> Option<Timestamp> {
+    pod.metadata.deletion_timestamp.as_ref()?.0.checked_add(OVERDUE).ok()
+}
+
+/// Why there is no scheduler, where a node keeps the old one's pod.
+pub(super) fn lost(pod: &Pod, now: Timestamp) -> Option<String> {
+    overdue_from(pod).filter(|at| *at <= now).map(|_| overdue(pod))
+}
+
+fn overdue(pod: &Pod) -> String {
+    let name = state::name(pod);
+    let node = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()).unwrap_or("without a name");
+    let until = pod.metadata.deletion_timestamp.as_ref().map(|time| time.0.to_string()).unwrap_or_default();
+    format!(
+        "the pod {name} was to have ended at {until}, and its node {node} does not confirm that: if the node is lost, delete \
+         it (kubectl delete node {node}), or the pod (kubectl delete pod {name} --force); then the scheduler is created anew"
+    )
 }
 
 /// A new scheduler forgets all results, so an outdated one is replaced when nobody uses it, or when it does not work

@@ -9,7 +9,7 @@ use kube::ResourceExt;
 
 use super::certificates::is_expiring;
 use super::groups::Group;
-use super::scheduler::REPLACING;
+use super::scheduler::{REPLACING, lost};
 use super::{Observed, SchedulerView, Work, admission};
 use crate::api::dask_cluster::{GroupStatus, IdleAction, WorkerCounts};
 use crate::api::{ConditionType, DaskClusterStatus, Reason, labels};
@@ -17,7 +17,8 @@ use crate::plan::Note;
 use crate::plan::conditions::{Conditions, Progress, find, is_news_of_pods};
 use crate::plan::pods::tls::Certificate;
 use crate::plan::pods::worker::DEFAULT_GROUP;
-use crate::plan::pods::{self, Violation, scheduler, state};
+use crate::plan::pods::written::Site;
+use crate::plan::pods::{self, Violation, ends, scheduler, state};
 
 /// Whether a part of the cluster is as wanted, and why not.
 struct Part {
@@ -64,7 +65,11 @@ pub(super) fn status(work: &Work<'_>, violation: Option<&Violation>) -> DaskClus
             &name,
             work.tls.serving.is_some() || work.tls.missing,
         )),
-        dashboard_address: Some(pods::dashboard_address(&namespace, &name)),
+        dashboard_address: Some(pods::dashboard_address(
+            &namespace,
+            &name,
+            &Site::of_scheduler(&cluster.spec),
+        )),
         scheduler_ended_at: scheduler_ended_at(work),
         workers,
         groups,
@@ -102,6 +107,7 @@ fn group_status(work: &Work<'_>, group: &Group<'_>) -> GroupStatus {
         name: group.name.to_owned(),
         desired: to_i32(desired),
         ready: to_i32(group.registered(registered)),
+        early_ends: group.back_off.record.clone(),
     }
 }
 
@@ -116,11 +122,6 @@ fn summarise(
         return suspended(conditions, work);
     }
     conditions.set(ConditionType::Suspended, false, Reason::Ready, "");
-    if let Some(violation) = violation {
-        conditions.set_progress(Progress::Stalled, violation.reason, &violation.message);
-        conditions.set(ConditionType::Ready, false, violation.reason, violation.message.clone());
-        return;
-    }
     let fault = work.tls.fault.as_ref().filter(|fault| fault.reason != Reason::CertificateNotReady);
     if let Some(fault) = fault.filter(|_| work.tls.missing) {
         conditions.set_progress(Progress::Stalled, fault.reason, &fault.message);
@@ -128,9 +129,21 @@ fn summarise(
         return;
     }
     let first = [scheduler, workers].into_iter().find(|part| !part.ready);
-    match first.map(|part| (part.reason, part.message.clone())).or_else(|| unfinished(work, counts)) {
-        Some((reason, message)) => conditions.set_progress(Progress::UnderWay, reason, &message),
-        None => conditions.set_progress(Progress::Done, Reason::Ready, ""),
+    if let Some(violation) = violation {
+        // What cannot be built is left undone, and what serves goes on.
+        conditions.set_progress(Progress::Stalled, violation.reason, &violation.message);
+        let serves = first.is_none() && !work.closes;
+        let (reason, message) =
+            if serves { (Reason::Ready, "") } else { (violation.reason, violation.message.as_str()) };
+        conditions.set(ConditionType::Ready, serves, reason, message);
+        return;
+    }
+    let under_way =
+        first.map(|part| (part.reason, part.message.clone())).or_else(|| unfinished(work, counts));
+    match (plain_all_the_same(work), under_way) {
+        (Some((progress, reason, message)), _) => conditions.set_progress(progress, reason, &message),
+        (None, Some((reason, message))) => conditions.set_progress(Progress::UnderWay, reason, &message),
+        (None, None) => conditions.set_progress(Progress::Done, Reason::Ready, ""),
     }
     // A cluster that is being renewed, grows or has a worker too many serves all the same.
     let closes = work.closes.then(|| Part::waiting(Reason::Outdated, REPLACING));
@@ -141,6 +154,20 @@ fn summarise(
             conditions.set(ConditionType::Ready, true, Reason::Idle, message);
         }
         None => conditions.set(ConditionType::Ready, true, Reason::Ready, ""),
+    }
+}
+
+/// Why a cluster that is to speak TLS goes on in plain TCP: what serves is not what was asked for.
+fn plain_all_the_same(work: &Work<'_>) -> Option<(Progress, Reason, String)> {
+    let is_plain = work.cluster.spec.tls.is_some() && work.tls.scheduler.is_none() && !work.tls.missing;
+    let message = "the cluster goes on without TLS until there is a certificate";
+    match work.tls.fault.as_ref().filter(|_| is_plain) {
+        Some(fault) => {
+            let waits = fault.reason == Reason::CertificateNotReady;
+            let progress = if waits { Progress::UnderWay } else { Progress::Stalled };
+            Some((progress, fault.reason, format!("{message}: {}", fault.message)))
+        }
+        None => is_plain.then(|| (Progress::UnderWay, Reason::CertificateNotReady, message.to_owned())),
     }
 }
 
@@ -172,8 +199,8 @@ fn unfinished(work: &Work<'_>, counts: &WorkerCounts) -> Option<(Reason, String)
     }
     if let Some(outdated) = &work.outdated {
         // What keeps a new worker from starting keeps the rollout from going on.
-        let obstacle =
-            work.groups.iter().flat_map(|group| &group.current).find_map(|pod| state::obstacle(pod));
+        let mut current = work.groups.iter().flat_map(|group| &group.current);
+        let obstacle = current.find_map(|pod| state::obstacle(pod, work.now));
         return Some(match obstacle {
             Some((reason, message)) => (reason, format!("{outdated}; {message}")),
             None => (Reason::Outdated, outdated.clone()),
@@ -280,17 +307,27 @@ fn scheduler_part(work: &Work<'_>) -> Part {
         return Part::waiting(part.reason, part.message);
     }
     if observed.scheduler.registered().is_some() {
-        return Part::ready();
+        // Runs and clients come by the Service.
+        return if observed.service.is_some() {
+            Part::ready()
+        } else {
+            Part::waiting(Reason::Progressing, "the scheduler's Service is being created")
+        };
     }
     let Some(pod) = pods_of(observed, labels::SCHEDULER).next() else {
         return Part::waiting(Reason::SchedulerStarting, "the scheduler's pod is being created");
     };
-    if let Some((reason, message)) = state::obstacle(pod) {
+    if let Some(message) = lost(pod, work.now) {
+        return Part::waiting(Reason::SchedulerLost, message);
+    }
+    if let Some((reason, message)) = state::obstacle(pod, work.now) {
         return Part::waiting(reason, message);
     }
     match &observed.scheduler {
         SchedulerView::Unreachable { reason, message } if state::runs(pod, scheduler::CONTAINER) => {
-            Part::waiting(*reason, message.clone())
+            let node = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref());
+            let node = node.map(|node| format!(" (on the node {node})")).unwrap_or_default();
+            Part::waiting(*reason, format!("{message}{node}"))
         }
         _ => Part::waiting(Reason::SchedulerStarting, "the scheduler's container is starting"),
     }
@@ -320,12 +357,22 @@ fn starting(work: &Work<'_>, counts: &WorkerCounts) -> (Reason, String) {
     // Workers that are being removed do not matter for those that start.
     let coming = work.groups.iter().filter(|group| group.wanted > 0);
     let mut coming = coming.flat_map(|group| group.current.iter().chain(&group.finished));
-    let obstacle = coming.find_map(|pod| state::obstacle(pod).or_else(|| state::end(pod)));
+    let obstacle = coming.find_map(|pod| state::obstacle(pod, work.now).or_else(|| ends::end(pod)));
     let summary = format!("{} of {} workers are registered", counts.ready, counts.desired);
     match obstacle {
+        Some((Reason::WorkerLost, message)) => {
+            (Reason::WorkerLost, format!("{summary}; {message}{}", next_try(work)))
+        }
         Some((reason, message)) => (reason, format!("{summary}; {message}")),
         None => (Reason::WorkersStarting, summary),
     }
+}
+
+/// When workers that end as soon as they start are created again.
+fn next_try(work: &Work<'_>) -> String {
+    let next =
+        work.groups.iter().filter_map(|group| group.back_off.until).filter(|until| *until > work.now).min();
+    next.map(|until| format!("; the next try is at {until}")).unwrap_or_default()
 }
 
 fn pods_of<'a>(observed: &'a Observed, component: &'a str) -> impl Iterator<Item = &'a Pod> {

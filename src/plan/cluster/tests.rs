@@ -1,9 +1,11 @@
 mod certificates;
+mod ending;
 mod growing;
 mod leaving;
 mod losses;
 mod resting;
 mod rollout;
+mod services;
 
 use std::collections::BTreeSet;
 

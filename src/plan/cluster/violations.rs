@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::groups::of_spec;
 use crate::api::DaskCluster;
-use crate::plan::pods::{Violation, quantity, scheduler, worker};
+use crate::api::worker_group::TopologySpread;
+use crate::plan::pods::{Violation, quantity, scheduler, worker, written};
 use crate::plan::schedule::parse_duration;
 use crate::plan::violations::all;
 
@@ -15,6 +16,7 @@ const CERTIFICATE_LIFE_MIN: Duration = Duration::from_secs(60);
 pub fn violations(cluster: &DaskCluster) -> Vec<Violation> {
     let mut found = quantities(cluster);
     found.extend(durations(cluster));
+    found.extend(packages(cluster));
     found.extend(all(cluster, |cluster| scheduler::pod(cluster, None).map(drop)));
     for (name, _) in of_spec(cluster) {
         found.extend(all(cluster, |cluster| {
@@ -28,7 +30,24 @@ pub fn violations(cluster: &DaskCluster) -> Vec<Violation> {
 
 /// The first value that is none, or makes no sense beside another: what no builder of a pod looks at.
 pub(super) fn of_values(cluster: &DaskCluster) -> Option<Violation> {
-    quantities(cluster).into_iter().chain(durations(cluster)).next()
+    quantities(cluster).into_iter().chain(durations(cluster)).chain(packages(cluster)).next()
+}
+
+/// Packages that somebody waits for and nobody installs.
+fn packages(cluster: &DaskCluster) -> Vec<Violation> {
+    let spec = &cluster.spec;
+    let entrypoint = spec.entrypoint;
+    let mut found: Vec<Violation> =
+        written::idle_packages(&spec.env, entrypoint, "spec.env").into_iter().collect();
+    let within =
+        |template, container, field: &str| written::idle_packages_in(template, container, entrypoint, field);
+    found.extend(within(spec.pod_defaults.as_ref(), written::EVERY, "spec.podDefaults"));
+    found.extend(within(spec.scheduler.template.as_ref(), scheduler::CONTAINER, "spec.scheduler.template"));
+    for (name, workers) in of_spec(cluster) {
+        let field = format!("{}.template", worker::field(name));
+        found.extend(within(workers.template.as_ref(), worker::CONTAINER, &field));
+    }
+    found
 }
 
 fn quantities(cluster: &DaskCluster) -> Vec<Violation> {
@@ -37,9 +56,23 @@ fn quantities(cluster: &DaskCluster) -> Vec<Violation> {
         let field = worker::field(name);
         found.extend(quantity::violations(&workers.resources, &format!("{field}.resources")));
         let size = workers.scratch.as_ref().map(|scratch| &scratch.size);
-        found.extend(size.and_then(|size| quantity::violation(size, &format!("{field}.scratch.size"))));
+        found.extend(size.and_then(|size| quantity::no_size(size, &format!("{field}.scratch.size"))));
+        found.extend(twice(&workers.topology_spread, &field));
     }
     found
+}
+
+/// A rule of spreading that Kubernetes takes once only.
+fn twice(rules: &[TopologySpread], field: &str) -> Option<Violation> {
+    let is_before = |(index, rule): &(usize, &TopologySpread)| {
+        let mut before = rules.iter().take(*index);
+        before.any(|one| {
+            (&one.topology_key, one.when_unsatisfiable) == (&rule.topology_key, rule.when_unsatisfiable)
+        })
+    };
+    let (index, rule) = rules.iter().enumerate().find(is_before)?;
+    let message = format!("{} is in the list already; leave one of them out", rule.topology_key);
+    Some(Violation::invalid(format!("{field}.topologySpread[{index}]"), message))
 }
 
 /// Durations that the schema's pattern takes and that are too long to be meant.
@@ -98,6 +131,18 @@ mod tests {
                 "spec.workers.template.spec.nodes",
             ]
         );
+    }
+
+    #[test]
+    fn a_rule_of_spreading_is_there_once() {
+        let spread = |second: &str| {
+            let first = json!({"topologyKey": "zone"});
+            let second = json!({"topologyKey": "zone", "whenUnsatisfiable": second});
+            let spec = json!({"image": "a", "workers": {"topologySpread": [first, second]}});
+            violations(&DaskCluster::new("a", serde_json::from_value(spec).unwrap()))
+        };
+        assert_eq!(spread("DoNotSchedule"), []);
+        assert_eq!(spread("ScheduleAnyway")[0].field, "spec.workers.topologySpread[1]");
     }
 
     #[test]

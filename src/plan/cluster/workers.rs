@@ -8,15 +8,13 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 
 use super::groups::Group;
-use super::{Work, delete, leave};
+use super::{Work, delete, leave, silent};
 use crate::api::Reason;
-use crate::plan::pods::{Violation, state, worker};
+use crate::plan::pods::{Violation, ends, state, worker};
 use crate::plan::{Next, Note, Object, Step};
 
 /// Pods created in one go, before other objects get their turn.
 const CREATED_AT_ONCE_MAX: usize = 50;
-/// A worker that ends younger than this is replaced at this age: one that ends at once must not be made in a loop.
-const SHORT_LIFE: Duration = Duration::from_secs(10);
 /// A new worker that has found no node for so long will find none before an old one leaves. An autoscaler of nodes may
 /// take longer; then one worker is missing until it has brought one.
 const NO_ROOM: Duration = Duration::from_secs(60);
@@ -33,26 +31,50 @@ pub(super) fn fill(work: &mut Work<'_>) {
         work.next = work.next.sooner(group.next, work.now);
     }
     match work.observed.scheduler.registered() {
-        Some(registered) => groups.iter().for_each(|group| let_go(work, group, registered)),
+        Some(registered) => {
+            for group in &groups {
+                let_go(work, group, registered);
+            }
+            silent::fill(work, &groups, registered);
+        }
         None => hold_unreachable(work, &groups),
     }
     work.groups = groups;
 }
 
-/// Deletes the pods of workers that have ended. Gives how many ended so young that their places stay empty for now.
+/// Deletes the pods of workers that have ended. Gives how many places stay empty for now, because who had them ended as
+/// soon as it started.
 fn remove_finished(work: &mut Work<'_>, group: &Group<'_>) -> usize {
-    let mut young = 0;
+    let mut held_back = 0;
+    let mut lost = Vec::new();
     for pod in &group.finished {
-        let created = pod.metadata.creation_timestamp.as_ref().map_or(Timestamp::UNIX_EPOCH, |time| time.0);
-        match created.checked_add(SHORT_LIFE) {
-            Ok(until) if until > work.now => {
-                young += 1;
-                work.next = work.next.sooner(Next::At(until), work.now);
-            }
-            _ => work.steps.push(delete(pod)),
+        if group.back_off.keeps(pod, work.now) {
+            held_back += 1;
+            continue;
+        }
+        work.steps.push(delete(pod));
+        let is_early = group.back_off.pods.iter().any(|name| name == state::name(pod));
+        lost.extend(ends::end(pod).filter(|_| !is_early).map(|(_, message)| message));
+    }
+    if let Some(until) = group.back_off.until.filter(|_| held_back > 0) {
+        work.next = work.next.sooner(Next::At(until), work.now);
+        let ended = || group.finished.iter().find_map(|pod| ends::end(pod));
+        if let Some((_, how)) = group.back_off.is_news.then(ended).flatten() {
+            let message = format!(
+                "workers of the group {} end as soon as they start, and are created again at {until}: {how}",
+                group.name
+            );
+            work.notes.push(Note::warning(Reason::WorkerLost, message));
         }
     }
-    young
+    if let Some(first) = lost.first() {
+        let message = match lost.len() {
+            1 => format!("a worker of the group {} is replaced: {first}", group.name),
+            count => format!("{count} workers of the group {} are replaced: {first}", group.name),
+        };
+        work.notes.push(Note::warning(Reason::WorkerLost, message));
+    }
+    held_back
 }
 
 /// New workers for the missing ones. While outdated ones are replaced, a quarter more than wanted may exist, at least
@@ -126,21 +148,32 @@ fn let_go(work: &mut Work<'_>, group: &Group<'_>, registered: &BTreeSet<String>)
         work.steps.push(delete(pod));
     }
     let spare = spare.saturating_sub(joining.len());
-    // Where no node has room for one more, one has to make room.
-    let makes_room = usize::from(there == group.wanted && waits_for_room(group, work.now));
+    // Where no node has room for one more, one has to make room: but the last one that works never goes for a spec that may
+    // fit no node at all.
+    let mut makes_room = 0;
+    if let Some(since) =
+        waits_for_room(group, work.now).filter(|_| there == group.wanted && serving + old.len() > 1)
+    {
+        if since <= work.now {
+            makes_room = 1;
+        } else {
+            work.next = work.next.sooner(Next::At(since), work.now);
+        }
+    }
     leave::retire(work, group, &old, spare.max(makes_room).min(old.len()));
 }
 
-/// Whether Kubernetes has found no node for a new worker of the group for a while.
-fn waits_for_room(group: &Group<'_>, now: Timestamp) -> bool {
-    let mut waiting = group
+/// From when on an old worker makes room for a new one of the group for which Kubernetes finds no node.
+fn waits_for_room(group: &Group<'_>, now: Timestamp) -> Option<Timestamp> {
+    let waiting = group
         .current
         .iter()
-        .filter(|pod| state::obstacle(pod).is_some_and(|(reason, _)| reason == Reason::Unschedulable));
-    waiting.any(|pod| {
-        let created = pod.metadata.creation_timestamp.as_ref().map_or(Timestamp::MAX, |time| time.0);
-        created.checked_add(NO_ROOM).is_ok_and(|at| at <= now)
-    })
+        .filter(|pod| state::obstacle(pod, now).is_some_and(|(reason, _)| reason == Reason::Unschedulable));
+    let from = waiting.filter_map(|pod| {
+        let created = pod.metadata.creation_timestamp.as_ref()?.0;
+        created.checked_add(NO_ROOM).ok()
+    });
+    from.min()
 }
 
 /// Without the scheduler's word nobody knows which workers hold data, so the size is held.

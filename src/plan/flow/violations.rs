@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{history, parameters, ticks};
+use crate::api::common::Entrypoint;
 use crate::api::flow::{ClockEntry, Schedule};
 use crate::api::{DaskCluster, Flow, FlowRun, FlowRunSpec, Reason};
 use crate::plan::pods::runner::{self, Attempt, LogicalTime, Target};
@@ -174,6 +175,7 @@ fn job(flow: &Flow) -> Result<(), Violation> {
     let target = Target {
         address: "tcp://scheduler:8786".to_owned(),
         image: Some("image".to_owned()),
+        entrypoint: Some(Entrypoint::Image),
         ..Target::default()
     };
     let attempt = Attempt {

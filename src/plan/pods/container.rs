@@ -6,6 +6,9 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
+use super::written::Site;
+
+use crate::api::common::Entrypoint;
 use crate::api::{DaskClusterSpec, PullPolicy};
 
 /// A plain environment variable.
@@ -62,11 +65,12 @@ pub fn pod(container: Container, restart_policy: &str, pull_secrets: &[LocalObje
 }
 
 /// A Dask process asked over HTTP whether it is well. Its comm port would log a broken handshake at each probe.
-pub fn health_probe(port: i32) -> Probe {
+pub fn health_probe(port: i32, site: &Site) -> Probe {
     Probe {
         http_get: Some(HTTPGetAction {
-            path: Some("/health".to_owned()),
+            path: Some(format!("{}/health", site.prefix)),
             port: IntOrString::Int(port),
+            scheme: site.is_https.then(|| "HTTPS".to_owned()),
             ..HTTPGetAction::default()
         }),
         period_seconds: Some(5),
@@ -86,15 +90,27 @@ pub fn python(named: Option<&String>) -> String {
     named.map_or("python", String::as_str).to_owned()
 }
 
-/// A Dask container of a cluster: its image, its environment, and `python -m MODULE ARGS…`, with the Python that it names.
-///
-/// The module form works in every release; the commands `dask-scheduler` and `dask-worker` are gone since 2026.6.
-pub fn dask(name: &str, spec: &DaskClusterSpec, module: &str, arguments: Vec<String>) -> Container {
-    let mut command = vec![python(spec.python.as_ref()), "-m".to_owned(), module.to_owned()];
-    command.extend(arguments);
-    Container {
-        command: Some(command),
-        env: Some(spec.env.clone()),
-        ..container(name, &spec.image, spec.image_pull_policy)
+/// Lets the container run these words: as its command, or as arguments of the image's `ENTRYPOINT`.
+pub fn run(container: &mut Container, words: Vec<String>, entrypoint: Option<Entrypoint>) {
+    match entrypoint {
+        Some(Entrypoint::Image) => container.args = Some(words),
+        Some(Entrypoint::Python) | None => container.command = Some(words),
     }
+}
+
+/// A Dask container of a cluster: its image, its environment, and `python PROGRAM ARGS…`, with the Python that it names.
+///
+/// As a program `-m MODULE` works in every release; the commands `dask-scheduler` and `dask-worker` are gone since 2026.6.
+pub fn dask(name: &str, spec: &DaskClusterSpec, program: [&str; 2], arguments: Vec<String>) -> Container {
+    let mut words = vec![python(spec.python.as_ref())];
+    words.extend(program.map(str::to_owned));
+    words.extend(arguments);
+    let mut dask = Container {
+        env: Some(spec.env.clone()),
+        // Nothing in it writes a termination message; its last words are one.
+        termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
+        ..container(name, &spec.image, spec.image_pull_policy)
+    };
+    run(&mut dask, words, spec.entrypoint);
+    dask
 }

@@ -1,6 +1,7 @@
 //! Pod templates: scheduler, worker and runner; what the user's template overrides; what a pod's state means.
 
 pub mod container;
+pub mod ends;
 pub mod merge;
 pub mod program;
 pub mod quantity;
@@ -10,6 +11,7 @@ pub mod script;
 pub mod state;
 pub mod tls;
 pub mod worker;
+pub mod written;
 
 use std::collections::BTreeMap;
 
@@ -19,7 +21,8 @@ use kube::{Resource, ResourceExt};
 use serde::Serialize;
 
 use super::names;
-use crate::api::{DaskCluster, Reason, labels};
+use crate::api::common::Entrypoint;
+use crate::api::{DaskCluster, DaskClusterSpec, Reason, labels};
 
 /// The port that Dask clients and workers connect to.
 pub const COMM_PORT: i32 = 8786;
@@ -64,8 +67,40 @@ pub fn scheduler_address(namespace: &str, cluster: &str, speaks_tls: bool) -> St
 }
 
 /// Where the web UI of a cluster is inside Kubernetes.
-pub fn dashboard_address(namespace: &str, cluster: &str) -> String {
-    format!("http://{}.{namespace}.svc:{DASHBOARD_PORT}/status", names::scheduler_name(cluster))
+pub fn dashboard_address(namespace: &str, cluster: &str, site: &written::Site) -> String {
+    let (scheme, prefix) = (if site.is_https { "https" } else { "http" }, &site.prefix);
+    format!("{scheme}://{}.{namespace}.svc:{DASHBOARD_PORT}{prefix}/status", names::scheduler_name(cluster))
+}
+
+/// What shapes the pods of a cluster beside what all releases of the operator had: nothing of it is in a hash where it is not
+/// written, so that a new release replaces no pod.
+#[derive(Serialize)]
+struct Further<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    python: Option<&'a String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    entrypoint: Option<Entrypoint>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pod_defaults: Option<&'a serde_json::Value>,
+}
+
+/// The hash of the shape of a pod of this cluster.
+fn shape_hash(
+    spec: &DaskClusterSpec,
+    shape: &impl Serialize,
+    certificate: Option<&tls::Certificate>,
+) -> String {
+    let further = Further {
+        python: spec.python.as_ref(),
+        entrypoint: spec.entrypoint,
+        pod_defaults: spec.pod_defaults.as_ref(),
+    };
+    let is_plain = further.python.is_none() && further.entrypoint.is_none() && further.pod_defaults.is_none();
+    match certificate {
+        Some(certificate) if is_plain => content_hash(&(shape, &certificate.secret)),
+        None if is_plain => content_hash(shape),
+        certificate => content_hash(&(shape, certificate.map(|one| &one.secret), further)),
+    }
 }
 
 /// The labels that every object of ours has.
@@ -96,9 +131,12 @@ pub fn content_hash(content: &impl Serialize) -> String {
 
 /// Puts the restart policy back after the user's template was merged: with another one a retired worker would come
 /// back, and a runner run twice.
-pub fn keep_restart_policy(template: &mut PodTemplateSpec, policy: &str) {
-    if let Some(spec) = &mut template.spec {
-        spec.restart_policy = Some(policy.to_owned());
+pub fn keep_restart_policy(template: &mut PodTemplateSpec, container: &str, policy: &str) {
+    let Some(spec) = &mut template.spec else { return };
+    spec.restart_policy = Some(policy.to_owned());
+    // A container may have one of its own, which counts before the pod's.
+    for own in spec.containers.iter_mut().filter(|own| own.name == container) {
+        (own.restart_policy, own.restart_policy_rules) = (None, None);
     }
 }
 

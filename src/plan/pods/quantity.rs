@@ -34,6 +34,7 @@ pub fn violations(resources: &Resources, field: &str) -> Vec<Violation> {
     let sides = [("requests", &resources.requests), ("limits", &resources.limits)];
     let mut found: Vec<Violation> =
         sides.iter().flat_map(|(side, amounts)| malformed(amounts, &format!("{field}.{side}"))).collect();
+    found.extend(resources.limits.iter().filter_map(|(name, limit)| too_small(name, limit, field)));
     for (name, request) in &resources.requests {
         let limit = resources.limits.get(name);
         if let Some((least, most)) = size(request).zip(limit.and_then(size))
@@ -46,6 +47,28 @@ pub fn violations(resources: &Resources, field: &str) -> Vec<Violation> {
         }
     }
     found
+}
+
+/// Resources that are counted in bytes, and the least limit of them that a user can mean: below it a unit was forgotten, and the
+/// pod would wait for its sandbox for ever.
+const OF_BYTES: &[&str] = &["memory", "ephemeral-storage"];
+const LEAST_BYTES: f64 = 1_048_576.0;
+
+/// A limit that no container starts in.
+fn too_small(name: &str, limit: &Amount, field: &str) -> Option<Violation> {
+    let bytes = size(limit).filter(|bytes| (0.0..LEAST_BYTES).contains(bytes) && *bytes > 0.0)?;
+    OF_BYTES.contains(&name).then(|| {
+        let message =
+            format!("{limit} is {bytes} bytes, in which no container starts; write a unit, such as 512Mi");
+        Violation::invalid(format!("{field}.limits[{name}]"), message)
+    })
+}
+
+/// Why this amount cannot be the size of a volume. `field` is where it is.
+pub fn no_size(amount: &Amount, field: &str) -> Option<Violation> {
+    let is_none = size(amount) == Some(0.0);
+    let zero = || Violation::invalid(field, "0 is no limit at all; write how much it may hold, such as 20Gi");
+    violation(amount, field).or_else(|| is_none.then(zero))
 }
 
 fn malformed(amounts: &BTreeMap<String, Amount>, field: &str) -> Vec<Violation> {
@@ -112,6 +135,28 @@ mod tests {
     #[case("lots", None)]
     fn sizes(#[case] amount: &str, #[case] expected: Option<f64>) {
         assert_eq!(size(&text(amount)), expected);
+    }
+
+    #[rstest]
+    #[case("memory", "512", true)]
+    #[case("memory", "1Ki", true)]
+    #[case("memory", "512m", true)]
+    #[case("memory", "1Mi", false)]
+    #[case("memory", "0", false)]
+    #[case("cpu", "512", false)]
+    #[case("ephemeral-storage", "20", true)]
+    fn a_forgotten_unit_is_reported(#[case] name: &str, #[case] limit: &str, #[case] expected: bool) {
+        let limits = [(name.to_owned(), text(limit))].into();
+        let found = violations(&Resources { limits, ..Resources::default() }, "spec.resources");
+        assert_eq!(!found.is_empty(), expected, "{found:?}");
+        assert!(found.iter().all(|fault| fault.message.contains("write a unit")), "{found:?}");
+    }
+
+    #[test]
+    fn a_volume_of_nothing_is_no_limit() {
+        assert!(no_size(&text("0Gi"), "spec.workers.scratch.size").is_some());
+        assert!(no_size(&text("-1"), "spec.workers.scratch.size").is_some());
+        assert_eq!(no_size(&text("1Gi"), "spec.workers.scratch.size"), None);
     }
 
     #[test]

@@ -14,8 +14,9 @@ use serde_json::{Map, Value};
 pub use super::script::Script;
 use super::{
     Violation, common_labels, container, content_hash, controller_ref, keep_restart_policy, label, merge,
-    program, tls,
+    program, tls, written,
 };
+use crate::api::common::Entrypoint;
 use crate::api::{Flow, FlowRun, PullPolicy, labels};
 use crate::plan::names;
 
@@ -41,6 +42,10 @@ pub struct Target {
     pub env: Vec<EnvVar>,
     /// The Python of the cluster's image, where the Flow names neither.
     pub python: Option<String>,
+    /// What becomes of its `ENTRYPOINT`, likewise.
+    pub entrypoint: Option<Entrypoint>,
+    /// What the pods of the cluster have in common.
+    pub pod_defaults: Option<Value>,
     /// Whether others use the cluster as well.
     pub is_shared: bool,
     /// What the scheduler is shown, and what is trusted, where it speaks TLS.
@@ -142,8 +147,14 @@ pub fn job(attempt: &Attempt<'_>) -> Result<Job, Violation> {
     let code_name = code.and_then(|map| map.metadata.name);
     let mut template =
         PodTemplateSpec { metadata: None, spec: Some(pod_spec(attempt, code_name.as_deref())?) };
+    let env = container::merge_env([attempt.target.env.as_slice(), &flow.spec.env]);
+    let written = merge::Written { resources: &flow.spec.resources, env: &env, priority_class_name: None };
+    merge::defaults(&mut template, attempt.target.pod_defaults.as_ref(), CONTAINER, &written)?;
+    if let (Some(account), Some(pod)) = (&flow.spec.service_account_name, &mut template.spec) {
+        pod.service_account_name = Some(account.clone());
+    }
     merge::over(&mut template, flow.spec.template.as_ref(), "spec.template")?;
-    keep_restart_policy(&mut template, "Never");
+    keep_restart_policy(&mut template, CONTAINER, "Never");
     keep_address(&mut template, &attempt.target.address);
     tell_grace(&mut template);
     if attempt.target.tls.is_some() {
@@ -200,14 +211,24 @@ fn pod_spec(
         (Some(code), None) => code.path.as_deref().map(escape),
         (None, _) => None,
     };
-    if let Some(path) = script_path {
+    let entrypoint = spec.entrypoint.or(target.entrypoint.filter(|_| spec.image.is_none()));
+    if let Some(violation) = written::idle_packages(&spec.env, entrypoint, "spec.env") {
+        return Err(violation);
+    }
+    let words = if let Some(path) = script_path {
         let of_cluster = target.python.as_ref().filter(|_| spec.image.is_none());
         let python = container::python(spec.python.as_ref().or(of_cluster));
-        main.command = Some(vec![python, format!("{CODE_DIRECTORY}/{}", program::START), path]);
-    } else if !spec.command.is_empty() {
-        main.command = Some(spec.command.clone());
-    }
+        vec![python, format!("{CODE_DIRECTORY}/{}", program::START), path]
+    } else {
+        spec.command.clone()
+    };
     main.args = (!spec.args.is_empty()).then(|| spec.args.clone());
+    if entrypoint == Some(Entrypoint::Image) {
+        container::run(&mut main, words.into_iter().chain(spec.args.clone()).collect(), entrypoint);
+        main.args = main.args.filter(|words| !words.is_empty());
+    } else if !words.is_empty() {
+        container::run(&mut main, words, entrypoint);
+    }
     main.env = Some(environment(attempt));
     main.env_from = (!spec.env_from.is_empty()).then(|| spec.env_from.clone());
     main.resources = Some(spec.resources.to_requirements());

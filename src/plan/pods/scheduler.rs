@@ -2,21 +2,28 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::{Pod, PodTemplateSpec, Service, ServicePort, ServiceSpec};
+use k8s_openapi::api::core::v1::{
+    ExecAction, Pod, PodTemplateSpec, Probe, Service, ServicePort, ServiceSpec,
+};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::ResourceExt;
 
 use super::tls::Certificate;
+use super::written::{Site, check_scheduler};
 use super::{
     COMM_PORT, DASHBOARD_PORT, Violation, common_labels, container, content_hash, controller_ref, label,
-    merge, of_cluster, tls,
+    merge, of_cluster, shape_hash, tls,
 };
+use crate::api::common::Entrypoint;
+use crate::api::dask_cluster::ServiceSpec as ServiceWanted;
 use crate::api::{DaskCluster, DaskClusterSpec, labels};
 use crate::plan::names;
 
 /// The name of the scheduler's container.
 pub const CONTAINER: &str = "scheduler";
+/// Asks the scheduler for an answer.
+const ALIVE: &str = include_str!("alive.py");
 
 /// The hash of all that shapes a scheduler's pod. It is taken from the spec, not from the pod, so that a new release
 /// of the operator replaces no running pod.
@@ -26,10 +33,7 @@ pub fn template_hash(spec: &DaskClusterSpec, certificate: Option<&Certificate>) 
         (&spec.image, spec.image_pull_policy, &spec.image_pull_secrets, &spec.env),
         (&scheduler.resources, &scheduler.args, &scheduler.template),
     );
-    match certificate {
-        Some(certificate) => content_hash(&(shape, &certificate.secret)),
-        None => content_hash(&shape),
-    }
+    shape_hash(spec, &shape, certificate)
 }
 
 /// The scheduler's pod, with TLS if there is a certificate. Its fixed name is the lock against a second one.
@@ -45,28 +49,62 @@ pub fn pod(cluster: &DaskCluster, certificate: Option<&Certificate>) -> Result<P
         arguments.extend(["--protocol".to_owned(), "tls".to_owned()]);
     }
     arguments.extend(["--dashboard-address".to_owned(), format!(":{DASHBOARD_PORT}")]);
+    check_scheduler(&spec.scheduler.args, spec.tls.is_some(), "spec.scheduler.args")?;
     arguments.extend(spec.scheduler.args.iter().cloned());
-    let mut main = container::dask(CONTAINER, spec, "distributed.cli.dask_scheduler", arguments);
+    let mut main = container::dask(CONTAINER, spec, ["-m", "distributed.cli.dask_scheduler"], arguments);
     main.ports =
         Some(vec![container::port("tcp-comm", COMM_PORT), container::port("http-dashboard", DASHBOARD_PORT)]);
-    main.readiness_probe = Some(container::health_probe(DASHBOARD_PORT));
+    main.readiness_probe = Some(container::health_probe(DASHBOARD_PORT, &Site::of_scheduler(spec)));
+    main.liveness_probe = liveness(spec);
     main.resources = Some(spec.scheduler.resources.to_requirements());
     let mut pod = container::pod(main, "Always", &spec.image_pull_secrets);
     if let Some(certificate) = certificate {
         tls::Files::from(certificate).mount(&mut pod, &["SCHEDULER", "CLIENT"]);
     }
     let mut template = PodTemplateSpec { metadata: None, spec: Some(pod) };
-    merge::over(&mut template, spec.scheduler.template.as_ref(), "spec.scheduler.template")?;
+    let written =
+        merge::Written { resources: &spec.scheduler.resources, env: &spec.env, priority_class_name: None };
+    merge::defaults(&mut template, spec.pod_defaults.as_ref(), CONTAINER, &written)?;
+    let field = "spec.scheduler.template";
+    merge::over(&mut template, spec.scheduler.template.as_ref(), field)?;
+    let containers = template.spec.iter().flat_map(|pod| &pod.containers);
+    for main in containers.filter(|container| container.name == CONTAINER) {
+        check_scheduler(main.args.as_deref().unwrap_or_default(), spec.tls.is_some(), field)?;
+    }
     label(&mut template, component_labels(&cluster.name_any(), labels::SCHEDULER));
     label(&mut template, [(labels::TEMPLATE_HASH.to_owned(), template_hash(spec, certificate))].into());
     tls::finish(&mut template, certificate);
     Ok(of_cluster(cluster, names::scheduler_name(&cluster.name_any()), template))
 }
 
-/// The user's annotations, and the hash of them all: without it nobody would notice that one is to go.
-fn service_annotations(wanted: &BTreeMap<String, String>) -> BTreeMap<String, String> {
-    let hash = (labels::TEMPLATE_HASH.to_owned(), content_hash(wanted));
-    wanted.clone().into_iter().chain([hash]).collect()
+/// A scheduler that answers nobody for a quarter of an hour is started again: one that hangs would be unreachable for ever.
+/// One that is busy with a large graph answers nobody for minutes.
+///
+/// The program takes any answer for life, so that neither a prefix nor HTTPS matters, nor a port at which nobody listens. With the
+/// image's own entrypoint nobody knows whether Python is found without it, and a probe that cannot run would kill.
+fn liveness(spec: &DaskClusterSpec) -> Option<Probe> {
+    let python = container::python(spec.python.as_ref());
+    let command = [python.as_str(), "-I", "-S", "-c", ALIVE, &DASHBOARD_PORT.to_string()];
+    (spec.entrypoint != Some(Entrypoint::Image)).then(|| Probe {
+        exec: Some(ExecAction { command: Some(command.map(str::to_owned).to_vec()) }),
+        period_seconds: Some(60),
+        timeout_seconds: Some(30),
+        failure_threshold: Some(15),
+        ..Probe::default()
+    })
+}
+
+/// The user's annotations, and the hash of all that users may take away again: without it nobody would notice that something
+/// is to go.
+fn service_annotations(wanted: &ServiceWanted) -> BTreeMap<String, String> {
+    let plain = ServiceWanted {
+        type_: wanted.type_,
+        annotations: wanted.annotations.clone(),
+        ..ServiceWanted::default()
+    };
+    // The Services of releases that knew annotations alone stay as they are.
+    let hash = if *wanted == plain { content_hash(&wanted.annotations) } else { content_hash(wanted) };
+    wanted.annotations.clone().into_iter().chain([(labels::TEMPLATE_HASH.to_owned(), hash)]).collect()
 }
 
 /// The labels of the pods of a cluster.
@@ -97,7 +135,7 @@ pub fn service(cluster: &DaskCluster) -> Service {
             namespace: cluster.namespace(),
             owner_references: controller_ref(cluster).map(|owner| vec![owner]),
             labels: Some(component_labels(&name, labels::SCHEDULER)),
-            annotations: Some(service_annotations(&wanted.annotations)),
+            annotations: Some(service_annotations(wanted)),
             ..ObjectMeta::default()
         },
         spec: Some(ServiceSpec {
@@ -107,6 +145,10 @@ pub fn service(cluster: &DaskCluster) -> Service {
             ),
             ports: Some(vec![port("tcp-comm", COMM_PORT), port("http-dashboard", DASHBOARD_PORT)]),
             publish_not_ready_addresses: Some(true),
+            load_balancer_source_ranges: Some(wanted.load_balancer_source_ranges.clone())
+                .filter(|ranges| !ranges.is_empty()),
+            load_balancer_class: wanted.load_balancer_class.clone(),
+            external_traffic_policy: wanted.external_traffic_policy.map(|policy| policy.as_str().to_owned()),
             ..ServiceSpec::default()
         }),
         status: None,

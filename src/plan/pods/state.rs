@@ -3,7 +3,12 @@
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod, PodCondition};
 
+use super::ends::crash;
 use crate::api::{Reason, labels};
+
+/// For how long a pod that has a node may wait for its volumes and its sandbox before that is reported: the kubelet
+/// tells the cause in events only, and needs a few seconds where all is well.
+const PREPARED_WITHIN: SignedDuration = SignedDuration::from_secs(15);
 
 /// Where a pod is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,18 +17,48 @@ pub enum PodLife {
     Alive,
     /// It is being deleted.
     Leaving,
-    /// All its containers have ended for good.
+    /// What it is for has ended for good, whatever else runs in it.
     Finished,
 }
 
-/// Where this pod is in its life.
+/// Where this pod is in its life. Its own container decides: with a sidecar, of the template or injected, the pod runs on
+/// after its worker has ended.
 pub fn life(pod: &Pod) -> PodLife {
+    match life_by_phase(pod) {
+        PodLife::Alive if own_container(pod).is_some_and(|own| has_ended_for_good(pod, own)) => {
+            PodLife::Finished
+        }
+        life => life,
+    }
+}
+
+/// Where this pod is in its life as Kubernetes counts: it is finished when all its containers are.
+pub(super) fn life_by_phase(pod: &Pod) -> PodLife {
     if pod.metadata.deletion_timestamp.is_some() {
         return PodLife::Leaving;
     }
     match pod.status.as_ref().and_then(|status| status.phase.as_deref()) {
         Some("Succeeded" | "Failed") => PodLife::Finished,
         _ => PodLife::Alive,
+    }
+}
+
+/// The container that a pod of ours is for: it is called as the component is.
+pub(super) fn own_container(pod: &Pod) -> Option<&str> {
+    label(pod, labels::COMPONENT)
+}
+
+/// Whether the container of this name has ended and the kubelet will not start it again: by the container's own restart
+/// policy, else the pod's.
+fn has_ended_for_good(pod: &Pod, name: &str) -> bool {
+    let Some(end) = terminated(pod, name) else { return false };
+    let Some(spec) = &pod.spec else { return false };
+    let of_container =
+        spec.containers.iter().find(|one| one.name == name).and_then(|one| one.restart_policy.as_deref());
+    match of_container.or(spec.restart_policy.as_deref()) {
+        Some("Never") => true,
+        Some("OnFailure") => end.exit_code == 0,
+        _ => false,
     }
 }
 
@@ -73,28 +108,73 @@ pub fn last_end<'a>(pod: &'a Pod, container_name: &str) -> Option<&'a ContainerS
     terminated(pod, container_name).or_else(before)
 }
 
-/// Why a pod does not start, if there is a reason to tell: the kubelet's words for a container, or the scheduler's.
-pub fn obstacle(pod: &Pod) -> Option<(Reason, String)> {
+/// Why a pod does not start, if there is a reason to tell at `now`: the kubelet's words for a container, or the scheduler's.
+pub fn obstacle(pod: &Pod, now: Timestamp) -> Option<(Reason, String)> {
     let status = pod.status.as_ref()?;
     let containers = status.init_container_statuses.iter().chain(&status.container_statuses).flatten();
     for container in containers {
         let Some(waiting) = container.state.as_ref().and_then(|state| state.waiting.as_ref()) else {
             continue;
         };
-        let Some(reason) = waiting.reason.as_deref().and_then(Reason::from_word) else { continue };
-        let detail = waiting.message.as_deref().or(last_words(container)).unwrap_or("no details are given");
-        let text = format!("pod {}, image {}: {detail}{}", name(pod), container.image, cure(detail));
+        let reason = waiting.reason.as_deref().and_then(Reason::from_word);
+        // The kubelet's word for all that comes before a container; its pod tells more.
+        let Some(reason) = reason.filter(|reason| *reason != Reason::ContainerCreating) else { continue };
+        let crashed = (reason == Reason::CrashLoopBackOff).then(|| crash(container)).flatten();
+        let detail = crashed.or_else(|| waiting.message.clone()).or_else(|| crash(container));
+        let detail = detail.unwrap_or_else(|| "no details are given".to_owned());
+        let text = format!("pod {}, image {}: {detail}{}", name(pod), container.image, cure(&detail));
         return Some((reason, text));
     }
-    let unscheduled = status.conditions.iter().flatten().find(|condition| {
-        condition.type_ == "PodScheduled"
-            && condition.status == "False"
-            && condition.reason.as_deref() == Some("Unschedulable")
+    unscheduled(pod).or_else(|| unprepared(pod, now))
+}
+
+/// That the scheduler of Kubernetes finds no node.
+fn unscheduled(pod: &Pod) -> Option<(Reason, String)> {
+    let unscheduled = condition(pod, "PodScheduled").filter(|condition| {
+        condition.status == "False" && condition.reason.as_deref() == Some("Unschedulable")
     })?;
+    let message = unscheduled.message.as_deref().unwrap_or_default();
+    Some((Reason::Unschedulable, format!("pod {}: {message}", name(pod))))
+}
+
+/// That a pod has had a node for a while, and neither its volumes nor its sandbox.
+fn unprepared(pod: &Pod, now: Timestamp) -> Option<(Reason, String)> {
+    prepared_until(pod).filter(|until| *until <= now)?;
+    let name = name(pod);
     Some((
-        Reason::Unschedulable,
-        format!("pod {}: {}", name(pod), unscheduled.message.as_deref().unwrap_or_default()),
+        Reason::ContainerCreating,
+        format!(
+            "pod {name} waits for its volumes or its sandbox: a Secret, ConfigMap or claim that it mounts may be missing, or \
+             its memory limit is too small to start in; see kubectl describe pod {name}"
+        ),
     ))
+}
+
+/// When a pod that has a node, and neither its volumes nor its sandbox yet, has waited for too long.
+pub fn prepared_until(pod: &Pod) -> Option<Timestamp> {
+    // Kubernetes before 1.29 does not write it, and then nobody can tell this from a slow pull.
+    condition(pod, "PodReadyToStartContainers").filter(|condition| condition.status == "False")?;
+    let scheduled = condition(pod, "PodScheduled").filter(|condition| condition.status == "True")?;
+    // Where no container was ever made: a sandbox that is lost later is another matter.
+    let statuses = pod
+        .status
+        .iter()
+        .flat_map(|status| status.init_container_statuses.iter().chain(&status.container_statuses).flatten());
+    let begun = |status: &ContainerStatus| {
+        status.restart_count > 0
+            || status
+                .state
+                .as_ref()
+                .is_some_and(|state| state.running.is_some() || state.terminated.is_some())
+    };
+    if life(pod) != PodLife::Alive || { statuses }.any(begun) {
+        return None;
+    }
+    scheduled.last_transition_time.as_ref()?.0.checked_add(PREPARED_WITHIN).ok()
+}
+
+fn condition<'a>(pod: &'a Pod, kind: &str) -> Option<&'a PodCondition> {
+    pod.status.as_ref()?.conditions.as_ref()?.iter().find(|condition| condition.type_ == kind)
 }
 
 /// What to do about a container that the runtime (containerd and runc, or CRI-O and crun) could not start, where that is
@@ -121,7 +201,8 @@ pub fn is_outlived(pod: &Pod, container_name: &str) -> bool {
     let goes_on = |status: &ContainerStatus| {
         status.name != container_name && status.state.as_ref().is_none_or(|state| state.terminated.is_none())
     };
-    life(pod) == PodLife::Alive && terminated(pod, container_name).is_some() && { statuses }.any(goes_on)
+    life_by_phase(pod) == PodLife::Alive && terminated(pod, container_name).is_some() && { statuses }
+        .any(goes_on)
 }
 
 /// Since when somebody takes the pod away: by deleting it, or by a disruption of which Kubernetes tells.
@@ -152,24 +233,10 @@ pub fn failed_init(pod: &Pod) -> Option<(&str, &ContainerStateTerminated)> {
     ended.find(|(_, terminated)| terminated.exit_code != 0)
 }
 
-/// How a worker's pod ended, if it has.
-pub fn end(pod: &Pod) -> Option<(Reason, String)> {
-    if life(pod) != PodLife::Finished {
-        return None;
-    }
-    let status = pod.status.as_ref()?;
-    let code = status
-        .container_statuses
-        .iter()
-        .flatten()
-        .find_map(|container| Some(container.state.as_ref()?.terminated.as_ref()?.exit_code));
-    let why = status.message.clone().or_else(|| code.map(|code| format!("exit code {code}")));
-    Some((Reason::WorkerLost, format!("pod {} has ended: {}", name(pod), why.unwrap_or_default())))
-}
-
-/// What a container that crashes said when it last ended.
-fn last_words(container: &ContainerStatus) -> Option<&str> {
-    container.last_state.as_ref()?.terminated.as_ref()?.message.as_deref()
+/// Since when the container of this name runs.
+pub fn runs_since(pod: &Pod, container_name: &str) -> Option<Timestamp> {
+    let state = container(pod, container_name)?.state.as_ref()?;
+    Some(state.running.as_ref()?.started_at.as_ref()?.0)
 }
 
 /// Whether waiting cannot help: the image's name is wrong, or it is never pulled.
@@ -181,3 +248,7 @@ pub fn is_hopeless(reason: Reason) -> bool {
 pub fn ip(pod: &Pod) -> Option<&str> {
     pod.status.as_ref()?.pod_ip.as_deref().filter(|ip| !ip.is_empty())
 }
+
+#[cfg(test)]
+#[path = "state_tests.rs"]
+mod tests;

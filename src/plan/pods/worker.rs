@@ -13,9 +13,10 @@ use serde_json::Value;
 
 use super::scheduler::component_labels;
 use super::tls::Certificate;
+use super::written::{self, SCHEDULER_ADDRESS, Site, WORKER_NAME};
 use super::{
-    Violation, WORKER_HTTP_PORT, container, content_hash, keep_restart_policy, label, merge, of_cluster,
-    scheduler_address, tls,
+    Violation, WORKER_HTTP_PORT, container, keep_restart_policy, label, merge, of_cluster, scheduler_address,
+    shape_hash, tls,
 };
 use crate::api::common::Amount;
 use crate::api::worker_group::{Drain, ScratchMedium};
@@ -34,6 +35,11 @@ const SCRATCH_PATH: &str = "/scratch";
 /// What a worker's pod runs before it ends, whoever ends it: measured on real pods, 40 of 60 results were kept without
 /// it when one of three workers was deleted, and all with it.
 const LEAVE: &str = include_str!("leave.py");
+/// Starts a worker with the limits of its container, for what the spec does not say.
+const LIMITS: &str = include_str!("limits.py");
+/// The words that it replaces.
+const THREADS: &str = "{threads}";
+const MEMORY: &str = "{memory}";
 /// Kubernetes' own grace period, in seconds, where the template gives none.
 const GRACE_S: i64 = 30;
 /// How much of the grace period is left to the worker's own end, in seconds.
@@ -55,10 +61,7 @@ pub fn template_hash(
         ..workers.clone()
     };
     let shape = ((&spec.image, spec.image_pull_policy, &spec.image_pull_secrets, &spec.env), shape);
-    match certificate {
-        Some(certificate) => content_hash(&(shape, &certificate.secret)),
-        None => content_hash(&shape),
-    }
+    shape_hash(spec, &shape, certificate)
 }
 
 /// A new worker's pod. Its name ends in characters drawn from `seed`, because a scheduler refuses the name of a
@@ -82,12 +85,16 @@ pub fn pod(
     let address =
         scheduler_address(&cluster.namespace().unwrap_or_default(), &cluster_name, certificate.is_some());
     let name = names::worker_name(&cluster_name, group, &suffix(seed));
+    let limits = Limits::of(spec, workers);
     let mut main =
-        container::dask(CONTAINER, spec, "distributed.cli.dask_worker", arguments(workers, &address, &name));
+        container::dask(CONTAINER, spec, limits.program(), arguments(workers, &limits, &address, &name));
+    let own =
+        [container::env(SCHEDULER_ADDRESS, address.as_str()), container::env(WORKER_NAME, name.as_str())];
+    main.env = Some(container::merge_env([own.as_slice(), &spec.env]));
     main.ports = Some(vec![container::port("http-worker", WORKER_HTTP_PORT)]);
-    main.readiness_probe = Some(container::health_probe(WORKER_HTTP_PORT));
+    main.readiness_probe = Some(container::health_probe(WORKER_HTTP_PORT, &Site::of(&workers.args)));
     main.resources = Some(workers.resources.to_requirements());
-    main.lifecycle = leave_before_the_end(workers, &address, &name);
+    main.lifecycle = leave_before_the_end(spec, workers, &address, &name);
     main.volume_mounts = workers.scratch.as_ref().map(|_| {
         vec![VolumeMount {
             name: SCRATCH.to_owned(),
@@ -107,8 +114,19 @@ pub fn pod(
         tls::Files::from(certificate).mount(&mut pod, &["WORKER", "CLIENT"]);
     }
     let mut template = PodTemplateSpec { metadata: None, spec: Some(pod) };
-    merge::over(&mut template, workers.template.as_ref(), &format!("{field}.template"))?;
-    keep_restart_policy(&mut template, "OnFailure");
+    let written = merge::Written {
+        resources: &workers.resources,
+        env: &spec.env,
+        priority_class_name: workers.priority_class_name.as_ref(),
+    };
+    merge::defaults(&mut template, spec.pod_defaults.as_ref(), CONTAINER, &written)?;
+    let field = format!("{field}.template");
+    merge::over(&mut template, workers.template.as_ref(), &field)?;
+    let containers = template.spec.iter().flat_map(|spec| &spec.containers);
+    for main in containers.filter(|container| container.name == CONTAINER) {
+        written::check_worker(main, &name, &field)?;
+    }
+    keep_restart_policy(&mut template, CONTAINER, "OnFailure");
     label(&mut template, labels);
     label(
         &mut template,
@@ -123,10 +141,12 @@ pub fn field(group: &str) -> String {
     if group == DEFAULT_GROUP { "spec.workers".to_owned() } else { format!("spec.workerGroups[{group}]") }
 }
 
-fn arguments(workers: &WorkersSpec, address: &str, name: &str) -> Vec<String> {
+fn arguments(workers: &WorkersSpec, limits: &Limits, address: &str, name: &str) -> Vec<String> {
     let mut arguments = vec![address.to_owned(), "--name".to_owned(), name.to_owned()];
-    arguments.extend(["--nthreads".to_owned(), threads(workers).to_string()]);
-    arguments.extend(["--memory-limit".to_owned(), memory(workers)]);
+    let threads = limits.threads.map_or_else(|| THREADS.to_owned(), |threads| threads.to_string());
+    arguments.extend(["--nthreads".to_owned(), threads]);
+    arguments
+        .extend(["--memory-limit".to_owned(), limits.memory.clone().unwrap_or_else(|| MEMORY.to_owned())]);
     arguments.extend(["--dashboard-address".to_owned(), format!(":{WORKER_HTTP_PORT}")]);
     if !workers.dask_resources.is_empty() {
         let amounts = workers.dask_resources.iter().map(|(name, amount)| format!("{name}={amount}"));
@@ -144,14 +164,20 @@ fn arguments(workers: &WorkersSpec, address: &str, name: &str) -> Vec<String> {
 
 /// Results move to other workers before the container is told to end: on a drained node, too. A container has one such
 /// step: the template's own takes its place.
-fn leave_before_the_end(workers: &WorkersSpec, address: &str, name: &str) -> Option<Lifecycle> {
+fn leave_before_the_end(
+    cluster: &DaskClusterSpec,
+    workers: &WorkersSpec,
+    address: &str,
+    name: &str,
+) -> Option<Lifecycle> {
     let spec = workers.template.as_ref().and_then(|template| template.get("spec"));
     if spec.is_some_and(has_own_step) {
         return None;
     }
     let grace = spec.and_then(|spec| spec.get("terminationGracePeriodSeconds").and_then(Value::as_i64));
     let timeout = (grace.unwrap_or(GRACE_S) - END_S).max(1).to_string();
-    let command = ["python", "-c", LEAVE, address, name, &timeout];
+    let python = container::python(cluster.python.as_ref());
+    let command = [python.as_str(), "-c", LEAVE, address, name, &timeout];
     let exec = ExecAction { command: Some(command.map(str::to_owned).to_vec()) };
     Some(Lifecycle {
         pre_stop: Some(LifecycleHandler { exec: Some(exec), ..LifecycleHandler::default() }),
@@ -199,16 +225,34 @@ fn spread(workers: &WorkersSpec, labels: &BTreeMap<String, String>) -> Option<Ve
     (!constraints.is_empty()).then_some(constraints)
 }
 
-/// Threads of a worker: as asked for, else the CPU limit rounded up, else 1.
-fn threads(workers: &WorkersSpec) -> i32 {
-    let limit = workers.resources.limits.get("cpu").and_then(cores);
-    workers.threads.or(limit).unwrap_or(1).max(1)
+/// What a worker may use, as far as the spec says. What it does not say, the container is asked for when it starts: others,
+/// such as a `LimitRange`, may have given it a limit.
+struct Limits {
+    /// Threads: as asked for, else the CPU limit rounded up.
+    threads: Option<i32>,
+    /// Memory: as asked for, else the memory limit.
+    memory: Option<String>,
 }
 
-/// Memory of a worker: as asked for, else the memory limit, else what Dask finds in the container.
-fn memory(workers: &WorkersSpec) -> String {
-    let limit = workers.resources.limits.get("memory").map(Amount::to_string);
-    workers.memory.clone().or(limit).unwrap_or_else(|| "auto".to_owned())
+impl Limits {
+    fn of(spec: &DaskClusterSpec, workers: &WorkersSpec) -> Self {
+        let limit = |resource: &str| {
+            written::limit(workers.template.as_ref(), CONTAINER, resource)
+                .or_else(|| workers.resources.limits.get(resource).cloned())
+                .or_else(|| written::limit(spec.pod_defaults.as_ref(), CONTAINER, resource))
+        };
+        let threads = workers.threads.or_else(|| limit("cpu").as_ref().and_then(cores));
+        let memory = workers.memory.clone().or_else(|| limit("memory").map(|limit| limit.to_string()));
+        Self { threads: threads.map(|threads| threads.max(1)), memory }
+    }
+
+    fn program(&self) -> [&'static str; 2] {
+        if self.threads.is_some() && self.memory.is_some() {
+            ["-m", "distributed.cli.dask_worker"]
+        } else {
+            ["-c", LIMITS]
+        }
+    }
 }
 
 /// A CPU quantity (`2`, `1.5`, `1500m`) in whole cores, rounded up.

@@ -11,6 +11,8 @@ fn workers(limits: &[(&str, Amount)]) -> WorkersSpec {
 
 #[test]
 fn threads_follow_the_cpu_limit_rounded_up() {
+    let threads =
+        |workers: &WorkersSpec| Limits::of(&DaskClusterSpec::default(), workers).threads.unwrap_or(1);
     assert_eq!(threads(&workers(&[])), 1);
     assert_eq!(threads(&workers(&[("cpu", Amount::Number(3))])), 3);
     assert_eq!(threads(&workers(&[("cpu", Amount::Text("1500m".into()))])), 2);
@@ -20,8 +22,9 @@ fn threads_follow_the_cpu_limit_rounded_up() {
 
 #[test]
 fn memory_follows_the_memory_limit() {
-    assert_eq!(memory(&workers(&[])), "auto");
-    assert_eq!(memory(&workers(&[("memory", Amount::Text("4Gi".into()))])), "4Gi");
+    let memory = |workers: &WorkersSpec| Limits::of(&DaskClusterSpec::default(), workers).memory;
+    assert_eq!(memory(&workers(&[])), None);
+    assert_eq!(memory(&workers(&[("memory", Amount::Text("4Gi".into()))])).as_deref(), Some("4Gi"));
 }
 
 #[test]
@@ -97,4 +100,228 @@ fn how_many_there_are_and_how_they_leave_shapes_no_pod() {
     assert_eq!(hash(json!({"replicas": 5, "drain": "Wait", "drainTimeout": "1m"})), plain);
     assert_eq!(hash(json!({"autoscale": {"maximum": 3}})), plain);
     assert_ne!(hash(json!({"nanny": false})), plain);
+}
+
+/// The words that the worker of this cluster runs.
+fn words(spec: &Value, workers: &Value) -> Vec<String> {
+    let mut spec = spec.clone();
+    spec["image"] = json!("i");
+    let cluster = DaskCluster::new("a", serde_json::from_value(spec).unwrap());
+    let workers: WorkersSpec = serde_json::from_value(workers.clone()).unwrap();
+    let pod = pod(&cluster, None, ("gpu", &workers), 7).unwrap().spec.unwrap();
+    let container = pod.containers.into_iter().find(|container| container.name == CONTAINER).unwrap();
+    container.command.into_iter().chain(container.args).flatten().collect()
+}
+
+fn option(words: &[String], name: &str) -> String {
+    words.iter().skip_while(|word| *word != name).nth(1).unwrap().clone()
+}
+
+#[test]
+fn limits_of_templates_count_as_those_of_the_fields() {
+    let limits = |name: &str| {
+        json!({"spec": {"containers": [{
+            "name": name, "resources": {"limits": {"cpu": "4", "memory": "8Gi"}},
+        }]}})
+    };
+    let cases = [
+        (json!({}), json!({"template": limits("worker")}), ("4", "8Gi")),
+        (json!({"podDefaults": limits("*")}), json!({}), ("4", "8Gi")),
+        (json!({"podDefaults": limits("*")}), json!({"resources": {"limits": {"cpu": 2}}}), ("2", "8Gi")),
+        (json!({}), json!({"template": limits("worker"), "threads": 3, "memory": "1GB"}), ("3", "1GB")),
+    ];
+    for (spec, workers, expected) in cases {
+        let words = words(&spec, &workers);
+        assert_eq!(
+            (&*option(&words, "--nthreads"), &*option(&words, "--memory-limit")),
+            expected,
+            "{spec} {workers}"
+        );
+        assert_eq!(words[1..3], ["-m".to_owned(), "distributed.cli.dask_worker".to_owned()]);
+    }
+}
+
+#[test]
+fn limits_that_the_spec_does_not_have_are_read_in_the_container() {
+    let words = words(&json!({}), &json!({"memory": "1GB"}));
+    assert_eq!((words[1].as_str(), words[2].as_str()), ("-c", LIMITS));
+    assert_eq!((&*option(&words, "--nthreads"), &*option(&words, "--memory-limit")), (THREADS, "1GB"));
+    for word in [THREADS, MEMORY] {
+        assert!(LIMITS.contains(&format!("\"{word}\"")), "{word}");
+    }
+}
+
+#[test]
+fn a_worker_finds_its_name_and_its_scheduler_in_its_environment() {
+    let (_, container) = built(&json!({}));
+    let env = container.env.unwrap();
+    let names: Vec<&str> = env.iter().map(|variable| variable.name.as_str()).collect();
+    assert_eq!(names, [SCHEDULER_ADDRESS, WORKER_NAME]);
+    assert!(container.command.unwrap().contains(env[1].value.as_ref().unwrap()));
+    assert_eq!(env[0].value.as_deref(), Some("tcp://a-scheduler..svc:8786"));
+}
+
+#[test]
+fn a_command_of_the_workers_own_has_to_name_it() {
+    let with = |command: Value, env: Value| {
+        let workers: WorkersSpec = serde_json::from_value(json!({"template": {"spec": {"containers": [
+            {"name": "worker", "command": command, "env": env},
+        ]}}}))
+        .unwrap();
+        let cluster =
+            DaskCluster::new("a", DaskClusterSpec { image: "i".into(), ..DaskClusterSpec::default() });
+        pod(&cluster, None, (DEFAULT_GROUP, &workers), 7).map(drop)
+    };
+    let fault = with(json!(["dask", "cuda", "worker", "tcp://a-scheduler:8786"]), json!([])).unwrap_err();
+    assert_eq!(fault.field, "spec.workers.template");
+    assert!(fault.message.contains("--name $(DASK_WORKER_NAME)"), "{}", fault.message);
+    let cuda =
+        json!(["dask", "cuda", "worker", "$(DASK_SCHEDULER_ADDRESS)", "--name", "$(DASK_WORKER_NAME)"]);
+    assert_eq!(with(cuda, json!([])), Ok(()));
+    assert_eq!(with(json!(["sh", "-c", "exec dask worker --name $DASK_WORKER_NAME"]), json!([])), Ok(()));
+    let by_field = json!([{"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}]);
+    assert_eq!(with(json!(["dask", "worker", "--name", "$(POD_NAME)"]), by_field), Ok(()));
+}
+
+#[test]
+fn with_the_entrypoint_of_the_image_all_words_are_its_arguments() {
+    let cluster: DaskClusterSpec =
+        serde_json::from_value(json!({"image": "i", "entrypoint": "Image"})).unwrap();
+    let cluster = DaskCluster::new("a", cluster);
+    let pod = pod(&cluster, None, (DEFAULT_GROUP, &cluster.spec.workers), 7).unwrap().spec.unwrap();
+    let main = &pod.containers[0];
+    assert_eq!(main.command, None);
+    assert_eq!(main.args.as_ref().unwrap()[0], "python");
+    let scheduler = super::super::scheduler::pod(&cluster, None).unwrap().spec.unwrap();
+    let main = &scheduler.containers[0];
+    assert_eq!(
+        (main.command.as_ref(), main.args.as_ref().unwrap()[2].as_str()),
+        (None, "distributed.cli.dask_scheduler")
+    );
+    assert_eq!(main.liveness_probe, None, "without the entrypoint Python may not be found");
+}
+
+/// One entry lets all pods of a cluster run in a namespace under Pod Security `restricted`.
+#[test]
+fn defaults_are_for_all_pods_and_what_is_written_elsewhere_goes_before() {
+    let cluster: DaskClusterSpec = serde_json::from_value(json!({
+        "image": "i",
+        "env": [{"name": "X", "value": "spec"}],
+        "podDefaults": {
+            "metadata": {"labels": {"team": "a", labels::COMPONENT: "none"}},
+            "spec": {
+                "securityContext": {"runAsNonRoot": true, "runAsUser": 12345},
+                "serviceAccountName": "tasks",
+                "priorityClassName": "low",
+                "restartPolicy": "Never",
+                "volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}],
+                "containers": [{
+                    "name": "*",
+                    "env": [{"name": "X", "value": "defaults"}, {"name": "Y", "value": "defaults"}],
+                    "resources": {"limits": {"memory": "1Gi"}, "requests": {"cpu": "100m"}},
+                    "volumeMounts": [{"name": "data", "mountPath": "/data"}],
+                }],
+            },
+        },
+        "workers": {
+            "priorityClassName": "high",
+            "resources": {"limits": {"memory": "2Gi"}},
+            "template": {"spec": {"securityContext": {"runAsUser": 1}}},
+        },
+    }))
+    .unwrap();
+    let cluster = DaskCluster::new("a", cluster);
+    let worker = pod(&cluster, None, (DEFAULT_GROUP, &cluster.spec.workers), 7).unwrap();
+    let scheduler = super::super::scheduler::pod(&cluster, None).unwrap();
+    let value = |pod: &Pod, name: &str| {
+        let env = pod.spec.as_ref().unwrap().containers[0].env.clone().unwrap();
+        env.into_iter().find(|variable| variable.name == name).unwrap().value.unwrap()
+    };
+    for pod in [&worker, &scheduler] {
+        let spec = pod.spec.as_ref().unwrap();
+        assert_eq!(spec.containers.len(), 1, "no container is called *");
+        assert_eq!(pod.labels()["team"], "a");
+        assert_ne!(pod.labels()[labels::COMPONENT], "none");
+        assert_eq!(spec.security_context.as_ref().unwrap().run_as_non_root, Some(true));
+        assert_eq!(
+            (spec.service_account_name.as_deref(), spec.automount_service_account_token),
+            (Some("tasks"), None)
+        );
+        assert_eq!(spec.containers[0].volume_mounts.as_ref().unwrap()[0].mount_path, "/data");
+        assert_eq!((&*value(pod, "X"), &*value(pod, "Y")), ("spec", "defaults"));
+        let requests = spec.containers[0].resources.as_ref().unwrap().requests.as_ref().unwrap();
+        assert_eq!(requests["cpu"].0, "100m");
+    }
+    let user = |pod: &Pod| pod.spec.as_ref().unwrap().security_context.as_ref().unwrap().run_as_user;
+    assert_eq!((user(&worker), user(&scheduler)), (Some(1), Some(12345)));
+    let spec = worker.spec.unwrap();
+    assert_eq!(
+        (spec.restart_policy.as_deref(), spec.priority_class_name.as_deref()),
+        (Some("OnFailure"), Some("high"))
+    );
+    assert_eq!(spec.containers[0].resources.as_ref().unwrap().limits.as_ref().unwrap()["memory"].0, "2Gi");
+}
+
+/// With another hash all clusters would be replaced when the operator is upgraded.
+#[test]
+fn the_hashes_of_clusters_that_exist_stay_as_they_are() {
+    let plain = json!({"image": "flows:1"});
+    let rich = json!({
+        "image": "flows:1",
+        "imagePullPolicy": "Always",
+        "imagePullSecrets": [{"name": "pull"}],
+        "env": [{"name": "A", "value": "b"}],
+        "scheduler": {
+            "resources": {"limits": {"cpu": 1, "memory": "2Gi"}},
+            "args": ["--no-show"],
+            "template": {"spec": {"nodeSelector": {"disk": "ssd"}}},
+        },
+        "workers": {
+            "replicas": 3,
+            "threads": 2,
+            "memory": "4Gi",
+            "resources": {"requests": {"cpu": "1"}, "limits": {"memory": "4Gi"}},
+            "daskResources": {"GPU": 1},
+            "nanny": false,
+            "scratch": {"size": "1Gi", "medium": "Memory"},
+            "topologySpread": [{"topologyKey": "kubernetes.io/hostname"}],
+            "priorityClassName": "low",
+            "drain": "Wait",
+            "args": ["--lifetime", "1h"],
+            "template": {"spec": {"tolerations": [{"key": "gpu", "operator": "Exists"}]}},
+        },
+    });
+    let certificate = Certificate {
+        secret: "a-tls-01234567".into(),
+        trust: "01234567".into(),
+        begins: jiff::Timestamp::MIN,
+        ends: jiff::Timestamp::MAX,
+    };
+    let hashes = [(&plain, None), (&plain, Some(&certificate)), (&rich, None), (&rich, Some(&certificate))]
+        .map(|(spec, certificate)| {
+            let spec: DaskClusterSpec = serde_json::from_value(spec.clone()).unwrap();
+            (
+                super::super::scheduler::template_hash(&spec, certificate),
+                template_hash(&spec, &spec.workers, certificate),
+            )
+        });
+    let hashes: Vec<String> =
+        hashes.into_iter().map(|(scheduler, worker)| format!("{scheduler} {worker}")).collect();
+    assert_eq!(hashes, ["2b6ef716 82c8dfc8", "d051087d 411aef24", "f5756590 94b84db3", "5a185a00 9c6dfcf2"]);
+}
+
+#[test]
+fn a_further_field_is_in_the_hash_where_it_is_written() {
+    let hash = |spec: Value| {
+        let spec: DaskClusterSpec = serde_json::from_value(spec).unwrap();
+        (template_hash(&spec, &spec.workers, None), super::super::scheduler::template_hash(&spec, None))
+    };
+    let plain = hash(json!({"image": "i"}));
+    for further in [json!({"python": "python3"}), json!({"entrypoint": "Image"}), json!({"podDefaults": {}})]
+    {
+        let mut spec = further.clone();
+        spec["image"] = json!("i");
+        let (worker, scheduler) = hash(spec);
+        assert!(worker != plain.0 && scheduler != plain.1, "{further}");
+    }
 }

@@ -161,6 +161,8 @@ impl Work<'_> {
             pull_secrets: cluster.spec.image_pull_secrets.clone(),
             env: cluster.spec.env.clone(),
             python: cluster.spec.python.clone(),
+            entrypoint: cluster.spec.entrypoint,
+            pod_defaults: cluster.spec.pod_defaults.clone(),
             is_shared: flow.spec.cluster.template.is_none(),
         }
     }

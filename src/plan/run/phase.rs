@@ -275,8 +275,11 @@ impl Work<'_> {
             // The pod has gone; how it ended is for the Job to say.
             return;
         }
+        if let Some(until) = pod.and_then(state::prepared_until).filter(|until| *until > self.now) {
+            self.wake_at(until);
+        }
         let (reason, message) = pod
-            .and_then(state::obstacle)
+            .and_then(|pod| state::obstacle(pod, self.now))
             .unwrap_or((Reason::RunnerStarting, "the runner's container is starting".to_owned()));
         self.enter(Phase::Provisioning, reason, message.clone());
         if state::is_hopeless(reason) {

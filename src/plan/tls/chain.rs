@@ -11,6 +11,7 @@ use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
 use rustls::{CertificateError, Error, RootCertStore};
 
 use super::material::{Files, Parsed};
+use super::strict;
 use super::{CA, CERTIFICATE, Fault};
 use crate::api::Reason;
 
@@ -30,7 +31,9 @@ pub fn check(
         roots.add_parsable_certificates(usable.map(|(der, _)| (*der).clone()));
         roots
     };
-    let Err(error) = verify(leaf, intermediates, store(Some(now)), now) else { return Ok(()) };
+    let Err(error) = verify(leaf, intermediates, store(Some(now)), now) else {
+        return strict::check(files, leaf, intermediates, authorities, now);
+    };
     // rustls does not look at the time of a trust anchor, OpenSSL does. If that is all, say so.
     if verify(leaf, intermediates, store(None), now).is_ok() {
         for (_, ca) in authorities {

@@ -8,7 +8,7 @@ use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
-use x509_parser::extensions::GeneralName;
+use x509_parser::extensions::{GeneralName, ParsedExtension, X509Extension};
 use x509_parser::prelude::{FromDer, X509Certificate, X509Version};
 use x509_parser::time::ASN1Time;
 
@@ -179,6 +179,83 @@ impl<'a> Parsed<'a> {
         self.0.subject().as_raw() == self.0.issuer().as_raw()
     }
 
+    /// Whether it may have issued the other one, by their names and, where both have one, the identifier of its key.
+    pub fn has_issued(&self, other: &Self) -> bool {
+        let asked = other.authority_key();
+        let own = self.subject_key();
+        let is_key = asked.zip(own).is_none_or(|(asked, own)| asked == own);
+        self.0.subject().as_raw() == other.0.issuer().as_raw() && is_key && self.may_issue()
+    }
+
+    /// Whether both are of one name and key.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.0.subject().as_raw() == other.0.subject().as_raw()
+            && self.0.public_key().raw == other.0.public_key().raw
+    }
+
+    /// What Python refuses from 3.13 on, and what to issue it with instead. `has_issuer`: it is not the root.
+    pub fn strict_fault(&self, has_issuer: bool) -> Option<(&'static str, &'static str)> {
+        let constraints = self.0.basic_constraints().ok().flatten();
+        let is_ca = constraints.as_ref().is_some_and(|constraints| constraints.value.ca);
+        let usage = self.0.key_usage().ok().flatten();
+        let signs = usage.as_ref().is_some_and(|usage| usage.value.key_cert_sign());
+        if self.0.version() != X509Version::V3 {
+            return Some(("it is not of X.509 version 3", "basicConstraints=critical,CA:TRUE"));
+        }
+        if !is_ca && self.may_issue() {
+            return Some(("it has no basicConstraints", "basicConstraints=critical,CA:TRUE"));
+        }
+        if is_ca && constraints.as_ref().is_some_and(|constraints| !constraints.critical) {
+            return Some(("its basicConstraints are not critical", "basicConstraints=critical,CA:TRUE"));
+        }
+        if is_ca && usage.is_none() {
+            return Some(("it has no keyUsage", "keyUsage=critical,keyCertSign,cRLSign"));
+        }
+        let has_path =
+            constraints.as_ref().is_some_and(|constraints| constraints.value.path_len_constraint.is_some());
+        if has_path && !signs {
+            return Some(("it limits the path and may not sign", "keyUsage=critical,keyCertSign,cRLSign"));
+        }
+        if !is_ca && signs {
+            return Some(("it is no CA and has keyCertSign", "keyUsage=critical,digitalSignature"));
+        }
+        if self.0.issuer().iter().next().is_none() {
+            return Some(("its issuer has no name", "a subject of the issuer"));
+        }
+        if self.0.subject().iter().next().is_none() && !self.has_critical_names() {
+            return Some(("it has no subject", "a subject, or subjectAltName=critical,…"));
+        }
+        if is_ca && self.subject_key().is_none() {
+            return Some(("it has no subjectKeyIdentifier", "subjectKeyIdentifier=hash"));
+        }
+        if has_issuer && self.authority_key().is_none() {
+            return Some(("it has no authorityKeyIdentifier", "authorityKeyIdentifier=keyid"));
+        }
+        let is_critical = |one: &X509Extension<'_>| one.critical && is_key_identifier(one);
+        self.0.extensions().iter().any(is_critical).then_some((
+            "an identifier of a key is critical",
+            "subjectKeyIdentifier and authorityKeyIdentifier that are not critical",
+        ))
+    }
+
+    fn has_critical_names(&self) -> bool {
+        self.0.subject_alternative_name().ok().flatten().is_some_and(|names| names.critical)
+    }
+
+    fn subject_key(&self) -> Option<&[u8]> {
+        self.0.extensions().iter().find_map(|one| match one.parsed_extension() {
+            ParsedExtension::SubjectKeyIdentifier(key) => Some(key.0),
+            _ => None,
+        })
+    }
+
+    fn authority_key(&self) -> Option<&[u8]> {
+        self.0.extensions().iter().find_map(|one| match one.parsed_extension() {
+            ParsedExtension::AuthorityKeyIdentifier(key) => key.key_identifier.as_ref().map(|key| key.0),
+            _ => None,
+        })
+    }
+
     /// Whether OpenSSL lets it issue others: a CA by its basicConstraints, or without any by its keyUsage; and any of
     /// version 1, which could not say.
     pub fn may_issue(&self) -> bool {
@@ -225,6 +302,11 @@ impl<'a> Parsed<'a> {
         names.dedup();
         names
     }
+}
+
+fn is_key_identifier(extension: &X509Extension<'_>) -> bool {
+    use ParsedExtension::{AuthorityKeyIdentifier, SubjectKeyIdentifier};
+    matches!(extension.parsed_extension(), AuthorityKeyIdentifier(_) | SubjectKeyIdentifier(_))
 }
 
 /// The moment in jiff's words. "Never" is 9999-12-31T23:59:59Z in X.509 (RFC 5280, 4.1.2.5), a day after jiff's last.

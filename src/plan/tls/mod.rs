@@ -11,6 +11,7 @@ mod chain;
 mod material;
 mod renewal;
 mod secret;
+mod strict;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -91,6 +92,9 @@ pub fn read(
     // Dask's own temporary certificates and those of `openssl req -x509` are CA and certificate in one.
     if !cas.contains(leaf_der) {
         chain::check(&files, leaf_der, intermediates, &authorities, now)?;
+    } else if !leaf.is_self_issued() {
+        // It is believed by the operator as it is, and by OpenSSL only with its root.
+        strict::check(&files, leaf_der, intermediates, &authorities, now)?;
     }
     Ok(Certificates {
         hash: pods::content_hash(&(given.as_deref().map(plain), plain(&own))),

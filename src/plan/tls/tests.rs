@@ -64,10 +64,10 @@ fn assert_tells(fault: &Fault, key: &str, data: &BTreeMap<String, ByteString>) {
 #[case::self_signed_ca(pem!("self.crt"), pem!("self.crt"), LEAF_KEY)]
 #[case::self_signed_ca_alone("", pem!("self.crt"), LEAF_KEY)]
 #[case::self_signed_plain("", pem!("self-plain.crt"), LEAF_KEY)]
-#[case::in_the_ca_file(concat!(pem!("other-ca.crt"), pem!("leaf.crt")), LEAF, LEAF_KEY)]
+#[case::in_the_ca_file(concat!(pem!("ca.crt"), pem!("leaf.crt")), LEAF, LEAF_KEY)]
 #[case::ca_as_leaf_in_the_ca_file(concat!(pem!("ca.crt"), pem!("ca-as-leaf.crt")), pem!("ca-as-leaf.crt"), LEAF_KEY)]
 #[case::chain(CA_FILE, concat!(pem!("below.crt"), pem!("intermediate.crt")), LEAF_KEY)]
-#[case::intermediate_as_ca(pem!("intermediate.crt"), pem!("below.crt"), LEAF_KEY)]
+#[case::intermediate_in_the_ca_file(concat!(pem!("intermediate.crt"), pem!("ca.crt")), pem!("below.crt"), LEAF_KEY)]
 #[case::two_cas_of_one_name(concat!(pem!("other-ca.crt"), pem!("ca.crt")), LEAF, LEAF_KEY)]
 #[case::an_expired_ca_beside(concat!(pem!("day-ca.crt"), pem!("ca.crt")), LEAF, LEAF_KEY)]
 #[case::windows_lines(CA_FILE, &pem!("leaf.crt").replace('\n', "\r\n"), LEAF_KEY)]
@@ -126,6 +126,17 @@ fn secret_that_serves_is_read(#[case] ca: &str, #[case] certificate: &str, #[cas
 #[case::no_ca_at_all(pem!("self-plain.crt"), pem!("under-plain.crt"), pem!("p384.key"), Reason::CertificateUntrusted,
     CERTIFICATE)]
 #[case::intermediate_is_missing(CA_FILE, pem!("below.crt"), LEAF_KEY, Reason::CertificateUntrusted, CERTIFICATE)]
+#[case::intermediate_as_ca(pem!("intermediate.crt"), pem!("below.crt"), LEAF_KEY, Reason::CertificateUntrusted, CA)]
+#[case::intermediate_as_ca_and_between(pem!("intermediate.crt"), concat!(pem!("below.crt"), pem!("intermediate.crt")), LEAF_KEY,
+    Reason::CertificateUntrusted, CA)]
+#[case::in_the_ca_file_without_its_root(concat!(pem!("other-ca.crt"), pem!("leaf.crt")), LEAF, LEAF_KEY,
+    Reason::CertificateUntrusted, CA)]
+#[case::root_behind_the_certificate(pem!("intermediate.crt"), concat!(pem!("below.crt"), pem!("ca.crt")), LEAF_KEY,
+    Reason::CertificateUntrusted, CA)]
+#[case::no_authority_key(pem!("late-ca.crt"), pem!("no-authority-key.crt"), LEAF_KEY, Reason::UnsupportedCertificate, CERTIFICATE)]
+#[case::lax_ca(pem!("lax-ca.crt"), pem!("under-lax.crt"), LEAF_KEY, Reason::UnsupportedCertificate, CA)]
+#[case::ca_without_usage(pem!("usage-ca.crt"), pem!("under-usage.crt"), LEAF_KEY, Reason::UnsupportedCertificate, CA)]
+#[case::ca_of_version_1(pem!("v1-ca.crt"), pem!("under-v1.crt"), LEAF_KEY, Reason::UnsupportedCertificate, CA)]
 #[case::intermediate_has_expired(CA_FILE, concat!(pem!("below.crt"), pem!("short-intermediate.crt")), LEAF_KEY,
     Reason::CertificateExpired, CERTIFICATE)]
 #[case::ca_has_expired(pem!("day-ca.crt"), LEAF, LEAF_KEY, Reason::CertificateExpired, CA)]

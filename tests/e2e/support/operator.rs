@@ -14,7 +14,7 @@ use super::namespace::{Kind, Namespace};
 
 /// Where `manifests/install.yaml` puts the operator.
 pub const NAMESPACE: &str = "daskflow-system";
-/// Its Deployment, and the ClusterRole of what it may do.
+/// Its Deployment, and the `ClusterRole` of what it may do.
 pub const DEPLOYMENT: &str = "daskflow";
 /// The Lease whose holder works.
 pub const LEASE: &str = "daskflow";

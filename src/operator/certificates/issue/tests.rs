@@ -61,7 +61,7 @@ fn what_is_issued_serves() {
     let mut expected = names();
     expected.sort();
     assert_eq!(certificates.names, expected);
-    assert_eq!(certificates.not_before, "2030-01-01T11:59:00Z".parse().unwrap());
+    assert_eq!(certificates.not_before, "2030-01-01T11:45:00Z".parse().unwrap());
     assert!(certificates.not_after >= now() + 90 * DAY);
     assert!(certificates.not_after < now() + 90 * DAY + Duration::from_secs(1));
     assert!(certificates.ca_not_after >= now() + 365 * DAY);
@@ -102,7 +102,8 @@ fn life_counts_from_now_and_is_not_renewed_at_once(#[case] life: Duration) {
     let leaf = leaf(&ca, &names(), life, later).unwrap();
     let certificates = read(&ca.certificate, &leaf, later + life).unwrap();
     assert!(
-        certificates.not_before < later && certificates.not_before >= later - MINUTE - Duration::from_secs(1)
+        certificates.not_before < later
+            && certificates.not_before >= later - 15 * MINUTE - Duration::from_secs(1)
     );
     let renewal = tls::renew_at(certificates.not_before, certificates.not_after);
     assert!(renewal > later + life / 3, "{renewal}");

@@ -318,3 +318,21 @@ fn cert_manager_is_asked_no_more_when_somebody_else_issues() {
     observed.tls.request = Some(serde_json::json!({}));
     assert_eq!(kinds(&plan(&cluster, &observed, now())), ["withdraw"]);
 }
+
+#[test]
+fn tls_that_cannot_be_had_is_no_spec_that_is_carried_out() {
+    let cluster = secured(Issuer::Secret);
+    let mut observed = settled_with(&cluster, None);
+    observed.tls.source = Some(Err(missing()));
+    let told = plan(&cluster, &observed, now());
+    assert_eq!(reason(&told, ConditionType::Ready), "Ready", "it serves all the same");
+    assert_eq!(reason(&told, ConditionType::Stalled), "SecretNotFound");
+    let stalled = find(&told.status.conditions, ConditionType::Stalled).unwrap();
+    assert_eq!(stalled.status, "True");
+    assert!(stalled.message.contains("goes on without TLS"), "{}", stalled.message);
+    // A new certificate that is no good, where there is one, is another matter.
+    let good = certificates("one", "trust", 1);
+    let mut observed = settled_with(&cluster, Some(&good));
+    observed.tls.source = Some(Err(missing()));
+    assert_eq!(reason(&plan(&cluster, &observed, now()), ConditionType::Stalled), "Ready");
+}

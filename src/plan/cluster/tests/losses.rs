@@ -71,3 +71,40 @@ fn the_loss_of_a_scheduler_that_served_is_told_once(#[case] looks: &[Look], #[ca
         assert!(message.contains("exit code 0, as client.shutdown() makes it end"), "{message}");
     }
 }
+
+/// The scheduler's pod is to have ended by the second 30, and its node says nothing.
+#[test]
+fn a_scheduler_whose_node_is_lost_is_reported_with_the_node_and_the_cure() {
+    let mut cluster = cluster(1);
+    let mut observed = settled(&cluster, 1);
+    let mut pod = observed.pods.pop().unwrap().as_ref().clone();
+    pod.metadata.deletion_timestamp = Some(Time(second(30)));
+    pod.spec.as_mut().unwrap().node_name = Some("node-7".into());
+    observed.pods.push(Arc::new(pod));
+    observed.scheduler = SchedulerView::Unknown;
+    let lost = |plan: &Plan<DaskClusterStatus>| {
+        plan.events.iter().filter(|note| note.reason == Reason::SchedulerLost).count()
+    };
+
+    let leaving = plan(&cluster, &observed, second(20));
+    assert_eq!((lost(&leaving), leaving.next), (0, Next::At(second(60))), "a kubelet has its time");
+    cluster.status = Some(leaving.status);
+    let overdue = plan(&cluster, &observed, second(60));
+    assert_eq!(
+        (lost(&overdue), reason(&overdue, ConditionType::SchedulerReady)),
+        (1, "SchedulerLost".into())
+    );
+    let message = &find(&overdue.status.conditions, ConditionType::Ready).unwrap().message;
+    assert!(message.contains("node-7") && message.contains("--force"), "{message}");
+    assert!(overdue.steps.is_empty(), "two schedulers must never be: {:?}", overdue.steps);
+    cluster.status = Some(overdue.status);
+    assert_eq!(lost(&plan(&cluster, &observed, second(90))), 0, "it is reported once");
+}
+
+#[test]
+fn a_scheduler_without_its_service_serves_nobody() {
+    let cluster = cluster(1);
+    let observed = Observed { service: None, ..settled(&cluster, 1) };
+    let plan = plan(&cluster, &observed, now());
+    assert!(!conditions::is_true(&plan.status.conditions, ConditionType::Ready));
+}

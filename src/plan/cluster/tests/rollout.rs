@@ -190,12 +190,12 @@ fn a_new_template_is_judged_when_it_is_new_and_not_again() {
     assert_eq!(plan(&cluster, &observed, now()).steps, []);
 }
 
-#[test]
-fn where_no_node_has_room_for_one_more_one_makes_room() {
-    let before = cluster(2);
+/// A rollout of so many workers, the new one of which finds no node since `now`.
+fn without_room(replicas: i32) -> (DaskCluster, Observed) {
+    let before = cluster(replicas);
     let mut after = before.clone();
     after.spec.workers.args = vec!["--nanny".into()];
-    let mut observed = settled(&before, 2);
+    let mut observed = settled(&before, u64::try_from(replicas).unwrap());
     observed.closable = Some(names(&observed.pods));
     let mut new = worker::pod(&after, None, (worker::DEFAULT_GROUP, &after.spec.workers), 99).unwrap();
     new.metadata.creation_timestamp = Some(Time(now()));
@@ -204,13 +204,48 @@ fn where_no_node_has_room_for_one_more_one_makes_room() {
     ]}))
     .unwrap();
     observed.pods.push(Arc::new(new));
-    let at = |seconds: u64| now() + std::time::Duration::from_secs(seconds);
-    assert_eq!(retired(&plan(&after, &observed, at(59))), Vec::<String>::new());
+    (after, observed)
+}
+
+fn at(seconds: u64) -> Timestamp {
+    now() + std::time::Duration::from_secs(seconds)
+}
+
+#[test]
+fn the_last_worker_makes_no_room_for_one_that_may_fit_no_node() {
+    let (after, observed) = without_room(1);
+    for seconds in [0, 60, 3_600] {
+        assert_eq!(retired(&plan(&after, &observed, at(seconds))), Vec::<String>::new(), "{seconds} s");
+    }
+    let plan = plan(&after, &observed, at(60));
+    assert!(conditions::is_true(&plan.status.conditions, ConditionType::Ready));
+    assert_eq!(reason(&plan, ConditionType::Reconciling), "Unschedulable");
+}
+
+#[test]
+fn where_no_node_has_room_for_one_more_one_makes_room() {
+    let (after, mut observed) = without_room(2);
+    let early = plan(&after, &observed, at(59));
+    assert_eq!((retired(&early), early.next), (Vec::new(), Next::At(at(60))), "and it is looked at then");
     let gone = retired(&plan(&after, &observed, at(60)));
     assert_eq!(gone.len(), 1);
     // Another one only when the first has got its place.
     observed.pods.retain(|pod| state::name(pod) != gone[0]);
     assert_eq!(retired(&plan(&after, &observed, at(120))), Vec::<String>::new());
+}
+
+#[test]
+fn what_was_refused_is_tried_until_it_is_taken() {
+    let mut cluster = cluster(0);
+    cluster.spec.workers.template = Some(json!({"spec": {"priorityClassName": "typo"}}));
+    let observed = settled(&cluster, 0);
+    let mut status = plan(&cluster, &observed, now()).status;
+    assert_eq!(status.observed_generation, Some(1));
+    let (reason, message) = (Reason::Rejected, "no such class".to_owned());
+    let failure = conditions::Failure { reason, message, lasting: true, spares_what_serves: true };
+    status.conditions = conditions::failing((&[], &status.conditions), Some(1), now(), &failure);
+    cluster.status = Some(status);
+    assert_eq!(kinds(&plan(&cluster, &observed, now())), ["try"]);
 }
 
 #[test]
@@ -223,6 +258,12 @@ fn a_fault_in_one_group_leaves_the_rest_of_a_cluster_alone() {
     let healing = plan(&cluster, &observed, now());
     assert_eq!(kinds(&healing), ["create"], "the default group heals");
     assert_eq!(reason(&healing, ConditionType::Stalled), "InvalidSpec");
+    let mut served = settled(&cluster, 2);
+    served.pods.retain(|pod| state::label(pod, labels::WORKER_GROUP) != Some("other"));
+    cluster.spec.worker_groups[0].workers.replicas = Some(0);
+    let serving = plan(&cluster, &served, now());
+    assert!(conditions::is_true(&serving.status.conditions, ConditionType::Ready), "runs can run");
+    assert!(conditions::is_true(&serving.status.conditions, ConditionType::Stalled));
     observed.pods.clear();
     assert_eq!(plan(&cluster, &observed, now()).steps, [], "and a new one is not begun");
 }

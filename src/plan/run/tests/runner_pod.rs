@@ -156,3 +156,47 @@ fn parameters_that_no_container_can_be_given_are_refused() {
         "doubled it is longer"
     );
 }
+
+#[test]
+fn a_runner_has_what_the_pods_of_its_cluster_have_in_common() {
+    let mut flow = flow();
+    flow.spec.template = Some(json!({"spec": {"securityContext": {"runAsUser": 7}}}));
+    flow.spec.env = vec![crate::plan::pods::container::env("X", "flow")];
+    let in_common = |mut seen: Observed| {
+        let mut cluster = seen.cluster.as_deref().unwrap().clone();
+        cluster.spec.pod_defaults = Some(json!({"spec": {
+            "securityContext": {"runAsNonRoot": true, "runAsUser": 12345},
+            "containers": [{"name": "*", "env": [{"name": "X", "value": "all"}, {"name": "Y", "value": "all"}]}],
+        }}));
+        seen.cluster = Some(Arc::new(cluster));
+        seen
+    };
+    let plan = plan(&run(Phase::Provisioning), &in_common(observed(flow)), now());
+    let [_, Object::Job(job)] = created(&plan)[..] else { panic!("{plan:?}") };
+    let pod = job.spec.as_ref().unwrap().template.spec.as_ref().unwrap();
+    let context = pod.security_context.as_ref().unwrap();
+    assert_eq!((context.run_as_non_root, context.run_as_user), (Some(true), Some(7)));
+    assert_eq!(pod.containers.len(), 1);
+    assert_eq!((&*value(&pod.containers[0], "X"), &*value(&pod.containers[0], "Y")), ("flow", "all"));
+}
+
+#[test]
+fn the_entrypoint_of_the_clusters_image_runs_before_the_runner() {
+    let of_cluster = |mut seen: Observed| {
+        let mut cluster = seen.cluster.as_deref().unwrap().clone();
+        cluster.spec.entrypoint = Some(crate::api::common::Entrypoint::Image);
+        seen.cluster = Some(Arc::new(cluster));
+        seen
+    };
+    let mut inherits = flow();
+    inherits.spec.image = None;
+    inherits.spec.args = vec!["--day".into(), "1".into()];
+    let (container, _) = launched(inherits.clone(), of_cluster);
+    let args = container.args.unwrap();
+    assert_eq!((container.command, args[0].as_str()), (None, "python"));
+    assert_eq!(args[args.len() - 2..], ["--day", "1"]);
+    // Another image has another entrypoint.
+    inherits.spec.image = Some("other".into());
+    let (container, _) = launched(inherits, of_cluster);
+    assert_eq!((container.command.unwrap()[0].as_str(), container.args.unwrap().len()), ("python", 2));
+}

@@ -82,3 +82,18 @@ printf '[ca]\ndefault_ca=d\n[d]\ndatabase=%s/index\nserial=%s/serial\nnew_certs_
 openssl req -new -key leaf.key -subj '/CN=endless' -out "$work/csr"
 openssl ca -batch -notext -config "$work/config" -cert ca.crt -keyfile "$work/ca.key" -in "$work/csr" -out endless.crt \
     -startdate 20260101000000Z -enddate 99991231235959Z -extfile "$work/extensions"
+
+# What OpenSSL and rustls believe, and Python refuses from 3.13 on.
+for name in late-ca lax-ca usage-ca v1-ca; do ec P-256 "$work/$name.key"; done
+root late-ca late-ca "$days" 'the late CA'
+signed no-authority-key leaf late-ca "$days" "$both
+authorityKeyIdentifier=none"
+printf '[req]\ndistinguished_name=name\n[name]\n[lax]\nbasicConstraints=CA:TRUE\nkeyUsage=keyCertSign\nsubjectKeyIdentifier=hash\n[usage]\nbasicConstraints=critical,CA:TRUE\nsubjectKeyIdentifier=hash\n' > "$work/config"
+for name in lax usage; do
+    openssl req -x509 -new -key "$work/$name-ca.key" -subj "/CN=$name" -days "$days" -out "$name-ca.crt" -extensions "$name" -config "$work/config"
+    signed "under-$name" leaf "$name-ca" "$days" "$both"
+done
+openssl req -new -key "$work/v1-ca.key" -subj '/CN=v1-ca' -out "$work/csr"
+openssl x509 -req -in "$work/csr" -signkey "$work/v1-ca.key" -days "$days" -out v1-ca.crt
+signed under-v1 leaf v1-ca "$days" "$both
+authorityKeyIdentifier=none"

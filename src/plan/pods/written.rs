@@ -1,0 +1,188 @@
+//! What users wrote into arguments, environments and templates, as far as other parts of a pod have to follow it.
+
+use k8s_openapi::api::core::v1::{Container, EnvVar};
+use serde_json::Value;
+
+use super::{COMM_PORT, DASHBOARD_PORT, Violation};
+use crate::api::DaskClusterSpec;
+use crate::api::common::{Amount, Entrypoint};
+
+/// The name in `podDefaults` of the container that a pod is for.
+pub const EVERY: &str = "*";
+/// What the `ENTRYPOINT` of Dask's own images installs before anything else.
+const PACKAGES: &[&str] = &["EXTRA_PIP_PACKAGES", "EXTRA_CONDA_PACKAGES", "EXTRA_APT_PACKAGES"];
+/// With this variable Dask serves its dashboard over HTTPS.
+const DASHBOARD_CERTIFICATE: &str = "DASK_DISTRIBUTED__SCHEDULER__DASHBOARD__TLS__CERT";
+
+/// Where the web pages of a Dask process are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Site {
+    /// What stands before the path, such as `/analytics`; empty without `--dashboard-prefix`.
+    pub prefix: String,
+    /// Whether it is HTTPS.
+    pub is_https: bool,
+}
+
+impl Site {
+    /// As these arguments have it.
+    pub fn of(arguments: &[String]) -> Self {
+        let prefix = option(arguments, "--dashboard-prefix").unwrap_or_default();
+        let prefix = prefix.trim_matches('/');
+        let prefix = if prefix.is_empty() { String::new() } else { format!("/{prefix}") };
+        Self { prefix, is_https: false }
+    }
+
+    /// The scheduler's.
+    pub fn of_scheduler(spec: &DaskClusterSpec) -> Self {
+        let templates = [spec.pod_defaults.as_ref(), spec.scheduler.template.as_ref()];
+        let mut names = spec.env.iter().map(|variable| variable.name.as_str()).chain(
+            templates
+                .into_iter()
+                .flatten()
+                .flat_map(|template| variables(template, super::scheduler::CONTAINER)),
+        );
+        let is_https = names.any(|name| name == DASHBOARD_CERTIFICATE);
+        let own =
+            spec.scheduler.template.as_ref().map(|template| words(template, super::scheduler::CONTAINER));
+        let arguments: Vec<String> =
+            spec.scheduler.args.iter().cloned().chain(own.unwrap_or_default()).collect();
+        Self { is_https, ..Self::of(&arguments) }
+    }
+}
+
+/// The value of an option in a list of arguments, the last one if it is there more than once.
+fn option<'a>(arguments: &'a [String], name: &str) -> Option<&'a str> {
+    let mut found = None;
+    for (index, argument) in arguments.iter().enumerate() {
+        match argument.strip_prefix(name) {
+            Some("") => found = arguments.get(index + 1).map(String::as_str),
+            Some(rest) if rest.starts_with('=') => found = rest.strip_prefix('='),
+            _ => {}
+        }
+    }
+    found
+}
+
+/// The containers of a template that stand for the one of this name.
+fn containers<'a>(template: &'a Value, container: &'a str) -> impl Iterator<Item = &'a Value> {
+    let all = template.pointer("/spec/containers").and_then(Value::as_array);
+    all.into_iter().flatten().filter(move |one| {
+        one.get("name").and_then(Value::as_str).is_some_and(|name| name == container || name == EVERY)
+    })
+}
+
+/// The names of the variables that a template gives to this container.
+fn variables<'a>(template: &'a Value, container: &'a str) -> Vec<&'a str> {
+    let lists = containers(template, container).filter_map(|one| one.get("env")?.as_array());
+    lists.flatten().filter_map(|variable| variable.get("name")?.as_str()).collect()
+}
+
+/// The arguments that a template gives to this container.
+fn words(template: &Value, container: &str) -> Vec<String> {
+    let lists = containers(template, container).filter_map(|one| one.get("args")?.as_array());
+    lists.flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+}
+
+/// The limit of a resource that a template gives to this container.
+pub fn limit(template: Option<&Value>, container: &str, resource: &str) -> Option<Amount> {
+    let mut limits =
+        containers(template?, container).filter_map(|one| one.pointer("/resources/limits")?.get(resource));
+    limits.find_map(|amount| serde_json::from_value(amount.clone()).ok())
+}
+
+/// Refuses arguments of the scheduler by which nobody would find it.
+///
+/// # Errors
+///
+/// A [`Violation`] of `field`.
+pub fn check_scheduler(arguments: &[String], speaks_tls: bool, field: &str) -> Result<(), Violation> {
+    let (comm, pages) = (COMM_PORT.to_string(), format!(":{DASHBOARD_PORT}"));
+    let everywhere = format!("0.0.0.0{pages}");
+    let fixed: [(&str, &[&str], &str); 4] = [
+        ("--port", &[&comm], "the Service, the workers and the operator find the scheduler at it"),
+        (
+            "--host",
+            &["0.0.0.0", "::", "[::]"],
+            "workers, runners and the operator come by the address of the pod",
+        ),
+        ("--protocol", if speaks_tls { &["tls"] } else { &["tcp"] }, "it follows spec.tls"),
+        ("--dashboard-address", &[&pages, &everywhere], "the probe and the Service use it"),
+    ];
+    for (name, allowed, why) in fixed {
+        let is_meant = |argument: &&String| {
+            argument.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
+        };
+        let value = option(arguments, name);
+        if arguments.iter().any(|argument| is_meant(&argument))
+            && !value.is_some_and(|value| allowed.contains(&value))
+        {
+            return Err(Violation::invalid(field, format!("{name} cannot be set: {why}; leave it out")));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a command that does not give the worker the name of its pod: it could not be told from a stranger, and pods would be
+/// made for workers that nobody counts.
+///
+/// # Errors
+///
+/// A [`Violation`] of `field`.
+pub fn check_worker(container: &Container, name: &str, field: &str) -> Result<(), Violation> {
+    let is_pods_name = |variable: &&EnvVar| {
+        let from = variable.value_from.as_ref().and_then(|from| from.field_ref.as_ref());
+        from.is_some_and(|from| from.field_path == "metadata.name")
+    };
+    let variables =
+        container.env.iter().flatten().filter(is_pods_name).map(|variable| variable.name.as_str());
+    let names: Vec<&str> = variables.chain([name, WORKER_NAME]).collect();
+    let mut words = container.command.iter().chain(&container.args).flatten();
+    if words.any(|word| names.iter().any(|name| word.contains(name))) {
+        return Ok(());
+    }
+    Err(Violation::invalid(
+        field,
+        "a command of the worker's own has to give the worker the name of its pod, or it is not counted: add --name \
+         $(DASK_WORKER_NAME); the scheduler is at $(DASK_SCHEDULER_ADDRESS)",
+    ))
+}
+
+/// The variables of a worker with its own name, and the address of its scheduler.
+pub const WORKER_NAME: &str = "DASK_WORKER_NAME";
+/// See [`WORKER_NAME`].
+pub const SCHEDULER_ADDRESS: &str = "DASK_SCHEDULER_ADDRESS";
+
+/// The first variable that only the image's `ENTRYPOINT` reads, where that does not run.
+pub fn idle_packages(env: &[EnvVar], entrypoint: Option<Entrypoint>, field: &str) -> Option<Violation> {
+    let found = env.iter().map(|variable| variable.name.as_str());
+    { found }.find_map(|name| idle_package(name, entrypoint, &format!("{field}[{name}]")))
+}
+
+/// The same in a template.
+pub fn idle_packages_in(
+    template: Option<&Value>,
+    container: &str,
+    entrypoint: Option<Entrypoint>,
+    field: &str,
+) -> Option<Violation> {
+    let template = template?;
+    // With a command of its own it is the template's to start the entrypoint.
+    if containers(template, container).any(|one| one.get("command").is_some()) {
+        return None;
+    }
+    variables(template, container).into_iter().find_map(|name| idle_package(name, entrypoint, field))
+}
+
+fn idle_package(name: &str, entrypoint: Option<Entrypoint>, field: &str) -> Option<Violation> {
+    (entrypoint != Some(Entrypoint::Image) && PACKAGES.contains(&name)).then(|| {
+        let message = format!(
+            "{name} is read by the ENTRYPOINT of the image, which does not run; set entrypoint: Image, or build the packages \
+             into the image"
+        );
+        Violation::invalid(field, message)
+    })
+}
+
+#[cfg(test)]
+#[path = "written_tests.rs"]
+mod tests;

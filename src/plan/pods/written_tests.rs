@@ -1,0 +1,97 @@
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
+
+use rstest::rstest;
+use serde_json::{Value, json};
+
+use super::super::{container, scheduler};
+use super::*;
+use crate::api::DaskCluster;
+
+fn cluster(spec: &Value) -> DaskCluster {
+    let mut all = json!({"image": "i"});
+    all.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
+    DaskCluster::new("a", serde_json::from_value(all).unwrap())
+}
+
+#[rstest]
+#[case(&["--port", "9000"], "--port")]
+#[case(&["--port=9000"], "--port")]
+#[case(&["--port"], "--port")]
+#[case(&["--host", "127.0.0.1"], "--host")]
+#[case(&["--protocol", "ucx"], "--protocol")]
+#[case(&["--protocol", "tls"], "--protocol")]
+#[case(&["--dashboard-address", ":9999"], "--dashboard-address")]
+fn arguments_by_which_nobody_finds_the_scheduler_are_refused(
+    #[case] arguments: &[&str],
+    #[case] named: &str,
+) {
+    let arguments: Vec<Value> = arguments.iter().map(|one| json!(one)).collect();
+    let fault = scheduler::pod(&cluster(&json!({"scheduler": {"args": arguments}})), None).unwrap_err();
+    assert_eq!(fault.field, "spec.scheduler.args");
+    assert!(fault.said().starts_with(&format!("{named} cannot be set")), "{}", fault.message);
+    let template = json!({"spec": {"containers": [{"name": "scheduler", "args": arguments}]}});
+    let fault = scheduler::pod(&cluster(&json!({"scheduler": {"template": template}})), None).unwrap_err();
+    assert_eq!(fault.field, "spec.scheduler.template");
+}
+
+#[rstest]
+#[case(&["--host", "0.0.0.0"])]
+#[case(&["--port", "8786", "--dashboard-address", ":8787"])]
+#[case(&["--protocol", "tcp", "--no-show", "--jupyter", "--idle-timeout", "1h"])]
+#[case(&["--portal"])]
+fn other_arguments_of_the_scheduler_are_taken(#[case] arguments: &[&str]) {
+    scheduler::pod(&cluster(&json!({"scheduler": {"args": arguments}})), None).unwrap();
+}
+
+#[test]
+fn probes_and_the_address_follow_the_prefix_and_https() {
+    let of = |spec: Value| {
+        let cluster = cluster(&spec);
+        let pod = scheduler::pod(&cluster, None).unwrap().spec.unwrap();
+        let probe = pod.containers[0].readiness_probe.clone().unwrap().http_get.unwrap();
+        let address = super::super::dashboard_address("n", "a", &Site::of_scheduler(&cluster.spec));
+        (probe.scheme, probe.path.unwrap(), address)
+    };
+    let plain = of(json!({}));
+    assert_eq!(plain, (None, "/health".into(), "http://a-scheduler.n.svc:8787/status".into()));
+    let prefix = of(json!({"scheduler": {"args": ["--dashboard-prefix", "/team/a/"]}}));
+    assert_eq!(prefix, (None, "/team/a/health".into(), "http://a-scheduler.n.svc:8787/team/a/status".into()));
+    let https = of(json!({"env": [{"name": DASHBOARD_CERTIFICATE, "value": "/tls.crt"}]}));
+    assert_eq!(
+        https,
+        (Some("HTTPS".into()), "/health".into(), "https://a-scheduler.n.svc:8787/status".into())
+    );
+}
+
+#[rstest]
+#[case(json!({"env": [{"name": "EXTRA_PIP_PACKAGES", "value": "s3fs"}]}), Some("spec.env[EXTRA_PIP_PACKAGES]"))]
+#[case(json!({"env": [{"name": "EXTRA_PIP_PACKAGES", "value": "s3fs"}], "entrypoint": "Image"}), None)]
+#[case(json!({"env": [{"name": "EXTRA_LUCK", "value": "1"}]}), None)]
+#[case(
+    json!({"podDefaults": {"spec": {"containers": [{"name": "*", "env": [{"name": "EXTRA_APT_PACKAGES", "value": "git"}]}]}}}),
+    Some("spec.podDefaults")
+)]
+#[case(
+    json!({"workers": {"template": {"spec": {"containers": [{"name": "worker", "env": [{"name": "EXTRA_CONDA_PACKAGES", "value": "a"}]}]}}}}),
+    Some("spec.workers.template")
+)]
+#[case(
+    json!({"workers": {"template": {"spec": {"containers": [{"name": "log", "env": [{"name": "EXTRA_CONDA_PACKAGES", "value": "a"}]}]}}}}),
+    None
+)]
+fn packages_that_nobody_installs_are_reported(#[case] spec: Value, #[case] field: Option<&str>) {
+    let found = crate::plan::cluster::violations(&cluster(&spec));
+    assert_eq!(found.first().map(|fault| fault.field.as_str()), field, "{found:?}");
+    assert!(found.iter().all(|fault| fault.message.contains("set entrypoint: Image")), "{found:?}");
+}
+
+#[test]
+fn a_container_runs_its_words_as_command_or_as_arguments() {
+    let words = || vec!["python".to_owned()];
+    let mut plain = container::container("a", "i", None);
+    container::run(&mut plain, words(), None);
+    assert_eq!((plain.command, plain.args), (Some(words()), None));
+    let mut image = container::container("a", "i", None);
+    container::run(&mut image, words(), Some(Entrypoint::Image));
+    assert_eq!((image.command, image.args), (None, Some(words())));
+}
