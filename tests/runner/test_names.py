@@ -34,8 +34,12 @@ def test_a_folder_of_data_is_no_module(runner, tmp_path, name):
     source = """
         import numbers, os
         import dask, distributed, cloudpickle
-        work = [dask.delayed(os.getpid)() for _ in range(3)]
-        assert os.getpid() not in dask.compute(*work)
+
+        @dask.delayed
+        def where(n):
+            return os.getpid()
+
+        assert os.getpid() not in dask.compute(*[where(n) for n in range(3)])
     """
     done = runner.run(source)
     assert (done.code, done.reason) == (0, "Succeeded"), done
