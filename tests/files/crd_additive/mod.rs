@@ -29,7 +29,14 @@ const RATCHETED: &[(&str, &str)] = &[
         ".spec",
         "has(self.clocks) == has(oldSelf.clocks) && has(self.mergedParameters) == has(oldSelf.mergedParameters)",
     ),
+    // Rules about fields that no stored object has.
+    (".spec.scheduler.service", OF_LOAD_BALANCERS),
+    (".spec.cluster.template.scheduler.service", OF_LOAD_BALANCERS),
+    (".spec.scheduler.service", FROM_OUTSIDE),
+    (".spec.cluster.template.scheduler.service", FROM_OUTSIDE),
 ];
+const OF_LOAD_BALANCERS: &str = "(has(self.type) && self.type == 'LoadBalancer') || (!has(self.loadBalancerSourceRanges) && !has(self.loadBalancerClass))";
+const FROM_OUTSIDE: &str = "(has(self.type) && self.type != 'ClusterIP') || !has(self.externalTrafficPolicy)";
 const INSTANT: &str = "self >= timestamp('0001-01-01T00:00:00Z') && self < timestamp('9999-12-30T00:00:00Z')";
 
 #[test]
