@@ -100,6 +100,8 @@ def prepare_environment():
     RUN.address = next(filter(None, (os.environ.pop(name, "").strip() for name in names)), "")
     if RUN.address:  # else neither is set: an empty one would be taken for an address
         os.environ.update(dict.fromkeys(names, RUN.address))
+    # Prefect's own temporary server gets 20 s, which a pod of a fraction of a core does not start it in.
+    os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")
     RUN.engine = os.environ.get("DASKFLOW_ENGINE") or "Auto"
     RUN.shared = os.environ.get("DASKFLOW_CLUSTER_SHARED", "").lower() != "false"
     try:
