@@ -12,11 +12,13 @@ use crate::support::manifests::{inline, secret, with};
 use crate::support::workers::{condition, uids};
 use crate::support::{Load, Namespace, poll, small_cluster, test, within};
 
-/// Two workers, of which one closes itself as it does when its scheduler goes or its `--lifetime` is over.
+/// Two workers, of which one closes itself as it does when its scheduler goes or its `--lifetime` is over. The scheduler is
+/// asked itself: of `Client.retire_workers` a script on a shared cluster is relieved.
 const CLOSE_ONE: &str = "from distributed import Client\n\
     client = Client()\n\
     client.wait_for_workers(2)\n\
-    client.retire_workers([sorted(client.scheduler_info()['workers'])[0]])\n\
+    first = sorted(client.scheduler_info()['workers'])[0]\n\
+    client.sync(client.scheduler.retire_workers, workers=[first], close_workers=True, remove=True)\n\
     print('closed')\n";
 /// What the workers were started with.
 const LIMITS: &str = "from distributed import Client\n\
@@ -107,15 +109,15 @@ async fn intermediate_authority_is_told_before_it_rolls() {
 
         let both = format!("{}{}", between.pem, root.pem);
         namespace.change::<Secret>("pair", json!({"stringData": {"ca.crt": both}})).await;
-        let wait = within(180, "the whole cluster has the new certificate".to_owned());
-        namespace
-            .until("dask", wait, |cluster: &DaskCluster| {
-                let status = cluster.status.as_ref().unwrap();
-                condition(status, ConditionType::CertificatesReady).status == "True"
-                    && condition(status, ConditionType::Ready).status == "True"
-            })
-            .await;
-        assert!(uids(&namespace.list::<Pod>("").await).is_disjoint(&before), "all pods are new");
+        poll(within(180, "all pods are new".to_owned()), async || {
+            let now = uids(&namespace.try_list::<Pod>("").await.map_err(|error| error.to_string())?);
+            let old = now.intersection(&before).count();
+            if old == 0 && now.len() == before.len() { Ok(()) } else { Err(format!("{old} old pods of {}", now.len())) }
+        })
+        .await;
+        namespace.until_ready("dask", 1).await;
+        let status = namespace.get::<DaskCluster>("dask").await.status.unwrap();
+        assert_eq!(condition(&status, ConditionType::CertificatesReady).status, "True", "{status:?}");
     })
     .await;
 }
