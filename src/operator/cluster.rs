@@ -135,8 +135,7 @@ async fn runs_on(
 ) -> Result<(Vec<Arc<FlowRun>>, Option<Timestamp>), Error> {
     let (namespace, name) = (cluster.namespace().unwrap_or_default(), cluster.name_any());
     let all = if live {
-        let api: Api<FlowRun> = Api::namespaced(context.client.clone(), &namespace);
-        api.list(&ListParams::default()).await?.items.into_iter().map(Arc::new).collect()
+        list_live(&context.client, &namespace, &ListParams::default(), &context.stores.runs).await?
     } else {
         context.stores.runs.state()
     };
