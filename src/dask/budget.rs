@@ -28,7 +28,9 @@ static ROOM: Semaphore = Semaphore::const_new(ROOM_KIB);
 
 /// The room that one message has.
 #[derive(Debug)]
-pub(super) struct Room(#[allow(dead_code, reason = "it is given back when it is dropped")] SemaphorePermit<'static>);
+pub(super) struct Room(
+    #[allow(dead_code, reason = "it is given back when it is dropped")] SemaphorePermit<'static>,
+);
 
 /// Whether a message of so many bytes needs room.
 pub(super) fn needs_room(bytes: u64) -> bool {

@@ -88,7 +88,8 @@ mod tests {
 
     #[test]
     fn networks_that_are_named_are_all_that_there_is() {
-        let reach = Reach::Networks(["10.1.0.0/16", "127.0.0.1/32"].map(|text| text.parse().unwrap()).to_vec());
+        let reach =
+            Reach::Networks(["10.1.0.0/16", "127.0.0.1/32"].map(|text| text.parse().unwrap()).to_vec());
         let has = |address: &str| reach.has(address.parse().unwrap());
         assert!(has("10.1.2.3") && has("127.0.0.1") && has("::ffff:10.1.2.3"));
         assert!(!has("10.2.0.1") && !has("127.0.0.2") && !has("fd00::1"));

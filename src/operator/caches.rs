@@ -8,6 +8,8 @@
 pub(super) mod bounded;
 mod cache;
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;
 mod watched;
 
@@ -171,7 +173,11 @@ pub(super) async fn list_live<K>(
     store: &Store<K>,
 ) -> Result<Vec<Arc<K>>, kube::Error>
 where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned + 'static,
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + Debug
+        + DeserializeOwned
+        + 'static,
 {
     let list = Api::<Bounded<K>>::namespaced(client.clone(), namespace).list(params).await?;
     Ok(list.items.into_iter().filter_map(|object| object.known(store)).collect())
@@ -208,7 +214,8 @@ where
     let watches: Vec<_> = watches.collect();
     let mut cache = Cache::new(writer);
     let gauge = context.metrics.undecodable(&K::kind(&()));
-    let mut undecodable: Vec<Undecodable> = watches.iter().map(|_| Undecodable::new(gauge.clone(), context.undecodable.clone())).collect();
+    let mut undecodable: Vec<Undecodable> =
+        watches.iter().map(|_| Undecodable::new(gauge.clone(), context.undecodable.clone())).collect();
     stream::select_all(watches).for_each(move |(place, event)| {
         if let Some(undecodable) = undecodable.get_mut(place) {
             take((&mut cache, undecodable), &context, wake, (place, event));

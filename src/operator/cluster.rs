@@ -10,6 +10,7 @@ use kube::ResourceExt;
 use kube::api::{Api, ListParams};
 use kube::runtime::reflector::ObjectRef;
 
+use super::caches::list_live;
 use super::certificates;
 use super::clock;
 use super::context::Context;

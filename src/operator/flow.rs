@@ -10,6 +10,7 @@ use kube::ResourceExt;
 use kube::api::{Api, ListParams};
 use kube::runtime::reflector::ObjectRef;
 
+use super::caches::list_live;
 use super::context::Context;
 use super::failure::Error;
 use super::reconcile::Planned;

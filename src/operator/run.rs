@@ -280,7 +280,13 @@ fn why(address: &str, error: &dask::Error, cause: &str) -> String {
              (never the operator's own machine, a link-local or a metadata address, unless its administrator allows it): write \
              the name of a Service, such as tcp://scheduler.team.svc:8786"
         ),
-        Unreachable(_) | Closed(_) | Timeout { .. } | NotADaskPeer(_) | Decode(_) | Tls(_) | UnknownOperation { .. } => {
+        Unreachable(_)
+        | Closed(_)
+        | Timeout { .. }
+        | NotADaskPeer(_)
+        | Decode(_)
+        | Tls(_)
+        | UnknownOperation { .. } => {
             format!(
                 "the scheduler at {address} does not answer the operator as a Dask scheduler does: is the address right, with its \
                  port and tcp:// or tls://, does the scheduler run, and does no NetworkPolicy keep the operator out?"

@@ -18,8 +18,8 @@ use kube::runtime::watcher::Event;
 use prometheus_client::metrics::gauge::Gauge;
 
 use crate::plan::conditions::cut;
-use register::{Id, Problem};
 pub(super) use register::Register;
+use register::{Id, Problem};
 pub(super) use tell::tell_all;
 
 /// So much is said of what is wrong: a text of the wrong type would stand there whole.
@@ -86,10 +86,17 @@ impl Undecodable {
             Err(invalid) => {
                 let (kind, namespace, name) = &id;
                 let error = cut(&invalid.error, ERROR_BYTES_MAX);
-                let problem = Problem { resource: ApiResource::erase::<K>(&()), uid: invalid.metadata.uid, error };
+                let problem =
+                    Problem { resource: ApiResource::erase::<K>(&()), uid: invalid.metadata.uid, error };
                 if self.counted.get(&id) != Some(&problem) {
                     let error = &problem.error;
-                    tracing::warn!(kind, namespace, name, error, "an object is ignored because it does not decode");
+                    tracing::warn!(
+                        kind,
+                        namespace,
+                        name,
+                        error,
+                        "an object is ignored because it does not decode"
+                    );
                 }
                 self.known.insert(id, problem);
                 None

@@ -247,10 +247,14 @@ async fn long_messages_that_do_not_end_take_no_more_than_their_room_and_time() {
     assert_eq!(scheduler.ncores().await.unwrap().len(), 1, "what is short needs no room");
     for answer in waiting {
         let error = answer.await.unwrap().unwrap_err();
-        assert!(matches!(error, Error::Timeout { what: "send its long message to the end", .. }), "{error:?}");
+        assert!(
+            matches!(error, Error::Timeout { what: "send its long message to the end", .. }),
+            "{error:?}"
+        );
     }
     // The room is free again.
-    let crowd: Value = (0..10_000).map(|at| (format!("tcp://10.0.{}.{}:1234", at / 256, at % 256), json!(4))).collect();
+    let crowd: Value =
+        (0..10_000).map(|at| (format!("tcp://10.0.{}.{}:1234", at / 256, at % 256), json!(4))).collect();
     let (mut scheduler, _requests) = connected(vec![handshake(), answer(&crowd)]).await;
     assert_eq!(scheduler.ncores().await.unwrap().len(), 10_000);
 }

@@ -73,7 +73,11 @@ fn path(namespace: &Namespace, plural: &str, rest: &str) -> String {
 }
 
 /// Asks the API server, and reads its answer as text: what is in it is too deep to be anything else here.
-async fn ask(namespace: &Namespace, request: http::request::Builder, body: String) -> Result<String, kube::Error> {
+async fn ask(
+    namespace: &Namespace,
+    request: http::request::Builder,
+    body: String,
+) -> Result<String, kube::Error> {
     namespace.client.request_text(request.body(body.into_bytes()).unwrap()).await
 }
 
@@ -90,7 +94,8 @@ async fn is_told(namespace: &Namespace, kind: &str, plural: &str) {
     poll(within(30, format!("an event tells of the {kind}")), async || {
         let events: Vec<Event> = namespace.list("").await;
         let told = events.iter().any(|event| {
-            event.involved_object.kind.as_deref() == Some(kind) && event.reason.as_deref() == Some("Unreadable")
+            event.involved_object.kind.as_deref() == Some(kind)
+                && event.reason.as_deref() == Some("Unreadable")
         });
         if told { Ok(()) } else { Err(format!("{} events", events.len())) }
     })
@@ -122,8 +127,11 @@ async fn hostile_scheduler_stays_within_memory() {
             namespace
                 .until(kind, wait, |cluster: &DaskCluster| {
                     let told = cluster.status.iter().flat_map(|status| &status.conditions);
-                    let mut scheduler = told.filter(|told| told.type_ == ConditionType::SchedulerReady.as_str());
-                    scheduler.any(|told| told.status == "False" && told.reason == Reason::SchedulerUnreachable.as_str())
+                    let mut scheduler =
+                        told.filter(|told| told.type_ == ConditionType::SchedulerReady.as_str());
+                    scheduler.any(|told| {
+                        told.status == "False" && told.reason == Reason::SchedulerUnreachable.as_str()
+                    })
                 })
                 .await;
         }

@@ -37,8 +37,14 @@ pub(super) async fn follow(
         let listening = listen(whereabouts.clone(), view.clone(), key.clone(), triggers.clone());
         let panicked = AssertUnwindSafe(listening).catch_unwind().await.is_err();
         let (namespace, cluster) = &key;
-        tracing::error!(namespace, cluster, panicked, "what the scheduler sent could not be followed: a fault of daskflow");
-        let message = "what the scheduler sent could not be followed: a fault of daskflow, see the operator's log";
+        tracing::error!(
+            namespace,
+            cluster,
+            panicked,
+            "what the scheduler sent could not be followed: a fault of daskflow"
+        );
+        let message =
+            "what the scheduler sent could not be followed: a fault of daskflow, see the operator's log";
         let fault =
             SchedulerView::Unreachable { reason: Reason::SchedulerUnreachable, message: message.to_owned() };
         tell(&view, fault, &key, &triggers);
@@ -46,12 +52,7 @@ pub(super) async fn follow(
     }
 }
 
-async fn listen(
-    whereabouts: Whereabouts,
-    view: Shared<SchedulerView>,
-    key: Key,
-    triggers: Triggers,
-) {
+async fn listen(whereabouts: Whereabouts, view: Shared<SchedulerView>, key: Key, triggers: Triggers) {
     let mut wait = RETRY_FIRST;
     let mut silent_since = Instant::now();
     loop {

@@ -67,7 +67,10 @@ impl Register {
     /// The first of them, as `Flow team/etl`, and how many there are beside these; empty while there is none.
     pub(in crate::operator) fn names(&self) -> String {
         let objects = self.lock();
-        let named = objects.keys().take(NAMED_MAX).map(|(kind, namespace, name)| format!("{kind} {namespace}/{name}"));
+        let named = objects
+            .keys()
+            .take(NAMED_MAX)
+            .map(|(kind, namespace, name)| format!("{kind} {namespace}/{name}"));
         let mut names = named.collect::<Vec<_>>().join(", ");
         let others = objects.len().saturating_sub(NAMED_MAX);
         if others > 0 {

@@ -30,7 +30,13 @@ pub(in crate::operator) async fn tell_all(context: &Arc<Context>) {
                 Ok(()) => context.undecodable.is_told(&id, &problem),
                 Err(error) => {
                     let (kind, namespace, name) = &id;
-                    tracing::warn!(kind, namespace, name, error = chain(&error), "it could not be told that it does not decode");
+                    tracing::warn!(
+                        kind,
+                        namespace,
+                        name,
+                        error = chain(&error),
+                        "it could not be told that it does not decode"
+                    );
                 }
             }
         }
@@ -139,7 +145,8 @@ mod tests {
 
     async fn asked(status: Value) -> Vec<String> {
         let (context, server, _wakes) = context(1);
-        let event = json!({"apiVersion": "events.k8s.io/v1", "kind": "Event", "metadata": {"name": "deep.1"}});
+        let event =
+            json!({"apiVersion": "events.k8s.io/v1", "kind": "Event", "metadata": {"name": "deep.1"}});
         let object = run(status);
         let answer = move |what: &str| match what {
             "GET deep" | "PATCH deep" => (200, object.clone()),
@@ -153,10 +160,23 @@ mod tests {
     #[tokio::test]
     async fn an_object_is_told_once_that_it_cannot_be_read() {
         assert_eq!(asked(json!({"phase": "Queued"})).await, ["GET", "PATCH", "POST"]);
-        let told = stalled(&run(json!({"phase": "Queued"})), "the operator cannot read this object, and leaves it alone: too deep").unwrap();
+        let told = stalled(
+            &run(json!({"phase": "Queued"})),
+            "the operator cannot read this object, and leaves it alone: too deep",
+        )
+        .unwrap();
         assert_eq!(told["phase"], "Queued", "the status that it has is written again");
-        let words: Vec<_> = told["conditions"].as_array().unwrap().iter()
-            .map(|condition| (condition["type"].as_str().unwrap(), condition["status"].as_str().unwrap(), condition["reason"].as_str().unwrap()))
+        let words: Vec<_> = told["conditions"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|condition| {
+                (
+                    condition["type"].as_str().unwrap(),
+                    condition["status"].as_str().unwrap(),
+                    condition["reason"].as_str().unwrap(),
+                )
+            })
             .collect();
         assert!(words.contains(&("Stalled", "True", "Unreadable")), "{words:?}");
         assert!(words.contains(&("Ready", "False", "Unreadable")), "{words:?}");

@@ -144,8 +144,12 @@ mod tests {
     #[rstest]
     #[case(50, None)]
     #[case(51, Some("spec.parameters"))]
-    fn what_would_be_too_deep_in_a_run_is_refused_in_its_flow(#[case] levels: usize, #[case] field: Option<&str>) {
-        let nested = (0..levels).fold(json!(1), |inner, level| if level % 2 == 0 { json!([inner]) } else { json!({"a": inner}) });
+    fn what_would_be_too_deep_in_a_run_is_refused_in_its_flow(
+        #[case] levels: usize,
+        #[case] field: Option<&str>,
+    ) {
+        let nested = (0..levels)
+            .fold(json!(1), |inner, level| if level % 2 == 0 { json!([inner]) } else { json!({"a": inner}) });
         let told = violations(&flow(&json!({"cluster": {}, "parameters": {"x": nested, "y": 1}})));
         assert_eq!(told.first().map(|fault| fault.field.as_str()), field);
     }
