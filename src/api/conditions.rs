@@ -82,6 +82,8 @@ reasons! {
     Progressing,
     /// The spec asks for something impossible.
     InvalidSpec,
+    /// The operator cannot read the object: it is nested too deeply, or has a field of another type than this release knows.
+    Unreadable,
     /// The API server refused an object that we made from the spec.
     Rejected,
     /// The operator lacks a right.
@@ -96,6 +98,8 @@ reasons! {
     // DaskCluster.
     SchedulerStarting,
     SchedulerUnreachable,
+    /// The scheduler answers with more than the operator takes: 16 MiB, or 20,000 workers.
+    AnswerTooLarge,
     SchedulerCreated,
     SchedulerReplaced,
     SchedulerLost,

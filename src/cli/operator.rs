@@ -1,15 +1,17 @@
 //! `daskflow operator`
 
 use std::error::Error;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::process::ExitCode;
 use std::str::FromStr;
 
 use clap::{ArgAction, Args, ValueEnum};
+use ipnet::IpNet;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use crate::dask::Reach;
 use crate::operator::{self, LeaseOptions, Options, log};
 use crate::plan::lease::Timing;
 
@@ -21,6 +23,10 @@ pub(super) struct Arguments {
     /// Watch these namespaces only, such as `team-a,team-b`. Default: all.
     #[arg(long, env = "DASKFLOW_NAMESPACES", value_name = "NS,...", default_value = "")]
     namespace: Namespaces,
+    /// The networks in which a Flow's `cluster.address` may be, such as `10.0.0.0/8,192.168.7.5/32`: addresses in them, and
+    /// no others. Default: all but loopback, link-local and metadata addresses where the operator runs in Kubernetes, else all.
+    #[arg(long, env = "DASKFLOW_SCHEDULER_NETWORKS", value_name = "CIDR,...", default_value = "")]
+    scheduler_networks: Networks,
     /// The address on which `GET /log` returns the log filter and `PUT /log` changes it: a loopback address, which only
     /// this machine, or the pod, can reach. `kubectl port-forward` reaches it.
     #[arg(long, env = "DASKFLOW_ADMIN_LISTEN", default_value = "127.0.0.1:8081", value_parser = loopback)]
@@ -82,6 +88,37 @@ impl LeaseArguments {
         let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
         let name = self.pod_name.as_deref().or(Some(host.trim()).filter(|host| !host.is_empty()));
         format!("{}_{:016x}", name.unwrap_or("daskflow"), operator::clock::seed())
+    }
+}
+
+/// Networks in the notation of CIDR.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Networks(Vec<IpNet>);
+
+impl FromStr for Networks {
+    type Err = String;
+
+    /// An empty text names none. An address alone is a network of its own.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let words = text.split(',').map(str::trim).filter(|_| !text.trim().is_empty());
+        let networks = words.map(|word| {
+            let network = word.parse::<IpNet>().or_else(|error| word.parse::<IpAddr>().map(IpNet::from).map_err(|_| error));
+            network.map_err(|_| {
+                format!("{word:?} is no network: write addresses with a prefix length, such as 10.0.0.0/8, with commas between")
+            })
+        });
+        networks.collect::<Result<_, _>>().map(Self)
+    }
+}
+
+impl Networks {
+    /// Where connections may go. A pod has a machine of its own, and neighbours that are not to reach it.
+    fn reach(&self, in_kubernetes: bool) -> Reach {
+        match (self.0.as_slice(), in_kubernetes) {
+            ([], true) => Reach::Others,
+            ([], false) => Reach::All,
+            (networks, _) => Reach::Networks(networks.to_vec()),
+        }
     }
 }
 
@@ -149,6 +186,8 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
         admin_listen: arguments.admin_listen,
         log,
         namespaces: arguments.namespace.0.clone(),
+        // What every container in Kubernetes has.
+        reach: arguments.scheduler_networks.reach(std::env::var_os("KUBERNETES_SERVICE_HOST").is_some()),
         lease: arguments.lease.options(),
     };
     let result = runtime.block_on(async {
@@ -228,6 +267,18 @@ mod tests {
         assert_eq!(read("a").unwrap(), ["a"]);
         assert_eq!(read("b, a,b,team-2").unwrap(), ["b", "a", "team-2"]);
         assert_eq!(read("").unwrap(), Vec::<String>::new(), "all");
+    }
+
+    #[test]
+    fn networks_are_read_as_written_or_refused() {
+        let reach = |text: &str, inside| text.parse::<Networks>().map(|networks| networks.reach(inside));
+        assert_eq!(reach("", true), Ok(Reach::Others));
+        assert_eq!(reach(" ", false), Ok(Reach::All));
+        let networks = ["10.0.0.0/8", "127.0.0.1/32", "fd00::/8"].map(|text| text.parse().unwrap()).to_vec();
+        assert_eq!(reach("10.0.0.0/8, 127.0.0.1,fd00::/8", true), Ok(Reach::Networks(networks)));
+        for text in [",", "10.0.0.0/8,", "10.0.0/8", "10.0.0.0/33", "*", "dask.example"] {
+            assert!(reach(text, true).unwrap_err().contains("is no network"), "{text}");
+        }
     }
 
     #[test]

@@ -3,15 +3,17 @@
 //! It knows messages but not what they ask. It does not reconnect and does not decide whether it may be used
 //! again; [`super::rpc`] and [`super::subscribe`] do.
 use super::address::{Address, Scheme};
+use super::budget::{self, Payload, ROOM_LIMIT, Room};
 use super::error::{DecodeError, Error};
 use super::frame::{self, Decoder, FrameError, Limits};
 use super::message;
+use super::reach::Reach;
 use super::tls::{self, Credentials};
 use std::io;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 /// How many bytes are read at once.
 const READ_BYTES: usize = 16 << 10;
@@ -32,6 +34,8 @@ pub struct Connection {
     chunk: Vec<u8>,
     start: usize,
     end: usize,
+    /// The room that the message has which is being read, and until when it must have come.
+    room: Option<(Room, Instant)>,
     /// The first bytes that the peer ever sent; they tell TLS from Dask.
     greeting: Vec<u8>,
     /// How the bytes travel, where it is known.
@@ -52,6 +56,16 @@ impl Connection {
         credentials: Option<&Credentials>,
         deadline: Duration,
     ) -> Result<Self, Error> {
+        Self::open_within(&Reach::All, address, credentials, deadline).await
+    }
+
+    /// As [`Self::open`], if the address is within reach, else [`Error::OutOfReach`].
+    pub async fn open_within(
+        reach: &Reach,
+        address: &Address,
+        credentials: Option<&Credentials>,
+        deadline: Duration,
+    ) -> Result<Self, Error> {
         let credentials = match (address.scheme(), credentials) {
             (Scheme::Tcp, _) => None,
             (Scheme::Tls, Some(credentials)) => Some(credentials),
@@ -62,8 +76,11 @@ impl Connection {
             }
         };
         let opening = async {
-            let stream =
-                TcpStream::connect((address.host(), address.port())).await.map_err(Error::Unreachable)?;
+            let places = reach.lookup(address.host(), address.port()).await.map_err(Error::Unreachable)?;
+            if places.is_empty() {
+                return Err(Error::OutOfReach { host: address.host().to_owned() });
+            }
+            let stream = TcpStream::connect(places.as_slice()).await.map_err(Error::Unreachable)?;
             stream.set_nodelay(true).map_err(Error::Unreachable)?;
             let stream: Box<dyn Stream> = match credentials {
                 None => Box::new(stream),
@@ -95,8 +112,8 @@ impl Connection {
     }
 
     /// Waits for a message, at most `limit`; `None` when none came. May be dropped at any time without loss: what has
-    /// come of a message is kept.
-    pub async fn receive(&mut self, limit: Duration) -> Result<Option<Vec<u8>>, Error> {
+    /// come of a message is kept. A long message that has begun and does not come to its end is [`Error::Timeout`].
+    pub async fn receive(&mut self, limit: Duration) -> Result<Option<Payload>, Error> {
         match timeout(limit, self.next_message()).await {
             Ok(message) => message.map(Some),
             Err(_) => Ok(None),
@@ -113,7 +130,7 @@ impl Connection {
     async fn greet(stream: Box<dyn Stream>, scheme: Option<Scheme>) -> Result<Self, Error> {
         let decoder = Decoder::new(Limits::default());
         let (chunk, greeting) = (vec![0; READ_BYTES], Vec::new());
-        let mut this = Self { stream, decoder, chunk, start: 0, end: 0, greeting, scheme };
+        let mut this = Self { stream, decoder, chunk, start: 0, end: 0, room: None, greeting, scheme };
         let ours = message::encode_handshake()
             .map_err(|source| Error::Encode { op: "handshake".to_owned(), source })?;
         let theirs =
@@ -125,7 +142,7 @@ impl Connection {
         }
     }
 
-    async fn exchange_greetings(&mut self, ours: &[u8]) -> Result<Vec<u8>, Error> {
+    async fn exchange_greetings(&mut self, ours: &[u8]) -> Result<Payload, Error> {
         // A peer of TLS hangs up on our bytes, and may have said why before: so read also when writing failed.
         let written = async {
             self.stream.write_all(ours).await?;
@@ -159,16 +176,21 @@ impl Connection {
         }
     }
 
-    async fn next_message(&mut self) -> Result<Vec<u8>, Error> {
+    async fn next_message(&mut self) -> Result<Payload, Error> {
         loop {
             let mut input = self.chunk.get(self.start..self.end).unwrap_or_default();
             let decoded = self.decoder.decode(&mut input)?;
             self.start = self.end.saturating_sub(input.len());
             if let Some(message) = decoded {
-                return Ok(message.payload);
+                let room = self.room.take().map(|(room, _)| room);
+                return Ok(Payload::new(message.payload, room));
             }
-            // All of the chunk is taken. The read is the only wait, and it loses nothing when it is dropped.
-            let count = self.stream.read(&mut self.chunk).await.map_err(tls::named)?;
+            // All of the chunk is taken. This wait and the read are the only ones, and lose nothing when they are dropped.
+            let announced = self.decoder.announced();
+            if self.room.is_none() && budget::needs_room(announced) {
+                self.room = Some((budget::room(announced).await, Instant::now() + ROOM_LIMIT));
+            }
+            let count = self.read().await?;
             if count == 0 {
                 return Err(Error::Closed(None));
             }
@@ -176,5 +198,13 @@ impl Connection {
             let missing = TLS_ALERT.len().saturating_sub(self.greeting.len());
             self.greeting.extend(self.chunk.iter().take(count.min(missing)));
         }
+    }
+
+    /// Reads into the chunk. Nothing that was read is lost when this is dropped.
+    async fn read(&mut self) -> Result<usize, Error> {
+        let read = self.stream.read(&mut self.chunk);
+        let Some((_, until)) = &self.room else { return read.await.map_err(tls::named) };
+        let late = Error::Timeout { what: "send its long message to the end", limit: ROOM_LIMIT };
+        timeout_at(*until, read).await.map_err(|_| late)?.map_err(tls::named)
     }
 }

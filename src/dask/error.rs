@@ -1,5 +1,6 @@
 //! What can go wrong between us and a scheduler, sorted by what the caller does about it.
 use super::frame::FrameError;
+use super::lenient::{ENTRIES_MAX, is_too_many};
 use super::version::Version;
 use std::io;
 use std::time::Duration;
@@ -10,6 +11,13 @@ pub enum Error {
     /// Nobody answers there: no such host, refused, no route. Worth another try.
     #[error("scheduler is unreachable")]
     Unreachable(#[source] io::Error),
+    /// Nothing that this host means is an address to which connections may go ([`Reach`](super::Reach)). Wrong until the
+    /// address changes.
+    #[error("no address of {host} is one to which connections may go")]
+    OutOfReach {
+        /// The host.
+        host: String,
+    },
     /// The address says TLS and the port speaks plain TCP, or the other way around. Wrong until the address changes;
     /// but a scheduler that dies just when it is greeted looks the same, so believe it when it comes twice.
     #[error("{0}")]
@@ -107,6 +115,12 @@ pub enum Error {
     /// The answer is larger than is accepted.
     #[error("answer of the scheduler is too large")]
     TooLarge(#[source] FrameError),
+    /// The answer lists more workers or others than are accepted.
+    #[error("answer of the scheduler has more than the {limit} entries that are accepted")]
+    TooManyEntries {
+        /// So many.
+        limit: usize,
+    },
 }
 
 /// Why an answer cannot be understood.
@@ -121,6 +135,15 @@ pub enum DecodeError {
     /// More came than was asked for, so nothing tells which answer belongs to which question.
     #[error("a message came that was not asked for")]
     Unasked,
+}
+
+impl From<rmp_serde::decode::Error> for Error {
+    fn from(error: rmp_serde::decode::Error) -> Self {
+        if is_too_many(&error) {
+            return Self::TooManyEntries { limit: ENTRIES_MAX };
+        }
+        Self::Decode(DecodeError::Message(error))
+    }
 }
 
 impl From<FrameError> for Error {

@@ -169,6 +169,14 @@ impl Decoder {
         }
     }
 
+    /// How many bytes the payload of the message has that is being read, as far as that is known.
+    pub fn announced(&self) -> u64 {
+        match self.state {
+            State::Frames(frames) => frames.payload_left.saturating_add(self.payload.len() as u64),
+            _ => 0,
+        }
+    }
+
     /// Whether the stream is between two messages, so that its end here loses nothing.
     pub fn is_between_messages(&self) -> bool {
         matches!(self.state, State::Block) && self.word_bytes == 0

@@ -26,6 +26,11 @@ pub(super) fn too_many<E: Error>() -> E {
     E::custom(format_args!("more than the {ENTRIES_MAX} entries that are accepted"))
 }
 
+/// Whether this is what [`too_many`] makes.
+pub(super) fn is_too_many(error: &rmp_serde::decode::Error) -> bool {
+    error.to_string() == too_many::<rmp_serde::decode::Error>().to_string()
+}
+
 /// A value reduced to what fits one word. An enum member of Python counts as its name.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Scalar {

@@ -17,17 +17,20 @@
 //! - One codec serves distributed 2021.3.1 to 2026.8.0 (framing measured on 2021.6.0 and later). An older peer, or one
 //!   that is not Dask at all, is told from the first eight bytes and never waited for.
 //! - Every wait has a limit, and every length is checked before memory is taken for it.
+//! - What all messages that are being read take together is bounded too ([`budget`]).
 //! - A scheduler has one conversation at a time on a connection, and numbers nothing. So a connection whose
 //!   last answer did not come, or came in a shape not understood, is never used again: it answers
 //!   [`Error::Closed`] at once, and the caller connects anew.
 //! - An unknown operation is answered with nil by every scheduler, not with an error. So operations that
 //!   appeared later than the oldest version are asked for only where the version has them.
 pub mod address;
+mod budget;
 pub mod connection;
 pub mod error;
 pub mod frame;
 mod lenient;
 pub mod message;
+mod reach;
 pub mod rpc;
 pub mod scaling;
 mod state;
@@ -39,6 +42,7 @@ pub mod version;
 pub use address::{Address, AddressError, Scheme};
 pub use error::Error;
 pub use message::{Identity, Retirement, SubscribeEvent, Totals, Versions, WorkerInfo, WorkerName};
+pub use reach::Reach;
 pub use rpc::Scheduler;
 pub use scaling::Activity;
 pub use subscribe::{Membership, MembershipStream};

@@ -3,6 +3,7 @@
 //! It does not reconnect: after a failure that leaves an answer in doubt every further call gives
 //! [`Error::Closed`] at once, and the caller connects anew when it sees fit.
 use super::address::Address;
+use super::budget::Payload;
 use super::connection::{Connection, Stream};
 use super::error::{DecodeError, Error};
 use super::lenient::{ByAddress, Length, Scalar};
@@ -10,6 +11,7 @@ use super::message::{
     self, Identity, Names, NoArguments, ReplyError, Retirement, TaskCounts, Totals, Versions, WorkerInfo,
     WorkerName,
 };
+use super::reach::Reach;
 use super::tls::Credentials;
 use super::version::{CHECK_IDLE_SINCE, TOTALS_SINCE, Version};
 use serde::Serialize;
@@ -67,6 +69,16 @@ impl Scheduler {
         Connection::open(address, credentials, deadline).await.map(Self::new)
     }
 
+    /// As [`Self::connect`], if the address is within reach, else [`Error::OutOfReach`].
+    pub async fn connect_within(
+        reach: &Reach,
+        address: &Address,
+        credentials: Option<&Credentials>,
+        deadline: Duration,
+    ) -> Result<Self, Error> {
+        Connection::open_within(reach, address, credentials, deadline).await.map(Self::new)
+    }
+
     /// Shakes hands over a stream that is open already, such as a TLS session, within `deadline`.
     pub async fn over(stream: impl Stream + 'static, deadline: Duration) -> Result<Self, Error> {
         Connection::over(stream, deadline).await.map(Self::new)
@@ -89,7 +101,7 @@ impl Scheduler {
     pub async fn call<A, R>(&mut self, op: &str, arguments: &A, limit: Duration) -> Result<R, Error>
     where
         A: Serialize,
-        R: DeserializeOwned,
+        R: DeserializeOwned + Send + 'static,
     {
         if self.in_doubt {
             return Err(Error::Closed(None));
@@ -98,11 +110,11 @@ impl Scheduler {
             .map_err(|source| Error::Encode { op: op.to_owned(), source })?;
         self.in_doubt = true;
         let reply = self.exchange(&request, limit).await?;
-        let value = match message::decode_reply(&reply) {
+        let value = match reply.decoded(message::decode_reply).await {
             Ok(value) => Ok(value),
             Err(ReplyError::Remote { text }) => Err(Error::Remote { text }),
             Err(ReplyError::Nil) => Err(Error::UnknownOperation { op: op.to_owned() }),
-            Err(ReplyError::Shape(error)) => return Err(Error::Decode(DecodeError::Message(error))),
+            Err(ReplyError::Shape(error)) => return Err(error.into()),
         };
         self.in_doubt = false;
         value
@@ -218,7 +230,7 @@ impl Scheduler {
         Self { connection, in_doubt: false, version: None, call_limit: CALL_LIMIT }
     }
 
-    pub(super) async fn ask<A: Serialize, R: DeserializeOwned>(
+    pub(super) async fn ask<A: Serialize, R: DeserializeOwned + Send + 'static>(
         &mut self,
         op: &str,
         arguments: &A,
@@ -226,7 +238,7 @@ impl Scheduler {
         self.call(op, arguments, self.call_limit).await
     }
 
-    async fn exchange(&mut self, request: &[u8], limit: Duration) -> Result<Vec<u8>, Error> {
+    async fn exchange(&mut self, request: &[u8], limit: Duration) -> Result<Payload, Error> {
         if self.connection.has_unread() {
             return Err(Error::Decode(DecodeError::Unasked));
         }

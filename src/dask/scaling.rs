@@ -197,9 +197,12 @@ impl Scheduler {
         match self.ask("dump_state", &Dump::of(part)).await {
             Ok(snapshot) => Ok(Some(snapshot)),
             Err(Error::Remote { .. } | Error::UnknownOperation { .. }) => Ok(None),
-            Err(error @ (Error::Closed(_) | Error::Decode(_) | Error::TooLarge(_))) => {
-                Err(Error::StateUntold(Box::new(error)))
-            }
+            Err(
+                error @ (Error::Closed(_)
+                | Error::Decode(_)
+                | Error::TooLarge(_)
+                | Error::TooManyEntries { .. }),
+            ) => Err(Error::StateUntold(Box::new(error))),
             Err(error) => Err(error),
         }
     }

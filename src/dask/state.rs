@@ -7,10 +7,13 @@
 //! What it costs is decided by what is left out. A name that is excluded is excluded at *all* depths, so a question
 //! keeps one member of each kind of object and names all the others. Names of members that a later release adds come
 //! along, and are skipped.
-use super::lenient::{Scalar, Seen, each};
+use super::lenient::{ENTRIES_MAX, Scalar, Seen, TEXT_BYTES_MAX, each};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::collections::{BTreeMap, BTreeSet};
+
+/// The most resources that are told apart; clusters have a handful.
+const RESOURCES_MAX: usize = 1_000;
 
 /// Clients that a scheduler makes up itself (source): what was fired and forgotten, what a published data set, a
 /// `Variable` or a `Queue` of Dask holds, and the clients that tasks open on their workers, which stay for as long as
@@ -275,7 +278,9 @@ impl<'de> Deserialize<'de> for Member {
         let mut amounts = Amounts::new();
         let seen = deserializer.deserialize_any(each(|name, amount: Scalar| {
             let amount = amount.into_float().filter(|amount| amount.is_finite());
-            amounts.extend(amount.map(|amount| (name, amount)));
+            if has_room(&amounts, &name) {
+                amounts.extend(amount.map(|amount| (name, amount)));
+            }
         }))?;
         Ok(match seen {
             Seen::Map => Self { text: None, amounts: Some(amounts) },
@@ -326,7 +331,8 @@ fn groups<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<TaskState
 fn clients<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<BTreeSet<String>>, D::Error> {
     let mut ids = BTreeSet::new();
     let seen = deserializer.deserialize_any(each(|id: String, _: Scalar| {
-        if !PSEUDO_CLIENTS.iter().any(|pseudo| id.starts_with(pseudo)) {
+        let counts = ids.len() < ENTRIES_MAX && id.len() <= TEXT_BYTES_MAX;
+        if counts && !PSEUDO_CLIENTS.iter().any(|pseudo| id.starts_with(pseudo)) {
             ids.insert(id);
         }
     }))?;
@@ -349,9 +355,17 @@ fn tasks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Amounts>, 
     Ok(seen.is_map().then_some(sum))
 }
 
+/// Whether an amount of this resource is taken in: a million of them would not fit.
+fn has_room(amounts: &Amounts, name: &str) -> bool {
+    (amounts.len() < RESOURCES_MAX || amounts.contains_key(name)) && name.len() <= TEXT_BYTES_MAX
+}
+
 /// Adds amounts; a worker also tells the resources that nothing uses, which nobody asks for.
 fn add(sum: &mut Amounts, amounts: Amounts) {
     for (name, amount) in amounts.into_iter().filter(|(_, amount)| *amount > 0.0) {
+        if !has_room(sum, &name) {
+            continue;
+        }
         *sum.entry(name).or_default() += amount;
     }
 }

@@ -12,7 +12,7 @@
 //! - The stream is silent while nothing changes, and so is a host that has lost its power.
 use super::address::Address;
 use super::connection::{Connection, Stream};
-use super::error::{DecodeError, Error};
+use super::error::Error;
 use super::lenient;
 use super::message::{self, Identity, NoArguments, ReplyError, SubscribeEvent, WorkerInfo};
 use super::tls::Credentials;
@@ -87,8 +87,17 @@ impl MembershipStream {
         if self.ended {
             return Err(Error::Closed(None));
         }
-        let received = self.connection.receive(limit).await;
-        let events = received.and_then(|payload| payload.as_deref().map(decode).transpose());
+        let events = match self.connection.receive(limit).await {
+            Ok(Some(payload)) => {
+                // Whoever drops this while it is decoded has lost it.
+                self.ended = true;
+                let events = payload.decoded(message::decode_events).await;
+                self.ended = false;
+                events.map(Some).map_err(Error::from)
+            }
+            Ok(None) => Ok(None),
+            Err(error) => Err(error),
+        };
         match &events {
             Ok(Some(events)) => {
                 for event in events {
@@ -97,7 +106,7 @@ impl MembershipStream {
                 // Each message keeps to the bound; so must their sum.
                 if self.membership.workers.len() > lenient::ENTRIES_MAX {
                     self.ended = true;
-                    return Err(Error::Decode(DecodeError::Message(lenient::too_many())));
+                    return Err(lenient::too_many::<rmp_serde::decode::Error>().into());
                 }
             }
             Ok(None) => {}
@@ -112,18 +121,15 @@ impl MembershipStream {
         connection.send(&request, deadline).await?;
         let reply = connection.receive(deadline).await?;
         let reply = reply.ok_or(Error::Timeout { what: "answer the subscription", limit: deadline })?;
-        let identity: Identity = message::decode_reply(&reply).map_err(|error| match error {
+        let reply: Result<Identity, ReplyError> = reply.decoded(message::decode_reply).await;
+        let identity = reply.map_err(|error| match error {
             ReplyError::Remote { text } => Error::Remote { text },
             ReplyError::Nil => Error::UnknownOperation { op: OPERATION.to_owned() },
-            ReplyError::Shape(error) => Error::Decode(DecodeError::Message(error)),
+            ReplyError::Shape(error) => error.into(),
         })?;
         let membership = Membership { workers: identity.workers };
         Ok(Self { connection, scheduler_id: identity.id, membership, ended: false })
     }
-}
-
-fn decode(payload: &[u8]) -> Result<Vec<SubscribeEvent>, Error> {
-    message::decode_events(payload).map_err(|error| Error::Decode(DecodeError::Message(error)))
 }
 
 #[cfg(test)]

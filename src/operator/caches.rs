@@ -5,8 +5,10 @@
 //!
 //! Where the operator watches some namespaces only, each kind has a watch for each of them and one cache for all.
 
-mod bounded;
+pub(super) mod bounded;
 mod cache;
+#[cfg(test)]
+mod fuzz;
 #[cfg(test)]
 mod tests;
 mod watched;
@@ -23,7 +25,7 @@ use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Service};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
-use kube::api::Api;
+use kube::api::{Api, ListParams};
 use kube::core::{DeserializeGuard, PartialObjectMeta};
 use kube::runtime::reflector::Store;
 use kube::runtime::reflector::store::Writer;
@@ -163,6 +165,24 @@ fn retries() -> ResetTimerBackoff<ExponentialBackoff> {
     ResetTimerBackoff::new(steps.without_max_times().into(), RETRY_RESET)
 }
 
+/// What the API server lists now. An object that does not decode is as the cache knew it.
+pub(super) async fn list_live<K>(
+    client: &Client,
+    namespace: &str,
+    params: &ListParams,
+    store: &Store<K>,
+) -> Result<Vec<Arc<K>>, kube::Error>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + Debug
+        + DeserializeOwned
+        + 'static,
+{
+    let list = Api::<Bounded<K>>::namespaced(client.clone(), namespace).list(params).await?;
+    Ok(list.items.into_iter().filter_map(|object| object.known(store)).collect())
+}
+
 /// Keeps one cache, by one watch for each namespace.
 fn keep<K>(
     client: &Client,
@@ -194,7 +214,8 @@ where
     let watches: Vec<_> = watches.collect();
     let mut cache = Cache::new(writer);
     let gauge = context.metrics.undecodable(&K::kind(&()));
-    let mut undecodable: Vec<Undecodable> = watches.iter().map(|_| Undecodable::new(gauge.clone())).collect();
+    let mut undecodable: Vec<Undecodable> =
+        watches.iter().map(|_| Undecodable::new(gauge.clone(), context.undecodable.clone())).collect();
     stream::select_all(watches).for_each(move |(place, event)| {
         if let Some(undecodable) = undecodable.get_mut(place) {
             take((&mut cache, undecodable), &context, wake, (place, event));

@@ -10,6 +10,7 @@ use kube::ResourceExt;
 use kube::api::{Api, ListParams};
 use kube::runtime::reflector::ObjectRef;
 
+use super::caches::list_live;
 use super::certificates;
 use super::clock;
 use super::context::Context;
@@ -135,8 +136,7 @@ async fn runs_on(
 ) -> Result<(Vec<Arc<FlowRun>>, Option<Timestamp>), Error> {
     let (namespace, name) = (cluster.namespace().unwrap_or_default(), cluster.name_any());
     let all = if live {
-        let api: Api<FlowRun> = Api::namespaced(context.client.clone(), &namespace);
-        api.list(&ListParams::default()).await?.items.into_iter().map(Arc::new).collect()
+        list_live(&context.client, &namespace, &ListParams::default(), &context.stores.runs).await?
     } else {
         context.stores.runs.state()
     };

@@ -18,6 +18,8 @@ use super::leader::Claim;
 use super::metrics::Metrics;
 use super::route::Triggers;
 use super::schedulers::Schedulers;
+use super::undecodable::Register;
+use crate::dask::Reach;
 
 /// The first wait after a failure.
 const BACKOFF_FIRST: Duration = Duration::from_secs(1);
@@ -48,6 +50,10 @@ pub struct Context {
     pub(super) claim: Arc<Claim>,
     /// Whether the loops turn.
     pub(super) heartbeats: Arc<Heartbeats>,
+    /// To which of the addresses that people write connections may go.
+    pub(super) reach: Reach,
+    /// The objects that cannot be read.
+    pub(super) undecodable: Arc<Register>,
     stop: CancellationToken,
     failures: Mutex<HashMap<String, u32>>,
     obstacle: Mutex<Option<String>>,
@@ -69,6 +75,8 @@ impl Context {
             certificates: Views::default(),
             metrics,
             cluster_pods: ClusterPods::default(),
+            reach: Reach::All,
+            undecodable: Arc::default(),
             failures: Mutex::default(),
             obstacle: Mutex::default(),
             full: CancellationToken::new(),
@@ -82,6 +90,12 @@ impl Context {
     #[must_use]
     pub fn led_by(self, claim: Arc<Claim>, stop: CancellationToken) -> Self {
         Self { leader: claim.flag(), claim, stop, ..self }
+    }
+
+    /// The same, of a process that connects to addresses within this reach only.
+    #[must_use]
+    pub fn within(self, reach: Reach) -> Self {
+        Self { reach, ..self }
     }
 
     /// Whether the process was asked to stop.

@@ -10,6 +10,7 @@ use kube::ResourceExt;
 use kube::api::{Api, ListParams};
 use kube::runtime::reflector::ObjectRef;
 
+use super::caches::list_live;
 use super::context::Context;
 use super::failure::Error;
 use super::reconcile::Planned;
@@ -94,9 +95,8 @@ pub(super) async fn live_runs(
     namespace: &str,
     flow: &str,
 ) -> Result<Vec<Arc<FlowRun>>, Error> {
-    let api: Api<FlowRun> = Api::namespaced(context.client.clone(), namespace);
-    let list = api.list(&ListParams::default().fields(&format!("spec.flow={flow}"))).await?;
-    Ok(list.items.into_iter().map(Arc::new).collect())
+    let params = ListParams::default().fields(&format!("spec.flow={flow}"));
+    Ok(list_live(&context.client, namespace, &params, &context.stores.runs).await?)
 }
 
 /// Runs whose runner's pod is there and has not ended, of the pods that `concern`.

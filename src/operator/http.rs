@@ -59,7 +59,16 @@ async fn livez(State(context): State<Arc<Context>>) -> (StatusCode, String) {
 
 /// Ready when the caches are full, and the API server has lately reported who leads: an operator that leads, or could
 /// take over at once.
+/// Objects that cannot be read make nothing unready, and are named in either case.
 async fn readyz(State(context): State<Arc<Context>>) -> (StatusCode, String) {
+    let (code, text) = readiness(&context);
+    match context.undecodable.names() {
+        names if names.is_empty() => (code, text),
+        names => (code, format!("{text}; objects that cannot be read, and are left alone: {names}")),
+    }
+}
+
+fn readiness(context: &Context) -> (StatusCode, String) {
     let unready = |why: &str| (StatusCode::SERVICE_UNAVAILABLE, why.to_owned());
     if context.is_stopping() {
         return unready("stopping");

@@ -48,6 +48,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::dask::Reach;
 use crate::plan::lease::Loss;
 use caches::Caches;
 use context::Context;
@@ -106,6 +107,8 @@ pub struct Options {
     pub lease: Option<LeaseOptions>,
     /// The namespaces that are watched; without one, all.
     pub namespaces: Vec<String>,
+    /// To which of the addresses that people write for a scheduler connections may go.
+    pub reach: Reach,
     /// Where the filter of the log is told and changed: a loopback address.
     pub admin_listen: SocketAddr,
     /// That filter.
@@ -124,7 +127,7 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<(), Error>
     let (triggers, wakes) = route::channels();
     let caches = Caches::new(&options.namespaces);
     let context = Context::new(client.clone(), caches.stores.clone(), triggers.clone(), metrics);
-    let context = Arc::new(context.led_by(claim, stop.clone()));
+    let context = Arc::new(context.led_by(claim, stop.clone()).within(options.reach));
     let mut http = AbortOnDropHandle::new(tokio::spawn(http::serve(options.listen, context.clone()).await?));
     let admin = log::level::serve(options.admin_listen, options.log);
     tracing::info!(listen = %options.listen, version = env!("CARGO_PKG_VERSION"), "the operator has started");
@@ -141,6 +144,7 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<(), Error>
         _ = &mut http => Err(Error::TaskEnded("the HTTP server")),
         () = admin => Err(Error::TaskEnded("the HTTP server of the log's filter")),
         () = controllers => if stop.is_cancelled() { Ok(()) } else { Err(Error::TaskEnded("a controller")) },
+        () = undecodable::tell_all(&context) => Err(Error::TaskEnded("the telling of objects that do not decode")),
         () = drained(&stop) => Ok(()),
         () = context.heartbeats.keep(HEARTBEAT) => Ok(()),
     };

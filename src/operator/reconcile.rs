@@ -38,7 +38,7 @@ const CONFLICTS_MAX: u32 = 5;
 /// The longest wait where the quota has no room: who frees some expects pods soon after, and no watch tells of it.
 const QUOTA_BACKOFF_MAX: Duration = Duration::from_secs(15);
 /// The field manager of statuses.
-const STATUS_MANAGER: &str = "daskflow/status";
+pub(super) const STATUS_MANAGER: &str = "daskflow/status";
 
 /// A kind that has a planner.
 pub(super) trait Planned:

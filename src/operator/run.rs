@@ -19,7 +19,7 @@ use super::flow::{has_ended, live_runs, runs_of, script};
 use super::reconcile::Planned;
 use crate::api::tls::ClientTls;
 use crate::api::{DaskCluster, Flow, FlowRun, FlowRunStatus, Phase, Reason, labels};
-use crate::dask::{Address, Scheduler};
+use crate::dask::{self, Address, Scheduler};
 use crate::plan::conditions::{Failure, cut, failing, told};
 use crate::plan::pods::tls::Certificate;
 use crate::plan::pods::{runner, scheduler, state};
@@ -254,14 +254,44 @@ async fn ask(
         }
     }
     let answer = async {
-        let scheduler = Scheduler::connect(&parsed, credentials.as_ref(), FOREIGN).await?;
+        let scheduler =
+            Scheduler::connect_within(&context.reach, &parsed, credentials.as_ref(), FOREIGN).await?;
         scheduler.with_call_limit(FOREIGN).ncores().await
     };
     Ok(match answer.await {
         Ok(workers) => ForeignScheduler::Answering { workers: workers.len(), tls: files },
-        Err(error) => ForeignScheduler::Unreachable {
-            reason: reason_of(&error),
-            message: format!("the scheduler at {address} does not answer: {}", chain(&error)),
-        },
+        Err(error) => {
+            let cause = chain(&error);
+            tracing::info!(address, error = cause, "the scheduler of an address does not answer");
+            ForeignScheduler::Unreachable { reason: reason_of(&error), message: why(address, &error, &cause) }
+        }
     })
+}
+
+/// Why an address that somebody has written is of no use. What a network answers is one text for all, since it is the
+/// operator that asks, from its own place in the network; what a Dask scheduler answers is told.
+fn why(address: &str, error: &dask::Error, cause: &str) -> String {
+    use dask::Error::{
+        Closed, Decode, NotADaskPeer, OutOfReach, Timeout, Tls, UnknownOperation, Unreachable,
+    };
+    match error {
+        OutOfReach { host } => format!(
+            "the scheduler at {address} is not asked: {host} is not in the networks that the operator connects to \
+             (never the operator's own machine, a link-local or a metadata address, unless its administrator allows it): write \
+             the name of a Service, such as tcp://scheduler.team.svc:8786"
+        ),
+        Unreachable(_)
+        | Closed(_)
+        | Timeout { .. }
+        | NotADaskPeer(_)
+        | Decode(_)
+        | Tls(_)
+        | UnknownOperation { .. } => {
+            format!(
+                "the scheduler at {address} does not answer the operator as a Dask scheduler does: is the address right, with its \
+                 port and tcp:// or tls://, does the scheduler run, and does no NetworkPolicy keep the operator out?"
+            )
+        }
+        _ => format!("the scheduler at {address} does not answer: {cause}"),
+    }
 }

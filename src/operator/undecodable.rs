@@ -1,33 +1,47 @@
-//! Objects that do not decode: they are logged, counted and left out, and must not stop the watch for all.
+//! Objects that do not decode: they are logged, counted, told of it and left out, and must not stop the watch for all.
 //!
 //! One that did decode before stays known as it was, until it is deleted: what was made for it must not fall. Nothing is
 //! written for it meanwhile, since it is read anew before that.
 
-use std::collections::HashSet;
+mod register;
+mod tell;
+
+use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
+use kube::api::ApiResource;
 use kube::core::DeserializeGuard;
 use kube::runtime::watcher::Event;
 use prometheus_client::metrics::gauge::Gauge;
+
+use crate::plan::conditions::cut;
+pub(super) use register::Register;
+use register::{Id, Problem};
+pub(super) use tell::tell_all;
+
+/// So much is said of what is wrong: a text of the wrong type would stand there whole.
+const ERROR_BYTES_MAX: usize = 200;
 
 /// Those of one watch.
 pub(super) struct Undecodable {
     /// All of the kind: other watches may share it.
     gauge: Gauge,
-    /// How many of them are ours.
-    told: i64,
-    /// Namespace and name.
-    known: HashSet<(String, String)>,
+    /// Those of all watches.
+    register: Arc<Register>,
+    /// Those of this one that were counted and registered.
+    counted: BTreeMap<Id, Problem>,
+    known: BTreeMap<Id, Problem>,
     /// The watch is listing, so that not all are known.
     listing: bool,
 }
 
 impl Undecodable {
     /// None is known yet.
-    pub(super) fn new(gauge: Gauge) -> Self {
-        Self { gauge, told: 0, known: HashSet::new(), listing: false }
+    pub(super) fn new(gauge: Gauge, register: Arc<Register>) -> Self {
+        Self { gauge, register, counted: BTreeMap::new(), known: BTreeMap::new(), listing: false }
     }
 
     /// Takes the guard off, and most of the managed fields too, which are half of an object's memory.
@@ -53,7 +67,7 @@ impl Undecodable {
             }
         };
         if !self.listing {
-            self.tell();
+            self.count();
         }
         opened
     }
@@ -62,26 +76,47 @@ impl Undecodable {
     where
         K: Resource<DynamicType = ()> + Debug,
     {
-        let (namespace, name) = key(&guard);
+        let id = key(&guard);
         match guard.0 {
             Ok(mut object) => {
                 condense(object.meta_mut(), &K::kind(&()));
-                self.known.remove(&(namespace, name));
+                self.known.remove(&id);
                 Some(object)
             }
             Err(invalid) => {
-                let (kind, error) = (K::kind(&()), invalid.error);
-                tracing::warn!(%kind, namespace, name, error, "an object is ignored because it does not decode");
-                self.known.insert((namespace, name));
+                let (kind, namespace, name) = &id;
+                let error = cut(&invalid.error, ERROR_BYTES_MAX);
+                let problem =
+                    Problem { resource: ApiResource::erase::<K>(&()), uid: invalid.metadata.uid, error };
+                if self.counted.get(&id) != Some(&problem) {
+                    let error = &problem.error;
+                    tracing::warn!(
+                        kind,
+                        namespace,
+                        name,
+                        error,
+                        "an object is ignored because it does not decode"
+                    );
+                }
+                self.known.insert(id, problem);
                 None
             }
         }
     }
 
-    fn tell(&mut self) {
-        let known = i64::try_from(self.known.len()).unwrap_or(i64::MAX);
-        self.gauge.inc_by(known.saturating_sub(self.told));
-        self.told = known;
+    fn count(&mut self) {
+        if self.known == self.counted {
+            return;
+        }
+        let number = |objects: &BTreeMap<Id, Problem>| i64::try_from(objects.len()).unwrap_or(i64::MAX);
+        self.gauge.inc_by(number(&self.known).saturating_sub(number(&self.counted)));
+        for id in self.counted.keys().filter(|id| !self.known.contains_key(*id)) {
+            self.register.remove(id);
+        }
+        for (id, problem) in &self.known {
+            self.register.put(id.clone(), problem.clone());
+        }
+        self.counted.clone_from(&self.known);
     }
 }
 
@@ -100,12 +135,13 @@ fn condense(metadata: &mut ObjectMeta, kind: &str) {
     }
 }
 
-fn key<K: Resource<DynamicType = ()>>(guard: &DeserializeGuard<K>) -> (String, String) {
+fn key<K: Resource<DynamicType = ()>>(guard: &DeserializeGuard<K>) -> Id {
     let metadata = match &guard.0 {
         Ok(object) => object.meta(),
         Err(invalid) => &invalid.metadata,
     };
-    (metadata.namespace.clone().unwrap_or_default(), metadata.name.clone().unwrap_or_default())
+    let (namespace, name) = (metadata.namespace.clone(), metadata.name.clone());
+    (K::kind(&()).into_owned(), namespace.unwrap_or_default(), name.unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -124,7 +160,7 @@ mod tests {
 
     #[test]
     fn of_managed_fields_what_the_planner_asks_for_is_left() {
-        let mut undecodable = Undecodable::new(Gauge::default());
+        let mut undecodable = Undecodable::new(Gauge::default(), Arc::default());
         let mut seen = run("a", &json!("etl"));
         let writer = |subresource: Option<&str>, fields: serde_json::Value| {
             serde_json::from_value(
@@ -147,7 +183,8 @@ mod tests {
     #[test]
     fn objects_count_while_they_are_there_and_do_not_decode() {
         let gauge = Gauge::default();
-        let (mut one, mut other) = (Undecodable::new(gauge.clone()), Undecodable::new(gauge.clone()));
+        let watch = || Undecodable::new(gauge.clone(), Arc::default());
+        let (mut one, mut other) = (watch(), watch());
         let (good, bad) = (json!("etl"), json!(["etl"]));
         assert!(one.open(Event::Apply(run("a", &good))).is_some());
         assert!(one.open(Event::Apply(run("b", &bad))).is_none());

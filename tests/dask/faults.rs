@@ -222,6 +222,43 @@ async fn answers_too_large_and_broken_framing_are_told_apart() {
     }
 }
 
+/// The first bytes of a message of fifteen million, which is never ended.
+fn begun() -> Step {
+    let words = [15_000_016_u64, 1, 15_000_000].iter().flat_map(|word| word.to_le_bytes());
+    Step::Answer(words.chain(std::iter::repeat_n(0x90, 100_000)).collect())
+}
+
+/// Four long messages begin and do not end; there is room for two. So the others wait, and in the end each was given up.
+/// Meanwhile short messages come as always.
+#[tokio::test]
+async fn long_messages_that_do_not_end_take_no_more_than_their_room_and_time() {
+    let mut waiting = Vec::new();
+    for _ in 0..4 {
+        let (scheduler, requests) = connected(vec![handshake(), begun()]).await;
+        let mut scheduler = scheduler.with_call_limit(Duration::from_secs(60));
+        waiting.push(tokio::spawn(async move {
+            let answer = scheduler.ncores().await;
+            drop(requests);
+            answer
+        }));
+    }
+    tokio::time::sleep(BRIEF).await;
+    let (mut scheduler, _requests) = connected(vec![handshake(), answer(&json!({"tcp://a:1": 4}))]).await;
+    assert_eq!(scheduler.ncores().await.unwrap().len(), 1, "what is short needs no room");
+    for answer in waiting {
+        let error = answer.await.unwrap().unwrap_err();
+        assert!(
+            matches!(error, Error::Timeout { what: "send its long message to the end", .. }),
+            "{error:?}"
+        );
+    }
+    // The room is free again.
+    let crowd: Value =
+        (0..10_000).map(|at| (format!("tcp://10.0.{}.{}:1234", at / 256, at % 256), json!(4))).collect();
+    let (mut scheduler, _requests) = connected(vec![handshake(), answer(&crowd)]).await;
+    assert_eq!(scheduler.ncores().await.unwrap().len(), 10_000);
+}
+
 #[tokio::test]
 async fn check_idle_is_asked_only_where_it_tells_the_truth() {
     let (mut scheduler, mut requests) = connected(vec![handshake(), versions("2023.4.0")]).await;

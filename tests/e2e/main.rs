@@ -26,6 +26,7 @@ mod clusters;
 mod concurrency;
 mod dashboard;
 mod docs;
+mod doors;
 mod draining;
 mod engines;
 mod example;

@@ -7,11 +7,13 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
 use kube::core::DeserializeGuard;
 use kube::core::error_boundary::InvalidObject;
+use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::watcher::Event;
 use serde::Deserialize;
 use serde::de::{
@@ -21,11 +23,28 @@ use serde_json::{Map, Value};
 
 /// The most levels of lists and maps that an object may have. A run holds its Flow's cluster some levels deeper, and a list
 /// its objects, and managed fields are three levels deeper than what they manage; all of this must stay below the 128 levels that the parser takes.
-pub(super) const LEVELS_MAX: usize = 100;
+pub(in crate::operator) const LEVELS_MAX: usize = 100;
 
 /// An object, or why it is none.
 #[derive(Clone, Debug)]
 pub(super) struct Bounded<K>(DeserializeGuard<K>);
+
+impl<K> Bounded<K>
+where
+    K: Resource<DynamicType = ()> + Clone + 'static,
+{
+    /// The object; one that does not decode as this cache knows it, if it is the same.
+    pub(super) fn known(self, store: &Store<K>) -> Option<Arc<K>> {
+        match self.0.0 {
+            Ok(object) => Some(Arc::new(object)),
+            Err(invalid) => {
+                let named = ObjectRef::new(invalid.metadata.name.as_deref()?);
+                let known = store.get(&named.within(invalid.metadata.namespace.as_deref()?))?;
+                (known.meta().uid == invalid.metadata.uid).then_some(known)
+            }
+        }
+    }
+}
 
 impl<'de, K: DeserializeOwned> Deserialize<'de> for Bounded<K> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -39,6 +58,15 @@ impl<'de, K: DeserializeOwned> Deserialize<'de> for Bounded<K> {
             serde_json::from_value(value).map_err(|error| error.to_string())
         };
         Ok(Self(DeserializeGuard(decoded.map_err(|error| InvalidObject { error, metadata }))))
+    }
+}
+
+/// An object of any kind, without what lies too deep in it.
+pub(in crate::operator) struct Shallow(pub(in crate::operator) Value);
+
+impl<'de> Deserialize<'de> for Shallow {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Level { depth: 0, too_deep: &mut false }.deserialize(deserializer).map(Self)
     }
 }
 

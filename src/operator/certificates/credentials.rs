@@ -72,6 +72,7 @@ pub(in crate::operator) fn reason_of(error: &dask::Error) -> Reason {
         dask::Error::CredentialsRefused { .. } => Reason::CredentialsRefused,
         dask::Error::Untrusted { .. } => Reason::CertificateUntrusted,
         dask::Error::WrongScheme(_) => Reason::WrongScheme,
+        dask::Error::TooLarge(_) | dask::Error::TooManyEntries { .. } => Reason::AnswerTooLarge,
         _ => Reason::SchedulerUnreachable,
     }
 }

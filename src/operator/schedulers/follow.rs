@@ -1,11 +1,14 @@
 //! The subscription: a scheduler tells its workers unasked.
 
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
+use futures::FutureExt;
 use tokio::time::Instant;
 
 use super::line::{Whereabouts, names};
 use super::{CONNECT, Key, Shared, lock};
+use crate::api::Reason;
 use crate::dask::{Error, MembershipStream};
 use crate::operator::certificates::credentials::reason_of;
 use crate::operator::failure::chain;
@@ -17,16 +20,39 @@ const SILENCE: Duration = Duration::from_secs(60);
 /// The first and the longest wait between attempts to connect.
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(2);
+/// The wait after a fault of this program.
+const AFTER_FAULT: Duration = Duration::from_secs(30);
 /// A scheduler that starts is not yet "unreachable" for this long.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Listens to a scheduler for as long as its pod lives.
-pub(super) async fn listen(
+/// Listens to a scheduler for as long as its pod lives. What it sends may show a fault of this program: that is told, and
+/// tried again later, since a follower that ended unseen would leave its last word standing for ever.
+pub(super) async fn follow(
     whereabouts: Whereabouts,
     view: Shared<SchedulerView>,
     key: Key,
     triggers: Triggers,
 ) {
+    loop {
+        let listening = listen(whereabouts.clone(), view.clone(), key.clone(), triggers.clone());
+        let panicked = AssertUnwindSafe(listening).catch_unwind().await.is_err();
+        let (namespace, cluster) = &key;
+        tracing::error!(
+            namespace,
+            cluster,
+            panicked,
+            "what the scheduler sent could not be followed: a fault of daskflow"
+        );
+        let message =
+            "what the scheduler sent could not be followed: a fault of daskflow, see the operator's log";
+        let fault =
+            SchedulerView::Unreachable { reason: Reason::SchedulerUnreachable, message: message.to_owned() };
+        tell(&view, fault, &key, &triggers);
+        tokio::time::sleep(AFTER_FAULT).await;
+    }
+}
+
+async fn listen(whereabouts: Whereabouts, view: Shared<SchedulerView>, key: Key, triggers: Triggers) {
     let mut wait = RETRY_FIRST;
     let mut silent_since = Instant::now();
     loop {

@@ -111,7 +111,7 @@ impl Schedulers {
         let keeper =
             secret.clone().map(|(secret, host)| Keeper::new(self.client.clone(), namespace, &secret, host));
         let (view, whereabouts) = (Shared::default(), Whereabouts::of(address, keeper));
-        let listen = follow::listen(whereabouts.clone(), view.clone(), key.clone(), self.triggers.clone());
+        let listen = follow::follow(whereabouts.clone(), view.clone(), key.clone(), self.triggers.clone());
         let followed = Followed {
             start: start.to_owned(),
             ip: ip.to_owned(),

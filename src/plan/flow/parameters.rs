@@ -11,6 +11,9 @@ const STRING_BYTES_MAX: usize = 131_071;
 /// All of them together. Linux takes 2 MiB with the usual limit of the stack; a Job is stored whole, and a write to the API
 /// server has 1.5 MiB at most (etcd's default), with the Job's pod beside them.
 const STRINGS_BYTES_MAX: usize = 1_000_000;
+/// The most levels of lists and maps within each other. The operator reads objects of a hundred levels, and a run holds its
+/// parameters some levels deeper than the Flow that they are of; nobody writes half as many.
+const LEVELS_MAX: usize = 50;
 /// The variable in which a runner finds them.
 const VARIABLE: &str = "DASKFLOW_PARAMETERS";
 
@@ -37,6 +40,12 @@ pub(in crate::plan) fn of_run(flow: &Flow, run: &FlowRun) -> Map<String, Value> 
 
 /// What keeps these parameters from reaching a script.
 pub fn violation(parameters: &Map<String, Value>, field: &str) -> Option<Violation> {
+    if parameters.values().any(|value| is_deeper(value, LEVELS_MAX)) {
+        let message = format!(
+            "the parameters are nested too deeply: they may have {LEVELS_MAX} levels of lists and maps within each other; put the values into a file or an object store and pass its name"
+        );
+        return Some(Violation::invalid(field, message));
+    }
     let bytes = VARIABLE.len() + 1 + Value::Object(parameters.clone()).to_string().len();
     (bytes > STRING_BYTES_MAX).then(|| {
         let message = format!(
@@ -44,6 +53,15 @@ pub fn violation(parameters: &Map<String, Value>, field: &str) -> Option<Violati
         );
         Violation::invalid(field, message)
     })
+}
+
+fn is_deeper(value: &Value, levels: usize) -> bool {
+    let Some(below) = levels.checked_sub(1) else { return value.is_array() || value.is_object() };
+    match value {
+        Value::Array(items) => items.iter().any(|item| is_deeper(item, below)),
+        Value::Object(fields) => fields.values().any(|item| is_deeper(item, below)),
+        _ => false,
+    }
 }
 
 /// The same of what a `FlowRun` or a `FlowBackfill` says itself, whatever its Flow adds.
@@ -121,6 +139,19 @@ mod tests {
         let told = violations(&flow(&json!({"cluster": {}, "schedule": {"clocks": [clock]}})));
         let fields: Vec<&str> = told.iter().map(|fault| fault.field.as_str()).collect();
         assert_eq!(fields, vec!["spec.schedule.clocks[c].parameters"; faults]);
+    }
+
+    #[rstest]
+    #[case(50, None)]
+    #[case(51, Some("spec.parameters"))]
+    fn what_would_be_too_deep_in_a_run_is_refused_in_its_flow(
+        #[case] levels: usize,
+        #[case] field: Option<&str>,
+    ) {
+        let nested = (0..levels)
+            .fold(json!(1), |inner, level| if level % 2 == 0 { json!([inner]) } else { json!({"a": inner}) });
+        let told = violations(&flow(&json!({"cluster": {}, "parameters": {"x": nested, "y": 1}})));
+        assert_eq!(told.first().map(|fault| fault.field.as_str()), field);
     }
 
     #[test]

@@ -138,6 +138,11 @@ impl Operator {
         .await;
     }
 
+    /// The memory that one of its pods uses, in bytes.
+    pub async fn memory_of(&self, pod: &Pod) -> f64 {
+        measured(&self.client, pod).await
+    }
+
     /// Deletes one of its pods at once: SIGTERM, and SIGKILL right after it.
     pub async fn delete_now(&self, pod: &str) {
         match self.api::<Pod>().delete(pod, &DeleteParams::default().grace_period(0)).await {
@@ -187,11 +192,16 @@ pub async fn print_memory(client: &Client) {
     if let Err(why) = memory(client, &pod).await {
         return say(&format!("the operator's memory is not known: {why}"));
     }
-    let bytes = poll(within(60, "the kubelet has measured the operator"), async || {
-        memory(client, &pod).await?.filter(|bytes| *bytes > 0.0).ok_or_else(|| "not yet".to_owned())
-    })
-    .await;
+    let bytes = measured(client, &pod).await;
     figure("operator_memory", format!("{:.1}", bytes / 1e6), "MB");
+}
+
+/// What a pod of the operator uses, once its kubelet has measured it.
+async fn measured(client: &Client, pod: &Pod) -> f64 {
+    poll(within(60, "the kubelet has measured the operator"), async || {
+        memory(client, pod).await?.filter(|bytes| *bytes > 0.0).ok_or_else(|| "not yet".to_owned())
+    })
+    .await
 }
 
 async fn memory(client: &Client, pod: &Pod) -> Result<Option<f64>, String> {

@@ -1,0 +1,88 @@
+//! How much memory the messages may take that are being read, those of all schedulers of this process together.
+//!
+//! A message that is short is read at once. A longer one waits until there is room for it, and must then come to its end
+//! within a time, so that a peer that sends it byte by byte does not hold the room for ever.
+
+use std::ops::Deref;
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+/// Messages of so many bytes need no room: a hundred workers.
+const SHORT_BYTES: u64 = 64 << 10;
+
+/// The room of all together, in KiB: two of the longest at one time, as they came and decoded.
+const ROOM_KIB: usize = 64 << 10;
+
+/// What a message takes: its own bytes, and as many again once it is decoded. The bounds of [`super::lenient`] keep it to
+/// that.
+const COST: u64 = 2;
+
+/// How long a message may take to come that has room.
+pub(super) const ROOM_LIMIT: Duration = Duration::from_secs(10);
+
+/// From so many bytes on a message is decoded where it keeps nothing else waiting.
+const BLOCKING_BYTES: usize = 256 << 10;
+
+static ROOM: Semaphore = Semaphore::const_new(ROOM_KIB);
+
+/// The room that one message has.
+#[derive(Debug)]
+pub(super) struct Room(
+    #[allow(dead_code, reason = "it is given back when it is dropped")] SemaphorePermit<'static>,
+);
+
+/// Whether a message of so many bytes needs room.
+pub(super) fn needs_room(bytes: u64) -> bool {
+    bytes > SHORT_BYTES
+}
+
+/// Waits for room, behind those who have waited longer. May be dropped at any time.
+pub(super) async fn room(bytes: u64) -> Room {
+    let kib = usize::try_from(bytes.saturating_mul(COST) >> 10).unwrap_or(ROOM_KIB).clamp(1, ROOM_KIB);
+    match ROOM.acquire_many(u32::try_from(kib).unwrap_or(u32::MAX)).await {
+        Ok(permit) => Room(permit),
+        // Nothing closes it.
+        Err(_) => std::future::pending().await,
+    }
+}
+
+/// A message, and the room that it has until it is dropped.
+#[derive(Debug)]
+pub struct Payload {
+    bytes: Vec<u8>,
+    _room: Option<Room>,
+}
+
+impl Payload {
+    pub(super) fn new(bytes: Vec<u8>, room: Option<Room>) -> Self {
+        Self { bytes, _room: room }
+    }
+
+    /// Decodes it; a long one on a thread of its own, since that may take a second and other connections have the same
+    /// threads. What is dropped meanwhile is lost.
+    pub(super) async fn decoded<T: Send + 'static>(
+        self,
+        decode: impl FnOnce(&[u8]) -> T + Send + 'static,
+    ) -> T {
+        if self.bytes.len() < BLOCKING_BYTES {
+            return decode(&self.bytes);
+        }
+        match tokio::task::spawn_blocking(move || decode(&self.bytes)).await {
+            Ok(value) => value,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                // The runtime ends, and this with it.
+                Err(_) => std::future::pending().await,
+            },
+        }
+    }
+}
+
+impl Deref for Payload {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
+}

@@ -1,0 +1,97 @@
+//! All objects that do not decode, of all watches.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::api::ApiResource;
+use tokio::sync::Notify;
+
+/// So many objects are named where an operator reports itself; the log has all.
+const NAMED_MAX: usize = 5;
+
+/// Kind, namespace and name.
+pub(in crate::operator) type Id = (String, String, String);
+
+/// An object that does not decode.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Problem {
+    /// Where the API server has objects of its kind.
+    pub(super) resource: ApiResource,
+    pub(super) uid: Option<String>,
+    /// What is wrong with it.
+    pub(super) error: String,
+}
+
+/// The objects that do not decode, and which of them were told of that.
+#[derive(Default)]
+pub(in crate::operator) struct Register {
+    objects: Mutex<BTreeMap<Id, (Problem, bool)>>,
+    news: Notify,
+}
+
+impl Register {
+    /// It does not decode.
+    pub(super) fn put(&self, id: Id, problem: Problem) {
+        let mut objects = self.lock();
+        if objects.get(&id).is_none_or(|(known, _)| *known != problem) {
+            objects.insert(id, (problem, false));
+            self.news.notify_one();
+        }
+    }
+
+    /// It decodes, or is gone.
+    pub(super) fn remove(&self, id: &Id) {
+        self.lock().remove(id);
+    }
+
+    /// Waits until there may be some that were not told.
+    pub(super) async fn changed(&self) {
+        self.news.notified().await;
+    }
+
+    /// Those that were not told.
+    pub(super) fn untold(&self) -> Vec<(Id, Problem)> {
+        let objects = self.lock();
+        let untold = objects.iter().filter(|(_, (_, told))| !told);
+        untold.map(|(id, (problem, _))| (id.clone(), problem.clone())).collect()
+    }
+
+    /// This was told of it.
+    pub(super) fn is_told(&self, id: &Id, problem: &Problem) {
+        if let Some((known, told)) = self.lock().get_mut(id) {
+            *told = known == problem;
+        }
+    }
+
+    /// The first of them, as `Flow team/etl`, and how many there are beside these; empty while there is none.
+    pub(in crate::operator) fn names(&self) -> String {
+        let objects = self.lock();
+        let named = objects
+            .keys()
+            .take(NAMED_MAX)
+            .map(|(kind, namespace, name)| format!("{kind} {namespace}/{name}"));
+        let mut names = named.collect::<Vec<_>>().join(", ");
+        let others = objects.len().saturating_sub(NAMED_MAX);
+        if others > 0 {
+            names.push_str(&format!(" and {others} others"));
+        }
+        names
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Id, (Problem, bool)>> {
+        self.objects.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The object as an event names it.
+pub(super) fn reference((kind, namespace, name): &Id, problem: &Problem) -> ObjectReference {
+    ObjectReference {
+        api_version: Some(problem.resource.api_version.clone()),
+        kind: Some(kind.clone()),
+        namespace: Some(namespace.clone()),
+        name: Some(name.clone()),
+        uid: problem.uid.clone(),
+        ..ObjectReference::default()
+    }
+}

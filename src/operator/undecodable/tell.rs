@@ -1,0 +1,210 @@
+//! Tells the people of an object that the operator cannot read: in its conditions, and by an event.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::api::{Api, DynamicObject, GetParams, Patch, PatchParams};
+use kube::core::Request;
+use serde_json::{Value, json};
+
+use super::register::{Id, Problem, reference};
+use crate::api::Reason;
+use crate::operator::caches::bounded::{LEVELS_MAX, Shallow};
+use crate::operator::clock;
+use crate::operator::context::Context;
+use crate::operator::failure::{Error, chain};
+use crate::operator::reconcile::STATUS_MANAGER;
+use crate::plan::Note;
+use crate::plan::conditions::{Failure, failing};
+
+/// When what could not be told is tried again.
+const AGAIN: Duration = Duration::from_secs(30);
+
+/// Tells them while this process leads, for as long as it is polled.
+pub(in crate::operator) async fn tell_all(context: &Arc<Context>) {
+    context.claim.begins().await;
+    loop {
+        for (id, problem) in context.undecodable.untold() {
+            match tell(context, &id, &problem).await {
+                Ok(()) => context.undecodable.is_told(&id, &problem),
+                Err(error) => {
+                    let (kind, namespace, name) = &id;
+                    tracing::warn!(
+                        kind,
+                        namespace,
+                        name,
+                        error = chain(&error),
+                        "it could not be told that it does not decode"
+                    );
+                }
+            }
+        }
+        // It times out where something was not told, and does no harm where nothing was.
+        let _ = tokio::time::timeout(AGAIN, context.undecodable.changed()).await;
+    }
+}
+
+async fn tell(context: &Context, id: &Id, problem: &Problem) -> Result<(), Error> {
+    let text = format!("the operator cannot read this object, and leaves it alone: {}", problem.error);
+    let is_ours = problem.resource.group == crate::api::GROUP;
+    if is_ours && !write_conditions(context, id, problem, &text).await? {
+        return Ok(());
+    }
+    context.events.tell(&Note::warning(Reason::Unreadable, text), &reference(id, problem)).await;
+    Ok(())
+}
+
+/// Writes that it does not decode into its conditions, beside the status that it has. Whether that is news: it is not
+/// where it stands there already, or the object is gone or another.
+async fn write_conditions(context: &Context, id: &Id, problem: &Problem, text: &str) -> Result<bool, Error> {
+    let (_, namespace, name) = id;
+    let api = Api::<DynamicObject>::namespaced_with(context.client.clone(), namespace, &problem.resource);
+    let objects = Request::new(api.resource_url());
+    let request = objects.get(name, &GetParams::default()).map_err(kube::Error::BuildRequest)?;
+    let Shallow(object) = match context.client.request(request).await {
+        Err(kube::Error::Api(answer)) if answer.is_not_found() => return Ok(false),
+        answer => answer?,
+    };
+    if object["metadata"]["uid"].as_str() != problem.uid.as_deref() {
+        return Ok(false);
+    }
+    let Some(status) = stalled(&object, text) else { return Ok(true) };
+    if status == object["status"] {
+        return Ok(false);
+    }
+    let patch = json!({
+        "apiVersion": problem.resource.api_version,
+        "kind": problem.resource.kind,
+        "metadata": {"name": name, "resourceVersion": object["metadata"]["resourceVersion"]},
+        "status": status,
+    });
+    let params = PatchParams::apply(STATUS_MANAGER).force();
+    let request = objects.patch_subresource("status", name, &params, &Patch::Apply(patch));
+    let request = request.map_err(kube::Error::BuildRequest)?;
+    // Its answer is the object, as deep as it is.
+    context.client.request::<Shallow>(request).await?;
+    Ok(true)
+}
+
+/// The status of an object, with conditions that say this; nothing where the status itself is too deep to be written again.
+fn stalled(object: &Value, text: &str) -> Option<Value> {
+    let mut status = object.get("status").cloned().unwrap_or_else(|| json!({}));
+    if levels(&status) + 1 >= LEVELS_MAX {
+        return None;
+    }
+    let old: Vec<Condition> = serde_json::from_value(status["conditions"].clone()).unwrap_or_default();
+    let failure = Failure {
+        reason: Reason::Unreadable,
+        message: text.to_owned(),
+        lasting: true,
+        spares_what_serves: false,
+    };
+    let generation = object["metadata"]["generation"].as_i64();
+    let conditions = failing((&old, &old), generation, clock::now(), &failure);
+    status.as_object_mut()?.insert("conditions".to_owned(), serde_json::to_value(conditions).ok()?);
+    Some(status)
+}
+
+/// How many levels of lists and maps there are.
+fn levels(value: &Value) -> usize {
+    let below = |values: &mut dyn Iterator<Item = &Value>| 1 + values.map(levels).max().unwrap_or(0);
+    match value {
+        Value::Array(items) => below(&mut items.iter()),
+        Value::Object(fields) => below(&mut fields.values()),
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::api::ApiResource;
+
+    use super::*;
+    use crate::operator::testing::{context, serve};
+    use crate::operator::undecodable::Register;
+
+    fn run(status: Value) -> Value {
+        let mut parameters = json!(1);
+        for _ in 0..200 {
+            parameters = json!({"a": parameters});
+        }
+        json!({"apiVersion": "daskflow.dev/v1alpha1", "kind": "FlowRun",
+            "metadata": {"name": "deep", "namespace": "team", "uid": "u", "resourceVersion": "7", "generation": 2},
+            "spec": {"flow": "etl", "parameters": parameters}, "status": status})
+    }
+
+    fn id() -> Id {
+        ("FlowRun".to_owned(), "team".to_owned(), "deep".to_owned())
+    }
+
+    fn problem() -> Problem {
+        let resource = ApiResource::erase::<crate::api::FlowRun>(&());
+        Problem { resource, uid: Some("u".to_owned()), error: "too deep".to_owned() }
+    }
+
+    async fn asked(status: Value) -> Vec<String> {
+        let (context, server, _wakes) = context(1);
+        let event =
+            json!({"apiVersion": "events.k8s.io/v1", "kind": "Event", "metadata": {"name": "deep.1"}});
+        let object = run(status);
+        let answer = move |what: &str| match what {
+            "GET deep" | "PATCH deep" => (200, object.clone()),
+            _ => (201, event.clone()),
+        };
+        let (asked, _server) = serve(server, answer);
+        tell(&context, &id(), &problem()).await.unwrap();
+        asked.all().iter().map(|what| what.split(' ').next().unwrap().to_owned()).collect()
+    }
+
+    #[tokio::test]
+    async fn an_object_is_told_once_that_it_cannot_be_read() {
+        assert_eq!(asked(json!({"phase": "Queued"})).await, ["GET", "PATCH", "POST"]);
+        let told = stalled(
+            &run(json!({"phase": "Queued"})),
+            "the operator cannot read this object, and leaves it alone: too deep",
+        )
+        .unwrap();
+        assert_eq!(told["phase"], "Queued", "the status that it has is written again");
+        let words: Vec<_> = told["conditions"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|condition| {
+                (
+                    condition["type"].as_str().unwrap(),
+                    condition["status"].as_str().unwrap(),
+                    condition["reason"].as_str().unwrap(),
+                )
+            })
+            .collect();
+        assert!(words.contains(&("Stalled", "True", "Unreadable")), "{words:?}");
+        assert!(words.contains(&("Ready", "False", "Unreadable")), "{words:?}");
+        assert_eq!(asked(told).await, ["GET"], "by the leader before this one");
+    }
+
+    #[tokio::test]
+    async fn a_status_that_is_too_deep_itself_is_left_and_the_event_tells() {
+        let mut deep = json!(1);
+        for _ in 0..LEVELS_MAX {
+            deep = json!({"a": deep});
+        }
+        assert_eq!(asked(json!({"mergedParameters": deep})).await, ["GET", "POST"]);
+    }
+
+    #[test]
+    fn what_was_told_is_not_told_again_until_it_is_another_fault() {
+        let register = Register::default();
+        register.put(id(), problem());
+        let untold = register.untold();
+        assert_eq!(untold.len(), 1);
+        register.is_told(&untold[0].0, &untold[0].1);
+        register.put(id(), problem());
+        assert_eq!(register.untold(), []);
+        assert_eq!(register.names(), "FlowRun team/deep");
+        register.put(id(), Problem { error: "of another type".to_owned(), ..problem() });
+        assert_eq!(register.untold().len(), 1);
+        register.remove(&id());
+        assert_eq!((register.untold().len(), register.names()), (0, String::new()));
+    }
+}
