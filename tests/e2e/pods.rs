@@ -112,7 +112,11 @@ async fn intermediate_authority_is_told_before_it_rolls() {
         poll(within(180, "all pods are new".to_owned()), async || {
             let now = uids(&namespace.try_list::<Pod>("").await.map_err(|error| error.to_string())?);
             let old = now.intersection(&before).count();
-            if old == 0 && now.len() == before.len() { Ok(()) } else { Err(format!("{old} old pods of {}", now.len())) }
+            if old == 0 && now.len() == before.len() {
+                Ok(())
+            } else {
+                Err(format!("{old} old pods of {}", now.len()))
+            }
         })
         .await;
         namespace.until_ready("dask", 1).await;

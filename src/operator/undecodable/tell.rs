@@ -35,7 +35,7 @@ pub(in crate::operator) async fn tell_all(context: &Arc<Context>) {
                         namespace,
                         name,
                         error = chain(&error),
-                        "it could not be told that it does not decode"
+                        "its conditions could not be written"
                     );
                 }
             }
