@@ -157,12 +157,13 @@ async fn hostile_scheduler_stays_within_memory() {
 /// A cluster whose scheduler's Python runs another program first.
 fn hostile(namespace: &Namespace, kind: &str) -> Value {
     let mut cluster = small_cluster(kind, &namespace.settings.dask, 0);
-    cluster["spec"]["scheduler"] = json!({
-        "env": [{"name": "PYTHONPATH", "value": "/hostile"}, {"name": "HOSTILE", "value": kind}],
-        "template": {"spec": {
-            "volumes": [{"name": "hostile", "configMap": {"name": "hostile"}}],
-            "containers": [{"name": "scheduler", "volumeMounts": [{"name": "hostile", "mountPath": "/hostile"}]}],
-        }},
-    });
+    cluster["spec"]["scheduler"] = json!({"template": {"spec": {
+        "volumes": [{"name": "hostile", "configMap": {"name": "hostile"}}],
+        "containers": [{
+            "name": "scheduler",
+            "env": [{"name": "PYTHONPATH", "value": "/hostile"}, {"name": "HOSTILE", "value": kind}],
+            "volumeMounts": [{"name": "hostile", "mountPath": "/hostile"}],
+        }],
+    }}});
     cluster
 }

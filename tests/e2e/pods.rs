@@ -119,9 +119,15 @@ async fn intermediate_authority_is_told_before_it_rolls() {
             }
         })
         .await;
-        namespace.until_ready("dask", 1).await;
-        let status = namespace.get::<DaskCluster>("dask").await.status.unwrap();
-        assert_eq!(condition(&status, ConditionType::CertificatesReady).status, "True", "{status:?}");
+        let wait = within(60, "the cluster says that it has the new certificate".to_owned());
+        namespace
+            .until("dask", wait, |cluster: &DaskCluster| {
+                let status = cluster.status.as_ref().unwrap();
+                [ConditionType::CertificatesReady, ConditionType::Ready]
+                    .iter()
+                    .all(|kind| condition(status, *kind).status == "True")
+            })
+            .await;
     })
     .await;
 }

@@ -1,5 +1,6 @@
 """Takes the place of a Dask scheduler: Python runs this module before anything else. It answers as no scheduler does."""
 
+import itertools
 import os
 import socket
 import struct
@@ -12,22 +13,24 @@ def framed(payload):
     return struct.pack("<QQQ", 16 + len(payload), 1, len(payload)) + payload
 
 
-def crowd(workers):
-    """A MessagePack map of so many workers of six bytes each: `{"wxyz": {}, ...}`."""
-    return b"\xdf" + struct.pack(">I", workers) + b"\xa4wxyz\x80" * workers
+def crowd(letters):
+    """A MessagePack map of workers of six bytes each, `{"aaaa": {}, "aaab": {}, ...}`: of so many letters, four in each."""
+    names = itertools.product(range(60, 60 + letters), repeat=4)
+    workers = b"".join(b"\xa4" + bytes(name) + b"\x80" for name in names)
+    return b"\xdf" + struct.pack(">I", letters**4) + workers
 
 
 HANDSHAKE = framed(b"\x83\xabcompression\xc0\xa6python\x93\x03\x0b\x07\xafpickle-protocol\x05")
 IDENTITY = b"\x83\xa4type\xa9Scheduler\xa2id\xa1x\xa7workers"
 ANSWERS = {
     # Ten million workers in 60 MiB: larger than is accepted.
-    "large": framed(crowd(10_000_000)),
-    # Two and a half million in 15 MiB, which would take gigabytes once they are decoded.
-    "many": framed(IDENTITY + crowd(2_500_000)),
+    "large": lambda: framed(crowd(56)),
+    # Two million in 13 MiB, which would take gigabytes once they are decoded.
+    "many": lambda: framed(IDENTITY + crowd(38)),
     # A list within a list, fifteen million times.
-    "deep": framed(b"\x91" * 15_000_000 + b"\xc0"),
+    "deep": lambda: framed(b"\x91" * 15_000_000 + b"\xc0"),
     # A message that never ends.
-    "slow": framed(b"\x91" * 15_000_000)[:10_000_000],
+    "slow": lambda: framed(b"\x91" * 15_000_000)[:10_000_000],
 }
 
 
@@ -41,11 +44,11 @@ def serve(connection, answer):
 
 
 def main():
-    kind = os.environ["HOSTILE"]
+    answer = ANSWERS[os.environ["HOSTILE"]]()
     listener = socket.create_server(("", 8786), family=socket.AF_INET)
     while True:
         connection, _ = listener.accept()
-        threading.Thread(target=serve, args=(connection, ANSWERS[kind]), daemon=True).start()
+        threading.Thread(target=serve, args=(connection, answer), daemon=True).start()
 
 
 if "distributed.cli.dask_scheduler" in sys.orig_argv:
