@@ -42,7 +42,7 @@ fn odd() -> impl Strategy<Value = String> {
         "[]",
         "{}",
         r#""\u0000""#,
-        r#"[null]"#,
+        "[null]",
         r#"{"":null}"#,
         r#""9999999999h""#,
         r#""P1000000Y""#,

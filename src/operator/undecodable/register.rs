@@ -67,16 +67,12 @@ impl Register {
     /// The first of them, as `Flow team/etl`, and how many there are beside these; empty while there is none.
     pub(in crate::operator) fn names(&self) -> String {
         let objects = self.lock();
-        let named = objects
-            .keys()
-            .take(NAMED_MAX)
-            .map(|(kind, namespace, name)| format!("{kind} {namespace}/{name}"));
-        let mut names = named.collect::<Vec<_>>().join(", ");
-        let others = objects.len().saturating_sub(NAMED_MAX);
-        if others > 0 {
-            names.push_str(&format!(" and {others} others"));
+        let text = |(kind, namespace, name): &Id| format!("{kind} {namespace}/{name}");
+        let first: Vec<String> = objects.keys().take(NAMED_MAX).map(text).collect();
+        match objects.len().saturating_sub(NAMED_MAX) {
+            0 => first.join(", "),
+            others => format!("{} and {others} others", first.join(", ")),
         }
-        names
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Id, (Problem, bool)>> {
