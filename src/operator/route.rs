@@ -256,10 +256,16 @@ fn wake_run(context: &Context, object: &impl Resource) {
     }
 }
 
+/// Wakes the cluster whose label an object has, and the one that owns it: somebody may have taken the label away.
 fn wake_cluster(context: &Context, object: &impl Resource) {
     let namespace = object.meta().namespace.as_deref().unwrap_or_default();
-    if let Some(cluster) = object.meta().labels.as_ref().and_then(|all| all.get(labels::CLUSTER_NAME)) {
+    let labelled = object.meta().labels.as_ref().and_then(|all| all.get(labels::CLUSTER_NAME));
+    if let Some(cluster) = labelled {
         context.triggers.cluster(namespace, cluster);
+    }
+    let owners = object.meta().owner_references.iter().flatten();
+    for owner in owners.filter(|owner| owner.kind == DaskCluster::kind(&()) && Some(&owner.name) != labelled) {
+        context.triggers.cluster(namespace, &owner.name);
     }
 }
 

@@ -141,10 +141,33 @@ where
     {
         Err(kube::Error::Api(status)) if status.is_already_exists() => {
             match api.get_metadata_opt(&object.name_any()).await? {
-                Some(there) => check_owner(&there.metadata, object.meta(), kind_name::<K>()),
+                Some(there) => {
+                    check_owner(&there.metadata, object.meta(), kind_name::<K>())?;
+                    relabel(&api, &there.metadata, object.meta()).await
+                }
                 None => Err(being_deleted(object.meta(), kind_name::<K>())),
             }
         }
+        other => other.map(|_| ()).map_err(Error::Api),
+    }
+}
+
+/// Gives an object of ours the labels back that somebody has changed: without them it is not found among ours, and nothing
+/// else can have its name.
+async fn relabel<K>(api: &Api<K>, there: &ObjectMeta, wanted: &ObjectMeta) -> Result<(), Error>
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
+{
+    let (has, name) = (there.labels.as_ref(), wanted.name.as_deref().unwrap_or_default());
+    let mut missing = wanted.labels.clone().unwrap_or_default();
+    missing.retain(|key, value| has.and_then(|labels| labels.get(key)) != Some(value));
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
+    let patch = json!({"metadata": {"uid": there.uid, "labels": missing}});
+    match api.patch_metadata(name, &params, &Patch::Merge(patch)).await {
+        Err(kube::Error::Api(status)) if status.is_not_found() || status.code == 409 => Ok(()),
         other => other.map(|_| ()).map_err(Error::Api),
     }
 }

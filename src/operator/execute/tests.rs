@@ -293,6 +293,28 @@ fn a_message_names_a_few_workers_and_counts_the_others() {
     assert_eq!(Held::default().message(), None);
 }
 
+/// What is asked of the API server to create a scheduler's pod where ours is there, with these labels.
+async fn created_beside(labels: Value) -> Vec<String> {
+    let (context, server, _wakes) = context(1);
+    let mut there = json!(pod("demo-scheduler", labels::SCHEDULER));
+    there["metadata"]["labels"] = labels;
+    let (asked, _server) = serve(server, move |what| match what {
+        "POST demo-scheduler" => refusal(409, "AlreadyExists", "it exists"),
+        _ => (200, there.clone()),
+    });
+    let wanted = Step::Create(Box::new(Object::Pod(pod("demo-scheduler", labels::SCHEDULER))));
+    steps(&context, KEY, &[wanted], Bounds::USUAL).await.unwrap();
+    asked.all()
+}
+
+#[tokio::test]
+async fn a_pod_of_ours_without_its_labels_has_them_given_back() {
+    let lost = created_beside(json!({"app": "other"})).await;
+    assert_eq!(lost, ["POST demo-scheduler", "GET demo-scheduler", "PATCH demo-scheduler"]);
+    let kept = created_beside(json!({labels::COMPONENT: labels::SCHEDULER, "app": "other"})).await;
+    assert_eq!(kept, ["POST demo-scheduler", "GET demo-scheduler"], "a step that is repeated");
+}
+
 /// The step that applies the policy of the cluster "demo".
 fn policy() -> Step {
     let owners =
