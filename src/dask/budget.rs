@@ -8,18 +8,19 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// Messages of so many bytes need no room: a hundred workers.
+/// Messages of so many bytes need no room: about eighty workers.
 const SHORT_BYTES: u64 = 64 << 10;
 
 /// The room of all together, in KiB: two of the longest at one time, as they came and decoded.
 const ROOM_KIB: usize = 64 << 10;
 
-/// What a message takes: its own bytes, and as many again once it is decoded. The bounds of [`super::lenient`] keep it to
-/// that.
+/// What a message takes: its own bytes, and as many again once it is decoded. A hostile one takes more: the bounds of
+/// [`super::lenient`] keep it to some 30 MiB.
 const COST: u64 = 2;
 
-/// How long a message may take to come that has room.
-pub(super) const ROOM_LIMIT: Duration = Duration::from_secs(10);
+/// How long a message may take to come that has room: this, and as long again for each so many bytes.
+const LIMIT: Duration = Duration::from_secs(2);
+const LIMIT_BYTES: u64 = 8 << 20;
 
 /// From so many bytes on a message is decoded where it keeps nothing else waiting.
 const BLOCKING_BYTES: usize = 256 << 10;
@@ -31,6 +32,12 @@ static ROOM: Semaphore = Semaphore::const_new(ROOM_KIB);
 pub(super) struct Room(
     #[allow(dead_code, reason = "it is given back when it is dropped")] SemaphorePermit<'static>,
 );
+
+/// How long a message of so many bytes may take to come.
+pub(super) fn limit(bytes: u64) -> Duration {
+    let times = u32::try_from(bytes / LIMIT_BYTES).unwrap_or(u32::MAX).saturating_add(1);
+    LIMIT.saturating_mul(times)
+}
 
 /// Whether a message of so many bytes needs room.
 pub(super) fn needs_room(bytes: u64) -> bool {
@@ -68,7 +75,8 @@ impl Payload {
         if self.bytes.len() < BLOCKING_BYTES {
             return decode(&self.bytes);
         }
-        match tokio::task::spawn_blocking(move || decode(&self.bytes)).await {
+        // All of it goes along, its room too, which else would be free before its memory is.
+        match tokio::task::spawn_blocking(move || decode(&self)).await {
             Ok(value) => value,
             Err(error) => match error.try_into_panic() {
                 Ok(panic) => std::panic::resume_unwind(panic),

@@ -3,7 +3,7 @@
 //! It knows messages but not what they ask. It does not reconnect and does not decide whether it may be used
 //! again; [`super::rpc`] and [`super::subscribe`] do.
 use super::address::{Address, Scheme};
-use super::budget::{self, Payload, ROOM_LIMIT, Room};
+use super::budget::{self, Payload, Room};
 use super::error::{DecodeError, Error};
 use super::frame::{self, Decoder, FrameError, Limits};
 use super::message;
@@ -17,6 +17,9 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 /// How many bytes are read at once.
 const READ_BYTES: usize = 16 << 10;
+
+/// The longest handshake; theirs have a hundred bytes (measured).
+const GREETING_BYTES_MAX: u64 = 64 << 10;
 
 /// How a TLS alert begins: record type 21, then a major version of 3.
 const TLS_ALERT: [u8; 2] = [0x15, 0x03];
@@ -34,7 +37,7 @@ pub struct Connection {
     chunk: Vec<u8>,
     start: usize,
     end: usize,
-    /// The room that the message has which is being read, and until when it must have come.
+    /// The room that the message has which is being read, and since when.
     room: Option<(Room, Instant)>,
     /// The first bytes that the peer ever sent; they tell TLS from Dask.
     greeting: Vec<u8>,
@@ -112,7 +115,7 @@ impl Connection {
     }
 
     /// Waits for a message, at most `limit`; `None` when none came. May be dropped at any time without loss: what has
-    /// come of a message is kept. A long message that has begun and does not come to its end is [`Error::Timeout`].
+    /// come of a message is kept. A long message that has begun and does not come to its end is [`Error::Unended`].
     pub async fn receive(&mut self, limit: Duration) -> Result<Option<Payload>, Error> {
         match timeout(limit, self.next_message()).await {
             Ok(message) => message.map(Some),
@@ -128,7 +131,8 @@ impl Connection {
     /// Our handshake, then theirs. The listener writes its own without waiting for ours, on every version; a connector
     /// may do either (measured), and to write first saves a turn.
     async fn greet(stream: Box<dyn Stream>, scheme: Option<Scheme>) -> Result<Self, Error> {
-        let decoder = Decoder::new(Limits::default());
+        // Whoever is no scheduler takes no room from those that are.
+        let decoder = Decoder::new(Limits { message_bytes: GREETING_BYTES_MAX, ..Limits::default() });
         let (chunk, greeting) = (vec![0; READ_BYTES], Vec::new());
         let mut this = Self { stream, decoder, chunk, start: 0, end: 0, room: None, greeting, scheme };
         let ours = message::encode_handshake()
@@ -136,6 +140,7 @@ impl Connection {
         let theirs =
             this.exchange_greetings(&frame::encode(&ours)).await.map_err(|error| this.named(error))?;
         if message::is_handshake(&theirs) {
+            this.decoder = Decoder::new(Limits::default());
             Ok(this)
         } else {
             Err(Error::NotADaskPeer("its first message is no handshake"))
@@ -188,7 +193,7 @@ impl Connection {
             // All of the chunk is taken. This wait and the read are the only ones, and lose nothing when they are dropped.
             let announced = self.decoder.announced();
             if self.room.is_none() && budget::needs_room(announced) {
-                self.room = Some((budget::room(announced).await, Instant::now() + ROOM_LIMIT));
+                self.room = Some((budget::room(announced).await, Instant::now()));
             }
             let count = self.read().await?;
             if count == 0 {
@@ -203,8 +208,10 @@ impl Connection {
     /// Reads into the chunk. Nothing that was read is lost when this is dropped.
     async fn read(&mut self) -> Result<usize, Error> {
         let read = self.stream.read(&mut self.chunk);
-        let Some((_, until)) = &self.room else { return read.await.map_err(tls::named) };
-        let late = Error::Timeout { what: "send its long message to the end", limit: ROOM_LIMIT };
-        timeout_at(*until, read).await.map_err(|_| late)?.map_err(tls::named)
+        let Some((_, since)) = &self.room else { return read.await.map_err(tls::named) };
+        let bytes = self.decoder.announced();
+        let limit = budget::limit(bytes);
+        let read = timeout_at(*since + limit, read).await;
+        read.map_err(|_| Error::Unended { bytes, limit })?.map_err(tls::named)
     }
 }

@@ -65,6 +65,15 @@ pub enum Error {
         /// How long was waited.
         limit: Duration,
     },
+    /// A long message has begun and does not come to its end, or so slowly that it would keep others from the memory that
+    /// long messages share.
+    #[error("scheduler did not send its message of {bytes} bytes to the end within {limit:?}")]
+    Unended {
+        /// What it announced.
+        bytes: u64,
+        /// How long was waited.
+        limit: Duration,
+    },
     /// The answer cannot be understood.
     #[error("answer of the scheduler cannot be read")]
     Decode(#[source] DecodeError),

@@ -12,7 +12,7 @@ use std::marker::PhantomData;
 pub(super) const ENTRIES_MAX: usize = 20_000;
 
 /// The most entries that are kept of a map inside of a worker, such as its resources; the others are passed over.
-const DETAILS_MAX: usize = 32;
+const DETAILS_MAX: usize = 16;
 
 /// The longest text of a worker, in bytes: an address or a name of DNS has 253 characters at most. A longer one counts as
 /// none.
@@ -29,6 +29,19 @@ pub(super) fn too_many<E: Error>() -> E {
 /// Whether this is what [`too_many`] makes.
 pub(super) fn is_too_many(error: &rmp_serde::decode::Error) -> bool {
     error.to_string() == too_many::<rmp_serde::decode::Error>().to_string()
+}
+
+/// Refuses a text that is longer than any name or address.
+fn short<E: Error>(text: String) -> Result<String, E> {
+    if text.len() <= TEXT_BYTES_MAX {
+        return Ok(text);
+    }
+    Err(E::custom(format_args!("a name or address of {} bytes", text.len())))
+}
+
+/// A text that must be there, and is kept: a longer one than any name is refused.
+pub(super) fn short_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    String::deserialize(deserializer).and_then(short)
 }
 
 /// A value reduced to what fits one word. An enum member of Python counts as its name.
@@ -438,11 +451,11 @@ impl<'de, V: Deserialize<'de>> Visitor<'de> for ByAddressVisitor<V> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut entries = BTreeMap::new();
-        while let Some((address, value)) = map.next_entry()? {
+        while let Some((address, value)) = map.next_entry::<String, V>()? {
             if entries.len() >= ENTRIES_MAX {
                 return Err(too_many());
             }
-            entries.insert(address, value);
+            entries.insert(short(address)?, value);
         }
         Ok(entries)
     }

@@ -237,6 +237,7 @@ fn no_name() -> WorkerName {
 #[derive(Debug, Clone, PartialEq, serde::Deserialize)]
 pub struct Identity {
     /// The scheduler's own, other after each restart.
+    #[serde(deserialize_with = "lenient::short_text")]
     pub id: String,
     /// Where it says that it listens.
     #[serde(default, deserialize_with = "lenient::text")]
@@ -354,10 +355,12 @@ impl<'de> Visitor<'de> for EventVisitor {
             #[serde(deserialize_with = "lenient::by_address")]
             workers: BTreeMap<String, WorkerInfo>,
         }
+        #[derive(serde::Deserialize)]
+        struct Gone(#[serde(deserialize_with = "lenient::short_text")] String);
         let verb = seq.next_element::<Scalar>()?.and_then(Scalar::into_text);
         let event = match verb.as_deref() {
             Some("add") => seq.next_element::<Added>()?.map(|added| SubscribeEvent::Added(added.workers)),
-            Some("remove") => seq.next_element::<String>()?.map(SubscribeEvent::Removed),
+            Some("remove") => seq.next_element::<Gone>()?.map(|gone| SubscribeEvent::Removed(gone.0)),
             _ => Some(SubscribeEvent::Other),
         };
         while seq.next_element::<IgnoredAny>()?.is_some() {}
@@ -370,15 +373,41 @@ impl<'de> Visitor<'de> for EventVisitor {
     }
 }
 
-/// Reads a batch of events.
+/// Reads a batch of events. Its workers are counted over all of its events: twenty thousand events of as many workers each
+/// would be bounded one by one, and in memory together.
 pub fn decode_events(payload: &[u8]) -> Result<Vec<SubscribeEvent>, rmp_serde::decode::Error> {
-    #[derive(serde::Deserialize)]
-    #[serde(transparent)]
-    struct Batch {
-        #[serde(deserialize_with = "lenient::bounded_list")]
-        events: Vec<SubscribeEvent>,
+    read::<Batch>(payload).map(|batch| batch.0)
+}
+
+struct Batch(Vec<SubscribeEvent>);
+
+impl<'de> Deserialize<'de> for Batch {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(BatchVisitor).map(Self)
     }
-    read::<Batch>(payload).map(|batch| batch.events)
+}
+
+struct BatchVisitor;
+
+impl<'de> Visitor<'de> for BatchVisitor {
+    type Value = Vec<SubscribeEvent>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of events")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        let (mut events, mut entries) = (Vec::new(), 0_usize);
+        while let Some(event) = seq.next_element()? {
+            let more = if let SubscribeEvent::Added(workers) = &event { workers.len() } else { 1 };
+            entries = entries.saturating_add(more);
+            if entries > lenient::ENTRIES_MAX {
+                return Err(lenient::too_many());
+            }
+            events.push(event);
+        }
+        Ok(events)
+    }
 }
 
 /// Names, in a list or a set.

@@ -265,11 +265,31 @@ fn a_message_of_more_workers_than_any_cluster_has_is_refused() {
 }
 
 #[test]
+fn many_events_of_many_workers_each_are_counted_together() {
+    let event = [b"\x92\xa3add\x81\xa7workers".to_vec(), crowd(15_000)].concat();
+    let batch = |events: usize| [vec![0x90 | u8::try_from(events).unwrap()], event.repeat(events)].concat();
+    assert_eq!(decode_events(&batch(1)).unwrap().len(), 1);
+    assert!(decode_events(&batch(2)).is_err());
+}
+
+#[test]
+fn texts_that_are_kept_have_the_length_of_names() {
+    let long = "x".repeat(301);
+    assert!(decode_reply::<Identity>(&packed(&json!({"id": long, "workers": {}}))).is_err());
+    let fits =
+        decode_reply::<Identity>(&packed(&json!({"id": "S", "workers": {"x".repeat(300): {}}}))).unwrap();
+    assert_eq!(fits.workers.len(), 1);
+    assert!(decode_reply::<Identity>(&packed(&json!({"id": "S", "workers": {&long: {}}}))).is_err());
+    assert!(decode_events(&packed(&json!([["add", {"workers": {&long: {}}}]]))).is_err());
+    assert!(decode_events(&packed(&json!([["remove", long]]))).is_err());
+}
+
+#[test]
 fn of_the_details_of_a_worker_only_so_many_are_kept() {
     let resources: serde_json::Map<_, _> = (0..1000).map(|n| (format!("r{n}"), json!(1.0))).collect();
     let worker: WorkerInfo =
         decode_reply(&packed(&json!({"name": "w", "resources": resources, "host": "h".repeat(1000)})))
             .unwrap();
-    assert_eq!(worker.resources.len(), 32);
+    assert_eq!(worker.resources.len(), 16);
     assert_eq!(worker.host, None);
 }

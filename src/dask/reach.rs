@@ -3,14 +3,17 @@
 use ipnet::IpNet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// Addresses at which clouds tell a machine its secrets, beside the link-local 169.254.169.254: of AWS over IPv6
-/// (<https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-data-retrieval.html>), of Alibaba Cloud, and the one
-/// of Azure's hosts.
-const METADATA: [IpAddr; 3] = [
-    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
-    IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
-    IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16)),
+/// Addresses at which clouds tell a machine its secrets, beside the link-local 169.254.169.254: of Alibaba Cloud, of Azure's
+/// hosts, and over IPv6 of AWS (all of `fd00:ec2::/32`,
+/// <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-data-retrieval.html>), Google and Oracle.
+const METADATA_V4: [Ipv4Addr; 2] = [Ipv4Addr::new(100, 100, 100, 200), Ipv4Addr::new(168, 63, 129, 16)];
+const METADATA_V6: [Ipv6Addr; 2] = [
+    Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254),
+    Ipv6Addr::new(0xfd00, 0xc1, 0, 0, 0, 0, 0xa9fe, 0xa9fe),
 ];
+
+/// So many addresses of a name are tried; that of a hostile one may have thousands.
+const ADDRESSES_MAX: usize = 8;
 
 /// Where connections may go.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,7 +30,7 @@ pub enum Reach {
 impl Reach {
     /// Whether a connection may go to this address. An IPv4 address inside of an IPv6 one counts as itself.
     pub fn has(&self, address: IpAddr) -> bool {
-        let address = address.to_canonical();
+        let address = inner(address);
         match self {
             Self::All => true,
             Self::Others => !is_own(address),
@@ -38,21 +41,35 @@ impl Reach {
     /// The addresses that a host has, as far as connections may go to them.
     pub(super) async fn lookup(&self, host: &str, port: u16) -> std::io::Result<Vec<SocketAddr>> {
         let all = tokio::net::lookup_host((host, port)).await?;
-        Ok(all.filter(|address| self.has(address.ip())).collect())
+        Ok(all.filter(|address| self.has(address.ip())).take(ADDRESSES_MAX).collect())
+    }
+}
+
+/// The IPv4 address that an IPv6 one stands for: mapped (`::ffff:0:0/96`), compatible (`::/96`), translated
+/// (`64:ff9b::/96`, RFC 6052) or by 6to4 (`2002::/16`, RFC 3056); else the address itself.
+fn inner(address: IpAddr) -> IpAddr {
+    let IpAddr::V6(v6) = address.to_canonical() else { return address.to_canonical() };
+    let of = |high: u16, low: u16| IpAddr::V4(Ipv4Addr::from((u32::from(high) << 16) | u32::from(low)));
+    match v6.segments() {
+        // `::` and `::1` are themselves.
+        [0, 0, 0, 0, 0, 0, high, low] if high != 0 => of(high, low),
+        [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] => of(high, low),
+        _ => IpAddr::V6(v6),
     }
 }
 
 /// Whether an address means something else to each machine, or is the way to a machine's secrets.
 fn is_own(address: IpAddr) -> bool {
-    let is_link_local = match address {
-        IpAddr::V4(address) => address.is_link_local() || address.is_broadcast(),
-        IpAddr::V6(address) => address.is_unicast_link_local(),
+    let is_of_machine = match address {
+        IpAddr::V4(address) => {
+            address.is_link_local() || address.is_broadcast() || METADATA_V4.contains(&address)
+        }
+        IpAddr::V6(address) => {
+            let is_of_aws = matches!(address.segments(), [0xfd00, 0xec2, ..]);
+            address.is_unicast_link_local() || is_of_aws || METADATA_V6.contains(&address)
+        }
     };
-    is_link_local
-        || address.is_loopback()
-        || address.is_unspecified()
-        || address.is_multicast()
-        || METADATA.contains(&address)
+    is_of_machine || address.is_loopback() || address.is_unspecified() || address.is_multicast()
 }
 
 #[cfg(test)]
@@ -71,6 +88,14 @@ mod tests {
     #[case("::ffff:169.254.169.254", false)]
     #[case("fe80::1", false)]
     #[case("fd00:ec2::254", false)]
+    #[case("fd00:ec2::23", false)]
+    #[case("fd20:ce::254", false)]
+    #[case("fd00:c1::a9fe:a9fe", false)]
+    #[case("64:ff9b::7f00:1", false)]
+    #[case("64:ff9b::a9fe:a9fe", false)]
+    #[case("2002:7f00:1::", false)]
+    #[case("::127.0.0.1", false)]
+    #[case("64:ff9b::a00:1", true)]
     #[case("100.100.100.200", false)]
     #[case("168.63.129.16", false)]
     #[case("224.0.0.1", false)]

@@ -14,7 +14,7 @@ use super::address::Address;
 use super::connection::{Connection, Stream};
 use super::error::Error;
 use super::lenient;
-use super::message::{self, Identity, NoArguments, ReplyError, SubscribeEvent, WorkerInfo};
+use super::message::{self, Identity, NoArguments, ReplyError, SubscribeEvent, WorkerInfo, WorkerName};
 use super::tls::Credentials;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -24,8 +24,13 @@ const OPERATION: &str = "subscribe_worker_status";
 /// The workers of a scheduler.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Membership {
-    /// Them, by address.
-    pub workers: BTreeMap<String, WorkerInfo>,
+    /// Their names, by address. What else is known of a worker is not kept: it would be for as long as its scheduler is.
+    pub workers: BTreeMap<String, WorkerName>,
+}
+
+/// The names of workers, by address.
+fn names(workers: &BTreeMap<String, WorkerInfo>) -> impl Iterator<Item = (String, WorkerName)> {
+    workers.iter().map(|(address, worker)| (address.clone(), worker.name.clone()))
 }
 
 impl Membership {
@@ -34,8 +39,8 @@ impl Membership {
         match event {
             SubscribeEvent::Added(workers) => {
                 let mut changed = false;
-                for (address, worker) in workers {
-                    changed |= self.workers.insert(address.clone(), worker.clone()).as_ref() != Some(worker);
+                for (address, name) in names(workers) {
+                    changed |= self.workers.insert(address, name.clone()).as_ref() != Some(&name);
                 }
                 changed
             }
@@ -81,7 +86,7 @@ impl MembershipStream {
     }
 
     /// Waits for changes, at most `limit`, and takes them in. `None` means that nothing was heard; the
-    /// stream goes on. May be dropped at any time without loss. After an error the stream has ended, and every
+    /// stream goes on. May be dropped without loss while nothing has come; dropped later, it may have ended the stream. After an error the stream has ended, and every
     /// further call gives [`Error::Closed`].
     pub async fn next(&mut self, limit: Duration) -> Result<Option<Vec<SubscribeEvent>>, Error> {
         if self.ended {
@@ -103,7 +108,7 @@ impl MembershipStream {
                 for event in events {
                     self.membership.apply(event);
                 }
-                // Each message keeps to the bound; so must their sum.
+                // Each message keeps to the bound; so must what all of them add up to.
                 if self.membership.workers.len() > lenient::ENTRIES_MAX {
                     self.ended = true;
                     return Err(lenient::too_many::<rmp_serde::decode::Error>().into());
@@ -127,7 +132,7 @@ impl MembershipStream {
             ReplyError::Nil => Error::UnknownOperation { op: OPERATION.to_owned() },
             ReplyError::Shape(error) => error.into(),
         })?;
-        let membership = Membership { workers: identity.workers };
+        let membership = Membership { workers: names(&identity.workers).collect() };
         Ok(Self { connection, scheduler_id: identity.id, membership, ended: false })
     }
 }

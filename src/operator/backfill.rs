@@ -43,6 +43,9 @@ impl Planned for FlowBackfill {
 /// Live, the Flow is read as well: runs that name an owner which is gone would be collected at once.
 async fn observe(context: &Context, backfill: &FlowBackfill, live: bool) -> Result<Observed, Error> {
     let (namespace, name) = (backfill.namespace().unwrap_or_default(), &backfill.spec.flow);
+    if context.undecodable.has::<Flow>(&namespace, name) {
+        return Err(Error::Unreadable { kind: "the Flow", name: name.clone() });
+    }
     if !live {
         let flow = context.stores.flows.get(&ObjectRef::<Flow>::new(name).within(&namespace));
         return Ok(Observed { flow, runs: runs_of(context, &namespace, name), live });

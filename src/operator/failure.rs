@@ -21,6 +21,9 @@ pub(super) enum Error {
     /// An object is not as it was a moment ago.
     #[error("{kind} {name} has changed meanwhile")]
     Changed { kind: &'static str, name: String },
+    /// An object that this one needs does not decode.
+    #[error("{kind} {name} cannot be read by this operator: its conditions say why")]
+    Unreadable { kind: &'static str, name: String },
     /// The API server does not know cert-manager's kinds.
     #[error("cert-manager is not installed in this cluster: install it, or write tls.issuer: Operator")]
     NoCertManager,
@@ -69,7 +72,7 @@ impl Error {
                 Disposition::Lasting
             }
             Self::Changed { .. } => Disposition::Conflict,
-            Self::NameTaken { .. } | Self::NoCertManager => Disposition::Lasting,
+            Self::NameTaken { .. } | Self::NoCertManager | Self::Unreadable { .. } => Disposition::Lasting,
             _ => Disposition::Transient,
         }
     }
@@ -90,6 +93,7 @@ impl Error {
             Self::Api(kube::Error::Api(status)) if lacks_right(status) => Reason::Forbidden,
             Self::Api(kube::Error::Api(status)) if matches!(status.code, 400 | 403 | 422) => Reason::Rejected,
             Self::NameTaken { .. } => Reason::NameTaken,
+            Self::Unreadable { .. } => Reason::Unreadable,
             Self::NoCertManager => Reason::CertificateNotReady,
             _ => Reason::ReconcileFailing,
         };
@@ -128,7 +132,10 @@ impl Error {
     /// Whether the API server, or the owner of a name, says no to what was asked, and to nothing else: what is asked of it
     /// next may well be granted.
     pub(super) fn is_refusal(&self) -> bool {
-        (self.disposition() == Disposition::Lasting || self.is_quota()) && !self.is_of_ending_namespace()
+        let is_answer = !matches!(self, Self::Unreadable { .. });
+        is_answer
+            && (self.disposition() == Disposition::Lasting || self.is_quota())
+            && !self.is_of_ending_namespace()
     }
 }
 

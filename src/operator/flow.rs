@@ -15,7 +15,7 @@ use super::context::Context;
 use super::failure::Error;
 use super::reconcile::Planned;
 use crate::api::common::ConfigMapKey;
-use crate::api::{Flow, FlowRun, FlowStatus, Reason, labels};
+use crate::api::{DaskCluster, Flow, FlowRun, FlowStatus, Reason, labels};
 use crate::plan::Plan;
 use crate::plan::backfill::runs_counted_on;
 use crate::plan::conditions::{Failure, failing, told};
@@ -63,6 +63,7 @@ async fn observe(context: &Context, flow: &Flow, live: bool) -> Result<Observed,
     let runs = runs_of(context, &namespace, &name);
     let cluster_exists = flow.spec.cluster.ref_.as_ref().is_none_or(|cluster| {
         context.stores.clusters.get(&ObjectRef::new(&cluster.name).within(&namespace)).is_some()
+            || context.undecodable.has::<DaskCluster>(&namespace, &cluster.name)
     });
     let backfills = context.stores.backfills.state().into_iter().filter(|backfill| {
         backfill.metadata.namespace.as_deref() == Some(&namespace) && backfill.spec.flow == name

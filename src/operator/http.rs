@@ -57,9 +57,7 @@ async fn livez(State(context): State<Arc<Context>>) -> (StatusCode, String) {
     }
 }
 
-/// Ready when the caches are full, and the API server has lately reported who leads: an operator that leads, or could
-/// take over at once.
-/// Objects that cannot be read make nothing unready, and are named in either case.
+/// Whether it is ready, and why not. Objects that cannot be read make nothing unready, and are named in either case.
 async fn readyz(State(context): State<Arc<Context>>) -> (StatusCode, String) {
     let (code, text) = readiness(&context);
     match context.undecodable.names() {
@@ -68,6 +66,8 @@ async fn readyz(State(context): State<Arc<Context>>) -> (StatusCode, String) {
     }
 }
 
+/// Ready when the caches are full, and the API server has lately reported who leads: an operator that leads, or could
+/// take over at once.
 fn readiness(context: &Context) -> (StatusCode, String) {
     let unready = |why: &str| (StatusCode::SERVICE_UNAVAILABLE, why.to_owned());
     if context.is_stopping() {

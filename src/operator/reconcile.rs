@@ -162,14 +162,18 @@ impl<S, E: Into<Error>> From<E> for Stop<S> {
 async fn once<K: Planned>(context: &Context, object: Arc<K>) -> Result<Next, Stop<K::Status>> {
     let mut object = object;
     let now = clock::now();
+    let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
+    if context.undecodable.has::<K>(&namespace, &name) {
+        // What the cache has of it is older than what it is.
+        return Ok(Next::Change);
+    }
     let mut plan = object.plan(context, false, now).await?;
     if plan.look_again {
-        let api: Api<K> = Api::namespaced(context.client.clone(), &object.namespace().unwrap_or_default());
+        let api: Api<K> = Api::namespaced(context.client.clone(), &namespace);
         let Some(fresh) = api.get_opt(&object.name_any()).await? else { return Ok(Next::Change) };
         object = Arc::new(fresh);
         plan = object.plan(context, true, now).await?;
     }
-    let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
     let no_room = object.told(Reason::QuotaExceeded).is_some();
     let bounds = if no_room { Bounds::CAREFUL } else { Bounds::USUAL };
     let held = match execute::steps(context, (&namespace, &name), &plan.steps, bounds).await {

@@ -264,7 +264,8 @@ fn wake_cluster(context: &Context, object: &impl Resource) {
         context.triggers.cluster(namespace, cluster);
     }
     let owners = object.meta().owner_references.iter().flatten();
-    for owner in owners.filter(|owner| owner.kind == DaskCluster::kind(&()) && Some(&owner.name) != labelled) {
+    for owner in owners.filter(|owner| owner.kind == DaskCluster::kind(&()) && Some(&owner.name) != labelled)
+    {
         context.triggers.cluster(namespace, &owner.name);
     }
 }

@@ -7,9 +7,9 @@ use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
-use kube::ResourceExt;
 use kube::api::{Api, ListParams};
 use kube::runtime::reflector::ObjectRef;
+use kube::{Resource, ResourceExt};
 
 use super::certificates;
 use super::certificates::credentials::reason_of;
@@ -67,6 +67,7 @@ impl Planned for FlowRun {
 
 async fn observe(context: &Context, run: &FlowRun, live: bool) -> Result<Observed, Error> {
     let namespace = run.namespace().unwrap_or_default();
+    must_be_readable::<Flow>(context, run, "the Flow", &run.spec.flow)?;
     let (flow, siblings) = flow_and_siblings(context, run, &namespace, live).await?;
     let job = job(context, run, &namespace, live).await?;
     let pods = pods(context, run, job.as_deref(), &namespace, live).await?;
@@ -79,6 +80,9 @@ async fn observe(context: &Context, run: &FlowRun, live: bool) -> Result<Observe
         Some(address) => ask(context, &namespace, (&address, needs.tls.as_ref())).await?,
         None => ForeignScheduler::NotAsked,
     };
+    if let Some(name) = run::cluster_to_observe(run, flow.as_deref()) {
+        must_be_readable::<DaskCluster>(context, run, "the DaskCluster", &name)?;
+    }
     let cluster = cluster(context, run, flow.as_deref(), &namespace);
     Ok(Observed {
         wiring: cluster.as_deref().map(|cluster| wiring(context, cluster, &namespace)).unwrap_or_default(),
@@ -130,6 +134,20 @@ fn scheduler(context: &Context, cluster: &DaskCluster, namespace: &str) -> Optio
     let pod = context.stores.pods.get(&ObjectRef::new(&name).within(namespace))?;
     let ours = pod.owner_references().iter().any(|owner| Some(&owner.uid) == cluster.metadata.uid.as_ref());
     state::start_of(&pod, scheduler::CONTAINER).filter(|_| ours)
+}
+
+/// Nothing is decided about a run that goes on over an object that exists and cannot be read: it would count as deleted.
+fn must_be_readable<K: Resource<DynamicType = ()>>(
+    context: &Context,
+    run: &FlowRun,
+    kind: &'static str,
+    name: &str,
+) -> Result<(), Error> {
+    let namespace = run.namespace().unwrap_or_default();
+    if !phase_of(run).is_final() && context.undecodable.has::<K>(&namespace, name) {
+        return Err(Error::Unreadable { kind, name: name.to_owned() });
+    }
+    Ok(())
 }
 
 /// The cluster that the run is on, or will be.
@@ -268,21 +286,22 @@ async fn ask(
     })
 }
 
-/// Why an address that somebody has written is of no use. What a network answers is one text for all, since it is the
-/// operator that asks, from its own place in the network; what a Dask scheduler answers is told.
+/// Why an address that somebody has written is of no use. That nobody answers, or no Dask scheduler, is one text for
+/// all, since it is the operator that asks, from its own place in the network; what a peer of Dask or TLS answers is told.
 fn why(address: &str, error: &dask::Error, cause: &str) -> String {
     use dask::Error::{
-        Closed, Decode, NotADaskPeer, OutOfReach, Timeout, Tls, UnknownOperation, Unreachable,
+        Closed, Decode, NotADaskPeer, OutOfReach, Timeout, Tls, Unended, UnknownOperation, Unreachable,
     };
     match error {
         OutOfReach { host } => format!(
             "the scheduler at {address} is not asked: {host} is not in the networks that the operator connects to \
-             (never the operator's own machine, a link-local or a metadata address, unless its administrator allows it): write \
+             (never a loopback, link-local or metadata address, unless its administrator allows it): write \
              the name of a Service, such as tcp://scheduler.team.svc:8786"
         ),
         Unreachable(_)
         | Closed(_)
         | Timeout { .. }
+        | Unended { .. }
         | NotADaskPeer(_)
         | Decode(_)
         | Tls(_)

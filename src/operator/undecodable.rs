@@ -1,7 +1,7 @@
 //! Objects that do not decode: they are logged, counted, told of it and left out, and must not stop the watch for all.
 //!
 //! One that did decode before stays known as it was, until it is deleted: what was made for it must not fall. Nothing is
-//! written for it meanwhile, since it is read anew before that.
+//! planned for it meanwhile, and what needs it waits: an operator that has started since does not know it at all.
 
 mod register;
 mod tell;
@@ -49,11 +49,11 @@ impl Undecodable {
     where
         K: Resource<DynamicType = ()> + Debug,
     {
-        let opened = match event {
+        match event {
             Event::Apply(guard) => self.object(guard).map(Event::Apply),
             Event::InitApply(guard) => self.object(guard).map(Event::InitApply),
             Event::Delete(guard) => {
-                self.known.remove(&key(&guard));
+                self.is_no_more(&key(&guard));
                 guard.0.ok().map(Event::Delete)
             }
             Event::Init => {
@@ -63,13 +63,10 @@ impl Undecodable {
             }
             Event::InitDone => {
                 self.listing = false;
+                self.count();
                 Some(Event::InitDone)
             }
-        };
-        if !self.listing {
-            self.count();
         }
-        opened
     }
 
     fn object<K>(&mut self, guard: DeserializeGuard<K>) -> Option<K>
@@ -80,7 +77,7 @@ impl Undecodable {
         match guard.0 {
             Ok(mut object) => {
                 condense(object.meta_mut(), &K::kind(&()));
-                self.known.remove(&id);
+                self.is_no_more(&id);
                 Some(object)
             }
             Err(invalid) => {
@@ -98,16 +95,34 @@ impl Undecodable {
                         "an object is ignored because it does not decode"
                     );
                 }
-                self.known.insert(id, problem);
+                self.is_one(id, problem);
                 None
             }
         }
     }
 
-    fn count(&mut self) {
-        if self.known == self.counted {
-            return;
+    /// This one does not decode; while all are listed, they are counted at the end.
+    fn is_one(&mut self, id: Id, problem: Problem) {
+        if !self.listing {
+            if self.counted.insert(id.clone(), problem.clone()).is_none() {
+                self.gauge.inc();
+            }
+            self.register.put(id.clone(), problem.clone());
         }
+        self.known.insert(id, problem);
+    }
+
+    /// This one decodes, or is gone.
+    fn is_no_more(&mut self, id: &Id) {
+        self.known.remove(id);
+        if !self.listing && self.counted.remove(id).is_some() {
+            self.gauge.dec();
+            self.register.remove(id);
+        }
+    }
+
+    /// Those that a list has shown, and no others.
+    fn count(&mut self) {
         let number = |objects: &BTreeMap<Id, Problem>| i64::try_from(objects.len()).unwrap_or(i64::MAX);
         self.gauge.inc_by(number(&self.known).saturating_sub(number(&self.counted)));
         for id in self.counted.keys().filter(|id| !self.known.contains_key(*id)) {
@@ -178,6 +193,22 @@ mod tests {
         let writers = kept.metadata.managed_fields.unwrap();
         assert_eq!(writers.len(), 1);
         assert!(writers[0].time.is_some() && writers[0].fields_v1.is_none());
+    }
+
+    #[test]
+    fn what_does_not_decode_is_known_by_its_name() {
+        let register = Arc::new(Register::default());
+        let mut watch = Undecodable::new(Gauge::default(), register.clone());
+        let has = |name: &str| register.has::<FlowRun>("team", name);
+        watch.open(Event::Apply(run("a", &json!(["etl"]))));
+        assert!(has("a") && !has("b") && !register.has::<crate::api::Flow>("team", "a"));
+        watch.open::<FlowRun>(Event::Init);
+        watch.open(Event::InitApply(run("b", &json!(["etl"]))));
+        assert!(has("a") && !has("b"), "a list counts when it is whole");
+        watch.open::<FlowRun>(Event::InitDone);
+        assert!(!has("a") && has("b"));
+        watch.open(Event::Apply(run("b", &json!("etl"))));
+        assert!(!has("b"));
     }
 
     #[test]

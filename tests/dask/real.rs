@@ -214,7 +214,7 @@ async fn until(stream: &mut MembershipStream, names: &[&str]) -> Vec<SubscribeEv
     let mut last = Vec::new();
     loop {
         let workers = &stream.membership().workers;
-        let mut members: Vec<String> = workers.values().map(|worker| worker.name.to_string()).collect();
+        let mut members: Vec<String> = workers.values().map(ToString::to_string).collect();
         members.sort_unstable();
         if members == names {
             return last;

@@ -92,7 +92,7 @@ async fn refused(address: &Address, ours: &Credentials) -> [Error; 2] {
 async fn until(stream: &mut MembershipStream, names: &[&str]) {
     loop {
         let workers = &stream.membership().workers;
-        let mut members: Vec<String> = workers.values().map(|worker| worker.name.to_string()).collect();
+        let mut members: Vec<String> = workers.values().map(ToString::to_string).collect();
         members.sort_unstable();
         if members == names {
             return;

@@ -1,4 +1,4 @@
-//! What an API server may hand out as ours: the good objects of `tests/api`, with values of any kind and depth in any place,
+//! What an API server may hand out as ours: the good objects of `tests/api`, with values of any kind and depth in any place of the spec,
 //! as an API server does that serves other definitions than this program knows. Whatever is in one object, the others of its
 //! list are read, and nothing panics over the one.
 
@@ -81,7 +81,7 @@ fn mark(value: &mut Value, at: &mut usize, mark_text: &str) {
     }
 }
 
-/// The object as text, with these texts in places of its spec and status.
+/// The object as text, with these texts in places of its spec.
 fn changed(object: &Value, changes: &[(Index, String)]) -> String {
     let mut object = object.clone();
     let marks: Vec<String> = (0..changes.len()).map(|number| format!("<{number}>")).collect();

@@ -65,7 +65,7 @@ pub(in crate::operator) async fn look(line: &Line, asks: Asks, cluster: (&str, &
     let order =
         told.of("which workers may close", line.ask(|scheduler| scheduler.closing_order().boxed())).await;
     look.closing_order = order.map(|names| names.iter().map(ToString::to_string).collect());
-    let workers = names(&identity.workers);
+    let workers = names(identity.workers.values().map(|worker| &worker.name));
     if asks.busy {
         let workers = workers.clone();
         let question = line.ask(move |scheduler| tasks_of(scheduler, workers.clone()));

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::line::{Whereabouts, names};
 use super::{CONNECT, Key, Shared, lock};
 use crate::api::Reason;
-use crate::dask::{Error, MembershipStream};
+use crate::dask::{Error, MembershipStream, SubscribeEvent};
 use crate::operator::certificates::credentials::reason_of;
 use crate::operator::failure::chain;
 use crate::operator::route::Triggers;
@@ -20,6 +20,8 @@ const SILENCE: Duration = Duration::from_secs(60);
 /// The first and the longest wait between attempts to connect.
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(2);
+/// The wait after a message that took room from those of others.
+const RETRY_TOO_MUCH: Duration = Duration::from_secs(60);
 /// The wait after a fault of this program.
 const AFTER_FAULT: Duration = Duration::from_secs(30);
 /// A scheduler that starts is not yet "unreachable" for this long.
@@ -35,16 +37,12 @@ pub(super) async fn follow(
 ) {
     loop {
         let listening = listen(whereabouts.clone(), view.clone(), key.clone(), triggers.clone());
-        let panicked = AssertUnwindSafe(listening).catch_unwind().await.is_err();
+        // It never ends otherwise.
+        let _ = AssertUnwindSafe(listening).catch_unwind().await;
         let (namespace, cluster) = &key;
-        tracing::error!(
-            namespace,
-            cluster,
-            panicked,
-            "what the scheduler sent could not be followed: a fault of daskflow"
-        );
         let message =
             "what the scheduler sent could not be followed: a fault of daskflow, see the operator's log";
+        tracing::error!(namespace, cluster, "{message}");
         let fault =
             SchedulerView::Unreachable { reason: Reason::SchedulerUnreachable, message: message.to_owned() };
         tell(&view, fault, &key, &triggers);
@@ -70,9 +68,20 @@ async fn listen(whereabouts: Whereabouts, view: Shared<SchedulerView>, key: Key,
         if !starting {
             tell(&view, unreachable(&error), &key, &triggers);
         }
+        if is_too_much(&error) {
+            wait = RETRY_TOO_MUCH;
+        }
         tokio::time::sleep(wait).await;
         wait = (wait * 2).min(RETRY_MAX);
     }
+}
+
+/// Whether the scheduler has sent what takes room from others and is of no use.
+fn is_too_much(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::TooLarge(_) | Error::TooManyEntries { .. } | Error::Decode(_) | Error::Unended { .. }
+    )
 }
 
 /// Why a scheduler does not answer.
@@ -96,12 +105,17 @@ async fn hear(
     triggers: &Triggers,
 ) -> Option<Error> {
     loop {
-        let workers = names(&stream.membership().workers);
+        let workers = names(stream.membership().workers.values());
         tell(view, SchedulerView::Answering { workers }, key, triggers);
-        match stream.next(SILENCE).await {
-            Ok(Some(_)) => {}
-            Ok(None) => return None,
-            Err(error) => return Some(error),
+        loop {
+            // Many messages may lie in what was read at once, and none of them is a wait.
+            tokio::task::yield_now().await;
+            match stream.next(SILENCE).await {
+                Ok(Some(events)) if events.iter().all(|event| *event == SubscribeEvent::Other) => {}
+                Ok(Some(_)) => break,
+                Ok(None) => return None,
+                Err(error) => return Some(error),
+            }
         }
     }
 }

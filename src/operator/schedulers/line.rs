@@ -1,6 +1,6 @@
 //! One kept connection for questions, opened when one is asked.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -8,7 +8,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::{CONNECT, Shared, lock};
-use crate::dask::message::WorkerInfo;
+use crate::dask::message::WorkerName;
 use crate::dask::tls::Credentials;
 use crate::dask::{Address, Error, Scheduler};
 use crate::operator::certificates::credentials::Keeper;
@@ -63,8 +63,8 @@ impl Whereabouts {
 }
 
 /// The names of workers.
-pub(super) fn names(workers: &BTreeMap<String, WorkerInfo>) -> BTreeSet<String> {
-    workers.values().map(|worker| worker.name.to_string()).collect()
+pub(super) fn names<'a>(names: impl IntoIterator<Item = &'a WorkerName>) -> BTreeSet<String> {
+    names.into_iter().map(ToString::to_string).collect()
 }
 
 /// A connection to one scheduler over which one question is asked at a time. One that failed is opened anew by the next
@@ -94,15 +94,21 @@ impl Line {
         question: impl for<'a> Fn(&'a mut Scheduler) -> BoxFuture<'a, Result<R, Error>>,
     ) -> Result<R, Error> {
         let mut kept = self.kept.lock().await;
-        if let Some(scheduler) = kept.as_mut().filter(|scheduler| scheduler.is_usable()) {
-            match question(scheduler).await {
+        // Taken out while it is asked: one whose answer nobody waits for any more, or that failed, holds the memory of what has
+        // come of that answer.
+        if let Some(mut scheduler) = kept.take() {
+            match question(&mut scheduler).await {
                 Err(Error::Closed(_) | Error::StateUntold(_)) => {}
-                answer => return answer,
+                answer => {
+                    *kept = Some(scheduler).filter(Scheduler::is_usable);
+                    return answer;
+                }
             }
         }
-        *kept = None;
-        let scheduler = kept.insert(self.whereabouts.connect().await?);
-        question(scheduler).await
+        let mut scheduler = self.whereabouts.connect().await?;
+        let answer = question(&mut scheduler).await;
+        *kept = Some(scheduler).filter(Scheduler::is_usable);
+        answer
     }
 
     /// Whether the scheduler is to be asked for no more than every release and every scheduler can tell.

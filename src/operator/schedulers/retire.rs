@@ -159,12 +159,15 @@ async fn retire(whereabouts: &Whereabouts, workers: &BTreeSet<String>) -> Result
     let mut scheduler = whereabouts.connect().await?;
     let retirement = Retirement::of(workers.iter().map(String::as_str));
     let answer = scheduler.retire_workers(&retirement, LIMIT).await?;
-    let gone = names(&answer);
+    let gone = names(answer.values().map(|worker| &worker.name));
     let missing: BTreeSet<String> = workers.difference(&gone).cloned().collect();
     if missing.is_empty() {
         return Ok(Retired { gone, ..Retired::default() });
     }
     // A worker that it does not know is not among its answer either, and holds nothing.
-    let registered = scheduler.identity().await.map(|identity| names(&identity.workers)).unwrap_or_default();
+    let registered = scheduler.identity().await;
+    let registered = registered
+        .map(|identity| names(identity.workers.values().map(|worker| &worker.name)))
+        .unwrap_or_default();
     Ok(Retired { gone, kept: missing.intersection(&registered).cloned().collect(), ..Retired::default() })
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use k8s_openapi::api::core::v1::ObjectReference;
+use kube::Resource;
 use kube::api::ApiResource;
 use tokio::sync::Notify;
 
@@ -43,6 +44,16 @@ impl Register {
     /// It decodes, or is gone.
     pub(super) fn remove(&self, id: &Id) {
         self.lock().remove(id);
+    }
+
+    /// Whether an object of this kind and name does not decode.
+    pub(in crate::operator) fn has<K: Resource<DynamicType = ()>>(
+        &self,
+        namespace: &str,
+        name: &str,
+    ) -> bool {
+        let id = (K::kind(&()).into_owned(), namespace.to_owned(), name.to_owned());
+        self.lock().contains_key(&id)
     }
 
     /// Waits until there may be some that were not told.

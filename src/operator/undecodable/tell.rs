@@ -9,11 +9,11 @@ use kube::core::Request;
 use serde_json::{Value, json};
 
 use super::register::{Id, Problem, reference};
-use crate::api::Reason;
+use crate::api::{ConditionType, Phase, Reason};
 use crate::operator::caches::bounded::{LEVELS_MAX, Shallow};
 use crate::operator::clock;
 use crate::operator::context::Context;
-use crate::operator::failure::{Error, chain};
+use crate::operator::failure::{Disposition, Error, chain};
 use crate::operator::reconcile::STATUS_MANAGER;
 use crate::plan::Note;
 use crate::plan::conditions::{Failure, failing};
@@ -48,8 +48,18 @@ pub(in crate::operator) async fn tell_all(context: &Arc<Context>) {
 async fn tell(context: &Context, id: &Id, problem: &Problem) -> Result<(), Error> {
     let text = format!("the operator cannot read this object, and leaves it alone: {}", problem.error);
     let is_ours = problem.resource.group == crate::api::GROUP;
-    if is_ours && !write_conditions(context, id, problem, &text).await? {
-        return Ok(());
+    let written = if is_ours { write_conditions(context, id, problem, &text).await } else { Ok(true) };
+    match written {
+        Ok(true) => {}
+        Ok(false) => return Ok(()),
+        // A status that the API server refuses keeps nobody from the event, and is not written again and again.
+        Err(error) if error.disposition() == Disposition::Lasting => {
+            tracing::warn!(
+                error = chain(&error),
+                "the conditions of an object that does not decode are refused"
+            );
+        }
+        Err(error) => return Err(error),
     }
     context.events.tell(&Note::warning(Reason::Unreadable, text), &reference(id, problem)).await;
     Ok(())
@@ -68,6 +78,11 @@ async fn write_conditions(context: &Context, id: &Id, problem: &Problem, text: &
     };
     let metadata = object.get("metadata").unwrap_or(&Value::Null);
     if metadata.get("uid").and_then(Value::as_str) != problem.uid.as_deref() {
+        return Ok(false);
+    }
+    // What has ended says how for good.
+    let phase = object.pointer("/status/phase").and_then(|phase| serde_json::from_value(phase.clone()).ok());
+    if phase.is_some_and(Phase::is_final) {
         return Ok(false);
     }
     let Some(status) = stalled(&object, text) else { return Ok(true) };
@@ -105,7 +120,10 @@ fn stalled(object: &Value, text: &str) -> Option<Value> {
         spares_what_serves: false,
     };
     let generation = object.pointer("/metadata/generation").and_then(Value::as_i64);
-    let conditions = failing((&old, &old), generation, clock::now(), &failure);
+    let mut conditions = failing((&old, &old), generation, clock::now(), &failure);
+    if object.get("kind").and_then(Value::as_str) == Some("FlowRun") {
+        conditions.retain(|condition| condition.type_ != ConditionType::Ready.as_str());
+    }
     status.as_object_mut()?.insert("conditions".to_owned(), serde_json::to_value(conditions).ok()?);
     Some(status)
 }
@@ -183,8 +201,13 @@ mod tests {
             })
             .collect();
         assert!(words.contains(&("Stalled", "True", "Unreadable")), "{words:?}");
-        assert!(words.contains(&("Ready", "False", "Unreadable")), "{words:?}");
+        assert!(words.iter().all(|(kind, ..)| *kind != "Ready"), "a run has no such condition: {words:?}");
         assert_eq!(asked(&told).await, ["GET"], "by the leader before this one");
+    }
+
+    #[tokio::test]
+    async fn a_run_that_has_ended_stays_as_it_ended() {
+        assert_eq!(asked(&json!({"phase": "Succeeded"})).await, ["GET"]);
     }
 
     #[tokio::test]
