@@ -80,7 +80,7 @@ pub fn pod(
 ) -> Result<Pod, Violation> {
     let spec = &cluster.spec;
     let field = field(group);
-    check_arguments(workers, &field)?;
+    check_arguments(&workers.args, &format!("{field}.args"))?;
     let cluster_name = cluster.name_any();
     let address =
         scheduler_address(&cluster.namespace().unwrap_or_default(), &cluster_name, certificate.is_some());
@@ -121,9 +121,11 @@ pub fn pod(
     };
     merge::defaults(&mut template, spec.pod_defaults.as_ref(), CONTAINER, &written)?;
     let field = format!("{field}.template");
+    written::check_programs(workers.template.as_ref(), CONTAINER, &field)?;
     merge::over(&mut template, workers.template.as_ref(), &field)?;
     let containers = template.spec.iter().flat_map(|spec| &spec.containers);
     for main in containers.filter(|container| container.name == CONTAINER) {
+        check_arguments(main.args.as_deref().unwrap_or_default(), &field)?;
         written::check_worker(main, &name, &field)?;
     }
     keep_restart_policy(&mut template, CONTAINER, "OnFailure");
@@ -267,14 +269,14 @@ fn cores(quantity: &Amount) -> Option<i32> {
 }
 
 /// Refuses arguments that would give the worker another name than its pod's: it could not be told from a stranger.
-fn check_arguments(workers: &WorkersSpec, field: &str) -> Result<(), Violation> {
+fn check_arguments(arguments: &[String], field: &str) -> Result<(), Violation> {
     let renames = |argument: &&String| {
         ["--name", "--nworkers", "--nprocs"].iter().any(|option| argument.starts_with(option))
     };
-    match workers.args.iter().find(renames) {
+    match arguments.iter().find(renames) {
         None => Ok(()),
         Some(argument) => Err(Violation::invalid(
-            format!("{field}.args"),
+            field,
             format!("{argument} cannot be set: a worker is called as its pod, and there is one in a pod"),
         )),
     }

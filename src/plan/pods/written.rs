@@ -147,6 +147,40 @@ pub fn check_worker(container: &Container, name: &str, field: &str) -> Result<()
     ))
 }
 
+/// The programs by which manifests of other operators start Dask, and how their containers are called.
+const PROGRAMS: [&str; 4] = ["dask-worker", "dask-scheduler", "dask-cuda-worker", "dask"];
+
+/// Refuses a template that starts Dask itself: the program as an argument, where arguments follow the command that is made
+/// here, or in a container beside the one that the pod is for.
+///
+/// # Errors
+///
+/// A [`Violation`] of a field in `field`.
+pub fn check_programs(template: Option<&Value>, container: &str, field: &str) -> Result<(), Violation> {
+    let all = template.and_then(|template| template.pointer("/spec/containers")).and_then(Value::as_array);
+    for one in all.into_iter().flatten() {
+        let name = one.get("name").and_then(Value::as_str).unwrap_or_default();
+        let first = |list: &str| one.get(list)?.as_array()?.first()?.as_str();
+        let is_program = |word: Option<&str>| word.is_some_and(|word| PROGRAMS.contains(&word));
+        let place = format!("{field}.spec.containers[{name}]");
+        if name == container || name == EVERY {
+            if one.get("command").is_none() && is_program(first("args")) {
+                let field = format!("{place}.args");
+                let message =
+                    "the command is made for you, and these would be its arguments: leave the program out";
+                return Err(Violation::invalid(field, message));
+            }
+        } else if is_program(first("args")) || is_program(first("command")) || is_program(Some(name)) {
+            let message = format!(
+                "a second container, beside the one that runs Dask in this pod, which is called {container}: write under that \
+                 name what is meant for it"
+            );
+            return Err(Violation::invalid(place, message));
+        }
+    }
+    Ok(())
+}
+
 /// The variables of a worker with its own name, and the address of its scheduler.
 pub const WORKER_NAME: &str = "DASK_WORKER_NAME";
 /// See [`WORKER_NAME`].

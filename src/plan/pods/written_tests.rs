@@ -3,7 +3,7 @@
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use super::super::{container, scheduler};
+use super::super::{container, scheduler, worker};
 use super::*;
 use crate::api::DaskCluster;
 
@@ -41,6 +41,31 @@ fn arguments_by_which_nobody_finds_the_scheduler_are_refused(
 #[case(&["--portal"])]
 fn other_arguments_of_the_scheduler_are_taken(#[case] arguments: &[&str]) {
     scheduler::pod(&cluster(&json!({"scheduler": {"args": arguments}})), None).unwrap();
+}
+
+/// As manifests for another operator have it.
+#[rstest]
+#[case(json!({"name": "worker", "args": ["dask-worker", "--nthreads", "4"]}), Some("[worker].args"))]
+#[case(json!({"name": "worker", "args": ["dask", "worker", "tcp://x:8786"]}), Some("[worker].args"))]
+#[case(json!({"name": "dask-worker", "resources": {}}), Some("[dask-worker]"))]
+#[case(json!({"name": "main", "command": ["dask", "worker"]}), Some("[main]"))]
+#[case(json!({"name": "main", "args": ["dask-worker", "$(DASK_SCHEDULER_ADDRESS)"]}), Some("[main]"))]
+#[case(json!({"name": "worker", "args": ["--name", "x"]}), Some(""))]
+#[case(json!({"name": "worker", "args": ["--nworkers=4"]}), Some(""))]
+#[case(json!({"name": "worker", "args": ["--nthreads", "4"]}), None)]
+#[case(json!({"name": "worker", "command": ["dask", "worker", "--name", "$(DASK_WORKER_NAME)"]}), None)]
+#[case(json!({"name": "log", "image": "fluent-bit", "args": ["tail"]}), None)]
+fn a_template_that_starts_dask_itself_is_refused(#[case] container: Value, #[case] at: Option<&str>) {
+    let template = json!({"spec": {"containers": [container]}});
+    let cluster = cluster(&json!({"workers": {"template": template}}));
+    let made = worker::pod(&cluster, None, ("default", &cluster.spec.workers), 7);
+    let field = made.err().map(|fault| fault.field);
+    let prefix = "spec.workers.template";
+    let expected = at.map(|at| match at {
+        "" => prefix.to_owned(),
+        at => format!("{prefix}.spec.containers{at}"),
+    });
+    assert_eq!(field, expected);
 }
 
 #[test]
