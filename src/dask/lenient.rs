@@ -412,15 +412,6 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for BareVisitor<T> {
     }
 }
 
-/// A list of anything, of no more than is accepted.
-pub(super) fn bounded_list<'de, T, D>(deserializer: D) -> Result<Vec<T>, D::Error>
-where
-    T: Deserialize<'de>,
-    D: Deserializer<'de>,
-{
-    deserializer.deserialize_seq(BareVisitor(PhantomData))
-}
-
 /// A map with an entry for each worker, of no more than is accepted.
 #[derive(Debug, PartialEq)]
 pub(super) struct ByAddress<V>(pub(super) BTreeMap<String, V>);

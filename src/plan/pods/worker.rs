@@ -122,10 +122,10 @@ pub fn pod(
     merge::defaults(&mut template, spec.pod_defaults.as_ref(), CONTAINER, &written)?;
     let field = format!("{field}.template");
     written::check_programs(workers.template.as_ref(), CONTAINER, &field)?;
+    check_arguments(&written::added_arguments(workers.template.as_ref(), CONTAINER), &field)?;
     merge::over(&mut template, workers.template.as_ref(), &field)?;
     let containers = template.spec.iter().flat_map(|spec| &spec.containers);
     for main in containers.filter(|container| container.name == CONTAINER) {
-        check_arguments(main.args.as_deref().unwrap_or_default(), &field)?;
         written::check_worker(main, &name, &field)?;
     }
     keep_restart_policy(&mut template, CONTAINER, "OnFailure");

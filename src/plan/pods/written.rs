@@ -83,6 +83,16 @@ fn words(template: &Value, container: &str) -> Vec<String> {
     lists.flatten().filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
+/// The arguments that a template adds to the command that is made here.
+pub fn added_arguments(template: Option<&Value>, container: &str) -> Vec<String> {
+    let has_command =
+        |template: &Value| containers(template, container).any(|one| one.get("command").is_some());
+    template
+        .filter(|template| !has_command(template))
+        .map(|template| words(template, container))
+        .unwrap_or_default()
+}
+
 /// The limit of a resource that a template gives to this container.
 pub fn limit(template: Option<&Value>, container: &str, resource: &str) -> Option<Amount> {
     let mut limits =
