@@ -250,7 +250,7 @@ async fn long_messages_that_do_not_end_take_no_more_than_their_room_and_time() {
         assert!(matches!(error, Error::Unended { bytes: 15_000_000, .. }), "{error:?}");
     }
     // Two at a time: the last pair had to wait for the first.
-    assert!(begin.elapsed() >= 2 * Duration::from_secs(4) - BRIEF, "{:?}", begin.elapsed());
+    assert!(begin.elapsed() >= Duration::from_secs(7), "{:?}", begin.elapsed());
     // The room is free again.
     let crowd: Value =
         (0..10_000).map(|at| (format!("tcp://10.0.{}.{}:1234", at / 256, at % 256), json!(4))).collect();
