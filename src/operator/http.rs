@@ -114,6 +114,14 @@ mod tests {
         (code.as_u16(), text)
     }
 
+    #[tokio::test]
+    async fn all_addresses_are_those_of_both_families() {
+        let port = listen("[::]:0".parse().unwrap()).await.unwrap().local_addr().unwrap().port();
+        let listener = listen(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port))).await.unwrap();
+        tokio::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.unwrap();
+        drop(listener);
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_loop_that_is_stuck_fails_the_liveness_probe() {
         let context = Arc::new(context(0).0);

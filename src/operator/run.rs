@@ -314,3 +314,31 @@ fn why(address: &str, error: &dask::Error, cause: &str) -> String {
         _ => format!("the scheduler at {address} does not answer: {cause}"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::dask::error::DecodeError;
+    use crate::dask::frame::FrameError;
+
+    #[test]
+    fn what_a_network_answers_is_one_text() {
+        let io = |text: &str| std::io::Error::other(text.to_owned());
+        let causes = [
+            dask::Error::Unreachable(io("refused")),
+            dask::Error::Unreachable(io("no route")),
+            dask::Error::Closed(None),
+            dask::Error::Timeout { what: "answer", limit: Duration::from_secs(3) },
+            dask::Error::NotADaskPeer("its first message is no handshake"),
+            dask::Error::Decode(DecodeError::Frame(FrameError::Malformed)),
+        ];
+        let mut texts: Vec<String> =
+            causes.iter().map(|error| why("tcp://10.0.0.1:1", error, &chain(error))).collect();
+        texts.dedup();
+        assert_eq!(texts.len(), 1, "{texts:?}");
+        let own = dask::Error::OutOfReach { host: "localhost".to_owned() };
+        assert!(why("tcp://localhost", &own, "").contains("write the name of a Service"));
+    }
+}

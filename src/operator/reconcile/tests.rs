@@ -8,6 +8,7 @@ use super::*;
 use crate::api::{DaskCluster, DaskClusterSpec, Flow, FlowRun};
 use crate::operator::metrics::Now;
 use crate::operator::testing::{ApiServer, context, quota_refusal, refusal, respond, serve};
+use crate::operator::undecodable::Undecodable;
 
 fn cluster(replicas: i32) -> DaskCluster {
     let mut cluster =
@@ -138,6 +139,84 @@ async fn the_end_of_a_run_is_counted_when_it_is_written_and_not_before() {
     }
     let text = context.metrics.text(&Now::of(&context));
     assert!(text.contains("daskflow_reconcile_total{kind=\"FlowRun\",result=\"conflict\"} 2"), "{text}");
+}
+
+#[tokio::test]
+async fn nothing_is_written_into_a_namespace_that_is_being_deleted() {
+    let (context, server, _wakes) = context(1);
+    let context = Arc::new(context);
+    let (asked, _server) = serve(server, |what| match what.split_once(' ').unwrap() {
+        ("GET", "demo") => (200, json!(cluster(1))),
+        ("GET", "pods") => (200, json!({"apiVersion": "v1", "kind": "PodList", "metadata": {}, "items": []})),
+        ("GET", _) => refusal(404, "NotFound", "not found"),
+        _ => {
+            let (code, mut status) = refusal(403, "Forbidden", "because it is being terminated");
+            status["details"] = json!({"causes": [{"reason": "NamespaceTerminating", "message": "it is"}]});
+            (code, status)
+        }
+    });
+    reconcile(Arc::new(cluster(1)), context.clone()).await.unwrap();
+    let all = asked.all();
+    let writes: Vec<&String> = all.iter().filter(|what| !what.starts_with("GET")).collect();
+    assert_eq!(
+        writes.len(),
+        1,
+        "the first refusal ends it, and neither a status nor an event follows: {writes:?}"
+    );
+    assert_eq!(context.in_backoff(), [].into(), "it waits for the deletion");
+}
+
+/// Lets the operator know of an object that does not decode.
+fn cannot_be_read<K>(context: &Context, name: &str)
+where
+    K: kube::Resource<DynamicType = ()> + std::fmt::Debug + serde::de::DeserializeOwned,
+{
+    let object = json!({"metadata": {"name": name, "namespace": "default"}, "spec": 1});
+    let guard: kube::core::DeserializeGuard<K> = serde_json::from_value(object).unwrap();
+    let mut watch =
+        Undecodable::new(prometheus_client::metrics::gauge::Gauge::default(), context.undecodable.clone());
+    assert!(watch.open(kube::runtime::watcher::Event::Apply(guard)).is_none());
+}
+
+#[tokio::test]
+async fn an_object_that_cannot_be_read_is_left_as_it_was_known() {
+    let (context, server, _wakes) = context(1);
+    cannot_be_read::<DaskCluster>(&context, "demo");
+    let (asked, _server) = serve(server, |_| refusal(500, "InternalError", "nobody is asked"));
+    reconcile(Arc::new(cluster(1)), Arc::new(context)).await.unwrap();
+    assert_eq!(asked.all(), [""; 0]);
+}
+
+/// An operator that has started since does not know the cluster at all, and must not take it for deleted.
+#[tokio::test]
+async fn a_run_on_a_cluster_that_cannot_be_read_goes_on_and_says_so() {
+    let run = json!({
+        "apiVersion": "daskflow.dev/v1alpha1", "kind": "FlowRun",
+        "metadata": {"name": "etl-1", "namespace": "default", "uid": "u", "resourceVersion": "1", "generation": 1},
+        "spec": {"flow": "etl"},
+        "status": {"phase": "Running", "cluster": "demo", "job": "etl-1-1", "scheduler": "s/0", "attempt": 1},
+    });
+    let run: Arc<FlowRun> = Arc::new(serde_json::from_value(run).unwrap());
+    let (context, server, _wakes) = context(1);
+    cannot_be_read::<DaskCluster>(&context, "demo");
+    let known = run.clone();
+    let (asked, _server) = serve(server, move |what| match what {
+        "GET flowruns" | "GET pods" => {
+            (200, json!({"apiVersion": "v1", "kind": "List", "metadata": {}, "items": []}))
+        }
+        "GET etl-1-1" => (
+            200,
+            json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {
+            "name": "etl-1-1", "namespace": "default",
+            "ownerReferences": [{"apiVersion": "x", "kind": "FlowRun", "name": "etl-1", "uid": "u"}]}}),
+        ),
+        get if get.starts_with("GET") => refusal(404, "NotFound", "not found"),
+        _ => (200, json!(*known)),
+    });
+    reconcile(run, Arc::new(context)).await.unwrap();
+    let all = asked.all();
+    assert!(!all.iter().any(|what| what.starts_with("DELETE")), "{all:?}");
+    assert!(all.contains(&"PATCH etl-1".to_owned()), "it is told: {all:?}");
 }
 
 #[tokio::test]

@@ -43,6 +43,19 @@ fn other_arguments_of_the_scheduler_are_taken(#[case] arguments: &[&str]) {
     scheduler::pod(&cluster(&json!({"scheduler": {"args": arguments}})), None).unwrap();
 }
 
+#[test]
+fn a_scheduler_that_hangs_is_started_again() {
+    let probe = |spec: Value| {
+        scheduler::pod(&cluster(&spec), None).unwrap().spec.unwrap().containers[0].liveness_probe.clone()
+    };
+    let hangs = probe(json!({})).unwrap();
+    let command = hangs.exec.unwrap().command.unwrap();
+    assert_eq!((command[0].as_str(), command.last().unwrap().as_str()), ("python", "8787"));
+    let patience = hangs.period_seconds.unwrap() * hangs.failure_threshold.unwrap();
+    assert_eq!(patience, 900, "a large graph keeps it busy for minutes");
+    assert_eq!(probe(json!({"entrypoint": "Image"})), None);
+}
+
 /// As manifests for another operator have it.
 #[rstest]
 #[case(json!({"name": "worker", "args": ["dask-worker", "--nthreads", "4"]}), Some("[worker].args"))]
