@@ -1,6 +1,6 @@
 //! A namespace whose quota is smaller than what a cluster asks for.
 
-use daskflow::api::{ConditionType, Reason};
+use daskflow::api::{ConditionType, DaskCluster, DaskClusterStatus, Reason};
 use k8s_openapi::api::core::v1::{Event, ResourceQuota};
 use serde_json::json;
 
@@ -21,14 +21,19 @@ async fn quota_is_respected() {
         });
         namespace.create::<ResourceQuota>(quota).await;
         until_enforced(namespace, "3").await;
-        namespace
-            .create::<daskflow::api::DaskCluster>(small_cluster("dask", &namespace.settings.dask, 4))
-            .await;
+        namespace.create::<DaskCluster>(small_cluster("dask", &namespace.settings.dask, 4)).await;
         namespace.until_workers("dask", 2).await;
         let words = ["exceeded quota: small", "pods=3"];
-        let status = namespace.until_cluster_says("dask", Reason::QuotaExceeded, &words).await;
-        assert_eq!((status.workers.ready, status.workers.desired), (2, 4), "{status:?}");
+        namespace.until_cluster_says("dask", Reason::QuotaExceeded, &words).await;
+        // The refusal is told before the two that there was room for are registered.
+        let wait = within(90, "the two workers that there is room for are registered");
+        let counted = |status: &DaskClusterStatus| (status.workers.ready, status.workers.desired) == (2, 4);
+        let cluster: DaskCluster = namespace
+            .until("dask", wait, |cluster: &DaskCluster| cluster.status.as_ref().is_some_and(counted))
+            .await;
+        let status = cluster.status.unwrap();
         assert_eq!(condition(&status, ConditionType::Ready).status, "False", "{status:?}");
+        assert_eq!(condition(&status, ConditionType::Ready).reason, "QuotaExceeded", "{status:?}");
 
         // There is no room, and none is needed.
         namespace.scale("dask", 1).await;
