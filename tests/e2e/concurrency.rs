@@ -40,12 +40,12 @@ async fn replace_stops_the_active_run() {
             assert_eq!(told, (Phase::Cancelled, "Replaced".into()), "{status:?}");
             let message = status.message.clone().unwrap_or_default();
             assert!(message.contains(&newer.name_any()), "it names the run that takes its place: {message}");
-            let due = newer.spec.scheduled_time.clone().unwrap().0;
-            let name = newer.name_any();
-            let is_at_work = |run: &FlowRun| run.name_any() == name && phase_of(run) == Phase::Running;
-            let runs_at = runs.when(format!("{name} is at work"), is_at_work).await;
-            figure_seconds("replace_tick_to_runner_running", seconds(due, runs_at));
         }
+        // On a busy machine the one in the middle may be replaced before its runner has started.
+        let (due, name) = (all[2].spec.scheduled_time.clone().unwrap().0, all[2].name_any());
+        let is_at_work = |run: &FlowRun| run.name_any() == name && phase_of(run) == Phase::Running;
+        let runs_at = runs.when(format!("{name} is at work"), is_at_work).await;
+        figure_seconds("replace_tick_to_runner_running", seconds(due, runs_at));
         let all = until_the_last_runs(namespace, "kept", last).await;
         let ends: Vec<_> = all.iter().map(|run| (phase_of(run), reason_of(run))).collect();
         assert_eq!(ends[0], (Phase::Succeeded, "Succeeded".into()), "under Forbid the active run goes on");

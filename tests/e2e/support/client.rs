@@ -99,8 +99,13 @@ impl Client<'_> {
     /// Tells it to go on.
     pub async fn tell(&self) {
         let url = format!("/api/v1/namespaces/{}/pods/{}:{PORT}/proxy/go", self.namespace.name, self.name);
-        let request = http::Request::get(url).body(Vec::new()).unwrap();
-        self.namespace.client.request_text(request).await.unwrap();
+        // A kubelet may be slower to report the address of a pod than the pod is to write into its log.
+        poll(within(60, format!("client {} has been asked to go on", self.name)), async || {
+            let request = http::Request::get(&url).body(Vec::new()).unwrap();
+            let asked = self.namespace.client.request_text(request).await;
+            asked.map(drop).map_err(|error| error.to_string())
+        })
+        .await;
     }
 
     /// Waits until it has ended, and well; the answer is all that it has said.
