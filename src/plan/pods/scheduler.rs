@@ -66,7 +66,7 @@ pub fn pod(cluster: &DaskCluster, certificate: Option<&Certificate>) -> Result<P
         merge::Written { resources: &spec.scheduler.resources, env: &spec.env, priority_class_name: None };
     merge::defaults(&mut template, spec.pod_defaults.as_ref(), CONTAINER, &written)?;
     let field = "spec.scheduler.template";
-    super::written::check_programs(spec.scheduler.template.as_ref(), CONTAINER, field)?;
+    super::written::check_programs(spec.scheduler.template.as_ref(), (CONTAINER, spec.entrypoint), field)?;
     merge::over(&mut template, spec.scheduler.template.as_ref(), field)?;
     let containers = template.spec.iter().flat_map(|pod| &pod.containers);
     for main in containers.filter(|container| container.name == CONTAINER) {

@@ -121,8 +121,9 @@ pub fn pod(
     };
     merge::defaults(&mut template, spec.pod_defaults.as_ref(), CONTAINER, &written)?;
     let field = format!("{field}.template");
-    written::check_programs(workers.template.as_ref(), CONTAINER, &field)?;
-    check_arguments(&written::added_arguments(workers.template.as_ref(), CONTAINER), &field)?;
+    let main = (CONTAINER, spec.entrypoint);
+    written::check_programs(workers.template.as_ref(), main, &field)?;
+    check_arguments(&written::added_arguments(workers.template.as_ref(), main), &field)?;
     merge::over(&mut template, workers.template.as_ref(), &field)?;
     let containers = template.spec.iter().flat_map(|spec| &spec.containers);
     for main in containers.filter(|container| container.name == CONTAINER) {

@@ -83,14 +83,16 @@ fn words(template: &Value, container: &str) -> Vec<String> {
     lists.flatten().filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
-/// The arguments that a template adds to the command that is made here.
-pub fn added_arguments(template: Option<&Value>, container: &str) -> Vec<String> {
+/// The arguments that a template adds to the command that is made here; with the image's entrypoint they take its place.
+pub fn added_arguments(
+    template: Option<&Value>,
+    (container, entrypoint): (&str, Option<Entrypoint>),
+) -> Vec<String> {
     let has_command =
         |template: &Value| containers(template, container).any(|one| one.get("command").is_some());
-    template
-        .filter(|template| !has_command(template))
-        .map(|template| words(template, container))
-        .unwrap_or_default()
+    let template =
+        template.filter(|template| entrypoint != Some(Entrypoint::Image) && !has_command(template));
+    template.map(|template| words(template, container)).unwrap_or_default()
 }
 
 /// The limit of a resource that a template gives to this container.
@@ -166,7 +168,11 @@ const PROGRAMS: [&str; 4] = ["dask-worker", "dask-scheduler", "dask-cuda-worker"
 /// # Errors
 ///
 /// A [`Violation`] of a field in `field`.
-pub fn check_programs(template: Option<&Value>, container: &str, field: &str) -> Result<(), Violation> {
+pub fn check_programs(
+    template: Option<&Value>,
+    (container, entrypoint): (&str, Option<Entrypoint>),
+    field: &str,
+) -> Result<(), Violation> {
     let all = template.and_then(|template| template.pointer("/spec/containers")).and_then(Value::as_array);
     for one in all.into_iter().flatten() {
         let name = one.get("name").and_then(Value::as_str).unwrap_or_default();
@@ -174,7 +180,9 @@ pub fn check_programs(template: Option<&Value>, container: &str, field: &str) ->
         let is_program = |word: Option<&str>| word.is_some_and(|word| PROGRAMS.contains(&word));
         let place = format!("{field}.spec.containers[{name}]");
         if name == container || name == EVERY {
-            if one.get("command").is_none() && is_program(first("args")) {
+            // With the image's entrypoint they take the place of what would be its arguments.
+            let is_added = one.get("command").is_none() && entrypoint != Some(Entrypoint::Image);
+            if is_added && is_program(first("args")) {
                 let field = format!("{place}.args");
                 let message =
                     "the command is made for you, and these would be its arguments: leave the program out";

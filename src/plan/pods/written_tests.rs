@@ -82,6 +82,15 @@ fn a_template_that_starts_dask_itself_is_refused(#[case] container: Value, #[cas
 }
 
 #[test]
+fn the_entrypoint_of_the_image_starts_dask_as_the_template_says() {
+    let arguments =
+        json!(["dask", "cuda", "worker", "$(DASK_SCHEDULER_ADDRESS)", "--name", "$(DASK_WORKER_NAME)"]);
+    let template = json!({"spec": {"containers": [{"name": "worker", "args": arguments}]}});
+    let cluster = cluster(&json!({"entrypoint": "Image", "workers": {"template": template}}));
+    worker::pod(&cluster, None, ("default", &cluster.spec.workers), 7).unwrap();
+}
+
+#[test]
 fn probes_and_the_address_follow_the_prefix_and_https() {
     let of = |spec: Value| {
         let cluster = cluster(&spec);
