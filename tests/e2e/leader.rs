@@ -3,7 +3,6 @@
 mod hung;
 mod process;
 mod proxy;
-mod slow;
 
 use std::cell::RefCell;
 
