@@ -29,6 +29,7 @@ pub mod frame;
 mod lenient;
 pub mod message;
 pub mod rpc;
+mod running;
 pub mod scaling;
 mod state;
 pub mod subscribe;
