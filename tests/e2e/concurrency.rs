@@ -34,14 +34,13 @@ async fn replace_stops_the_active_run() {
         namespace.create::<Flow>(with(sleeper("kept"), more)).await;
 
         let all = until_the_last_runs(namespace, "replaced", last).await;
-        for (older, newer) in [(&all[0], &all[1]), (&all[1], &all[2])] {
-            let status = older.status.clone().unwrap();
-            let told = (status.phase, status.reason.clone().unwrap_or_default());
-            assert_eq!(told, (Phase::Cancelled, "Replaced".into()), "{status:?}");
-            let message = status.message.clone().unwrap_or_default();
-            assert!(message.contains(&newer.name_any()), "it names the run that takes its place: {message}");
+        assert_replaced(&all[0], &all[1]);
+        // Where the first one's pod takes longer to end than the next tick to come, the one in the middle
+        // never had its turn: it gives way in the queue.
+        match reason_of(&all[1]).as_str() {
+            "Superseded" => assert_eq!(phase_of(&all[1]), Phase::Skipped),
+            _ => assert_replaced(&all[1], &all[2]),
         }
-        // On a busy machine the one in the middle may be replaced before its runner has started.
         let (due, name) = (all[2].spec.scheduled_time.clone().unwrap().0, all[2].name_any());
         let is_at_work = |run: &FlowRun| run.name_any() == name && phase_of(run) == Phase::Running;
         let runs_at = runs.when(format!("{name} is at work"), is_at_work).await;
@@ -55,6 +54,18 @@ async fn replace_stops_the_active_run() {
         }
     })
     .await;
+}
+
+/// The older run was at work, or about to be, and was ended for the newer one, which its message names.
+fn assert_replaced(older: &FlowRun, newer: &FlowRun) {
+    assert_eq!(
+        (phase_of(older), reason_of(older)),
+        (Phase::Cancelled, "Replaced".into()),
+        "{:?}",
+        older.status
+    );
+    let message = older.status.as_ref().and_then(|status| status.message.clone()).unwrap_or_default();
+    assert!(message.contains(&newer.name_any()), "it names the run that takes its place: {message}");
 }
 
 /// The three runs of a flow, once the last one is at work and the others have ended.
