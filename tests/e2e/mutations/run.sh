@@ -1,7 +1,7 @@
 #!/bin/bash
 # Every field of every kind changed on living objects, and back: run.sh [NAME]
 #
-# With a name only the bases whose names hold it (bases.rs). On the cluster that is up, with the operator installed anew.
+# With names, and commas between them, only the bases whose names hold one of them (bases.rs). On the cluster that is up, with the operator installed anew.
 # What was found is printed at the end, and kept in .build/logs/mutations.log. It fails on any anomaly.
 . "$(dirname "$0")/../../lib.sh"
 . "$root/tests/e2e/cluster.sh"

@@ -17,6 +17,7 @@ use super::judge::{State, contradictions, keys, short, written};
 use super::specs::sleeper;
 use super::world::{Refusal, Seen, World};
 use crate::support::clock::now;
+use crate::support::figures::say;
 
 /// How long an object must stand still to be at rest.
 const REST: Duration = Duration::from_secs(4);
@@ -84,7 +85,11 @@ impl Walk {
         self.gathered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Notes what was found, and prints it: a walk is long, and may be cut short.
     fn found(&self, finding: Finding) {
+        if finding.excuse().is_none() {
+            say(&format!("found: {finding}"));
+        }
         self.gathered().findings.push(finding);
     }
 
