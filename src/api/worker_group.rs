@@ -158,6 +158,7 @@ pub enum ScratchMedium {
 pub struct TopologySpread {
     /// The label of nodes whose values are to be filled evenly, such as `kubernetes.io/hostname`.
     #[schemars(length(min = 1, max = 317))]
+    #[x_kube(validation = Rule::new("self.matches('^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$')").message("write the name of a label of nodes, such as kubernetes.io/hostname or topology.kubernetes.io/zone"))]
     pub topology_key: String,
     /// By how many workers two values may differ.
     #[serde(default = "TopologySpread::default_max_skew")]

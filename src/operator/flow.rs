@@ -13,6 +13,7 @@ use kube::runtime::reflector::ObjectRef;
 use super::caches::list_live;
 use super::context::Context;
 use super::failure::Error;
+use super::lookup;
 use super::reconcile::Planned;
 use crate::api::common::ConfigMapKey;
 use crate::api::{DaskCluster, Flow, FlowRun, FlowStatus, Reason, labels};
@@ -123,7 +124,7 @@ async fn found(context: &Context, flow: &Flow, runs: &[Arc<FlowRun>]) -> Result<
     let mut found = BTreeSet::new();
     for name in admitted.iter().filter(|name| !runs.iter().any(|run| run.name_any() == **name)) {
         let ours = |run: &FlowRun| run.spec.flow == flow.name_any() && !phase_of(run).is_final();
-        if api.get_opt(name).await?.as_ref().is_some_and(ours) {
+        if lookup::by_name(&api, name).await?.as_ref().is_some_and(ours) {
             found.insert(name.clone());
         }
     }
@@ -146,7 +147,7 @@ pub(super) async fn script(
     key: &ConfigMapKey,
 ) -> Result<ScriptView, Error> {
     let api: Api<ConfigMap> = Api::namespaced(context.client.clone(), namespace);
-    let Some(map) = api.get_opt(&key.name).await? else {
+    let Some(map) = lookup::by_name(&api, &key.name).await? else {
         return Ok(ScriptView::Missing(format!(
             "there is no ConfigMap called {} in this namespace",
             key.name

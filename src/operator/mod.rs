@@ -20,6 +20,7 @@ mod heartbeats;
 mod http;
 mod leader;
 pub mod log;
+mod lookup;
 pub mod metrics;
 mod reconcile;
 pub mod rights;

@@ -22,7 +22,7 @@ use tracing::Instrument;
 use super::context::{Context, backoff, backoff_within};
 use super::execute::Bounds;
 use super::failure::{Disposition, Error, chain};
-use super::{clock, execute};
+use super::{clock, execute, lookup};
 use crate::api::Reason;
 use crate::plan::conditions::Failure;
 use crate::plan::{Next, Note, Plan};
@@ -170,7 +170,7 @@ async fn once<K: Planned>(context: &Context, object: Arc<K>) -> Result<Next, Sto
     let mut plan = object.plan(context, false, now).await?;
     if plan.look_again {
         let api: Api<K> = Api::namespaced(context.client.clone(), &namespace);
-        let Some(fresh) = api.get_opt(&object.name_any()).await? else { return Ok(Next::Change) };
+        let Some(fresh) = lookup::by_name(&api, &object.name_any()).await? else { return Ok(Next::Change) };
         object = Arc::new(fresh);
         plan = object.plan(context, true, now).await?;
     }

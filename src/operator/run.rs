@@ -16,6 +16,7 @@ use super::certificates::credentials::reason_of;
 use super::context::Context;
 use super::failure::{Error, chain};
 use super::flow::{has_ended, live_runs, runs_of, script};
+use super::lookup;
 use super::reconcile::Planned;
 use crate::api::tls::ClientTls;
 use crate::api::{DaskCluster, Flow, FlowRun, FlowRunStatus, Phase, Reason, labels};
@@ -110,7 +111,7 @@ async fn flow_and_siblings(
     let name = &run.spec.flow;
     let (flow, mut siblings) = if live && phase_of(run) == Phase::Queued {
         let api: Api<Flow> = Api::namespaced(context.client.clone(), namespace);
-        (api.get_opt(name).await?.map(Arc::new), live_runs(context, namespace, name).await?)
+        (lookup::by_name(&api, name).await?.map(Arc::new), live_runs(context, namespace, name).await?)
     } else {
         let flow = context.stores.flows.get(&ObjectRef::<Flow>::new(name).within(namespace));
         (flow, runs_of(context, namespace, name))
@@ -186,7 +187,7 @@ async fn job(
     let api: Api<Job> = Api::namespaced(context.client.clone(), namespace);
     let ours =
         |job: &Job| job.owner_references().iter().any(|owner| Some(&owner.uid) == run.metadata.uid.as_ref());
-    Ok(api.get_opt(&name).await?.filter(ours).map(Arc::new))
+    Ok(lookup::by_name(&api, &name).await?.filter(ours).map(Arc::new))
 }
 
 /// The pods of a run, as far as they matter.

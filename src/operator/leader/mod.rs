@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::clock;
 use super::heartbeats::Heartbeats;
+use super::lookup;
 use crate::plan::lease::{Candidate, Decision, Loss, ObservedLease, Timing};
 
 pub use claim::Claim;
@@ -116,7 +117,7 @@ impl Election {
     }
 
     async fn read(&mut self) {
-        let answer = tokio::time::timeout(self.limit(), self.api.get_opt(&self.name)).await;
+        let answer = tokio::time::timeout(self.limit(), lookup::by_name(&self.api, &self.name)).await;
         match answer {
             Ok(Ok(lease)) => {
                 self.candidate.saw(lease.as_ref().map(observed), self.claim.now(), clock::jitter());

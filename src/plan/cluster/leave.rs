@@ -39,7 +39,7 @@ pub(super) fn shrink(work: &mut Work<'_>, group: &Group<'_>, registered: &BTreeS
     retire(work, group, &known, left);
 }
 
-fn created(pod: &Pod) -> Timestamp {
+pub(super) fn created(pod: &Pod) -> Timestamp {
     pod.metadata.creation_timestamp.as_ref().map_or(Timestamp::MAX, |time| time.0)
 }
 

@@ -176,9 +176,20 @@ fn waits_for_room(group: &Group<'_>, now: Timestamp) -> Option<Timestamp> {
     from.min()
 }
 
-/// Without the scheduler's word nobody knows which workers hold data, so the size is held.
+/// Without the scheduler's word nobody knows which workers hold data, so those that run stay. Those that do not run hold
+/// none: outdated ones will never be wanted, and of the others the youngest are too many.
 fn hold_unreachable(work: &mut Work<'_>, groups: &[Group<'_>]) {
-    if groups.iter().any(|group| group.alive() > group.wanted) {
+    let mut is_held = false;
+    for group in groups {
+        let waits = |pod: &&Arc<Pod>| !state::runs(pod, worker::CONTAINER);
+        let old: Vec<_> = group.outdated.iter().copied().filter(waits).collect();
+        let mut new: Vec<_> = group.current.iter().copied().filter(waits).collect();
+        new.sort_by_key(|pod| std::cmp::Reverse(leave::created(pod)));
+        new.truncate(group.current.len().saturating_sub(group.wanted));
+        is_held |= group.alive() - old.len() - new.len() > group.wanted;
+        work.steps.extend(old.into_iter().chain(new).map(|pod| delete(pod)));
+    }
+    if is_held {
         let message =
             "surplus workers stay until the scheduler answers: only it knows which of them hold data";
         work.hold(Reason::WorkersHeld, message.to_owned());

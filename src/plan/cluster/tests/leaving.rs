@@ -49,6 +49,41 @@ fn a_group_that_is_taken_out_of_the_spec_is_retired() {
 }
 
 #[test]
+fn workers_that_never_ran_leave_without_the_word_of_a_scheduler_that_does_not_answer() {
+    let mut cluster = cluster(1);
+    let mut observed = settled(&cluster, 1);
+    observed.scheduler =
+        SchedulerView::Unreachable { reason: Reason::SchedulerUnreachable, message: "late".into() };
+    let spec = |cluster: &DaskCluster| cluster.spec.workers.clone();
+    let waiting = |cluster: &DaskCluster, seed| {
+        Arc::new(worker::pod(cluster, None, (worker::DEFAULT_GROUP, &spec(cluster)), seed).unwrap())
+    };
+    // Too many: the one that runs stays, it may hold data.
+    observed.pods.push(waiting(&cluster, 70));
+    assert_eq!(deleted(&plan(&cluster, &observed, now())), [state::name(observed.pods.last().unwrap())]);
+    // Of an earlier spec: it will never be wanted.
+    observed.pods.pop();
+    cluster.spec.workers.nanny = Some(true);
+    let old = waiting(&cluster, 71);
+    cluster.spec.workers.nanny = None;
+    observed.pods.push(old.clone());
+    assert_eq!(deleted(&plan(&cluster, &observed, now())), [state::name(&old)]);
+    // Two that run, and one is wanted: which of them holds data only the scheduler knows.
+    observed.pods.pop();
+    observed.pods.push(running((*waiting(&cluster, 72)).clone()));
+    assert_eq!(deleted(&plan(&cluster, &observed, now())), Vec::<&str>::new());
+}
+
+/// The pods that a plan deletes.
+fn deleted(plan: &Plan<DaskClusterStatus>) -> Vec<&str> {
+    let of_step = plan.steps.iter().filter_map(|step| match step {
+        Step::Delete(victim) => Some(victim.name.as_str()),
+        _ => None,
+    });
+    of_step.collect()
+}
+
+#[test]
 fn new_workers_that_do_not_run_yet_go_first() {
     let cluster = cluster(1);
     let mut observed = settled(&cluster, 1);
