@@ -11,7 +11,14 @@ struct Exception {
     why: &'static str,
 }
 
-const EXCEPTIONS: [Exception; 5] = [
+const EXCEPTIONS: [Exception; 6] = [
+    Exception {
+        kind: "FlowRun",
+        bases: &[],
+        leaf: "spec",
+        fault: |fault| matches!(fault, Fault::Unnamed(why) if why.contains("only cancel and suspend may be set")),
+        why: "what a FlowRun runs cannot change, and the rule names what can: docs/runs.md",
+    },
     Exception {
         kind: "FlowRun",
         bases: &[],

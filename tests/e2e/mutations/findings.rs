@@ -90,7 +90,7 @@ impl Finding {
 }
 
 /// The longest patch that is printed whole.
-const PATCH_CHARS_MAX: usize = 3_000;
+const PATCH_CHARS_MAX: usize = 600;
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

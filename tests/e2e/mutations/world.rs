@@ -108,7 +108,7 @@ impl World {
         }
     }
 
-    /// All that an object owns, and what those own; of a Flow also the runs that users created.
+    /// All that an object owns, and what those own; of a Flow and a FlowBackfill all their runs.
     pub fn family(&self, kind: &str, name: &str) -> Vec<(Key, Seen)> {
         let seen = lock(&self.seen);
         let Some(first) = seen.get(&(kind.to_owned(), name.to_owned())) else { return Vec::new() };
@@ -118,7 +118,12 @@ impl World {
             let is_of = |object: &Value| {
                 let owners = object["metadata"]["ownerReferences"].as_array().into_iter().flatten();
                 let is_owned = owners.filter_map(|owner| owner["uid"].as_str()).any(|uid| uids.contains(uid));
-                is_owned || (kind == "Flow" && object["spec"]["flow"] == json!(name))
+                let names = match kind {
+                    "Flow" => &object["spec"]["flow"],
+                    "FlowBackfill" => &object["spec"]["backfill"],
+                    _ => &Value::Null,
+                };
+                is_owned || *names == json!(name)
             };
             let new: Vec<_> =
                 seen.iter().filter(|(key, seen)| !found.contains_key(key) && is_of(&seen.object)).collect();
