@@ -38,6 +38,7 @@ mod idle;
 mod leader;
 mod many_clocks;
 mod metrics;
+mod mutations;
 mod neighbours;
 mod network_policy;
 mod operator_killed;
