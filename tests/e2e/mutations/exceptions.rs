@@ -11,7 +11,14 @@ struct Exception {
     why: &'static str,
 }
 
-const EXCEPTIONS: [Exception; 6] = [
+const EXCEPTIONS: [Exception; 7] = [
+    Exception {
+        kind: "FlowBackfill",
+        bases: &["goes"],
+        leaf: "spec.parallelism",
+        fault: |fault| matches!(fault, Fault::NotAsBefore(why) if !why.contains("condition")),
+        why: "runs that exist go on when parallelism becomes smaller: docs/backfill.md",
+    },
     Exception {
         kind: "FlowRun",
         bases: &[],
