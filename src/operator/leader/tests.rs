@@ -1,15 +1,19 @@
 //! The loop and the guard, against an API server that keeps one Lease, and time that is not waited for.
 
+mod slow;
+
 use std::sync::Mutex;
 
 use http::Request;
 use jiff::{SignedDuration, Timestamp};
 use kube::Client;
 use kube::client::{Body, ClientBuilder};
+use kube::core::ObjectMeta;
 use serde_json::json;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, advance, sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
+use tower::BoxError;
 use tower_test::mock;
 
 use super::*;
@@ -19,53 +23,79 @@ const fn s(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
+/// How late an API server is that is slow.
+const LATE: Duration = s(4);
+
 /// How the API server takes requests.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 enum Mood {
     /// As it should.
+    #[default]
     Well,
     /// It takes them and never answers.
     Hung,
     /// It carries writes out and never answers.
     Mute,
+    /// Only what is read is answered.
+    ReadsOnly,
     /// It refuses them.
     Refusing,
+    /// It carries them out at once and answers late.
+    AnswersLate,
+    /// It carries them out late, and answers then.
+    WorksLate,
+    /// It gets each write twice, from something on the way, which hands on the second answer.
+    Doubled,
 }
 
 /// An API server with one Lease.
-#[derive(Clone)]
-struct Server(Arc<Mutex<State>>);
+#[derive(Clone, Default)]
+pub(super) struct Server(Arc<Mutex<State>>);
 
+#[derive(Default)]
 struct State {
     lease: Option<Lease>,
     version: u32,
     mood: Mood,
     /// Methods.
     asked: Vec<String>,
+    /// How many writes were refused because of their version.
+    conflicts: u32,
 }
 
 impl Server {
-    fn start() -> (Client, Self, AbortOnDropHandle<()>) {
-        let (service, mut handle) = mock::pair::<Request<Body>, http::Response<Body>>();
-        let server = Self(Arc::new(Mutex::new(State {
-            lease: None,
-            version: 0,
-            mood: Mood::Well,
-            asked: Vec::new(),
-        })));
-        let state = server.clone();
-        let task = tokio::spawn(async move {
-            let mut unanswered = Vec::new();
-            while let Some((request, reply)) = handle.next_request().await {
-                let method = request.method().as_str().to_owned();
-                let body = request.into_body().collect_bytes().await.unwrap();
-                match state.answer(&method, serde_json::from_slice(&body).ok()) {
-                    Some(answer) => respond(reply, answer),
-                    None => unanswered.push(reply),
-                }
-            }
+    fn start() -> (Client, Self) {
+        let server = Self::default();
+        (server.client(), server)
+    }
+
+    /// A client of this server.
+    pub(super) fn client(&self) -> Client {
+        let server = self.clone();
+        let service = tower::service_fn(move |request| {
+            // What has arrived is carried out, whether or not somebody waits for it.
+            let answer = tokio::spawn(server.clone().serve(request));
+            async { Ok::<_, BoxError>(answer.await?) }
         });
-        (Client::new(service, "default"), server, AbortOnDropHandle::new(task))
+        Client::new(service, "default")
+    }
+
+    async fn serve(self, request: Request<Body>) -> http::Response<Body> {
+        let method = request.method().as_str().to_owned();
+        let body = request.into_body().collect_bytes().await.unwrap();
+        let mood = self.0.lock().unwrap().mood;
+        if mood == Mood::WorksLate {
+            sleep(LATE).await;
+        }
+        if mood == Mood::Doubled && method != "GET" {
+            self.answer(&method, serde_json::from_slice(&body).ok());
+        }
+        let answer = self.answer(&method, serde_json::from_slice(&body).ok());
+        if mood == Mood::AnswersLate {
+            sleep(LATE).await;
+        }
+        let Some((code, body)) = answer else { return std::future::pending().await };
+        http::Response::builder().status(code).body(Body::from(body.to_string().into_bytes())).unwrap()
     }
 
     fn answer(&self, method: &str, sent: Option<Lease>) -> Option<(u16, serde_json::Value)> {
@@ -75,10 +105,11 @@ impl Server {
         state.asked.push(method.to_owned());
         match state.mood {
             Mood::Hung => return None,
+            Mood::ReadsOnly if method != "GET" => return None,
             Mood::Refusing => {
                 return Some(refusal(403, "Forbidden", "leases is forbidden: User \"x\" cannot get"));
             }
-            Mood::Well | Mood::Mute => {}
+            _ => {}
         }
         let conflicts = method != "GET" && version(&sent) != version(&state.lease);
         if method != "GET" && !conflicts {
@@ -88,6 +119,7 @@ impl Server {
             return None;
         }
         if conflicts {
+            state.conflicts += 1;
             return Some(refusal(409, "Conflict", "the object has been modified"));
         }
         Some(match &state.lease {
@@ -124,6 +156,10 @@ impl Server {
     fn methods(&self) -> Vec<String> {
         self.0.lock().unwrap().asked.clone()
     }
+
+    fn conflicts(&self) -> u32 {
+        self.0.lock().unwrap().conflicts
+    }
 }
 
 impl State {
@@ -136,6 +172,12 @@ impl State {
 
 fn holder(lease: Option<&Lease>) -> String {
     lease.and_then(|lease| lease.spec.as_ref()?.holder_identity.clone()).unwrap_or_default()
+}
+
+/// A candidate that asks for a Lease of so many seconds.
+pub(super) fn candidate(identity: &str, lease_s: u16) -> Candidate {
+    let (name, identity) = ("daskflow".to_owned(), identity.to_owned());
+    LeaseOptions { name, namespace: None, identity, lease_s }.candidate()
 }
 
 /// A candidate at work.
@@ -155,11 +197,9 @@ fn run(client: &Client, identity: &str) -> Running {
 
 /// One that cannot work yet.
 fn observe(client: &Client, identity: &str) -> Running {
-    let options =
-        LeaseOptions { name: "daskflow".into(), namespace: None, identity: identity.into(), lease_s: 12 };
     let (claim, heartbeats) = (Arc::new(Claim::new()), Arc::<Heartbeats>::default());
     let api = Api::namespaced(client.clone(), "default");
-    let election = Election::new(api, &options.name, options.candidate(), claim.clone(), heartbeats.clone());
+    let election = Election::new(api, "daskflow", candidate(identity, 12), claim.clone(), heartbeats.clone());
     let (able, release) = (CancellationToken::new(), CancellationToken::new());
     Running {
         claim,
@@ -172,7 +212,7 @@ fn observe(client: &Client, identity: &str) -> Running {
 
 #[tokio::test(start_paused = true)]
 async fn a_leader_that_gets_no_answer_is_lost_within_its_deadline() {
-    let (client, server, _task) = Server::start();
+    let (client, server) = Server::start();
     let running = run(&client, "me");
     running.claim.begins().await;
     sleep(s(31)).await;
@@ -188,7 +228,7 @@ async fn a_leader_that_gets_no_answer_is_lost_within_its_deadline() {
 
 #[tokio::test(start_paused = true)]
 async fn answers_that_get_lost_end_a_claim_too() {
-    let (client, server, _task) = Server::start();
+    let (client, server) = Server::start();
     let running = run(&client, "me");
     running.claim.begins().await;
     server.mood(Mood::Mute);
@@ -198,7 +238,7 @@ async fn answers_that_get_lost_end_a_claim_too() {
 
 #[tokio::test(start_paused = true)]
 async fn a_short_hang_is_survived() {
-    let (client, server, _task) = Server::start();
+    let (client, server) = Server::start();
     let running = run(&client, "me");
     running.claim.begins().await;
     sleep(s(2)).await;
@@ -212,7 +252,7 @@ async fn a_short_hang_is_survived() {
 
 #[tokio::test(start_paused = true)]
 async fn whoever_is_overwritten_is_lost_at_once() {
-    let (client, server, _task) = Server::start();
+    let (client, server) = Server::start();
     let running = run(&client, "me");
     running.claim.begins().await;
     server.put("other", Timestamp::UNIX_EPOCH);
@@ -226,7 +266,7 @@ async fn a_lease_is_taken_when_it_was_unchanged_for_its_duration_whatever_its_ti
     let now = clock::now();
     let hour = SignedDuration::from_hours(1);
     for renewed in [now - hour * 10, now, now + hour * 10] {
-        let (client, server, _task) = Server::start();
+        let (client, server) = Server::start();
         server.put("other", renewed);
         let begin = Instant::now();
         let running = run(&client, "me");
@@ -240,7 +280,7 @@ async fn a_lease_is_taken_when_it_was_unchanged_for_its_duration_whatever_its_ti
 
 #[tokio::test(start_paused = true)]
 async fn a_leader_that_renews_is_never_taken_over() {
-    let (client, server, _task) = Server::start();
+    let (client, server) = Server::start();
     server.put("other", Timestamp::UNIX_EPOCH);
     let running = run(&client, "me");
     for _ in 0..100 {
@@ -254,7 +294,7 @@ async fn a_leader_that_renews_is_never_taken_over() {
 
 #[tokio::test(start_paused = true)]
 async fn a_stopped_leader_gives_the_lease_to_the_other_within_two_seconds() {
-    let (client, server, _task) = Server::start();
+    let (client, server) = Server::start();
     let first = run(&client, "first");
     first.claim.begins().await;
     let second = run(&client, "second");
@@ -271,7 +311,7 @@ async fn a_stopped_leader_gives_the_lease_to_the_other_within_two_seconds() {
 
 #[tokio::test(start_paused = true)]
 async fn a_release_says_that_nobody_holds_the_lease() {
-    let (client, server, _task) = Server::start();
+    let (client, server) = Server::start();
     let running = run(&client, "me");
     running.claim.begins().await;
     // The version that the leader knows is not the last one.
@@ -286,7 +326,7 @@ async fn a_release_says_that_nobody_holds_the_lease() {
 
 #[tokio::test(start_paused = true)]
 async fn a_standby_that_stops_leaves_the_lease_alone() {
-    let (client, server, _task) = Server::start();
+    let (client, server) = Server::start();
     server.put("other", Timestamp::UNIX_EPOCH);
     let running = run(&client, "me");
     sleep(s(5)).await;
@@ -298,7 +338,7 @@ async fn a_standby_that_stops_leaves_the_lease_alone() {
 
 #[tokio::test(start_paused = true)]
 async fn a_candidate_without_rights_asks_on_and_knows_nothing() {
-    let (client, server, _task) = Server::start();
+    let (client, server) = Server::start();
     server.mood(Mood::Refusing);
     let running = run(&client, "me");
     sleep(s(300)).await;
@@ -311,7 +351,7 @@ async fn a_candidate_without_rights_asks_on_and_knows_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn whoever_cannot_work_yet_leaves_the_lease_to_others() {
-    let (client, server, _task) = Server::start();
+    let (client, server) = Server::start();
     let running = observe(&client, "me");
     sleep(s(60)).await;
     assert!(server.methods().iter().all(|method| method == "GET"));
