@@ -186,8 +186,8 @@ fn the_lease_has_a_priority_level_of_the_api_server() {
     assert_eq!(asked.len(), 1);
     assert_eq!(asked[0]["namespaces"], json!(["place"]));
     let of_leases = |role: &&&Value| role["rules"][0]["apiGroups"] == json!(["coordination.k8s.io"]);
-    let roles = of_kind(&objects, "Role");
-    let role = roles.iter().find(of_leases).unwrap();
+    let granted = of_kind(&objects, "Role");
+    let role = granted.iter().find(of_leases).unwrap();
     let verbs = |rule: &Value| -> BTreeSet<String> { serde_json::from_value(rule["verbs"].clone()).unwrap() };
     assert_eq!(verbs(&asked[0]), role["rules"].as_array().unwrap().iter().flat_map(verbs).collect());
     for rule in role["rules"].as_array().unwrap() {

@@ -1,15 +1,16 @@
 //! The candidacy of this process, on a thread of its own.
 //!
 //! Whatever the runtime of watches and reconciles is busy with, and be it with one message that takes seconds to decode on each
-//! of its threads, the Lease is renewed. Its client has its own connections, and its tasks are on that thread too.
+//! of its threads, the Lease is renewed. Its clients have connections of their own, and
+//! their tasks are on that thread too.
 
-use kube::client::{Client, ClientBuilder};
+use kube::client::ClientBuilder;
 use kube::{Api, Config};
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use super::{Election, LeaseOptions};
+use super::{Election, LeaseOptions, Ways};
 use crate::operator::context::Context;
 use crate::operator::metrics::CountRequests;
 use crate::operator::{Error, with_agent};
@@ -40,13 +41,15 @@ impl Candidacy {
             identity = options.identity,
             "this operator is a candidate"
         );
-        let builder = ClientBuilder::try_from(with_agent(config)).map_err(Error::Client)?;
-        let builder = builder.with_layer(&CountRequests(context.metrics.clone()));
+        let (config, count) = (with_agent(config), CountRequests(context.metrics.clone()));
+        let builder =
+            || Ok(ClientBuilder::try_from(config.clone()).map_err(Error::Client)?.with_layer(&count));
+        let builders: [_; Ways::COUNT] = [builder()?, builder()?, builder()?];
         let (name, candidate) = (options.name.clone(), options.candidate());
         let (claim, heartbeats) = (context.claim.clone(), context.heartbeats.clone());
         let election = move || {
-            let client: Client = builder.build();
-            Election::new(Api::namespaced(client, &namespace), &name, candidate, claim, heartbeats)
+            let ways = Ways::new(builders.map(|builder| Api::namespaced(builder.build(), &namespace)));
+            Election::new(ways, &name, candidate, claim, heartbeats)
         };
         let ended = alone(election, context.full.clone(), release.clone())?;
         Ok(Self { release, ended: Some(ended) })
@@ -110,8 +113,8 @@ mod tests {
         able.cancel();
         let of_thread = claim.clone();
         let election = move || {
-            let api = Api::namespaced(server.client(), "default");
-            Election::new(api, "daskflow", candidate("me", 4), of_thread, Arc::<Heartbeats>::default())
+            let candidate = candidate("me", 4);
+            Election::new(server.ways(), "daskflow", candidate, of_thread, Arc::<Heartbeats>::default())
         };
         let ended = alone(election, able, release.clone()).unwrap();
         claim.begins().await;

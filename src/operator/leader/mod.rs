@@ -9,6 +9,7 @@ mod claim;
 mod guard;
 #[cfg(test)]
 mod tests;
+mod ways;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +20,7 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
-use kube::api::{Api, PostParams};
+use kube::api::PostParams;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -30,6 +31,7 @@ use crate::plan::lease::{Asked, Candidate, Decision, Loss, ObservedLease, Timing
 pub(super) use candidacy::Candidacy;
 pub use claim::Claim;
 pub(super) use guard::{DoesNotLead, Guard};
+use ways::Ways;
 
 /// The loop's heartbeat.
 pub(super) const HEARTBEAT: &str = "the Lease";
@@ -67,7 +69,7 @@ enum Answer {
 
 /// One candidate at work.
 pub(super) struct Election {
-    api: Api<Lease>,
+    ways: Ways,
     name: String,
     candidate: Candidate,
     /// The Lease as it was seen last, with what others have written into it.
@@ -83,10 +85,9 @@ pub(super) struct Election {
 }
 
 impl Election {
-    /// A candidate for the Lease of this name. The client must not be behind the guard, and must try nothing again by
-    /// itself.
+    /// A candidate for the Lease of this name.
     pub(super) fn new(
-        api: Api<Lease>,
+        ways: Ways,
         name: &str,
         candidate: Candidate,
         claim: Arc<Claim>,
@@ -94,7 +95,7 @@ impl Election {
     ) -> Self {
         heartbeats.beat(HEARTBEAT);
         Self {
-            api,
+            ways,
             name: name.to_owned(),
             candidate,
             lease: None,
@@ -171,9 +172,11 @@ impl Election {
             self.complain("the API server has not answered yet");
         }
         let asked = self.candidate.reads(self.claim.now());
-        let (api, name, limit) = self.way();
+        let ((api, in_use), name, limit) = (self.ways.next(), self.name.clone(), self.limit());
         self.requests.push(Box::pin(async move {
-            (asked, Answer::Read(timeout(limit, api.get_opt(&name)).await.ok()))
+            let answer = Answer::Read(timeout(limit, api.get_opt(&name)).await.ok());
+            drop(in_use);
+            (asked, answer)
         }));
     }
 
@@ -212,7 +215,7 @@ impl Election {
         let lease = Lease { metadata, spec: Some(spec) };
 
         let asked = self.candidate.writes(self.mark, self.claim.now());
-        let (api, name, limit) = self.way();
+        let ((api, in_use), name, limit) = (self.ways.next(), self.name.clone(), self.limit());
         self.requests.push(Box::pin(async move {
             let params = PostParams::default();
             let answer = if lease.metadata.resource_version.is_some() {
@@ -220,6 +223,7 @@ impl Election {
             } else {
                 Answer::Created(timeout(limit, api.create(&params, &lease)).await.ok())
             };
+            drop(in_use);
             (asked, answer)
         }));
     }
@@ -230,9 +234,9 @@ impl Election {
         Timestamp::from_microsecond(self.mark).unwrap_or_else(|_| clock::now())
     }
 
-    /// What a request goes by, and how long its answer is waited for: later, it would be of no use.
-    fn way(&self) -> (Api<Lease>, String, Duration) {
-        (self.api.clone(), self.name.clone(), self.candidate.timing().renew_deadline)
+    /// How long an answer is waited for: later, it would be of no use.
+    fn limit(&self) -> Duration {
+        self.candidate.timing().renew_deadline
     }
 
     fn answered(&mut self, asked: &Asked, answer: Answer) {

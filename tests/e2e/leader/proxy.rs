@@ -51,7 +51,7 @@ impl Proxy {
         self.hangs.send_replace(true);
     }
 
-    /// From now on whatever the API server says is on its way for so long.
+    /// From now on whatever the API server says is on its way for so long, its part in the TLS of a new connection too.
     pub fn delay(&self, late: Duration) {
         self.late.send_replace(late);
     }

@@ -31,11 +31,11 @@ async fn slow_api_server_costs_no_lease() {
 
         proxy.delay(LATE);
         sleep(LASTS).await;
-        first.until("leader", 1).await;
-        second.until("standby, first_", 1).await;
+        first.until("leader", 20).await;
+        second.until("standby, first_", 20).await;
         proxy.delay(Duration::ZERO);
         sleep(LATE).await;
-        first.until("leader", 1).await;
+        first.until("leader", 20).await;
         witness.assert_never_two();
         let after = lease(namespace).await;
         assert_eq!(

@@ -10,7 +10,7 @@ const MINUTES: Duration = s(120);
 const LOOK: Duration = Duration::from_millis(50);
 
 /// Looks for so long; all the while this one leads and the other one does not.
-async fn assert_stays(leader: &Running, other: Option<&Running>, lasts: Duration) {
+pub(super) async fn assert_stays(leader: &Running, other: Option<&Running>, lasts: Duration) {
     let begun = Instant::now();
     while begun.elapsed() < lasts {
         assert!(leader.claim.is_current(), "lost after {:?}", begun.elapsed());
@@ -26,10 +26,10 @@ async fn assert_stays(leader: &Running, other: Option<&Running>, lasts: Duration
 #[tokio::test(start_paused = true)]
 async fn a_leader_stays_though_each_answer_is_late_for_minutes(#[case] mood: Mood) {
     for begins in 0..8 {
-        let (client, server) = Server::start();
-        let running = run(&client, "me");
+        let server = Server::default();
+        let running = run(&server, "me");
         running.claim.begins().await;
-        let other = run(&client, "other");
+        let other = run(&server, "other");
         sleep(Duration::from_millis(300) * begins).await;
         server.mood(mood);
         assert_stays(&running, Some(&other), MINUTES).await;
@@ -37,6 +37,7 @@ async fn a_leader_stays_though_each_answer_is_late_for_minutes(#[case] mood: Moo
         assert_stays(&running, Some(&other), s(30)).await;
         assert_eq!((server.holder().as_str(), server.spec().lease_transitions), ("me", Some(0)));
         assert_eq!(server.conflicts(), 0, "nothing was written twice");
+        assert!(server.connections() < 20, "they are used again: {}", server.connections());
     }
 }
 
@@ -46,13 +47,14 @@ async fn a_leader_stays_though_each_answer_is_late_for_minutes(#[case] mood: Moo
 #[tokio::test(start_paused = true)]
 async fn a_candidate_takes_a_lease_though_each_answer_is_late(#[case] mood: Mood) {
     // None yet, one that was released, and one whose holder is dead.
-    for (before, limit) in [(None, s(9)), (Some(""), s(9)), (Some("dead"), s(12) + LATE * 3)] {
-        let (client, server) = Server::start();
+    // It takes a connection, a look and a write.
+    for (before, limit) in [(None, s(13)), (Some(""), s(13)), (Some("dead"), s(12) + LATE * 5)] {
+        let server = Server::default();
         if let Some(holder) = before {
             server.put(holder, Timestamp::UNIX_EPOCH);
         }
         server.mood(mood);
-        let running = run(&client, "me");
+        let running = run(&server, "me");
         timeout(limit, running.claim.begins()).await.expect("it leads");
         assert_stays(&running, None, MINUTES).await;
         assert_eq!(server.conflicts(), 0);
@@ -65,8 +67,8 @@ async fn a_candidate_takes_a_lease_though_each_answer_is_late(#[case] mood: Mood
 #[tokio::test(start_paused = true)]
 async fn a_leader_that_stops_releases_the_lease_though_each_answer_is_late(#[case] mood: Mood) {
     for moment in 0..12 {
-        let (client, server) = Server::start();
-        let running = run(&client, "me");
+        let server = Server::default();
+        let running = run(&server, "me");
         running.claim.begins().await;
         server.mood(mood);
         sleep(s(20) + Duration::from_millis(500) * moment).await;
@@ -79,8 +81,8 @@ async fn a_leader_that_stops_releases_the_lease_though_each_answer_is_late(#[cas
 
 #[tokio::test(start_paused = true)]
 async fn a_renewal_that_is_read_and_not_answered_counts_from_when_it_was_asked_for() {
-    let (client, server) = Server::start();
-    let running = run(&client, "me");
+    let server = Server::default();
+    let running = run(&server, "me");
     running.claim.begins().await;
     let begun = Instant::now();
     server.mood(Mood::Mute);
@@ -94,8 +96,8 @@ async fn a_renewal_that_is_read_and_not_answered_counts_from_when_it_was_asked_f
 
 #[tokio::test(start_paused = true)]
 async fn a_renewal_that_got_lost_is_written_anew() {
-    let (client, server) = Server::start();
-    let running = run(&client, "me");
+    let server = Server::default();
+    let running = run(&server, "me");
     running.claim.begins().await;
     for _ in 0..5 {
         sleep(s(30)).await;
@@ -109,11 +111,11 @@ async fn a_renewal_that_got_lost_is_written_anew() {
 
 #[tokio::test(start_paused = true)]
 async fn a_write_that_meets_itself_is_a_success() {
-    let (client, server) = Server::start();
+    let server = Server::default();
     server.mood(Mood::Doubled);
-    let running = run(&client, "me");
+    let running = run(&server, "me");
     timeout(s(1), running.claim.begins()).await.expect("it leads");
-    let other = run(&client, "other");
+    let other = run(&server, "other");
     assert_stays(&running, Some(&other), MINUTES).await;
     assert_eq!(server.spec().lease_transitions, Some(0));
     assert!(server.conflicts() > 40, "it is as was meant");

@@ -176,7 +176,7 @@ impl World {
             now += STEP;
         }
         let leader = (0..self.processes.len()).find(|who| self.processes[*who].leads(now));
-        leader.ok_or_else(|| TestCaseError::fail("nobody leads in the end"))
+        leader.ok_or_else(|| TestCaseError::fail("no candidate leads in the end"))
     }
 
     /// What happens once.
