@@ -45,7 +45,6 @@ use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Client, client::ClientBuilder};
 use tokio::sync::mpsc;
 use tokio::sync::watch::error::RecvError;
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -53,7 +52,7 @@ use crate::dask::Reach;
 use crate::plan::lease::Loss;
 use caches::Caches;
 use context::Context;
-use leader::{Claim, Election, Guard};
+use leader::{Candidacy, Claim, Guard};
 use metrics::{CountRequests, Metrics};
 use reconcile::Planned;
 
@@ -83,6 +82,9 @@ pub enum Error {
     /// The client could not be built.
     #[error("the Kubernetes client could not be built")]
     Client(#[source] kube::Error),
+    /// The thread of the Lease could not be started.
+    #[error("the thread that keeps the Lease could not be started")]
+    Thread(#[source] std::io::Error),
     /// The address for probes and metrics is taken.
     #[error("cannot listen on {address}")]
     Listen {
@@ -174,59 +176,6 @@ fn with_agent(mut config: kube::Config) -> kube::Config {
     config.read_timeout = Some(READ_TIMEOUT);
     config.headers.push((USER_AGENT, HeaderValue::from_static(AGENT)));
     config
-}
-
-/// The candidacy of this process, as a task of its own: nothing else that it does may delay a renewal.
-struct Candidacy {
-    release: CancellationToken,
-    /// None: it is no candidate.
-    task: Option<JoinHandle<Result<(), Loss>>>,
-}
-
-impl Candidacy {
-    fn start(
-        mut config: kube::Config,
-        options: Option<&LeaseOptions>,
-        context: &Context,
-    ) -> Result<Self, Error> {
-        let release = CancellationToken::new();
-        let Some(options) = options else { return Ok(Self { release, task: None }) };
-        // The loop knows better when to try again than a client that does not know of deadlines.
-        config.default_retry = false;
-        let builder = ClientBuilder::try_from(with_agent(config)).map_err(Error::Client)?;
-        let client = builder.with_layer(&CountRequests(context.metrics.clone())).build();
-        let namespace = options.namespace.as_deref().unwrap_or(client.default_namespace()).to_owned();
-        let api = kube::Api::namespaced(client, &namespace);
-        let candidate = options.candidate();
-        tracing::info!(
-            lease = options.name,
-            namespace,
-            identity = options.identity,
-            "this operator is a candidate"
-        );
-        let heartbeats = context.heartbeats.clone();
-        let election = Election::new(api, &options.name, candidate, context.claim.clone(), heartbeats);
-        let task = tokio::spawn(election.run(context.full.clone(), release.clone()));
-        Ok(Self { task: Some(task), release })
-    }
-
-    /// Ends when the Lease is lost.
-    async fn lost(&mut self) -> Error {
-        let Some(task) = &mut self.task else { return std::future::pending().await };
-        match task.await {
-            Ok(Err(loss)) => Error::Lost(loss),
-            Ok(Ok(())) | Err(_) => Error::TaskEnded("the candidacy for the Lease"),
-        }
-    }
-
-    /// Gives up the Lease. It takes no longer than a few requests may.
-    async fn release(self) {
-        self.release.cancel();
-        if let Some(task) = self.task {
-            // What went wrong is in the log.
-            let _ = task.await;
-        }
-    }
 }
 
 /// All controllers. They start when this process leads and all caches are full, since a plan may look into any of them.
