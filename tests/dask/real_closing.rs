@@ -42,6 +42,7 @@ macro_rules! release {
 }
 
 release!(dask_2022_2_0, "2022.2.0");
+release!(dask_2023_4_1, "2023.4.1");
 release!(dask_2024_3_1, "2024.3.1");
 release!(dask_2026_8_0, "2026.8.0");
 

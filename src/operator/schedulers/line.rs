@@ -1,6 +1,6 @@
 //! One kept connection for questions, opened when one is asked.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::closed::Closed;
 use super::{CONNECT, Shared, lock};
-use crate::dask::message::WorkerName;
+use crate::dask::message::{WorkerInfo, WorkerName};
 use crate::dask::tls::Credentials;
 use crate::dask::{Address, Error, Scheduler};
 use crate::operator::certificates::credentials::Keeper;

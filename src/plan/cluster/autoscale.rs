@@ -35,7 +35,10 @@ pub(super) fn size(groups: &mut [Group<'_>], observed: &Observed, now: Timestamp
         .registered()
         .map(|registered| groups.iter().map(|group| group.registered(registered)).collect());
     let heard = observed.load.targets.iter().filter(|_| registered.is_some());
-    let closed: usize = groups.iter().map(|group| group.closed.len()).sum();
+    let closed = observed
+        .scheduler
+        .registered()
+        .map_or(0, |registered| groups.iter().map(|group| group.finishing(registered)).sum());
     let registered = registered.as_deref().unwrap_or_default();
     let by_time: Vec<(Timestamp, Vec<Option<usize>>)> =
         heard.map(|target| (target.at, shares(groups, (registered, closed), target))).collect();

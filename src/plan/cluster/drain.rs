@@ -84,15 +84,17 @@ pub(super) fn wait_for_closed<'p>(
             None => chosen.push(pod),
         }
     }
+    close_again(work, &waiting);
     wait(work, group, &waiting);
     chosen
 }
 
-/// Closes those of these workers that are to be closed and are not: the operator may have ended before it asked for that, the
-/// scheduler may have found no place for their data, or be another one by now.
-pub(super) fn close_again(work: &mut Work<'_>, pods: &[&Arc<Pod>]) {
-    let is_open = |pod: &&&Arc<Pod>| !work.observed.closing.contains(state::name(pod)) && !is_free(work, pod);
-    let workers: Vec<_> = pods.iter().filter(is_open).map(|pod| victim(pod)).collect();
+/// Closes those of these workers that are open: the operator may have ended before it asked for that, the scheduler may have
+/// found no place for their data, or be another one by now; a nanny may have started the worker anew.
+fn close_again(work: &mut Work<'_>, waiting: &[(&Arc<Pod>, Timestamp)]) {
+    let is_open = |pod: &&Arc<Pod>| !work.observed.closing.contains(state::name(pod));
+    let workers: Vec<_> =
+        waiting.iter().map(|(pod, _)| *pod).filter(is_open).map(|pod| victim(pod)).collect();
     if work.observed.closes && !workers.is_empty() {
         work.steps.push(Step::CloseToTasks { workers });
     }

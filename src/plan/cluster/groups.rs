@@ -55,6 +55,18 @@ impl Group<'_> {
         let is_registered = |pod: &&&Arc<Pod>| registered.contains(state::name(pod));
         self.current.iter().chain(&self.outdated).filter(is_registered).count()
     }
+
+    /// Those of its pods whose workers are registered and closed to new tasks.
+    pub(super) fn finishing(&self, registered: &BTreeSet<String>) -> usize {
+        self.closed.iter().filter(|pod| registered.contains(state::name(pod))).count()
+    }
+
+    /// Whether those are there that must be. A worker that finishes its tasks may take an hour to make room for the next one;
+    /// no run is to wait for that as long as there is another one for it.
+    pub(super) fn serves(&self, registered: &BTreeSet<String>) -> bool {
+        let open = self.registered(registered);
+        open >= self.needed || (open > 0 && open + self.finishing(registered) >= self.needed)
+    }
 }
 
 /// The groups that the spec names, the one called "default" first.

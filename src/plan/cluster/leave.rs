@@ -9,7 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 
-use super::drain::{close_again, drain_timeout, nobody_drains, spare_the_busy, wait_for_closed};
+use super::drain::{drain_timeout, nobody_drains, spare_the_busy, wait_for_closed};
 use super::groups::Group;
 use super::{Work, delete, victim};
 use crate::api::{ConditionType, Reason};
@@ -86,7 +86,6 @@ pub(super) fn finish(work: &mut Work<'_>, group: &Group<'_>, registered: &BTreeS
     let is_moving = |pod: &&Arc<Pod>| work.observed.moving.contains(state::name(pod));
     let (moving, rest): (Vec<&Arc<Pod>>, Vec<&Arc<Pod>>) = known.into_iter().partition(is_moving);
     hold_moving(work, group, moving.len());
-    close_again(work, &rest);
     let chosen = match drain_timeout(group) {
         Some(timeout) => wait_for_closed(work, group, rest, timeout),
         None => rest,

@@ -117,7 +117,8 @@ impl Dask {
         closed
     }
 
-    /// Copies what only these workers hold to one that stays. Gives those that hold nothing alone any more.
+    /// Moves what these workers hold to one that stays; what others hold as well is dropped. Gives those that hold nothing any
+    /// more.
     fn flush(&mut self, workers: &[String]) -> Vec<String> {
         let leaving = |name: &String| {
             [&self.closing, &self.closed].iter().any(|all| all.contains(name)) || workers.contains(name)
@@ -131,6 +132,9 @@ impl Dask {
                 Some(to) => moves.for_each(|holders| holders.extend([to.clone()])),
                 None if moves.count() > 0 => continue,
                 None => {}
+            }
+            for holders in self.keys.values_mut() {
+                holders.remove(worker);
             }
             flushed.push(worker.clone());
         }

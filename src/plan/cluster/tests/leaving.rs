@@ -224,6 +224,7 @@ fn closed_workers_that_are_wanted_again_leave_and_are_replaced() {
     let second = plan(&cluster, &observed, now());
     assert_eq!(kinds(&second), ["create"], "a quarter more than wanted may exist meanwhile, and no more");
     assert_eq!((second.status.workers.desired, second.status.workers.ready), (3, 1), "they take no tasks");
+    assert_eq!(reason(&second, ConditionType::Ready), "Ready", "no run waits for those that finish");
     let spec = (worker::DEFAULT_GROUP, &cluster.spec.workers);
     observed.pods.push(running(worker::pod(&cluster, None, spec, 70).unwrap()));
     observed.scheduler = SchedulerView::Answering { workers: names(&observed.pods).into_iter().collect() };
@@ -231,6 +232,36 @@ fn closed_workers_that_are_wanted_again_leave_and_are_replaced() {
     observed.busy = Some(all.iter().cloned().zip([0, 1, 1]).collect());
     let third = plan(&cluster, &observed, now());
     assert_eq!(retired(&third), [all[0].clone()], "one that is free goes although all are wanted");
+}
+
+#[test]
+fn a_cluster_is_not_ready_with_closed_workers_only() {
+    let (mut cluster, mut observed, _) = closing([1, 1, 1]);
+    cluster.spec.workers.replicas = Some(0);
+    let first = plan(&cluster, &observed, now());
+    assert_eq!(closed(&first).len(), 3);
+    obey(&mut cluster, &mut observed, first);
+    cluster.spec.workers.replicas = Some(3);
+    let second = plan(&cluster, &observed, now());
+    assert_eq!(kinds(&second), ["create"]);
+    assert_eq!(reason(&second, ConditionType::Ready), "WorkersStarting");
+}
+
+#[test]
+fn what_is_not_waited_for_any_more_is_not_closed_again() {
+    let (mut cluster, mut observed, all) = closing([1, 1, 1]);
+    let first = plan(&cluster, &observed, now());
+    annotate(&mut observed, &first);
+    cluster.status = Some(first.status);
+    assert_eq!(
+        closed(&plan(&cluster, &observed, now())),
+        all[..2],
+        "the operator may have ended before it asked"
+    );
+    let over = now() + Duration::from_secs(600);
+    assert_eq!(kinds(&plan(&cluster, &observed, over)), ["retire"]);
+    observed.busy = Some(all.iter().cloned().zip([0, 0, 1]).collect());
+    assert_eq!(kinds(&plan(&cluster, &observed, now())), ["retire"]);
 }
 
 #[test]
