@@ -82,7 +82,7 @@ async fn observe(context: &Context, cluster: &DaskCluster, live: bool) -> Result
     let questions = cluster::questions(cluster, &pods, &tls);
     let mut load = context.schedulers.poll(&namespace, &name, questions.as_ref());
     let activity = questions.as_ref().is_some_and(|questions| questions.activity);
-    let mut look = match context.schedulers.line(&namespace, &name) {
+    let look = match context.schedulers.line(&namespace, &name) {
         // Nobody asks a scheduler that is not there yet, or not any more.
         Some(kept) if live && followed.registered().is_some() => {
             let asks = Asks { busy: cluster::asks_who_is_busy(cluster), activity };
@@ -93,10 +93,9 @@ async fn observe(context: &Context, cluster: &DaskCluster, live: bool) -> Result
         _ => Look { view: followed, ..Look::default() },
     };
     // No record of seconds ago is reason enough to stop anything.
-    if let Some(answer) = look.activity.take() {
+    if let Some(answer) = look.activity {
         load = renewed(load, answer, questions.map(|questions| questions.memory).unwrap_or_default());
     }
-    look.closing.extend(context.schedulers.moving(&namespace, &name));
     let (runs, last_run_end) = runs_on(context, cluster, live && activity).await?;
     Ok(Observed {
         service: context.stores.services.get(&service),
@@ -105,7 +104,9 @@ async fn observe(context: &Context, cluster: &DaskCluster, live: bool) -> Result
         scheduler: look.view,
         closable: look.closing_order,
         closing: look.closing,
+        moving: context.schedulers.moving(&namespace, &name),
         busy: look.busy,
+        closes: look.closes,
         load,
         runs,
         last_run_end,

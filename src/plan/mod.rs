@@ -161,6 +161,11 @@ pub enum Step {
         /// The new Secret, still without files.
         to: Box<Secret>,
     },
+    /// Ask the scheduler to give these workers no more tasks; those that they run go on. It cannot be undone.
+    CloseToTasks {
+        /// Their pods, whose names are their names in Dask.
+        workers: Vec<Victim>,
+    },
     /// Ask the scheduler to retire these workers, and delete the pods of the ones that it confirms.
     Retire {
         /// Their pods, whose names are their names in Dask.
