@@ -11,7 +11,6 @@ use tokio_util::sync::CancellationToken;
 use super::caches::Stores;
 use super::certificates::Views;
 use super::clock;
-use super::cluster_pods::ClusterPods;
 use super::events::Events;
 use super::heartbeats::Heartbeats;
 use super::leader::Claim;
@@ -34,8 +33,6 @@ pub struct Context {
     pub stores: Stores,
     /// The controllers' queues.
     pub triggers: Triggers,
-    /// The pods of the cache, by cluster.
-    pub(super) cluster_pods: ClusterPods,
     /// Connections to Dask schedulers.
     pub(super) schedulers: Schedulers,
     /// What the Secrets of clusters with TLS said last.
@@ -74,7 +71,6 @@ impl Context {
             schedulers: Schedulers::new(client.clone(), triggers.clone()),
             certificates: Views::default(),
             metrics,
-            cluster_pods: ClusterPods::default(),
             reach: Reach::All,
             undecodable: Arc::default(),
             failures: Mutex::default(),

@@ -283,4 +283,6 @@ fn delay(next: Next, now: Timestamp) -> Duration {
 }
 
 #[cfg(test)]
+mod life;
+#[cfg(test)]
 mod tests;

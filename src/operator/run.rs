@@ -228,7 +228,8 @@ async fn pods(
     namespace: &str,
     live: bool,
 ) -> Result<Pods, Error> {
-    let cached = Pods::of(run, job, namespace, context.stores.pods.state());
+    let of_run = context.stores.by.pods_by_run.of(namespace, &run.name_any());
+    let cached = Pods::of(run, job, namespace, of_run);
     let settled =
         cached.newest.as_ref().is_some_and(|pod| state::terminated(pod, runner::CONTAINER).is_some());
     let behind = !settled && job.is_some_and(has_ended);

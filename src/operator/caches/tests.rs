@@ -6,8 +6,10 @@ use kube::ResourceExt;
 use kube::core::error_boundary::InvalidObject;
 use kube::core::{DeserializeGuard, ObjectMeta};
 use kube::runtime::reflector::Store;
+use kube::runtime::reflector::store::Writer;
 use kube::runtime::watcher::Event;
 
+use super::cache::Cache;
 use super::*;
 use crate::operator::testing::{context, refusal, serve};
 
@@ -23,7 +25,7 @@ fn map(namespace: &str, name: &str) -> ConfigMap {
 fn cache() -> (Cache<ConfigMap>, Store<ConfigMap>) {
     let writer = Writer::default();
     let store = writer.as_reader();
-    (Cache::new(writer), store)
+    (Cache::new(writer, Vec::new()), store)
 }
 
 /// Lists these objects anew. Gives what is told of the list.
@@ -182,7 +184,7 @@ async fn a_list_that_fails_again_and_again_is_asked_for_ever_more_rarely() {
     let context = Arc::new(context);
     let (asked, _server) = serve(server, |_| refusal(500, "InternalError", "the database does not answer"));
     let config = watcher::Config::default();
-    let watch = keep(&context.client, &config, Writer::<Job>::default(), &context, route::job);
+    let watch = keep(&context.client, &config, &context.stores.jobs, &context, route::job);
     tokio::time::timeout(Duration::from_secs(600), watch).await.unwrap_err();
     // At 250 ms, doubled up to 30 s, and each up to twice as long.
     let lists = asked.count("GET jobs");
