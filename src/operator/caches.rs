@@ -38,6 +38,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::watch::error::RecvError;
 
 use bounded::{Bounded, guarded};
+pub(super) use cache::Ticket;
 pub use index::Index;
 pub use kept::Kept;
 pub use watched::Watched;

@@ -13,11 +13,14 @@ use super::certificates::Views;
 use super::clock;
 use super::events::Events;
 use super::heartbeats::Heartbeats;
+use super::judged::Judged;
 use super::leader::Claim;
 use super::metrics::Metrics;
 use super::route::Triggers;
 use super::schedulers::Schedulers;
 use super::undecodable::Register;
+use super::unwritten::Unwritten;
+use crate::api::FlowRunStatus;
 use crate::dask::Reach;
 
 /// The first wait after a failure.
@@ -49,6 +52,10 @@ pub struct Context {
     pub(super) heartbeats: Arc<Heartbeats>,
     /// To which of the addresses that people write connections may go.
     pub(super) reach: Reach,
+    /// Which runners' pods the API server has taken.
+    pub(super) judged: Judged,
+    /// The statuses of runs that are not written yet.
+    pub(super) unwritten: Unwritten<FlowRunStatus>,
     /// The objects that cannot be read.
     pub(super) undecodable: Arc<Register>,
     stop: CancellationToken,
@@ -73,6 +80,8 @@ impl Context {
             metrics,
             reach: Reach::All,
             undecodable: Arc::default(),
+            judged: Judged::default(),
+            unwritten: Unwritten::default(),
             failures: Mutex::default(),
             obstacle: Mutex::default(),
             full: CancellationToken::new(),

@@ -32,6 +32,10 @@ impl Planned for Flow {
         self.status.as_ref()
     }
 
+    fn set_status(&mut self, status: Self::Status) {
+        self.status = Some(status);
+    }
+
     async fn plan(&self, context: &Context, live: bool, now: Timestamp) -> Result<Plan<Self::Status>, Error> {
         let mut observed = observe(context, self, live).await?;
         let plan = flow::plan(self, &observed, now);

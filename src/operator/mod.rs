@@ -17,6 +17,7 @@ mod failure;
 mod flow;
 mod heartbeats;
 mod http;
+mod judged;
 mod leader;
 pub mod log;
 pub mod metrics;
@@ -30,6 +31,7 @@ mod stage;
 #[cfg(test)]
 mod testing;
 mod undecodable;
+mod unwritten;
 
 use std::future::Future;
 use std::net::SocketAddr;

@@ -10,6 +10,7 @@ use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
 use tokio::sync::mpsc;
 
+use super::caches::{Kept, Stores, Ticket};
 use super::context::Context;
 use crate::api::flow::Concurrency;
 use crate::api::{DaskCluster, Flow, FlowBackfill, FlowRun, Phase, labels};
@@ -24,6 +25,44 @@ pub enum Change<T> {
     Of(T),
     /// A cache was filled anew: anything may have.
     Everything,
+}
+
+/// A kind of which a cache knows what is written here before its watch tells it.
+pub(super) trait Cached: Resource<DynamicType = ()> + Clone + 'static {
+    /// Its cache.
+    fn kept(stores: &Stores) -> &Kept<Self>;
+    /// Wakes whoever a change concerns.
+    fn wake(context: &Context, change: Change<&Self>);
+}
+
+macro_rules! cached {
+    ($($kind:ty, $kept:ident, $wake:ident;)*) => {$(
+        impl Cached for $kind {
+            fn kept(stores: &Stores) -> &Kept<Self> {
+                &stores.$kept
+            }
+
+            fn wake(context: &Context, change: Change<&Self>) {
+                $wake(context, change);
+            }
+        }
+    )*};
+}
+
+cached! {
+    DaskCluster, clusters, cluster;
+    Flow, flows, flow;
+    FlowRun, runs, run;
+    FlowBackfill, backfills, backfill;
+    Job, jobs, job;
+}
+
+/// Takes the answer to a write into the cache, and wakes whoever it concerns: the next look rests on it, and not on what was
+/// before, which would be a conflict with oneself.
+pub(super) fn written<K: Cached>(context: &Context, ticket: Ticket, object: K) {
+    if K::kept(&context.stores).take_written(ticket, object.clone()) {
+        K::wake(context, Change::Of(&object));
+    }
 }
 
 /// The sending sides of the controllers' queues.
@@ -84,7 +123,7 @@ impl Triggers {
         let _ = self.clusters.send(ObjectRef::new(name).within(namespace));
     }
 
-    fn flow(&self, namespace: &str, name: &str) {
+    pub(super) fn flow(&self, namespace: &str, name: &str) {
         let _ = self.flows.send(ObjectRef::new(name).within(namespace));
     }
 

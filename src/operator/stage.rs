@@ -198,6 +198,16 @@ impl Stage {
         held.put(plural, object);
     }
 
+    /// Somebody deletes an object.
+    pub(super) fn remove(&self, plural: &str, name: &str) {
+        let mut held = self.held.lock().unwrap();
+        let object = held.objects.remove(&(plural.to_owned(), name.to_owned())).unwrap();
+        held.version += 1;
+        let mut object = object;
+        object["metadata"]["resourceVersion"] = json!(held.version.to_string());
+        held.told.push_back((plural.to_owned(), true, object));
+    }
+
     /// The object as the API server has it.
     pub(super) fn read<K: DeserializeOwned>(&self, plural: &str, name: &str) -> K {
         let held = self.held.lock().unwrap();

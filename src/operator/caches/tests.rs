@@ -204,3 +204,59 @@ fn a_list_that_works_lets_the_next_failures_begin_anew() {
     assert_eq!(pauses.after::<()>(&Ok(Event::InitDone)), Duration::ZERO);
     assert!(pauses.after::<()>(&failure()) <= LIST_RETRY_FIRST * 2);
 }
+
+fn versioned(name: &str, uid: &str, version: u32) -> ConfigMap {
+    let mut map = map("a", name);
+    (map.metadata.uid, map.metadata.resource_version) = (Some(uid.to_owned()), Some(version.to_string()));
+    map
+}
+
+fn version_of(store: &Store<ConfigMap>, name: &str) -> Option<String> {
+    let known = store.get(&kube::runtime::reflector::ObjectRef::new(name).within("a"))?;
+    known.metadata.resource_version.clone()
+}
+
+#[test]
+fn what_is_written_here_is_known_at_once_and_no_news_later() {
+    let (mut cache, store) = cache();
+    list(&mut cache, None, &[versioned("one", "u", 3)]);
+    let ticket = cache.ticket();
+    assert!(cache.take_written(ticket, versioned("one", "u", 7)));
+    assert_eq!(version_of(&store, "one").as_deref(), Some("7"));
+    assert_eq!(cache.take(None, Event::Apply(versioned("one", "u", 5))), [], "overtaken");
+    assert_eq!(cache.take(None, Event::Apply(versioned("one", "u", 7))), [], "known");
+    assert_eq!(version_of(&store, "one").as_deref(), Some("7"));
+    assert_eq!(cache.take(None, Event::Apply(versioned("one", "u", 9))).len(), 1);
+    assert!(!cache.take_written(ticket, versioned("one", "u", 8)), "the watch is past it");
+}
+
+#[test]
+fn an_answer_that_is_late_brings_nothing_back() {
+    let (mut cache, store) = cache();
+    list(&mut cache, None, &[versioned("one", "u", 3)]);
+    let ticket = cache.ticket();
+    // It was created with version 5, and has gone since.
+    cache.take(None, Event::Delete(versioned("two", "v", 6)));
+    assert!(!cache.take_written(ticket, versioned("two", "v", 5)));
+    // The same, but a list has come in between.
+    list(&mut cache, None, &[versioned("one", "u", 3)]);
+    assert!(!cache.take_written(ticket, versioned("two", "v", 8)));
+    cache.take(None, Event::Init);
+    let during = cache.ticket();
+    assert!(!cache.take_written(during, versioned("two", "v", 8)), "nobody knows how old the list is");
+    assert_eq!(version_of(&store, "two"), None);
+}
+
+#[test]
+fn the_end_of_one_of_the_same_name_before_it_leaves_what_was_written() {
+    let (mut cache, store) = cache();
+    list(&mut cache, None, &[versioned("one", "old", 3)]);
+    let ticket = cache.ticket();
+    assert!(cache.take_written(ticket, versioned("one", "new", 7)));
+    assert_eq!(
+        cache.take(None, Event::Delete(versioned("one", "old", 6))).len(),
+        1,
+        "somebody may wait for it"
+    );
+    assert_eq!(version_of(&store, "one").as_deref(), Some("7"));
+}
