@@ -176,6 +176,8 @@ impl<S, E: Into<Error>> From<E> for Stop<S> {
 
 /// An object as the next plan begins from it.
 struct Begun<K: Planned> {
+    /// As it is.
+    stored: Arc<K>,
     /// With the status that is to be written, where that is not written yet.
     object: Arc<K>,
     /// The status that is written.
@@ -189,33 +191,34 @@ impl<K: Planned> Begun<K> {
             Some(status) => {
                 let mut changed = object.as_ref().clone();
                 changed.set_status(status);
-                Self { object: Arc::new(changed), written }
+                Self { stored: object, object: Arc::new(changed), written }
             }
-            None => Self { object, written },
+            None => Self { stored: object.clone(), object, written },
         }
     }
 }
 
 /// What follows from a turn.
-enum Turn {
+enum Turn<K> {
     /// The object is looked at again then.
     Over(Next),
-    /// It is planned again at once, from the status that is not written yet.
-    GoesOn,
+    /// It is planned again at once, from the status that is not written yet over this one.
+    GoesOn(Arc<K>),
 }
 
 /// Observe, plan, execute.
 async fn once<K: Planned>(context: &Context, object: Arc<K>) -> Result<Next, Stop<K::Status>> {
+    let mut object = object;
     for _ in 0..TURNS_MAX {
-        match turn(context, object.clone()).await? {
+        match turn(context, object).await? {
             Turn::Over(next) => return Ok(next),
-            Turn::GoesOn => {}
+            Turn::GoesOn(stored) => object = stored,
         }
     }
     Ok(Next::After(CACHE_LAG))
 }
 
-async fn turn<K: Planned>(context: &Context, object: Arc<K>) -> Result<Turn, Stop<K::Status>> {
+async fn turn<K: Planned>(context: &Context, object: Arc<K>) -> Result<Turn<K>, Stop<K::Status>> {
     let now = clock::now();
     let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
     if context.undecodable.has::<K>(&namespace, &name) {
@@ -252,7 +255,7 @@ async fn tell<K: Planned>(
     begun: &Begun<K>,
     plan: Plan<K::Status>,
     now: Timestamp,
-) -> Result<Turn, Stop<K::Status>> {
+) -> Result<Turn<K>, Stop<K::Status>> {
     let object = begun.object.as_ref();
     let by = match plan.urgency {
         Urgency::Now => None,
@@ -264,7 +267,14 @@ async fn tell<K: Planned>(
         Some((by, unwritten)) => {
             unwritten.keep(object, begun.written.clone(), plan.status);
             let goes_on = news && matches!(plan.urgency, Urgency::GoOn(_));
-            (news, if goes_on { Turn::GoesOn } else { Turn::Over(plan.next.sooner(Next::At(by), now)) })
+            (
+                news,
+                if goes_on {
+                    Turn::GoesOn(begun.stored.clone())
+                } else {
+                    Turn::Over(plan.next.sooner(Next::At(by), now))
+                },
+            )
         }
         None => (write_status(context, begun, &plan.status).await?, Turn::Over(plan.next)),
     };

@@ -60,9 +60,9 @@ async fn one_run_costs_these_requests() {
     let run = live_through(&mut stage).await;
     let status = stage.read::<FlowRun>("flowruns", &run).status.unwrap();
     assert_eq!(status.phase, Phase::Succeeded);
-    let flow = stage.read::<Flow>("flows", "etl").status.unwrap();
-    assert_eq!((flow.active, flow.admitted), (0, Vec::new()));
-    assert_eq!(flow.last_run.unwrap().name, run);
+    let told = stage.read::<Flow>("flows", "etl").status.unwrap();
+    assert_eq!((told.active, told.admitted), (0, Vec::new()));
+    assert_eq!(told.last_run.unwrap().name, run);
     let requests = [
         "GET flows",
         "POST flowruns",
@@ -116,7 +116,9 @@ async fn a_run_that_is_about_to_get_its_place_says_nothing() {
     let stage = stage(&address);
     while stage.tell() {}
     let run = json!({
-        "apiVersion": "daskflow.dev/v1alpha1", "kind": "FlowRun", "metadata": {"name": "etl-1"},
+        "apiVersion": "daskflow.dev/v1alpha1", "kind": "FlowRun",
+        "metadata": {"name": "etl-1", "ownerReferences": [
+            {"apiVersion": "daskflow.dev/v1alpha1", "kind": "Flow", "name": "etl", "uid": "uid-flows-etl"}]},
         "spec": {"flow": "etl", "mergedParameters": {}},
     });
     stage.create("flowruns", run);

@@ -304,7 +304,11 @@ impl World {
     }
 
     fn look_at_run(&mut self, name: &str, stale: Stale, writes: usize) {
-        while self.turn_of_run(name, stale, writes) {}
+        let seen = self.view(stale);
+        let mut stored = seen.runs.get(name).cloned();
+        while let Some(run) = stored {
+            stored = self.turn_of_run(run, &seen, writes);
+        }
     }
 
     /// The run as the next plan begins from it.
@@ -320,20 +324,23 @@ impl World {
         run
     }
 
-    /// One turn; whether it goes on at once.
-    fn turn_of_run(&mut self, name: &str, stale: Stale, writes: usize) -> bool {
-        let seen = self.view(stale);
-        let Some(mut stored) = seen.runs.get(name).cloned() else { return false };
+    /// One turn; what it goes on from at once, if it does.
+    fn turn_of_run(
+        &mut self,
+        mut stored: Arc<FlowRun>,
+        seen: &Stored,
+        writes: usize,
+    ) -> Option<Arc<FlowRun>> {
+        let name = &stored.name_any();
         let mut object = self.begun(&stored);
-        let mut plan = self.plan_run(&object, &seen, false);
+        let mut plan = self.plan_run(&object, seen, false);
         if plan.look_again {
             // The run itself is read anew; what else is read live is the operator's `observe`.
-            let Some(fresh) = self.truth.runs.get(name) else { return false };
-            stored = fresh.clone();
+            stored = self.truth.runs.get(name)?.clone();
             object = self.begun(&stored);
-            plan = self.plan_run(&object, &seen, true);
+            plan = self.plan_run(&object, seen, true);
         }
-        let Some(truth) = self.truth.runs.get(name) else { return false };
+        let truth = self.truth.runs.get(name)?;
         let was = phase_of(truth);
         let current = truth.resource_version() == stored.resource_version();
         let news = stored.status.as_ref() != Some(&plan.status);
@@ -341,14 +348,14 @@ impl World {
         if !self.carry_out(&plan, writes, None) {
             // Who has died has forgotten.
             self.unwritten.clear();
-            return false;
+            return None;
         }
         if let Urgency::By(by) | Urgency::GoOn(by) = plan.urgency
             && by > self.now
             && news
         {
             self.unwritten.insert(name.to_owned(), (stored.status.clone(), plan.status));
-            return moves && matches!(plan.urgency, Urgency::GoOn(_));
+            return (moves && matches!(plan.urgency, Urgency::GoOn(_))).then_some(stored);
         }
         if !news {
             self.unwritten.remove(name);
@@ -362,7 +369,7 @@ impl World {
             let version = self.version();
             touch(self.truth.runs.get_mut(name).unwrap(), version).status = Some(plan.status);
         }
-        false
+        None
     }
 
     /// Live, what a runner's start depends on is read first, and what an end depends on where it is none.
@@ -420,7 +427,7 @@ impl World {
                     let run = self.truth.runs.remove(&victim.name);
                     assert!(run.is_none_or(|run| phase_of(&run).is_final()), "{} was not over", victim.name);
                 }
-                Step::Adopt { .. } | Step::Delete(_) => {}
+                Step::Adopt { .. } | Step::Delete(_) | Step::Try(_) => {}
                 other => panic!("not expected here: {other:?}"),
             }
         }
@@ -456,6 +463,9 @@ impl World {
                 let name = job.name_any();
                 *self.started.entry(name.clone()).or_default() += 1;
                 assert_eq!(self.given[&job.labels()["daskflow.dev/run"]], parameters_of(job), "{name}");
+                let mut job = job.clone();
+                job.metadata.creation_timestamp = Some(Time(self.now));
+                let job = &job;
                 self.truth.jobs.insert(name.clone(), Arc::new(job.clone()));
                 self.truth.pods.insert(name.clone(), Arc::new(pod(job, None)));
             }

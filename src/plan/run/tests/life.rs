@@ -1,5 +1,6 @@
 //! Attempts that fail and are tried again, runs that are stopped before their time, and the order in which that happens.
 
+use k8s_openapi::api::batch::v1::JobSpec;
 use k8s_openapi::api::core::v1::PodCondition;
 
 use super::*;
@@ -505,7 +506,8 @@ fn the_cluster_of_a_failed_run_is_kept_as_long_as_asked() {
 #[test]
 fn a_job_without_a_pod_is_asked_about_and_a_runner_that_starts_is_told_when_it_takes_its_time() {
     let run = run(Phase::Provisioning);
-    let observed = Observed { job: Some(job(None)), ..observed(flow()) };
+    let job = Job { spec: Some(JobSpec::default()), ..job(None).as_ref().clone() };
+    let observed = Observed { job: Some(Arc::new(job)), ..observed(flow()) };
     let at = |seconds| now() + SignedDuration::from_secs(seconds);
     let first = plan(&run, &observed, at(1));
     assert_eq!((first.steps.len(), first.urgency), (0, Urgency::By(at(3))));
