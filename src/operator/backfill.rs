@@ -25,6 +25,10 @@ impl Planned for FlowBackfill {
         self.status.as_ref()
     }
 
+    fn set_status(&mut self, status: Self::Status) {
+        self.status = Some(status);
+    }
+
     async fn plan(&self, context: &Context, live: bool, now: Timestamp) -> Result<Plan<Self::Status>, Error> {
         let observed = observe(context, self, live).await?;
         Ok(backfill::plan(self, &observed, now))

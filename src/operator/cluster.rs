@@ -35,6 +35,10 @@ impl Planned for DaskCluster {
         self.status.as_ref()
     }
 
+    fn set_status(&mut self, status: Self::Status) {
+        self.status = Some(status);
+    }
+
     async fn plan(&self, context: &Context, live: bool, now: Timestamp) -> Result<Plan<Self::Status>, Error> {
         let observed = observe(context, self, live).await?;
         Ok(cluster::plan(self, &observed, now))
@@ -71,7 +75,7 @@ async fn observe(context: &Context, cluster: &DaskCluster, live: bool) -> Result
     let mut pods = if live {
         live_pods(context, &namespace, &name).await?
     } else {
-        context.cluster_pods.of(&namespace, &name)
+        context.stores.by.pods_by_cluster.of(&namespace, &name)
     };
     // Pods of an earlier cluster of the same name are on their way out.
     pods.retain(|pod| {
@@ -137,9 +141,9 @@ async fn runs_on(
 ) -> Result<(Vec<Arc<FlowRun>>, Option<Timestamp>), Error> {
     let (namespace, name) = (cluster.namespace().unwrap_or_default(), cluster.name_any());
     let all = if live {
-        list_live(&context.client, &namespace, &ListParams::default(), &context.stores.runs).await?
+        list_live(&context.client, &namespace, &ListParams::default(), &context.stores.runs.store()).await?
     } else {
-        context.stores.runs.state()
+        context.stores.by.runs_by_cluster.of(&namespace, &name)
     };
     Ok(split_runs(all, &namespace, &name))
 }
@@ -162,10 +166,8 @@ fn split_runs(
 /// Of the runs that hold a place, those whose runner's pod has not ended.
 fn runners(context: &Context, cluster: &DaskCluster, namespace: &str) -> BTreeSet<String> {
     let admitted = cluster.status.as_ref().map(|status| status.admitted.as_slice()).unwrap_or_default();
-    if admitted.is_empty() {
-        return BTreeSet::new();
-    }
-    runs_at_work(context, namespace, |_| true).into_iter().filter(|run| admitted.contains(run)).collect()
+    let pods = admitted.iter().flat_map(|run| context.stores.by.pods_by_run.of(namespace, run));
+    runs_at_work(pods)
 }
 
 async fn live_pods(context: &Context, namespace: &str, cluster: &str) -> Result<Vec<Arc<Pod>>, Error> {

@@ -139,7 +139,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_said_in_other_words_is_an_event_of_its_own() {
-        let run = |name: &str| Note::normal(Reason::RunCreated, format!("the run {name} is created"));
+        let run = |name: &str| Note::normal(Reason::TickMissed, format!("the run {name} is created"));
         assert_eq!(asked(&[run("a"), run("b"), run("b")], there()).await, ["POST", "POST", "PATCH"]);
         let again = Note::normal(Reason::RunnerCreated, "the run a is created".to_owned());
         assert_eq!(asked(&[run("a"), again], there()).await, ["POST", "POST"]);

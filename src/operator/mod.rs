@@ -9,7 +9,6 @@ pub mod caches;
 mod certificates;
 pub mod clock;
 mod cluster;
-mod cluster_pods;
 pub mod context;
 mod crd_check;
 mod events;
@@ -18,6 +17,7 @@ mod failure;
 mod flow;
 mod heartbeats;
 mod http;
+mod judged;
 mod leader;
 pub mod log;
 mod lookup;
@@ -28,8 +28,11 @@ mod route;
 mod run;
 mod schedulers;
 #[cfg(test)]
+mod stage;
+#[cfg(test)]
 mod testing;
 mod undecodable;
+mod unwritten;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -50,7 +53,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::dask::Reach;
 use crate::plan::lease::Loss;
-use caches::Caches;
+use caches::Stores;
 use context::Context;
 use leader::{Candidacy, Claim, Guard};
 use metrics::{CountRequests, Metrics};
@@ -128,8 +131,8 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<(), Error>
     let metrics = Metrics::default();
     let client = client(config.clone(), &claim, &metrics)?;
     let (triggers, wakes) = route::channels();
-    let caches = Caches::new(&options.namespaces);
-    let context = Context::new(client.clone(), caches.stores.clone(), triggers.clone(), metrics);
+    let stores = Stores::new(&options.namespaces);
+    let context = Context::new(client.clone(), stores.clone(), triggers.clone(), metrics);
     let context = Arc::new(context.led_by(claim, stop.clone()).within(options.reach));
     let mut http = AbortOnDropHandle::new(tokio::spawn(http::serve(options.listen, context.clone()).await?));
     let admin = log::level::serve(options.admin_listen, options.log);
@@ -138,7 +141,7 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<(), Error>
     // Nothing is watched before the kinds are served as this program knows them, so no controller starts either.
     let watches = async {
         crd_check::until_served(&context).await;
-        caches.watch(&client, &context).await;
+        stores.watch(&client, &context).await;
     };
     let controllers = controllers(&context, wakes, &stop);
     let ended = tokio::select! {
@@ -197,10 +200,10 @@ async fn controllers(context: &Arc<Context>, mut wakes: route::Wakes, stop: &Can
     route::everything(context);
     tracing::info!("reconciling starts");
     futures::future::join4(
-        controller(context, stores.clusters.clone(), wakes.clusters, stop),
-        controller(context, stores.flows.clone(), wakes.flows, stop),
-        controller(context, stores.runs.clone(), wakes.runs, stop),
-        controller(context, stores.backfills.clone(), wakes.backfills, stop),
+        controller(context, stores.clusters.store(), wakes.clusters, stop),
+        controller(context, stores.flows.store(), wakes.flows, stop),
+        controller(context, stores.runs.store(), wakes.runs, stop),
+        controller(context, stores.backfills.store(), wakes.backfills, stop),
     )
     .await;
 }

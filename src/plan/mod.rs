@@ -51,13 +51,28 @@ pub struct Plan<S> {
     pub next: Next,
     /// The plan would create or delete objects, but rests on a cache: observe them live and plan again.
     pub look_again: bool,
+    /// How soon the status has to be written.
+    pub urgency: Urgency,
+}
+
+/// How soon a status has to be written. What is soon over is not worth a write; until then the next plan begins from it all
+/// the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Urgency {
+    /// Before anything that follows.
+    #[default]
+    Now,
+    /// By this instant, if it still is so.
+    By(Timestamp),
+    /// By this instant; and what follows from it is planned at once.
+    GoOn(Timestamp),
 }
 
 impl<S> Plan<S> {
     /// A plan that writes no other object.
     pub fn status_only(status: S) -> Self {
         let (steps, events, figures) = (Vec::new(), Vec::new(), Vec::new());
-        Self { steps, status, events, figures, next: Next::Change, look_again: false }
+        Self { steps, status, events, figures, next: Next::Change, look_again: false, urgency: Urgency::Now }
     }
 }
 

@@ -133,8 +133,9 @@ async fn read(
 
 /// The Secrets of runners that have not ended.
 fn secrets_of_runners(context: &Context, cluster: &DaskCluster) -> BTreeSet<String> {
-    let jobs = context.stores.jobs.state();
-    let going = jobs.iter().filter(|job| job.namespace() == cluster.namespace() && !has_ended(job));
+    let namespace = cluster.namespace().unwrap_or_default();
+    let jobs = context.stores.by.jobs_with_certificate.of(&namespace, "");
+    let going = jobs.iter().filter(|job| !has_ended(job));
     going.filter_map(|job| job.annotations().get(labels::CERTIFICATE).cloned()).collect()
 }
 

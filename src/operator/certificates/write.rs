@@ -101,7 +101,7 @@ pub(in crate::operator) async fn copy(
     }
     let files = [tls::CA, tls::CERTIFICATE, tls::KEY];
     let files = files.map(|name| (name.to_owned(), ByteString(tls::file(&data, name).to_vec())));
-    create_one(context, namespace, &Secret { data: Some(files.into()), ..to.clone() }).await
+    create_one(context, namespace, &Secret { data: Some(files.into()), ..to.clone() }).await.map(drop)
 }
 
 /// Asks cert-manager for a certificate.

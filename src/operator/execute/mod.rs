@@ -109,7 +109,7 @@ pub(super) async fn steps(
         let done = if pods.is_empty() {
             hands.carry_out(step).await
         } else {
-            let create = |pod| create_one(context, namespace, pod);
+            let create = |pod| async move { create_one(context, namespace, pod).await.map(drop) };
             side_by_side(bounds.at_once, pods, create).await.map(|()| Held::default())
         };
         match done {

@@ -154,7 +154,15 @@ pub fn plan(cluster: &DaskCluster, observed: &Observed, now: Timestamp) -> Plan<
     work.notes.extend(status::news_of_scheduler(&work));
     work.notes.extend(status::news_of_pods(work.conditions(), &status.conditions));
     let figures = Vec::new();
-    Plan { steps: work.steps, status, events: work.notes, figures, next: work.next, look_again }
+    Plan {
+        steps: work.steps,
+        status,
+        events: work.notes,
+        figures,
+        next: work.next,
+        look_again,
+        urgency: super::Urgency::Now,
+    }
 }
 
 /// A violation is told once, not at every look.
