@@ -73,11 +73,13 @@ struct Options {
     /// Writes of each way, for what they cost; 0 leaves that out.
     #[arg(long, default_value_t = 1_600)]
     writes: usize,
-    /// Flows at the restart, of which so many are due, and finished runs; 0 Flows leaves it out.
+    /// Flows at the restart; 0 leaves that out.
     #[arg(long, default_value_t = 5_000)]
     all_flows: usize,
+    /// Those of these Flows that came due just before.
     #[arg(long, default_value_t = 1_000)]
     due: usize,
+    /// Finished runs at the restart.
     #[arg(long, default_value_t = 10_000)]
     old_runs: usize,
     /// From the first create to the tick before the restart.
