@@ -110,6 +110,11 @@ impl Options {
         }
     }
 
+    /// For all Jobs of a turn, and for all to end after that.
+    fn patience(&self) -> Duration {
+        Duration::from_secs(if self.small { 60 } else { 900 })
+    }
+
     /// Between two looks at all runs, which cost the API server.
     fn pause(&self) -> Duration {
         if self.small { Duration::from_millis(300) } else { Duration::from_secs(5) }

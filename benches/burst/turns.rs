@@ -15,9 +15,6 @@ use crate::cluster::{self, CONNECTIONS, Cluster, copy, cron_job, flow, instant_a
 use crate::machine::Operator;
 use crate::{Bench, say};
 
-/// For all Jobs of a turn, and for all to end after that.
-const JOBS: Duration = Duration::from_secs(600);
-const ENDS: Duration = Duration::from_secs(900);
 /// Between the end of the last run and the count: statuses and events come after.
 const SETTLE: Duration = Duration::from_secs(5);
 
@@ -86,7 +83,7 @@ impl Bench {
         let (before, mut audit) = (operator.cpu_s(), self.audit(cluster::OPERATOR));
         self.until_jobs(&mut audit, count, Some(&mut operator)).await;
         let mut runs = Vec::new();
-        let end = Instant::now() + ENDS;
+        let end = Instant::now() + self.options.patience();
         while Instant::now() < end {
             operator.look();
             runs = self.cluster.all::<FlowRun>().await;
@@ -126,7 +123,7 @@ impl Bench {
             sleep_until(tick).await;
         }
         self.until_jobs(&mut audit, count, None).await;
-        let end = Instant::now() + ENDS;
+        let end = Instant::now() + self.options.patience();
         while Instant::now() < end {
             let jobs = self.cluster.all::<Job>().await;
             let ended = |job: &&Job| job.status.as_ref().is_some_and(|it| it.completion_time.is_some());
@@ -142,10 +139,12 @@ impl Bench {
 
     /// Reads the log, which costs the API server nothing, until all Jobs are created.
     pub async fn until_jobs(&self, audit: &mut Audit, count: usize, mut operator: Option<&mut Operator>) {
-        let end = Instant::now() + JOBS;
+        let end = Instant::now() + self.options.patience();
         while audit.requests.iter().filter(|it| it.creates("jobs")).count() < count {
             if Instant::now() > end {
-                return say(&format!("not all of {count} Jobs were created in {} s", JOBS.as_secs()));
+                let patience = self.options.patience();
+                assert!(!self.options.small, "not all of {count} Jobs were created in {patience:?}");
+                return say(&format!("not all of {count} Jobs were created in {patience:?}"));
             }
             sleep(Duration::from_millis(500)).await;
             if let Some(operator) = operator.as_deref_mut() {
