@@ -38,6 +38,7 @@ mod idle;
 mod leader;
 mod many_clocks;
 mod metrics;
+mod midnight;
 mod mutations;
 mod neighbours;
 mod network_policy;
