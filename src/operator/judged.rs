@@ -6,6 +6,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// So many kinds of pods are remembered of a namespace; with one more all of it are forgotten, which costs a dry run each.
 const KINDS_MAX: usize = 1_000;
 
+/// And of so many namespaces: those that are gone are not forgotten one by one.
+const NAMESPACES_MAX: usize = 5_000;
+
 /// The kinds of pods that were taken, by namespace.
 #[derive(Default)]
 pub(super) struct Judged {
@@ -21,6 +24,9 @@ impl Judged {
     /// A pod of this kind was taken.
     pub(super) fn add(&self, namespace: &str, kind: String) {
         let mut taken = self.lock();
+        if taken.len() >= NAMESPACES_MAX && !taken.contains_key(namespace) {
+            taken.clear();
+        }
         let kinds = taken.entry(namespace.to_owned()).or_default();
         if kinds.len() >= KINDS_MAX {
             kinds.clear();
@@ -52,5 +58,7 @@ mod tests {
         assert!(!judged.has("a", "one") && judged.has("b", "one"));
         (0..KINDS_MAX).for_each(|kind| judged.add("b", kind.to_string()));
         assert!(!judged.has("b", "one"), "no more than so many are kept");
+        (0..NAMESPACES_MAX).for_each(|namespace| judged.add(&namespace.to_string(), "one".into()));
+        assert!(judged.has(&(NAMESPACES_MAX - 1).to_string(), "one") && !judged.has("b", "2"));
     }
 }

@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 
 use super::caches::{Kept, Stores, Ticket};
 use super::context::Context;
+use super::undecodable::condense;
 use crate::api::flow::Concurrency;
 use crate::api::{DaskCluster, Flow, FlowBackfill, FlowRun, Phase, labels};
 use crate::plan::backfill::{is_concerned, is_unfinished};
@@ -59,7 +60,10 @@ cached! {
 
 /// Takes the answer to a write into the cache, and wakes whoever it concerns: the next look rests on it, and not on what was
 /// before, which would be a conflict with oneself.
-pub(super) fn written<K: Cached>(context: &Context, ticket: Ticket, object: K) {
+///
+/// As from the watch without what is not kept of it.
+pub(super) fn written<K: Cached>(context: &Context, ticket: Ticket, mut object: K) {
+    condense(object.meta_mut(), &K::kind(&()));
     if K::kept(&context.stores).take_written(ticket, object.clone()) {
         K::wake(context, Change::Of(&object));
     }

@@ -136,7 +136,7 @@ impl Undecodable {
 }
 
 /// Of a Flow and a FlowRun the planner wants to know who wrote the spec, and when. Nobody wants to know which fields.
-fn condense(metadata: &mut ObjectMeta, kind: &str) {
+pub(super) fn condense(metadata: &mut ObjectMeta, kind: &str) {
     let mut writers = metadata.managed_fields.take().unwrap_or_default();
     writers.retain(|writer| {
         let fields = writer.fields_v1.as_ref();

@@ -85,6 +85,24 @@ async fn one_run_costs_these_requests() {
 }
 
 #[tokio::test]
+async fn what_is_written_is_kept_without_the_fields_of_its_writers() {
+    let (_scheduler, address) = scheduler().await;
+    let stage = stage(&address);
+    while stage.tell() {}
+    let mut flow = stage.read::<Flow>("flows", "etl");
+    let writers = json!([{"manager": "daskflow", "operation": "Apply", "fieldsType": "FieldsV1", "fieldsV1": {"f:spec": {}}}]);
+    flow.metadata.managed_fields = serde_json::from_value(writers).unwrap();
+    flow.metadata.resource_version = Some("1000000".into());
+    let ticket = stage.context.stores.flows.ticket();
+    crate::operator::route::written(&stage.context, ticket, flow);
+    let named = kube::runtime::reflector::ObjectRef::new("etl").within(crate::operator::stage::NAMESPACE);
+    let kept = stage.context.stores.flows.get(&named).unwrap();
+    assert_eq!(kept.metadata.resource_version.as_deref(), Some("1000000"), "it is taken in");
+    let writers = kept.metadata.managed_fields.clone().unwrap_or_default();
+    assert!(!writers.is_empty() && writers.iter().all(|writer| writer.fields_v1.is_none()), "{writers:?}");
+}
+
+#[tokio::test]
 async fn what_is_gone_through_for_a_run_does_not_grow_with_what_else_is_there() {
     let (_scheduler, address) = scheduler().await;
     let mut visits = Vec::new();

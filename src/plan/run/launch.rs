@@ -21,6 +21,8 @@ use crate::plan::{Next, Note, Object, Step, Urgency, names};
 
 /// How long what passes by itself is not told.
 pub(super) const SETTLE: SignedDuration = SignedDuration::from_secs(3);
+/// So far the API server's clock may be ahead of ours and nobody notice.
+const AHEAD_MAX: SignedDuration = SignedDuration::from_secs(1);
 
 impl Work<'_> {
     /// Makes the run's own cluster where the Flow has a template.
@@ -52,14 +54,25 @@ impl Work<'_> {
     }
 
     /// A runner was asked for at `since`: that it starts is told when it takes its time. Not where the cluster counts its runs
-    /// by what is told of them.
+    /// by what is told of them, nor while it may close or replace its scheduler under those of which nothing is told.
     pub(super) fn starts_soon(&mut self, since: Timestamp) {
-        let counts =
-            |cluster: &Arc<DaskCluster>| cluster.spec.max_active_runs.is_some() || cluster.spec.suspend;
-        if self.observed.cluster.as_ref().is_some_and(counts) {
-            return;
+        let counts = |cluster: &Arc<DaskCluster>| {
+            cluster.spec.max_active_runs.is_some()
+                || cluster.spec.suspend
+                || cluster_not_ready(cluster).is_some()
+        };
+        if !self.observed.cluster.as_ref().is_some_and(counts) {
+            self.urgency = self.settling_since(since);
         }
-        self.urgency = since.checked_add(SETTLE).map_or(Urgency::Now, Urgency::By);
+    }
+
+    /// How soon to write what began at `since`, which may be an instant of the API server's clock: where that is ahead of ours,
+    /// nothing would be written for as long as they differ.
+    pub(super) fn settling_since(&self, since: Timestamp) -> Urgency {
+        if since.duration_since(self.now) > AHEAD_MAX {
+            return Urgency::Now;
+        }
+        since.checked_add(SETTLE).map_or(Urgency::Now, Urgency::By)
     }
 
     /// What the run still waits for.

@@ -99,7 +99,7 @@ impl Work<'_> {
         let waits_for_flow = matches!(reason, Reason::ConcurrencyForbidden | Reason::MaxActiveReached);
         let created = self.run.metadata.creation_timestamp.as_ref().map(|time| time.0);
         if let Some(created) = created.filter(|_| waits_for_flow && self.is_new()) {
-            self.urgency = created.checked_add(SETTLE).map_or(Urgency::Now, Urgency::By);
+            self.urgency = self.settling_since(created);
         }
     }
 
@@ -333,9 +333,6 @@ impl Work<'_> {
         if reason == Reason::RunnerStarting {
             self.starts_soon(created);
         }
-        if pod.is_none() {
-            self.ask_about_pod(job, created);
-        }
         if state::is_hopeless(reason) {
             return self.begin_to_stop(self.stop(reason, message));
         }
@@ -343,7 +340,11 @@ impl Work<'_> {
         if let (Some(flow), Some(since)) = (flow, self.status.admitted_at.clone())
             && let Some(message) = self.not_in_time(&flow, since.0)
         {
-            self.begin_to_stop(self.stop(Reason::ClusterTimeout, message));
+            return self.begin_to_stop(self.stop(Reason::ClusterTimeout, message));
+        }
+        // Last, and of no run that stops: what is refused ends the plan, and its status is not written.
+        if pod.is_none() {
+            self.ask_about_pod(job, created);
         }
     }
 }

@@ -532,3 +532,39 @@ fn a_stop_is_written_before_anything_follows() {
     let plan = plan(&run, &observed, now());
     assert!(plan.status.stop.is_some() && plan.urgency == Urgency::Now, "{plan:?}");
 }
+
+#[test]
+fn a_refused_pod_does_not_keep_a_run_from_its_end() {
+    let mut run = run(Phase::Provisioning);
+    run.status.as_mut().unwrap().admitted_at = Some(Time(now()));
+    let job = Job { spec: Some(JobSpec::default()), ..job(None).as_ref().clone() };
+    let observed = Observed { job: Some(Arc::new(job)), ..observed(flow()) };
+    let late = now() + SignedDuration::from_hours(1);
+    let plan = plan(&run, &observed, late);
+    assert_eq!(plan.status.stop.as_ref().unwrap().reason, "ClusterTimeout");
+    assert_eq!(plan.steps, [], "what is refused would end the plan before the stop is written");
+}
+
+#[test]
+fn what_a_cluster_that_may_close_looks_at_is_written_at_once() {
+    let seen = |ready| Observed {
+        job: Some(job(None)),
+        cluster: Some(Arc::new(cluster(ready))),
+        ..observed(flow())
+    };
+    let urgency = |seen| plan(&run(Phase::Provisioning), &seen, now()).urgency;
+    assert_ne!(urgency(seen(true)), Urgency::Now);
+    assert_eq!(urgency(seen(false)), Urgency::Now);
+}
+
+#[test]
+fn clocks_that_differ_delay_no_status() {
+    let ahead = |seconds: i64| {
+        let mut job = job(None).as_ref().clone();
+        job.metadata.creation_timestamp = Some(Time(now() + SignedDuration::from_secs(seconds)));
+        let seen = Observed { job: Some(Arc::new(job)), ..observed(flow()) };
+        plan(&run(Phase::Provisioning), &seen, now()).urgency
+    };
+    assert_ne!(ahead(1), Urgency::Now);
+    assert_eq!(ahead(60), Urgency::Now);
+}
