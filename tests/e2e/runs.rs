@@ -58,7 +58,7 @@ async fn cancel_stops_a_run() {
 #[tokio::test]
 async fn timeout_stops_a_run() {
     test_on(Shared::Dask, "timeout_stops_a_run", async |namespace| {
-        let run = start_sleeping(namespace, "timed-out", json!({"timeout": "5s"}), Value::Null).await;
+        let run = start_sleeping(namespace, "timed-out", json!({"timeout": "20s"}), Value::Null).await;
         let status = namespace.until_phase(&run, Phase::TimedOut, 60).await.status.unwrap();
         assert_eq!(status.reason.as_deref(), Some("TimeoutExceeded"), "{status:?}");
         assert_stopped(namespace, &run).await;
