@@ -145,7 +145,7 @@ async fn a_run_that_is_about_to_get_its_place_says_nothing() {
     assert_eq!(stage.asked(), [""; 0]);
     assert!(
         stage.context.unwritten.has(&stage.read::<FlowRun>("flowruns", "etl-1")),
-        "it is told if it lasts"
+        "it is written if it lasts"
     );
 }
 
