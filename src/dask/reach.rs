@@ -50,13 +50,15 @@ impl Reach {
     }
 }
 
+/// The places for lookups.
+static PLACES: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(LOOKUPS_MAX)));
+
 /// The addresses of a host. The system's resolver blocks a thread, for as long as a name server is silent, and cannot be
 /// called off: a place is given back when the thread is, not when whoever asked gives up.
 async fn resolve(host: &str, port: u16) -> std::io::Result<Vec<SocketAddr>> {
     if let Ok(address) = host.parse::<IpAddr>() {
         return Ok(vec![SocketAddr::new(address, port)]);
     }
-    static PLACES: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(LOOKUPS_MAX)));
     let place = PLACES.clone().acquire_owned().await.map_err(std::io::Error::other)?;
     let host = host.to_owned();
     let lookup = tokio::task::spawn_blocking(move || {

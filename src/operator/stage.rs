@@ -221,7 +221,7 @@ impl Stage {
     }
 
     /// The kubelet tells how the runner's container is.
-    pub(super) fn runner(&self, pod: &str, phase: &str, state: Value) {
+    pub(super) fn runner(&self, pod: &str, phase: &str, state: &Value) {
         self.change("pods", pod, |pod| {
             pod["status"] = json!({"phase": phase, "containerStatuses": [{"name": runner::CONTAINER, "image": "i",
                 "imageID": "", "ready": true, "restartCount": 0, "state": state}]});
@@ -302,7 +302,10 @@ impl Stage {
         K: super::reconcile::Planned,
     {
         match store.get(&ObjectRef::new(name).within(NAMESPACE)) {
-            Some(object) => drop(reconcile(object, self.context.clone()).await),
+            // An error is looked at again when something changes.
+            Some(object) => {
+                let _ = reconcile(object, self.context.clone()).await;
+            }
             None => gone::<K>(&self.context, NAMESPACE, name),
         }
     }

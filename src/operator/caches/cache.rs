@@ -84,9 +84,9 @@ where
     }
 
     /// Notes how far a watch has come.
-    fn see(&mut self, place: &Option<String>, object: &K) {
+    fn see(&mut self, place: Option<&String>, object: &K) {
         if let Some(version) = version(object) {
-            let seen = self.seen.entry(place.clone()).or_default();
+            let seen = self.seen.entry(place.cloned()).or_default();
             *seen = version.max(*seen);
         }
     }
@@ -128,7 +128,7 @@ where
         let key = namespace.map(str::to_owned);
         match event {
             Event::Apply(object) => {
-                self.see(&key, &object);
+                self.see(key.as_ref(), &object);
                 if matches!(self.compare(&object), Some(Ordering::Less | Ordering::Equal)) {
                     return Vec::new();
                 }
@@ -136,7 +136,7 @@ where
                 vec![object]
             }
             Event::Delete(object) => {
-                self.see(&key, &object);
+                self.see(key.as_ref(), &object);
                 // One of the same name that came after it, and was written here, stays.
                 if self.compare(&object) != Some(Ordering::Less) {
                     self.remove(&object);
@@ -151,7 +151,7 @@ where
                 Vec::new()
             }
             Event::InitApply(object) => {
-                self.see(&key, &object);
+                self.see(key.as_ref(), &object);
                 self.listed.entry(key).or_default().insert(ObjectRef::from_obj(&object));
                 self.put(object);
                 Vec::new()

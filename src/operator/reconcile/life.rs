@@ -44,11 +44,11 @@ async fn live_through(stage: &mut Stage) -> String {
     let run = stage.names("flowruns").into_iter().rfind(is_open).unwrap();
     let pod = format!("{run}-1");
     let now = || clock::now().to_string();
-    stage.runner(&pod, "Running", json!({"running": {"startedAt": now()}}));
+    stage.runner(&pod, "Running", &json!({"running": {"startedAt": now()}}));
     stage.settle().await;
     assert_eq!(stage.read::<FlowRun>("flowruns", &run).status.unwrap().phase, Phase::Running);
     let ended = json!({"terminated": {"exitCode": 0, "startedAt": now(), "finishedAt": now()}});
-    stage.runner(&pod, "Succeeded", ended);
+    stage.runner(&pod, "Succeeded", &ended);
     stage.settle().await;
     run
 }

@@ -27,7 +27,7 @@ impl CertificateKind {
         let kinds: Api<CustomResourceDefinition> = Api::all(client.clone());
         let definition: CustomResourceDefinition =
             serde_yaml::from_str(include_str!("../crds/certificates.yaml")).unwrap();
-        let is_there = kinds.get_opt(&definition.name_any()).await.unwrap().is_some();
+        let is_there = kinds.get_metadata_opt(&definition.name_any()).await.unwrap().is_some();
         Self { kinds, definition, is_there, _turn: turn }
     }
 
@@ -45,7 +45,7 @@ impl CertificateKind {
         }
         let name = self.definition.name_any();
         self.kinds.delete(&name, &DeleteParams::default()).await.unwrap();
-        poll(within(60, "the kind Certificate is gone"), async || match self.kinds.get_opt(&name).await {
+        poll(within(60, "the kind Certificate is gone"), async || match self.kinds.get_metadata_opt(&name).await {
             Ok(None) => Ok(()),
             other => Err(format!("{:?}", other.map(|kind| kind.map(|kind| kind.status)))),
         })

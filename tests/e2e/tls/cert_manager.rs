@@ -45,7 +45,7 @@ async fn cert_manager_issues_the_certificate() {
         let run = succeed(namespace, "where", include_str!("../flows/where_dask.py")).await;
         assert_ran_on_workers(namespace, &run, "dask").await;
         assert!(
-            namespace.api::<Secret>().get_opt("dask-ca").await.unwrap().is_none(),
+            namespace.api::<Secret>().get_metadata_opt("dask-ca").await.unwrap().is_none(),
             "no authority of ours"
         );
 
@@ -120,7 +120,7 @@ impl Drop for StandIn {
 async fn sign(namespace: &Namespace, authority: &Authority, request: &DynamicObject) {
     let spec = &request.data["spec"];
     let name = spec["secretName"].as_str().unwrap();
-    if namespace.api::<Secret>().get_opt(name).await.unwrap().is_some() {
+    if namespace.api::<Secret>().get_metadata_opt(name).await.unwrap().is_some() {
         return;
     }
     let names: Vec<&str> = spec["dnsNames"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
