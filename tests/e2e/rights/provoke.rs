@@ -61,9 +61,11 @@ async fn cert_manager_is_asked(namespace: &Namespace) {
     namespace.create::<Secret>(written).await;
     let other = json!({"spec": {"tls": {"issuer": "Operator", "issuerRef": null}}});
     namespace.change::<DaskCluster>("asks", other).await;
-    poll(within(90, "cert-manager is asked no more"), async || match requests.get_metadata_opt("asks-tls").await {
-        Ok(None) => Ok(()),
-        other => Err(format!("{other:?}")),
+    poll(within(90, "cert-manager is asked no more"), async || {
+        match requests.get_metadata_opt("asks-tls").await {
+            Ok(None) => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
     })
     .await;
     namespace.api::<DaskCluster>().delete("asks", &DeleteParams::default()).await.unwrap();

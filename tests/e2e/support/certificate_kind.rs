@@ -45,9 +45,11 @@ impl CertificateKind {
         }
         let name = self.definition.name_any();
         self.kinds.delete(&name, &DeleteParams::default()).await.unwrap();
-        poll(within(60, "the kind Certificate is gone"), async || match self.kinds.get_metadata_opt(&name).await {
-            Ok(None) => Ok(()),
-            other => Err(format!("{:?}", other.map(|kind| kind.map(|kind| kind.status)))),
+        poll(within(60, "the kind Certificate is gone"), async || {
+            match self.kinds.get_metadata_opt(&name).await {
+                Ok(None) => Ok(()),
+                other => Err(format!("{other:?}")),
+            }
         })
         .await;
     }
