@@ -14,11 +14,13 @@ pub mod lease;
 pub mod names;
 mod part;
 pub mod pods;
+pub mod requests;
 pub mod run;
 pub mod schedule;
 pub mod served;
 pub mod subset;
 pub mod tls;
+pub mod turns;
 mod violations;
 
 use std::collections::BTreeMap;
