@@ -11,7 +11,6 @@ use futures::FutureExt;
 use jiff::Timestamp;
 use k8s_openapi::NamespaceResourceScope;
 use kube::api::{Api, Patch, PatchParams};
-use kube::runtime::controller::Action;
 use kube::{Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -20,14 +19,15 @@ use tokio::time::Instant;
 use tracing::Instrument;
 
 use super::context::{Context, backoff, backoff_within};
+use super::controller::Action;
 use super::execute::Bounds;
 use super::failure::{Disposition, Error, chain};
-use super::{clock, execute};
+use super::{clock, execute, requests};
 use crate::api::Reason;
 use crate::plan::conditions::Failure;
 use crate::plan::{Next, Note, Plan};
 
-/// A reconcile that takes longer is given up.
+/// A reconcile that takes longer is given up. What its requests wait for their turn does not count.
 const LIMIT: Duration = Duration::from_secs(60);
 /// Each object is looked at once in this time even if nothing wakes it: a net under the watches.
 const RESYNC: Duration = Duration::from_secs(600);
@@ -73,6 +73,16 @@ pub(super) trait Planned:
     /// Says in the status that workers stay.
     fn hold(&self, _status: &mut Self::Status, _message: &str, _now: Timestamp) {}
 
+    /// Whether somebody waits for what comes of it, rather than a clock: it goes before the rest of its namespace.
+    fn is_urgent(&self) -> bool {
+        false
+    }
+
+    /// Whether something is created once this status is written, which it therefore is before the statuses that only tell.
+    fn is_commit(_status: &Self::Status) -> bool {
+        false
+    }
+
     /// The object is gone: what is kept of it is forgotten.
     fn gone(_context: &Context, _namespace: &str, _name: &str) {}
 
@@ -114,28 +124,28 @@ pub(super) fn gone<K: Planned>(context: &Context, namespace: &str, name: &str) {
 async fn bounded<K: Planned>(object: Arc<K>, context: Arc<Context>, key: &str) -> Action {
     let started = Instant::now();
     let work = AssertUnwindSafe(once(&context, object.clone())).catch_unwind();
-    let (result, action) = match tokio::time::timeout(LIMIT, work).await {
-        Ok(Ok(Ok(next))) => {
+    let (result, action) = match requests::within(LIMIT, work).await {
+        Some(Ok(Ok(next))) => {
             context.succeeded(key);
             ("success", Action::requeue(delay(next, clock::now())))
         }
-        Ok(Ok(Err(stop)))
+        Some(Ok(Err(stop)))
             if stop.error.disposition() == Disposition::Conflict && context.failed(key) <= CONFLICTS_MAX =>
         {
             ("conflict", Action::requeue(CACHE_LAG))
         }
         // What was begun ends here; the deletion of the object is the change that comes next.
-        Ok(Ok(Err(stop))) if stop.error.is_of_ending_namespace() => {
+        Some(Ok(Err(stop))) if stop.error.is_of_ending_namespace() => {
             tracing::debug!("the namespace is being deleted");
             context.succeeded(key);
             ("success", Action::requeue(delay(Next::Change, clock::now())))
         }
-        Ok(Ok(Err(stop))) => ("failure", failed(&context, object.as_ref(), key, stop).await),
-        Ok(Err(_)) => {
+        Some(Ok(Err(stop))) => ("failure", failed(&context, object.as_ref(), key, stop).await),
+        Some(Err(_)) => {
             // The panic hook has logged where. One object must not take the others down.
             ("failure", Action::requeue(backoff(context.failed(key))))
         }
-        Err(_) => {
+        None => {
             tracing::warn!(limit = ?LIMIT, "the reconcile took too long and was given up");
             ("timeout", Action::requeue(backoff(context.failed(key))))
         }
@@ -167,19 +177,22 @@ async fn once<K: Planned>(context: &Context, object: Arc<K>) -> Result<Next, Sto
         // What the cache has of it is older than what it is.
         return Ok(Next::Change);
     }
-    let mut plan = object.plan(context, false, now).await?;
+    // Boxed, so that a reconcile that has only its status to write takes little memory: hundreds may wait for that.
+    let mut plan = Box::pin(object.plan(context, false, now)).await?;
     if plan.look_again {
         let api: Api<K> = Api::namespaced(context.client.clone(), &namespace);
         let Some(fresh) = api.get_opt(&object.name_any()).await? else { return Ok(Next::Change) };
         object = Arc::new(fresh);
-        plan = object.plan(context, true, now).await?;
+        plan = Box::pin(object.plan(context, true, now)).await?;
     }
     let no_room = object.told(Reason::QuotaExceeded).is_some();
     let bounds = if no_room { Bounds::CAREFUL } else { Bounds::USUAL };
-    let held = match execute::steps(context, (&namespace, &name), &plan.steps, bounds).await {
+    let steps = Box::pin(execute::steps(context, (&namespace, &name), &plan.steps, bounds));
+    let held = match steps.await {
         Ok(held) => held,
         Err(error) => return Err(Stop { error, planned: Some(plan.status), events: plan.events }),
     };
+    let done = clock::now();
     if let Some(message) = held.message() {
         object.hold(&mut plan.status, &message, now);
         if object.told(Reason::WorkersHeld).is_none() {
@@ -187,7 +200,7 @@ async fn once<K: Planned>(context: &Context, object: Arc<K>) -> Result<Next, Sto
         }
     }
     if write_status(context, object.as_ref(), &plan.status).await? {
-        plan.figures.iter().for_each(|figure| context.metrics.count(*figure));
+        plan.figures.iter().for_each(|figure| context.metrics.count(*figure, done));
     }
     for note in &plan.events {
         context.events.tell(note, &object.object_ref(&())).await;
@@ -208,7 +221,8 @@ async fn write_status<K: Planned>(context: &Context, object: &K, status: &K::Sta
         "status": status,
     });
     let params = PatchParams::apply(STATUS_MANAGER).force();
-    match api.patch_status(&object.name_any(), &params, &Patch::Apply(patch)).await {
+    let (name, patch) = (object.name_any(), Patch::Apply(patch));
+    match requests::as_commit(K::is_commit(status), api.patch_status(&name, &params, &patch)).await {
         // Deleted in the meantime: nobody is left to be told.
         Err(kube::Error::Api(answer)) if answer.is_not_found() => Ok(false),
         other => other.map(|_| true).map_err(Error::Api),

@@ -47,6 +47,14 @@ impl Planned for FlowRun {
         Ok(run::plan(self, &observed, now))
     }
 
+    fn is_urgent(&self) -> bool {
+        run::is_run_now(self)
+    }
+
+    fn is_commit(status: &Self::Status) -> bool {
+        run::is_let_through(status)
+    }
+
     fn told(&self, reason: Reason) -> Option<&str> {
         told(&self.status.as_ref()?.conditions, self.metadata.generation, reason)
     }

@@ -33,7 +33,7 @@ use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use serde_json::Value;
 
-pub use figure::Figure;
+pub use figure::{Figure, between};
 pub use part::Part;
 
 use crate::api::{DaskCluster, FlowRun, Reason};
