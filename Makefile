@@ -1,6 +1,6 @@
 # "make" alone lists the targets. Everything machine-made goes to .build/ and to the user's cache directory.
 .DEFAULT_GOAL := help
-.PHONY: help demo test laws check generate deny e2e cluster cluster-down image bench bench-peer bench-rest clean
+.PHONY: help demo test laws check generate deny e2e test-mutations cluster cluster-down image bench bench-burst bench-peer bench-rest clean
 T ?=
 
 help: ## list the targets
@@ -25,6 +25,9 @@ generate: ## write the generated files anew: CRDs, rights, manifests, pages of d
 e2e: ## end-to-end tests on a clean cluster; T=name: those whose names hold it, on the cluster that is up
 	@tests/e2e/run.sh $(T)
 
+test-mutations: ## each field of each kind changed on living objects, and back; twenty minutes; T=name: some of the bases
+	@tests/e2e/mutations/run.sh $(T)
+
 cluster: ## start the embedded Kubernetes and print how to use it
 	@tests/cluster.sh up $(if $(wildcard .build/cluster/cluster.json),,--audit)
 	@tests/cluster.sh env
@@ -44,6 +47,9 @@ bench: ## what deciding and asking a Dask scheduler cost (release build, no clus
 	@mkdir -p .build
 	@tests/dask/venvs.sh .build/dask-venvs
 	DASKFLOW_DASK_VENVS=$(CURDIR)/.build/dask-venvs cargo bench --locked --bench rpc
+
+bench-burst: ## 1,000 Flows due at one instant, beside CronJob and a bare client, on an embedded cluster; an hour and a half
+	@benches/burst/run.sh
 
 bench-peer: ## measures beside dask-kubernetes, on an embedded cluster of its own; half an hour
 	@benches/peer/run.sh

@@ -93,6 +93,7 @@ fi
 prepare environments bash -c '
 	tests/dask/venvs.sh >/dev/null
 	tests/schedule/venv.sh >/dev/null
+	benches/peer/venv.sh >/dev/null
 	tests/runner/run.sh -- -n 0 --collect-only --quiet
 	true'
 take_dependencies
@@ -125,6 +126,7 @@ phase "schedule oracles" schedule_oracles
 export CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER=$root/tests/timed.sh
 rm -f "$build/test-times"
 phase "unit and integration tests" cargo test --locked
+phase "benches at their smallest" benches/small.sh
 if [ -x tests/runner/run.sh ]; then
 	phase "runner tests" tests/runner/run.sh
 fi
@@ -143,6 +145,12 @@ if [ -x "$build/bin/helm" ] || { command -v helm && command -v kubectl; } >/dev/
 else
 	left_out+=("the Helm chart as helm renders it: there is no helm")
 	[ "${E2E:-}" != required ] || fail "E2E=required, and there is no helm for the tests of the chart"
+fi
+if [ "$where" = embedded ]; then
+	phase "benches on a cluster, at their smallest" benches/small.sh cluster
+	benches/peer/venv.sh >/dev/null 2>&1 || left_out+=("benches/peer: the environment of dask-kubernetes cannot be made")
+else
+	left_out+=("benches/burst and benches/peer: there is no embedded cluster")
 fi
 unset CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER # the end-to-end tests say when they wait for their turn
 if [ -n "$where" ]; then

@@ -8,29 +8,18 @@
 #
 # PRIORITY=-10, for machines that do other work as well: etcd, the API server, Kubernetes' controllers and scheduler,
 # both operators and the client go before that work; pods do not.
+#
+# SMALL=1: whether it works, with one cluster of each, the program that "cargo test" has compiled, and the cluster that is up.
 . "$(dirname "$0")/../../tests/lib.sh"
 . "$root/tests/images/names.sh"
+. "$root/benches/cluster.sh"
 
 here=$root/benches/peer
 out=$build/peer
 export TESTCLUSTER_DIR=${TESTCLUSTER_DIR:-$out/cluster}
 mkdir -p "$out"
 
-why=$("$root/tests/cluster.sh" can)
-[ -z "$why" ] || fail "$why"
-need_packages python3.11=python3.11-venv unshare=util-linux
-
-# The peer's environment, in the cache under the hash of its pins.
-venv=$cache/venvs/dask-kubernetes-$(hash_of benches/peer/requirements.txt "python=$(python3.11 -VV)")
-make_venv() {
-	[ ! -e "$venv/.made" ] || return 0
-	say "making ${venv##*/}"
-	rm -rf "$venv"
-	python3.11 -m venv "$venv"
-	"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --requirement "$here/requirements.txt" >&2
-	touch "$venv/.made"
-}
-locked "$venv.lock" make_venv
+python=$("$here/venv.sh")
 
 # The operator's image is one layer with one file in it.
 program_of_image() {
@@ -40,7 +29,9 @@ program_of_image() {
 	chmod +x "$1.new" && mv "$1.new" "$1"
 }
 program=${DASKFLOW_PROGRAM:-$out/daskflow}
-if [ -n "${DASKFLOW_PROGRAM:-}" ]; then
+if [ -n "${SMALL:-}" ]; then
+	program=${CARGO_TARGET_DIR:-$root/target}/debug/daskflow
+elif [ -n "${DASKFLOW_PROGRAM:-}" ]; then
 	"$root/tests/images/build.sh" dask
 else
 	"$root/tests/images/build.sh" operator dask
@@ -52,17 +43,15 @@ finish() {
 	end_phase $?
 	# It stops the operator that runs.
 	[ -z "$measuring" ] || { kill "$measuring" 2>/dev/null && wait "$measuring" || true; }
-	"$root/tests/cluster.sh" down
+	end_cluster
 }
 trap finish EXIT
-"$root/tests/cluster.sh" down
-"$root/tests/cluster.sh" up --audit >&2
-eval "$("$root/tests/cluster.sh" env)"
-"$build/bin/testcluster" load "$build/images/dask.tar"
-site=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])')
+begin_cluster
+[ -n "${SMALL:-}" ] || "$build/bin/testcluster" load "$build/images/dask.tar"
+site=$("$python" -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])')
 chart=$site/dask_kubernetes/operator/deployment/helm/dask-kubernetes-operator
-kubectl apply --server-side -f "$root/crds" -f "$chart/crds" >"$out/crds.log"
-kubectl wait --for=condition=Established --timeout=60s -f "$root/crds" -f "$chart/crds" >>"$out/crds.log"
+kubectl apply --server-side -f "$chart/crds" >"$out/crds.log"
+kubectl wait --for=condition=Established --timeout=60s -f "$chart/crds" >>"$out/crds.log"
 
 # prefer PID: also among sessions, where the kernel shares the processor out between those first.
 prefer() {
@@ -77,11 +66,11 @@ done
 say "load before: $(cut -d' ' -f1-3 /proc/loadavg), cores: $(nproc)"
 measure() {
 	prefer $BASHPID
-	exec "$venv/bin/python" "$here/measure.py" "$@"
+	exec "$python" "$here/measure.py" "$@"
 }
 export -f prefer measure
-export priority venv here
+export priority python here
 setsid bash -c 'measure "$@"' measure --kubeconfig "$KUBECONFIG" --audit "$TESTCLUSTER_DIR/logs/audit.log" \
-	--program "$program" --image "$image_dask" --directory "$out" --out "$out/results.jsonl" "$@" &
+	--program "$program" --image "$image_dask" --directory "$out" --out "$out/${SMALL:+small-}results.jsonl" ${SMALL:+--small} "$@" &
 measuring=$!
 wait "$measuring"

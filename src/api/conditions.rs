@@ -146,7 +146,6 @@ reasons! {
     CodeNotFound,
     NoRunYet,
     TickMissed,
-    RunCreated,
     // FlowRun.
     FlowNotFound,
     ConcurrencyForbidden,

@@ -50,8 +50,12 @@ pub const CERTIFICATE_BEGINS: &str = "daskflow.dev/certificate-begins";
 /// Annotation on a pod of a cluster with TLS: when its certificate ends, RFC 3339 in UTC.
 pub const CERTIFICATE_ENDS: &str = "daskflow.dev/certificate-ends";
 
-/// Annotation on a worker's pod: since when it waits for its tasks to end, so that it can leave.
+/// Annotation on a worker's pod: since when it is waited for its tasks to end, so that it can leave. It gets new ones as
+/// before, and may be wanted again.
 pub const DRAINING_SINCE: &str = "daskflow.dev/draining-since";
+/// Annotation on a worker's pod: since when it is waited for its tasks to end, and it gets no new ones. It is never wanted
+/// again.
+pub const CLOSED_SINCE: &str = "daskflow.dev/closed-since";
 
 /// Annotation on a worker's pod: since when its worker is known not to be registered though it runs.
 pub const UNREGISTERED_SINCE: &str = "daskflow.dev/unregistered-since";

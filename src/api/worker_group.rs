@@ -72,7 +72,8 @@ pub struct WorkersSpec {
     /// What happens to the tasks of a worker that is removed because the group shrinks or its spec changed.
     #[serde(default)]
     pub drain: Drain,
-    /// Under `drain: Wait`: how long a busy worker that is being removed may finish its tasks. Default: 1h.
+    /// Under `drain: Wait`: how long a busy worker that is being removed may finish its tasks. Default: 1h. A worker that
+    /// gets no new tasks meanwhile is removed and replaced even where it is wanted again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 32))]
     #[x_kube(validation = Rule::new("self.matches('^([0-9]+(h|m|s))+$')").message("write a duration in hours, minutes and seconds, such as 90s, 10m or 1h30m"))]
@@ -200,6 +201,7 @@ pub enum Drain {
     /// As Dask does: its results move to other workers, and the tasks that it runs start again elsewhere.
     #[default]
     Restart,
-    /// It is removed when it has no task, at the latest after `drainTimeout`.
+    /// It gets no new tasks, and is removed when those that it runs have ended, at the latest after `drainTimeout`. Before
+    /// distributed 2024.4.2 it gets new ones, and is removed when it has none.
     Wait,
 }

@@ -4,6 +4,7 @@
 //! that are missing or of another kind than expected are empty, because they differ between versions; only what a
 //! caller would decide on wrongly is required.
 use super::lenient::{self, ByAddress, Length, List, Scalar};
+use super::running;
 use super::version::Version;
 use serde::de::{
     Deserialize, DeserializeOwned, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor,
@@ -227,6 +228,14 @@ pub struct WorkerInfo {
     /// The address of its nanny, if it has one.
     #[serde(default, deserialize_with = "lenient::text")]
     pub nanny: Option<String>,
+    /// How many tasks it runs, those not counted that wait at it, as of its last heartbeat; told by distributed ≥ 2022.10.2
+    /// (source).
+    #[serde(default, rename = "metrics", deserialize_with = "running::running")]
+    pub running: Option<u64>,
+    /// When that heartbeat came, in seconds since the epoch by the scheduler's clock. Up to 10 workers send one twice a
+    /// second, 1000 one every six seconds (source).
+    #[serde(default, deserialize_with = "lenient::float")]
+    pub last_seen: Option<f64>,
 }
 
 fn no_name() -> WorkerName {
@@ -320,6 +329,21 @@ impl Retirement {
     /// The usual way: data moves to other workers, then the workers are told to stop and are forgotten.
     pub fn of<N: Into<WorkerName>>(names: impl IntoIterator<Item = N>) -> Self {
         Self { names: names.into_iter().map(Into::into).collect(), close_workers: true, remove: true }
+    }
+
+    /// The first half of it: data moves, and the workers stay, closed to new tasks (`closing_gracefully`). For releases from
+    /// [`CLOSES_TO_TASKS_SINCE`](super::version::CLOSES_TO_TASKS_SINCE) on. An answer names those that were closed.
+    ///
+    /// Measured on 2022.2.0, 2023.4.1, 2024.3.1 and 2026.8.0 under a backlog: the answer comes within 60 ms, whatever runs. What a
+    /// worker runs ends at it and counts; what had been given to it and had not begun never begins there, and lies with it
+    /// until another worker steals it or this one goes. A worker whose data has nowhere to go is not in the answer, and is open
+    /// again. One that is closed stays so: a retirement that is given up does not open it.
+    ///
+    /// A P2P shuffle that begins later takes it for one of its workers. Its tasks there never begin, and it is no longer among
+    /// those that the scheduler would close, until it is retired all the same; then the shuffle starts again (measured on
+    /// 2024.4.2 and 2026.8.0).
+    pub fn closing<N: Into<WorkerName>>(names: impl IntoIterator<Item = N>) -> Self {
+        Self { close_workers: false, remove: false, ..Self::of(names) }
     }
 }
 

@@ -113,6 +113,8 @@ fn fields_of_another_kind_than_expected_are_empty() {
         status: Some("running".to_owned()),
         services: BTreeMap::from([("dashboard".to_owned(), 44379)]),
         nanny: None,
+        running: None,
+        last_seen: None,
     };
     assert_eq!(identity.workers["tcp://a:1"], expected);
 }

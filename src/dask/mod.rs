@@ -32,6 +32,7 @@ mod lenient;
 pub mod message;
 mod reach;
 pub mod rpc;
+mod running;
 pub mod scaling;
 mod state;
 pub mod subscribe;

@@ -1,7 +1,9 @@
 //! To which addresses connections may go, where somebody else has written the address: not to what only this machine is
 //! to reach.
 use ipnet::IpNet;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::sync::{Arc, LazyLock};
+use tokio::sync::Semaphore;
 
 /// Addresses at which clouds tell a machine its secrets, beside the link-local 169.254.169.254: of Alibaba Cloud, of Azure's
 /// hosts, and over IPv6 of AWS (all of `fd00:ec2::/32`,
@@ -11,6 +13,9 @@ const METADATA_V6: [Ipv6Addr; 2] = [
     Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254),
     Ipv6Addr::new(0xfd00, 0xc1, 0, 0, 0, 0, 0xa9fe, 0xa9fe),
 ];
+
+/// So many names are looked up at a time. All blocking threads together are 512 (tokio's default), and decoding needs some.
+const LOOKUPS_MAX: usize = 64;
 
 /// So many addresses of a name are tried; that of a hostile one may have thousands.
 const ADDRESSES_MAX: usize = 8;
@@ -40,9 +45,26 @@ impl Reach {
 
     /// The addresses that a host has, as far as connections may go to them.
     pub(super) async fn lookup(&self, host: &str, port: u16) -> std::io::Result<Vec<SocketAddr>> {
-        let all = tokio::net::lookup_host((host, port)).await?;
-        Ok(all.filter(|address| self.has(address.ip())).take(ADDRESSES_MAX).collect())
+        let all = resolve(host, port).await?;
+        Ok(all.into_iter().filter(|address| self.has(address.ip())).take(ADDRESSES_MAX).collect())
     }
+}
+
+/// The addresses of a host. The system's resolver blocks a thread, for as long as a name server is silent, and cannot be
+/// called off: a place is given back when the thread is, not when whoever asked gives up.
+async fn resolve(host: &str, port: u16) -> std::io::Result<Vec<SocketAddr>> {
+    if let Ok(address) = host.parse::<IpAddr>() {
+        return Ok(vec![SocketAddr::new(address, port)]);
+    }
+    static PLACES: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(LOOKUPS_MAX)));
+    let place = PLACES.clone().acquire_owned().await.map_err(std::io::Error::other)?;
+    let host = host.to_owned();
+    let lookup = tokio::task::spawn_blocking(move || {
+        let found = (host.as_str(), port).to_socket_addrs().map(Iterator::collect);
+        drop(place);
+        found
+    });
+    lookup.await.map_err(std::io::Error::other)?
 }
 
 /// The IPv4 address that an IPv6 one stands for: mapped (`::ffff:0:0/96`), compatible (`::/96`), translated

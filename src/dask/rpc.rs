@@ -13,7 +13,7 @@ use super::message::{
 };
 use super::reach::Reach;
 use super::tls::Credentials;
-use super::version::{CHECK_IDLE_SINCE, TOTALS_SINCE, Version};
+use super::version::{CHECK_IDLE_SINCE, CLOSES_TO_TASKS_SINCE, TOTALS_SINCE, Version};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
@@ -168,8 +168,9 @@ impl Scheduler {
     /// which were retired, by address. A worker that is asked for and is *not* in the answer holds data that cannot
     /// move, or is unknown: leave it alone.
     ///
-    /// Running tasks are not awaited; they start again elsewhere. The copying has no limit of its own, so `limit`
-    /// is the caller's; after it nothing tells whether the workers were retired.
+    /// Running tasks are not awaited; they start again elsewhere, except with [`Retirement::closing`], which lets them end.
+    /// The copying has no limit of its own, so `limit` is the caller's; after it nothing tells whether the workers were
+    /// retired.
     pub async fn retire_workers(
         &mut self,
         retirement: &Retirement,
@@ -182,6 +183,12 @@ impl Scheduler {
         }
         let retired: ByAddress<WorkerInfo> = self.call("retire_workers", &retirement, limit).await?;
         Ok(retired.0)
+    }
+
+    /// Whether this scheduler closes workers to new tasks by [`Retirement::closing`], and tells what they still run
+    /// ([`WorkerInfo::running`]).
+    pub async fn closes_to_tasks(&mut self) -> Result<bool, Error> {
+        self.version().await.map(|version| version >= CLOSES_TO_TASKS_SINCE)
     }
 
     /// How many tasks lie with each worker, running or waiting there, by address. With `workers` only with those; an

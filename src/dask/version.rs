@@ -28,6 +28,12 @@ pub const CHECK_IDLE_BY_ITSELF_SINCE: Version = Version::new(2024, 1, 0);
 /// scheduler's time whatever was excluded (measured).
 pub const DUMP_STATE_SINCE: Version = Version::new(2022, 2, 1);
 
+/// A worker is closed to new tasks from here on ([`Retirement::closing`](super::Retirement::closing)). Schedulers obey from
+/// 2022.2.0 on (measured), but not before this release do they leave workers within a P2P shuffle out of those that may close,
+/// and tasks of the shuffle that are bound to a closed worker never begin. Heartbeats tell what a worker runs since 2022.10.2
+/// (source). Up to 2022.8.1 a closed worker still counts as idle, so that it may be given what it steals (source).
+pub const CLOSES_TO_TASKS_SINCE: Version = Version::new(2024, 4, 2);
+
 /// `identity` takes `n_workers` and tells totals from here on; earlier ones refuse the argument (source).
 pub const TOTALS_SINCE: Version = Version::new(2025, 4, 0);
 

@@ -10,6 +10,7 @@ use kube::runtime::reflector::ObjectRef;
 use super::context::Context;
 use super::failure::Error;
 use super::flow::{live_runs, runs_of};
+use super::lookup;
 use super::reconcile::Planned;
 use crate::api::{Flow, FlowBackfill, FlowBackfillStatus, Reason};
 use crate::plan::Plan;
@@ -22,6 +23,10 @@ impl Planned for FlowBackfill {
 
     fn status(&self) -> Option<&Self::Status> {
         self.status.as_ref()
+    }
+
+    fn set_status(&mut self, status: Self::Status) {
+        self.status = Some(status);
     }
 
     async fn plan(&self, context: &Context, live: bool, now: Timestamp) -> Result<Plan<Self::Status>, Error> {
@@ -53,6 +58,6 @@ async fn observe(context: &Context, backfill: &FlowBackfill, live: bool) -> Resu
     // The runs first: one that is forgotten in between stands in the record of the Flow that is read after it.
     let runs = live_runs(context, &namespace, name).await?;
     let flows: Api<Flow> = Api::namespaced(context.client.clone(), &namespace);
-    let flow = flows.get_opt(name).await?.map(Arc::new);
+    let flow = lookup::by_name(&flows, name).await?.map(Arc::new);
     Ok(Observed { flow, runs, live })
 }

@@ -9,6 +9,8 @@ pub(super) mod bounded;
 mod cache;
 #[cfg(test)]
 mod fuzz;
+pub(super) mod index;
+mod kept;
 #[cfg(test)]
 mod tests;
 mod watched;
@@ -26,9 +28,8 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Service};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::api::{Api, ListParams};
-use kube::core::{DeserializeGuard, PartialObjectMeta};
+use kube::core::{DeserializeGuard, ObjectMeta, PartialObjectMeta};
 use kube::runtime::reflector::Store;
-use kube::runtime::reflector::store::Writer;
 use kube::runtime::utils::ResetTimerBackoff;
 use kube::runtime::watcher::ExponentialBackoff;
 use kube::runtime::{WatchStreamExt, watcher};
@@ -37,7 +38,9 @@ use serde::de::DeserializeOwned;
 use tokio::sync::watch::error::RecvError;
 
 use bounded::{Bounded, guarded};
-use cache::Cache;
+pub(super) use cache::Ticket;
+pub use index::Index;
+pub use kept::Kept;
 pub use watched::Watched;
 
 use super::context::Context;
@@ -62,97 +65,142 @@ const RETRY_RESET: Duration = Duration::from_secs(60);
 const LIST_RETRY_FIRST: Duration = Duration::from_millis(250);
 const LIST_RETRY_MAX: Duration = Duration::from_secs(30);
 
+/// How many kinds are watched.
+const KINDS: usize = 9;
+
 /// How long a watch rests that was refused, beside the time above.
 const REFUSED: Duration = Duration::from_secs(10);
 
-/// The readable sides of all caches.
+/// All caches.
 #[derive(Clone)]
 pub struct Stores {
     /// Where all of this is watched, and how far that is known.
     pub watched: Arc<Watched>,
     /// All `DaskCluster`s.
-    pub clusters: Store<DaskCluster>,
+    pub clusters: Kept<DaskCluster>,
     /// All `Flow`s.
-    pub flows: Store<Flow>,
+    pub flows: Kept<Flow>,
     /// All `FlowRun`s.
-    pub runs: Store<FlowRun>,
+    pub runs: Kept<FlowRun>,
     /// All `FlowBackfill`s.
-    pub backfills: Store<FlowBackfill>,
+    pub backfills: Kept<FlowBackfill>,
     /// Our Jobs.
-    pub jobs: Store<Job>,
+    pub jobs: Kept<Job>,
     /// Our pods.
-    pub pods: Store<Pod>,
+    pub pods: Kept<Pod>,
     /// Our Services.
-    pub services: Store<Service>,
+    pub services: Kept<Service>,
     /// Our NetworkPolicies.
-    pub network_policies: Store<NetworkPolicy>,
+    pub network_policies: Kept<NetworkPolicy>,
     /// Our ConfigMaps, without their content.
-    pub code: Store<PartialObjectMeta<ConfigMap>>,
+    pub code: Kept<PartialObjectMeta<ConfigMap>>,
+    /// The same by other keys.
+    pub by: Indexes,
+}
+
+/// What is looked up by something else than its name.
+#[derive(Clone)]
+pub struct Indexes {
+    /// Clusters by the runs that have a place on them.
+    pub clusters_by_run: Index<DaskCluster>,
+    /// Flows by the cluster that they name.
+    pub flows_by_cluster: Index<Flow>,
+    /// Runs by their Flow, adopted or not.
+    pub runs_by_flow: Index<FlowRun>,
+    /// Runs by the cluster that they are on, or will be.
+    pub runs_by_cluster: Index<FlowRun>,
+    /// Backfills by their Flow.
+    pub backfills_by_flow: Index<FlowBackfill>,
+    /// Jobs by the ConfigMap that they mount.
+    pub jobs_by_code: Index<Job>,
+    /// Jobs that mount a Secret of a cluster, by no key.
+    pub jobs_with_certificate: Index<Job>,
+    /// Runners' pods by their run.
+    pub pods_by_run: Index<Pod>,
+    /// Runners' pods by their Flow.
+    pub pods_by_flow: Index<Pod>,
+    /// Pods by the cluster that they say they are part of.
+    pub pods_by_cluster: Index<Pod>,
+    /// Code by its Flow.
+    pub code_by_flow: Index<PartialObjectMeta<ConfigMap>>,
+}
+
+impl Indexes {
+    fn new() -> Self {
+        Self {
+            clusters_by_run: Index::new(|cluster| {
+                let admitted = cluster.status.as_ref().map(|status| status.admitted.as_slice());
+                admitted.unwrap_or_default().iter().map(String::as_str).collect()
+            }),
+            flows_by_cluster: Index::new(|flow| {
+                flow.spec.cluster.ref_.iter().map(|cluster| cluster.name.as_str()).collect()
+            }),
+            runs_by_flow: Index::new(|run| vec![&run.spec.flow]),
+            runs_by_cluster: Index::new(|run| {
+                run.status.iter().filter_map(|status| status.cluster.as_deref()).collect()
+            }),
+            backfills_by_flow: Index::new(|backfill| vec![&backfill.spec.flow]),
+            jobs_by_code: Index::new(|job| label(&job.metadata, labels::CODE)),
+            jobs_with_certificate: Index::new(|job| {
+                let annotations = job.metadata.annotations.as_ref();
+                annotations
+                    .filter(|all| all.contains_key(labels::CERTIFICATE))
+                    .map(|_| "")
+                    .into_iter()
+                    .collect()
+            }),
+            pods_by_run: Index::new(|pod| label(&pod.metadata, labels::RUN)),
+            pods_by_flow: Index::new(|pod| label(&pod.metadata, labels::FLOW)),
+            pods_by_cluster: Index::new(|pod| label(&pod.metadata, labels::CLUSTER_NAME)),
+            code_by_flow: Index::new(|map| label(&map.metadata, labels::FLOW)),
+        }
+    }
+}
+
+/// What a label says, if it is there.
+fn label<'a>(metadata: &'a ObjectMeta, label: &str) -> Vec<&'a str> {
+    metadata.labels.iter().filter_map(|all| all.get(label)).map(String::as_str).collect()
 }
 
 impl Stores {
+    /// Empty caches of what is in these namespaces; without one, of what is in all.
+    pub fn new(namespaces: &[String]) -> Self {
+        let by = Indexes::new();
+        Self {
+            watched: Arc::new(Watched::new(namespaces, KINDS)),
+            clusters: Kept::new(&[&by.clusters_by_run]),
+            flows: Kept::new(&[&by.flows_by_cluster]),
+            runs: Kept::new(&[&by.runs_by_flow, &by.runs_by_cluster]),
+            backfills: Kept::new(&[&by.backfills_by_flow]),
+            jobs: Kept::new(&[&by.jobs_by_code, &by.jobs_with_certificate]),
+            pods: Kept::new(&[&by.pods_by_run, &by.pods_by_flow, &by.pods_by_cluster]),
+            services: Kept::new(&[]),
+            network_policies: Kept::new(&[]),
+            code: Kept::new(&[&by.code_by_flow]),
+            by,
+        }
+    }
+
     /// Waits until each cache has been filled once. Namespaces in which rights are missing are not waited for while
     /// there are others.
     pub async fn wait_until_ready(&self) -> Result<(), RecvError> {
         self.watched.wait_until_ready().await
     }
-}
-
-/// How many kinds are watched.
-const KINDS: usize = 9;
-
-/// The writable sides.
-pub struct Caches {
-    /// The readable sides.
-    pub stores: Stores,
-    clusters: Writer<DaskCluster>,
-    flows: Writer<Flow>,
-    runs: Writer<FlowRun>,
-    backfills: Writer<FlowBackfill>,
-    jobs: Writer<Job>,
-    pods: Writer<Pod>,
-    services: Writer<Service>,
-    network_policies: Writer<NetworkPolicy>,
-    code: Writer<PartialObjectMeta<ConfigMap>>,
-}
-
-impl Caches {
-    /// Empty caches of what is in these namespaces; without one, of what is in all.
-    pub fn new(namespaces: &[String]) -> Self {
-        let (clusters, flows, runs, backfills) =
-            (Writer::default(), Writer::default(), Writer::default(), Writer::default());
-        let (jobs, pods, services, code) =
-            (Writer::default(), Writer::default(), Writer::default(), Writer::default());
-        let network_policies = Writer::default();
-        let stores = Stores {
-            watched: Arc::new(Watched::new(namespaces, KINDS)),
-            clusters: clusters.as_reader(),
-            flows: flows.as_reader(),
-            runs: runs.as_reader(),
-            backfills: backfills.as_reader(),
-            jobs: jobs.as_reader(),
-            pods: pods.as_reader(),
-            services: services.as_reader(),
-            network_policies: network_policies.as_reader(),
-            code: code.as_reader(),
-        };
-        Self { stores, clusters, flows, runs, backfills, jobs, pods, services, network_policies, code }
-    }
 
     /// Fills the caches for as long as it is polled, and wakes whoever a change concerns.
-    pub fn watch(self, client: &Client, context: &Arc<Context>) -> impl Future<Output = ()> + use<> {
+    pub fn watch(&self, client: &Client, context: &Arc<Context>) -> impl Future<Output = ()> + use<> {
         let all = watcher::Config::default().timeout(WATCH_TIMEOUT_S);
         let ours = all.clone().labels(&format!("{}={}", labels::APP_MANAGED_BY, labels::APP));
         let watches: [_; KINDS] = [
-            keep(client, &all, self.clusters, context, route::cluster).boxed(),
-            keep(client, &all, self.flows, context, route::flow).boxed(),
-            keep(client, &all, self.runs, context, route::run).boxed(),
-            keep(client, &all, self.backfills, context, route::backfill).boxed(),
-            keep(client, &ours, self.jobs, context, route::job).boxed(),
-            keep(client, &ours, self.pods, context, route::pod).boxed(),
-            keep(client, &ours, self.services, context, route::service).boxed(),
-            keep(client, &ours, self.network_policies, context, route::network_policy).boxed(),
-            keep(client, &ours, self.code, context, route::code).boxed(),
+            keep(client, &all, &self.clusters, context, route::cluster).boxed(),
+            keep(client, &all, &self.flows, context, route::flow).boxed(),
+            keep(client, &all, &self.runs, context, route::run).boxed(),
+            keep(client, &all, &self.backfills, context, route::backfill).boxed(),
+            keep(client, &ours, &self.jobs, context, route::job).boxed(),
+            keep(client, &ours, &self.pods, context, route::pod).boxed(),
+            keep(client, &ours, &self.services, context, route::service).boxed(),
+            keep(client, &ours, &self.network_policies, context, route::network_policy).boxed(),
+            keep(client, &ours, &self.code, context, route::code).boxed(),
         ];
         async move {
             futures::future::select_all(watches).await;
@@ -187,7 +235,7 @@ where
 fn keep<K>(
     client: &Client,
     config: &watcher::Config,
-    writer: Writer<K>,
+    kept: &Kept<K>,
     context: &Arc<Context>,
     wake: fn(&Context, Change<&K>),
 ) -> impl Future<Output = ()> + Send + use<K>
@@ -212,13 +260,13 @@ where
         paused(events).map(move |event| (place, event.map(guarded))).boxed()
     });
     let watches: Vec<_> = watches.collect();
-    let mut cache = Cache::new(writer);
+    let kept = kept.clone();
     let gauge = context.metrics.undecodable(&K::kind(&()));
     let mut undecodable: Vec<Undecodable> =
         watches.iter().map(|_| Undecodable::new(gauge.clone(), context.undecodable.clone())).collect();
     stream::select_all(watches).for_each(move |(place, event)| {
         if let Some(undecodable) = undecodable.get_mut(place) {
-            take((&mut cache, undecodable), &context, wake, (place, event));
+            take((&kept, undecodable), &context, wake, (place, event));
         }
         std::future::ready(())
     })
@@ -226,7 +274,7 @@ where
 
 /// Takes in what a watch tells, and wakes whoever it concerns.
 fn take<K>(
-    (cache, undecodable): (&mut Cache<K>, &mut Undecodable),
+    (kept, undecodable): (&Kept<K>, &mut Undecodable),
     context: &Context,
     wake: fn(&Context, Change<&K>),
     (place, event): (usize, Result<watcher::Event<DeserializeGuard<K>>, watcher::Error>),
@@ -243,11 +291,13 @@ fn take<K>(
         }
     };
     let is_list = matches!(event, watcher::Event::InitDone);
-    for object in cache.take_undecodable(watched.namespace(place), &event) {
+    let gone = kept.lock().take_undecodable(watched.namespace(place), &event);
+    for object in gone {
         wake(context, Change::Of(&object));
     }
     let Some(event) = undecodable.open(event) else { return };
-    for object in cache.take(watched.namespace(place), event) {
+    let changed = kept.take(watched.namespace(place), event);
+    for object in changed {
         wake(context, Change::Of(&object));
     }
     if is_list {

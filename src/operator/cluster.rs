@@ -35,6 +35,10 @@ impl Planned for DaskCluster {
         self.status.as_ref()
     }
 
+    fn set_status(&mut self, status: Self::Status) {
+        self.status = Some(status);
+    }
+
     async fn plan(&self, context: &Context, live: bool, now: Timestamp) -> Result<Plan<Self::Status>, Error> {
         let observed = observe(context, self, live).await?;
         Ok(cluster::plan(self, &observed, now))
@@ -71,7 +75,7 @@ async fn observe(context: &Context, cluster: &DaskCluster, live: bool) -> Result
     let mut pods = if live {
         live_pods(context, &namespace, &name).await?
     } else {
-        context.cluster_pods.of(&namespace, &name)
+        context.stores.by.pods_by_cluster.of(&namespace, &name)
     };
     // Pods of an earlier cluster of the same name are on their way out.
     pods.retain(|pod| {
@@ -82,7 +86,7 @@ async fn observe(context: &Context, cluster: &DaskCluster, live: bool) -> Result
     let questions = cluster::questions(cluster, &pods, &tls);
     let mut load = context.schedulers.poll(&namespace, &name, questions.as_ref());
     let activity = questions.as_ref().is_some_and(|questions| questions.activity);
-    let mut look = match context.schedulers.line(&namespace, &name) {
+    let look = match context.schedulers.line(&namespace, &name) {
         // Nobody asks a scheduler that is not there yet, or not any more.
         Some(kept) if live && followed.registered().is_some() => {
             let asks = Asks { busy: cluster::asks_who_is_busy(cluster), activity };
@@ -93,10 +97,9 @@ async fn observe(context: &Context, cluster: &DaskCluster, live: bool) -> Result
         _ => Look { view: followed, ..Look::default() },
     };
     // No record of seconds ago is reason enough to stop anything.
-    if let Some(answer) = look.activity.take() {
+    if let Some(answer) = look.activity {
         load = renewed(load, answer, questions.map(|questions| questions.memory).unwrap_or_default());
     }
-    look.closing.extend(context.schedulers.moving(&namespace, &name));
     let (runs, last_run_end) = runs_on(context, cluster, live && activity).await?;
     Ok(Observed {
         service: context.stores.services.get(&service),
@@ -105,7 +108,9 @@ async fn observe(context: &Context, cluster: &DaskCluster, live: bool) -> Result
         scheduler: look.view,
         closable: look.closing_order,
         closing: look.closing,
+        moving: context.schedulers.moving(&namespace, &name),
         busy: look.busy,
+        closes: look.closes,
         load,
         runs,
         last_run_end,
@@ -136,9 +141,9 @@ async fn runs_on(
 ) -> Result<(Vec<Arc<FlowRun>>, Option<Timestamp>), Error> {
     let (namespace, name) = (cluster.namespace().unwrap_or_default(), cluster.name_any());
     let all = if live {
-        list_live(&context.client, &namespace, &ListParams::default(), &context.stores.runs).await?
+        list_live(&context.client, &namespace, &ListParams::default(), &context.stores.runs.store()).await?
     } else {
-        context.stores.runs.state()
+        context.stores.by.runs_by_cluster.of(&namespace, &name)
     };
     Ok(split_runs(all, &namespace, &name))
 }
@@ -161,10 +166,8 @@ fn split_runs(
 /// Of the runs that hold a place, those whose runner's pod has not ended.
 fn runners(context: &Context, cluster: &DaskCluster, namespace: &str) -> BTreeSet<String> {
     let admitted = cluster.status.as_ref().map(|status| status.admitted.as_slice()).unwrap_or_default();
-    if admitted.is_empty() {
-        return BTreeSet::new();
-    }
-    runs_at_work(context, namespace, |_| true).into_iter().filter(|run| admitted.contains(run)).collect()
+    let pods = admitted.iter().flat_map(|run| context.stores.by.pods_by_run.of(namespace, run));
+    runs_at_work(pods)
 }
 
 async fn live_pods(context: &Context, namespace: &str, cluster: &str) -> Result<Vec<Arc<Pod>>, Error> {

@@ -11,14 +11,16 @@ use tokio_util::sync::CancellationToken;
 use super::caches::Stores;
 use super::certificates::Views;
 use super::clock;
-use super::cluster_pods::ClusterPods;
 use super::events::Events;
 use super::heartbeats::Heartbeats;
+use super::judged::Judged;
 use super::leader::Claim;
 use super::metrics::Metrics;
 use super::route::Triggers;
 use super::schedulers::Schedulers;
 use super::undecodable::Register;
+use super::unwritten::Unwritten;
+use crate::api::FlowRunStatus;
 use crate::dask::Reach;
 
 /// The first wait after a failure.
@@ -34,8 +36,6 @@ pub struct Context {
     pub stores: Stores,
     /// The controllers' queues.
     pub triggers: Triggers,
-    /// The pods of the cache, by cluster.
-    pub(super) cluster_pods: ClusterPods,
     /// Connections to Dask schedulers.
     pub(super) schedulers: Schedulers,
     /// What the Secrets of clusters with TLS said last.
@@ -52,6 +52,10 @@ pub struct Context {
     pub(super) heartbeats: Arc<Heartbeats>,
     /// To which of the addresses that people write connections may go.
     pub(super) reach: Reach,
+    /// Which runners' pods the API server has taken.
+    pub(super) judged: Judged,
+    /// The statuses of runs that are not written yet.
+    pub(super) unwritten: Unwritten<FlowRunStatus>,
     /// The objects that cannot be read.
     pub(super) undecodable: Arc<Register>,
     stop: CancellationToken,
@@ -74,9 +78,10 @@ impl Context {
             schedulers: Schedulers::new(client.clone(), triggers.clone()),
             certificates: Views::default(),
             metrics,
-            cluster_pods: ClusterPods::default(),
             reach: Reach::All,
             undecodable: Arc::default(),
+            judged: Judged::default(),
+            unwritten: Unwritten::default(),
             failures: Mutex::default(),
             obstacle: Mutex::default(),
             full: CancellationToken::new(),

@@ -23,7 +23,7 @@ use crate::plan::turns::{Bounds, Key, Turns};
 /// Looks side by side at objects of one kind. How many requests they make at the same time is limited apart from that; this
 /// keeps what is read close to what is written on it. A look that has only to tell what it has done, behind what others
 /// wait for, does not count among the first.
-const LOOKS: Bounds = Bounds { at_work: 48, all: 512 };
+const LOOKS: Bounds = Bounds { at_work: 48, all: 192 };
 
 /// What came of a look: when to look again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -14,6 +14,7 @@ use serde_json::json;
 use super::clock;
 use super::failure::chain;
 use super::metrics::Metrics;
+use super::requests::is_of_stop;
 use crate::plan::Note;
 use crate::plan::conditions::cut;
 
@@ -52,6 +53,9 @@ impl Events {
     pub(super) async fn tell(&self, note: &Note, about: &ObjectReference) {
         if let Err(error) = self.publish(note, about).await {
             self.metrics.event_lost();
+            if is_of_stop(&error) {
+                return;
+            }
             tracing::warn!(error = chain(&error), reason = %note.reason, "an event could not be published");
         }
     }
@@ -139,7 +143,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_said_in_other_words_is_an_event_of_its_own() {
-        let run = |name: &str| Note::normal(Reason::RunCreated, format!("the run {name} is created"));
+        let run = |name: &str| Note::normal(Reason::TickMissed, format!("the run {name} is created"));
         assert_eq!(asked(&[run("a"), run("b"), run("b")], there()).await, ["POST", "POST", "PATCH"]);
         let again = Note::normal(Reason::RunnerCreated, "the run a is created".to_owned());
         assert_eq!(asked(&[run("a"), again], there()).await, ["POST", "POST"]);

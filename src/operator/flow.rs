@@ -13,6 +13,7 @@ use kube::runtime::reflector::ObjectRef;
 use super::caches::list_live;
 use super::context::Context;
 use super::failure::Error;
+use super::lookup;
 use super::reconcile::Planned;
 use crate::api::common::ConfigMapKey;
 use crate::api::{DaskCluster, Flow, FlowRun, FlowStatus, Reason, labels};
@@ -30,6 +31,10 @@ impl Planned for Flow {
 
     fn status(&self) -> Option<&Self::Status> {
         self.status.as_ref()
+    }
+
+    fn set_status(&mut self, status: Self::Status) {
+        self.status = Some(status);
     }
 
     async fn plan(&self, context: &Context, live: bool, now: Timestamp) -> Result<Plan<Self::Status>, Error> {
@@ -65,18 +70,15 @@ async fn observe(context: &Context, flow: &Flow, live: bool) -> Result<Observed,
         context.stores.clusters.get(&ObjectRef::new(&cluster.name).within(&namespace)).is_some()
             || context.undecodable.has::<DaskCluster>(&namespace, &cluster.name)
     });
-    let backfills = context.stores.backfills.state().into_iter().filter(|backfill| {
-        backfill.metadata.namespace.as_deref() == Some(&namespace) && backfill.spec.flow == name
-    });
-    let backfills: Vec<_> =
-        backfills.filter(|backfill| backfill.metadata.deletion_timestamp.is_none()).collect();
+    let mut backfills = context.stores.by.backfills_by_flow.of(&namespace, &name);
+    backfills.retain(|backfill| backfill.metadata.deletion_timestamp.is_none());
     Ok(Observed {
         backfilled: backfills.iter().flat_map(|backfill| runs_counted_on(backfill, flow)).collect(),
         backfills: backfills.iter().map(|backfill| backfill.name_any()).collect(),
         found: found(context, flow, &runs).await?,
         code_missing: code_missing(context, flow).await?,
         code_maps: code_maps(context, &namespace, &name),
-        runners: runs_at_work(context, &namespace, |pod| state::label(pod, labels::FLOW) == Some(&name)),
+        runners: runs_at_work(context.stores.by.pods_by_flow.of(&namespace, &name)),
         cluster_exists,
         live,
         runs,
@@ -85,9 +87,7 @@ async fn observe(context: &Context, flow: &Flow, live: bool) -> Result<Observed,
 
 /// All runs of a Flow, adopted or not.
 pub(super) fn runs_of(context: &Context, namespace: &str, flow: &str) -> Vec<Arc<FlowRun>> {
-    let of_flow =
-        |run: &Arc<FlowRun>| run.metadata.namespace.as_deref() == Some(namespace) && run.spec.flow == flow;
-    context.stores.runs.state().into_iter().filter(of_flow).collect()
+    context.stores.by.runs_by_flow.of(namespace, flow)
 }
 
 /// All runs of a Flow, from the API server.
@@ -97,23 +97,14 @@ pub(super) async fn live_runs(
     flow: &str,
 ) -> Result<Vec<Arc<FlowRun>>, Error> {
     let params = ListParams::default().fields(&format!("spec.flow={flow}"));
-    Ok(list_live(&context.client, namespace, &params, &context.stores.runs).await?)
+    Ok(list_live(&context.client, namespace, &params, &context.stores.runs.store()).await?)
 }
 
-/// Runs whose runner's pod is there and has not ended, of the pods that `concern`.
-pub(super) fn runs_at_work(
-    context: &Context,
-    namespace: &str,
-    concern: impl Fn(&Pod) -> bool,
-) -> BTreeSet<String> {
-    let pods = context.stores.pods.state();
-    let runners = pods.iter().filter(|pod| {
-        pod.metadata.namespace.as_deref() == Some(namespace)
-            && state::is_component(pod, labels::RUNNER)
-            && concern(pod)
-    });
+/// The runs of those of these pods that are runners and have not ended.
+pub(super) fn runs_at_work(pods: impl IntoIterator<Item = Arc<Pod>>) -> BTreeSet<String> {
+    let runners = pods.into_iter().filter(|pod| state::is_component(pod, labels::RUNNER));
     let at_work = runners.filter(|pod| state::is_at_work(pod, runner::CONTAINER));
-    at_work.filter_map(|pod| state::label(pod, labels::RUN)).map(str::to_owned).collect()
+    at_work.filter_map(|pod| state::label(&pod, labels::RUN).map(str::to_owned)).collect()
 }
 
 /// Admitted runs that the cache does not know, but the API server does: they were created a moment ago.
@@ -123,7 +114,7 @@ async fn found(context: &Context, flow: &Flow, runs: &[Arc<FlowRun>]) -> Result<
     let mut found = BTreeSet::new();
     for name in admitted.iter().filter(|name| !runs.iter().any(|run| run.name_any() == **name)) {
         let ours = |run: &FlowRun| run.spec.flow == flow.name_any() && !phase_of(run).is_final();
-        if api.get_opt(name).await?.as_ref().is_some_and(ours) {
+        if lookup::by_name(&api, name).await?.as_ref().is_some_and(ours) {
             found.insert(name.clone());
         }
     }
@@ -146,7 +137,7 @@ pub(super) async fn script(
     key: &ConfigMapKey,
 ) -> Result<ScriptView, Error> {
     let api: Api<ConfigMap> = Api::namespaced(context.client.clone(), namespace);
-    let Some(map) = api.get_opt(&key.name).await? else {
+    let Some(map) = lookup::by_name(&api, &key.name).await? else {
         return Ok(ScriptView::Missing(format!(
             "there is no ConfigMap called {} in this namespace",
             key.name
@@ -156,21 +147,12 @@ pub(super) async fn script(
 }
 
 fn code_maps(context: &Context, namespace: &str, flow: &str) -> Vec<CodeMap> {
-    let jobs = context.stores.jobs.state();
     let in_use = |name: &str| {
-        jobs.iter().any(|job| {
-            job.metadata.namespace.as_deref() == Some(namespace)
-                && job.labels().get(labels::CODE).map(String::as_str) == Some(name)
-                && !has_ended(job)
-        })
+        let jobs = context.stores.by.jobs_by_code.of(namespace, name);
+        jobs.iter().any(|job| !has_ended(job))
     };
-    let of_flow = |map: &&Arc<kube::core::PartialObjectMeta<ConfigMap>>| {
-        map.metadata.namespace.as_deref() == Some(namespace)
-            && map.labels().get(labels::FLOW).map(String::as_str) == Some(flow)
-    };
-    let maps = context.stores.code.state();
+    let maps = context.stores.by.code_by_flow.of(namespace, flow);
     maps.iter()
-        .filter(of_flow)
         .map(|map| CodeMap {
             name: map.name_any(),
             uid: map.uid(),

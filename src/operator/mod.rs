@@ -9,7 +9,6 @@ pub mod caches;
 mod certificates;
 pub mod clock;
 mod cluster;
-mod cluster_pods;
 pub mod context;
 mod controller;
 mod crd_check;
@@ -19,8 +18,10 @@ mod failure;
 mod flow;
 mod heartbeats;
 mod http;
+mod judged;
 mod leader;
 pub mod log;
+mod lookup;
 pub mod metrics;
 mod reconcile;
 mod requests;
@@ -29,8 +30,11 @@ mod route;
 mod run;
 mod schedulers;
 #[cfg(test)]
+mod stage;
+#[cfg(test)]
 mod testing;
 mod undecodable;
+mod unwritten;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -40,16 +44,15 @@ use ::http::HeaderValue;
 use ::http::header::USER_AGENT;
 use kube::{Client, client::ClientBuilder};
 use tokio::sync::watch::error::RecvError;
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::dask::Reach;
 use crate::plan::lease::Loss;
-use caches::Caches;
+use caches::Stores;
 use context::Context;
 use controller::controller;
-use leader::{Claim, Election, Guard};
+use leader::{Candidacy, Claim, Guard};
 use metrics::{CountRequests, Metrics};
 use requests::Adapt;
 
@@ -78,6 +81,9 @@ pub enum Error {
     /// The client could not be built.
     #[error("the Kubernetes client could not be built")]
     Client(#[source] kube::Error),
+    /// The thread of the Lease could not be started.
+    #[error("the thread that keeps the Lease could not be started")]
+    Thread(#[source] std::io::Error),
     /// The address for probes and metrics is taken.
     #[error("cannot listen on {address}")]
     Listen {
@@ -113,16 +119,16 @@ pub struct Options {
 
 /// Runs until `stop` is cancelled, or something fails for good.
 ///
-/// On `stop`: it is not ready any more, reconciles that are under way end, and with them the telling of their events;
-/// the Lease is released; then probes and metrics end.
+/// On `stop`: it is not ready any more, reconciles that are under way end, and with them the telling of their events, but for
+/// requests that would have to wait for their turn; the Lease is released; then probes and metrics end.
 pub async fn run(options: Options, stop: CancellationToken) -> Result<(), Error> {
     let config = kube::Config::infer().await.map_err(Error::Config)?;
     let claim = Arc::new(if options.lease.is_some() { Claim::new() } else { Claim::forever() });
     let metrics = Metrics::default();
-    let client = client(config.clone(), &claim, &metrics)?;
+    let client = client(config.clone(), &claim, &metrics, &stop)?;
     let (triggers, wakes) = route::channels();
-    let caches = Caches::new(&options.namespaces);
-    let context = Context::new(client.clone(), caches.stores.clone(), triggers.clone(), metrics);
+    let stores = Stores::new(&options.namespaces);
+    let context = Context::new(client.clone(), stores.clone(), triggers.clone(), metrics);
     let context = Arc::new(context.led_by(claim, stop.clone()).within(options.reach));
     let mut http = AbortOnDropHandle::new(tokio::spawn(http::serve(options.listen, context.clone()).await?));
     let admin = log::level::serve(options.admin_listen, options.log);
@@ -131,7 +137,7 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<(), Error>
     // Nothing is watched before the kinds are served as this program knows them, so no controller starts either.
     let watches = async {
         crd_check::until_served(&context).await;
-        caches.watch(&client, &context).await;
+        stores.watch(&client, &context).await;
     };
     let controllers = controllers(&context, wakes, &stop);
     let ended = tokio::select! {
@@ -157,14 +163,19 @@ async fn drained(stop: &CancellationToken) {
 }
 
 /// The client of watches and reconciles.
-fn client(mut config: kube::Config, claim: &Arc<Claim>, metrics: &Metrics) -> Result<Client, Error> {
+fn client(
+    mut config: kube::Config,
+    claim: &Arc<Claim>,
+    metrics: &Metrics,
+    stop: &CancellationToken,
+) -> Result<Client, Error> {
     // The outermost layer tries again, and lets others go in the meantime.
     config.default_retry = false;
     let builder = ClientBuilder::try_from(with_agent(config)).map_err(Error::Client)?;
     let builder = builder.with_layer(&tower::timeout::TimeoutLayer::new(REQUEST_TIMEOUT));
     let builder = builder.with_layer(&Guard(claim.clone()));
     let builder = builder.with_layer(&CountRequests(metrics.clone()));
-    Ok(builder.with_layer(&Adapt::new(metrics)).build())
+    Ok(builder.with_layer(&Adapt::new(metrics, stop)).build())
 }
 
 fn with_agent(mut config: kube::Config) -> kube::Config {
@@ -172,59 +183,6 @@ fn with_agent(mut config: kube::Config) -> kube::Config {
     config.read_timeout = Some(READ_TIMEOUT);
     config.headers.push((USER_AGENT, HeaderValue::from_static(AGENT)));
     config
-}
-
-/// The candidacy of this process, as a task of its own: nothing else that it does may delay a renewal.
-struct Candidacy {
-    release: CancellationToken,
-    /// None: it is no candidate.
-    task: Option<JoinHandle<Result<(), Loss>>>,
-}
-
-impl Candidacy {
-    fn start(
-        mut config: kube::Config,
-        options: Option<&LeaseOptions>,
-        context: &Context,
-    ) -> Result<Self, Error> {
-        let release = CancellationToken::new();
-        let Some(options) = options else { return Ok(Self { release, task: None }) };
-        // The loop knows better when to try again than a client that does not know of deadlines.
-        config.default_retry = false;
-        let builder = ClientBuilder::try_from(with_agent(config)).map_err(Error::Client)?;
-        let client = builder.with_layer(&CountRequests(context.metrics.clone())).build();
-        let namespace = options.namespace.as_deref().unwrap_or(client.default_namespace()).to_owned();
-        let api = kube::Api::namespaced(client, &namespace);
-        let candidate = options.candidate();
-        tracing::info!(
-            lease = options.name,
-            namespace,
-            identity = options.identity,
-            "this operator is a candidate"
-        );
-        let heartbeats = context.heartbeats.clone();
-        let election = Election::new(api, &options.name, candidate, context.claim.clone(), heartbeats);
-        let task = tokio::spawn(election.run(context.full.clone(), release.clone()));
-        Ok(Self { task: Some(task), release })
-    }
-
-    /// Ends when the Lease is lost.
-    async fn lost(&mut self) -> Error {
-        let Some(task) = &mut self.task else { return std::future::pending().await };
-        match task.await {
-            Ok(Err(loss)) => Error::Lost(loss),
-            Ok(Ok(())) | Err(_) => Error::TaskEnded("the candidacy for the Lease"),
-        }
-    }
-
-    /// Gives up the Lease. It takes no longer than a few requests may.
-    async fn release(self) {
-        self.release.cancel();
-        if let Some(task) = self.task {
-            // What went wrong is in the log.
-            let _ = task.await;
-        }
-    }
 }
 
 /// All controllers. They start when this process leads and all caches are full, since a plan may look into any of them.
@@ -246,10 +204,10 @@ async fn controllers(context: &Arc<Context>, mut wakes: route::Wakes, stop: &Can
     route::everything(context);
     tracing::info!("reconciling starts");
     futures::future::join4(
-        controller(context, stores.clusters.clone(), wakes.clusters, stop),
-        controller(context, stores.flows.clone(), wakes.flows, stop),
-        controller(context, stores.runs.clone(), wakes.runs, stop),
-        controller(context, stores.backfills.clone(), wakes.backfills, stop),
+        controller(context, stores.clusters.store(), wakes.clusters, stop),
+        controller(context, stores.flows.store(), wakes.flows, stop),
+        controller(context, stores.runs.store(), wakes.runs, stop),
+        controller(context, stores.backfills.store(), wakes.backfills, stop),
     )
     .await;
 }

@@ -22,10 +22,12 @@ use super::context::{Context, backoff, backoff_within};
 use super::controller::Action;
 use super::execute::Bounds;
 use super::failure::{Disposition, Error, chain};
-use super::{clock, execute, requests};
+use super::route::{Cached, written};
+use super::unwritten::Unwritten;
+use super::{clock, execute, lookup, requests};
 use crate::api::Reason;
 use crate::plan::conditions::Failure;
-use crate::plan::{Next, Note, Plan};
+use crate::plan::{Next, Note, Plan, Urgency};
 
 /// A reconcile that takes longer is given up. What its requests wait for their turn does not count.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -35,6 +37,8 @@ const RESYNC: Duration = Duration::from_secs(600);
 const CACHE_LAG: Duration = Duration::from_millis(50);
 /// After this many conflicts in a row the cache is not merely behind.
 const CONFLICTS_MAX: u32 = 5;
+/// So often a look goes on from a status that is not written yet.
+const TURNS_MAX: u32 = 3;
 /// The longest wait where the quota has no room: who frees some expects pods soon after, and no watch tells of it.
 const QUOTA_BACKOFF_MAX: Duration = Duration::from_secs(15);
 /// The field manager of statuses.
@@ -43,7 +47,7 @@ pub(super) const STATUS_MANAGER: &str = "daskflow/status";
 /// A kind that has a planner.
 pub(super) trait Planned:
     Resource<DynamicType = (), Scope = NamespaceResourceScope>
-    + Clone
+    + Cached
     + Debug
     + Serialize
     + DeserializeOwned
@@ -83,6 +87,14 @@ pub(super) trait Planned:
         false
     }
 
+    /// The same object with this status.
+    fn set_status(&mut self, status: Self::Status);
+
+    /// The statuses of this kind that are not written yet. None: each is written at once.
+    fn unwritten(_context: &Context) -> Option<&Unwritten<Self::Status>> {
+        None
+    }
+
     /// The object is gone: what is kept of it is forgotten.
     fn gone(_context: &Context, _namespace: &str, _name: &str) {}
 
@@ -117,6 +129,7 @@ fn key<K: Planned>(namespace: &str, name: &str) -> String {
 /// The object is gone: nothing is kept of it.
 pub(super) fn gone<K: Planned>(context: &Context, namespace: &str, name: &str) {
     context.succeeded(&key::<K>(namespace, name));
+    forget_unwritten::<K>(context, namespace, name);
     K::gone(context, namespace, name);
 }
 
@@ -140,7 +153,15 @@ async fn bounded<K: Planned>(object: Arc<K>, context: Arc<Context>, key: &str) -
             context.succeeded(key);
             ("success", Action::requeue(delay(Next::Change, clock::now())))
         }
-        Some(Ok(Err(stop))) => ("failure", failed(&context, object.as_ref(), key, stop).await),
+        // It had to wait when the process was asked to stop. The next one looks at everything.
+        Some(Ok(Err(stop))) if stop.error.is_of_stop() => {
+            tracing::debug!("it is left to the next operator");
+            ("success", Action::await_change())
+        }
+        Some(Ok(Err(stop))) => {
+            let begun = Begun::of(&context, object);
+            ("failure", failed(&context, &begun, key, stop).await)
+        }
         Some(Err(_)) => {
             // The panic hook has logged where. One object must not take the others down.
             ("failure", Action::requeue(backoff(context.failed(key))))
@@ -168,23 +189,67 @@ impl<S, E: Into<Error>> From<E> for Stop<S> {
     }
 }
 
+/// An object as the next plan begins from it.
+struct Begun<K: Planned> {
+    /// As it is.
+    stored: Arc<K>,
+    /// With the status that is to be written, where that is not written yet.
+    object: Arc<K>,
+    /// The status that is written.
+    written: Option<K::Status>,
+}
+
+impl<K: Planned> Begun<K> {
+    fn of(context: &Context, object: Arc<K>) -> Self {
+        let written = object.status().cloned();
+        match K::unwritten(context).and_then(|all| all.of(object.as_ref(), written.as_ref())) {
+            Some(status) => {
+                let mut changed = object.as_ref().clone();
+                changed.set_status(status);
+                Self { stored: object, object: Arc::new(changed), written }
+            }
+            None => Self { stored: object.clone(), object, written },
+        }
+    }
+}
+
+/// What follows from a turn.
+enum Turn<K> {
+    /// The object is looked at again then.
+    Over(Next),
+    /// It is planned again at once, from the status that is not written yet over this one.
+    GoesOn(Arc<K>),
+}
+
 /// Observe, plan, execute.
 async fn once<K: Planned>(context: &Context, object: Arc<K>) -> Result<Next, Stop<K::Status>> {
     let mut object = object;
+    for _ in 0..TURNS_MAX {
+        match turn(context, object).await? {
+            Turn::Over(next) => return Ok(next),
+            Turn::GoesOn(stored) => object = stored,
+        }
+    }
+    Ok(Next::After(CACHE_LAG))
+}
+
+async fn turn<K: Planned>(context: &Context, object: Arc<K>) -> Result<Turn<K>, Stop<K::Status>> {
     let now = clock::now();
     let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
     if context.undecodable.has::<K>(&namespace, &name) {
         // What the cache has of it is older than what it is.
-        return Ok(Next::Change);
+        return Ok(Turn::Over(Next::Change));
     }
+    let mut begun = Begun::of(context, object);
     // Boxed, so that a reconcile that has only its status to write takes little memory: hundreds may wait for that.
-    let mut plan = Box::pin(object.plan(context, false, now)).await?;
+    let mut plan = Box::pin(begun.object.plan(context, false, now)).await?;
     if plan.look_again {
         let api: Api<K> = Api::namespaced(context.client.clone(), &namespace);
-        let Some(fresh) = api.get_opt(&object.name_any()).await? else { return Ok(Next::Change) };
-        object = Arc::new(fresh);
-        plan = Box::pin(object.plan(context, true, now)).await?;
+        let Some(fresh) = lookup::by_name(&api, &name).await? else { return Ok(Turn::Over(Next::Change)) };
+        begun = Begun::of(context, Arc::new(fresh));
+        plan = Box::pin(begun.object.plan(context, true, now)).await?;
     }
+    let object = begun.object.as_ref();
     let no_room = object.told(Reason::QuotaExceeded).is_some();
     let bounds = if no_room { Bounds::CAREFUL } else { Bounds::USUAL };
     let steps = Box::pin(execute::steps(context, (&namespace, &name), &plan.steps, bounds));
@@ -199,56 +264,102 @@ async fn once<K: Planned>(context: &Context, object: Arc<K>) -> Result<Next, Sto
             plan.events.push(Note::warning(Reason::WorkersHeld, message));
         }
     }
-    if write_status(context, object.as_ref(), &plan.status).await? {
+    tell(context, &begun, plan, (now, done)).await
+}
+
+/// Writes the status, or keeps it until it has to be written, and tells the events. The steps were `done` then.
+async fn tell<K: Planned>(
+    context: &Context,
+    begun: &Begun<K>,
+    plan: Plan<K::Status>,
+    (now, done): (Timestamp, Timestamp),
+) -> Result<Turn<K>, Stop<K::Status>> {
+    let object = begun.object.as_ref();
+    let by = match plan.urgency {
+        Urgency::Now => None,
+        Urgency::By(at) | Urgency::GoOn(at) => Some(at).filter(|at| *at > now),
+    };
+    let news = object.status() != Some(&plan.status);
+    let later = by.zip(K::unwritten(context)).filter(|_| begun.written.as_ref() != Some(&plan.status));
+    let (counts, turn) = match later {
+        Some((by, unwritten)) => {
+            unwritten.keep(object, begun.written.clone(), plan.status);
+            let goes_on = news && matches!(plan.urgency, Urgency::GoOn(_));
+            (
+                news,
+                if goes_on {
+                    Turn::GoesOn(begun.stored.clone())
+                } else {
+                    Turn::Over(plan.next.sooner(Next::At(by), now))
+                },
+            )
+        }
+        None => (write_status(context, begun, &plan.status).await?, Turn::Over(plan.next)),
+    };
+    if counts {
         plan.figures.iter().for_each(|figure| context.metrics.count(*figure, done));
     }
     for note in &plan.events {
         context.events.tell(note, &object.object_ref(&())).await;
     }
-    Ok(plan.next)
+    Ok(turn)
 }
 
-/// Writes the status if it differs, and only over the version of the object that it was computed from. Whether it did.
-async fn write_status<K: Planned>(context: &Context, object: &K, status: &K::Status) -> Result<bool, Error> {
-    if object.status() == Some(status) {
+/// Writes the status if it differs from what is written, and only over the version of the object that it was computed from.
+/// Whether it did.
+async fn write_status<K: Planned>(
+    context: &Context,
+    begun: &Begun<K>,
+    status: &K::Status,
+) -> Result<bool, Error> {
+    let object = begun.object.as_ref();
+    let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
+    if begun.written.as_ref() == Some(status) {
+        forget_unwritten::<K>(context, &namespace, &name);
         return Ok(false);
     }
-    let api: Api<K> = Api::namespaced(context.client.clone(), &object.namespace().unwrap_or_default());
+    let api: Api<K> = Api::namespaced(context.client.clone(), &namespace);
     let patch = json!({
         "apiVersion": K::api_version(&()),
         "kind": K::kind(&()),
-        "metadata": {"name": object.name_any(), "resourceVersion": object.resource_version()},
+        "metadata": {"name": name, "resourceVersion": object.resource_version()},
         "status": status,
     });
     let params = PatchParams::apply(STATUS_MANAGER).force();
-    let (name, patch) = (object.name_any(), Patch::Apply(patch));
+    let ticket = K::kept(&context.stores).ticket();
+    let patch = Patch::Apply(patch);
     match requests::as_commit(K::is_commit(status), api.patch_status(&name, &params, &patch)).await {
         // Deleted in the meantime: nobody is left to be told.
         Err(kube::Error::Api(answer)) if answer.is_not_found() => Ok(false),
-        other => other.map(|_| true).map_err(Error::Api),
+        Err(error) => Err(Error::Api(error)),
+        Ok(answer) => {
+            forget_unwritten::<K>(context, &namespace, &name);
+            written(context, ticket, answer);
+            Ok(true)
+        }
+    }
+}
+
+fn forget_unwritten<K: Planned>(context: &Context, namespace: &str, name: &str) {
+    if let Some(unwritten) = K::unwritten(context) {
+        unwritten.forget(namespace, name);
     }
 }
 
 /// Whether a plan of which a step failed can still tell this: what it was to create may not have been created.
 fn is_so_without_steps(note: &Note) -> bool {
     use Reason::{
-        ClusterCreated, RunCreated, RunnerCreated, SchedulerCreated, SchedulerReplaced, TickMissed,
-        WorkersCreated,
+        ClusterCreated, RunnerCreated, SchedulerCreated, SchedulerReplaced, TickMissed, WorkersCreated,
     };
     !matches!(
         note.reason,
-        SchedulerCreated
-            | SchedulerReplaced
-            | WorkersCreated
-            | ClusterCreated
-            | RunCreated
-            | RunnerCreated
-            | TickMissed
+        SchedulerCreated | SchedulerReplaced | WorkersCreated | ClusterCreated | RunnerCreated | TickMissed
     )
 }
 
 /// After a failure: tell it where it is worth telling, and come back later and later.
-async fn failed<K: Planned>(context: &Context, object: &K, key: &str, stop: Stop<K::Status>) -> Action {
+async fn failed<K: Planned>(context: &Context, begun: &Begun<K>, key: &str, stop: Stop<K::Status>) -> Action {
+    let object = begun.object.as_ref();
     let count = context.failed(key);
     let error = &stop.error;
     let wait = wait_after(error, count);
@@ -261,7 +372,7 @@ async fn failed<K: Planned>(context: &Context, object: &K, key: &str, stop: Stop
         let news = told.is_none();
         failure.message = told.unwrap_or(failure.message);
         let status = object.failing(stop.planned, &failure, clock::now());
-        let written = write_status(context, object, &status).await;
+        let written = write_status(context, begun, &status).await;
         let mut notes = Vec::new();
         if written.as_ref().is_ok_and(|is_written| *is_written) {
             // The next plan begins from this status, and tells them no more.
@@ -296,5 +407,7 @@ fn delay(next: Next, now: Timestamp) -> Duration {
     wanted.min(resync)
 }
 
+#[cfg(test)]
+mod life;
 #[cfg(test)]
 mod tests;

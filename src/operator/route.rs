@@ -6,10 +6,11 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Service};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::core::PartialObjectMeta;
-use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
 use tokio::sync::mpsc;
 
+use super::caches::{Kept, Stores, Ticket};
 use super::context::Context;
 use crate::api::flow::Concurrency;
 use crate::api::{DaskCluster, Flow, FlowBackfill, FlowRun, Phase, labels};
@@ -33,6 +34,44 @@ pub struct Wake<K: Resource<DynamicType = ()>> {
     pub object: ObjectRef<K>,
     /// Whether somebody waits for what comes of it, rather than a clock.
     pub urgent: bool,
+}
+
+/// A kind of which a cache knows what is written here before its watch tells it.
+pub(super) trait Cached: Resource<DynamicType = ()> + Clone + 'static {
+    /// Its cache.
+    fn kept(stores: &Stores) -> &Kept<Self>;
+    /// Wakes whoever a change concerns.
+    fn wake(context: &Context, change: Change<&Self>);
+}
+
+macro_rules! cached {
+    ($($kind:ty, $kept:ident, $wake:ident;)*) => {$(
+        impl Cached for $kind {
+            fn kept(stores: &Stores) -> &Kept<Self> {
+                &stores.$kept
+            }
+
+            fn wake(context: &Context, change: Change<&Self>) {
+                $wake(context, change);
+            }
+        }
+    )*};
+}
+
+cached! {
+    DaskCluster, clusters, cluster;
+    Flow, flows, flow;
+    FlowRun, runs, run;
+    FlowBackfill, backfills, backfill;
+    Job, jobs, job;
+}
+
+/// Takes the answer to a write into the cache, and wakes whoever it concerns: the next look rests on it, and not on what was
+/// before, which would be a conflict with oneself.
+pub(super) fn written<K: Cached>(context: &Context, ticket: Ticket, object: K) {
+    if K::kept(&context.stores).take_written(ticket, object.clone()) {
+        K::wake(context, Change::Of(&object));
+    }
 }
 
 /// The sending sides of the controllers' queues.
@@ -93,7 +132,7 @@ impl Triggers {
         let _ = self.clusters.send(wake_of(namespace, name));
     }
 
-    fn flow(&self, namespace: &str, name: &str) {
+    pub(super) fn flow(&self, namespace: &str, name: &str) {
         let _ = self.flows.send(wake_of(namespace, name));
     }
 
@@ -130,19 +169,13 @@ pub fn cluster(context: &Context, change: Change<&DaskCluster>) {
     if !exists(&namespace, &name) {
         context.schedulers.forget(&namespace, &name);
     }
-    for flow in in_namespace(&context.stores.flows, &namespace) {
-        if flow.spec.cluster.ref_.as_ref().is_some_and(|cluster| cluster.name == name) {
-            triggers.flow(&namespace, &flow.name_any());
-        }
+    for flow in context.stores.by.flows_by_cluster.of(&namespace, &name) {
+        triggers.flow(&namespace, &flow.name_any());
     }
-    for run in in_namespace(&context.stores.runs, &namespace) {
-        let on_it = run.status.as_ref().and_then(|status| status.cluster.as_deref()) == Some(&name);
-        let own =
-            cluster.owner_references().iter().any(|owner| Some(&owner.uid) == run.metadata.uid.as_ref());
-        if own || (on_it && !phase_of(&run).is_final()) {
-            triggers.run(&namespace, &run.name_any());
-        }
+    for owner in cluster.owner_references().iter().filter(|owner| owner.kind == FlowRun::kind(&())) {
+        triggers.run(&namespace, &owner.name);
     }
+    wake_runs_on(context, &namespace, &name);
 }
 
 /// A Flow concerns itself, its unfinished runs and its unfinished backfills.
@@ -150,13 +183,9 @@ pub fn flow(context: &Context, change: Change<&Flow>) {
     let Change::Of(flow) = change else { return everything(context) };
     let (namespace, name) = key(flow);
     context.triggers.flow(&namespace, &name);
-    for run in in_namespace(&context.stores.runs, &namespace) {
-        if run.spec.flow == name && !phase_of(&run).is_final() {
-            context.triggers.run(&namespace, &run.name_any());
-        }
-    }
-    for backfill in in_namespace(&context.stores.backfills, &namespace) {
-        if backfill.spec.flow == name && is_unfinished(&backfill) {
+    wake_unfinished(context, &namespace, &context.stores.by.runs_by_flow.of(&namespace, &name));
+    for backfill in context.stores.by.backfills_by_flow.of(&namespace, &name) {
+        if is_unfinished(&backfill) {
             context.triggers.backfill(&namespace, &backfill.name_any());
         }
     }
@@ -172,7 +201,7 @@ pub fn run(context: &Context, change: Change<&FlowRun>) {
     if is_run_now(run) {
         context.triggers.flow_now(&namespace, &run.spec.flow);
     }
-    for backfill in in_namespace(&context.stores.backfills, &namespace) {
+    for backfill in context.stores.by.backfills_by_flow.of(&namespace, &run.spec.flow) {
         if is_concerned(&backfill, run) {
             context.triggers.backfill(&namespace, &backfill.name_any());
         }
@@ -193,11 +222,7 @@ fn wake_those_that_give_way(context: &Context, namespace: &str, run: &FlowRun) {
     if !flow.is_some_and(newest_only) {
         return;
     }
-    for other in in_namespace(&context.stores.runs, namespace) {
-        if other.spec.flow == run.spec.flow && !phase_of(&other).is_final() {
-            context.triggers.run(namespace, &other.name_any());
-        }
-    }
+    wake_unfinished(context, namespace, &context.stores.by.runs_by_flow.of(namespace, &run.spec.flow));
 }
 
 /// A backfill concerns itself, and its Flow, which forgets runs once the backfill has ended.
@@ -218,19 +243,16 @@ pub fn job(context: &Context, change: Change<&Job>) {
 
 /// A pod concerns its run or its cluster.
 pub fn pod(context: &Context, change: Change<&Pod>) {
-    let Change::Of(pod) = change else {
-        context.cluster_pods.refill(&context.stores.pods);
-        return everything(context);
-    };
-    context.cluster_pods.changed(pod, &context.stores.pods);
+    let Change::Of(pod) = change else { return everything(context) };
     wake_run(context, pod);
     wake_cluster(context, pod);
     let Some(namespace) = &pod.metadata.namespace else { return };
     // The end of a runner frees its place, of its Flow and of its cluster; its run may be gone, and cannot say which.
     if let Some(flow) = pod.labels().get(labels::FLOW) {
         context.triggers.flow(namespace, flow);
-        let limited = in_namespace(&context.stores.clusters, namespace).into_iter();
-        for cluster in limited.filter(|cluster| cluster.spec.max_active_runs.is_some()) {
+    }
+    if let Some(run) = pod.labels().get(labels::RUN) {
+        for cluster in context.stores.by.clusters_by_run.of(namespace, run) {
             context.triggers.cluster(namespace, &cluster.name_any());
         }
     }
@@ -243,11 +265,12 @@ pub fn pod(context: &Context, change: Change<&Pod>) {
 }
 
 fn wake_runs_on(context: &Context, namespace: &str, cluster: &str) {
-    for run in in_namespace(&context.stores.runs, namespace) {
-        let on_it = run.status.as_ref().and_then(|status| status.cluster.as_deref()) == Some(cluster);
-        if on_it && !phase_of(&run).is_final() {
-            context.triggers.run(namespace, &run.name_any());
-        }
+    wake_unfinished(context, namespace, &context.stores.by.runs_by_cluster.of(namespace, cluster));
+}
+
+fn wake_unfinished(context: &Context, namespace: &str, runs: &[Arc<FlowRun>]) {
+    for run in runs.iter().filter(|run| !phase_of(run).is_final()) {
+        context.triggers.run(namespace, &run.name_any());
     }
 }
 
@@ -296,22 +319,22 @@ pub fn everything(context: &Context) {
     let stores = &context.stores;
     stores
         .clusters
-        .state()
+        .all()
         .iter()
         .for_each(|object| wake(object.as_ref(), |ns, name| context.triggers.cluster(ns, name)));
     stores
         .flows
-        .state()
+        .all()
         .iter()
         .for_each(|object| wake(object.as_ref(), |ns, name| context.triggers.flow(ns, name)));
     stores
         .runs
-        .state()
+        .all()
         .iter()
         .for_each(|object| wake(object.as_ref(), |ns, name| context.triggers.run(ns, name)));
     stores
         .backfills
-        .state()
+        .all()
         .iter()
         .for_each(|object| wake(object.as_ref(), |ns, name| context.triggers.backfill(ns, name)));
 }
@@ -322,11 +345,4 @@ fn wake(object: &impl ResourceExt, send: impl Fn(&str, &str)) {
 
 fn key(object: &impl ResourceExt) -> (String, String) {
     (object.namespace().unwrap_or_default(), object.name_any())
-}
-
-fn in_namespace<K>(store: &Store<K>, namespace: &str) -> Vec<Arc<K>>
-where
-    K: Resource<DynamicType = ()> + Clone + 'static,
-{
-    store.state().into_iter().filter(|object| object.meta().namespace.as_deref() == Some(namespace)).collect()
 }

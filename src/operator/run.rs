@@ -16,7 +16,9 @@ use super::certificates::credentials::reason_of;
 use super::context::Context;
 use super::failure::{Error, chain};
 use super::flow::{has_ended, live_runs, runs_of, script};
+use super::lookup;
 use super::reconcile::Planned;
+use super::unwritten::Unwritten;
 use crate::api::tls::ClientTls;
 use crate::api::{DaskCluster, Flow, FlowRun, FlowRunStatus, Phase, Reason, labels};
 use crate::dask::{self, Address, Scheduler};
@@ -42,8 +44,18 @@ impl Planned for FlowRun {
         self.status.as_ref()
     }
 
+    fn set_status(&mut self, status: Self::Status) {
+        self.status = Some(status);
+    }
+
     async fn plan(&self, context: &Context, live: bool, now: Timestamp) -> Result<Plan<Self::Status>, Error> {
-        let observed = observe(context, self, live).await?;
+        let mut observed = observe(context, self, live).await?;
+        let plan = run::plan(self, &observed, now);
+        if !live || run::starts_a_runner(&plan) {
+            // That its Job is there already is what creating it answers.
+            return Ok(plan);
+        }
+        look_live(context, self, &mut observed).await?;
         Ok(run::plan(self, &observed, now))
     }
 
@@ -53,6 +65,10 @@ impl Planned for FlowRun {
 
     fn is_commit(status: &Self::Status) -> bool {
         run::is_let_through(status)
+    }
+
+    fn unwritten(context: &Context) -> Option<&Unwritten<Self::Status>> {
+        Some(&context.unwritten)
     }
 
     fn told(&self, reason: Reason) -> Option<&str> {
@@ -76,8 +92,8 @@ impl Planned for FlowRun {
 async fn observe(context: &Context, run: &FlowRun, live: bool) -> Result<Observed, Error> {
     let namespace = run.namespace().unwrap_or_default();
     must_be_readable::<Flow>(context, run, "the Flow", &run.spec.flow)?;
-    let (flow, siblings) = flow_and_siblings(context, run, &namespace, live).await?;
-    let job = job(context, run, &namespace, live).await?;
+    let (flow, siblings) = flow_and_siblings(context, run, &namespace);
+    let job = job(context, run, &namespace).await?;
     let pods = pods(context, run, job.as_deref(), &namespace, live).await?;
     let needs = needs(run, flow.as_deref());
     let script = match needs.script.as_ref().filter(|_| job.is_none()) {
@@ -104,27 +120,45 @@ async fn observe(context: &Context, run: &FlowRun, live: bool) -> Result<Observe
         job,
         pod: pods.newest,
         another_runner: pods.another_runner,
+        unwritten: context.unwritten.has(run),
         live,
     })
 }
 
-/// The Flow and its other unfinished runs. What a run in the queue is skipped for is looked at live.
-async fn flow_and_siblings(
+/// Reads what the end of a run, or its way back into the queue, depends on: its Job, and of a run in the queue its Flow and the
+/// runs that it may be skipped for.
+async fn look_live(context: &Context, run: &FlowRun, observed: &mut Observed) -> Result<(), Error> {
+    let namespace = run.namespace().unwrap_or_default();
+    if observed.job.is_none() && !phase_of(run).is_final() {
+        observed.job = live_job(context, run, &namespace).await?;
+        if observed.job.is_some() {
+            let pods = pods(context, run, observed.job.as_deref(), &namespace, true).await?;
+            (observed.pod, observed.another_runner) = (pods.newest, pods.another_runner);
+        }
+    }
+    if phase_of(run) == Phase::Queued {
+        let name = &run.spec.flow;
+        let api: Api<Flow> = Api::namespaced(context.client.clone(), &namespace);
+        observed.flow = lookup::by_name(&api, name).await?.map(Arc::new);
+        observed.siblings = others(run, live_runs(context, &namespace, name).await?);
+    }
+    Ok(())
+}
+
+/// The Flow and its other unfinished runs.
+fn flow_and_siblings(
     context: &Context,
     run: &FlowRun,
     namespace: &str,
-    live: bool,
-) -> Result<(Option<Arc<Flow>>, Vec<Arc<FlowRun>>), Error> {
+) -> (Option<Arc<Flow>>, Vec<Arc<FlowRun>>) {
     let name = &run.spec.flow;
-    let (flow, mut siblings) = if live && phase_of(run) == Phase::Queued {
-        let api: Api<Flow> = Api::namespaced(context.client.clone(), namespace);
-        (api.get_opt(name).await?.map(Arc::new), live_runs(context, namespace, name).await?)
-    } else {
-        let flow = context.stores.flows.get(&ObjectRef::<Flow>::new(name).within(namespace));
-        (flow, runs_of(context, namespace, name))
-    };
-    siblings.retain(|other| other.name_any() != run.name_any() && !phase_of(other).is_final());
-    Ok((flow, siblings))
+    let flow = context.stores.flows.get(&ObjectRef::<Flow>::new(name).within(namespace));
+    (flow, others(run, runs_of(context, namespace, name)))
+}
+
+fn others(run: &FlowRun, mut runs: Vec<Arc<FlowRun>>) -> Vec<Arc<FlowRun>> {
+    runs.retain(|other| other.name_any() != run.name_any() && !phase_of(other).is_final());
+    runs
 }
 
 /// How the cluster's Dask scheduler is spoken to.
@@ -177,24 +211,24 @@ fn own_cluster(context: &Context, run: &FlowRun, namespace: &str) -> Option<Arc<
 }
 
 /// The Job of the run's attempt. One that was created and is in no cache is asked for before it counts as deleted.
-async fn job(
-    context: &Context,
-    run: &FlowRun,
-    namespace: &str,
-    live: bool,
-) -> Result<Option<Arc<Job>>, Error> {
+async fn job(context: &Context, run: &FlowRun, namespace: &str) -> Result<Option<Arc<Job>>, Error> {
     let name = names::job_name(&run.name_any(), attempt_of(run));
     if let Some(job) = context.stores.jobs.get(&ObjectRef::new(&name).within(namespace)) {
         let ours = job.owner_references().iter().any(|owner| Some(&owner.uid) == run.metadata.uid.as_ref());
         return Ok(ours.then_some(job));
     }
-    if (job_of(run).is_none() && !live) || phase_of(run).is_final() {
+    if job_of(run).is_none() || phase_of(run).is_final() {
         return Ok(None);
     }
+    live_job(context, run, namespace).await
+}
+
+async fn live_job(context: &Context, run: &FlowRun, namespace: &str) -> Result<Option<Arc<Job>>, Error> {
+    let name = names::job_name(&run.name_any(), attempt_of(run));
     let api: Api<Job> = Api::namespaced(context.client.clone(), namespace);
     let ours =
         |job: &Job| job.owner_references().iter().any(|owner| Some(&owner.uid) == run.metadata.uid.as_ref());
-    Ok(api.get_opt(&name).await?.filter(ours).map(Arc::new))
+    Ok(lookup::by_name(&api, &name).await?.filter(ours).map(Arc::new))
 }
 
 /// The pods of a run, as far as they matter.
@@ -236,7 +270,8 @@ async fn pods(
     namespace: &str,
     live: bool,
 ) -> Result<Pods, Error> {
-    let cached = Pods::of(run, job, namespace, context.stores.pods.state());
+    let of_run = context.stores.by.pods_by_run.of(namespace, &run.name_any());
+    let cached = Pods::of(run, job, namespace, of_run);
     let settled =
         cached.newest.as_ref().is_some_and(|pod| state::terminated(pod, runner::CONTAINER).is_some());
     let behind = !settled && job.is_some_and(has_ended);

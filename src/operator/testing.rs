@@ -14,7 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::task::AbortOnDropHandle;
 use tower_test::mock::{self, SendResponse};
 
-use super::caches::Caches;
+use super::caches::Stores;
 use super::context::Context;
 use super::metrics::Metrics;
 use super::route::{self, Wakes};
@@ -48,7 +48,7 @@ pub(super) fn context(port: u16) -> (Context, ApiServer, Wakes) {
     let (service, server) = mock::pair();
     let (triggers, wakes) = route::channels();
     let client = Client::new(service, "default");
-    let mut context = Context::new(client, Caches::new(&[]).stores, triggers.clone(), Metrics::default());
+    let mut context = Context::new(client, Stores::new(&[]), triggers.clone(), Metrics::default());
     context.schedulers = Schedulers::on_port(context.client.clone(), triggers, port);
     (context, server, wakes)
 }

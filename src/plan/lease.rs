@@ -5,15 +5,25 @@
 //! two machines need not agree. What keeps two from leading at once:
 //!
 //! - Each write names the `resourceVersion` that it rests on, so that of two candidates one is refused.
-//! - A leader's claim ends [`Timing::renew_deadline`] after it *sent* the last renewal that was answered. Nobody can have
-//!   seen that renewal earlier, and nobody takes the Lease before having seen it unchanged for the longer
+//! - A leader's claim ends [`Timing::renew_deadline`] after it *sent* the last renewal that is known to be carried out.
+//!   Nobody can have seen that renewal earlier, and nobody takes the Lease before having seen it unchanged for the longer
 //!   [`Timing::lease`].
+//!
+//! A renewal is known to be carried out by its answer, however late that is, or because the Lease has its mark: the
+//! `renewTime`, which no two writes of a process have in common. It is compared with those that this process wrote, and
+//! with no clock. So a write that was carried out and answered by nobody, or by a conflict with itself, counts as well, and
+//! it too counts from when it was sent.
+//!
+//! A request is never given up for another: a slow API server would carry out what nobody waits for. After
+//! [`Timing::patience`] the Lease is read beside it, over another connection. No write goes over one that may be on its way,
+//! before [`Timing::lateness`]: of the two one would be refused, perhaps the one that is answered first.
 //!
 //! Clocks must run at about the same rate, and on while a process is stopped, as Linux' `CLOCK_MONOTONIC` does. A Lease that
 //! is deleted by hand while somebody leads is not seen by a candidate that starts at this moment: it cannot know.
 //!
 //! Times are durations since an origin that only this candidate knows.
 
+mod candidate;
 #[cfg(test)]
 mod laws;
 #[cfg(test)]
@@ -21,28 +31,32 @@ mod tests;
 
 use std::time::Duration;
 
+pub use candidate::{Asked, Candidate};
+
 /// How long the parts of an election take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timing {
     /// How long others wait after the last renewal that they saw. Whole seconds: it is written into the Lease.
     pub lease: Duration,
-    /// How long after the sending of its last answered renewal a leader may go on. Shorter than `lease`.
+    /// How long after the sending of its last renewal a leader may go on, and how long an answer is waited for. Shorter
+    /// than `lease`.
     pub renew_deadline: Duration,
     /// Between two renewals.
     pub renew_interval: Duration,
     /// The longest time between two looks of a candidate that waits, and between a failure and the next try.
     pub retry: Duration,
-    /// How long one request may take.
-    pub request: Duration,
+    /// How long an answer is waited for before the Lease is read beside it.
+    pub patience: Duration,
 }
 
 impl Timing {
     /// Seconds of the Lease, unless somebody says otherwise.
     ///
     /// After a kill, the Lease is taken `lease` after the other candidate has seen the last renewal, for which it looks
-    /// every `retry`: within 13 s and a request, which leaves room in the 15 s that are promised. A Lease that was
-    /// released is taken within `retry` and a request. Two renewals in a row may fail before a leader is lost. Between
-    /// `renew_deadline` and `lease` lie 3 s in which nobody leads: time for what was sent before the deadline to arrive.
+    /// every `retry`: within 13 s and a request, which leaves room in the 15 s that are promised, also for a look that is
+    /// lost with its connection. A Lease that was released is taken within `retry` and a request. A leader stays while each
+    /// answer comes within `lateness`, and one request that gets lost does not end it. Between `renew_deadline` and `lease`
+    /// lie 3 s in which nobody leads: time for what was sent before the deadline to arrive.
     pub const LEASE_S: u16 = 12;
 
     /// The timing of a Lease of so many seconds; the other figures keep their proportion to it.
@@ -53,13 +67,19 @@ impl Timing {
             renew_deadline: lease * 3 / 4,
             renew_interval: lease / 5,
             retry: lease / 12,
-            request: lease / 6,
+            patience: lease / 6,
         }
     }
 
     /// What is written into the Lease.
     pub fn lease_seconds(&self) -> i32 {
         i32::try_from(self.lease.as_secs()).unwrap_or(i32::MAX)
+    }
+
+    /// How late answers may be for minutes on end: the next renewal is sent when the last one is answered, so two of them
+    /// must find room in the renew deadline. What was not answered for so long is written anew.
+    pub fn lateness(&self) -> Duration {
+        self.renew_deadline / 2
     }
 
     /// A pause of at most `retry`. The jitter, from 0 to 1, shortens it by up to a quarter, so that candidates that began
@@ -80,6 +100,8 @@ pub struct ObservedLease {
     pub duration: Option<Duration>,
     /// How often it changed hands.
     pub transitions: i32,
+    /// Its `renewTime` in microseconds: which write it shows.
+    pub mark: Option<i64>,
 }
 
 /// What a candidate does next.
@@ -93,8 +115,12 @@ pub enum Decision {
     Acquire,
     /// Renew the Lease that was seen last, which this candidate holds.
     Renew,
-    /// Nothing until this time.
+    /// Write that nobody holds the Lease that was seen last.
+    Release,
+    /// Nothing until this time, or until something is answered.
     Wait(Duration),
+    /// Nothing any more: it was asked to stop, and holds no Lease as far as can be known.
+    Stop,
     /// This candidate leads no more: the process must end.
     Lost(Loss),
 }
@@ -108,187 +134,4 @@ pub enum Loss {
     /// Somebody else holds the Lease.
     #[error("the Lease is held by {0} now")]
     Taken(String),
-}
-
-/// What a candidate knows about the Lease at present.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Knowledge {
-    /// That it is not as it was seen last, or nothing at all.
-    Nothing,
-    /// That there is none.
-    Gone,
-    /// That it is as it was seen last.
-    There,
-}
-
-/// The last version of the Lease that was seen, and since when it is unchanged.
-#[derive(Clone, Debug)]
-struct Sighting {
-    lease: ObservedLease,
-    since: Duration,
-}
-
-/// One candidate: what it has seen, and whether it leads.
-#[derive(Clone, Debug)]
-pub struct Candidate {
-    identity: String,
-    timing: Timing,
-    knowledge: Knowledge,
-    seen: Option<Sighting>,
-    /// The end of its claim, while it leads.
-    leads_until: Option<Duration>,
-    /// Not before this time.
-    next: Duration,
-    /// Whether it would take the Lease.
-    stands: bool,
-}
-
-impl Candidate {
-    /// A candidate that has seen nothing. Two that live at the same time must differ in identity; one that comes after
-    /// the certain death of another may take its identity, and has its Lease at once.
-    pub fn new(identity: impl Into<String>, timing: Timing) -> Self {
-        Self {
-            identity: identity.into(),
-            timing,
-            knowledge: Knowledge::Nothing,
-            seen: None,
-            leads_until: None,
-            next: Duration::ZERO,
-            stands: true,
-        }
-    }
-
-    /// The same, that only looks until it [stands](Self::stand): it could not work yet.
-    pub fn observer(identity: impl Into<String>, timing: Timing) -> Self {
-        Self { stands: false, ..Self::new(identity, timing) }
-    }
-
-    /// From now on it takes the Lease when it can.
-    pub fn stand(&mut self) {
-        if !self.stands {
-            (self.stands, self.next) = (true, Duration::ZERO);
-        }
-    }
-
-    /// Whether it takes the Lease when it can.
-    pub fn stands(&self) -> bool {
-        self.stands
-    }
-
-    /// What to do now.
-    pub fn decide(&self, now: Duration) -> Decision {
-        if let Some(until) = self.leads_until {
-            return self.decide_as_leader(now, until);
-        }
-        if now < self.next {
-            return Decision::Wait(self.next);
-        }
-        if !self.stands {
-            return Decision::Read;
-        }
-        match (self.knowledge, &self.seen) {
-            (Knowledge::Gone, _) if now >= self.others_may_lead_until() => Decision::Create,
-            (Knowledge::There, Some(seen)) if seen.lease.holder == self.identity => Decision::Renew,
-            (Knowledge::There, Some(_)) if now >= self.others_may_lead_until() => Decision::Acquire,
-            _ => Decision::Read,
-        }
-    }
-
-    fn decide_as_leader(&self, now: Duration, until: Duration) -> Decision {
-        let holder = self.seen.as_ref().map(|seen| &seen.lease.holder);
-        match (self.knowledge, holder) {
-            (Knowledge::There, Some(holder)) if *holder != self.identity => {
-                Decision::Lost(Loss::Taken(holder.clone()))
-            }
-            _ if now >= until => Decision::Lost(Loss::Deadline),
-            _ if now < self.next => Decision::Wait(self.next.min(until)),
-            (Knowledge::There, Some(_)) => Decision::Renew,
-            (Knowledge::Gone, _) => Decision::Create,
-            _ => Decision::Read,
-        }
-    }
-
-    /// The Lease was read; none: there is none. `at` is when the answer was there.
-    pub fn saw(&mut self, lease: Option<ObservedLease>, at: Duration, jitter: f64) {
-        self.knowledge = if lease.is_some() { Knowledge::There } else { Knowledge::Gone };
-        if let Some(lease) = lease
-            && self.seen.as_ref().is_none_or(|seen| seen.lease.version != lease.version)
-        {
-            self.seen = Some(Sighting { lease, since: at });
-        }
-        let pause = at + self.timing.pause(jitter);
-        self.next = if self.stands { pause.min(self.others_may_lead_until()) } else { pause };
-    }
-
-    /// A write of the Lease succeeded and left it so. `sent` is when the request was made, `at` when the answer was there.
-    pub fn wrote(&mut self, lease: ObservedLease, sent: Duration, at: Duration) {
-        self.knowledge = Knowledge::There;
-        self.seen = Some(Sighting { lease, since: at });
-        self.leads_until = Some(sent + self.timing.renew_deadline);
-        self.next = sent + self.timing.renew_interval;
-    }
-
-    /// A write was refused, since the Lease is not what it was.
-    pub fn conflicted(&mut self, at: Duration) {
-        self.knowledge = Knowledge::Nothing;
-        self.next = at;
-    }
-
-    /// A request failed or was not answered. If it was a write, it may have been carried out or still be.
-    pub fn failed(&mut self, at: Duration, jitter: f64) {
-        self.next = at + self.timing.pause(jitter);
-    }
-
-    /// It leads no more, because it was asked to stop.
-    pub fn stopped(&mut self) {
-        self.leads_until = None;
-    }
-
-    /// The end of its claim, while it leads. From then on it must write nothing.
-    pub fn leads_until(&self) -> Option<Duration> {
-        self.leads_until
-    }
-
-    /// Whether the Lease, as far as is known, is held by this candidate.
-    pub fn holds(&self) -> bool {
-        self.knowledge == Knowledge::There
-            && self.seen.as_ref().is_some_and(|seen| seen.lease.holder == self.identity)
-    }
-
-    /// Who holds the Lease that was seen last; nobody when it is empty, or is no more.
-    pub fn holder(&self) -> &str {
-        match &self.seen {
-            Some(seen) if self.knowledge != Knowledge::Gone => &seen.lease.holder,
-            _ => "",
-        }
-    }
-
-    /// How often the Lease has changed hands once this candidate has written it.
-    pub fn transitions(&self) -> i32 {
-        match &self.seen {
-            Some(seen) if seen.lease.holder == self.identity => seen.lease.transitions,
-            Some(seen) => seen.lease.transitions.saturating_add(1),
-            None => 0,
-        }
-    }
-
-    /// Its name in the Lease.
-    pub fn identity(&self) -> &str {
-        &self.identity
-    }
-
-    /// How long everything takes.
-    pub fn timing(&self) -> &Timing {
-        &self.timing
-    }
-
-    /// The end of the time in which somebody else may lead, as far as was seen. It is there even if the Lease is gone.
-    fn others_may_lead_until(&self) -> Duration {
-        match &self.seen {
-            Some(Sighting { lease, since }) if !lease.holder.is_empty() && lease.holder != self.identity => {
-                since.saturating_add(lease.duration.unwrap_or(self.timing.lease))
-            }
-            _ => Duration::ZERO,
-        }
-    }
 }

@@ -53,13 +53,28 @@ pub struct Plan<S> {
     pub next: Next,
     /// The plan would create or delete objects, but rests on a cache: observe them live and plan again.
     pub look_again: bool,
+    /// How soon the status has to be written.
+    pub urgency: Urgency,
+}
+
+/// How soon a status has to be written. What is soon over is not worth a write; until then the next plan begins from it all
+/// the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Urgency {
+    /// Before anything that follows.
+    #[default]
+    Now,
+    /// By this instant, if it still is so.
+    By(Timestamp),
+    /// By this instant; and what follows from it is planned at once.
+    GoOn(Timestamp),
 }
 
 impl<S> Plan<S> {
     /// A plan that writes no other object.
     pub fn status_only(status: S) -> Self {
         let (steps, events, figures) = (Vec::new(), Vec::new(), Vec::new());
-        Self { steps, status, events, figures, next: Next::Change, look_again: false }
+        Self { steps, status, events, figures, next: Next::Change, look_again: false, urgency: Urgency::Now }
     }
 }
 
@@ -162,6 +177,11 @@ pub enum Step {
         hash: String,
         /// The new Secret, still without files.
         to: Box<Secret>,
+    },
+    /// Ask the scheduler to give these workers no more tasks; those that they run go on. It cannot be undone.
+    CloseToTasks {
+        /// Their pods, whose names are their names in Dask.
+        workers: Vec<Victim>,
     },
     /// Ask the scheduler to retire these workers, and delete the pods of the ones that it confirms.
     Retire {

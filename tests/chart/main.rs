@@ -169,6 +169,53 @@ fn without_election_one_operator_stops_before_the_next_starts() {
     assert!(why.contains("two operators need leaderElection.enabled: true"), "{why}");
 }
 
+/// The requests on the Lease are those that the Role for it allows, and go to the priority level of leader elections.
+#[test]
+fn the_lease_has_a_priority_level_of_the_api_server() {
+    let Some(objects) = rendered(&json!({"serviceAccount": {"name": "other"}})) else { return };
+    let schema = only(&objects, "FlowSchema");
+    assert_eq!(name(schema), name(only(&objects, "Deployment")));
+    assert_eq!(schema["apiVersion"], "flowcontrol.apiserver.k8s.io/v1");
+    let spec = &schema["spec"];
+    assert_eq!(spec["priorityLevelConfiguration"]["name"], "leader-election");
+    let rules = spec["rules"].as_array().unwrap();
+    assert_eq!(rules.len(), 1);
+    let account = json!({"name": "other", "namespace": "place"});
+    assert_eq!(rules[0]["subjects"], json!([{"kind": "ServiceAccount", "serviceAccount": account}]));
+    let asked = rules[0]["resourceRules"].as_array().unwrap();
+    assert_eq!(asked.len(), 1);
+    assert_eq!(asked[0]["namespaces"], json!(["place"]));
+    let of_leases = |role: &&&Value| role["rules"][0]["apiGroups"] == json!(["coordination.k8s.io"]);
+    let granted = of_kind(&objects, "Role");
+    let role = granted.iter().find(of_leases).unwrap();
+    let verbs = |rule: &Value| -> BTreeSet<String> { serde_json::from_value(rule["verbs"].clone()).unwrap() };
+    assert_eq!(verbs(&asked[0]), role["rules"].as_array().unwrap().iter().flat_map(verbs).collect());
+    for rule in role["rules"].as_array().unwrap() {
+        assert_eq!(
+            (&rule["apiGroups"], &rule["resources"]),
+            (&asked[0]["apiGroups"], &asked[0]["resources"])
+        );
+    }
+}
+
+#[rstest]
+#[case(json!({"flowSchema": {"enabled": false}}))]
+#[case(json!({"leaderElection": {"enabled": false}}))]
+#[case(json!({"watchNamespaces": ["a"]}))]
+fn the_priority_level_can_be_left_out(#[case] values: Value) {
+    let Some(objects) = rendered(&values) else { return };
+    assert_eq!(of_kind(&objects, "FlowSchema"), Vec::<&Value>::new());
+}
+
+/// Whoever may install nothing for all namespaces can have some.
+#[test]
+fn with_named_namespaces_only_the_kinds_are_cluster_scoped() {
+    let Some(objects) = rendered(&json!({"watchNamespaces": ["a", "b"]})) else { return };
+    for object in objects.iter().filter(|object| object["kind"] != "CustomResourceDefinition") {
+        assert!(object["metadata"]["namespace"].is_string(), "{} {}", object["kind"], name(object));
+    }
+}
+
 #[test]
 fn without_a_url_runbooks_are_paths_of_the_repository() {
     let Some(objects) = rendered(&json!({"prometheusRule": {"enabled": true}})) else { return };

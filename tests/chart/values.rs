@@ -130,8 +130,8 @@ fn companions(leaf: &str) -> Vec<(&'static str, Value)> {
         "/nameOverride" => vec![("/fullnameOverride", json!(""))],
         "/crds/keep" | "/crds/annotations" => vec![("/crds/enabled", json!(true))],
         "/podDisruptionBudget/maxUnavailable" => vec![("/podDisruptionBudget/minAvailable", json!(""))],
-        // One who sees some namespaces only gives no rights in all of them.
-        "/rbac/aggregate" => vec![("/watchNamespaces", json!([]))],
+        // One who sees some namespaces only installs nothing for all of them.
+        "/rbac/aggregate" | "/flowSchema/enabled" => vec![("/watchNamespaces", json!([]))],
         "/leaderElection/enabled" => vec![("/replicas", json!(1))],
         _ => Vec::new(),
     }
@@ -174,6 +174,7 @@ fn misspelt_values_are_refused() {
 #[case("/watchNamespaces", json!(["a", "a"]))]
 #[case("/watchNamespaces", json!(["a,b"]))]
 #[case("/leaderElection/enabled", json!("yes"))]
+#[case("/flowSchema/enabled", json!("yes"))]
 #[case("/updateStrategy/type", json!("Rolling"))]
 #[case("/podDisruptionBudget/maxUnavailable", json!("half"))]
 #[case("/logFormat", json!("xml"))]

@@ -8,12 +8,13 @@
     asking NAME=AMOUNT COUNT     tasks of a minute that ask for so much of a resource
     busy WORKER                  a task of a minute for that worker
     secede WORKER                a task of a minute that has left that worker's threads
+    backlog COUNT SECONDS FILE   tasks that say in the file, "begins NUMBER WORKER" and "ends NUMBER WORKER", what they do
 """
 import os
 import sys
 import time
 
-from distributed import Client, secede
+from distributed import Client, get_worker, secede
 
 
 def sleep(seconds, number):
@@ -24,6 +25,19 @@ def sleep(seconds, number):
 def leave_and_sleep(seconds):
     secede()
     time.sleep(seconds)
+
+
+def sleep_and_tell(seconds, number, file):
+    worker = get_worker().name
+    tell(file, f"begins {number} {worker}")
+    time.sleep(seconds)
+    tell(file, f"ends {number} {worker}")
+    return number
+
+
+def tell(file, line):
+    with open(file, "a") as told:
+        told.write(line + "\n")
 
 
 def hand_over(client, kind, rest):
@@ -45,6 +59,9 @@ def hand_over(client, kind, rest):
         return client.submit(sleep, 60, 0, workers=[rest[0]], pure=False)
     if kind == "secede":
         return client.submit(leave_and_sleep, 60, workers=[rest[0]], pure=False)
+    if kind == "backlog":
+        count, seconds, file = int(rest[0]), float(rest[1]), rest[2]
+        return client.map(sleep_and_tell, [seconds] * count, range(count), [file] * count, pure=False)
     sys.exit("no such load: " + kind)
 
 

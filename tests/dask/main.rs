@@ -11,6 +11,7 @@ mod leave;
 mod peer;
 mod processes;
 mod real;
+mod real_closing;
 mod real_scaling;
 mod real_tls;
 mod tls;

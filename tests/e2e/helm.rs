@@ -240,7 +240,7 @@ impl<'a> Release<'a> {
     /// Of the release no object is left but the CRDs. Helm does not wait for pods, which take their time to stop.
     async fn nothing_is_left(&self) {
         let kinds = "deployments,replicasets,pods,services,serviceaccounts,configmaps,secrets,roles,rolebindings,\
-                     poddisruptionbudgets,networkpolicies,clusterroles,clusterrolebindings";
+                     poddisruptionbudgets,networkpolicies,clusterroles,clusterrolebindings,flowschemas";
         for label in [format!("app.kubernetes.io/instance={RELEASE}"), "owner=helm".to_owned()] {
             poll(within(40, format!("nothing with {label} is left")), async || {
                 let left = self.kubectl(&["get", kinds, "--output=name", "--selector", &label]).await;

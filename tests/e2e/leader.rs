@@ -3,6 +3,7 @@
 mod hung;
 mod process;
 mod proxy;
+mod slow;
 
 use std::cell::RefCell;
 

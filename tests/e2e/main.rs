@@ -38,6 +38,8 @@ mod idle;
 mod leader;
 mod many_clocks;
 mod metrics;
+mod midnight;
+mod mutations;
 mod neighbours;
 mod network_policy;
 mod operator_killed;

@@ -6,8 +6,10 @@ use kube::ResourceExt;
 use kube::core::error_boundary::InvalidObject;
 use kube::core::{DeserializeGuard, ObjectMeta};
 use kube::runtime::reflector::Store;
+use kube::runtime::reflector::store::Writer;
 use kube::runtime::watcher::Event;
 
+use super::cache::Cache;
 use super::*;
 use crate::operator::testing::{context, refusal, serve};
 
@@ -23,7 +25,7 @@ fn map(namespace: &str, name: &str) -> ConfigMap {
 fn cache() -> (Cache<ConfigMap>, Store<ConfigMap>) {
     let writer = Writer::default();
     let store = writer.as_reader();
-    (Cache::new(writer), store)
+    (Cache::new(writer, Vec::new()), store)
 }
 
 /// Lists these objects anew. Gives what is told of the list.
@@ -182,7 +184,7 @@ async fn a_list_that_fails_again_and_again_is_asked_for_ever_more_rarely() {
     let context = Arc::new(context);
     let (asked, _server) = serve(server, |_| refusal(500, "InternalError", "the database does not answer"));
     let config = watcher::Config::default();
-    let watch = keep(&context.client, &config, Writer::<Job>::default(), &context, route::job);
+    let watch = keep(&context.client, &config, &context.stores.jobs, &context, route::job);
     tokio::time::timeout(Duration::from_secs(600), watch).await.unwrap_err();
     // At 250 ms, doubled up to 30 s, and each up to twice as long.
     let lists = asked.count("GET jobs");
@@ -201,4 +203,60 @@ fn a_list_that_works_lets_the_next_failures_begin_anew() {
     assert!(last >= LIST_RETRY_MAX && last <= LIST_RETRY_MAX * 2, "{last:?}");
     assert_eq!(pauses.after::<()>(&Ok(Event::InitDone)), Duration::ZERO);
     assert!(pauses.after::<()>(&failure()) <= LIST_RETRY_FIRST * 2);
+}
+
+fn versioned(name: &str, uid: &str, version: u32) -> ConfigMap {
+    let mut map = map("a", name);
+    (map.metadata.uid, map.metadata.resource_version) = (Some(uid.to_owned()), Some(version.to_string()));
+    map
+}
+
+fn version_of(store: &Store<ConfigMap>, name: &str) -> Option<String> {
+    let known = store.get(&kube::runtime::reflector::ObjectRef::new(name).within("a"))?;
+    known.metadata.resource_version.clone()
+}
+
+#[test]
+fn what_is_written_here_is_known_at_once_and_no_news_later() {
+    let (mut cache, store) = cache();
+    list(&mut cache, None, &[versioned("one", "u", 3)]);
+    let ticket = cache.ticket();
+    assert!(cache.take_written(ticket, versioned("one", "u", 7)));
+    assert_eq!(version_of(&store, "one").as_deref(), Some("7"));
+    assert_eq!(cache.take(None, Event::Apply(versioned("one", "u", 5))), [], "overtaken");
+    assert_eq!(cache.take(None, Event::Apply(versioned("one", "u", 7))), [], "known");
+    assert_eq!(version_of(&store, "one").as_deref(), Some("7"));
+    assert_eq!(cache.take(None, Event::Apply(versioned("one", "u", 9))).len(), 1);
+    assert!(!cache.take_written(ticket, versioned("one", "u", 8)), "the watch is past it");
+}
+
+#[test]
+fn an_answer_that_is_late_brings_nothing_back() {
+    let (mut cache, store) = cache();
+    list(&mut cache, None, &[versioned("one", "u", 3)]);
+    let ticket = cache.ticket();
+    // It was created with version 5, and has gone since.
+    cache.take(None, Event::Delete(versioned("two", "v", 6)));
+    assert!(!cache.take_written(ticket, versioned("two", "v", 5)));
+    // The same, but a list has come in between.
+    list(&mut cache, None, &[versioned("one", "u", 3)]);
+    assert!(!cache.take_written(ticket, versioned("two", "v", 8)));
+    cache.take(None, Event::Init);
+    let during = cache.ticket();
+    assert!(!cache.take_written(during, versioned("two", "v", 8)), "nobody knows how old the list is");
+    assert_eq!(version_of(&store, "two"), None);
+}
+
+#[test]
+fn the_end_of_one_of_the_same_name_before_it_leaves_what_was_written() {
+    let (mut cache, store) = cache();
+    list(&mut cache, None, &[versioned("one", "old", 3)]);
+    let ticket = cache.ticket();
+    assert!(cache.take_written(ticket, versioned("one", "new", 7)));
+    assert_eq!(
+        cache.take(None, Event::Delete(versioned("one", "old", 6))).len(),
+        1,
+        "somebody may wait for it"
+    );
+    assert_eq!(version_of(&store, "one").as_deref(), Some("7"));
 }

@@ -21,6 +21,7 @@ use super::clock;
 use super::context::Context;
 use super::failure::Error;
 use super::flow::has_ended;
+use super::lookup;
 use crate::api::{DaskCluster, Reason, labels};
 use crate::dask::tls::Credentials;
 use crate::plan::cluster::{Secrets, TlsView, copy_name, is_owned, secrets};
@@ -103,10 +104,10 @@ async fn read(
 ) -> Result<TlsView, Error> {
     let namespace = cluster.namespace().unwrap_or_default();
     let api: Api<Secret> = Api::namespaced(context.client.clone(), &namespace);
-    let found = api.get_opt(&secrets.source).await?;
+    let found = lookup::by_name(&api, &secrets.source).await?;
     let source = secrets.source(cluster, found.as_ref(), now);
     let authority = match &secrets.authority {
-        Some(name) => secrets.authority(cluster, api.get_opt(name).await?.as_ref(), now),
+        Some(name) => secrets.authority(cluster, lookup::by_name(&api, name).await?.as_ref(), now),
         None => None,
     };
     let copied = match &source {
@@ -132,14 +133,15 @@ async fn read(
 
 /// The Secrets of runners that have not ended.
 fn secrets_of_runners(context: &Context, cluster: &DaskCluster) -> BTreeSet<String> {
-    let jobs = context.stores.jobs.state();
-    let going = jobs.iter().filter(|job| job.namespace() == cluster.namespace() && !has_ended(job));
+    let namespace = cluster.namespace().unwrap_or_default();
+    let jobs = context.stores.by.jobs_with_certificate.of(&namespace, "");
+    let going = jobs.iter().filter(|job| !has_ended(job));
     going.filter_map(|job| job.annotations().get(labels::CERTIFICATE).cloned()).collect()
 }
 
 /// The object by which cert-manager is asked. Where its kind is not known the API server answers without a status.
 async fn requested(client: &Client, namespace: &str, name: &str) -> Result<Option<DynamicObject>, Error> {
-    match requests(client, namespace).get_opt(name).await {
+    match lookup::by_name(&requests(client, namespace), name).await {
         Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
         other => Ok(other?),
     }
@@ -152,7 +154,7 @@ pub(super) async fn of_client(
     (name, host): (&str, Option<&str>),
 ) -> Result<Result<(Credentials, Files), Fault>, Error> {
     let api: Api<Secret> = Api::namespaced(context.client.clone(), namespace);
-    let found = api.get_opt(name).await?;
+    let found = lookup::by_name(&api, name).await?;
     if let Err(fault) = tls::judge((namespace, name), found.as_ref(), clock::now(), tls::read) {
         return Ok(Err(fault));
     }

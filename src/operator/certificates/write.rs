@@ -15,6 +15,7 @@ use super::requests;
 use crate::operator::context::Context;
 use crate::operator::execute::{MANAGER, check_owner, create_one, delete};
 use crate::operator::failure::Error;
+use crate::operator::lookup;
 use crate::plan::{Issue, Victim, VictimKind, tls};
 
 /// Makes a certificate, and its authority where there is none. The authority is written first: without it nobody could
@@ -26,7 +27,7 @@ pub(in crate::operator) async fn issue(
     now: Timestamp,
 ) -> Result<(), Error> {
     let api: Api<Secret> = Api::namespaced(context.client.clone(), namespace);
-    let there = api.get_opt(&name_of(&wanted.authority)).await?;
+    let there = lookup::by_name(&api, &name_of(&wanted.authority)).await?;
     if let Some(there) = &there {
         check_owner(&there.metadata, &wanted.authority, "the Secret")?;
     }
@@ -93,14 +94,14 @@ pub(in crate::operator) async fn copy(
 ) -> Result<(), Error> {
     context.certificates.forget(namespace, cluster);
     let api: Api<Secret> = Api::namespaced(context.client.clone(), namespace);
-    let data = api.get_opt(from).await?.and_then(|secret| secret.data).unwrap_or_default();
+    let data = lookup::by_name(&api, from).await?.and_then(|secret| secret.data).unwrap_or_default();
     let certificates = tls::read(from, &data, now);
     if !certificates.is_ok_and(|certificates| certificates.hash == hash) {
         return Err(Error::Changed { kind: "the Secret", name: from.to_owned() });
     }
     let files = [tls::CA, tls::CERTIFICATE, tls::KEY];
     let files = files.map(|name| (name.to_owned(), ByteString(tls::file(&data, name).to_vec())));
-    create_one(context, namespace, &Secret { data: Some(files.into()), ..to.clone() }).await
+    create_one(context, namespace, &Secret { data: Some(files.into()), ..to.clone() }).await.map(drop)
 }
 
 /// Asks cert-manager for a certificate.
@@ -112,7 +113,7 @@ pub(in crate::operator) async fn request(
     context.certificates.forget(namespace, cluster);
     let name = wanted.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
     let api = requests(&context.client, namespace);
-    match api.get_opt(name).await {
+    match lookup::by_name(&api, name).await {
         Ok(Some(there)) => {
             let owners = wanted.pointer("/metadata/ownerReferences").cloned().unwrap_or_default();
             let metadata = ObjectMeta {

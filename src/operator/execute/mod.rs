@@ -21,6 +21,7 @@ use tokio::time::Instant;
 
 use super::context::Context;
 use super::failure::{Error, chain};
+use super::schedulers::{Retired, Wish};
 use super::{certificates, clock};
 use crate::api::{FlowRun, labels};
 use crate::plan::pods::state;
@@ -108,7 +109,7 @@ pub(super) async fn steps(
         let done = if pods.is_empty() {
             hands.carry_out(step).await
         } else {
-            let create = |pod| create_one(context, namespace, pod);
+            let create = |pod| async move { create_one(context, namespace, pod).await.map(drop) };
             side_by_side(bounds.at_once, pods, create).await.map(|()| Held::default())
         };
         match done {
@@ -181,6 +182,7 @@ fn needs_no_room(step: &Step) -> bool {
         Step::Apply(_)
             | Step::Delete(_)
             | Step::Retire { .. }
+            | Step::CloseToTasks { .. }
             | Step::Annotate { .. }
             | Step::Issue(_)
             | Step::Request(_)
@@ -255,6 +257,10 @@ impl Hands<'_> {
                 self.certificate(step).await.map_err(|error| Error::Certificate(Box::new(error)))?;
             }
             Step::Retire { workers } => return self.retire(workers).await,
+            Step::CloseToTasks { workers } => {
+                let asked = self.ask(Wish::CloseToTasks, workers).await?;
+                return Ok(Held { kept: asked.kept, moving: asked.moving.len() });
+            }
         }
         Ok(Held::default())
     }
@@ -275,19 +281,24 @@ impl Hands<'_> {
     /// Retires workers and deletes the pods of those that the scheduler let go. Gives the others. While the scheduler has
     /// not answered nobody knows which ones it will let go, so no pod is deleted.
     async fn retire(&self, workers: &[Victim]) -> Result<Held, Error> {
-        // A scheduler does not know whom to obey.
-        self.context.claim.check()?;
-        let names = workers.iter().map(|worker| worker.name.clone()).collect();
-        let left = self.deadline.saturating_duration_since(Instant::now());
-        let patience = self.bounds.retire.min(left);
-        let schedulers = &self.context.schedulers;
-        let retired = schedulers.retire((self.namespace, self.name), names, patience).await?;
+        let retired = self.ask(Wish::Retire, workers).await?;
         // Owned: a stream of borrowed ones is not known to be Send.
         let is_gone = |worker: &&Victim| retired.gone.contains(&worker.name);
         let gone: Vec<Victim> = workers.iter().filter(is_gone).cloned().collect();
         let delete = |pod: Victim| async move { delete(self.context, self.namespace, &pod).await };
         side_by_side(self.bounds.at_once, gone, delete).await?;
         Ok(Held { kept: retired.kept, moving: retired.moving.len() })
+    }
+
+    /// Asks the scheduler to let workers go or to close them.
+    async fn ask(&self, wish: Wish, workers: &[Victim]) -> Result<Retired, Error> {
+        // A scheduler does not know whom to obey.
+        self.context.claim.check()?;
+        let names = workers.iter().map(|worker| worker.name.clone()).collect();
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        let patience = self.bounds.retire.min(left);
+        let cluster = (self.namespace, self.name);
+        Ok(self.context.schedulers.retire(cluster, (wish, names), patience).await?)
     }
 }
 
@@ -321,11 +332,14 @@ fn describe(step: &Step) -> String {
         Step::Copy { from, to, .. } => format!("copy Secret {from} to {}", to.name_any()),
         Step::Replace { victim, .. } => format!("replace Pod {}", victim.name),
         Step::Annotate { pod, key, value } => format!("annotate Pod {} with {key}={value:?}", pod.name),
-        Step::Retire { workers } => {
-            let names: Vec<&str> = workers.iter().map(|worker| worker.name.as_str()).collect();
-            format!("retire {}", names.join(", "))
-        }
+        Step::Retire { workers } => format!("retire {}", names_of(workers)),
+        Step::CloseToTasks { workers } => format!("close to new tasks {}", names_of(workers)),
     }
+}
+
+fn names_of(victims: &[Victim]) -> String {
+    let names: Vec<&str> = victims.iter().map(|victim| victim.name.as_str()).collect();
+    names.join(", ")
 }
 
 /// Cancels a run. One that is gone is done; a uid in the metadata that is another one's is a conflict.

@@ -17,6 +17,8 @@ use super::MANAGER;
 use crate::api::{DaskCluster, FlowRun};
 use crate::operator::context::Context;
 use crate::operator::failure::{Error, chain};
+use crate::operator::route::{Cached, written};
+use crate::plan::pods::runner;
 use crate::plan::{Applied, Object, Victim, VictimKind};
 
 pub(super) async fn apply(context: &Context, namespace: &str, object: &Applied) -> Result<(), Error> {
@@ -45,24 +47,48 @@ where
 
 pub(super) async fn create(context: &Context, namespace: &str, object: &Object) -> Result<(), Error> {
     match object {
-        Object::Pod(pod) => create_one(context, namespace, pod).await,
+        Object::Pod(pod) => create_one(context, namespace, pod).await.map(drop),
         Object::Job(job) => {
             try_pod(context, namespace, job).await?;
-            create_one(context, namespace, job).await
+            create_known(context, namespace, job).await
         }
-        Object::ConfigMap(map) => create_one(context, namespace, map).await,
-        Object::Cluster(cluster) => create_one(context, namespace, cluster).await,
-        Object::Run(run) => create_one(context, namespace, run).await,
+        Object::ConfigMap(map) => create_one(context, namespace, map).await.map(drop),
+        Object::Cluster(cluster) => create_known(context, namespace, cluster).await,
+        Object::Run(run) => create_known(context, namespace, run).await,
     }
 }
 
-/// Lets the API server say what it thinks of a Job's pod, without creating it. What it refuses, such as a missing
-/// service account, would otherwise show in no pod and no status, only in the Job controller's events.
+/// Creates an object that the next look is to know.
+async fn create_known<K>(context: &Context, namespace: &str, object: &K) -> Result<(), Error>
+where
+    K: Cached
+        + Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Debug
+        + Serialize
+        + DeserializeOwned,
+{
+    let ticket = K::kept(&context.stores).ticket();
+    if let Some(created) = create_one(context, namespace, object).await? {
+        written(context, ticket, created);
+    }
+    Ok(())
+}
+
+/// Lets the API server say what it thinks of a Job's pod, without creating it, once for each different pod. What it refuses,
+/// such as a missing service account, would otherwise show in no pod and no status, only in the Job controller's events; what
+/// it refuses later, it is asked about when a Job has no pod (`plan::run`).
 async fn try_pod(context: &Context, namespace: &str, job: &Job) -> Result<(), Error> {
     let Some(template) = job.spec.as_ref().map(|spec| spec.template.clone()) else { return Ok(()) };
     let mut metadata = template.metadata.unwrap_or_default();
     metadata.name = Some(job.name_any());
-    dry_run(context, namespace, &Pod { metadata, spec: template.spec, status: None }).await
+    let pod = Pod { metadata, spec: template.spec, status: None };
+    let kind = runner::kind_of_pod(&pod);
+    if context.judged.has(namespace, &kind) {
+        return Ok(());
+    }
+    dry_run(context, namespace, &pod).await?;
+    context.judged.add(namespace, kind);
+    Ok(())
 }
 
 /// Sets an annotation of a pod. One that is gone, or has another uid, is done.
@@ -116,17 +142,22 @@ pub(super) async fn dry_run(context: &Context, namespace: &str, pod: &Pod) -> Re
     let params = PostParams { dry_run: true, field_manager: Some(MANAGER.to_owned()) };
     match api.create(&params, pod).await {
         Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(()),
-        other => other.map(|_| ()).map_err(Error::Api),
+        Err(error) => {
+            // What was taken before may be refused by now as well.
+            context.judged.forget(namespace);
+            Err(Error::Api(error))
+        }
+        Ok(_) => Ok(()),
     }
 }
 
 /// Creates an object. One that exists and has the same owner was created by us before: a repeated step, or one
-/// whose answer got lost.
+/// whose answer got lost. Gives what was created now.
 pub(in crate::operator) async fn create_one<K>(
     context: &Context,
     namespace: &str,
     object: &K,
-) -> Result<(), Error>
+) -> Result<Option<K>, Error>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
         + Clone
@@ -143,12 +174,12 @@ where
             match api.get_metadata_opt(&object.name_any()).await? {
                 Some(there) => {
                     check_owner(&there.metadata, object.meta(), kind_name::<K>())?;
-                    relabel(&api, &there.metadata, object.meta()).await
+                    relabel(&api, &there.metadata, object.meta()).await.map(|()| None)
                 }
                 None => Err(being_deleted(object.meta(), kind_name::<K>())),
             }
         }
-        other => other.map(|_| ()).map_err(Error::Api),
+        other => other.map(Some).map_err(Error::Api),
     }
 }
 

@@ -41,6 +41,10 @@ fn retirement(names: &[&str]) -> Step {
     Step::Retire { workers: names.iter().map(|name| victim(name)).collect() }
 }
 
+fn closing(names: &[&str]) -> Step {
+    Step::CloseToTasks { workers: names.iter().map(|name| victim(name)).collect() }
+}
+
 /// What an API server answers that does as it is told.
 fn obeys(what: &str) -> (u16, Value) {
     let (_, name) = what.split_once(' ').unwrap();
@@ -120,6 +124,32 @@ async fn an_answer_that_comes_late_wakes_the_cluster_which_then_deletes() {
     let held = steps(&context, KEY, &[retirement(&["b"])], bounds).await.unwrap();
     assert!(held.kept.iter().eq(["b"]), "{held:?}");
     assert_eq!(scheduler.asked.count("connect"), times, "what was kept is known from the late answer");
+}
+
+#[tokio::test]
+async fn workers_that_are_closed_stay_and_those_that_are_kept_open_are_told() {
+    let asked = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let heard = asked.clone();
+    let scheduler = Scheduler::start(move |op, request| match op {
+        "retire_workers" => {
+            heard.lock().unwrap().push((request["close_workers"].clone(), request["remove"].clone()));
+            Some(workers(&["a"]))
+        }
+        "subscribe_worker_status" | "identity" => Some(identity(&["a", "b"])),
+        _ => None,
+    })
+    .await;
+    let (context, server, _wakes) = context(scheduler.port);
+    context.schedulers.follow(("default", "demo"), ("u", "127.0.0.1"), None);
+    let (deleted, _server) = serve(server, obeys);
+    let held = steps(&context, KEY, &[closing(&["a", "b"])], Bounds::USUAL).await.unwrap();
+    assert_eq!(deleted.all(), [""; 0]);
+    assert_eq!(*asked.lock().unwrap(), [(json!(false), json!(false))]);
+    assert_eq!(held.message().unwrap(), "the scheduler keeps b: their data cannot move");
+    // The same workers may be let go at any time after that.
+    steps(&context, KEY, &[retirement(&["a"])], Bounds::USUAL).await.unwrap();
+    assert_eq!(asked.lock().unwrap().last(), Some(&(json!(true), json!(true))));
+    assert_eq!(deleted.all(), ["DELETE a"]);
 }
 
 #[tokio::test]

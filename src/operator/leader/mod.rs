@@ -4,26 +4,35 @@
 //! Whoever loses the Lease does not become a candidate again: the process ends. What it had in memory, and what it was about
 //! to do, is of no use to anybody, and a new process knows nothing wrong.
 
+mod candidacy;
 mod claim;
 mod guard;
 #[cfg(test)]
 mod tests;
+mod ways;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use futures::stream::{FuturesUnordered, StreamExt};
+use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
-use kube::api::{Api, PostParams};
-use kube::core::ObjectMeta;
+use kube::api::PostParams;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::clock;
 use super::heartbeats::Heartbeats;
-use crate::plan::lease::{Candidate, Decision, Loss, ObservedLease, Timing};
+use super::lookup;
+use crate::plan::lease::{Asked, Candidate, Decision, Loss, ObservedLease, Timing};
 
+pub(super) use candidacy::Candidacy;
 pub use claim::Claim;
 pub(super) use guard::{DoesNotLead, Guard};
+use ways::Ways;
 
 /// The loop's heartbeat.
 pub(super) const HEARTBEAT: &str = "the Lease";
@@ -48,13 +57,28 @@ impl LeaseOptions {
     }
 }
 
+/// How long a leader whose time is over looks for an answer that has arrived and was not read yet: all of the machine may
+/// have stood still. It writes nothing meanwhile.
+const LAST_LOOK: Duration = Duration::from_millis(50);
+
+/// What a request came to; none of them: it was not answered.
+enum Answer {
+    Read(Option<kube::Result<Option<Lease>>>),
+    Created(Option<kube::Result<Lease>>),
+    Replaced(Option<kube::Result<Lease>>),
+}
+
 /// One candidate at work.
 pub(super) struct Election {
-    api: Api<Lease>,
+    ways: Ways,
     name: String,
     candidate: Candidate,
     /// The Lease as it was seen last, with what others have written into it.
     lease: Option<Lease>,
+    /// What was asked and not answered yet.
+    requests: FuturesUnordered<BoxFuture<'static, (Asked, Answer)>>,
+    /// The mark of the last write.
+    mark: i64,
     claim: Arc<Claim>,
     heartbeats: Arc<Heartbeats>,
     /// The failure that was logged last: one that goes on is logged once.
@@ -62,85 +86,202 @@ pub(super) struct Election {
 }
 
 impl Election {
-    /// A candidate for the Lease of this name. The client must not be behind the guard, and must try nothing again by
-    /// itself.
+    /// A candidate for the Lease of this name.
     pub(super) fn new(
-        api: Api<Lease>,
+        ways: Ways,
         name: &str,
         candidate: Candidate,
         claim: Arc<Claim>,
         heartbeats: Arc<Heartbeats>,
     ) -> Self {
         heartbeats.beat(HEARTBEAT);
-        Self { api, name: name.to_owned(), candidate, lease: None, claim, heartbeats, failure: None }
+        Self {
+            ways,
+            name: name.to_owned(),
+            candidate,
+            lease: None,
+            requests: FuturesUnordered::new(),
+            mark: 0,
+            claim,
+            heartbeats,
+            failure: None,
+        }
     }
 
     /// Waits for the Lease, takes it once this process is `able` to work, and renews it, until it is lost, or until it is to
-    /// be released: then it is.
+    /// be released: then it is, when nobody may be writing any more.
     pub(super) async fn run(
         mut self,
         able: CancellationToken,
         release: CancellationToken,
     ) -> Result<(), Loss> {
-        while !release.is_cancelled() {
+        loop {
             self.heartbeats.beat(HEARTBEAT);
+            // However late this loop is, what was answered meanwhile counts.
+            while let Some(Some((asked, answer))) = self.requests.next().now_or_never() {
+                self.answered(&asked, answer);
+            }
             if able.is_cancelled() {
                 self.candidate.stand();
             }
+            if release.is_cancelled() && !self.candidate.stops() {
+                self.claim.end();
+                self.candidate.stop(self.claim.now());
+            }
             match self.candidate.decide(self.claim.now()) {
-                Decision::Wait(until) => {
-                    tokio::select! {
-                        () = tokio::time::sleep_until(self.claim.moment(until)) => {}
-                        () = able.cancelled(), if !self.candidate.stands() => {}
-                        () = release.cancelled() => {}
-                    }
-                }
+                Decision::Wait(until) => self.wait(until, &able, &release).await,
+                Decision::Read => self.read(),
+                Decision::Create | Decision::Acquire | Decision::Renew => self.hold(),
+                Decision::Release => self.release(),
+                Decision::Stop => return Ok(()),
                 Decision::Lost(loss) => {
+                    if loss == Loss::Deadline && self.is_answered_at_last().await {
+                        continue;
+                    }
                     self.claim.end();
                     tracing::error!(reason = %loss, identity = self.candidate.identity(), "this operator no longer leads");
                     return Err(loss);
                 }
-                Decision::Read => self.read().await,
-                Decision::Create | Decision::Acquire | Decision::Renew => self.write().await,
             }
         }
-        self.release().await;
-        Ok(())
     }
 
-    /// How long a request may take now: not beyond the end of the claim.
-    fn limit(&self) -> Duration {
-        let request = self.candidate.timing().request;
-        let rest = self.candidate.leads_until().map(|until| until.saturating_sub(self.claim.now()));
-        rest.map_or(request, |rest| rest.min(request))
-    }
-
-    async fn read(&mut self) {
-        let answer = tokio::time::timeout(self.limit(), self.api.get_opt(&self.name)).await;
-        match answer {
-            Ok(Ok(lease)) => {
-                self.candidate.saw(lease.as_ref().map(observed), self.claim.now(), clock::jitter());
-                self.lease = lease;
-                self.learned();
-            }
-            Ok(Err(error)) => self.failed(&super::failure::chain(&error)),
-            Err(_) => self.failed("the API server does not answer"),
+    /// Waits for the next answer, and until this time at most.
+    async fn wait(&mut self, until: Duration, able: &CancellationToken, release: &CancellationToken) {
+        let mut answer = None;
+        tokio::select! {
+            biased;
+            Some(next) = self.requests.next() => answer = Some(next),
+            () = tokio::time::sleep_until(self.claim.moment(until)) => {}
+            () = able.cancelled(), if !self.candidate.stands() => {}
+            () = release.cancelled(), if !self.candidate.stops() => {}
         }
+        if let Some((asked, answer)) = answer {
+            self.answered(&asked, answer);
+        }
+    }
+
+    /// Whether there is an answer after all.
+    async fn is_answered_at_last(&mut self) -> bool {
+        let Ok(Some((asked, answer))) = timeout(LAST_LOOK, self.requests.next()).await else { return false };
+        self.answered(&asked, answer);
+        true
+    }
+
+    fn read(&mut self) {
+        if !self.requests.is_empty() {
+            self.complain("the API server has not answered yet");
+        }
+        let asked = self.candidate.reads(self.claim.now());
+        let ((api, in_use), name, limit) = (self.ways.next(), self.name.clone(), self.limit());
+        self.requests.push(Box::pin(async move {
+            let answer = Answer::Read(timeout(limit, lookup::by_name(&api, &name)).await.ok());
+            drop(in_use);
+            (asked, answer)
+        }));
     }
 
     /// Creates the Lease, takes it or renews it.
-    async fn write(&mut self) {
+    fn hold(&mut self) {
         let led = self.candidate.leads_until().is_some();
-        let wanted = self.wanted();
-        let sent = self.claim.now();
-        let Some(answer) = self.send(&wanted).await else { return };
-        self.candidate.wrote(observed(&answer), sent, self.claim.now());
-        self.lease = Some(answer);
-        self.learned();
-        if let Some(until) = self.candidate.leads_until() {
-            self.claim.extend(until);
+        let before = self.spec();
+        self.write(LeaseSpec {
+            acquire_time: before.acquire_time.filter(|_| led),
+            holder_identity: Some(self.candidate.identity().to_owned()),
+            lease_duration_seconds: Some(self.candidate.timing().lease_seconds()),
+            lease_transitions: Some(self.candidate.transitions()),
+            ..before
+        });
+    }
+
+    /// Gives the Lease to whoever comes first.
+    fn release(&mut self) {
+        let holder_identity = Some(String::new());
+        self.write(LeaseSpec { holder_identity, lease_duration_seconds: Some(1), ..self.spec() });
+    }
+
+    /// What the Lease said last.
+    fn spec(&self) -> LeaseSpec {
+        self.lease.as_ref().and_then(|lease| lease.spec.clone()).unwrap_or_default()
+    }
+
+    /// Writes this, and the time, over the version that was seen last.
+    fn write(&mut self, mut spec: LeaseSpec) {
+        let now = MicroTime(self.moment());
+        spec.acquire_time.get_or_insert_with(|| now.clone());
+        spec.renew_time = Some(now);
+        let mut metadata = self.lease.as_ref().map(|lease| lease.metadata.clone()).unwrap_or_default();
+        metadata.name = Some(self.name.clone());
+        metadata.resource_version = self.candidate.rests_on().map(str::to_owned);
+        let lease = Lease { metadata, spec: Some(spec) };
+
+        let asked = self.candidate.writes(self.mark, self.claim.now());
+        let ((api, in_use), name, limit) = (self.ways.next(), self.name.clone(), self.limit());
+        self.requests.push(Box::pin(async move {
+            let params = PostParams::default();
+            let answer = if lease.metadata.resource_version.is_some() {
+                Answer::Replaced(timeout(limit, api.replace(&name, &params, &lease)).await.ok())
+            } else {
+                Answer::Created(timeout(limit, api.create(&params, &lease)).await.ok())
+            };
+            drop(in_use);
+            (asked, answer)
+        }));
+    }
+
+    /// The present moment, as Kubernetes keeps it: in microseconds. None is given out twice, so it is the mark of a write.
+    fn moment(&mut self) -> Timestamp {
+        self.mark = clock::now().as_microsecond().max(self.mark + 1);
+        Timestamp::from_microsecond(self.mark).unwrap_or_else(|_| clock::now())
+    }
+
+    /// How long an answer is waited for: later, it would be of no use.
+    fn limit(&self) -> Duration {
+        self.candidate.timing().renew_deadline
+    }
+
+    fn answered(&mut self, asked: &Asked, answer: Answer) {
+        let (now, led) = (self.claim.now(), self.candidate.leads_until());
+        match answer {
+            Answer::Read(Some(Ok(lease))) => {
+                if self.candidate.saw(asked, lease.as_ref().map(observed), now, clock::jitter()) {
+                    self.lease = lease;
+                }
+                self.learned(asked);
+            }
+            Answer::Created(Some(Ok(lease))) | Answer::Replaced(Some(Ok(lease))) => {
+                if self.candidate.wrote(asked, observed(&lease), now) {
+                    self.lease = Some(lease);
+                }
+                if self.candidate.stops() && self.candidate.holder().is_empty() {
+                    tracing::info!(lease = self.name, "the Lease is released");
+                }
+                self.learned(asked);
+            }
+            Answer::Replaced(Some(Err(kube::Error::Api(status)))) if matches!(status.code, 404 | 409) => {
+                self.conflicted(asked, &status.message);
+            }
+            // What cannot be created because there is no such namespace is a failure: it would be tried without a pause.
+            Answer::Created(Some(Err(kube::Error::Api(status)))) if status.code == 409 => {
+                self.conflicted(asked, &status.message);
+            }
+            Answer::Read(Some(Err(error)))
+            | Answer::Created(Some(Err(error)))
+            | Answer::Replaced(Some(Err(error))) => self.failed(asked, &super::failure::chain(&error)),
+            Answer::Read(None) | Answer::Created(None) | Answer::Replaced(None) => {
+                self.failed(asked, "the API server does not answer");
+            }
         }
-        if !led {
+        if self.candidate.leads_until() != led {
+            self.leads(led.is_none());
+        }
+    }
+
+    /// The claim lasts longer than it did.
+    fn leads(&self, from_now_on: bool) {
+        let Some(until) = self.candidate.leads_until() else { return };
+        self.claim.extend(until);
+        if from_now_on {
             let transitions = self.candidate.transitions();
             tracing::info!(
                 lease = self.name,
@@ -151,57 +292,16 @@ impl Election {
         }
     }
 
-    /// The Lease as it is after the next write.
-    fn wanted(&self) -> Lease {
-        let (now, led) = (Some(MicroTime(clock::now())), self.candidate.leads_until().is_some());
-        let mut lease = self.lease.clone().unwrap_or_else(|| Lease {
-            metadata: ObjectMeta { name: Some(self.name.clone()), ..ObjectMeta::default() },
-            ..Lease::default()
-        });
-        let before = lease.spec.take().unwrap_or_default();
-        lease.spec = Some(LeaseSpec {
-            acquire_time: before.acquire_time.filter(|_| led).or_else(|| now.clone()),
-            renew_time: now,
-            holder_identity: Some(self.candidate.identity().to_owned()),
-            lease_duration_seconds: Some(self.candidate.timing().lease_seconds()),
-            lease_transitions: Some(self.candidate.transitions()),
-            ..before
-        });
-        lease
+    /// Somebody was quicker, or the Lease is gone, or this is the answer to what was carried out already.
+    fn conflicted(&mut self, asked: &Asked, reason: &str) {
+        tracing::debug!(lease = self.name, reason, "the Lease has changed meanwhile");
+        self.candidate.conflicted(asked, self.claim.now());
     }
 
-    /// Sends a version of the Lease, over the one that was seen last. None: it was not taken, and the candidate knows.
-    async fn send(&mut self, wanted: &Lease) -> Option<Lease> {
-        let limit = self.limit();
-        let params = PostParams::default();
-        let answer = if wanted.metadata.resource_version.is_some() {
-            tokio::time::timeout(limit, self.api.replace(&self.name, &params, wanted)).await
-        } else {
-            tokio::time::timeout(limit, self.api.create(&params, wanted)).await
-        };
-        match answer {
-            Ok(Ok(lease)) => return Some(lease),
-            // Somebody was quicker, or the Lease is gone. What cannot be created because there is no such namespace is a
-            // failure: it would be tried without a pause.
-            Ok(Err(kube::Error::Api(status)))
-                if status.code == 409
-                    || (status.code == 404 && wanted.metadata.resource_version.is_some()) =>
-            {
-                tracing::debug!(
-                    lease = self.name,
-                    reason = status.message,
-                    "the Lease has changed meanwhile"
-                );
-                self.candidate.conflicted(self.claim.now());
-            }
-            Ok(Err(error)) => self.failed(&super::failure::chain(&error)),
-            Err(_) => self.failed("the API server does not answer"),
+    fn learned(&mut self, asked: &Asked) {
+        if self.claim.now() < asked.sent() + self.candidate.timing().patience {
+            self.failure = None;
         }
-        None
-    }
-
-    fn learned(&mut self) {
-        self.failure = None;
         let holder = self.candidate.holder();
         if self.claim.holder(Duration::MAX).is_none_or(|known| known != holder)
             && holder != self.candidate.identity()
@@ -212,37 +312,15 @@ impl Election {
         self.claim.learn(holder);
     }
 
-    fn failed(&mut self, why: &str) {
-        self.candidate.failed(self.claim.now(), clock::jitter());
+    fn failed(&mut self, asked: &Asked, why: &str) {
+        self.candidate.failed(asked, self.claim.now(), clock::jitter());
+        self.complain(why);
+    }
+
+    fn complain(&mut self, why: &str) {
         if self.failure.as_deref() != Some(why) {
             tracing::warn!(lease = self.name, error = why, "the Lease could not be read or written");
             self.failure = Some(why.to_owned());
-        }
-    }
-
-    /// Gives the Lease to whoever comes first, if this process holds it. Nobody may be writing any more.
-    async fn release(&mut self) {
-        let led = self.candidate.leads_until().is_some();
-        self.claim.end();
-        self.candidate.stopped();
-        if !led {
-            return;
-        }
-        // A renewal that was not answered may have been carried out: then its version is not known.
-        for _ in 0..2 {
-            if !self.candidate.holds() {
-                self.read().await;
-            }
-            let Some(mut lease) = self.lease.clone().filter(|_| self.candidate.holds()) else { return };
-            if let Some(spec) = &mut lease.spec {
-                spec.holder_identity = Some(String::new());
-                spec.lease_duration_seconds = Some(1);
-                spec.renew_time = Some(MicroTime(clock::now()));
-            }
-            if self.send(&lease).await.is_some() {
-                tracing::info!(lease = self.name, "the Lease is released");
-                return;
-            }
         }
     }
 }
@@ -256,5 +334,6 @@ fn observed(lease: &Lease) -> ObservedLease {
         holder: spec.holder_identity.unwrap_or_default(),
         duration: seconds.filter(|seconds| *seconds > 0).map(Duration::from_secs),
         transitions: spec.lease_transitions.unwrap_or_default(),
+        mark: spec.renew_time.map(|time| time.0.as_microsecond()),
     }
 }

@@ -1,15 +1,21 @@
 //! The loop and the guard, against an API server that keeps one Lease, and time that is not waited for.
 
+mod connections;
+mod slow;
+
 use std::sync::Mutex;
 
 use http::Request;
 use jiff::{SignedDuration, Timestamp};
-use kube::Client;
 use kube::client::{Body, ClientBuilder};
+use kube::core::ObjectMeta;
+use kube::{Api, Client};
 use serde_json::json;
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, advance, sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
+use tower::BoxError;
 use tower_test::mock;
 
 use super::*;
@@ -19,53 +25,102 @@ const fn s(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
+/// How late an API server is that is slow.
+const LATE: Duration = s(4);
+
 /// How the API server takes requests.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 enum Mood {
     /// As it should.
+    #[default]
     Well,
     /// It takes them and never answers.
     Hung,
     /// It carries writes out and never answers.
     Mute,
+    /// Only what is read is answered.
+    ReadsOnly,
     /// It refuses them.
     Refusing,
+    /// It carries them out at once and answers late.
+    AnswersLate,
+    /// It carries them out late, and answers then.
+    WorksLate,
+    /// It gets each write twice, from something on the way, which hands on the second answer.
+    Doubled,
 }
 
 /// An API server with one Lease.
-#[derive(Clone)]
-struct Server(Arc<Mutex<State>>);
+#[derive(Clone, Default)]
+pub(super) struct Server(Arc<Mutex<State>>);
 
+#[derive(Default)]
 struct State {
     lease: Option<Lease>,
     version: u32,
     mood: Mood,
     /// Methods.
     asked: Vec<String>,
+    /// How many writes were refused because of their version.
+    conflicts: u32,
+    /// How many connections were opened.
+    connections: u32,
 }
 
 impl Server {
-    fn start() -> (Client, Self, AbortOnDropHandle<()>) {
-        let (service, mut handle) = mock::pair::<Request<Body>, http::Response<Body>>();
-        let server = Self(Arc::new(Mutex::new(State {
-            lease: None,
-            version: 0,
-            mood: Mood::Well,
-            asked: Vec::new(),
-        })));
-        let state = server.clone();
-        let task = tokio::spawn(async move {
-            let mut unanswered = Vec::new();
-            while let Some((request, reply)) = handle.next_request().await {
-                let method = request.method().as_str().to_owned();
-                let body = request.into_body().collect_bytes().await.unwrap();
-                match state.answer(&method, serde_json::from_slice(&body).ok()) {
-                    Some(answer) => respond(reply, answer),
-                    None => unanswered.push(reply),
-                }
-            }
+    /// The ways of one candidate to this server.
+    pub(super) fn ways(&self) -> Ways {
+        Ways::new(std::array::from_fn(|_| Api::namespaced(self.client(), "default")))
+    }
+
+    /// A client of this server, with connections of its own. As with hyper, whoever finds none that is free opens one, and takes
+    /// the first that becomes free; it may be another one, and others may take that which was opened.
+    fn client(&self) -> Client {
+        let (server, free) = (self.clone(), Arc::new(Semaphore::new(0)));
+        let service = tower::service_fn(move |request| {
+            // What has arrived is carried out, whether or not somebody waits for it.
+            let answer = tokio::spawn(server.clone().serve(request, free.clone()));
+            async { Ok::<_, BoxError>(answer.await?) }
         });
-        (Client::new(service, "default"), server, AbortOnDropHandle::new(task))
+        Client::new(service, "default")
+    }
+
+    /// A new connection, which takes the server as long as an answer.
+    fn connect(&self, free: Arc<Semaphore>) {
+        let mut state = self.0.lock().unwrap();
+        state.connections += 1;
+        let is_late = matches!(state.mood, Mood::AnswersLate | Mood::WorksLate);
+        tokio::spawn(async move {
+            sleep(if is_late { LATE } else { Duration::ZERO }).await;
+            free.add_permits(1);
+        });
+    }
+
+    async fn serve(self, request: Request<Body>, free: Arc<Semaphore>) -> http::Response<Body> {
+        let method = request.method().as_str().to_owned();
+        let body = request.into_body().collect_bytes().await.unwrap();
+        if free.available_permits() == 0 {
+            self.connect(free.clone());
+        }
+        let _connection = free.acquire().await.unwrap();
+        self.carry_out(&method, &body).await
+    }
+
+    /// The answer to what has arrived over a connection.
+    async fn carry_out(&self, method: &str, body: &[u8]) -> http::Response<Body> {
+        let mood = self.0.lock().unwrap().mood;
+        if mood == Mood::WorksLate {
+            sleep(LATE).await;
+        }
+        if mood == Mood::Doubled && method != "GET" {
+            self.answer(method, serde_json::from_slice(body).ok());
+        }
+        let answer = self.answer(method, serde_json::from_slice(body).ok());
+        if mood == Mood::AnswersLate {
+            sleep(LATE).await;
+        }
+        let Some((code, body)) = answer else { return std::future::pending().await };
+        http::Response::builder().status(code).body(Body::from(body.to_string().into_bytes())).unwrap()
     }
 
     fn answer(&self, method: &str, sent: Option<Lease>) -> Option<(u16, serde_json::Value)> {
@@ -75,10 +130,11 @@ impl Server {
         state.asked.push(method.to_owned());
         match state.mood {
             Mood::Hung => return None,
+            Mood::ReadsOnly if method != "GET" => return None,
             Mood::Refusing => {
                 return Some(refusal(403, "Forbidden", "leases is forbidden: User \"x\" cannot get"));
             }
-            Mood::Well | Mood::Mute => {}
+            _ => {}
         }
         let conflicts = method != "GET" && version(&sent) != version(&state.lease);
         if method != "GET" && !conflicts {
@@ -88,6 +144,7 @@ impl Server {
             return None;
         }
         if conflicts {
+            state.conflicts += 1;
             return Some(refusal(409, "Conflict", "the object has been modified"));
         }
         Some(match &state.lease {
@@ -124,6 +181,14 @@ impl Server {
     fn methods(&self) -> Vec<String> {
         self.0.lock().unwrap().asked.clone()
     }
+
+    fn conflicts(&self) -> u32 {
+        self.0.lock().unwrap().conflicts
+    }
+
+    fn connections(&self) -> u32 {
+        self.0.lock().unwrap().connections
+    }
 }
 
 impl State {
@@ -138,6 +203,12 @@ fn holder(lease: Option<&Lease>) -> String {
     lease.and_then(|lease| lease.spec.as_ref()?.holder_identity.clone()).unwrap_or_default()
 }
 
+/// A candidate that asks for a Lease of so many seconds.
+pub(super) fn candidate(identity: &str, lease_s: u16) -> Candidate {
+    let (name, identity) = ("daskflow".to_owned(), identity.to_owned());
+    LeaseOptions { name, namespace: None, identity, lease_s }.candidate()
+}
+
 /// A candidate at work.
 struct Running {
     claim: Arc<Claim>,
@@ -147,19 +218,26 @@ struct Running {
     task: JoinHandle<Result<(), Loss>>,
 }
 
-fn run(client: &Client, identity: &str) -> Running {
-    let running = observe(client, identity);
+fn run(server: &Server, identity: &str) -> Running {
+    run_by(server.ways(), identity)
+}
+
+/// One that cannot work yet.
+fn observe(server: &Server, identity: &str) -> Running {
+    observe_by(server.ways(), identity)
+}
+
+/// A candidate with these ways.
+fn run_by(ways: Ways, identity: &str) -> Running {
+    let running = observe_by(ways, identity);
     running.able.cancel();
     running
 }
 
-/// One that cannot work yet.
-fn observe(client: &Client, identity: &str) -> Running {
-    let options =
-        LeaseOptions { name: "daskflow".into(), namespace: None, identity: identity.into(), lease_s: 12 };
+fn observe_by(ways: Ways, identity: &str) -> Running {
     let (claim, heartbeats) = (Arc::new(Claim::new()), Arc::<Heartbeats>::default());
-    let api = Api::namespaced(client.clone(), "default");
-    let election = Election::new(api, &options.name, options.candidate(), claim.clone(), heartbeats.clone());
+    let candidate = candidate(identity, 12);
+    let election = Election::new(ways, "daskflow", candidate, claim.clone(), heartbeats.clone());
     let (able, release) = (CancellationToken::new(), CancellationToken::new());
     Running {
         claim,
@@ -172,8 +250,8 @@ fn observe(client: &Client, identity: &str) -> Running {
 
 #[tokio::test(start_paused = true)]
 async fn a_leader_that_gets_no_answer_is_lost_within_its_deadline() {
-    let (client, server, _task) = Server::start();
-    let running = run(&client, "me");
+    let server = Server::default();
+    let running = run(&server, "me");
     running.claim.begins().await;
     sleep(s(31)).await;
     assert!(running.claim.is_current(), "it renews");
@@ -188,8 +266,8 @@ async fn a_leader_that_gets_no_answer_is_lost_within_its_deadline() {
 
 #[tokio::test(start_paused = true)]
 async fn answers_that_get_lost_end_a_claim_too() {
-    let (client, server, _task) = Server::start();
-    let running = run(&client, "me");
+    let server = Server::default();
+    let running = run(&server, "me");
     running.claim.begins().await;
     server.mood(Mood::Mute);
     let loss = timeout(Duration::from_millis(9_100), running.task).await.expect("it notices").unwrap();
@@ -198,8 +276,8 @@ async fn answers_that_get_lost_end_a_claim_too() {
 
 #[tokio::test(start_paused = true)]
 async fn a_short_hang_is_survived() {
-    let (client, server, _task) = Server::start();
-    let running = run(&client, "me");
+    let server = Server::default();
+    let running = run(&server, "me");
     running.claim.begins().await;
     sleep(s(2)).await;
     server.mood(Mood::Mute);
@@ -212,8 +290,8 @@ async fn a_short_hang_is_survived() {
 
 #[tokio::test(start_paused = true)]
 async fn whoever_is_overwritten_is_lost_at_once() {
-    let (client, server, _task) = Server::start();
-    let running = run(&client, "me");
+    let server = Server::default();
+    let running = run(&server, "me");
     running.claim.begins().await;
     server.put("other", Timestamp::UNIX_EPOCH);
     let loss = timeout(s(4), running.task).await.expect("the next renewal tells").unwrap();
@@ -226,10 +304,10 @@ async fn a_lease_is_taken_when_it_was_unchanged_for_its_duration_whatever_its_ti
     let now = clock::now();
     let hour = SignedDuration::from_hours(1);
     for renewed in [now - hour * 10, now, now + hour * 10] {
-        let (client, server, _task) = Server::start();
+        let server = Server::default();
         server.put("other", renewed);
         let begin = Instant::now();
-        let running = run(&client, "me");
+        let running = run(&server, "me");
         running.claim.begins().await;
         assert!(begin.elapsed() >= s(12) && begin.elapsed() < s(13), "{:?}", begin.elapsed());
         let spec = server.spec();
@@ -240,9 +318,9 @@ async fn a_lease_is_taken_when_it_was_unchanged_for_its_duration_whatever_its_ti
 
 #[tokio::test(start_paused = true)]
 async fn a_leader_that_renews_is_never_taken_over() {
-    let (client, server, _task) = Server::start();
+    let server = Server::default();
     server.put("other", Timestamp::UNIX_EPOCH);
-    let running = run(&client, "me");
+    let running = run(&server, "me");
     for _ in 0..100 {
         sleep(s(11)).await;
         server.put("other", Timestamp::UNIX_EPOCH);
@@ -254,10 +332,10 @@ async fn a_leader_that_renews_is_never_taken_over() {
 
 #[tokio::test(start_paused = true)]
 async fn a_stopped_leader_gives_the_lease_to_the_other_within_two_seconds() {
-    let (client, server, _task) = Server::start();
-    let first = run(&client, "first");
+    let server = Server::default();
+    let first = run(&server, "first");
     first.claim.begins().await;
-    let second = run(&client, "second");
+    let second = run(&server, "second");
     sleep(s(30)).await;
     assert!(!second.claim.is_current());
     let stopped = Instant::now();
@@ -271,8 +349,8 @@ async fn a_stopped_leader_gives_the_lease_to_the_other_within_two_seconds() {
 
 #[tokio::test(start_paused = true)]
 async fn a_release_says_that_nobody_holds_the_lease() {
-    let (client, server, _task) = Server::start();
-    let running = run(&client, "me");
+    let server = Server::default();
+    let running = run(&server, "me");
     running.claim.begins().await;
     // The version that the leader knows is not the last one.
     server.mood(Mood::Mute);
@@ -286,9 +364,9 @@ async fn a_release_says_that_nobody_holds_the_lease() {
 
 #[tokio::test(start_paused = true)]
 async fn a_standby_that_stops_leaves_the_lease_alone() {
-    let (client, server, _task) = Server::start();
+    let server = Server::default();
     server.put("other", Timestamp::UNIX_EPOCH);
-    let running = run(&client, "me");
+    let running = run(&server, "me");
     sleep(s(5)).await;
     running.release.cancel();
     assert_eq!(running.task.await.unwrap(), Ok(()));
@@ -298,9 +376,9 @@ async fn a_standby_that_stops_leaves_the_lease_alone() {
 
 #[tokio::test(start_paused = true)]
 async fn a_candidate_without_rights_asks_on_and_knows_nothing() {
-    let (client, server, _task) = Server::start();
+    let server = Server::default();
     server.mood(Mood::Refusing);
-    let running = run(&client, "me");
+    let running = run(&server, "me");
     sleep(s(300)).await;
     assert_eq!(running.claim.holder(s(60)), None);
     assert_eq!(running.heartbeats.stalled(), None);
@@ -311,8 +389,8 @@ async fn a_candidate_without_rights_asks_on_and_knows_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn whoever_cannot_work_yet_leaves_the_lease_to_others() {
-    let (client, server, _task) = Server::start();
-    let running = observe(&client, "me");
+    let server = Server::default();
+    let running = observe(&server, "me");
     sleep(s(60)).await;
     assert!(server.methods().iter().all(|method| method == "GET"));
     assert!(server.methods().len() < 100, "it does not ask without a pause");

@@ -71,7 +71,7 @@ impl Now {
 
     fn count_objects(&mut self, context: &Context) {
         let stores = &context.stores;
-        for cluster in stores.clusters.state() {
+        for cluster in stores.clusters.all() {
             let status = cluster.status.as_ref();
             self.add("DaskCluster", state(status.map(|status| status.conditions.as_slice())));
             let Some(status) = status else { continue };
@@ -80,11 +80,11 @@ impl Now {
             let end = status.tls.as_ref().and_then(|tls| tls.not_after.as_ref()).map(|end| end.0);
             self.certificate_end = [self.certificate_end, end].into_iter().flatten().min();
         }
-        for flow in stores.flows.state() {
+        for flow in stores.flows.all() {
             let conditions = flow.status.as_ref().map(|status| status.conditions.as_slice());
             self.add("Flow", if flow.spec.suspend { "Suspended" } else { state(conditions) });
         }
-        for backfill in stores.backfills.state() {
+        for backfill in stores.backfills.all() {
             let conditions = backfill.status.as_ref().map(|status| status.conditions.as_slice());
             let conditions = conditions.unwrap_or_default();
             let phase = if is_true(conditions, ConditionType::Complete) {
@@ -98,7 +98,7 @@ impl Now {
             };
             self.add("FlowBackfill", phase);
         }
-        for run in stores.runs.state() {
+        for run in stores.runs.all() {
             let phase = phase_of(&run);
             self.add("FlowRun", phase.as_str());
             if phase == Phase::Queued {

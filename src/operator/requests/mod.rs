@@ -7,6 +7,9 @@
 //!
 //! The layer is outside of all others: what limits a request in time, counts it, or refuses it to a process that no longer
 //! leads, looks at it when it is sent and not while it waits. Whoever no longer waits for an answer gives its place back.
+//!
+//! In a process that was asked to stop nothing waits: what can go at once goes, so that what was begun ends, and the rest is left
+//! to the next operator, which then has the Lease soon.
 
 mod asker;
 mod retries;
@@ -23,6 +26,7 @@ use http::{Request, Response};
 use kube::client::Body;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tower::buffer::Buffer;
 use tower::{BoxError, Layer, Service, ServiceExt};
 
@@ -32,7 +36,7 @@ use crate::plan::requests::line::{Line, Ticket};
 use crate::plan::requests::pace::{Outcome, Pace};
 use crate::plan::requests::{Asked, Class, ROUND};
 pub(super) use asker::{Look, as_commit, within};
-use retries::{Retries, copy_of, retry_after};
+use retries::{Retries, copy_of, may_be_made_again, retry_after};
 
 /// Requests that may be on their way to the layers below. They wait here and not there, so it is never full.
 const BUFFER: usize = 1_024;
@@ -42,9 +46,10 @@ const BUFFER: usize = 1_024;
 pub(super) struct Adapt(Arc<Gate>);
 
 impl Adapt {
-    pub(super) fn new(metrics: &Metrics) -> Self {
-        let gauges = metrics.request_gauges();
-        let gate = Gate { state: Mutex::new(State::new()), began: Instant::now(), gauges };
+    /// Until `stop` requests wait for their turn.
+    pub(super) fn new(metrics: &Metrics, stop: &CancellationToken) -> Self {
+        let (gauges, stop) = (metrics.request_gauges(), stop.clone());
+        let gate = Gate { state: Mutex::new(State::new()), began: Instant::now(), gauges, stop };
         // The metrics say the limit from the start.
         gate.admit();
         Self(Arc::new(gate))
@@ -108,11 +113,11 @@ where
         asker::only_tells();
     }
     let (namespace, urgent) = (Arc::from(asked.namespace.as_str()), asker::is_urgent());
-    let mut retries = Retries::begin();
+    let mut retries = None;
     loop {
         let again = copy_of(&request);
         let place = match class {
-            Some(class) => Some(Place::wait(&gate, class, &namespace, urgent).await),
+            Some(class) => Some(Place::wait(&gate, class, &namespace, urgent).await?),
             None => None,
         };
         let sent = gate.now();
@@ -127,9 +132,12 @@ where
         }
         drop(place);
         let (Outcome::Busy(wish), Some(next)) = (outcome, again) else { return result };
-        let Some(pause) = retries.pause(wish) else { return result };
+        if !result.as_ref().is_ok_and(|answer| may_be_made_again(next.method(), answer)) {
+            return result;
+        }
+        let Some(pause) = retries.get_or_insert_with(Retries::begin).pause(wish) else { return result };
         drop(result);
-        asker::waiting(tokio::time::sleep(pause)).await;
+        gate.unless_stopped(tokio::time::sleep(pause)).await?;
         request = next;
     }
 }
@@ -153,6 +161,17 @@ struct Gate {
     state: Mutex<State>,
     began: Instant,
     gauges: RequestGauges,
+    stop: CancellationToken,
+}
+
+/// Why a request was not made.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the operator is stopping, and the request would have had to wait for its turn")]
+struct Stopped;
+
+/// Whether a request was not made because the process was asked to stop.
+pub(super) fn is_of_stop(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Service(error) if error.is::<Stopped>())
 }
 
 struct State {
@@ -173,6 +192,18 @@ impl Gate {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits, unless the process is asked to stop before that has an end.
+    async fn unless_stopped<T>(&self, wait: impl Future<Output = T>) -> Result<T, Stopped> {
+        let end = async {
+            tokio::select! {
+                biased;
+                end = wait => Ok(end),
+                () = self.stop.cancelled() => Err(Stopped),
+            }
+        };
+        asker::waiting(end).await
     }
 
     /// Lets through whoever may go.
@@ -219,16 +250,21 @@ struct Place {
 
 impl Place {
     /// Ends when it is the turn of this request.
-    async fn wait(gate: &Arc<Gate>, class: Class, namespace: &Arc<str>, urgent: bool) -> Self {
+    async fn wait(
+        gate: &Arc<Gate>,
+        class: Class,
+        namespace: &Arc<str>,
+        urgent: bool,
+    ) -> Result<Self, Stopped> {
         let (go, mut come) = oneshot::channel();
         let ticket = gate.state().line.join(class.index(), namespace, urgent, go);
         let place = Self { gate: gate.clone(), ticket, namespace: namespace.clone() };
         gate.admit();
         if come.try_recv().is_err() {
             // The gate drops no sender that it has not used.
-            let _ = asker::waiting(come).await;
+            let _ = gate.unless_stopped(come).await?;
         }
-        place
+        Ok(place)
     }
 }
 

@@ -1,16 +1,17 @@
 //! A request that the API server had no time for is made again, as kube's own client does; here, so that others go in the
-//! meantime, and so that the answer that counts as a refusal is seen.
+//! meantime, and so that the answer that counts as a refusal is seen. What may have been done is not asked for again blindly:
+//! whoever asked looks first.
 
 use std::time::Duration;
 
 use http::header::RETRY_AFTER;
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use kube::client::Body;
 use tokio::time::Instant;
 
 use crate::operator::clock;
 
-/// For how long a request is tried. Whoever asked tries later, with pauses that grow.
+/// For how long a request is tried after its first refusal. Whoever asked tries later, with pauses that grow.
 const FOR: Duration = Duration::from_secs(30);
 /// The first pause, where the API server names none.
 const FIRST: Duration = Duration::from_millis(100);
@@ -35,6 +36,14 @@ impl Retries {
         let pause = own.max(wish.unwrap_or_default());
         (Instant::now().checked_add(pause)? < self.until).then_some(pause)
     }
+}
+
+/// Whether a request that was answered so was not carried out, or changes nothing more when it is carried out twice. A creation
+/// that was given up in the middle (504, or 503 from something in between) may have been.
+pub(super) fn may_be_made_again<B>(method: &Method, answer: &Response<B>) -> bool {
+    *method != Method::POST
+        || answer.status() == 429
+        || (answer.status() == 503 && retry_after(answer).is_some())
 }
 
 /// How long the API server wishes to be left alone. It writes whole seconds.

@@ -20,13 +20,13 @@ use crate::plan::cluster::load::{Answer, Questions};
 const SPARE: u32 = 20;
 /// All questions of one look together. The reconcile that looks has more to do.
 const LOOK: Duration = Duration::from_secs(9);
-/// The status of a worker whose data is moving away.
+/// The status of a worker that gets no more tasks, and whose data moves away.
 const CLOSING: &str = "closing_gracefully";
 
 /// What a look asks beside the workers and who may go.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::operator) struct Asks {
-    /// How many tasks lie with each worker.
+    /// How many tasks lie with each worker, and whether one can be closed to new ones.
     pub(in crate::operator) busy: bool,
     /// Whether it is idle, and which clients it has.
     pub(in crate::operator) activity: bool,
@@ -39,10 +39,12 @@ pub(in crate::operator) struct Look {
     pub(in crate::operator) view: SchedulerView,
     /// Them, in the order in which they had better go.
     pub(in crate::operator) closing_order: Option<Vec<String>>,
-    /// Those that it is letting go already.
+    /// Those that it gives no more tasks.
     pub(in crate::operator) closing: BTreeSet<String>,
-    /// How many tasks lie with each.
+    /// How many tasks lie with each, without those that will never begin there.
     pub(in crate::operator) busy: Option<BTreeMap<String, u64>>,
+    /// Whether it can close a worker to new tasks.
+    pub(in crate::operator) closes: bool,
     /// Whether it is idle now. None: it was not asked.
     pub(in crate::operator) activity: Option<Answer>,
 }
@@ -59,9 +61,8 @@ pub(in crate::operator) async fn look(line: &Line, asks: Asks, cluster: (&str, &
         }
     };
     let mut look = Look::default();
-    let is_closing = |worker: &&WorkerInfo| worker.status.as_deref() == Some(CLOSING);
-    look.closing =
-        identity.workers.values().filter(is_closing).map(|worker| worker.name.to_string()).collect();
+    let closing = identity.workers.values().filter(|worker| is_closing(worker));
+    look.closing = closing.map(|worker| worker.name.to_string()).collect();
     let order =
         told.of("which workers may close", line.ask(|scheduler| scheduler.closing_order().boxed())).await;
     look.closing_order = order.map(|names| names.iter().map(ToString::to_string).collect());
@@ -69,7 +70,15 @@ pub(in crate::operator) async fn look(line: &Line, asks: Asks, cluster: (&str, &
     if asks.busy {
         let workers = workers.clone();
         let question = line.ask(move |scheduler| tasks_of(scheduler, workers.clone()));
-        look.busy = told.of("which workers are busy", question).await;
+        if let Some(Tasks { busy, closes }) = told.of("which workers are busy", question).await {
+            (look.busy, look.closes) = (Some(busy), closes);
+        }
+        for (name, running) in line.running_at_closed(&identity.workers) {
+            // Of those that lie with it, the others never begin there.
+            if let Some(tasks) = look.busy.as_mut().and_then(|busy| busy.get_mut(&name)) {
+                *tasks = running.min(*tasks);
+            }
+        }
     }
     if asks.activity {
         look.activity = Some(told.of("whether it is idle", activity(line)).await.unwrap_or_default());
@@ -99,11 +108,26 @@ async fn within<T>(deadline: Instant, answer: impl Future<Output = Result<T, Err
     timeout_at(deadline, answer).await.unwrap_or(Err(late))
 }
 
-fn tasks_of(
-    scheduler: &mut Scheduler,
-    workers: BTreeSet<String>,
-) -> BoxFuture<'_, Result<BTreeMap<String, u64>, Error>> {
-    async move { scheduler.busy(&workers).await }.boxed()
+/// Whether a worker is given no more tasks.
+pub(super) fn is_closing(worker: &WorkerInfo) -> bool {
+    worker.status.as_deref() == Some(CLOSING)
+}
+
+/// What is asked where workers are waited for.
+struct Tasks {
+    /// How many lie with each worker.
+    busy: BTreeMap<String, u64>,
+    /// Whether a worker can be closed to new ones.
+    closes: bool,
+}
+
+fn tasks_of(scheduler: &mut Scheduler, workers: BTreeSet<String>) -> BoxFuture<'_, Result<Tasks, Error>> {
+    let tasks = async move {
+        let busy = scheduler.busy(&workers).await?;
+        // One that does not tell its release is waited for as an old one is.
+        Ok(Tasks { busy, closes: scheduler.closes_to_tasks().await.unwrap_or(false) })
+    };
+    tasks.boxed()
 }
 
 /// Asks whether the scheduler is idle.

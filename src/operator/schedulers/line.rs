@@ -1,14 +1,15 @@
 //! One kept connection for questions, opened when one is asked.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use super::closed::Closed;
 use super::{CONNECT, Shared, lock};
-use crate::dask::message::WorkerName;
+use crate::dask::message::{WorkerInfo, WorkerName};
 use crate::dask::tls::Credentials;
 use crate::dask::{Address, Error, Scheduler};
 use crate::operator::certificates::credentials::Keeper;
@@ -74,12 +75,19 @@ pub(in crate::operator) struct Line {
     kept: Mutex<Option<Scheduler>>,
     /// Until then the scheduler is asked for less, since it could not write what it knows of itself.
     coarse_until: Shared<Option<Instant>>,
+    /// What was heard of workers that it has closed to new tasks.
+    closed: Shared<Closed>,
 }
 
 impl Line {
     /// A line that is not open yet.
     pub(super) fn to(whereabouts: Whereabouts) -> Self {
-        Self { whereabouts, kept: Mutex::default(), coarse_until: Shared::default() }
+        Self {
+            whereabouts,
+            kept: Mutex::default(),
+            coarse_until: Shared::default(),
+            closed: Shared::default(),
+        }
     }
 
     /// Where the scheduler is.
@@ -119,6 +127,12 @@ impl Line {
     /// The scheduler could not write what it knows of itself.
     pub(super) fn become_coarse(&self) {
         *lock(&self.coarse_until) = Some(Instant::now() + COARSE);
+    }
+
+    /// How many tasks the workers run that are closed to new ones, by name, where that is certain. `workers`: what the
+    /// scheduler says of all its workers now.
+    pub(super) fn running_at_closed(&self, workers: &BTreeMap<String, WorkerInfo>) -> BTreeMap<String, u64> {
+        lock(&self.closed).hear(workers)
     }
 
     /// Hangs up, unless a question is being asked.

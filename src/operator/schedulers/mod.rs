@@ -4,6 +4,7 @@
 //! Nothing here makes a request to the API server, and a cluster is woken only by news.
 
 mod ask;
+mod closed;
 mod follow;
 mod line;
 mod poll;
@@ -27,8 +28,8 @@ use crate::plan::pods::COMM_PORT;
 
 pub(super) use ask::{Asks, Look, look};
 use line::{Line, Whereabouts};
-pub(super) use retire::Retired;
 use retire::Retirements;
+pub(super) use retire::{Retired, Wish};
 
 /// How long connecting, and each step of subscribing, may take.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -180,12 +181,12 @@ impl Schedulers {
         }
     }
 
-    /// Asks the scheduler that is followed to let these workers go, over a connection of its own, and waits a while for its
-    /// answer. Without one the call goes on, and wakes the cluster when it ends.
+    /// Asks the scheduler that is followed to let these workers go or to close them, over a connection of its own, and waits
+    /// a while for its answer. Without one the call goes on, and wakes the cluster when it ends.
     pub(super) async fn retire(
         &self,
         (namespace, cluster): (&str, &str),
-        workers: BTreeSet<String>,
+        (wish, workers): (Wish, BTreeSet<String>),
         patience: Duration,
     ) -> Result<Retired, Error> {
         let key = (namespace.to_owned(), cluster.to_owned());
@@ -193,12 +194,13 @@ impl Schedulers {
             let all = lock(&self.followed);
             let Some(followed) = all.get(&key) else { return Err(Error::Closed(None)) };
             let whereabouts = followed.line.whereabouts().clone();
-            retire::begin(whereabouts, workers, &followed.retirements, (key, self.triggers.clone()))
+            let triggers = self.triggers.clone();
+            retire::begin(whereabouts, (wish, workers), &followed.retirements, (key, triggers))
         };
         begun.within(patience).await
     }
 
-    /// The workers that the scheduler was asked to let go and has not answered for.
+    /// The workers that the scheduler was asked to let go or to close and has not answered for.
     pub(super) fn moving(&self, namespace: &str, cluster: &str) -> BTreeSet<String> {
         let key = (namespace.to_owned(), cluster.to_owned());
         lock(&self.followed)

@@ -1,5 +1,5 @@
-//! Retirements: a scheduler is asked to let workers go, which takes as long as their data takes to move. Nobody waits
-//! for that: the call goes on by itself, and its end wakes the cluster.
+//! Retirements: a scheduler is asked to let workers go, or first to close them to new tasks, which takes as long as their
+//! data takes to move. Nobody waits for that: the call goes on by itself, and its end wakes the cluster.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Weak};
@@ -20,12 +20,31 @@ const LIMIT: Duration = Duration::from_secs(600);
 /// For how long the workers that a late answer kept are remembered, unless somebody asks for them before.
 const REMEMBERED: Duration = Duration::from_secs(60);
 
-/// What became of workers that a scheduler was asked to let go.
+/// What a scheduler is asked to do with workers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::operator) enum Wish {
+    /// To let them go.
+    Retire,
+    /// To give them no more tasks.
+    CloseToTasks,
+}
+
+impl Wish {
+    fn about(self, workers: &BTreeSet<String>) -> Retirement {
+        let names = workers.iter().map(String::as_str);
+        match self {
+            Self::Retire => Retirement::of(names),
+            Self::CloseToTasks => Retirement::closing(names),
+        }
+    }
+}
+
+/// What became of workers that a scheduler was asked to let go, or to close.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(in crate::operator) struct Retired {
-    /// It let these go.
+    /// It let these go, or closed them.
     pub(in crate::operator) gone: BTreeSet<String>,
-    /// It keeps these, which are registered with it.
+    /// It keeps these, which are registered with it, and goes on giving them tasks.
     pub(in crate::operator) kept: BTreeSet<String>,
     /// It has not answered yet.
     pub(in crate::operator) moving: BTreeSet<String>,
@@ -100,10 +119,10 @@ impl Begun {
     }
 }
 
-/// Begins to retire these workers, unless that was begun already or a late answer kept them just now.
+/// Begins to retire or to close these workers, unless that was begun already or a late answer kept them just now.
 pub(super) fn begin(
     whereabouts: Whereabouts,
-    mut workers: BTreeSet<String>,
+    (wish, mut workers): (Wish, BTreeSet<String>),
     retirements: &Shared<Retirements>,
     (key, triggers): (Key, Triggers),
 ) -> Begun {
@@ -116,7 +135,7 @@ pub(super) fn begin(
         return Begun { known, asked: workers, answer: None };
     }
     let (sender, answer) = oneshot::channel();
-    let call = Call { workers: workers.clone(), retirements: Arc::downgrade(retirements), sender };
+    let call = Call { wish, workers: workers.clone(), retirements: Arc::downgrade(retirements), sender };
     let task = AbortOnDropHandle::new(tokio::spawn(call.make(whereabouts, key, triggers)));
     all.under_way.push(UnderWay { workers: workers.clone(), _task: task });
     Begun { known, asked: workers, answer: Some(answer) }
@@ -124,6 +143,7 @@ pub(super) fn begin(
 
 /// One call.
 struct Call {
+    wish: Wish,
     workers: BTreeSet<String>,
     /// Weak: who no longer follows the scheduler drops the call.
     retirements: Weak<Mutex<Retirements>>,
@@ -133,7 +153,7 @@ struct Call {
 impl Call {
     /// Makes the call, and tells its end to whoever waits; if nobody does any more, the cluster is woken.
     async fn make(self, whereabouts: Whereabouts, key: Key, triggers: Triggers) {
-        let answer = retire(&whereabouts, &self.workers).await;
+        let answer = ask(&whereabouts, self.wish, &self.workers).await;
         let Some(retirements) = self.retirements.upgrade() else { return };
         let mut all = lock(&retirements);
         all.under_way.retain(|call| call.workers != self.workers);
@@ -146,7 +166,7 @@ impl Call {
                     namespace,
                     cluster,
                     error = chain(&error),
-                    "the scheduler did not report which workers it retired"
+                    "the scheduler did not report which workers it retired or closed"
                 );
             }
         }
@@ -155,10 +175,9 @@ impl Call {
     }
 }
 
-async fn retire(whereabouts: &Whereabouts, workers: &BTreeSet<String>) -> Result<Retired, Error> {
+async fn ask(whereabouts: &Whereabouts, wish: Wish, workers: &BTreeSet<String>) -> Result<Retired, Error> {
     let mut scheduler = whereabouts.connect().await?;
-    let retirement = Retirement::of(workers.iter().map(String::as_str));
-    let answer = scheduler.retire_workers(&retirement, LIMIT).await?;
+    let answer = scheduler.retire_workers(&wish.about(workers), LIMIT).await?;
     let gone = names(answer.values().map(|worker| &worker.name));
     let missing: BTreeSet<String> = workers.difference(&gone).cloned().collect();
     if missing.is_empty() {

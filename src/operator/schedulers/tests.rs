@@ -244,3 +244,41 @@ async fn one_that_tells_its_state_to_nobody_is_not_said_to_be_idle() {
     let asks = Asks { activity: true, ..Asks::default() };
     assert_eq!(look(&line, asks, KEY).await.activity.unwrap().idle, None, "tasks may be queued");
 }
+
+#[tokio::test]
+async fn tasks_that_never_begin_at_a_closed_worker_do_not_keep_it() {
+    let beats = Arc::new(Mutex::new(0));
+    let told = beats.clone();
+    let release = Arc::new(Mutex::new("2026.8.0"));
+    let known = release.clone();
+    let scheduler = Scheduler::start(move |op, _| match op {
+        "versions" => Some(json!({"host": {}, "packages": {"distributed": *lock(&known)}})),
+        "processing" => Some(json!({"tcp://a:1": ["runs", "waits"], "tcp://b:1": ["runs", "waits"]})),
+        "identity" => {
+            let worker = |name: &str, status: &str| {
+                let metrics = json!({"task_counts": {"executing": u64::from(*lock(&told) < 3), "ready": 1}});
+                json!({"name": name, "status": status, "last_seen": *lock(&told), "metrics": metrics})
+            };
+            let workers =
+                json!({"tcp://a:1": worker("a", "closing_gracefully"), "tcp://b:1": worker("b", "running")});
+            Some(json!({"id": "Scheduler-1", "workers": workers}))
+        }
+        _ => answer(op, 0),
+    })
+    .await;
+    let (schedulers, _wakes) = followed(scheduler.port);
+    let line = schedulers.line("ns", "demo").unwrap();
+    let asks = Asks { busy: true, ..Asks::default() };
+    let mut seen = Vec::new();
+    for _ in 0..4 {
+        let look = look(&line, asks, KEY).await;
+        assert_eq!((look.closes, look.closing.iter().eq(["a"])), (true, true), "{look:?}");
+        let busy = look.busy.unwrap();
+        seen.push((busy["a"], busy["b"]));
+        *lock(&beats) += 1;
+    }
+    assert_eq!(seen, [(2, 2), (2, 2), (1, 2), (0, 2)], "it is believed from its second heartbeat on");
+    schedulers.hang_up_if_idle("ns", "demo");
+    *lock(&release) = "2024.4.1";
+    assert!(!look(&line, asks, KEY).await.closes);
+}

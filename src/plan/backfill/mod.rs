@@ -105,7 +105,7 @@ pub fn plan(backfill: &FlowBackfill, observed: &Observed, now: Timestamp) -> Pla
     };
     let look_again = !observed.live && (!steps.is_empty() || status.finished_at.is_some());
     let events = status::news(backfill, &status).into_iter().collect();
-    Plan { steps, status, events, figures: Vec::new(), next, look_again }
+    Plan { steps, status, events, figures: Vec::new(), next, look_again, urgency: super::Urgency::Now }
 }
 
 /// The Flow and the ticks of the range, or why there are none.

@@ -35,9 +35,13 @@ pub(super) fn size(groups: &mut [Group<'_>], observed: &Observed, now: Timestamp
         .registered()
         .map(|registered| groups.iter().map(|group| group.registered(registered)).collect());
     let heard = observed.load.targets.iter().filter(|_| registered.is_some());
-    let by_time: Vec<(Timestamp, Vec<Option<usize>>)> = heard
-        .map(|target| (target.at, shares(groups, registered.as_deref().unwrap_or_default(), target)))
-        .collect();
+    let closed = observed
+        .scheduler
+        .registered()
+        .map_or(0, |registered| groups.iter().map(|group| group.finishing(registered)).sum());
+    let registered = registered.as_deref().unwrap_or_default();
+    let by_time: Vec<(Timestamp, Vec<Option<usize>>)> =
+        heard.map(|target| (target.at, shares(groups, (registered, closed), target))).collect();
     for (index, group) in groups.iter_mut().enumerate() {
         let Some(autoscale) = group.spec.and_then(|spec| spec.autoscale.as_ref()) else { continue };
         let bounds = Bounds::of(autoscale);
@@ -101,13 +105,17 @@ fn fall(bounds: Bounds, demand: &[Demand], now: Timestamp) -> (usize, Next) {
     (workers, next)
 }
 
-/// How many workers each group should have for `target`, in the order of `groups`; `registered`: how many it has. None
-/// where nobody knows.
-fn shares(groups: &[Group<'_>], registered: &[usize], target: &Target) -> Vec<Option<usize>> {
+/// How many workers each group should have for `target`, in the order of `groups`; `registered`: how many it has, and how
+/// many of all groups are closed to new tasks besides. None where nobody knows.
+fn shares(
+    groups: &[Group<'_>],
+    (registered, closed): (&[usize], usize),
+    target: &Target,
+) -> Vec<Option<usize>> {
     let mut left = target.resources.clone();
     let mut shares: Vec<Option<usize>> =
         groups.iter().map(|group| left.as_mut().and_then(|left| take(group, left))).collect();
-    let of_default = share_of_default(groups, registered, &shares, target);
+    let of_default = share_of_default(groups, (registered, closed), &shares, target);
     for (_, share) in groups.iter().zip(&mut shares).filter(|(group, _)| group.name == DEFAULT_GROUP) {
         *share = Some(of_default);
     }
@@ -117,15 +125,15 @@ fn shares(groups: &[Group<'_>], registered: &[usize], target: &Target) -> Vec<Op
 /// The scheduler's target counts the workers of all groups, and the tasks that only some of them can run. What is lacking
 /// goes to the default group, less what groups with resources will get; what there is too much leaves it, less what
 /// those groups are at work on. The default group does not grow by that: while its workers are replaced there are more of
-/// them than wanted.
+/// them than wanted. It counts workers that are closed to new tasks as well, which nobody is to replace for that.
 fn share_of_default(
     groups: &[Group<'_>],
-    registered: &[usize],
+    (registered, closed): (&[usize], usize),
     shares: &[Option<usize>],
     target: &Target,
 ) -> usize {
     let target = usize::try_from(target.workers).unwrap_or(usize::MAX);
-    let of_all: usize = registered.iter().sum();
+    let of_all = registered.iter().sum::<usize>() + closed;
     let of_default: usize = groups
         .iter()
         .zip(registered)

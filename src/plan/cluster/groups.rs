@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 
 use super::back_off::BackOff;
-use super::{Observed, autoscale};
+use super::{Observed, autoscale, drain};
 use crate::api::dask_cluster::GroupStatus;
 use crate::api::{DaskCluster, WorkersSpec, labels};
 use crate::plan::Next;
@@ -36,6 +36,8 @@ pub(super) struct Group<'a> {
     pub(super) current: Vec<&'a Arc<Pod>>,
     /// Its pods that are made from an earlier spec.
     pub(super) outdated: Vec<&'a Arc<Pod>>,
+    /// Its pods whose workers are closed to new tasks, of any spec: as good as gone, but for the tasks that they run.
+    pub(super) closed: Vec<&'a Arc<Pod>>,
     /// Its pods that have ended: retired, evicted or crashed for good.
     pub(super) finished: Vec<&'a Arc<Pod>>,
     /// Whether its workers end as soon as they start.
@@ -45,13 +47,25 @@ pub(super) struct Group<'a> {
 impl Group<'_> {
     /// Pods that live, of this spec or an earlier one.
     pub(super) fn alive(&self) -> usize {
-        self.current.len() + self.outdated.len()
+        self.current.len() + self.outdated.len() + self.closed.len()
     }
 
-    /// Those of its living pods whose workers are registered.
+    /// Those of its living pods whose workers are registered and take tasks.
     pub(super) fn registered(&self, registered: &BTreeSet<String>) -> usize {
         let is_registered = |pod: &&&Arc<Pod>| registered.contains(state::name(pod));
         self.current.iter().chain(&self.outdated).filter(is_registered).count()
+    }
+
+    /// Those of its pods whose workers are registered and closed to new tasks.
+    pub(super) fn finishing(&self, registered: &BTreeSet<String>) -> usize {
+        self.closed.iter().filter(|pod| registered.contains(state::name(pod))).count()
+    }
+
+    /// Whether those are there that must be. A worker that finishes its tasks may take an hour to make room for the next one;
+    /// no run is to wait for that as long as there is another one for it.
+    pub(super) fn serves(&self, registered: &BTreeSet<String>) -> bool {
+        let open = self.registered(registered);
+        open >= self.needed || (open > 0 && open + self.finishing(registered) >= self.needed)
     }
 }
 
@@ -111,6 +125,7 @@ fn group<'a>(
         hash: hash.clone(),
         current: Vec::new(),
         outdated: Vec::new(),
+        closed: Vec::new(),
         finished: Vec::new(),
         back_off: BackOff::default(),
     };
@@ -118,6 +133,7 @@ fn group<'a>(
         match state::life(pod) {
             PodLife::Leaving => {}
             PodLife::Finished => group.finished.push(pod),
+            PodLife::Alive if drain::is_closed(pod) => group.closed.push(pod),
             // There is no spec that the workers of a removed group could be made from anew.
             PodLife::Alive if hash.as_deref().is_none_or(|hash| is_made_from(pod, hash)) => {
                 group.current.push(pod);

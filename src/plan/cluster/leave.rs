@@ -1,5 +1,6 @@
 //! How workers leave that are too many: first those that hold nothing because they never registered, then the ones
-//! that the scheduler names, and those only when it has let them go.
+//! that the scheduler names, and those only when it has let them go. Under `drain: Wait` a worker with tasks is closed to
+//! new ones first (`drain`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -8,23 +9,18 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 
+use super::drain::{drain_timeout, nobody_drains, spare_the_busy, wait_for_closed};
 use super::groups::Group;
 use super::{Work, delete, victim};
-use crate::api::worker_group::Drain;
-use crate::api::{ConditionType, Reason, labels};
+use crate::api::{ConditionType, Reason};
 use crate::plan::conditions::{find, told};
 use crate::plan::pods::{state, worker};
-use crate::plan::schedule::parse_duration;
 use crate::plan::{Next, Note, Step};
 
 /// How soon a scheduler that holds on to its workers is asked again, at first and in the long run. Between the two it is
 /// asked whenever the time that it has held on to them has doubled.
 const ASK_AGAIN_MIN: Duration = Duration::from_secs(2);
 const ASK_AGAIN_MAX: Duration = Duration::from_secs(60);
-/// How soon a busy worker is looked at again.
-const LOOK_AT_BUSY: Duration = Duration::from_secs(2);
-/// `drainTimeout` where there is none.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(3600);
 
 /// Lets the workers go that the group has too many, none of which is outdated.
 pub(super) fn shrink(work: &mut Work<'_>, group: &Group<'_>, registered: &BTreeSet<String>) {
@@ -39,7 +35,7 @@ pub(super) fn shrink(work: &mut Work<'_>, group: &Group<'_>, registered: &BTreeS
     retire(work, group, &known, left);
 }
 
-fn created(pod: &Pod) -> Timestamp {
+pub(super) fn created(pod: &Pod) -> Timestamp {
     pod.metadata.creation_timestamp.as_ref().map_or(Timestamp::MAX, |time| time.0)
 }
 
@@ -55,20 +51,58 @@ pub(super) fn retire(work: &mut Work<'_>, group: &Group<'_>, candidates: &[&Arc<
     }
     // Whoever was asked to go before goes on going, or more would leave than are to. Nobody is asked twice: a scheduler
     // that gives up both times leaves such a worker closed to new tasks for ever (read in its source).
-    let closing = |pod: &&Arc<Pod>| work.observed.closing.contains(state::name(pod));
-    let (going, staying): (Vec<&Arc<Pod>>, Vec<&Arc<Pod>>) = candidates.iter().copied().partition(closing);
+    let (closing, moving) = (&work.observed.closing, &work.observed.moving);
+    let is_going = |pod: &&Arc<Pod>| [closing, moving].iter().any(|all| all.contains(state::name(pod)));
+    let (going, staying): (Vec<&Arc<Pod>>, Vec<&Arc<Pod>>) = candidates.iter().copied().partition(is_going);
     work.next = work.next.sooner(Next::After(ask_again(work)), work.now);
-    if !going.is_empty() {
-        let message = format!("the data of {} workers of the group {} is moving", going.len(), group.name);
-        work.hold(Reason::WorkersHeld, message);
-    }
+    hold_moving(work, group, going.len());
     let count = count.saturating_sub(going.len());
     let Some(willing) = willing(work, group, &staying, count) else { return };
     let chosen: Vec<&Arc<Pod>> = match drain_timeout(group) {
         Some(timeout) => spare_the_busy(work, (group, count), willing, timeout),
         None => willing,
     };
-    let workers: Vec<_> = chosen.into_iter().take(count).map(|pod| victim(pod)).collect();
+    let_go(work, group, chosen.into_iter().take(count));
+}
+
+/// Lets the workers of the group go that are closed to new tasks, each when those that it runs have ended. They cannot be
+/// opened again, so they leave even where they are wanted again, and are replaced.
+///
+/// The scheduler is not asked whether it would close them: to a shuffle that begins while a worker is closed it counts as one
+/// more, and whoever takes part in a shuffle is not offered, but the shuffle's tasks at that worker never begin (measured).
+pub(super) fn finish(work: &mut Work<'_>, group: &Group<'_>, registered: &BTreeSet<String>) {
+    let (known, unknown): (Vec<&Arc<Pod>>, Vec<&Arc<Pod>>) =
+        group.closed.iter().copied().partition(|pod| registered.contains(state::name(pod)));
+    // Their tasks and their data are gone already.
+    work.steps.extend(unknown.into_iter().map(|pod| delete(pod)));
+    if known.is_empty() {
+        return;
+    }
+    if !work.observed.live {
+        work.look_again = true;
+        return;
+    }
+    work.next = work.next.sooner(Next::After(ask_again(work)), work.now);
+    let is_moving = |pod: &&Arc<Pod>| work.observed.moving.contains(state::name(pod));
+    let (moving, rest): (Vec<&Arc<Pod>>, Vec<&Arc<Pod>>) = known.into_iter().partition(is_moving);
+    hold_moving(work, group, moving.len());
+    let chosen = match drain_timeout(group) {
+        Some(timeout) => wait_for_closed(work, group, rest, timeout),
+        None => rest,
+    };
+    let_go(work, group, chosen);
+}
+
+fn hold_moving(work: &mut Work<'_>, group: &Group<'_>, count: usize) {
+    if count > 0 {
+        let message = format!("the data of {count} workers of the group {} is moving", group.name);
+        work.hold(Reason::WorkersHeld, message);
+    }
+}
+
+/// Retires these, and tells it, unless they were waited for.
+fn let_go<'p>(work: &mut Work<'_>, group: &Group<'_>, chosen: impl IntoIterator<Item = &'p Arc<Pod>>) {
+    let workers: Vec<_> = chosen.into_iter().map(|pod| victim(pod)).collect();
     if workers.is_empty() {
         return;
     }
@@ -111,71 +145,8 @@ fn willing<'p>(
     Some(willing)
 }
 
-/// How long the group waits for the tasks of workers that are to leave, if it does.
-fn drain_timeout(group: &Group<'_>) -> Option<Duration> {
-    let spec = group.spec.filter(|spec| spec.drain == Drain::Wait)?;
-    let timeout = spec.drain_timeout.as_deref().and_then(|text| parse_duration(text).ok());
-    Some(timeout.unwrap_or(DRAIN_TIMEOUT))
-}
-
-/// Of the workers that may leave, those without a task, and those that were waited for long enough. Since when each is
-/// waited for stands on its pod, so that a restart of the operator does not begin anew.
-fn spare_the_busy<'p>(
-    work: &mut Work<'_>,
-    (group, count): (&Group<'_>, usize),
-    willing: Vec<&'p Arc<Pod>>,
-    timeout: Duration,
-) -> Vec<&'p Arc<Pod>> {
-    let busy = work.observed.busy.as_ref();
-    // Without an answer everybody counts as busy.
-    let is_free =
-        |pod: &&Arc<Pod>| busy.is_some_and(|busy| busy.get(state::name(pod)).is_none_or(|tasks| *tasks == 0));
-    let (mut chosen, mut others): (Vec<&Arc<Pod>>, Vec<&Arc<Pod>>) = willing.into_iter().partition(is_free);
-    // Who has been waited for stays the one that is waited for.
-    others.sort_by_key(|pod| draining_since(pod).unwrap_or(Timestamp::MAX));
-    let mut waiting = 0;
-    for pod in others.into_iter().take(count.saturating_sub(chosen.len())) {
-        let since = draining_since(pod);
-        let until = since.unwrap_or(work.now).checked_add(timeout).unwrap_or(Timestamp::MAX);
-        if until <= work.now {
-            chosen.push(pod);
-            continue;
-        }
-        waiting += 1;
-        work.next = work.next.sooner(Next::At(until), work.now);
-        if since.is_none() {
-            work.steps.push(mark(pod, Some(work.now)));
-        }
-    }
-    if waiting > 0 {
-        let message = format!(
-            "{waiting} workers of the group {} are removed when their tasks have ended, at the latest after drainTimeout",
-            group.name
-        );
-        work.hold(Reason::WorkersDraining, message);
-        work.next = work.next.sooner(Next::After(LOOK_AT_BUSY), work.now);
-    }
-    chosen
-}
-
-/// Workers that are wanted again are no longer waited for.
-fn nobody_drains(work: &mut Work<'_>, candidates: &[&Arc<Pod>]) {
-    for pod in candidates.iter().filter(|pod| draining_since(pod).is_some()) {
-        work.steps.push(mark(pod, None));
-    }
-}
-
-fn draining_since(pod: &Pod) -> Option<Timestamp> {
-    pod.metadata.annotations.as_ref()?.get(labels::DRAINING_SINCE)?.parse().ok()
-}
-
-fn mark(pod: &Pod, since: Option<Timestamp>) -> Step {
-    let value = since.map(|since| since.to_string());
-    Step::Annotate { pod: victim(pod), key: labels::DRAINING_SINCE, value }
-}
-
 /// As long again as it has held on to them, within bounds.
-fn ask_again(work: &Work<'_>) -> Duration {
+pub(super) fn ask_again(work: &Work<'_>) -> Duration {
     let held = find(work.conditions(), ConditionType::Reconciling)
         .filter(|condition| condition.reason == Reason::WorkersHeld.as_str());
     let since =

@@ -7,6 +7,7 @@ mod admission;
 mod autoscale;
 mod back_off;
 mod certificates;
+mod drain;
 mod groups;
 mod idle;
 mod leave;
@@ -73,10 +74,15 @@ pub struct Observed {
     /// The workers in the order in which the scheduler would close them, idle ones and those with least data first.
     /// None when it was not asked or did not answer.
     pub closable: Option<Vec<String>>,
-    /// The workers that the scheduler is letting go already, after an answer that did not come in time.
+    /// The workers that the scheduler gives no more tasks: it was asked to close them, or is letting them go.
     pub closing: BTreeSet<String>,
-    /// How many tasks lie with each worker. None when it was not asked or did not answer.
+    /// The workers about which the scheduler was asked, to let them go or to close them, and has not answered yet.
+    pub moving: BTreeSet<String>,
+    /// How many tasks lie with each worker, those not counted that never begin there because it is closed. None when the
+    /// scheduler was not asked or did not answer.
     pub busy: Option<BTreeMap<String, u64>>,
+    /// Whether the scheduler can close workers to new tasks. Unknown is no.
+    pub closes: bool,
     /// What the scheduler told of its load.
     pub load: Load,
     /// The runs on this cluster that have not ended, those that wait for a place on it among them.
@@ -148,7 +154,15 @@ pub fn plan(cluster: &DaskCluster, observed: &Observed, now: Timestamp) -> Plan<
     work.notes.extend(status::news_of_scheduler(&work));
     work.notes.extend(status::news_of_pods(work.conditions(), &status.conditions));
     let figures = Vec::new();
-    Plan { steps: work.steps, status, events: work.notes, figures, next: work.next, look_again }
+    Plan {
+        steps: work.steps,
+        status,
+        events: work.notes,
+        figures,
+        next: work.next,
+        look_again,
+        urgency: super::Urgency::Now,
+    }
 }
 
 /// A violation is told once, not at every look.

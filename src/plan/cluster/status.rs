@@ -345,7 +345,7 @@ fn workers_part(work: &Work<'_>, scheduler: &Part, counts: &WorkerCounts) -> Par
         );
     }
     let Some(registered) = work.observed.scheduler.registered() else { return Part::ready() };
-    if work.groups.iter().all(|group| group.registered(registered) >= group.needed) {
+    if work.groups.iter().all(|group| group.serves(registered)) {
         return Part::ready();
     }
     let (reason, message) = starting(work, counts);

@@ -93,6 +93,7 @@ fn kinds(plan: &Plan<DaskClusterStatus>) -> Vec<&'static str> {
             Step::Create(_) => "create",
             Step::Delete(_) => "delete",
             Step::Retire { .. } => "retire",
+            Step::CloseToTasks { .. } => "close",
             Step::Replace { .. } => "replace",
             Step::Annotate { .. } => "annotate",
             Step::Issue(_) => "issue",
@@ -114,6 +115,15 @@ fn retired(plan: &Plan<DaskClusterStatus>) -> Vec<String> {
         _ => None,
     });
     retired.flatten().collect()
+}
+
+/// The names of the workers that are closed to new tasks.
+fn closed(plan: &Plan<DaskClusterStatus>) -> Vec<String> {
+    let closed = plan.steps.iter().filter_map(|step| match step {
+        Step::CloseToTasks { workers } => Some(workers.iter().map(|worker| worker.name.clone())),
+        _ => None,
+    });
+    closed.flatten().collect()
 }
 
 fn reason(plan: &Plan<DaskClusterStatus>, kind: ConditionType) -> String {

@@ -58,6 +58,7 @@ fn quantities(cluster: &DaskCluster) -> Vec<Violation> {
         let size = workers.scratch.as_ref().map(|scratch| &scratch.size);
         found.extend(size.and_then(|size| quantity::no_size(size, &format!("{field}.scratch.size"))));
         found.extend(twice(&workers.topology_spread, &field));
+        found.extend(no_label(&workers.topology_spread, &field));
     }
     found
 }
@@ -73,6 +74,30 @@ fn twice(rules: &[TopologySpread], field: &str) -> Option<Violation> {
     let (index, rule) = rules.iter().enumerate().find(is_before)?;
     let message = format!("{} is in the list already; leave one of them out", rule.topology_key);
     Some(Violation::invalid(format!("{field}.topologySpread[{index}]"), message))
+}
+
+/// A rule of spreading over what no label is called: with `ScheduleAnyway` Kubernetes would take it, and spread nothing.
+fn no_label(rules: &[TopologySpread], field: &str) -> Option<Violation> {
+    let (index, rule) = rules.iter().enumerate().find(|(_, rule)| !is_label(&rule.topology_key))?;
+    let message = format!(
+        "{:?} is no name of a label of nodes: write one such as kubernetes.io/hostname or topology.kubernetes.io/zone",
+        rule.topology_key
+    );
+    Some(Violation::invalid(format!("{field}.topologySpread[{index}].topologyKey"), message))
+}
+
+/// Whether a label can be called so: <https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/>.
+fn is_label(key: &str) -> bool {
+    let is_part = |part: &str, bytes_max: usize, others: &[char]| {
+        let is_end = |c: char| c.is_ascii_alphanumeric();
+        (1..=bytes_max).contains(&part.len())
+            && part.starts_with(is_end)
+            && part.ends_with(is_end)
+            && part.chars().all(|c| is_end(c) || others.contains(&c))
+    };
+    let (prefix, name) = key.split_once('/').map_or((None, key), |(prefix, name)| (Some(prefix), name));
+    let is_prefix = |prefix: &str| is_part(prefix, 253, &['-', '.']) && prefix.to_lowercase() == prefix;
+    prefix.is_none_or(is_prefix) && is_part(name, 63, &['-', '_', '.'])
 }
 
 /// Durations that the schema's pattern takes and that are too long to be meant.
@@ -102,6 +127,7 @@ fn durations(cluster: &DaskCluster) -> Vec<Violation> {
 
 #[cfg(test)]
 mod tests {
+    use rstest::rstest;
     use serde_json::json;
 
     use super::*;
@@ -198,5 +224,23 @@ mod tests {
                 "spec.workerGroups[large].template.spec.toleration",
             ]
         );
+    }
+
+    #[rstest]
+    #[case("zone", true)]
+    #[case("topology.kubernetes.io/zone", true)]
+    #[case("Rack_1.a-b", true)]
+    #[case("not a label!", false)]
+    #[case("", false)]
+    #[case("a/b/c", false)]
+    #[case("/zone", false)]
+    #[case("Example.org/zone", false)]
+    #[case("zone-", false)]
+    fn workers_are_spread_over_labels_only(#[case] key: &str, #[case] is: bool) {
+        assert_eq!(is_label(key), is);
+        let spec = json!({"image": "a", "workers": {"topologySpread": [{"topologyKey": key}]}});
+        let spec: DaskClusterSpec = serde_json::from_value(spec).unwrap();
+        let found = quantities(&DaskCluster::new("a", spec));
+        assert_eq!(found.is_empty(), is, "{found:?}");
     }
 }

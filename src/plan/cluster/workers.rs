@@ -77,8 +77,8 @@ fn remove_finished(work: &mut Work<'_>, group: &Group<'_>) -> usize {
     held_back
 }
 
-/// New workers for the missing ones. While outdated ones are replaced, a quarter more than wanted may exist, at least
-/// one, so that work goes on.
+/// New workers for the missing ones. While outdated ones are replaced, or ones that are closed to new tasks, a quarter more
+/// than wanted may exist, at least one, so that work goes on.
 fn create(
     work: &mut Work<'_>,
     group: &Group<'_>,
@@ -86,7 +86,8 @@ fn create(
     portion: &mut usize,
 ) -> Result<(), Violation> {
     let Some(spec) = group.spec else { return Ok(()) };
-    let surge = if group.outdated.is_empty() || wanted == 0 { 0 } else { wanted.div_ceil(4) };
+    let replaces = !(group.outdated.is_empty() && group.closed.is_empty());
+    let surge = if replaces { wanted.div_ceil(4) } else { 0 };
     let missing = wanted.saturating_sub(group.current.len());
     let room = (wanted + surge).saturating_sub(group.alive());
     let count = missing.min(room);
@@ -125,6 +126,7 @@ fn spread(seed: u64, index: usize) -> u64 {
 /// Lets workers go that are too many, or made from an earlier spec.
 fn let_go(work: &mut Work<'_>, group: &Group<'_>, registered: &BTreeSet<String>) {
     let is_known = |pod: &&&Arc<Pod>| registered.contains(state::name(pod));
+    leave::finish(work, group, registered);
     if group.outdated.is_empty() {
         return leave::shrink(work, group, registered);
     }
@@ -176,9 +178,20 @@ fn waits_for_room(group: &Group<'_>, now: Timestamp) -> Option<Timestamp> {
     from.min()
 }
 
-/// Without the scheduler's word nobody knows which workers hold data, so the size is held.
+/// Without the scheduler's word nobody knows which workers hold data, so those that run stay. Those that do not run hold
+/// none: outdated ones will never be wanted, and of the others the youngest are too many.
 fn hold_unreachable(work: &mut Work<'_>, groups: &[Group<'_>]) {
-    if groups.iter().any(|group| group.alive() > group.wanted) {
+    let mut is_held = false;
+    for group in groups {
+        let waits = |pod: &&Arc<Pod>| !state::runs(pod, worker::CONTAINER);
+        let old: Vec<_> = group.outdated.iter().copied().filter(waits).collect();
+        let mut new: Vec<_> = group.current.iter().copied().filter(waits).collect();
+        new.sort_by_key(|pod| std::cmp::Reverse(leave::created(pod)));
+        new.truncate(group.current.len().saturating_sub(group.wanted));
+        is_held |= group.alive() - old.len() - new.len() > group.wanted;
+        work.steps.extend(old.into_iter().chain(new).map(|pod| delete(pod)));
+    }
+    if is_held {
         let message =
             "surplus workers stay until the scheduler answers: only it knows which of them hold data";
         work.hold(Reason::WorkersHeld, message.to_owned());

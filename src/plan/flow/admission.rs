@@ -27,8 +27,10 @@ pub(super) fn plan(flow: &Flow, old: &FlowStatus, observed: &Observed, created: 
     if admitted.len() > places {
         admitted.sort_by_cached_key(|name| {
             let run = observed.runs.iter().find(|run| run.name_any() == *name);
-            // Of one that is gone or over the runner is still at work.
-            run.filter(|run| !is_over(run) && !has_started(run)).map(|run| (due_at(run), run.name_any()))
+            // Of one that is gone or over the runner is still at work; of one that has just started it is told soon.
+            let waits =
+                |run: &FlowRun| !is_over(run) && !has_started(run) && !observed.runners.contains(name);
+            run.filter(|run| waits(run)).map(|run| (due_at(run), run.name_any()))
         });
     }
     let free = places.saturating_sub(admitted.len());

@@ -22,7 +22,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use kube::ResourceExt;
 
 use super::conditions::{MESSAGE_BYTES_MAX, cut, is_true};
 use super::pods::Violation;
@@ -94,7 +93,6 @@ pub fn plan(flow: &Flow, observed: &Observed, now: Timestamp) -> Plan<FlowStatus
     }
     let old = flow.status.clone().unwrap_or_default();
     let ticks = ticks::plan(flow, &old, observed, now);
-    let created: Vec<String> = ticks.created.iter().map(ResourceExt::name_any).collect();
     let admitted = admission::plan(flow, &old, observed, &ticks.created);
     let mut steps: Vec<Step> = ticks.created.iter().map(ticks::create).collect();
     steps.extend(history::runs(flow, observed, now));
@@ -107,9 +105,6 @@ pub fn plan(flow: &Flow, observed: &Observed, now: Timestamp) -> Plan<FlowStatus
         );
         events.push(Note::warning(Reason::TickMissed, message));
     }
-    events.extend(
-        created.iter().map(|name| Note::normal(Reason::RunCreated, format!("the run {name} is created"))),
-    );
     let fault = ticks.violation.clone().or_else(|| violations::of_runs(flow).into_iter().next());
     events.extend(news(flow, fault.as_ref()));
     let mut next = ticks.next.map_or(Next::Change, Next::At);
@@ -120,9 +115,9 @@ pub fn plan(flow: &Flow, observed: &Observed, now: Timestamp) -> Plan<FlowStatus
     if observed.code_missing.is_some() || history::is_to_follow(flow, &status, observed, now) {
         next = next.sooner(Next::After(status::ASK_AGAIN), now);
     }
-    let mut plan = Plan { steps, status, events, figures: ticks.missed.figures(), next, look_again: false };
+    let mut plan = Plan { steps, events, figures: ticks.missed.figures(), next, ..Plan::status_only(status) };
     // A Flow that a cache has may be of before a tick whose run has come and gone, or of before what was counted.
-    plan.look_again = (counts(flow, &plan) || !created.is_empty()) && !observed.live;
+    plan.look_again = (counts(flow, &plan) || !ticks.created.is_empty()) && !observed.live;
     plan
 }
 

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 
+use super::admission::{is_held_by_suspension, places};
 use super::history::{finished_at, short_name};
 use super::ticks::{Ticks, describe};
 use super::{Observed, edits, is_over, violations};
@@ -29,7 +30,7 @@ pub(super) fn status(
     now: Timestamp,
 ) -> FlowStatus {
     let old = flow.status.clone().unwrap_or_default();
-    let active = observed.runs.iter().filter(|run| !is_over(run) && phase_of(run) != Phase::Queued).count();
+    let active = active(flow, observed, ticks, &admitted);
     let last_run = newer(old.last_run.clone(), newest_finished(&observed.runs).map(|run| last_run(run)));
     let mut conditions = Conditions::new(&old.conditions, flow.metadata.generation, now);
     let fault = fault(flow, observed, ticks);
@@ -63,6 +64,23 @@ pub(super) fn status(
         clocks: ticks.clocks.clone(),
         conditions: conditions.finish(),
     }
+}
+
+/// How many runs are at work, or begin now: that those with a place go on from the queue is not worth a write of its own.
+fn active(flow: &Flow, observed: &Observed, ticks: &Ticks, admitted: &[String]) -> usize {
+    let has_place = |run: &FlowRun| places(&flow.spec).is_none() || admitted.contains(&run.name_any());
+    let begins = |run: &FlowRun| has_place(run) && !is_held(flow, run);
+    let unfinished = observed.runs.iter().map(AsRef::as_ref).filter(|run: &&FlowRun| !is_over(run));
+    let at_work = unfinished.filter(|run| phase_of(run) != Phase::Queued || begins(run)).count();
+    at_work + ticks.created.iter().filter(|run| begins(run)).count()
+}
+
+/// Whether a run in the queue waits for something else than its place in the Flow.
+fn is_held(flow: &Flow, run: &FlowRun) -> bool {
+    let told = run.status.as_ref().and_then(|status| status.reason.as_deref()).and_then(Reason::from_word);
+    let waits_for_place =
+        matches!(told, None | Some(Reason::ConcurrencyForbidden | Reason::MaxActiveReached));
+    !waits_for_place || run.spec.suspend || is_held_by_suspension(flow, run)
 }
 
 /// The first thing that keeps the Flow from running.

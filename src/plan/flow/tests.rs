@@ -9,6 +9,7 @@ use crate::api::flow::{CatchUp, CatchUpPolicy, ClockEntry, ClusterSource, Concur
 use crate::api::{ConditionType, FlowRunSpec, FlowRunStatus, FlowSpec, Phase};
 use crate::plan::conditions::find;
 use crate::plan::{Object, VictimKind};
+use kube::ResourceExt;
 
 fn at(text: &str) -> Timestamp {
     format!("2026-12-01T{text}Z").parse().unwrap()

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::batch::v1::{Job, JobSpec};
 use k8s_openapi::api::core::v1::{
-    ConfigMap, ConfigMapVolumeSource, EnvVar, LocalObjectReference, PodTemplateSpec, Volume, VolumeMount,
+    ConfigMap, ConfigMapVolumeSource, EnvVar, LocalObjectReference, Pod, PodTemplateSpec, Volume, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
@@ -190,6 +190,25 @@ pub fn job(attempt: &Attempt<'_>) -> Result<Job, Violation> {
         }),
         status: None,
     })
+}
+
+/// What a runner's pod has in common with those that the API server judges alike: all but what tells its run from other runs
+/// and its Flow from Flows that are made alike.
+pub fn kind_of_pod(pod: &Pod) -> String {
+    let mut pod = pod.clone();
+    let ours = |label: &str| label.starts_with("daskflow.dev/") || label.starts_with("app.kubernetes.io/");
+    let metadata = &mut pod.metadata;
+    metadata.name = None;
+    for words in [&mut metadata.labels, &mut metadata.annotations].into_iter().flatten() {
+        words.iter_mut().filter(|(key, _)| ours(key)).for_each(|(_, value)| value.clear());
+    }
+    let containers = pod.spec.iter_mut().flat_map(|spec| &mut spec.containers);
+    for variable in containers.flat_map(|container| container.env.iter_mut().flatten()) {
+        if ["DASKFLOW_", "PREFECT__CONTEXT__"].iter().any(|prefix| variable.name.starts_with(prefix)) {
+            variable.value = None;
+        }
+    }
+    content_hash(&pod)
 }
 
 /// How long a Job may take, as Kubernetes counts it.

@@ -92,7 +92,7 @@ pub fn pod(
         [container::env(SCHEDULER_ADDRESS, address.as_str()), container::env(WORKER_NAME, name.as_str())];
     main.env = Some(container::merge_env([own.as_slice(), &spec.env]));
     main.ports = Some(vec![container::port("http-worker", WORKER_HTTP_PORT)]);
-    main.readiness_probe = Some(container::health_probe(WORKER_HTTP_PORT, &Site::of(&workers.args)));
+    main.readiness_probe = Some(container::health_probe(WORKER_HTTP_PORT, &Site::of_worker(spec, workers)));
     main.resources = Some(workers.resources.to_requirements());
     main.lifecycle = leave_before_the_end(spec, workers, &address, &name);
     main.volume_mounts = workers.scratch.as_ref().map(|_| {

@@ -4,8 +4,8 @@ use k8s_openapi::api::core::v1::{Container, EnvVar};
 use serde_json::Value;
 
 use super::{COMM_PORT, DASHBOARD_PORT, Violation};
-use crate::api::DaskClusterSpec;
 use crate::api::common::{Amount, Entrypoint};
+use crate::api::{DaskClusterSpec, WorkersSpec};
 
 /// The name in `podDefaults` of the container that a pod is for.
 pub const EVERY: &str = "*";
@@ -24,29 +24,29 @@ pub struct Site {
 }
 
 impl Site {
-    /// As these arguments have it.
-    pub fn of(arguments: &[String]) -> Self {
-        let prefix = option(arguments, "--dashboard-prefix").unwrap_or_default();
-        let prefix = prefix.trim_matches('/');
-        let prefix = if prefix.is_empty() { String::new() } else { format!("/{prefix}") };
-        Self { prefix, is_https: false }
-    }
-
     /// The scheduler's.
     pub fn of_scheduler(spec: &DaskClusterSpec) -> Self {
-        let templates = [spec.pod_defaults.as_ref(), spec.scheduler.template.as_ref()];
-        let mut names = spec.env.iter().map(|variable| variable.name.as_str()).chain(
-            templates
-                .into_iter()
-                .flatten()
-                .flat_map(|template| variables(template, super::scheduler::CONTAINER)),
-        );
+        let own = &spec.scheduler;
+        Self::of(spec, super::scheduler::CONTAINER, &own.args, own.template.as_ref())
+    }
+
+    /// That of the workers of a group. Dask reads the same certificate for their pages as for the scheduler's.
+    pub fn of_worker(spec: &DaskClusterSpec, workers: &WorkersSpec) -> Self {
+        Self::of(spec, super::worker::CONTAINER, &workers.args, workers.template.as_ref())
+    }
+
+    /// As the arguments and the environment have it, those of templates included.
+    fn of(spec: &DaskClusterSpec, container: &str, arguments: &[String], template: Option<&Value>) -> Self {
+        let templates = [spec.pod_defaults.as_ref(), template];
+        let written = templates.into_iter().flatten().flat_map(|template| variables(template, container));
+        let mut names = spec.env.iter().map(|variable| variable.name.as_str()).chain(written);
         let is_https = names.any(|name| name == DASHBOARD_CERTIFICATE);
-        let own =
-            spec.scheduler.template.as_ref().map(|template| words(template, super::scheduler::CONTAINER));
-        let arguments: Vec<String> =
-            spec.scheduler.args.iter().cloned().chain(own.unwrap_or_default()).collect();
-        Self { is_https, ..Self::of(&arguments) }
+        let more = template.map(|template| words(template, container)).unwrap_or_default();
+        let arguments: Vec<String> = arguments.iter().cloned().chain(more).collect();
+        let prefix = option(&arguments, "--dashboard-prefix").unwrap_or_default();
+        let prefix = prefix.trim_matches('/');
+        let prefix = if prefix.is_empty() { String::new() } else { format!("/{prefix}") };
+        Self { prefix, is_https }
     }
 }
 

@@ -110,6 +110,26 @@ fn probes_and_the_address_follow_the_prefix_and_https() {
     );
 }
 
+#[test]
+fn probes_of_workers_follow_them_too() {
+    let of = |spec: Value| {
+        let cluster = cluster(&spec);
+        let pod = worker::pod(&cluster, None, ("default", &cluster.spec.workers), 7).unwrap().spec.unwrap();
+        let probe = pod.containers[0].readiness_probe.clone().unwrap().http_get.unwrap();
+        (probe.scheme, probe.path.unwrap())
+    };
+    let variable = json!([{"name": DASHBOARD_CERTIFICATE, "value": "/tls.crt"}]);
+    let https = (Some("HTTPS".to_owned()), "/health".to_owned());
+    assert_eq!(of(json!({"env": variable})), https);
+    let within = |name: &str| json!({"spec": {"containers": [{"name": name, "env": variable}]}});
+    assert_eq!(of(json!({"workers": {"template": within("worker")}})), https);
+    assert_eq!(of(json!({"podDefaults": within("*")})), https);
+    // That of the scheduler's own template is not the workers'.
+    assert_eq!(of(json!({"scheduler": {"template": within("scheduler")}})), (None, "/health".into()));
+    let prefix = json!({"workers": {"args": ["--dashboard-prefix=/w"]}});
+    assert_eq!(of(prefix), (None, "/w/health".into()));
+}
+
 #[rstest]
 #[case(json!({"env": [{"name": "EXTRA_PIP_PACKAGES", "value": "s3fs"}]}), Some("spec.env[EXTRA_PIP_PACKAGES]"))]
 #[case(json!({"env": [{"name": "EXTRA_PIP_PACKAGES", "value": "s3fs"}], "entrypoint": "Image"}), None)]

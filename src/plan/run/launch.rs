@@ -1,5 +1,8 @@
 //! What a run needs before its runner starts, and the runner itself.
 
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
 use serde_json::{Map, Value};
@@ -10,11 +13,14 @@ use crate::api::{ConditionType, DaskCluster, Flow, Phase, Reason, labels};
 use crate::plan::cluster::may_have_workers;
 use crate::plan::conditions;
 use crate::plan::flow::parameters;
-use crate::plan::pods::runner::{self, Attempt, LogicalTime, Script, Target};
+use crate::plan::pods::runner::{self, Attempt, LogicalTime, Target};
 use crate::plan::pods::tls::Files;
 use crate::plan::pods::{common_labels, controller_ref, scheduler_address};
 use crate::plan::schedule::parse_duration;
-use crate::plan::{Next, Note, Object, Step, names};
+use crate::plan::{Next, Note, Object, Step, Urgency, names};
+
+/// How long what passes by itself is not told.
+pub(super) const SETTLE: SignedDuration = SignedDuration::from_secs(3);
 
 impl Work<'_> {
     /// Makes the run's own cluster where the Flow has a template.
@@ -43,6 +49,17 @@ impl Work<'_> {
             format!("the DaskCluster {name} is created for this run"),
         ));
         self.steps.push(Step::Create(Box::new(Object::Cluster(cluster))));
+    }
+
+    /// A runner was asked for at `since`: that it starts is told when it takes its time. Not where the cluster counts its runs
+    /// by what is told of them.
+    pub(super) fn starts_soon(&mut self, since: Timestamp) {
+        let counts =
+            |cluster: &Arc<DaskCluster>| cluster.spec.max_active_runs.is_some() || cluster.spec.suspend;
+        if self.observed.cluster.as_ref().is_some_and(counts) {
+            return;
+        }
+        self.urgency = since.checked_add(SETTLE).map_or(Urgency::Now, Urgency::By);
     }
 
     /// What the run still waits for.
@@ -121,14 +138,14 @@ impl Work<'_> {
         self.steps.push(Step::Create(Box::new(Object::Job(job))));
         self.status.job = Some(name.clone());
         self.status.scheduler.clone_from(&self.observed.scheduler);
-        let left_out = match script {
-            Some(Script { left_out, .. }) if *left_out > 0 => format!(
-                "; {left_out} more keys of the ConfigMap with its script are not beside it, because they are too large together"
-            ),
-            _ => String::new(),
-        };
-        self.notes.push(Note::normal(Reason::RunnerCreated, format!("the Job {name} is created{left_out}")));
+        if let Some(left_out) = script.map(|script| script.left_out).filter(|left_out| *left_out > 0) {
+            let message = format!(
+                "the Job {name} is created; {left_out} more keys of the ConfigMap with its script are not beside it, because they are too large together"
+            );
+            self.notes.push(Note::normal(Reason::RunnerCreated, message));
+        }
         self.enter(Phase::Provisioning, Reason::RunnerStarting, "the runner's container is starting");
+        self.starts_soon(self.now);
     }
 
     fn time(&self) -> LogicalTime {

@@ -1,8 +1,7 @@
 //! One `FlowRun`: from held, over its cluster and its runner's Jobs, one for each attempt, to an end that is never left.
 //!
-//! Invariants. A run enters `Provisioning` by a status write that carries the resourceVersion it was read with, so a
-//! final phase cannot be overwritten. A Job is created only for a run that was just read live in `Provisioning`, and
-//! its name is the lock against a second runner of the attempt; the next attempt begins when the one before has ended. A phase tells what is, not which object exists: `Running` means
+//! Invariants. Each status is written over the version it was read with, so a final phase cannot be overwritten. A Job is
+//! created only for a run that was just read live, that has not ended and has its place, and its name is the lock against a second runner of the attempt; the next attempt begins when the one before has ended. A phase tells what is, not which object exists: `Running` means
 //! that the runner's container runs.
 
 mod attempt;
@@ -31,9 +30,9 @@ use super::pods::runner::Script;
 use super::pods::tls::Files;
 use super::pods::{controller_ref, runner, state};
 use super::schedule::parse_duration;
-use super::{Next, Note, Plan, Step, Victim, VictimKind, names};
+use super::{Next, Note, Object, Plan, Step, Urgency, Victim, VictimKind, names};
 use crate::api::tls::ClientTls;
-use crate::api::{ConditionType, DaskCluster, Flow, FlowRun, FlowRunStatus, Phase, Reason, labels};
+use crate::api::{ConditionType, DaskCluster, Flow, FlowRun, FlowRunStatus, Phase, Reason, is_seen, labels};
 
 /// How long a run waits for its cluster where the Flow does not say.
 pub const CLUSTER_TIMEOUT: Duration = Duration::from_secs(600);
@@ -63,6 +62,8 @@ pub struct Observed {
     pub wiring: Wiring,
     /// The other unfinished runs of the Flow.
     pub siblings: Vec<Arc<FlowRun>>,
+    /// Whether the status that the run has here is not written yet.
+    pub unwritten: bool,
     /// Whether the run itself was read from the API server just now, rather than from a cache; its siblings and its
     /// Flow as well while it is queued.
     pub live: bool,
@@ -236,10 +237,17 @@ pub fn plan(run: &FlowRun, observed: &Observed, now: Timestamp) -> Plan<FlowRunS
         notes: Vec::new(),
         next: Next::Change,
         look_again: false,
+        urgency: Urgency::Now,
     };
     work.adopt();
     work.advance();
     work.finish()
+}
+
+/// Whether the plan starts a runner.
+pub fn starts_a_runner(plan: &Plan<FlowRunStatus>) -> bool {
+    let is_job = |step: &Step| matches!(step, Step::Create(object) if matches!(**object, Object::Job(_)));
+    plan.steps.iter().any(is_job)
 }
 
 /// A finished run keeps its Job, for its logs; a cluster of its own is deleted, at once or, after a failure, when
@@ -317,6 +325,7 @@ struct Work<'a> {
     notes: Vec<Note>,
     next: Next,
     look_again: bool,
+    urgency: Urgency,
 }
 
 impl Work<'_> {
@@ -356,6 +365,7 @@ impl Work<'_> {
         if !phase.is_final() && self.is_news(told, reason) {
             self.notes.push(Note::warning(reason, message.clone()));
         }
+        self.urgency = Urgency::Now;
         self.status.phase = phase;
         self.status.reason = Some(reason.as_str().to_owned());
         self.status.message = (!message.is_empty()).then(|| super::conditions::cut(&message, 1_000));
@@ -379,6 +389,12 @@ impl Work<'_> {
         let is_of_runner =
             self.observed.job.is_some() && is_news_of_pods(told, reason) && !state::is_hopeless(reason);
         is_of_runner || (is_lasting && told != Some(reason.as_str()))
+    }
+
+    /// Whether nothing was written of the run yet.
+    fn is_new(&self) -> bool {
+        let seen = self.run.status.as_ref().is_some_and(|status| is_seen(status.observed_generation));
+        self.observed.unwritten || !seen
     }
 
     /// Looks again at this instant at the latest.
@@ -419,6 +435,7 @@ impl Work<'_> {
             figures,
             next: self.next,
             look_again: self.look_again,
+            urgency: self.urgency,
         }
     }
 }

@@ -2,20 +2,26 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 
+use super::launch::SETTLE;
 use super::{CLUSTER_TIMEOUT, Work, cluster_name, is_backfill, made_for, outcome};
 use crate::api::{Flow, Phase, Reason};
 use crate::plan::flow::run_violation;
 use crate::plan::pods::{runner, state};
 use crate::plan::schedule::parse_duration;
-use crate::plan::{Next, Step, Victim, VictimKind};
+use crate::plan::{Next, Step, Urgency, Victim, VictimKind};
 
 /// How soon something that is not watched is asked again.
 pub(super) const ASK_AGAIN: Duration = Duration::from_secs(2);
+
+/// How late the pod of a Job may be before the API server is asked what it thinks of it, and how often.
+const POD_LATE: SignedDuration = SignedDuration::from_secs(5);
+const POD_ASK_AGAIN: Duration = Duration::from_secs(10);
 
 impl Work<'_> {
     /// One step forward, or none.
@@ -23,6 +29,7 @@ impl Work<'_> {
         if let Some(stop) = self.status.stop.clone() {
             return self.carry_out(stop);
         }
+        self.find_begun();
         let works = matches!(self.status.phase, Phase::Provisioning | Phase::Running);
         let job = self.observed.job.clone().filter(|_| works);
         // A pod whose Job was deleted tells how it ended all the same. One that was there before the Job is another's.
@@ -42,6 +49,21 @@ impl Work<'_> {
             (Phase::Queued, None) => self.with_flow(Self::queue),
             (Phase::Retrying, None) => self.with_flow(Self::retry),
             (_, None) => self.without_job(),
+        }
+    }
+
+    /// A run of which nothing is told and whose Job is there has begun: its operator ended before it told so.
+    fn find_begun(&mut self) {
+        let Some(job) = self.observed.job.as_ref().filter(|_| self.status.phase == Phase::Queued) else {
+            return;
+        };
+        if self.status.admitted_at.is_none() {
+            let created = job.metadata.creation_timestamp.clone();
+            self.status.admitted_at = Some(created.unwrap_or(Time(self.now)));
+            self.status.phase = Phase::Provisioning;
+            if let Some(flow) = self.observed.flow.clone() {
+                self.name_cluster(&flow);
+            }
         }
     }
 
@@ -73,6 +95,12 @@ impl Work<'_> {
             return self.enter(Phase::Skipped, reason, message);
         }
         self.enter(Phase::Queued, reason, message);
+        // The Flow may be about to give it a place.
+        let waits_for_flow = matches!(reason, Reason::ConcurrencyForbidden | Reason::MaxActiveReached);
+        let created = self.run.metadata.creation_timestamp.as_ref().map(|time| time.0);
+        if let Some(created) = created.filter(|_| waits_for_flow && self.is_new()) {
+            self.urgency = created.checked_add(SETTLE).map_or(Urgency::Now, Urgency::By);
+        }
     }
 
     /// The cluster that the Flow names now. One that was made for the run goes when it is not that.
@@ -94,6 +122,12 @@ impl Work<'_> {
         let (reason, message) =
             self.not_ready(flow).unwrap_or((Reason::RunnerStarting, "the cluster is ready".to_owned()));
         self.enter(Phase::Provisioning, reason, message);
+        // Its place stands in the status of its Flow, and its Job is the lock. A run that brings parameters to remember, or
+        // that a DaskCluster has to know of before it may sleep, tells that it begins.
+        let is_plain = self.run.spec.merged_parameters.is_some() && flow.spec.cluster.address.is_some();
+        if is_plain && self.is_new() && self.status.attempt == Some(1) {
+            self.urgency = self.now.checked_add(SETTLE).map_or(Urgency::Now, Urgency::GoOn);
+        }
     }
 
     fn has_given_place_back(&self) -> bool {
@@ -248,6 +282,19 @@ impl Work<'_> {
         }
     }
 
+    /// A Job that has no pod for a while may have been refused one, which only its events tell.
+    fn ask_about_pod(&mut self, job: &Job, created: Timestamp) {
+        let Ok(due) = created.checked_add(POD_LATE) else { return };
+        if due > self.now {
+            return self.wake_at(due);
+        }
+        let Some(template) = job.spec.as_ref().map(|spec| spec.template.clone()) else { return };
+        let mut metadata = template.metadata.unwrap_or_default();
+        metadata.name = Some(job.name_any());
+        self.steps.push(Step::Try(Box::new(Pod { metadata, spec: template.spec, status: None })));
+        self.next = self.next.sooner(Next::After(POD_ASK_AGAIN), self.now);
+    }
+
     /// A Job is at work; its pod tells where it stands.
     fn watch(&mut self, job: &Job) {
         self.remember_job(Some(job));
@@ -282,6 +329,13 @@ impl Work<'_> {
             .and_then(|pod| state::obstacle(pod, self.now))
             .unwrap_or((Reason::RunnerStarting, "the runner's container is starting".to_owned()));
         self.enter(Phase::Provisioning, reason, message.clone());
+        let created = job.metadata.creation_timestamp.as_ref().map_or(Timestamp::MIN, |time| time.0);
+        if reason == Reason::RunnerStarting {
+            self.starts_soon(created);
+        }
+        if pod.is_none() {
+            self.ask_about_pod(job, created);
+        }
         if state::is_hopeless(reason) {
             return self.begin_to_stop(self.stop(reason, message));
         }

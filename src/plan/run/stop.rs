@@ -14,7 +14,7 @@ use crate::api::flow_run::Stop;
 use crate::api::{Phase, Reason};
 use crate::plan::pods::{runner, state};
 use crate::plan::schedule::parse_duration;
-use crate::plan::{Step, Victim, VictimKind};
+use crate::plan::{Step, Urgency, Victim, VictimKind};
 
 impl Work<'_> {
     /// A stop for this reason, from now on.
@@ -123,6 +123,7 @@ impl Work<'_> {
         self.status.reason = Some(stop.reason.clone());
         self.status.message = Some(format!("the runner is being stopped: {}", stop.message));
         self.status.stop = Some(stop);
+        self.urgency = Urgency::Now;
     }
 
     /// The runner has ended, or never was.

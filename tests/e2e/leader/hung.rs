@@ -1,17 +1,15 @@
 //! An API server that hangs for one of two operators, and a leader that is stopped for longer than its Lease lasts.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
-use kube::config::Kubeconfig;
 use tokio::time::{Instant, sleep};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::process::{LEASE, LEASE_S, Operator, leads};
-use super::proxy::{Proxy, host_and_port};
+use super::process::{Folder, LEASE, LEASE_S, Operator, leads};
+use super::proxy::Proxy;
 use crate::support::figures::figure_seconds;
 use crate::support::{Load, Namespace, poll, test, within};
 
@@ -20,12 +18,8 @@ use crate::support::{Load, Namespace, poll, test, within};
 async fn hung_api_server_never_makes_two_leaders() {
     test("hung_api_server_never_makes_two_leaders", Load::Objects, async |namespace| {
         let folder = Folder::make(&namespace.name);
-        let kubeconfig = Kubeconfig::read().unwrap();
-        let server = kubeconfig.clusters.iter().find_map(|named| named.cluster.as_ref()?.server.clone());
-        let (host, port) = host_and_port(&server.expect("the kubeconfig names a server"));
-        let proxy = Proxy::start(format!("{host}:{port}")).await;
         let over_proxy = folder.0.join("kubeconfig");
-        proxy.write_kubeconfig(&kubeconfig, &over_proxy);
+        let proxy = Proxy::to_the_api_server(&over_proxy).await;
 
         let mut first = Operator::start(namespace, "first", &folder.0, Some(&over_proxy)).await;
         first.until("leader", 60).await;
@@ -73,19 +67,21 @@ async fn hung_api_server_never_makes_two_leaders() {
     .await;
 }
 
-async fn lease(namespace: &Namespace) -> LeaseSpec {
+/// What the Lease says.
+pub async fn lease(namespace: &Namespace) -> LeaseSpec {
     namespace.get::<Lease>(LEASE).await.spec.unwrap()
 }
 
 /// Asks two operators over and over whether they lead.
-struct Witness {
+pub struct Witness {
     /// What was seen: which of the two said that they lead.
     seen: Arc<Mutex<BTreeSet<[bool; 2]>>>,
     _task: AbortOnDropHandle<()>,
 }
 
 impl Witness {
-    fn of(ports: [u16; 2]) -> Self {
+    /// Of the operators that listen there.
+    pub fn of(ports: [u16; 2]) -> Self {
         let seen = Arc::new(Mutex::new(BTreeSet::new()));
         let log = seen.clone();
         let task = tokio::spawn(async move {
@@ -101,7 +97,7 @@ impl Witness {
     }
 
     /// Waits until it has been so at least once.
-    async fn until_seen(&self, leads: [bool; 2]) {
+    pub async fn until_seen(&self, leads: [bool; 2]) {
         poll(within(10, format!("leaders are {leads:?}")), async || {
             let seen = self.seen();
             if seen.contains(&leads) { Ok(()) } else { Err(format!("{seen:?}")) }
@@ -109,28 +105,12 @@ impl Witness {
         .await;
     }
 
-    fn assert_never_two(&self) {
+    /// At no moment have both said so.
+    pub fn assert_never_two(&self) {
         assert!(!self.seen().contains(&[true, true]), "two led at once");
     }
 
     fn seen(&self) -> BTreeSet<[bool; 2]> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
-
-/// A folder that goes when the test does.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn make(name: &str) -> Self {
-        let folder = std::env::temp_dir().join(name);
-        std::fs::create_dir_all(&folder).unwrap();
-        Self(folder)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
     }
 }

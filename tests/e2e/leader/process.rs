@@ -11,8 +11,8 @@ use tokio::time::timeout;
 
 use crate::support::{Namespace, poll, within};
 
-/// Seconds of the Lease in this test. Shorter than the operator's own, so that the test is; not so short that a busy machine
-/// makes a leader late.
+/// Seconds of the Lease where it has to end. Shorter than the operator's own, so that the test is; not so short that a busy
+/// machine makes a leader late.
 pub const LEASE_S: u64 = 8;
 /// The Lease of this test, in its own namespace.
 pub const LEASE: &str = "two-operators";
@@ -26,14 +26,27 @@ pub struct Operator {
 }
 
 impl Operator {
-    /// Starts an operator that looks at this namespace. Its log is in `folder`.
+    /// Starts an operator that looks at this namespace, with a Lease of [`LEASE_S`]. Its log is in `folder`.
     pub async fn start(namespace: &Namespace, name: &str, folder: &Path, kubeconfig: Option<&Path>) -> Self {
+        let lease = ["--lease-seconds", &LEASE_S.to_string()];
+        Self::start_with(namespace, name, folder, kubeconfig, &lease).await
+    }
+
+    /// The same with these arguments.
+    pub async fn start_with(
+        namespace: &Namespace,
+        name: &str,
+        folder: &Path,
+        kubeconfig: Option<&Path>,
+        arguments: &[&str],
+    ) -> Self {
         let port = free_port().await;
         let log = folder.join(format!("{name}.log"));
         let mut command = Command::new(env!("CARGO_BIN_EXE_daskflow"));
         command
             .args(["operator", "--lease-name", LEASE, "--lease-namespace", &namespace.name])
-            .args(["--listen", &format!("127.0.0.1:{port}"), "--lease-seconds", &LEASE_S.to_string()])
+            .args(["--listen", &format!("127.0.0.1:{port}")])
+            .args(arguments)
             .env("DASKFLOW_NAMESPACES", &namespace.name)
             .env("POD_NAME", name)
             .env_remove("POD_UID")
@@ -98,4 +111,22 @@ async fn said(port: u16) -> Option<String> {
 
 async fn free_port() -> u16 {
     TcpListener::bind(("127.0.0.1", 0)).await.unwrap().local_addr().unwrap().port()
+}
+
+/// A folder that goes when the test does.
+pub struct Folder(pub PathBuf);
+
+impl Folder {
+    /// Makes it.
+    pub fn make(name: &str) -> Self {
+        let folder = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&folder).unwrap();
+        Self(folder)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
 }

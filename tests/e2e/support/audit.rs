@@ -1,11 +1,12 @@
 //! What a service account asked of the API server, by its audit log, and what it may ask, by the roles that are there.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Display};
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 
+use jiff::Timestamp;
 use k8s_openapi::api::rbac::v1::{
     ClusterRole, ClusterRoleBinding, PolicyRule, Role, RoleBinding, RoleRef, Subject,
 };
@@ -44,9 +45,28 @@ pub struct Asked {
 
 /// All that this user asked about resources.
 pub fn asked(log: &Path, user: &str) -> BTreeSet<Asked> {
+    let mut asked = BTreeSet::new();
+    each_event(log, user, |event| asked.extend(read(event)));
+    asked
+}
+
+/// How often this user asked for what, verb and resource, in a span of time.
+pub fn requests(log: &Path, user: &str, begin: Timestamp, end: Timestamp) -> BTreeMap<String, usize> {
+    let mut counts = BTreeMap::new();
+    each_event(log, user, |event| {
+        let at = event["requestReceivedTimestamp"].as_str().and_then(|text| text.parse::<Timestamp>().ok());
+        if at.is_some_and(|at| begin <= at && at <= end) {
+            for asked in read(event).into_iter().take(1) {
+                *counts.entry(asked.what.to_string()).or_default() += 1;
+            }
+        }
+    });
+    counts
+}
+
+fn each_event(log: &Path, user: &str, mut take: impl FnMut(&Value)) {
     let file = File::open(log).unwrap_or_else(|error| panic!("{}: {error}", log.display()));
     let quoted = format!("\"{user}\"");
-    let mut asked = BTreeSet::new();
     for line in BufReader::new(file).split(b'\n') {
         let line = line.unwrap();
         // Most lines are about others, and the last one may not be written to its end.
@@ -56,10 +76,9 @@ pub fn asked(log: &Path, user: &str) -> BTreeSet<Asked> {
         }
         let Ok(event) = serde_json::from_str::<Value>(text) else { continue };
         if event["user"]["username"] == user {
-            asked.extend(read(&event));
+            take(&event);
         }
     }
-    asked
 }
 
 fn read(event: &Value) -> Vec<Asked> {

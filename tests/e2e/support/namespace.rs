@@ -61,6 +61,11 @@ impl Namespace {
     pub async fn make(client: Client, settings: &'static Settings, test: &str) -> Self {
         let words: String = test.replace('_', "-").chars().take(40).collect();
         let name = format!("e2e-{}-{:04x}", words.trim_end_matches('-'), fastrand::u16(..));
+        Self::called(client, settings, name, test).await
+    }
+
+    /// The same, under this name.
+    pub async fn called(client: Client, settings: &'static Settings, name: String, test: &str) -> Self {
         let object = json!({"metadata": {"name": name, "labels": {"daskflow.dev/e2e": test}}});
         let namespaces: Api<CoreNamespace> = cluster_wide(&client);
         namespaces.create(&PostParams::default(), &serde_json::from_value(object).unwrap()).await.unwrap();

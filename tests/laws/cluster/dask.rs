@@ -28,6 +28,14 @@ pub enum Spares {
     Untold,
 }
 
+/// Whether its release can close workers to new tasks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Closing {
+    #[default]
+    Possible,
+    Impossible,
+}
+
 /// One start of a scheduler.
 #[derive(Clone, Debug, Default)]
 pub struct Dask {
@@ -42,6 +50,8 @@ pub struct Dask {
     pub clients: BTreeSet<String>,
     /// The workers that it is letting go.
     pub closing: BTreeSet<String>,
+    /// The workers that it gives no more tasks.
+    pub closed: BTreeSet<String>,
     pub next_key: u64,
 }
 
@@ -55,8 +65,10 @@ impl Dask {
     }
 
     pub fn compute(&mut self, index: usize) {
-        match self.workers.values_mut().nth(index) {
-            Some(tasks) => *tasks += 1,
+        let closed = &self.closed;
+        let mut open = self.workers.iter_mut().filter(|(name, _)| !closed.contains(*name));
+        match open.nth(index) {
+            Some((_, tasks)) => *tasks += 1,
             None => self.queued += 1,
         }
     }
@@ -64,7 +76,8 @@ impl Dask {
     /// All tasks that have a worker end, each with a result; every other result has a replica.
     pub fn tasks_end(&mut self) {
         let all: Vec<String> = self.workers.keys().cloned().collect();
-        if let Some(tasks) = self.workers.values_mut().next() {
+        let closed = &self.closed;
+        if let Some((_, tasks)) = self.workers.iter_mut().find(|(name, _)| !closed.contains(*name)) {
             *tasks += std::mem::take(&mut self.queued);
         }
         for (index, name) in all.iter().enumerate() {
@@ -81,6 +94,7 @@ impl Dask {
     pub fn loses(&mut self, worker: &str) {
         self.queued += self.workers.remove(worker).unwrap_or(0);
         self.closing.remove(worker);
+        self.closed.remove(worker);
         self.keys.retain(|_, holders| {
             holders.remove(worker);
             !holders.is_empty()
@@ -89,24 +103,42 @@ impl Dask {
 
     /// Copies what only these workers hold to the others, and lets those go that hold nothing alone any more.
     pub fn retire(&mut self, workers: &[String]) -> Vec<String> {
-        let leaving: BTreeSet<&String> = workers.iter().collect();
-        let stays = |name: &&String| !leaving.contains(name) && !self.closing.contains(*name);
-        let stays = self.workers.keys().find(stays).cloned();
-        let mut gone = Vec::new();
-        for worker in
-            workers.iter().filter(|name| self.workers.contains_key(*name)).cloned().collect::<Vec<_>>()
-        {
-            let alone = |holders: &BTreeSet<String>| holders.contains(&worker) && holders.len() == 1;
+        let gone = self.flush(workers);
+        for worker in &gone {
+            self.loses(worker);
+        }
+        gone
+    }
+
+    /// Copies what only these workers hold to the others, and gives those that hold nothing alone any more no more tasks.
+    pub fn close(&mut self, workers: &[String]) -> Vec<String> {
+        let closed = self.flush(workers);
+        self.closed.extend(closed.iter().cloned());
+        closed
+    }
+
+    /// Moves what these workers hold to one that stays; what others hold as well is dropped. Gives those that hold nothing any
+    /// more.
+    fn flush(&mut self, workers: &[String]) -> Vec<String> {
+        let leaving = |name: &String| {
+            [&self.closing, &self.closed].iter().any(|all| all.contains(name)) || workers.contains(name)
+        };
+        let stays = self.workers.keys().find(|name| !leaving(name)).cloned();
+        let mut flushed = Vec::new();
+        for worker in workers.iter().filter(|name| self.workers.contains_key(*name)) {
+            let alone = |holders: &BTreeSet<String>| holders.contains(worker) && holders.len() == 1;
             let moves = self.keys.values_mut().filter(|holders| alone(holders));
             match &stays {
                 Some(to) => moves.for_each(|holders| holders.extend([to.clone()])),
                 None if moves.count() > 0 => continue,
                 None => {}
             }
-            self.loses(&worker);
-            gone.push(worker);
+            for holders in self.keys.values_mut() {
+                holders.remove(worker);
+            }
+            flushed.push(worker.clone());
         }
-        gone
+        flushed
     }
 
     /// Its workers in the order in which it would close them.

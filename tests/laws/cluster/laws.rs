@@ -40,6 +40,8 @@ pub struct Counts {
     pub wanted: usize,
     pub alive: usize,
     pub outdated: usize,
+    /// Closed to new tasks, whatever its spec. The two that follow do not count these.
+    pub closed: usize,
     pub running: usize,
     pub registered: usize,
 }
@@ -52,7 +54,13 @@ fn spec_of<'a>(cluster: &'a DaskCluster, group: &str) -> Option<&'a WorkersSpec>
 
 /// Since when a worker has been waited for.
 fn draining_since(pod: &Pod) -> Option<Timestamp> {
-    pod.annotations().get(labels::DRAINING_SINCE).map(|since| since.parse().unwrap())
+    let written = [labels::CLOSED_SINCE, labels::DRAINING_SINCE];
+    written.iter().find_map(|key| pod.annotations().get(*key)).map(|since| since.parse().unwrap())
+}
+
+/// Whether a worker is closed to new tasks, or about to be.
+fn is_closed(pod: &Pod) -> bool {
+    pod.annotations().contains_key(labels::CLOSED_SINCE)
 }
 
 fn group_of(pod: &Pod) -> String {
@@ -85,6 +93,10 @@ fn count_of<'a>(
         let is_outdated = hash.is_some_and(|hash| state::label(pod, labels::TEMPLATE_HASH) != Some(&hash));
         let counts = all.entry(group).or_default();
         counts.alive += 1;
+        if is_closed(pod) {
+            counts.closed += 1;
+            continue;
+        }
         counts.outdated += usize::from(is_outdated);
         counts.running += usize::from(is_running(pod));
         counts.registered += usize::from(registered.contains(state::name(pod)));
@@ -219,6 +231,14 @@ impl Before {
         }
     }
 
+    /// Only a worker that is written down as leaving is closed to new tasks, or nobody would know that it is of no use.
+    pub fn may_close(world: &World, workers: &[String]) {
+        for pod in workers.iter().map(|name| &world.truth.pods[name]) {
+            let name = pod.name_any();
+            assert!(is_closed(pod), "{name} is closed, and nothing tells of it");
+        }
+    }
+
     /// What may have become of the cluster by the steps.
     pub fn what_was_done_is_lawful(&self, world: &World) {
         let is_scheduler = |pod: &&Arc<Pod>| state::is_component(pod, labels::SCHEDULER);
@@ -229,7 +249,7 @@ impl Before {
         let after = count(world, &self.cluster, &self.status);
         for (group, now) in &after {
             let before = self.groups.get(group).copied().unwrap_or_default();
-            let surge = if before.outdated > 0 { now.wanted.div_ceil(4) } else { 0 };
+            let surge = if before.outdated + before.closed > 0 { now.wanted.div_ceil(4) } else { 0 };
             let most = before.alive.max(now.wanted + surge);
             assert!(now.alive <= most, "{group}: {before:?} became {now:?}, at the most {most}");
             if world.dask.is_some() {

@@ -7,7 +7,8 @@
 //! 2. No result is lost by an act of the operator, except there, and where a scheduler is replaced that nobody uses.
 //! 3. A group never grows above what is wanted plus the surge, its size is within its bounds, and there is one scheduler.
 //! 4. A group serves with no less than is wanted because another one has too many.
-//! 7. Under `drain: Wait` no worker with tasks is retired before the timeout.
+//! 7. Under `drain: Wait` no worker with tasks is retired before the timeout. One that is closed to new tasks is written down
+//!    as leaving before, and is no longer counted.
 //! 8. A bad image takes no more than the surge, and the workers that run go on running.
 //! 9. A cluster that is in use is not put to rest, and a run wakes it.
 //! 10. A status is small.
@@ -29,7 +30,7 @@ use daskflow::api::{DaskClusterSpec, Phase, WorkersSpec};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
-use dask::{Answers, Spares};
+use dask::{Answers, Closing, Spares};
 use world::{BAD, World};
 
 /// Histories of each law: always, where they are the same ones every time, and in a long search, where they differ.
@@ -63,6 +64,7 @@ pub enum Happening {
     Spares(Spares),
     /// Whether the scheduler can tell its clients and who is busy.
     Talks(bool),
+    Closes(Closing),
     /// Workers that the scheduler wants, and GPUs that its tasks ask for.
     Target(u64, u8),
     /// So many pods may exist.
@@ -216,6 +218,7 @@ fn faulty() -> impl Strategy<Value = Happening> {
         Just(Answers::Never)
     ];
     let spares = prop_oneof![2 => Just(Spares::All), 1 => Just(Spares::TheIdle), 1 => Just(Spares::Nobody), 1 => Just(Spares::Untold)];
+    let closing = prop_oneof![Just(Closing::Possible), Just(Closing::Impossible)];
     prop_oneof![
         30 => used(),
         1 => Just(Happening::Restart),
@@ -228,6 +231,7 @@ fn faulty() -> impl Strategy<Value = Happening> {
         1 => answers.prop_map(Happening::Retires),
         1 => spares.prop_map(Happening::Spares),
         1 => any::<bool>().prop_map(Happening::Talks),
+        1 => closing.prop_map(Happening::Closes),
         1 => prop_oneof![Just(None), (1..8_usize).prop_map(Some)].prop_map(Happening::Quota),
         1 => Just(Happening::TheyRetire),
     ]

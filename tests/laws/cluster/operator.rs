@@ -15,7 +15,7 @@ use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 
-use super::dask::Answers;
+use super::dask::{Answers, Closing};
 use super::laws::Before;
 use super::world::{Followed, World, pod_uid};
 
@@ -137,9 +137,11 @@ impl World {
                 Some(dask) => {
                     observed.scheduler = SchedulerView::Answering { workers: dask.registered() };
                     observed.closable = dask.closable(self.spares);
-                    observed.closing.clone_from(&dask.closing);
+                    observed.closing = dask.closing.union(&dask.closed).cloned().collect();
+                    observed.moving.clone_from(&dask.closing);
                     let asks = cluster::asks_who_is_busy(cluster) && self.talks;
                     observed.busy = asks.then(|| dask.workers.clone());
+                    observed.closes = asks && self.closing == Closing::Possible;
                 }
             }
         }
@@ -220,6 +222,14 @@ impl World {
                     let workers: Vec<String> = workers.iter().map(|worker| worker.name.clone()).collect();
                     before.may_retire(self, &workers);
                     match self.retire(&workers, left) {
+                        Some(held) => kept.extend(held),
+                        None => return Went::Ended,
+                    }
+                }
+                Step::CloseToTasks { workers } => {
+                    let workers: Vec<String> = workers.iter().map(|worker| worker.name.clone()).collect();
+                    Before::may_close(self, &workers);
+                    match self.close(&workers) {
                         Some(held) => kept.extend(held),
                         None => return Went::Ended,
                     }
@@ -316,6 +326,22 @@ impl World {
             self.delete_pod(name);
         }
         Some(workers.iter().filter(|name| !gone.contains(name)).cloned().collect())
+    }
+
+    /// Those that stay open as far as anybody knows; None where the call failed.
+    fn close(&mut self, workers: &[String]) -> Option<Vec<String>> {
+        let reachable = self.reachable;
+        let dask = self.dask.as_mut().filter(|_| reachable)?;
+        let closed = match self.answers {
+            Answers::Never => return None,
+            Answers::TooLate | Answers::NotYet => {
+                dask.close(workers);
+                Vec::new()
+            }
+            Answers::Prompt => dask.close(workers),
+        };
+        let stays = |name: &&String| dask.workers.contains_key(*name) && !closed.contains(*name);
+        Some(workers.iter().filter(stays).cloned().collect())
     }
 
     /// How long until it looks again by itself.

@@ -19,7 +19,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 
 use super::Happening;
-use super::dask::{Answers, Dask, Spares};
+use super::dask::{Answers, Closing, Dask, Spares};
 
 /// What the API server holds, or a cache of it.
 #[derive(Clone)]
@@ -54,6 +54,7 @@ pub struct World {
     pub spares: Spares,
     /// Whether this release tells its clients, and who is busy.
     pub talks: bool,
+    pub closing: Closing,
     /// How many workers the scheduler wants, and how much of a resource.
     pub target: (u64, u8),
     /// So many pods may exist.
@@ -97,6 +98,7 @@ impl World {
             answers: Answers::default(),
             spares: Spares::default(),
             talks: true,
+            closing: Closing::default(),
             target: (0, 0),
             quota: None,
             followed: None,
@@ -142,6 +144,7 @@ impl World {
                 self.talks = *talks;
                 self.last_client = None;
             }
+            Happening::Closes(closing) => self.closing = *closing,
             Happening::Target(workers, gpus) => self.target = (*workers, *gpus),
             Happening::Quota(quota) => self.quota = *quota,
             Happening::ClientComes => self.client_comes(),

@@ -101,14 +101,15 @@ fn rules() -> impl Strategy<Value = Rules> {
         1 => Just(CatchUp { policy: CatchUpPolicy::All, limit: 3 }),
     ];
     let limit = prop_oneof![2 => Just(None), 1 => (1..3).prop_map(Some)];
-    (policy, catch_up, limit, 0..3_i32, prop_oneof![Just(0), Just(1), Just(1000)]).prop_map(
-        |((concurrency, max_active), catch_up, max_active_runs, attempts, history)| Rules {
+    (policy, catch_up, limit, 0..3_i32, prop_oneof![Just(0), Just(1), Just(1000)], any::<bool>()).prop_map(
+        |((concurrency, max_active), catch_up, max_active_runs, attempts, history, outside)| Rules {
             concurrency,
             max_active,
             max_active_runs,
             catch_up,
             attempts,
             history,
+            outside,
         },
     )
 }

@@ -9,9 +9,11 @@ use std::sync::Arc;
 
 use daskflow::api::common::NameRef;
 use daskflow::api::flow::{CatchUp, ClockEntry, ClusterSource, Concurrency, History, Retries, Schedule};
-use daskflow::api::{DaskCluster, DaskClusterSpec, DaskClusterStatus, Flow, FlowRun, FlowSpec, Phase};
-use daskflow::plan::run::{attempt_of, phase_of};
-use daskflow::plan::{Object, Plan, Step, VictimKind, cluster, flow, run};
+use daskflow::api::{
+    DaskCluster, DaskClusterSpec, DaskClusterStatus, Flow, FlowRun, FlowRunStatus, FlowSpec, Phase,
+};
+use daskflow::plan::run::{ForeignScheduler, attempt_of, phase_of};
+use daskflow::plan::{Object, Plan, Step, Urgency, VictimKind, cluster, flow, run};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::batch::v1::{Job, JobCondition, JobStatus};
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStateTerminated, ContainerStatus, Pod, PodStatus};
@@ -29,6 +31,8 @@ pub struct Rules {
     pub catch_up: CatchUp,
     pub attempts: i32,
     pub history: i32,
+    /// Whether the Flow runs on a scheduler at an address, rather than on a `DaskCluster`.
+    pub outside: bool,
 }
 
 /// The clocks with the seconds between their ticks. Some ticks are of one instant; all but those of the first clock have
@@ -66,6 +70,8 @@ pub struct World {
     truth: Stored,
     cache: Stored,
     next_version: u64,
+    /// The statuses of runs that the operator has not written yet, each with what it is to be written over.
+    unwritten: BTreeMap<String, (Option<FlowRunStatus>, FlowRunStatus)>,
     /// Which start of the Dask scheduler is at work.
     scheduler: u32,
     /// How often each Job was created.
@@ -121,6 +127,7 @@ impl World {
             cache: truth.clone(),
             truth,
             next_version: 1,
+            unwritten: BTreeMap::new(),
             scheduler: 0,
             started: BTreeMap::new(),
             ticks: BTreeSet::new(),
@@ -144,6 +151,7 @@ impl World {
             Happening::CacheCatchesUp => self.cache = self.truth.clone(),
             Happening::Restart => {
                 self.cache = self.truth.clone();
+                self.unwritten.clear();
                 self.now = self.machine;
                 // With the clock set back nobody can tell what was before an edit.
                 self.edits.values_mut().for_each(|(_, edited)| *edited = self.now.min(*edited));
@@ -297,19 +305,62 @@ impl World {
 
     fn look_at_run(&mut self, name: &str, stale: Stale, writes: usize) {
         let seen = self.view(stale);
-        let Some(mut object) = seen.runs.get(name).cloned() else { return };
-        let mut plan = self.plan_run(&object, &seen, false);
+        let mut stored = seen.runs.get(name).cloned();
+        while let Some(run) = stored {
+            stored = self.turn_of_run(run, &seen, writes);
+        }
+    }
+
+    /// The run as the next plan begins from it.
+    fn begun(&mut self, stored: &Arc<FlowRun>) -> Arc<FlowRun> {
+        let name = stored.name_any();
+        let kept = self.unwritten.get(&name).filter(|(over, _)| *over == stored.status);
+        let Some((_, status)) = kept.cloned() else {
+            self.unwritten.remove(&name);
+            return stored.clone();
+        };
+        let mut run = stored.clone();
+        Arc::make_mut(&mut run).status = Some(status);
+        run
+    }
+
+    /// One turn; what it goes on from at once, if it does.
+    fn turn_of_run(
+        &mut self,
+        mut stored: Arc<FlowRun>,
+        seen: &Stored,
+        writes: usize,
+    ) -> Option<Arc<FlowRun>> {
+        let name = &stored.name_any();
+        let mut object = self.begun(&stored);
+        let mut plan = self.plan_run(&object, seen, false);
         if plan.look_again {
             // The run itself is read anew; what else is read live is the operator's `observe`.
-            let Some(fresh) = self.truth.runs.get(name) else { return };
-            object = fresh.clone();
-            plan = self.plan_run(&object, &seen, true);
+            stored = self.truth.runs.get(name)?.clone();
+            object = self.begun(&stored);
+            plan = self.plan_run(&object, seen, true);
         }
-        let Some(truth) = self.truth.runs.get(name) else { return };
+        let truth = self.truth.runs.get(name)?;
         let was = phase_of(truth);
-        let current = truth.resource_version() == object.resource_version();
-        let news = object.status.as_ref() != Some(&plan.status);
-        if self.carry_out(&plan, writes, None) && news && current {
+        let current = truth.resource_version() == stored.resource_version();
+        let news = stored.status.as_ref() != Some(&plan.status);
+        let moves = object.status.as_ref() != Some(&plan.status);
+        if !self.carry_out(&plan, writes, None) {
+            // Who has died has forgotten.
+            self.unwritten.clear();
+            return None;
+        }
+        if let Urgency::By(by) | Urgency::GoOn(by) = plan.urgency
+            && by > self.now
+            && news
+        {
+            self.unwritten.insert(name.to_owned(), (stored.status.clone(), plan.status));
+            return (moves && matches!(plan.urgency, Urgency::GoOn(_))).then_some(stored);
+        }
+        if !news {
+            self.unwritten.remove(name);
+        } else if current {
+            self.unwritten.remove(name);
             let phase = plan.status.phase;
             if phase == Phase::Skipped {
                 self.skipped.insert(name.to_owned());
@@ -318,15 +369,25 @@ impl World {
             let version = self.version();
             touch(self.truth.runs.get_mut(name).unwrap(), version).status = Some(plan.status);
         }
+        None
     }
 
-    fn plan_run(&self, object: &FlowRun, seen: &Stored, live: bool) -> Plan<daskflow::api::FlowRunStatus> {
+    /// Live, what a runner's start depends on is read first, and what an end depends on where it is none.
+    fn plan_run(&self, object: &FlowRun, seen: &Stored, live: bool) -> Plan<FlowRunStatus> {
+        let plan = run::plan(object, &self.observe_run(object, seen, (live, false)), self.now);
+        if !live || run::starts_a_runner(&plan) {
+            return plan;
+        }
+        run::plan(object, &self.observe_run(object, seen, (live, true)), self.now)
+    }
+
+    fn observe_run(&self, object: &FlowRun, seen: &Stored, (live, all): (bool, bool)) -> run::Observed {
         let attempt = attempt_of(object);
         let job_name = format!("{}-{attempt}", object.name_any());
         // A Job that the status knows is asked for when no cache has it.
-        let asks = live || object.status.as_ref().is_some_and(|status| status.job.is_some());
+        let asks = all || object.status.as_ref().is_some_and(|status| status.job.is_some());
         let job = seen.jobs.get(&job_name).or_else(|| self.truth.jobs.get(&job_name).filter(|_| asks));
-        let queued = live && phase_of(object) == Phase::Queued;
+        let queued = all && phase_of(object) == Phase::Queued;
         let (flow, runs) =
             if queued { (&self.truth.flow, &self.truth.runs) } else { (&seen.flow, &seen.runs) };
         let others = |run: &&Arc<FlowRun>| run.name_any() != object.name_any() && !phase_of(run).is_final();
@@ -336,18 +397,21 @@ impl World {
         let of_run = format!("{}-", object.name_any());
         let another =
             pods.iter().any(|(name, pod)| name.starts_with(&of_run) && *name != job_name && is_alive(pod));
-        let observed = run::Observed {
+        let outside = self.rules.outside;
+        let answering = ForeignScheduler::Answering { workers: 1, tls: None };
+        run::Observed {
             flow: Some(flow.clone()),
-            cluster: Some(seen.cluster.clone()),
+            cluster: Some(seen.cluster.clone()).filter(|_| !outside),
+            foreign: if outside { answering } else { ForeignScheduler::NotAsked },
             siblings: runs.values().filter(others).cloned().collect(),
             pod: pods.get(&job_name).or(cached).cloned(),
             job: job.cloned(),
             another_runner: another,
-            scheduler: Some(format!("scheduler/{}", self.scheduler)),
+            scheduler: Some(format!("scheduler/{}", self.scheduler)).filter(|_| !outside),
+            unwritten: self.unwritten.contains_key(&object.name_any()),
             live,
             ..run::Observed::default()
-        };
-        run::plan(object, &observed, self.now)
+        }
     }
 
     /// Carries out the steps, dying after `writes` of them. Says whether it came to the status.
@@ -363,7 +427,7 @@ impl World {
                     let run = self.truth.runs.remove(&victim.name);
                     assert!(run.is_none_or(|run| phase_of(&run).is_final()), "{} was not over", victim.name);
                 }
-                Step::Adopt { .. } | Step::Delete(_) => {}
+                Step::Adopt { .. } | Step::Delete(_) | Step::Try(_) => {}
                 other => panic!("not expected here: {other:?}"),
             }
         }
@@ -399,6 +463,9 @@ impl World {
                 let name = job.name_any();
                 *self.started.entry(name.clone()).or_default() += 1;
                 assert_eq!(self.given[&job.labels()["daskflow.dev/run"]], parameters_of(job), "{name}");
+                let mut job = job.clone();
+                job.metadata.creation_timestamp = Some(Time(self.now));
+                let job = &job;
                 self.truth.jobs.insert(name.clone(), Arc::new(job.clone()));
                 self.truth.pods.insert(name.clone(), Arc::new(pod(job, None)));
             }
@@ -442,7 +509,10 @@ impl World {
         let alive = runners_of_pods(&self.truth.pods);
         let runs: BTreeSet<&String> = alive.iter().collect();
         assert_eq!(runs.len(), alive.len(), "two runners of one run: {alive:?}");
-        let places = [self.places(), self.rules.max_active_runs].into_iter().flatten().min();
+        let places = [self.places(), self.rules.max_active_runs.filter(|_| !self.rules.outside)]
+            .into_iter()
+            .flatten()
+            .min();
         let count = i32::try_from(alive.len()).unwrap();
         assert!(places.is_none_or(|places| count <= places), "{alive:?} are alive together");
     }
@@ -549,7 +619,8 @@ fn spec(rules: Rules) -> FlowSpec {
             ..Retries::default()
         }),
         cluster: ClusterSource {
-            ref_: Some(NameRef { name: "analytics".into() }),
+            ref_: Some(NameRef { name: "analytics".into() }).filter(|_| !rules.outside),
+            address: Some("tcp://elsewhere:8786".into()).filter(|_| rules.outside),
             ..ClusterSource::default()
         },
         parameters: Some(serde_json::json!({"base": 0})),

@@ -61,6 +61,21 @@ fn the_schedulers_target_makes_the_default_group_grow_within_its_bounds() {
 }
 
 #[test]
+fn closed_workers_count_in_the_target_and_are_not_replaced_for_it() {
+    let mut cluster = autoscaled(0, 9);
+    let mut observed = settled(&cluster, 5);
+    for pod in &mut observed.pods[..2] {
+        let closed = (labels::CLOSED_SINCE.to_owned(), now().to_string());
+        Arc::make_mut(pod).metadata.annotations.get_or_insert_default().extend([closed]);
+    }
+    cluster.status = Some(plan(&cluster, &observed, now()).status);
+    hears(&mut observed, 5, 0.0);
+    assert_eq!(desired(&plan(&cluster, &observed, now())), [3], "each has a task");
+    hears(&mut observed, 7, 0.0);
+    assert_eq!(desired(&plan(&cluster, &observed, now())), [5], "and two wait");
+}
+
+#[test]
 fn a_group_with_resources_grows_for_tasks_that_ask_for_them() {
     let cluster = with_gpus(autoscaled(0, 5), 3);
     let mut observed = settled(&cluster, 0);

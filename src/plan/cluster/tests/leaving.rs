@@ -1,5 +1,7 @@
 //! Who leaves a group that has too many workers, and when.
 
+use std::time::Duration;
+
 use super::*;
 use crate::api::WorkersSpec;
 use crate::api::worker_group::{Drain, WorkerGroup};
@@ -46,6 +48,41 @@ fn a_group_that_is_taken_out_of_the_spec_is_retired() {
     assert_eq!(retired(&first), other);
     let told: Vec<_> = first.status.groups.iter().map(|group| (group.name.as_str(), group.desired)).collect();
     assert_eq!(told, [("default", 2), ("other", 0)]);
+}
+
+#[test]
+fn workers_that_never_ran_leave_without_the_word_of_a_scheduler_that_does_not_answer() {
+    let mut cluster = cluster(1);
+    let mut observed = settled(&cluster, 1);
+    observed.scheduler =
+        SchedulerView::Unreachable { reason: Reason::SchedulerUnreachable, message: "late".into() };
+    let spec = |cluster: &DaskCluster| cluster.spec.workers.clone();
+    let waiting = |cluster: &DaskCluster, seed| {
+        Arc::new(worker::pod(cluster, None, (worker::DEFAULT_GROUP, &spec(cluster)), seed).unwrap())
+    };
+    // Too many: the one that runs stays, it may hold data.
+    observed.pods.push(waiting(&cluster, 70));
+    assert_eq!(deleted(&plan(&cluster, &observed, now())), [state::name(observed.pods.last().unwrap())]);
+    // Of an earlier spec: it will never be wanted.
+    observed.pods.pop();
+    cluster.spec.workers.nanny = Some(true);
+    let old = waiting(&cluster, 71);
+    cluster.spec.workers.nanny = None;
+    observed.pods.push(old.clone());
+    assert_eq!(deleted(&plan(&cluster, &observed, now())), [state::name(&old)]);
+    // Two that run, and one is wanted: which of them holds data only the scheduler knows.
+    observed.pods.pop();
+    observed.pods.push(running((*waiting(&cluster, 72)).clone()));
+    assert_eq!(deleted(&plan(&cluster, &observed, now())), Vec::<&str>::new());
+}
+
+/// The pods that a plan deletes.
+fn deleted(plan: &Plan<DaskClusterStatus>) -> Vec<&str> {
+    let of_step = plan.steps.iter().filter_map(|step| match step {
+        Step::Delete(victim) => Some(victim.name.as_str()),
+        _ => None,
+    });
+    of_step.collect()
 }
 
 #[test]
@@ -121,11 +158,11 @@ fn after_the_timeout_busy_workers_leave_too() {
     let first = plan(&cluster, &observed, now());
     assert_eq!(kinds(&first), ["annotate", "annotate"]);
     annotate(&mut observed, &first);
-    let almost = now() + std::time::Duration::from_secs(599);
+    let almost = now() + Duration::from_secs(599);
     assert_eq!(plan(&cluster, &observed, almost).steps, []);
     // The scheduler would rather close another one by now: who has been waited for stays the one that is.
     observed.closable = Some(vec![all[2].clone(), all[1].clone(), all[0].clone()]);
-    let over = now() + std::time::Duration::from_secs(600);
+    let over = now() + Duration::from_secs(600);
     let gone: BTreeSet<String> = retired(&plan(&cluster, &observed, over)).into_iter().collect();
     assert_eq!(gone, all[..2].iter().cloned().collect());
 }
@@ -141,6 +178,185 @@ fn a_worker_that_is_wanted_again_is_no_longer_waited_for() {
     assert!(second.steps.iter().all(|step| matches!(step, Step::Annotate { value: None, .. })));
     annotate(&mut observed, &second);
     assert_eq!(plan(&cluster, &observed, now()).steps, []);
+}
+
+/// As [`draining`], with a scheduler that can close workers to new tasks.
+fn closing(tasks: [u64; 3]) -> (DaskCluster, Observed, Vec<String>) {
+    let (cluster, mut observed, all) = draining(tasks);
+    observed.closes = true;
+    (cluster, observed, all)
+}
+
+/// Carries out what a plan wants with workers that are closed.
+fn obey(cluster: &mut DaskCluster, observed: &mut Observed, plan: Plan<DaskClusterStatus>) {
+    annotate(observed, &plan);
+    observed.closing.extend(closed(&plan));
+    cluster.status = Some(plan.status);
+}
+
+#[test]
+fn a_busy_worker_is_closed_to_new_tasks_and_leaves_when_its_own_have_ended() {
+    let (mut cluster, mut observed, all) = closing([1, 3, 2]);
+    let first = plan(&cluster, &observed, now());
+    assert_eq!(kinds(&first), ["annotate", "annotate", "close"], "it is written down first");
+    assert_eq!(closed(&first), all[..2]);
+    assert_eq!(reason(&first, ConditionType::Reconciling), "WorkersDraining");
+    assert_eq!(reason(&first, ConditionType::Ready), "Ready");
+    obey(&mut cluster, &mut observed, first);
+    let second = plan(&cluster, &observed, now());
+    assert_eq!(second.steps, [], "it is waited for");
+    assert_eq!(second.next, Next::After(Duration::from_secs(2)));
+    assert_eq!(reason(&second, ConditionType::Reconciling), "WorkersDraining");
+    // The backlog goes on at the one that stays.
+    observed.busy = Some(all.iter().cloned().zip([1, 0, 50]).collect());
+    assert_eq!(retired(&plan(&cluster, &observed, now())), [all[1].clone()]);
+    observed.busy = None;
+    assert_eq!(plan(&cluster, &observed, now()).steps, [], "without an answer nobody is free");
+}
+
+#[test]
+fn closed_workers_leave_after_the_timeout_whatever_they_run() {
+    let (mut cluster, mut observed, all) = closing([1, 1, 1]);
+    let first = plan(&cluster, &observed, now());
+    obey(&mut cluster, &mut observed, first);
+    let almost = now() + Duration::from_secs(599);
+    assert_eq!(plan(&cluster, &observed, almost).steps, []);
+    let over = now() + Duration::from_secs(600);
+    assert_eq!(retired(&plan(&cluster, &observed, over)), all[..2]);
+    cluster.spec.workers.drain = Drain::Restart;
+    assert_eq!(retired(&plan(&cluster, &observed, now())), all[..2], "or as soon as nobody wants to wait");
+}
+
+#[test]
+fn a_worker_that_is_waited_for_is_closed_when_the_scheduler_can_do_that() {
+    let (cluster, mut observed, all) = draining([1, 1, 1]);
+    let first = plan(&cluster, &observed, now());
+    annotate(&mut observed, &first);
+    observed.closes = true;
+    let later = now() + Duration::from_secs(60);
+    let second = plan(&cluster, &observed, later);
+    assert_eq!(closed(&second), all[..2]);
+    annotate(&mut observed, &second);
+    observed.closing = all[..2].iter().cloned().collect();
+    let over = now() + Duration::from_secs(600);
+    assert_eq!(retired(&plan(&cluster, &observed, over)), all[..2], "its time goes on");
+}
+
+#[test]
+fn a_worker_without_a_task_is_not_closed_first() {
+    let (cluster, observed, all) = closing([4, 0, 4]);
+    let first = plan(&cluster, &observed, now());
+    assert_eq!(retired(&first), [all[1].clone()]);
+    assert_eq!(closed(&first), [all[0].clone()]);
+}
+
+#[test]
+fn closed_workers_that_are_wanted_again_leave_and_are_replaced() {
+    let (mut cluster, mut observed, all) = closing([1, 1, 1]);
+    let first = plan(&cluster, &observed, now());
+    obey(&mut cluster, &mut observed, first);
+    cluster.spec.workers.replicas = Some(3);
+    let second = plan(&cluster, &observed, now());
+    assert_eq!(kinds(&second), ["create"], "a quarter more than wanted may exist meanwhile, and no more");
+    assert_eq!((second.status.workers.desired, second.status.workers.ready), (3, 1), "they take no tasks");
+    assert_eq!(reason(&second, ConditionType::Ready), "Ready", "no run waits for those that finish");
+    let spec = (worker::DEFAULT_GROUP, &cluster.spec.workers);
+    observed.pods.push(running(worker::pod(&cluster, None, spec, 70).unwrap()));
+    observed.scheduler = SchedulerView::Answering { workers: names(&observed.pods).into_iter().collect() };
+    assert_eq!(plan(&cluster, &observed, now()).steps, []);
+    observed.busy = Some(all.iter().cloned().zip([0, 1, 1]).collect());
+    let third = plan(&cluster, &observed, now());
+    assert_eq!(retired(&third), [all[0].clone()], "one that is free goes although all are wanted");
+}
+
+#[test]
+fn a_cluster_is_not_ready_with_closed_workers_only() {
+    let (mut cluster, mut observed, _) = closing([1, 1, 1]);
+    cluster.spec.workers.replicas = Some(0);
+    let first = plan(&cluster, &observed, now());
+    assert_eq!(closed(&first).len(), 3);
+    obey(&mut cluster, &mut observed, first);
+    cluster.spec.workers.replicas = Some(3);
+    let second = plan(&cluster, &observed, now());
+    assert_eq!(kinds(&second), ["create"]);
+    assert_eq!(reason(&second, ConditionType::Ready), "WorkersStarting");
+}
+
+#[test]
+fn what_is_not_waited_for_any_more_is_not_closed_again() {
+    let (mut cluster, mut observed, all) = closing([1, 1, 1]);
+    let first = plan(&cluster, &observed, now());
+    annotate(&mut observed, &first);
+    cluster.status = Some(first.status);
+    assert_eq!(
+        closed(&plan(&cluster, &observed, now())),
+        all[..2],
+        "the operator may have ended before it asked"
+    );
+    let over = now() + Duration::from_secs(600);
+    assert_eq!(kinds(&plan(&cluster, &observed, over)), ["retire"]);
+    observed.busy = Some(all.iter().cloned().zip([0, 0, 1]).collect());
+    assert_eq!(kinds(&plan(&cluster, &observed, now())), ["retire"]);
+}
+
+#[test]
+fn a_worker_that_could_not_be_closed_is_asked_for_again_less_and_less() {
+    let (mut cluster, mut observed, all) = closing([1, 1, 1]);
+    let first = plan(&cluster, &observed, now());
+    annotate(&mut observed, &first);
+    let mut status = first.status;
+    // What the steps add to the status where the scheduler keeps them.
+    let old = std::mem::take(&mut status.conditions);
+    status.conditions = crate::plan::conditions::held(&[], old, "the scheduler keeps them", now());
+    cluster.status = Some(status);
+    let later = now() + Duration::from_secs(20);
+    let second = plan(&cluster, &observed, later);
+    assert_eq!((kinds(&second), closed(&second)), (vec!["close"], all[..2].to_vec()));
+    assert_eq!(second.next, Next::After(Duration::from_secs(20)));
+    observed.moving = all[..2].iter().cloned().collect();
+    assert_eq!(plan(&cluster, &observed, later).steps, [], "the scheduler has not answered yet");
+}
+
+#[test]
+fn a_closed_worker_that_is_not_registered_holds_nothing_and_goes() {
+    let (mut cluster, mut observed, all) = closing([1, 1, 1]);
+    let first = plan(&cluster, &observed, now());
+    obey(&mut cluster, &mut observed, first);
+    let rest = names(&observed.pods).into_iter().filter(|name| *name != all[1]).collect();
+    observed.scheduler = SchedulerView::Answering { workers: rest };
+    let plan = plan(&cluster, &observed, now());
+    assert!(matches!(&plan.steps[..], [Step::Delete(victim)] if victim.name == all[1]), "{:?}", plan.steps);
+}
+
+#[test]
+fn the_word_of_a_cache_is_not_enough_to_let_closed_workers_go() {
+    let (mut cluster, mut observed, _) = closing([1, 1, 1]);
+    let first = plan(&cluster, &observed, now());
+    obey(&mut cluster, &mut observed, first);
+    let cached = Observed { live: false, closable: None, busy: None, closes: false, ..observed };
+    let plan = plan(&cluster, &cached, now());
+    assert_eq!((plan.steps.len(), plan.look_again), (0, true));
+}
+
+#[test]
+fn outdated_workers_under_load_are_closed_one_after_the_other() {
+    let (mut cluster, _, _) = closing([0; 3]);
+    cluster.spec.workers.replicas = Some(2);
+    let mut observed = settled(&cluster, 2);
+    let old = of_group(&observed, "default");
+    cluster.spec.workers.args = vec!["--new".into()];
+    let spec = (worker::DEFAULT_GROUP, &cluster.spec.workers);
+    observed.pods.push(running(worker::pod(&cluster, None, spec, 70).unwrap()));
+    observed.scheduler = SchedulerView::Answering { workers: names(&observed.pods).into_iter().collect() };
+    observed.closable = Some(old.clone());
+    observed.busy = Some(old.iter().cloned().map(|name| (name, 5)).collect());
+    observed.closes = true;
+    let first = plan(&cluster, &observed, now());
+    assert_eq!(closed(&first), [old[0].clone()], "as many serve as are wanted");
+    obey(&mut cluster, &mut observed, first);
+    assert_eq!(plan(&cluster, &observed, now()).steps, [], "the next one when another new one is there");
+    observed.busy = Some([(old[0].clone(), 0), (old[1].clone(), 5)].into());
+    assert_eq!(retired(&plan(&cluster, &observed, now())), [old[0].clone()]);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Attempts that fail and are tried again, runs that are stopped before their time, and the order in which that happens.
 
+use k8s_openapi::api::batch::v1::JobSpec;
 use k8s_openapi::api::core::v1::PodCondition;
 
 use super::*;
@@ -500,4 +501,34 @@ fn the_cluster_of_a_failed_run_is_kept_as_long_as_asked() {
         1,
         "success leaves nothing to look at"
     );
+}
+
+#[test]
+fn a_job_without_a_pod_is_asked_about_and_a_runner_that_starts_is_told_when_it_takes_its_time() {
+    let run = run(Phase::Provisioning);
+    let job = Job { spec: Some(JobSpec::default()), ..job(None).as_ref().clone() };
+    let observed = Observed { job: Some(Arc::new(job)), ..observed(flow()) };
+    let at = |seconds| now() + SignedDuration::from_secs(seconds);
+    let first = plan(&run, &observed, at(1));
+    assert_eq!((first.steps.len(), first.urgency), (0, Urgency::By(at(3))));
+    let later = plan(&run, &observed, at(5));
+    assert!(matches!(later.steps[..], [Step::Try(_)]), "{:?}", later.steps);
+    assert_eq!(later.urgency, Urgency::By(at(3)), "that is over: it is written");
+}
+
+#[test]
+fn what_a_cluster_with_a_limit_counts_is_written_at_once() {
+    let mut limited = cluster(true);
+    limited.spec.max_active_runs = Some(1);
+    let observed = Observed { job: Some(job(None)), cluster: Some(Arc::new(limited)), ..observed(flow()) };
+    assert_eq!(plan(&run(Phase::Provisioning), &observed, now()).urgency, Urgency::Now);
+}
+
+#[test]
+fn a_stop_is_written_before_anything_follows() {
+    let mut run = run(Phase::Provisioning);
+    run.spec.cancel = true;
+    let observed = Observed { job: Some(job(None)), unwritten: true, ..observed(flow()) };
+    let plan = plan(&run, &observed, now());
+    assert!(plan.status.stop.is_some() && plan.urgency == Urgency::Now, "{plan:?}");
 }
