@@ -219,7 +219,9 @@ impl Gate {
             pace.is_full();
         }
         self.gauges.limit(pace.limit());
-        Class::ALL.iter().for_each(|class| self.gauges.waiting(*class, line.waiting(class.index())));
+        for class in Class::ALL {
+            self.gauges.waiting(class, line.waiting(class.index()));
+        }
     }
 
     /// A request that was sent then has come to this.

@@ -157,7 +157,9 @@ proptest! {
                     turns.pass(s(now));
                     let come: Vec<Key> =
                         due.iter().filter(|(_, at)| **at <= now).map(|(key, _)| key.clone()).collect();
-                    come.iter().for_each(|key| { due.remove(key); });
+                    for key in &come {
+                        due.remove(key);
+                    }
                     owed.extend(come);
                 }
             }
