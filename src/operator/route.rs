@@ -59,9 +59,8 @@ cached! {
 }
 
 /// Takes the answer to a write into the cache, and wakes whoever it concerns: the next look rests on it, and not on what was
-/// before, which would be a conflict with oneself.
-///
-/// As from the watch without what is not kept of it.
+/// before, which would be a conflict with oneself. The fields of its writers are left out, as of what a watch tells: they are
+/// half of an object's memory.
 pub(super) fn written<K: Cached>(context: &Context, ticket: Ticket, mut object: K) {
     condense(object.meta_mut(), &K::kind(&()));
     if K::kept(&context.stores).take_written(ticket, object.clone()) {

@@ -364,9 +364,12 @@ impl Work<'_> {
         self.status.phase = phase;
         self.status.reason = Some(reason.as_str().to_owned());
         self.status.message = (!message.is_empty()).then(|| super::conditions::cut(&message, 1_000));
-        if phase.is_final() {
-            // A Job that no cache knows yet must not outlive its run.
+        let goes_back = phase == Phase::Queued && phase_of(self.run) != Phase::Queued;
+        if phase.is_final() || goes_back {
+            // A Job that no cache knows yet must not outlive its run, nor be at work while that waits.
             self.look_again |= self.observed.job.is_none() && !self.observed.live;
+        }
+        if phase.is_final() {
             self.status.finished_at.get_or_insert(Time(self.now));
             self.next = Next::Change;
             let text =
