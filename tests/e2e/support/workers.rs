@@ -63,6 +63,13 @@ pub fn most_workers(pods: &Timeline<Pod>, which: impl Fn(&Pod) -> bool) -> usize
     })
 }
 
+/// Whether a condition gives this reason, with all these words.
+fn says(status: Option<&DaskClusterStatus>, reason: Reason, words: &[&str]) -> bool {
+    status.iter().flat_map(|status| &status.conditions).any(|condition| {
+        condition.reason == reason.as_str() && words.iter().all(|word| condition.message.contains(word))
+    })
+}
+
 /// A cluster's condition of this type.
 pub fn condition(status: &DaskClusterStatus, kind: ConditionType) -> &Condition {
     let found = status.conditions.iter().find(|condition| condition.type_ == kind.as_str());
@@ -104,13 +111,18 @@ impl Namespace {
         words: &[&str],
     ) -> DaskClusterStatus {
         let wait = within(90, format!("{cluster} says {} with {words:?}", reason.as_str()));
-        let says = |cluster: &DaskCluster| {
-            cluster.status.iter().flat_map(|status| &status.conditions).any(|condition| {
-                condition.reason == reason.as_str()
-                    && words.iter().all(|word| condition.message.contains(word))
-            })
-        };
+        let says = |cluster: &DaskCluster| says(cluster.status.as_ref(), reason, words);
         self.until(cluster, wait, says).await.status.unwrap()
+    }
+
+    /// The same, once its status counts so many workers as ready: what is counted may follow what is said.
+    pub async fn until_cluster_counts(&self, cluster: &str, ready: i32, reason: Reason, words: &[&str]) {
+        let what = format!("{cluster} says {} with {words:?} and has {ready} workers", reason.as_str());
+        let says = |cluster: &DaskCluster| {
+            let status = cluster.status.as_ref();
+            status.is_some_and(|status| status.workers.ready == ready) && says(status, reason, words)
+        };
+        self.until(cluster, within(90, what), says).await;
     }
 
     /// Waits until a cluster answers to its spec, is ready, and counts so many workers.
