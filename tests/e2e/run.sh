@@ -35,5 +35,9 @@ times=$build/e2e/times.txt
 [ -z "$name" ] || times=$build/e2e/times-of-some.txt
 sed -n 's/^time: //p' "$log" | sort -k1,1nr -k3 >"$times"
 { echo "times of the end-to-end tests ($times):"; cat "$times"; } >&2
-[ $code = 0 ] || save_state
+[ $code = 0 ] || {
+	save_state
+	# At the end, where whoever sees no more than that finds it.
+	sed -n '/^failures:$/,/^failures:$/{/panicked at/,/^stack backtrace\|^note: run with\|^$/p}' "$log" | cut -c1-600 | head -n 60 >&2
+}
 exit $code
