@@ -13,6 +13,8 @@ pub struct Request {
     pub verb: String,
     /// With the subresource after a slash.
     pub resource: String,
+    pub namespace: String,
+    pub name: String,
     pub dry_run: bool,
     pub code: u16,
     /// When it was answered.
@@ -64,6 +66,10 @@ struct About {
     #[serde(default)]
     resource: String,
     #[serde(default)]
+    namespace: String,
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
     subresource: Option<String>,
 }
 
@@ -109,6 +115,8 @@ impl Audit {
                     .flatten()
                     .collect::<Vec<_>>()
                     .join("/"),
+                namespace: about.namespace,
+                name: about.name,
                 dry_run: event.request_uri.contains("dryRun="),
                 code: event.response_status.code,
                 at: event.stage_timestamp,
@@ -116,12 +124,12 @@ impl Audit {
         }
     }
 
-    /// How many seconds after `begin` each object of a resource was created, in order.
-    pub fn created(&self, resource: &str, begin: Timestamp) -> Vec<f64> {
+    /// How many seconds after `begin` each object of a resource was created, in order: of the requests that are meant.
+    pub fn created(&self, resource: &str, begin: Timestamp, is_meant: impl Fn(&Request) -> bool) -> Vec<f64> {
         let mut seconds: Vec<f64> = self
             .requests
             .iter()
-            .filter(|request| request.creates(resource))
+            .filter(|request| request.creates(resource) && is_meant(request))
             .map(|request| request.at.duration_since(begin).as_secs_f64())
             .collect();
         seconds.sort_by(f64::total_cmp);

@@ -20,6 +20,8 @@ use tokio::time::{Duration, Instant, sleep};
 use daskflow::api::{Flow, FlowRun};
 
 pub const NAMESPACE: &str = "bench-burst";
+/// Where one Flow is due at the same instant.
+pub const NEIGHBOUR: &str = "bench-burst-neighbour";
 /// Who the operator is to the API server, and the bench itself.
 pub const OPERATOR: &str = "system:serviceaccount:bench-burst:operator";
 pub const ADMINISTRATOR: &str = "testcluster-admin";
@@ -54,15 +56,21 @@ pub struct Cluster {
 
 impl Cluster {
     pub fn api<K: Kind>(&self) -> Api<K> {
-        Api::namespaced(self.client.clone(), NAMESPACE)
+        self.api_in(NAMESPACE)
     }
 
-    /// The namespace, the operator's account and a kubeconfig for it.
+    pub fn api_in<K: Kind>(&self, namespace: &str) -> Api<K> {
+        Api::namespaced(self.client.clone(), namespace)
+    }
+
+    /// The namespaces, the operator's account and a kubeconfig for it.
     pub async fn prepare(&self, directory: &str) -> String {
-        ensure(&Api::all(self.client.clone()), &json!({"metadata": {"name": NAMESPACE}}) as &Value, |it| {
-            serde_json::from_value::<Namespace>(it).unwrap()
-        })
-        .await;
+        for name in [NAMESPACE, NEIGHBOUR] {
+            ensure(&Api::all(self.client.clone()), &json!({"metadata": {"name": name}}), |it| {
+                serde_json::from_value::<Namespace>(it).unwrap()
+            })
+            .await;
+        }
         let account = json!({"metadata": {"name": "operator"}});
         ensure(&self.api(), &account, |it| serde_json::from_value::<ServiceAccount>(it).unwrap()).await;
         let binding = json!({
@@ -116,17 +124,19 @@ impl Cluster {
 
     /// Deletes all objects, children first, so that the garbage collector finds little to do.
     pub async fn clear(&self) {
-        self.empty::<CronJob>().await;
-        self.empty::<Job>().await;
-        self.empty::<Pod>().await;
-        self.empty::<FlowRun>().await;
-        self.empty::<Flow>().await;
-        self.empty::<Event>().await;
-        self.empty::<Lease>().await;
+        for namespace in [NEIGHBOUR, NAMESPACE] {
+            self.empty::<CronJob>(namespace).await;
+            self.empty::<Job>(namespace).await;
+            self.empty::<Pod>(namespace).await;
+            self.empty::<FlowRun>(namespace).await;
+            self.empty::<Flow>(namespace).await;
+            self.empty::<Event>(namespace).await;
+            self.empty::<Lease>(namespace).await;
+        }
     }
 
-    async fn empty<K: Kind>(&self) {
-        let (api, end) = (self.api::<K>(), Instant::now() + EMPTY);
+    async fn empty<K: Kind>(&self, namespace: &str) {
+        let (api, end) = (self.api_in::<K>(namespace), Instant::now() + EMPTY);
         let params = DeleteParams {
             grace_period_seconds: Some(0),
             propagation_policy: Some(PropagationPolicy::Background),

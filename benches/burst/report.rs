@@ -83,7 +83,19 @@ pub fn turns(turns: &Turns, flows: usize) -> String {
         ];
         let _ = writeln!(text, "| {} |", cells.join(" | "));
     }
-    text + &ratios(turns)
+    text + &ratios(turns) + &others(turns)
+}
+
+/// Those that the burst is not to delay.
+fn others(turns: &Turns) -> String {
+    let ours = turns.get(DASKFLOW).map(Vec::as_slice).unwrap_or_default();
+    format!(
+        "\nWhile these were due: a Flow of another namespace that was due at the same instant got its run after {} s and its \
+         Job after {} s; a FlowRun made by hand half a second into the burst, in the same namespace, got its Job after {} s.\n",
+        seconds(ours, |turn| turn.neighbour[0]),
+        seconds(ours, |turn| turn.neighbour[1]),
+        seconds(ours, |turn| turn.by_hand),
+    )
 }
 
 /// The goals are ratios.

@@ -51,7 +51,8 @@ impl Bench {
         tokio::time::sleep(options.pause()).await;
         operator.look();
         audit.read();
-        let (runs, jobs) = (audit.created("flowruns", start), audit.created("jobs", start));
+        let (runs, jobs) =
+            (audit.created("flowruns", start, |_| true), audit.created("jobs", start, |_| true));
         let (lost, doubled) = self.wrong_runs(tick).await;
         let (peak_mib, cpu_s, ended) = (operator.peak_mib(), operator.cpu_s(), operator.ended);
         operator.stop();

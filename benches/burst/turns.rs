@@ -10,13 +10,17 @@ use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 use tokio::time::{Duration, Instant, sleep};
 
-use crate::audit::{Audit, percentile};
+use crate::audit::{Audit, Request, percentile};
 use crate::cluster::{self, CONNECTIONS, Cluster, copy, cron_job, flow, instant_after, now, sleep_until};
 use crate::machine::Operator;
 use crate::{Bench, say};
 
 /// Between the end of the last run and the count: statuses and events come after.
 const SETTLE: Duration = Duration::from_secs(5);
+
+/// The Flow that somebody starts by hand, and when: in the middle of the burst.
+const BY_HAND: &str = "by-hand";
+const INTO_THE_BURST: Duration = Duration::from_millis(500);
 
 /// What one turn showed. Seconds are after the tick, or after the client's first request.
 #[derive(Debug, Default)]
@@ -25,6 +29,10 @@ pub struct Turn {
     pub run_p99: Option<f64>,
     pub job_p50: Option<f64>,
     pub job_p99: Option<f64>,
+    /// Of the one Flow of another namespace: its run and its Job.
+    pub neighbour: [Option<f64>; 2],
+    /// From the create of a FlowRun by hand, in the middle of the burst, to its Job.
+    pub by_hand: Option<f64>,
     /// Requests that write, from the tick to the end of all runs, by what they ask.
     pub writes: BTreeMap<String, usize>,
     pub reads: usize,
@@ -43,15 +51,19 @@ pub struct Templates {
 
 impl Turn {
     fn of(audit: &Audit, begin: Timestamp, wanted: usize) -> Self {
-        let (runs, jobs) = (audit.created("flowruns", begin), audit.created("jobs", begin));
+        let created = |resource| audit.created(resource, begin, is_of_the_burst);
+        let (runs, jobs) = (created("flowruns"), created("jobs"));
+        let is_neighbour = |request: &Request| request.namespace == cluster::NEIGHBOUR;
+        let neighbour = |resource| audit.created(resource, begin, is_neighbour).first().copied();
         let mut turn = Self {
             run_p50: percentile(&runs, wanted, 50),
             run_p99: percentile(&runs, wanted, 99),
             job_p50: percentile(&jobs, wanted, 50),
             job_p99: percentile(&jobs, wanted, 99),
+            neighbour: [neighbour("flowruns"), neighbour("jobs")],
             ..Self::default()
         };
-        for request in &audit.requests {
+        for request in audit.requests.iter().filter(|request| is_of_the_burst(request)) {
             if request.writes() {
                 *turn.writes.entry(request.kind()).or_default() += 1;
             } else if matches!(request.verb.as_str(), "get" | "list") {
@@ -60,6 +72,11 @@ impl Turn {
         }
         turn
     }
+}
+
+/// Whether it is about one of the many, or about all.
+fn is_of_the_burst(request: &Request) -> bool {
+    request.namespace != cluster::NEIGHBOUR && !request.name.starts_with(BY_HAND)
 }
 
 impl Bench {
@@ -73,6 +90,13 @@ impl Bench {
         let flows =
             (0..count).map(|n| flow(&format!("due-{n:04}"), &self.address, &clock, self.options.run_s));
         self.cluster.create::<Flow>(flows).await;
+        let mut by_hand = flow(BY_HAND, &self.address, &clock, self.options.run_s);
+        by_hand["spec"].as_object_mut().unwrap().remove("schedule");
+        self.cluster.create::<Flow>([by_hand]).await;
+        let neighbour =
+            serde_json::from_value(flow("due", &self.address, &clock, self.options.run_s)).unwrap();
+        let neighbours = self.cluster.api_in::<Flow>(cluster::NEIGHBOUR);
+        neighbours.create(&PostParams::default(), &neighbour).await.unwrap();
         sleep_until(tick - Duration::from_secs(1)).await;
         let seen = |flow: &&Flow| is_seen(flow.status.as_ref().and_then(|status| status.observed_generation));
         let seen = self.cluster.all::<Flow>().await.iter().filter(seen).count();
@@ -81,6 +105,10 @@ impl Bench {
         }
         operator.look();
         let (before, mut audit) = (operator.cpu_s(), self.audit(cluster::OPERATOR));
+        sleep_until(tick + INTO_THE_BURST).await;
+        let asked = now();
+        let run = json!({"metadata": {"name": BY_HAND}, "spec": {"flow": BY_HAND}});
+        self.cluster.create::<FlowRun>([run]).await;
         self.until_jobs(&mut audit, count, Some(&mut operator)).await;
         let mut runs = Vec::new();
         let end = Instant::now() + self.options.patience();
@@ -97,6 +125,8 @@ impl Bench {
         operator.look();
         audit.read();
         let mut turn = Turn::of(&audit, tick, count);
+        let is_by_hand = |request: &Request| request.name.starts_with(BY_HAND);
+        turn.by_hand = audit.created("jobs", asked, is_by_hand).first().copied();
         turn.cpu_s = operator.cpu_s() - before;
         (turn.peak_mib, turn.ended) = (operator.peak_mib(), operator.ended);
         operator.stop();
@@ -140,7 +170,7 @@ impl Bench {
     /// Reads the log, which costs the API server nothing, until all Jobs are created.
     pub async fn until_jobs(&self, audit: &mut Audit, count: usize, mut operator: Option<&mut Operator>) {
         let end = Instant::now() + self.options.patience();
-        while audit.requests.iter().filter(|it| it.creates("jobs")).count() < count {
+        while audit.requests.iter().filter(|it| it.creates("jobs") && is_of_the_burst(it)).count() < count {
             if Instant::now() > end {
                 let patience = self.options.patience();
                 assert!(!self.options.small, "not all of {count} Jobs were created in {patience:?}");

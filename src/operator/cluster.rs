@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
-use kube::ResourceExt;
 use kube::api::{Api, ListParams};
 use kube::runtime::reflector::ObjectRef;
+use kube::{Resource, ResourceExt};
 
 use super::caches::list_live;
 use super::certificates;
@@ -24,7 +24,7 @@ use crate::plan::cluster::{self, Load, Observed, SchedulerView};
 use crate::plan::conditions::{Failure, failing, held, told};
 use crate::plan::pods::tls::Certificate;
 use crate::plan::pods::{scheduler, state};
-use crate::plan::run::phase_of;
+use crate::plan::run::{is_run_now, phase_of};
 use crate::plan::{Plan, names};
 
 impl Planned for DaskCluster {
@@ -42,6 +42,15 @@ impl Planned for DaskCluster {
     async fn plan(&self, context: &Context, live: bool, now: Timestamp) -> Result<Plan<Self::Status>, Error> {
         let observed = observe(context, self, live).await?;
         Ok(cluster::plan(self, &observed, now))
+    }
+
+    fn is_urgent(&self, context: &Context) -> bool {
+        // That of a run which somebody made by hand.
+        let namespace = self.metadata.namespace.as_deref().unwrap_or_default();
+        let owners = self.owner_references().iter().filter(|owner| owner.kind == FlowRun::kind(&()));
+        owners
+            .filter_map(|owner| context.stores.runs.get(&ObjectRef::new(&owner.name).within(namespace)))
+            .any(|run| is_run_now(&run))
     }
 
     fn told(&self, reason: Reason) -> Option<&str> {

@@ -14,6 +14,7 @@ use serde_json::json;
 use super::clock;
 use super::failure::chain;
 use super::metrics::Metrics;
+use super::requests::is_of_stop;
 use crate::plan::Note;
 use crate::plan::conditions::cut;
 
@@ -52,6 +53,9 @@ impl Events {
     pub(super) async fn tell(&self, note: &Note, about: &ObjectReference) {
         if let Err(error) = self.publish(note, about).await {
             self.metrics.event_lost();
+            if is_of_stop(&error) {
+                return;
+            }
             tracing::warn!(error = chain(&error), reason = %note.reason, "an event could not be published");
         }
     }

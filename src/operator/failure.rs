@@ -2,6 +2,7 @@
 
 use super::certificates::issue;
 use super::leader::DoesNotLead;
+use super::requests::is_of_stop;
 use crate::api::Reason;
 use crate::dask;
 use crate::plan::conditions::Failure;
@@ -116,6 +117,15 @@ impl Error {
         match self {
             Self::Certificate(cause) | Self::Part { cause, .. } => cause.is_of_ending_namespace(),
             Self::Api(kube::Error::Api(status)) => is_of_ending_namespace(status),
+            _ => false,
+        }
+    }
+
+    /// Whether a request was not made because the process was asked to stop.
+    pub(super) fn is_of_stop(&self) -> bool {
+        match self {
+            Self::Certificate(cause) | Self::Part { cause, .. } => cause.is_of_stop(),
+            Self::Api(error) => is_of_stop(error),
             _ => false,
         }
     }

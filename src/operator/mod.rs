@@ -10,6 +10,7 @@ mod certificates;
 pub mod clock;
 mod cluster;
 pub mod context;
+mod controller;
 mod crd_check;
 mod events;
 mod execute;
@@ -23,6 +24,7 @@ pub mod log;
 mod lookup;
 pub mod metrics;
 mod reconcile;
+mod requests;
 pub mod rights;
 mod route;
 mod run;
@@ -34,19 +36,13 @@ mod testing;
 mod undecodable;
 mod unwritten;
 
-use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ::http::HeaderValue;
 use ::http::header::USER_AGENT;
-use futures::StreamExt;
-use kube::runtime::Controller;
-use kube::runtime::controller::{Action, Config};
-use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Client, client::ClientBuilder};
-use tokio::sync::mpsc;
 use tokio::sync::watch::error::RecvError;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -55,15 +51,15 @@ use crate::dask::Reach;
 use crate::plan::lease::Loss;
 use caches::Stores;
 use context::Context;
+use controller::controller;
 use leader::{Candidacy, Claim, Guard};
 use metrics::{CountRequests, Metrics};
-use reconcile::Planned;
+use requests::Adapt;
 
 pub use leader::LeaseOptions;
 
-/// Objects of one kind that are reconciled side by side.
-const CONCURRENCY: u16 = 32;
-/// A request to the API server that takes longer is given up; kube's client has no limit of its own.
+/// A request to the API server that takes longer is given up; kube's client has no limit of its own. What it waits for its
+/// turn does not count.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// A connection from which nothing was read for this long is given up, in the middle of an answer or of a watch, which the
 /// API server is asked to end after 60 s (`caches`).
@@ -123,13 +119,13 @@ pub struct Options {
 
 /// Runs until `stop` is cancelled, or something fails for good.
 ///
-/// On `stop`: it is not ready any more, reconciles that are under way end, and with them the telling of their events;
-/// the Lease is released; then probes and metrics end.
+/// On `stop`: it is not ready any more, reconciles that are under way end, and with them the telling of their events, but for
+/// requests that would have to wait for their turn; the Lease is released; then probes and metrics end.
 pub async fn run(options: Options, stop: CancellationToken) -> Result<(), Error> {
     let config = kube::Config::infer().await.map_err(Error::Config)?;
     let claim = Arc::new(if options.lease.is_some() { Claim::new() } else { Claim::forever() });
     let metrics = Metrics::default();
-    let client = client(config.clone(), &claim, &metrics)?;
+    let client = client(config.clone(), &claim, &metrics, &stop)?;
     let (triggers, wakes) = route::channels();
     let stores = Stores::new(&options.namespaces);
     let context = Context::new(client.clone(), stores.clone(), triggers.clone(), metrics);
@@ -167,11 +163,19 @@ async fn drained(stop: &CancellationToken) {
 }
 
 /// The client of watches and reconciles.
-fn client(config: kube::Config, claim: &Arc<Claim>, metrics: &Metrics) -> Result<Client, Error> {
+fn client(
+    mut config: kube::Config,
+    claim: &Arc<Claim>,
+    metrics: &Metrics,
+    stop: &CancellationToken,
+) -> Result<Client, Error> {
+    // The outermost layer tries again, and lets others go in the meantime.
+    config.default_retry = false;
     let builder = ClientBuilder::try_from(with_agent(config)).map_err(Error::Client)?;
     let builder = builder.with_layer(&tower::timeout::TimeoutLayer::new(REQUEST_TIMEOUT));
     let builder = builder.with_layer(&Guard(claim.clone()));
-    Ok(builder.with_layer(&CountRequests(metrics.clone())).build())
+    let builder = builder.with_layer(&CountRequests(metrics.clone()));
+    Ok(builder.with_layer(&Adapt::new(metrics, stop)).build())
 }
 
 fn with_agent(mut config: kube::Config) -> kube::Config {
@@ -206,35 +210,4 @@ async fn controllers(context: &Arc<Context>, mut wakes: route::Wakes, stop: &Can
         controller(context, stores.backfills.store(), wakes.backfills, stop),
     )
     .await;
-}
-
-/// One controller, fed by wake-ups alone. There is no debounce: planning costs microseconds and writes nothing when
-/// nothing changed, and a tick should not wait.
-fn controller<K: Planned>(
-    context: &Arc<Context>,
-    store: Store<K>,
-    wakes: mpsc::UnboundedReceiver<ObjectRef<K>>,
-    stop: &CancellationToken,
-) -> impl Future<Output = ()> + use<K> {
-    let stopped = stop.clone().cancelled_owned();
-    let wakes =
-        futures::stream::unfold(wakes, |mut wakes| async { wakes.recv().await.map(|wake| (wake, wakes)) });
-    Controller::for_stream(futures::stream::pending(), store)
-        .with_config(Config::default().concurrency(CONCURRENCY))
-        .reconcile_on(wakes)
-        .graceful_shutdown_on(stopped)
-        .run(reconcile::reconcile::<K>, |_, _, _| Action::await_change(), context.clone())
-        .for_each({
-            let context = context.clone();
-            move |result| {
-                // An object that is gone when its turn comes is the normal end of an object.
-                if let Err(kube::runtime::controller::Error::ObjectNotFound(gone)) = &result {
-                    reconcile::gone::<K>(&context, gone.namespace.as_deref().unwrap_or_default(), &gone.name);
-                }
-                if let Err(error) = result {
-                    tracing::debug!(error = &error as &dyn std::error::Error, "nothing to reconcile");
-                }
-                std::future::ready(())
-            }
-        })
 }

@@ -11,7 +11,6 @@ use futures::FutureExt;
 use jiff::Timestamp;
 use k8s_openapi::NamespaceResourceScope;
 use kube::api::{Api, Patch, PatchParams};
-use kube::runtime::controller::Action;
 use kube::{Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -20,16 +19,17 @@ use tokio::time::Instant;
 use tracing::Instrument;
 
 use super::context::{Context, backoff, backoff_within};
+use super::controller::Action;
 use super::execute::Bounds;
 use super::failure::{Disposition, Error, chain};
 use super::route::{Cached, written};
 use super::unwritten::Unwritten;
-use super::{clock, execute, lookup};
+use super::{clock, execute, lookup, requests};
 use crate::api::Reason;
 use crate::plan::conditions::Failure;
 use crate::plan::{Next, Note, Plan, Urgency};
 
-/// A reconcile that takes longer is given up.
+/// A reconcile that takes longer is given up. What its requests wait for their turn does not count.
 const LIMIT: Duration = Duration::from_secs(60);
 /// Each object is looked at once in this time even if nothing wakes it: a net under the watches.
 const RESYNC: Duration = Duration::from_secs(600);
@@ -77,6 +77,16 @@ pub(super) trait Planned:
     /// Says in the status that workers stay.
     fn hold(&self, _status: &mut Self::Status, _message: &str, _now: Timestamp) {}
 
+    /// Whether somebody waits for what comes of it, rather than a clock: it goes before the rest of its namespace.
+    fn is_urgent(&self, _context: &Context) -> bool {
+        false
+    }
+
+    /// Whether something is created once this status is written, which it therefore is before the statuses that only tell.
+    fn is_commit(_status: &Self::Status) -> bool {
+        false
+    }
+
     /// The same object with this status.
     fn set_status(&mut self, status: Self::Status);
 
@@ -99,11 +109,11 @@ pub(super) async fn reconcile<K: Planned>(
 ) -> Result<Action, Infallible> {
     if !context.claim.is_current() {
         // The process is about to end, and whoever leads now looks at everything; or a renewal is about to be answered.
-        return Ok(Action::requeue(Duration::from_secs(1)));
+        return Ok(Action::Retry(Duration::from_secs(1)));
     }
     if !context.stores.watched.is_known(object.meta().namespace.as_deref().unwrap_or_default()) {
         // It is woken when all of its namespace is known.
-        return Ok(Action::await_change());
+        return Ok(Action::AwaitChange);
     }
     let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
     // At ERROR, so that a filter such as `warn` keeps the span, and with it the object's name on each line.
@@ -127,33 +137,41 @@ pub(super) fn gone<K: Planned>(context: &Context, namespace: &str, name: &str) {
 async fn bounded<K: Planned>(object: Arc<K>, context: Arc<Context>, key: &str) -> Action {
     let started = Instant::now();
     let work = AssertUnwindSafe(once(&context, object.clone())).catch_unwind();
-    let (result, action) = match tokio::time::timeout(LIMIT, work).await {
-        Ok(Ok(Ok(next))) => {
+    let (result, action) = match requests::within(LIMIT, work).await {
+        Some(Ok(Ok(next))) => {
             context.succeeded(key);
-            ("success", Action::requeue(delay(next, clock::now())))
+            ("success", Action::Requeue(delay(next, clock::now())))
         }
-        Ok(Ok(Err(stop)))
+        Some(Ok(Err(stop)))
             if stop.error.disposition() == Disposition::Conflict && context.failed(key) <= CONFLICTS_MAX =>
         {
-            ("conflict", Action::requeue(CACHE_LAG))
+            ("conflict", Action::Retry(CACHE_LAG))
         }
         // What was begun ends here; the deletion of the object is the change that comes next.
-        Ok(Ok(Err(stop))) if stop.error.is_of_ending_namespace() => {
+        Some(Ok(Err(stop))) if stop.error.is_of_ending_namespace() => {
             tracing::debug!("the namespace is being deleted");
             context.succeeded(key);
-            ("success", Action::requeue(delay(Next::Change, clock::now())))
+            ("success", Action::Requeue(delay(Next::Change, clock::now())))
         }
-        Ok(Ok(Err(stop))) => {
+        // It had to wait when the process was asked to stop. The next one looks at everything.
+        Some(Ok(Err(stop))) if stop.error.is_of_stop() => {
+            tracing::debug!("it is left to the next operator");
+            ("stopped", Action::AwaitChange)
+        }
+        Some(Ok(Err(stop))) => {
             let begun = Begun::of(&context, object);
-            ("failure", failed(&context, &begun, key, stop).await)
+            let failures = context.failed(key);
+            // What is to be said waits for its turn as well.
+            let said = requests::within(LIMIT, failed(&context, &begun, failures, stop)).await;
+            ("failure", said.unwrap_or_else(|| Action::Retry(backoff(failures))))
         }
-        Ok(Err(_)) => {
+        Some(Err(_)) => {
             // The panic hook has logged where. One object must not take the others down.
-            ("failure", Action::requeue(backoff(context.failed(key))))
+            ("failure", Action::Retry(backoff(context.failed(key))))
         }
-        Err(_) => {
+        None => {
             tracing::warn!(limit = ?LIMIT, "the reconcile took too long and was given up");
-            ("timeout", Action::requeue(backoff(context.failed(key))))
+            ("timeout", Action::Retry(backoff(context.failed(key))))
         }
     };
     context.metrics.reconciled(K::KIND, result, started.elapsed());
@@ -226,35 +244,38 @@ async fn turn<K: Planned>(context: &Context, object: Arc<K>) -> Result<Turn<K>, 
         return Ok(Turn::Over(Next::Change));
     }
     let mut begun = Begun::of(context, object);
-    let mut plan = begun.object.plan(context, false, now).await?;
+    // Boxed, so that a reconcile that has only its status to write takes little memory: hundreds may wait for that.
+    let mut plan = Box::pin(begun.object.plan(context, false, now)).await?;
     if plan.look_again {
         let api: Api<K> = Api::namespaced(context.client.clone(), &namespace);
         let Some(fresh) = lookup::by_name(&api, &name).await? else { return Ok(Turn::Over(Next::Change)) };
         begun = Begun::of(context, Arc::new(fresh));
-        plan = begun.object.plan(context, true, now).await?;
+        plan = Box::pin(begun.object.plan(context, true, now)).await?;
     }
     let object = begun.object.as_ref();
     let no_room = object.told(Reason::QuotaExceeded).is_some();
     let bounds = if no_room { Bounds::CAREFUL } else { Bounds::USUAL };
-    let held = match execute::steps(context, (&namespace, &name), &plan.steps, bounds).await {
+    let steps = Box::pin(execute::steps(context, (&namespace, &name), &plan.steps, bounds));
+    let held = match steps.await {
         Ok(held) => held,
         Err(error) => return Err(Stop { error, planned: Some(plan.status), events: plan.events }),
     };
+    let done = clock::now();
     if let Some(message) = held.message() {
         object.hold(&mut plan.status, &message, now);
         if object.told(Reason::WorkersHeld).is_none() {
             plan.events.push(Note::warning(Reason::WorkersHeld, message));
         }
     }
-    tell(context, &begun, plan, now).await
+    tell(context, &begun, plan, (now, done)).await
 }
 
-/// Writes the status, or keeps it until it has to be written, and tells the events.
+/// Writes the status, or keeps it until it has to be written, and tells the events. The steps were `done` then.
 async fn tell<K: Planned>(
     context: &Context,
     begun: &Begun<K>,
     plan: Plan<K::Status>,
-    now: Timestamp,
+    (now, done): (Timestamp, Timestamp),
 ) -> Result<Turn<K>, Stop<K::Status>> {
     let object = begun.object.as_ref();
     let by = match plan.urgency {
@@ -279,7 +300,7 @@ async fn tell<K: Planned>(
         None => (write_status(context, begun, &plan.status).await?, Turn::Over(plan.next)),
     };
     if counts {
-        plan.figures.iter().for_each(|figure| context.metrics.count(*figure));
+        plan.figures.iter().for_each(|figure| context.metrics.count(*figure, done));
     }
     for note in &plan.events {
         context.events.tell(note, &object.object_ref(&())).await;
@@ -309,7 +330,8 @@ async fn write_status<K: Planned>(
     });
     let params = PatchParams::apply(STATUS_MANAGER).force();
     let ticket = K::kept(&context.stores).ticket();
-    match api.patch_status(&name, &params, &Patch::Apply(patch)).await {
+    let patch = Patch::Apply(patch);
+    match requests::as_commit(K::is_commit(status), api.patch_status(&name, &params, &patch)).await {
         // Deleted in the meantime: nobody is left to be told.
         Err(kube::Error::Api(answer)) if answer.is_not_found() => Ok(false),
         Err(error) => Err(Error::Api(error)),
@@ -339,9 +361,13 @@ fn is_so_without_steps(note: &Note) -> bool {
 }
 
 /// After a failure: tell it where it is worth telling, and come back later and later.
-async fn failed<K: Planned>(context: &Context, begun: &Begun<K>, key: &str, stop: Stop<K::Status>) -> Action {
+async fn failed<K: Planned>(
+    context: &Context,
+    begun: &Begun<K>,
+    count: u32,
+    stop: Stop<K::Status>,
+) -> Action {
     let object = begun.object.as_ref();
-    let count = context.failed(key);
     let error = &stop.error;
     let wait = wait_after(error, count);
     tracing::warn!(count, error = chain(error), "the reconcile failed");
@@ -366,7 +392,7 @@ async fn failed<K: Planned>(context: &Context, begun: &Begun<K>, key: &str, stop
             context.events.tell(&note, &object.object_ref(&())).await;
         }
     }
-    Action::requeue(wait)
+    Action::Retry(wait)
 }
 
 /// How long to wait after this failure, the `count`th in a row.

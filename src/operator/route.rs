@@ -17,7 +17,7 @@ use crate::api::flow::Concurrency;
 use crate::api::{DaskCluster, Flow, FlowBackfill, FlowRun, Phase, labels};
 use crate::plan::backfill::{is_concerned, is_unfinished};
 use crate::plan::pods::state;
-use crate::plan::run::phase_of;
+use crate::plan::run::{is_run_now, phase_of};
 
 /// What changed.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +26,15 @@ pub enum Change<T> {
     Of(T),
     /// A cache was filled anew: anything may have.
     Everything,
+}
+
+/// An object that is to be looked at.
+#[derive(Clone, Debug)]
+pub struct Wake<K: Resource<DynamicType = ()>> {
+    /// The object.
+    pub object: ObjectRef<K>,
+    /// Whether somebody waits for what comes of it, rather than a clock.
+    pub urgent: bool,
 }
 
 /// A kind of which a cache knows what is written here before its watch tells it.
@@ -71,22 +80,22 @@ pub(super) fn written<K: Cached>(context: &Context, ticket: Ticket, mut object: 
 /// The sending sides of the controllers' queues.
 #[derive(Clone)]
 pub struct Triggers {
-    clusters: mpsc::UnboundedSender<ObjectRef<DaskCluster>>,
-    flows: mpsc::UnboundedSender<ObjectRef<Flow>>,
-    runs: mpsc::UnboundedSender<ObjectRef<FlowRun>>,
-    backfills: mpsc::UnboundedSender<ObjectRef<FlowBackfill>>,
+    clusters: mpsc::UnboundedSender<Wake<DaskCluster>>,
+    flows: mpsc::UnboundedSender<Wake<Flow>>,
+    runs: mpsc::UnboundedSender<Wake<FlowRun>>,
+    backfills: mpsc::UnboundedSender<Wake<FlowBackfill>>,
 }
 
 /// The receiving sides. The queues hold names only, and a controller keeps each name once.
 pub struct Wakes {
     /// Clusters to look at.
-    pub clusters: mpsc::UnboundedReceiver<ObjectRef<DaskCluster>>,
+    pub clusters: mpsc::UnboundedReceiver<Wake<DaskCluster>>,
     /// Flows to look at.
-    pub flows: mpsc::UnboundedReceiver<ObjectRef<Flow>>,
+    pub flows: mpsc::UnboundedReceiver<Wake<Flow>>,
     /// Runs to look at.
-    pub runs: mpsc::UnboundedReceiver<ObjectRef<FlowRun>>,
+    pub runs: mpsc::UnboundedReceiver<Wake<FlowRun>>,
     /// Backfills to look at.
-    pub backfills: mpsc::UnboundedReceiver<ObjectRef<FlowBackfill>>,
+    pub backfills: mpsc::UnboundedReceiver<Wake<FlowBackfill>>,
 }
 
 /// The queues of all controllers.
@@ -123,20 +132,34 @@ impl Triggers {
     /// Wakes a cluster.
     pub fn cluster(&self, namespace: &str, name: &str) {
         // The receiver is gone only when the operator stops.
-        let _ = self.clusters.send(ObjectRef::new(name).within(namespace));
+        let _ = self.clusters.send(wake_of(namespace, name));
     }
 
     pub(super) fn flow(&self, namespace: &str, name: &str) {
-        let _ = self.flows.send(ObjectRef::new(name).within(namespace));
+        let _ = self.flows.send(wake_of(namespace, name));
+    }
+
+    /// Wakes a Flow before the others of its namespace: somebody waits for a place.
+    fn flow_now(&self, namespace: &str, name: &str) {
+        let _ = self.flows.send(Wake { urgent: true, ..wake_of(namespace, name) });
+    }
+
+    /// The same for a cluster.
+    fn cluster_now(&self, namespace: &str, name: &str) {
+        let _ = self.clusters.send(Wake { urgent: true, ..wake_of(namespace, name) });
     }
 
     fn run(&self, namespace: &str, name: &str) {
-        let _ = self.runs.send(ObjectRef::new(name).within(namespace));
+        let _ = self.runs.send(wake_of(namespace, name));
     }
 
     fn backfill(&self, namespace: &str, name: &str) {
-        let _ = self.backfills.send(ObjectRef::new(name).within(namespace));
+        let _ = self.backfills.send(wake_of(namespace, name));
     }
+}
+
+fn wake_of<K: Resource<DynamicType = ()>>(namespace: &str, name: &str) -> Wake<K> {
+    Wake { object: ObjectRef::new(name).within(namespace), urgent: false }
 }
 
 /// A cluster concerns itself, the Flows that name it, and the unfinished runs on it.
@@ -183,6 +206,9 @@ pub fn run(context: &Context, change: Change<&FlowRun>) {
     let (namespace, name) = key(run);
     context.triggers.run(&namespace, &name);
     context.triggers.flow(&namespace, &run.spec.flow);
+    if is_run_now(run) {
+        context.triggers.flow_now(&namespace, &run.spec.flow);
+    }
     for backfill in context.stores.by.backfills_by_flow.of(&namespace, &run.spec.flow) {
         if is_concerned(&backfill, run) {
             context.triggers.backfill(&namespace, &backfill.name_any());
@@ -192,7 +218,11 @@ pub fn run(context: &Context, change: Change<&FlowRun>) {
         wake_those_that_give_way(context, &namespace, run);
     }
     if let Some(cluster) = run.status.as_ref().and_then(|status| status.cluster.as_deref()) {
-        context.triggers.cluster(&namespace, cluster);
+        if is_run_now(run) {
+            context.triggers.cluster_now(&namespace, cluster);
+        } else {
+            context.triggers.cluster(&namespace, cluster);
+        }
     }
 }
 

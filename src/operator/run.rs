@@ -59,6 +59,14 @@ impl Planned for FlowRun {
         Ok(run::plan(self, &observed, now))
     }
 
+    fn is_urgent(&self, _context: &Context) -> bool {
+        run::is_run_now(self)
+    }
+
+    fn is_commit(status: &Self::Status) -> bool {
+        run::is_let_through(status)
+    }
+
     fn unwritten(context: &Context) -> Option<&Unwritten<Self::Status>> {
         Some(&context.unwritten)
     }

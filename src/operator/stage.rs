@@ -269,13 +269,13 @@ impl Stage {
     pub(super) fn woken(&mut self) -> BTreeSet<(&'static str, String)> {
         let mut woken = BTreeSet::new();
         while let Ok(flow) = self.wakes.flows.try_recv() {
-            woken.insert(("Flow", flow.name));
+            woken.insert(("Flow", flow.object.name));
         }
         while let Ok(run) = self.wakes.runs.try_recv() {
-            woken.insert(("FlowRun", run.name));
+            woken.insert(("FlowRun", run.object.name));
         }
         while let Ok(cluster) = self.wakes.clusters.try_recv() {
-            woken.insert(("DaskCluster", cluster.name));
+            woken.insert(("DaskCluster", cluster.object.name));
         }
         woken
     }

@@ -28,6 +28,11 @@ pub enum Figure {
         /// How long after the same moment. What the run waited for others is part of it.
         late: Duration,
     },
+    /// The Job of the first attempt of a tick's run was created.
+    JobCreated {
+        /// The same moment. How long after it is for whoever created the Job to say: the request may have waited.
+        start: Timestamp,
+    },
     /// The runner's container of an attempt has started.
     RunnerStarted {
         /// How long after the attempt was let through: waiting for the cluster is part of it.
@@ -45,6 +50,6 @@ pub enum Figure {
 }
 
 /// From one moment to another; none where clocks that differ turn the order around.
-pub(in crate::plan) fn between(from: Timestamp, to: Timestamp) -> Duration {
+pub fn between(from: Timestamp, to: Timestamp) -> Duration {
     Duration::try_from(to.duration_since(from)).unwrap_or_default()
 }

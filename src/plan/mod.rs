@@ -14,11 +14,13 @@ pub mod lease;
 pub mod names;
 mod part;
 pub mod pods;
+pub mod requests;
 pub mod run;
 pub mod schedule;
 pub mod served;
 pub mod subset;
 pub mod tls;
+pub mod turns;
 mod violations;
 
 use std::collections::BTreeMap;
@@ -31,7 +33,7 @@ use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use serde_json::Value;
 
-pub use figure::Figure;
+pub use figure::{Figure, between};
 pub use part::Part;
 
 use crate::api::{DaskCluster, FlowRun, Reason};

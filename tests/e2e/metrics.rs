@@ -97,6 +97,7 @@ fn assert_counts(before: &[Sample], after: &[Sample]) {
         ("daskflow_run_duration_seconds_count", "result", "Failed"),
         ("daskflow_start_skew_seconds_count", "stage", "created"),
         ("daskflow_start_skew_seconds_count", "stage", "admitted"),
+        ("daskflow_start_skew_seconds_count", "stage", "job"),
         ("daskflow_reconcile_total", "kind", "FlowRun"),
         ("daskflow_api_requests_total", "resource", "flowruns/status"),
     ] {

@@ -8,6 +8,7 @@ mod tests;
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -17,7 +18,8 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{self, Registry};
 
 use crate::api::{Phase, Reason};
-use crate::plan::Figure;
+use crate::plan::requests::Class;
+use crate::plan::{Figure, between};
 pub(super) use now::Now;
 pub(super) use requests::CountRequests;
 use table::Metric;
@@ -95,6 +97,11 @@ struct Request {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfClass {
+    class: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Verb {
     verb: &'static str,
 }
@@ -114,6 +121,9 @@ pub(super) struct Metrics {
     events_lost: Counter,
     api_requests: Family<Request, Counter>,
     api_durations: Histograms<Verb>,
+    api_limit: Gauge,
+    api_waiting: Family<OfClass, Gauge>,
+    reconciles_waiting: Family<OfKind, Gauge>,
     watch_restarts: Family<OfKind, Counter>,
     undecodable: Family<OfKind, Gauge>,
 }
@@ -127,7 +137,9 @@ impl Default for Metrics {
                 Histogram::new(exponential_buckets(0.0001, 4.0, 10))
             }),
             start_skews: Family::new_with_constructor(|| {
-                Histogram::new([0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 1_800.0, 7_200.0])
+                Histogram::new([
+                    0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 1_800.0, 7_200.0,
+                ])
             }),
             runner_waits: Histogram::new([
                 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 60.0, 120.0, 300.0, 600.0, 1_800.0,
@@ -146,6 +158,9 @@ impl Default for Metrics {
             api_durations: Family::new_with_constructor(|| {
                 Histogram::new([0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 15.0, 30.0])
             }),
+            api_limit: Gauge::default(),
+            api_waiting: Family::default(),
+            reconciles_waiting: Family::default(),
             watch_restarts: Family::default(),
             undecodable: Family::default(),
         };
@@ -154,10 +169,11 @@ impl Default for Metrics {
             drop(metrics.missed_ticks.get_or_create(&Because { reason: reason.as_str() }));
         }
         for kind in PLANNED {
-            for result in ["success", "failure", "conflict", "timeout"] {
+            for result in ["success", "failure", "conflict", "timeout", "stopped"] {
                 drop(metrics.reconciles.get_or_create(&Reconcile { kind, result }));
             }
             drop(metrics.reconcile_durations.get_or_create(&of_kind(kind)));
+            drop(metrics.reconciles_waiting.get_or_create(&of_kind(kind)));
         }
         for (phase, reasons) in ENDS {
             for reason in reasons {
@@ -181,21 +197,22 @@ fn of_kind(kind: &str) -> OfKind {
 }
 
 impl Metrics {
-    /// Counts one reconcile; `result` is `success`, `failure`, `conflict` or `timeout`.
+    /// Counts one reconcile; `result` is `success`, `failure`, `conflict`, `timeout` or `stopped`.
     pub(super) fn reconciled(&self, kind: &'static str, result: &'static str, took: Duration) {
         self.reconciles.get_or_create(&Reconcile { kind, result }).inc();
         self.reconcile_durations.get_or_create(&of_kind(kind)).observe(took.as_secs_f64());
     }
 
-    /// Counts what has happened by a status that was written.
-    pub(super) fn count(&self, figure: Figure) {
-        let start = |stage| self.start_skews.get_or_create(&Stage { stage });
+    /// Counts what has happened by a status that was written; what was to be created before that was created at `done`.
+    pub(super) fn count(&self, figure: Figure, done: Timestamp) {
+        let start_skew = |stage| self.start_skews.get_or_create(&Stage { stage });
         match figure {
             Figure::TicksMissed { reason, count } => {
                 self.missed_ticks.get_or_create(&Because { reason: reason.as_str() }).inc_by(count.into());
             }
-            Figure::TickStarted { late } => start("created").observe(late.as_secs_f64()),
-            Figure::TickAdmitted { late } => start("admitted").observe(late.as_secs_f64()),
+            Figure::TickStarted { late } => start_skew("created").observe(late.as_secs_f64()),
+            Figure::TickAdmitted { late } => start_skew("admitted").observe(late.as_secs_f64()),
+            Figure::JobCreated { start } => start_skew("job").observe(between(start, done).as_secs_f64()),
             Figure::RunnerStarted { waited } => self.runner_waits.observe(waited.as_secs_f64()),
             Figure::RunEnded { phase, reason, took } => {
                 let result = phase.as_str();
@@ -222,6 +239,18 @@ impl Metrics {
         self.undecodable.get_or_create(&of_kind(kind)).clone()
     }
 
+    /// How many objects of this kind wait for their turn.
+    pub(super) fn reconciles_waiting(&self, kind: &str) -> Gauge {
+        self.reconciles_waiting.get_or_create(&of_kind(kind)).clone()
+    }
+
+    /// Where to say how requests wait.
+    pub(super) fn request_gauges(&self) -> RequestGauges {
+        let waiting = Class::ALL
+            .map(|class| self.api_waiting.get_or_create(&OfClass { class: class.as_str() }).clone());
+        RequestGauges { limit: self.api_limit.clone(), waiting }
+    }
+
     /// Counts a request to the API server; `code` is its answer's, if one came.
     fn requested(&self, (verb, resource): (&'static str, String), code: Option<u16>, took: Duration) {
         let code = code.map_or_else(|| "none".to_owned(), |code| code.to_string());
@@ -241,16 +270,39 @@ impl Metrics {
         now.register(into);
         register(into, &table::RECONCILES, self.reconciles.clone());
         register(into, &table::RECONCILE_DURATION, self.reconcile_durations.clone());
+        register(into, &table::RECONCILES_WAITING, self.reconciles_waiting.clone());
         register(into, &table::UNDECODABLE, self.undecodable.clone());
         register(into, &table::EVENTS_LOST, self.events_lost.clone());
         register(into, &table::API_REQUESTS, self.api_requests.clone());
         register(into, &table::API_DURATION, self.api_durations.clone());
+        register(into, &table::API_LIMIT, self.api_limit.clone());
+        register(into, &table::API_WAITING, self.api_waiting.clone());
         register(into, &table::WATCH_RESTARTS, self.watch_restarts.clone());
         register(into, &table::BUILD, Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]));
         let mut text = String::new();
         // Writing to a String cannot fail.
         let _ = prometheus_client::encoding::text::encode(&mut text, &registry);
         text
+    }
+}
+
+/// How many requests may be under way, and how many wait.
+pub(super) struct RequestGauges {
+    limit: Gauge,
+    waiting: [Gauge; Class::ALL.len()],
+}
+
+impl RequestGauges {
+    /// So many may be under way.
+    pub(super) fn limit(&self, limit: usize) {
+        self.limit.set(i64::try_from(limit).unwrap_or(i64::MAX));
+    }
+
+    /// So many of a class wait.
+    pub(super) fn waiting(&self, class: Class, count: usize) {
+        if let Some(gauge) = self.waiting.get(class.index()) {
+            gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
     }
 }
 

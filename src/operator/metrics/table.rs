@@ -96,7 +96,7 @@ use Served::{Always, Once};
 
 metrics! {
     START_SKEW = Histogram "start_skew_seconds" ["stage"] Once("a tick is started"),
-        "How long after the moment of a tick (its time and the Flow's share of jitter) its run was created (stage=created) and first admitted to its cluster (stage=admitted, which includes waiting for other runs)";
+        "How long after the moment of a tick (its time and the Flow's share of jitter) its run was created (stage=created), first admitted to its cluster (stage=admitted, which includes waiting for other runs), and its first Job was created (stage=job, which includes waiting for the cluster)";
     MISSED_TICKS = Counter "missed_ticks" ["reason"] Always,
         "Ticks that passed without a run: too late to start (StartingDeadlineExceeded), or left to newer ones by catchUp (Superseded)";
     RUNS_ENDED = Counter "runs_ended" ["result", "reason"] Always,
@@ -118,9 +118,11 @@ metrics! {
     CERTIFICATE_END = Gauge "certificate_not_after_seconds" [] Once("a DaskCluster has TLS"),
         "When the first of the certificates that clusters use ends, in seconds since the epoch";
     RECONCILES = Counter "reconcile" ["kind", "result"] Always,
-        "Reconciles by kind and result: success, failure, timeout, or conflict where the cache was behind";
+        "Reconciles by kind and result: success, failure, timeout, conflict (the cache was behind) or stopped";
     RECONCILE_DURATION = Histogram "reconcile_duration_seconds" ["kind"] Always,
         "Duration of reconciles";
+    RECONCILES_WAITING = Gauge "reconciles_waiting" ["kind"] Always,
+        "Objects that are due to be reconciled and wait for their turn";
     BACKOFF = Gauge "objects_in_backoff" ["kind"] Always,
         "Objects whose last reconcile failed and is retried with increasing delays";
     UNDECODABLE = Gauge "undecodable_objects" ["kind"] Always,
@@ -129,8 +131,12 @@ metrics! {
         "Kubernetes events that could not be published";
     API_REQUESTS = Counter "api_requests" ["verb", "resource", "code"] Always,
         "Requests to the API server by verb, resource and HTTP status code; code=none: no answer came";
+    API_LIMIT = Gauge "api_requests_limit" [] Always,
+        "How many requests to the API server may be under way at the same time; it follows how fast the API server answers. Watches do not count";
+    API_WAITING = Gauge "api_requests_waiting" ["class"] Always,
+        "Requests that wait for their turn: what a run or a cluster waits for (class=work), what is reported after the fact (status), and events (event)";
     API_DURATION = Histogram "api_request_duration_seconds" ["verb"] Always,
-        "How long the API server took to answer; of a watch, to begin it";
+        "How long the API server took to answer, not counting what a request waited for its turn; of a watch, to begin it";
     WATCH_RESTARTS = Counter "watch_restarts" ["kind"] Always,
         "Watches that failed and were started anew";
     LEADER = Gauge "leader" [] Always,

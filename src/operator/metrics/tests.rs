@@ -17,14 +17,18 @@ fn everything() -> String {
     metrics.event_lost();
     metrics.watch_failed("Pod");
     metrics.undecodable("Pod").set(1);
+    metrics.reconciles_waiting("Flow").set(7);
+    metrics.request_gauges().limit(16);
+    metrics.request_gauges().waiting(Class::Event, 5);
     for figure in [
         Figure::TicksMissed { reason: Reason::Superseded, count: 2 },
         Figure::TickStarted { late: SECOND },
         Figure::TickAdmitted { late: SECOND },
+        Figure::JobCreated { start: Timestamp::UNIX_EPOCH },
         Figure::RunnerStarted { waited: SECOND },
         Figure::RunEnded { phase: Phase::Failed, reason: Reason::OOMKilled, took: Some(SECOND) },
     ] {
-        metrics.count(figure);
+        metrics.count(figure, Timestamp::UNIX_EPOCH + SECOND * 3);
     }
     metrics.text(&Now {
         objects: [(("FlowRun", "Running"), 3)].into(),
@@ -75,6 +79,11 @@ fn what_is_served_is_what_the_table_says() {
 
 #[rstest]
 #[case("daskflow_start_skew_seconds_count{stage=\"admitted\"} 1")]
+#[case("daskflow_start_skew_seconds_sum{stage=\"job\"} 3.0")]
+#[case("daskflow_api_requests_limit 16")]
+#[case("daskflow_api_requests_waiting{class=\"event\"} 5")]
+#[case("daskflow_api_requests_waiting{class=\"work\"} 0")]
+#[case("daskflow_reconciles_waiting{kind=\"Flow\"} 7")]
 #[case("daskflow_missed_ticks_total{reason=\"Superseded\"} 2")]
 #[case("daskflow_missed_ticks_total{reason=\"StartingDeadlineExceeded\"} 0")]
 #[case("daskflow_runs_ended_total{result=\"Failed\",reason=\"OOMKilled\"} 1")]
@@ -102,7 +111,8 @@ fn what_always_has_samples_has_them_from_the_start() {
         let first = metric.series().swap_remove(0).0;
         let begins = |line: &str| line.strip_prefix(&first).is_some_and(|rest| rest.starts_with(['{', ' ']));
         // A client that has asked nothing has counted nothing; the operator begins with lists.
-        let asked = metric.family.starts_with("api_request");
+        let asked =
+            ["api_requests", "api_request_duration_seconds", "api_requests_waiting"].contains(&metric.family);
         assert!(asked || text.lines().any(begins), "{first} in {text}");
     }
 }

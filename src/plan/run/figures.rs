@@ -15,11 +15,15 @@ pub(super) fn of(run: &FlowRun, flow: Option<&Flow>, new: &FlowRunStatus, now: T
     let mut figures = Vec::new();
     if is_tick(run) {
         let tick = logical_time(run);
-        let late = between(flow.map_or(tick, |flow| start_of(flow, tick)), now);
+        let start = flow.map_or(tick, |flow| start_of(flow, tick));
+        let late = between(start, now);
         let is_new = run.status.as_ref().is_none_or(|status| status.observed_generation == Some(UNSEEN));
         figures.extend(is_new.then_some(Figure::TickStarted { late }));
         let is_admitted = old.admitted_at.is_none() && new.admitted_at.is_some();
         figures.extend(is_admitted.then_some(Figure::TickAdmitted { late }));
+        let is_first =
+            old.job.is_none() && new.job.is_some() && new.attempt.is_none_or(|attempt| attempt <= 1);
+        figures.extend((is_first && !new.phase.is_final()).then_some(Figure::JobCreated { start }));
     }
     if let (None, Some(started), Some(admitted)) = (&old.started_at, &new.started_at, &new.admitted_at) {
         figures.push(Figure::RunnerStarted { waited: between(admitted.0, started.0) });
@@ -95,6 +99,19 @@ mod tests {
         let (phase, reason) = (Phase::Failed, Reason::OOMKilled);
         assert_eq!(ended, [Figure::RunEnded { phase, reason, took: Some(seconds(60)) }]);
         assert_eq!(of(&run(Some(failed.clone())), None, &failed, at(80)), []);
+    }
+
+    #[test]
+    fn the_job_of_a_tick_is_counted_from_its_time_and_those_of_later_attempts_are_not() {
+        let with_job = |attempt| FlowRunStatus {
+            job: Some("etl-1".to_owned()),
+            attempt: Some(attempt),
+            ..provisioning()
+        };
+        let first = of(&run(Some(provisioning())), None, &with_job(1), at(5));
+        assert_eq!(first, [Figure::JobCreated { start: at(0) }]);
+        assert_eq!(of(&run(Some(with_job(1))), None, &with_job(1), at(6)), []);
+        assert_eq!(of(&run(Some(provisioning())), None, &with_job(2), at(90)), []);
     }
 
     #[test]

@@ -14,7 +14,7 @@ mod program;
 mod stop;
 mod tick;
 
-pub use tick::{Newest, clocks_of, is_tick, made_for};
+pub use tick::{Newest, clocks_of, is_run_now, is_tick, made_for};
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -172,6 +172,11 @@ pub fn has_started(run: &FlowRun) -> bool {
         Phase::Provisioning => job_of(run).is_some(),
         _ => true,
     }
+}
+
+/// Whether a run with this status is let through to its cluster, and its Job, which is created after that, is not there yet.
+pub fn is_let_through(status: &FlowRunStatus) -> bool {
+    status.phase == Phase::Provisioning && status.job.is_none()
 }
 
 /// Whether a `FlowBackfill` started the run.

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 
-use super::{due_at, is_backfill};
+use super::{due_at, has_started, is_backfill};
 use crate::api::FlowRun;
 use crate::plan::names;
 
@@ -28,6 +28,11 @@ pub fn is_tick(run: &FlowRun) -> bool {
     let Some(tick) = made_for(run).filter(|_| !is_backfill(run)) else { return false };
     let created = run.metadata.creation_timestamp.as_ref().map(|time| time.0);
     created.and_then(|created| created.checked_add(CLOCK_SKEW_MAX).ok()).is_none_or(|created| tick <= created)
+}
+
+/// Whether somebody made the run by hand, and waits for it to begin.
+pub fn is_run_now(run: &FlowRun) -> bool {
+    made_for(run).is_none() && !has_started(run)
 }
 
 /// The clocks whose tick a run is: of those that share it, all.

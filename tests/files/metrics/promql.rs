@@ -41,8 +41,9 @@ enum Kind {
 
 const AGGREGATIONS: [&str; 3] = ["sum", "min", "max"];
 /// Operators, and how strongly they bind.
-const OPERATORS: [(&str, u8); 11] = [
+const OPERATORS: [(&str, u8); 12] = [
     ("or", 1),
+    ("and", 2),
     ("==", 3),
     ("!=", 3),
     (">", 3),
@@ -167,6 +168,7 @@ impl Parser<'_> {
             ("rate" | "increase", [Kind::Range(_, false)]) => {
                 Err(format!("{function} of what does not only grow"))
             }
+            ("max_over_time", [Kind::Range(labels, false)]) => Ok(Kind::Vector(labels.clone())),
             ("histogram_quantile", [Kind::Scalar, Kind::Vector(labels)]) if labels.contains("le") => {
                 Ok(Kind::Vector(labels.iter().filter(|label| *label != "le").cloned().collect()))
             }
@@ -213,9 +215,10 @@ impl Parser<'_> {
 
 /// Two sides of an operator. Vectors match where all their labels do, so both must have the same ones.
 fn combined(left: Kind, operator: &str, right: Kind) -> Result<Kind, String> {
+    let is_of_sets = matches!(operator, "or" | "and");
     match (left, right) {
-        (Kind::Scalar, Kind::Scalar) if operator != "or" => Ok(Kind::Scalar),
-        (Kind::Vector(labels), Kind::Scalar) | (Kind::Scalar, Kind::Vector(labels)) if operator != "or" => {
+        (Kind::Scalar, Kind::Scalar) if !is_of_sets => Ok(Kind::Scalar),
+        (Kind::Vector(labels), Kind::Scalar) | (Kind::Scalar, Kind::Vector(labels)) if !is_of_sets => {
             Ok(Kind::Vector(labels))
         }
         (Kind::Vector(left), Kind::Vector(right)) if left == right => Ok(Kind::Vector(left)),
