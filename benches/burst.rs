@@ -64,6 +64,9 @@ struct Options {
     /// Rounds with four processes beside that keep the cores busy.
     #[arg(long, default_value_t = 3)]
     busy_rounds: usize,
+    /// No turns of CronJobs: a look at daskflow and the limit, in a quarter of the time.
+    #[arg(long)]
+    without_cron_jobs: bool,
     /// How long a run's pod lasts.
     #[arg(long, default_value_t = 30)]
     run_s: u64,
@@ -157,7 +160,7 @@ impl Bench {
                         turns.entry(who).or_default().push(self.limit(&made, with_commits).await);
                     }
                     templates = Some(made);
-                } else {
+                } else if !self.options.without_cron_jobs {
                     turns.entry(CRON_JOB).or_default().push(self.cron_jobs().await);
                 }
                 self.cluster.clear().await;

@@ -31,6 +31,7 @@ mod run;
 mod schedulers;
 #[cfg(test)]
 mod stage;
+mod status;
 #[cfg(test)]
 mod testing;
 mod undecodable;

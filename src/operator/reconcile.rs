@@ -10,11 +10,10 @@ use std::time::Duration;
 use futures::FutureExt;
 use jiff::Timestamp;
 use k8s_openapi::NamespaceResourceScope;
-use kube::api::{Api, Patch, PatchParams};
+use kube::api::Api;
 use kube::{Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::json;
 use tokio::time::Instant;
 use tracing::Instrument;
 
@@ -41,8 +40,6 @@ const CONFLICTS_MAX: u32 = 5;
 const TURNS_MAX: u32 = 3;
 /// The longest wait where the quota has no room: who frees some expects pods soon after, and no watch tells of it.
 const QUOTA_BACKOFF_MAX: Duration = Duration::from_secs(15);
-/// The field manager of statuses.
-pub(super) const STATUS_MANAGER: &str = "daskflow/status";
 
 /// A kind that has a planner.
 pub(super) trait Planned:
@@ -322,15 +319,8 @@ async fn write_status<K: Planned>(
         return Ok(false);
     }
     let api: Api<K> = Api::namespaced(context.client.clone(), &namespace);
-    let patch = json!({
-        "apiVersion": K::api_version(&()),
-        "kind": K::kind(&()),
-        "metadata": {"name": name, "resourceVersion": object.resource_version()},
-        "status": status,
-    });
-    let params = PatchParams::apply(STATUS_MANAGER).force();
+    let (params, patch) = super::status::over(object.resource_version().as_deref(), status)?;
     let ticket = K::kept(&context.stores).ticket();
-    let patch = Patch::Apply(patch);
     match requests::as_commit(K::is_commit(status), api.patch_status(&name, &params, &patch)).await {
         // Deleted in the meantime: nobody is left to be told.
         Err(kube::Error::Api(answer)) if answer.is_not_found() => Ok(false),

@@ -136,7 +136,7 @@ impl Asked {
         let (plural, name) = (parts.next().unwrap(), parts.next().unwrap_or_default());
         let status = parts.next().is_some();
         let body = request.into_body().collect_bytes().await.unwrap();
-        let body: Value = serde_json::from_slice(&body).unwrap_or_default();
+        let body = testing::merged(serde_json::from_slice(&body).unwrap_or_default());
         let sent = body["metadata"]["name"].as_str().unwrap_or_default().to_owned();
         let name = if method == "POST" { sent } else { name };
         Self { method, plural, name, status, dry_run: query.contains("dryRun"), body }

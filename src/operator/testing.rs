@@ -77,7 +77,8 @@ pub(super) async fn summary(request: Request<Body>) -> String {
     let body = request.into_body().collect_bytes().await.unwrap();
     let body: Value = serde_json::from_slice(&body).unwrap_or_default();
     let name = body["metadata"]["name"].as_str().map(str::to_owned);
-    let name = name.or_else(|| path.rsplit('/').next().map(str::to_owned)).unwrap_or_default();
+    let last = path.trim_end_matches("/status").rsplit('/').next();
+    let name = name.or_else(|| last.map(str::to_owned)).unwrap_or_default();
     format!("{method} {name}")
 }
 
@@ -88,6 +89,18 @@ pub(super) fn respond(reply: SendResponse<Response<Body>>, (code, body): (u16, V
 }
 
 /// What an API server answers where a quota has no room.
+/// What a request sends: of a JSON patch, the fields that it sets.
+pub(super) fn merged(body: Value) -> Value {
+    let Value::Array(operations) = body else { return body };
+    let mut merged = json!({"metadata": {}});
+    for operation in operations {
+        let path = operation["path"].as_str().unwrap();
+        let (parent, field) = path.rsplit_once('/').unwrap();
+        merged.pointer_mut(parent).unwrap()[field] = operation["value"].clone();
+    }
+    merged
+}
+
 pub(super) fn quota_refusal() -> (u16, Value) {
     let message = r#"pods "demo-default-a" is forbidden: exceeded quota: small, requested: pods=1, used: pods=3, limited: pods=3"#;
     refusal(403, "Forbidden", message)

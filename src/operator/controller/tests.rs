@@ -6,14 +6,14 @@ use http::{Request, Response};
 use kube::Client;
 use kube::client::Body;
 use kube::runtime::{reflector, watcher};
-use serde_json::{Value, json};
+use serde_json::json;
 use tower::{BoxError, Layer, service_fn};
 
 use super::*;
 use crate::api::Flow;
 use crate::operator::metrics::Metrics;
 use crate::operator::requests::Adapt;
-use crate::operator::testing::context;
+use crate::operator::testing::{context, merged};
 
 /// How long the API server takes for a request.
 const ANSWER: Duration = Duration::from_millis(150);
@@ -41,7 +41,7 @@ fn client(stop: &CancellationToken) -> (Client, Written) {
             let path = request.uri().path().to_owned();
             let body = request.into_body().collect_bytes().await?;
             log.lock().unwrap().push((path.trim_end_matches("/status").to_owned(), Instant::now()));
-            let mut body: Value = serde_json::from_slice(&body).unwrap_or_default();
+            let mut body = merged(serde_json::from_slice(&body).unwrap_or_default());
             body["metadata"] = json!({"name": "a", "namespace": "team"});
             body["spec"] = json!({"cluster": {}, "command": ["true"], "flow": "a"});
             let answer = Response::new(Body::from(serde_json::to_vec(&body).unwrap()));

@@ -26,7 +26,7 @@ use super::{certificates, clock};
 use crate::api::{FlowRun, labels};
 use crate::plan::pods::state;
 use crate::plan::{Applied, Object, Step, Victim, VictimKind};
-use objects::{annotate, apply, create, dry_run, end_pod, limit};
+use objects::{annotate, apply, create, dry_run, end_pod, limit, try_again};
 pub(super) use objects::{check_owner, create_one, delete};
 
 /// The field manager of objects that are applied.
@@ -228,7 +228,7 @@ impl Hands<'_> {
         let (context, namespace) = (self.context, self.namespace);
         match step {
             Step::Apply(object) => apply(context, namespace, object).await?,
-            Step::Try(pod) => dry_run(context, namespace, pod).await?,
+            Step::Try(pod) => try_again(context, namespace, pod).await?,
             Step::Create(object) => create(context, namespace, object).await?,
             Step::Delete(victim) if victim.kind == VictimKind::Secret => {
                 certificates::delete_copy(context, (namespace, self.name), &victim.name).await?;

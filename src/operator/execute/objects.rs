@@ -1,6 +1,7 @@
 //! Writes of single objects.
 
 use std::fmt::Debug;
+use std::time::Duration;
 
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::batch::v1::Job;
@@ -20,6 +21,9 @@ use crate::operator::failure::{Error, chain};
 use crate::operator::route::{Cached, written};
 use crate::plan::pods::runner;
 use crate::plan::{Applied, Object, Victim, VictimKind};
+
+/// For how long what was taken in a dry run counts as taken where something speaks against it. A plan asks every 10 s.
+const TAKEN: Duration = Duration::from_secs(9);
 
 pub(super) async fn apply(context: &Context, namespace: &str, object: &Applied) -> Result<(), Error> {
     match object {
@@ -87,6 +91,18 @@ async fn try_pod(context: &Context, namespace: &str, job: &Job) -> Result<(), Er
         return Ok(());
     }
     dry_run(context, namespace, &pod).await?;
+    context.judged.add(namespace, kind);
+    Ok(())
+}
+
+/// Asks about a pod once more, such as that of a Job which has none yet. What was taken a moment ago is not asked about again:
+/// in a burst the Job controller comes to all of them late, and they are of a few kinds.
+pub(super) async fn try_again(context: &Context, namespace: &str, pod: &Pod) -> Result<(), Error> {
+    let kind = runner::kind_of_pod(pod);
+    if context.judged.has_within(namespace, &kind, TAKEN) {
+        return Ok(());
+    }
+    dry_run(context, namespace, pod).await?;
     context.judged.add(namespace, kind);
     Ok(())
 }

@@ -407,3 +407,24 @@ async fn a_run_that_cannot_be_created_stops_no_other_one() {
     assert_eq!(asked.all(), ["POST first", "POST second", "DELETE old"]);
     assert_eq!(error.unwrap_err().tell().reason, Reason::Rejected);
 }
+
+#[tokio::test(start_paused = true)]
+async fn jobs_without_pods_that_are_alike_are_asked_about_once_in_a_while() {
+    let (context, server, _wakes) = context(1);
+    let (asked, _server) = serve(server, obeys);
+    let of_job = |name: &str, image: &str| {
+        let mut pod = pod(name, labels::RUNNER);
+        // The Job controller's.
+        pod.labels_mut().insert("batch.kubernetes.io/controller-uid".to_owned(), name.to_owned());
+        pod.labels_mut().insert("job-name".to_owned(), name.to_owned());
+        pod.annotations_mut().insert("image".to_owned(), image.to_owned());
+        [Step::Try(Box::new(pod))]
+    };
+    for (name, image) in [("a", "one"), ("b", "one"), ("c", "two"), ("a", "one")] {
+        steps(&context, KEY, &of_job(name, image), Bounds::USUAL).await.unwrap();
+    }
+    assert_eq!(asked.all(), ["POST a", "POST c"]);
+    tokio::time::advance(std::time::Duration::from_secs(10)).await;
+    steps(&context, KEY, &of_job("b", "one"), Bounds::USUAL).await.unwrap();
+    assert_eq!(asked.all(), ["POST a", "POST c", "POST b"]);
+}

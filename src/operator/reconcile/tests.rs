@@ -1,13 +1,13 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::*;
 use crate::api::{DaskCluster, DaskClusterSpec, Flow, FlowRun};
 use crate::operator::metrics::Now;
-use crate::operator::testing::{ApiServer, context, quota_refusal, refusal, respond, serve};
+use crate::operator::testing::{ApiServer, context, merged, quota_refusal, refusal, respond, serve};
 use crate::operator::undecodable::Undecodable;
 
 fn cluster(replicas: i32) -> DaskCluster {
@@ -35,7 +35,7 @@ impl FullNamespace {
             while let Some((request, reply)) = server.next_request().await {
                 let what = format!("{} {}", request.method(), request.uri().path());
                 let body = request.into_body().collect_bytes().await.unwrap();
-                let body: Value = serde_json::from_slice(&body).unwrap_or_default();
+                let body = merged(serde_json::from_slice(&body).unwrap_or_default());
                 let answer = answer(&what, body, &mut kept.lock().unwrap());
                 log.lock().unwrap().push(what);
                 respond(reply, answer);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use kube::api::{Api, DynamicObject, GetParams, Patch, PatchParams};
+use kube::api::{Api, DynamicObject, GetParams};
 use kube::core::Request;
 use serde_json::{Value, json};
 
@@ -14,7 +14,7 @@ use crate::operator::caches::bounded::{LEVELS_MAX, Shallow};
 use crate::operator::clock;
 use crate::operator::context::Context;
 use crate::operator::failure::{Disposition, Error, chain};
-use crate::operator::reconcile::STATUS_MANAGER;
+use crate::operator::status;
 use crate::plan::Note;
 use crate::plan::conditions::{Failure, failing};
 
@@ -89,14 +89,9 @@ async fn write_conditions(context: &Context, id: &Id, problem: &Problem, text: &
     if Some(&status) == object.get("status") {
         return Ok(false);
     }
-    let patch = json!({
-        "apiVersion": problem.resource.api_version,
-        "kind": problem.resource.kind,
-        "metadata": {"name": name, "resourceVersion": metadata.get("resourceVersion")},
-        "status": status,
-    });
-    let params = PatchParams::apply(STATUS_MANAGER).force();
-    let request = objects.patch_subresource("status", name, &params, &Patch::Apply(patch));
+    let version = metadata.get("resourceVersion").and_then(Value::as_str);
+    let (params, patch) = status::over(version, &status)?;
+    let request = objects.patch_subresource("status", name, &params, &patch);
     let request = request.map_err(kube::Error::BuildRequest)?;
     // Its answer is the object, as deep as it is.
     context.client.request::<Shallow>(request).await?;

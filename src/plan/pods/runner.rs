@@ -192,15 +192,19 @@ pub fn job(attempt: &Attempt<'_>) -> Result<Job, Violation> {
     })
 }
 
-/// What a runner's pod has in common with those that the API server judges alike: all but what tells its run from other runs
-/// and its Flow from Flows that are made alike.
+/// What a runner's pod has in common with those that the API server judges alike: all but what tells its run from other runs,
+/// its Job from other Jobs, and its Flow from Flows that are made alike.
 pub fn kind_of_pod(pod: &Pod) -> String {
     let mut pod = pod.clone();
-    let ours = |label: &str| label.starts_with("daskflow.dev/") || label.starts_with("app.kubernetes.io/");
+    // The last two are the Job controller's, as are those of batch.kubernetes.io.
+    let names_one = |label: &str| {
+        ["daskflow.dev/", "app.kubernetes.io/", "batch.kubernetes.io/"].iter().any(|of| label.starts_with(of))
+            || ["controller-uid", "job-name"].contains(&label)
+    };
     let metadata = &mut pod.metadata;
     metadata.name = None;
     for words in [&mut metadata.labels, &mut metadata.annotations].into_iter().flatten() {
-        words.iter_mut().filter(|(key, _)| ours(key)).for_each(|(_, value)| value.clear());
+        words.iter_mut().filter(|(key, _)| names_one(key)).for_each(|(_, value)| value.clear());
     }
     let containers = pod.spec.iter_mut().flat_map(|spec| &mut spec.containers);
     for variable in containers.flat_map(|container| container.env.iter_mut().flatten()) {
