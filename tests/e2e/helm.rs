@@ -186,9 +186,10 @@ impl<'a> Release<'a> {
         assert_eq!(deployment["spec"]["template"]["metadata"]["labels"]["example.com/values"], "other");
         let upgraded = Some(format!("daskflow-{NEXT_VERSION}"));
         assert_eq!(self.chart_of_crds().await, upgraded, "an upgrade upgrades the CRDs");
-        let log = self.kubectl(&["logs", &format!("deployment/{FULLNAME}")]).await;
+        // Not "deployment/…": a pod from before may not have ended yet.
+        let log = self.kubectl(&["logs", "--selector", "example.com/values=other", "--tail=-1"]).await;
         assert!(
-            log.lines().all(|line| serde_json::from_str::<Value>(line).is_ok()),
+            !log.is_empty() && log.lines().all(|line| serde_json::from_str::<Value>(line).is_ok()),
             "logFormat: json: {log}"
         );
     }
