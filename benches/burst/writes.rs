@@ -114,9 +114,9 @@ async fn write<K: Kind>(api: &Api<K>, way: Way, object: &K, status: &impl Serial
             api.replace_status(&name, &PostParams::default(), &whole).await
         }
         Way::JsonPatch => {
-            // "add" replaces what is there.
+            // As the operator does. "add" replaces what is there.
             let patch = json!([
-                {"op": "test", "path": "/metadata/resourceVersion", "value": version},
+                {"op": "replace", "path": "/metadata/resourceVersion", "value": version},
                 {"op": "add", "path": "/status", "value": status},
             ]);
             api.patch_status(&name, &params, &Patch::Json::<()>(serde_json::from_value(patch).unwrap())).await

@@ -1,8 +1,10 @@
-//! Tells events. One that cannot be told is logged and counted; it never fails a reconcile.
+//! Tells events. One that cannot be told is logged and counted; it never fails a reconcile, and no reconcile waits for it: an
+//! event is the last of all requests, and the next look at its object may be the first.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
+use futures::{StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::events::v1::Event;
@@ -10,6 +12,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use kube::api::{Api, Patch, PatchParams, PostParams};
 use kube::{Client, ResourceExt};
 use serde_json::json;
+use tokio::sync::mpsc::{self, Receiver, Sender};
+use tokio_util::sync::CancellationToken;
 
 use super::clock;
 use super::failure::chain;
@@ -22,6 +26,12 @@ use crate::plan::conditions::cut;
 const NOTE_BYTES_MAX: usize = 1_000;
 /// How long the same event about the same object is counted in one object of the API, as client-go does.
 const SERIES: SignedDuration = SignedDuration::from_mins(6);
+/// How often those that are older are forgotten.
+const SWEEP: SignedDuration = SignedDuration::from_mins(1);
+/// So many wait to be published, some kilobytes each; what comes then is lost.
+const WAITING_MAX: usize = 2_000;
+/// So many are published at the same time.
+const AT_ONCE: usize = 8;
 /// The controller that reports them.
 const CONTROLLER: &str = "daskflow";
 
@@ -37,21 +47,61 @@ struct Told {
     count: i32,
 }
 
+/// The events that were told lately.
+#[derive(Default)]
+struct Lately {
+    all: HashMap<Key, Told>,
+    swept: Option<Timestamp>,
+}
+
 /// The teller of events. There is one in a process, since repeats are counted in it.
 pub(super) struct Events {
     client: Client,
     metrics: Metrics,
-    told: Mutex<HashMap<Key, Told>>,
+    lately: Mutex<Lately>,
+    queue: Sender<(Note, ObjectReference)>,
+    waiting: tokio::sync::Mutex<Receiver<(Note, ObjectReference)>>,
 }
 
 impl Events {
     pub(super) fn new(client: Client, metrics: Metrics) -> Self {
-        Self { client, metrics, told: Mutex::default() }
+        let (queue, waiting) = mpsc::channel(WAITING_MAX);
+        Self { client, metrics, lately: Mutex::default(), queue, waiting: tokio::sync::Mutex::new(waiting) }
     }
 
-    /// Tells one event about the object.
-    pub(super) async fn tell(&self, note: &Note, about: &ObjectReference) {
-        if let Err(error) = self.publish(note, about).await {
+    /// One event about the object is to be told.
+    pub(super) fn tell(&self, note: &Note, about: ObjectReference) {
+        if self.queue.try_send((note.clone(), about)).is_err() {
+            self.metrics.event_lost();
+            tracing::warn!(reason = %note.reason, "an event is lost: too many wait to be published");
+        }
+    }
+
+    /// Publishes what is to be told, until `done`, and then what still waits.
+    pub(super) async fn publish(&self, done: &CancellationToken) {
+        let mut waiting = self.waiting.lock().await;
+        stream::poll_fn(|context| waiting.poll_recv(context))
+            .take_until(done.cancelled())
+            .for_each_concurrent(AT_ONCE, |(note, about)| async move { self.say(&note, &about).await })
+            .await;
+        self.publish_all(&mut waiting).await;
+    }
+
+    /// Publishes what waits now.
+    #[cfg(test)]
+    pub(super) async fn publish_waiting(&self) {
+        let mut waiting = self.waiting.lock().await;
+        self.publish_all(&mut waiting).await;
+    }
+
+    async fn publish_all(&self, waiting: &mut Receiver<(Note, ObjectReference)>) {
+        while let Ok((note, about)) = waiting.try_recv() {
+            self.say(&note, &about).await;
+        }
+    }
+
+    async fn say(&self, note: &Note, about: &ObjectReference) {
+        if let Err(error) = self.publish_one(note, about).await {
             self.metrics.event_lost();
             if is_of_stop(&error) {
                 return;
@@ -60,7 +110,7 @@ impl Events {
         }
     }
 
-    async fn publish(&self, note: &Note, about: &ObjectReference) -> Result<(), kube::Error> {
+    async fn publish_one(&self, note: &Note, about: &ObjectReference) -> Result<(), kube::Error> {
         let text = cut(&note.message, NOTE_BYTES_MAX);
         let key = (about.uid.clone(), note.reason.as_str(), text.clone());
         let api =
@@ -76,15 +126,20 @@ impl Events {
         }
         let event = api.create(&PostParams::default(), &event(note, about, text, now)).await?;
         let told = Told { event: event.name_any(), at: now, count: 1 };
-        self.told.lock().unwrap_or_else(PoisonError::into_inner).insert(key, told);
+        self.lately.lock().unwrap_or_else(PoisonError::into_inner).all.insert(key, told);
         Ok(())
     }
 
     /// The same event of a short while ago, counted once more. Older ones are forgotten.
     fn again(&self, key: &Key, now: Timestamp) -> Option<Told> {
-        let mut all = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        all.retain(|_, told| now.duration_since(told.at) < SERIES);
-        let told = all.get_mut(key)?;
+        let mut lately = self.lately.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_late = |told: &Told| now.duration_since(told.at) < SERIES;
+        // Not with each event: there may be thousands.
+        if lately.swept.is_none_or(|swept| now.duration_since(swept) >= SWEEP) {
+            lately.all.retain(|_, told| is_late(told));
+            lately.swept = Some(now);
+        }
+        let told = lately.all.get_mut(key).filter(|told| is_late(told))?;
         (told.at, told.count) = (now, told.count.saturating_add(1));
         Some(told.clone())
     }
@@ -132,8 +187,9 @@ mod tests {
             ..ObjectReference::default()
         };
         for note in notes {
-            context.events.tell(note, &about).await;
+            context.events.tell(note, about.clone());
         }
+        context.events.publish_waiting().await;
         asked.all().iter().filter_map(|what| what.split(' ').next()).map(str::to_owned).collect()
     }
 
@@ -147,6 +203,58 @@ mod tests {
         assert_eq!(asked(&[run("a"), run("b"), run("b")], there()).await, ["POST", "POST", "PATCH"]);
         let again = Note::normal(Reason::RunnerCreated, "the run a is created".to_owned());
         assert_eq!(asked(&[run("a"), again], there()).await, ["POST", "POST"]);
+    }
+
+    fn about(name: &str) -> ObjectReference {
+        ObjectReference {
+            namespace: Some("team".to_owned()),
+            name: Some(name.to_owned()),
+            ..Default::default()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_waits_is_published_to_its_end_and_what_is_too_much_is_counted_as_lost() {
+        let (context, server, _wakes) = context(1);
+        let (asked, _server) = serve(server, |_| there());
+        let note = Note::normal(Reason::RunnerCreated, "a Job".to_owned());
+        for number in 0..WAITING_MAX + 3 {
+            context.events.tell(&note, about(&format!("run-{number}")));
+        }
+        assert!(asked.all().is_empty(), "nobody has waited for one");
+        let lost = "daskflow_events_lost_total 3";
+        let text = context.metrics.text(&crate::operator::metrics::Now::of(&context));
+        assert!(text.contains(lost), "{text}");
+        let done = CancellationToken::new();
+        done.cancel();
+        context.events.publish(&done).await;
+        assert_eq!(asked.all().len(), WAITING_MAX);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn events_are_published_while_work_goes_on_and_a_few_side_by_side() {
+        let (context, mut server, _wakes) = context(1);
+        let done = CancellationToken::new();
+        let note = Note::normal(Reason::RunnerCreated, "a Job".to_owned());
+        let work = async {
+            for number in 0..AT_ONCE * 2 {
+                context.events.tell(&note, about(&format!("run-{number}")));
+            }
+            let mut replies = Vec::new();
+            for _ in 0..AT_ONCE {
+                replies.push(server.next_request().await.unwrap().1);
+            }
+            let next = tokio::time::timeout(std::time::Duration::from_secs(5), server.next_request()).await;
+            assert!(next.is_err(), "no more than {AT_ONCE} at the same time");
+            for reply in replies {
+                crate::operator::testing::respond(reply, there());
+            }
+            done.cancel();
+            for _ in 0..AT_ONCE {
+                crate::operator::testing::respond(server.next_request().await.unwrap().1, there());
+            }
+        };
+        futures::future::join(work, context.events.publish(&done)).await;
     }
 
     #[tokio::test]

@@ -12,35 +12,47 @@ const KINDS_MAX: usize = 1_000;
 /// And of so many namespaces: those that are gone are not forgotten one by one.
 const NAMESPACES_MAX: usize = 5_000;
 
-/// When each kind of pods was taken last, by namespace.
+/// What is known of one kind of pods.
+struct Judgement {
+    /// When it was asked about last.
+    asked: Instant,
+    taken: bool,
+}
+
+/// The kinds of pods, by namespace.
+type Kinds = HashMap<String, HashMap<String, Judgement>>;
+
+/// What is known of each kind of pods.
 #[derive(Default)]
 pub(super) struct Judged {
-    taken: Mutex<HashMap<String, HashMap<String, Instant>>>,
+    kinds: Mutex<Kinds>,
 }
 
 impl Judged {
     /// Whether a pod of this kind was taken.
     pub(super) fn has(&self, namespace: &str, kind: &str) -> bool {
-        self.has_within(namespace, kind, Duration::MAX)
+        let kinds = self.lock();
+        kinds.get(namespace).and_then(|kinds| kinds.get(kind)).is_some_and(|known| known.taken)
     }
 
-    /// Whether a pod of this kind was taken within this time.
-    pub(super) fn has_within(&self, namespace: &str, kind: &str, time: Duration) -> bool {
-        let taken = self.lock();
-        taken.get(namespace).and_then(|kinds| kinds.get(kind)).is_some_and(|at| at.elapsed() <= time)
+    /// Whether to ask about a pod of this kind once more: nobody has within this time. Whoever is told so asks.
+    pub(super) fn is_to_ask(&self, namespace: &str, kind: &str, time: Duration) -> bool {
+        let mut kinds = self.lock();
+        let known = kinds.get_mut(namespace).and_then(|kinds| kinds.get_mut(kind));
+        if let Some(known) = known {
+            let is_due = known.asked.elapsed() > time;
+            if is_due {
+                known.asked = Instant::now();
+            }
+            return is_due;
+        }
+        keep(&mut kinds, namespace, kind.to_owned(), false);
+        true
     }
 
     /// A pod of this kind was taken.
     pub(super) fn add(&self, namespace: &str, kind: String) {
-        let mut taken = self.lock();
-        if taken.len() >= NAMESPACES_MAX && !taken.contains_key(namespace) {
-            taken.clear();
-        }
-        let kinds = taken.entry(namespace.to_owned()).or_default();
-        if kinds.len() >= KINDS_MAX && !kinds.contains_key(&kind) {
-            kinds.clear();
-        }
-        kinds.insert(kind, Instant::now());
+        keep(&mut self.lock(), namespace, kind, true);
     }
 
     /// A pod was refused in this namespace: nobody knows what else is by now.
@@ -48,9 +60,20 @@ impl Judged {
         self.lock().remove(namespace);
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, HashMap<String, Instant>>> {
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Kinds> {
+        self.kinds.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn keep(all: &mut Kinds, namespace: &str, kind: String, taken: bool) {
+    if all.len() >= NAMESPACES_MAX && !all.contains_key(namespace) {
+        all.clear();
+    }
+    let kinds = all.entry(namespace.to_owned()).or_default();
+    if kinds.len() >= KINDS_MAX && !kinds.contains_key(&kind) {
+        kinds.clear();
+    }
+    kinds.insert(kind, Judgement { asked: Instant::now(), taken });
 }
 
 #[cfg(test)]
@@ -58,15 +81,20 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn what_was_taken_is_lately_taken_for_as_long_as_that_is() {
-        let (judged, time) = (Judged::default(), Duration::from_secs(10));
+    async fn who_asks_about_a_kind_asks_for_all_for_a_while() {
+        let (judged, time) = (Judged::default(), Duration::from_secs(9));
+        let is_to_ask = || judged.is_to_ask("a", "one", time);
+        assert!(
+            is_to_ask() && !is_to_ask() && !judged.has("a", "one"),
+            "the first asks, and is not answered yet"
+        );
         judged.add("a", "one".into());
         tokio::time::advance(time).await;
-        assert!(judged.has_within("a", "one", time));
+        assert!(!is_to_ask() && judged.has("a", "one"));
         tokio::time::advance(Duration::from_millis(1)).await;
-        assert!(!judged.has_within("a", "one", time) && judged.has("a", "one"));
-        judged.add("a", "one".into());
-        assert!(judged.has_within("a", "one", time), "taken once more");
+        assert!(is_to_ask() && !is_to_ask() && judged.has("a", "one"), "it counts as taken meanwhile");
+        judged.forget("a");
+        assert!(is_to_ask(), "what is refused is asked about anew");
     }
 
     #[test]

@@ -204,11 +204,16 @@ async fn controllers(context: &Arc<Context>, mut wakes: route::Wakes, stop: &Can
     // Nobody has listened to wake-ups until now.
     route::everything(context);
     tracing::info!("reconciling starts");
-    futures::future::join4(
-        controller(context, stores.clusters.store(), wakes.clusters, stop),
-        controller(context, stores.flows.store(), wakes.flows, stop),
-        controller(context, stores.runs.store(), wakes.runs, stop),
-        controller(context, stores.backfills.store(), wakes.backfills, stop),
-    )
-    .await;
+    let done = CancellationToken::new();
+    let work = async {
+        futures::future::join4(
+            controller(context, stores.clusters.store(), wakes.clusters, stop),
+            controller(context, stores.flows.store(), wakes.flows, stop),
+            controller(context, stores.runs.store(), wakes.runs, stop),
+            controller(context, stores.backfills.store(), wakes.backfills, stop),
+        )
+        .await;
+        done.cancel();
+    };
+    futures::future::join(work, context.events.publish(&done)).await;
 }

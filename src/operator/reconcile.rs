@@ -135,9 +135,10 @@ async fn bounded<K: Planned>(object: Arc<K>, context: Arc<Context>, key: &str) -
     let started = Instant::now();
     let work = AssertUnwindSafe(once(&context, object.clone())).catch_unwind();
     let (result, action) = match requests::within(LIMIT, work).await {
-        Some(Ok(Ok(next))) => {
+        Some(Ok(Ok(end))) => {
             context.succeeded(key);
-            ("success", Action::Requeue(delay(next, clock::now())))
+            let then = |next| Action::Requeue(delay(next, clock::now()));
+            ("success", end.map_or(Action::Retry(CACHE_LAG), then))
         }
         Some(Ok(Err(stop)))
             if stop.error.disposition() == Disposition::Conflict && context.failed(key) <= CONFLICTS_MAX =>
@@ -221,16 +222,16 @@ enum Turn<K> {
     GoesOn(Arc<K>),
 }
 
-/// Observe, plan, execute.
-async fn once<K: Planned>(context: &Context, object: Arc<K>) -> Result<Next, Stop<K::Status>> {
+/// Observe, plan, execute. None: it is not at its end yet.
+async fn once<K: Planned>(context: &Context, object: Arc<K>) -> Result<Option<Next>, Stop<K::Status>> {
     let mut object = object;
     for _ in 0..TURNS_MAX {
         match turn(context, object).await? {
-            Turn::Over(next) => return Ok(next),
+            Turn::Over(next) => return Ok(Some(next)),
             Turn::GoesOn(stored) => object = stored,
         }
     }
-    Ok(Next::After(CACHE_LAG))
+    Ok(None)
 }
 
 async fn turn<K: Planned>(context: &Context, object: Arc<K>) -> Result<Turn<K>, Stop<K::Status>> {
@@ -300,7 +301,7 @@ async fn tell<K: Planned>(
         plan.figures.iter().for_each(|figure| context.metrics.count(*figure, done));
     }
     for note in &plan.events {
-        context.events.tell(note, &object.object_ref(&())).await;
+        context.events.tell(note, object.object_ref(&()));
     }
     Ok(turn)
 }
@@ -379,7 +380,7 @@ async fn failed<K: Planned>(
             notes.push(Note::warning(failure.reason, failure.message));
         }
         for note in notes {
-            context.events.tell(&note, &object.object_ref(&())).await;
+            context.events.tell(&note, object.object_ref(&()));
         }
     }
     Action::Retry(wait)

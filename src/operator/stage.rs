@@ -305,6 +305,7 @@ impl Stage {
             // An error is looked at again when something changes.
             Some(object) => {
                 let _ = reconcile(object, self.context.clone()).await;
+                self.context.events.publish_waiting().await;
             }
             None => gone::<K>(&self.context, NAMESPACE, name),
         }

@@ -17,6 +17,7 @@ use tower_test::mock::{self, SendResponse};
 use super::caches::Stores;
 use super::context::Context;
 use super::metrics::Metrics;
+use super::reconcile::{Planned, reconcile};
 use super::route::{self, Wakes};
 use super::schedulers::Schedulers;
 use crate::dask::frame::{self, Decoder, Limits};
@@ -88,7 +89,6 @@ pub(super) fn respond(reply: SendResponse<Response<Body>>, (code, body): (u16, V
     reply.send_response(response.unwrap());
 }
 
-/// What an API server answers where a quota has no room.
 /// What a request sends: of a JSON patch, the fields that it sets.
 pub(super) fn merged(body: Value) -> Value {
     let Value::Array(operations) = body else { return body };
@@ -101,6 +101,7 @@ pub(super) fn merged(body: Value) -> Value {
     merged
 }
 
+/// What an API server answers where a quota has no room.
 pub(super) fn quota_refusal() -> (u16, Value) {
     let message = r#"pods "demo-default-a" is forbidden: exceeded quota: small, requested: pods=1, used: pods=3, limited: pods=3"#;
     refusal(403, "Forbidden", message)
@@ -184,4 +185,10 @@ pub(super) fn workers(names: &[&str]) -> Value {
     let by_address: BTreeMap<String, Value> =
         names.iter().map(|name| (format!("tcp://{name}:1"), json!({"name": name}))).collect();
     json!(by_address)
+}
+
+/// One look at an object, with the events that follow from it.
+pub(super) async fn look<K: Planned>(object: Arc<K>, context: &Arc<Context>) {
+    let Ok(_) = reconcile(object, context.clone()).await;
+    context.events.publish_waiting().await;
 }

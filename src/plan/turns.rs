@@ -6,7 +6,7 @@
 //! - Namespaces take turns, and what is urgent goes before the rest of its namespace ([`Line`]). An object that waits alone in
 //!   its namespace waits behind one of each other namespace at most, however many of them were woken at once.
 //! - A look that has done what others wait for, and has only to tell of it, gives its place to the next one, as long as there
-//!   is room for such looks. It never takes a place of those that are at work.
+//!   is room for such looks. Where there is none it keeps its own to its end.
 //!
 //! Times are durations since an origin that the caller knows.
 

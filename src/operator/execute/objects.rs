@@ -95,11 +95,11 @@ async fn try_pod(context: &Context, namespace: &str, job: &Job) -> Result<(), Er
     Ok(())
 }
 
-/// Asks about a pod once more, such as that of a Job which has none yet. What was taken a moment ago is not asked about again:
+/// Asks about a pod once more, such as that of a Job which has none yet. What was asked about a moment ago is not again:
 /// in a burst the Job controller comes to all of them late, and they are of a few kinds.
 pub(super) async fn try_again(context: &Context, namespace: &str, pod: &Pod) -> Result<(), Error> {
     let kind = runner::kind_of_pod(pod);
-    if context.judged.has_within(namespace, &kind, TAKEN) {
+    if !context.judged.is_to_ask(namespace, &kind, TAKEN) {
         return Ok(());
     }
     dry_run(context, namespace, pod).await?;

@@ -11,7 +11,6 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::*;
 use crate::api::{DaskCluster, DaskClusterSpec};
-use crate::operator::reconcile::reconcile;
 use crate::operator::testing;
 
 /// What was logged.
@@ -58,7 +57,7 @@ async fn fail() {
     let mut cluster = DaskCluster::new("lonely", spec);
     cluster.metadata.namespace = Some("team".into());
     cluster.metadata.uid = Some("u".into());
-    reconcile(Arc::new(cluster), Arc::new(context)).await.unwrap();
+    testing::look(Arc::new(cluster), &Arc::new(context)).await;
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use tower::{Layer, Service};
 use super::Metrics;
 use crate::plan::requests::Asked;
 
-/// The layer. It must be outside of whatever gives requests up, so that those are counted with what they waited.
+/// The layer. It must be outside of whatever gives requests up, so that those are counted as well.
 #[derive(Clone)]
 pub(in crate::operator) struct CountRequests(pub(in crate::operator) Metrics);
 

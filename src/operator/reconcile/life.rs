@@ -7,7 +7,7 @@ use super::*;
 use crate::api::{Flow, FlowRun, Phase};
 use crate::operator::caches::index::visits;
 use crate::operator::stage::Stage;
-use crate::operator::testing::Scheduler;
+use crate::operator::testing::{Scheduler, look};
 
 /// A Flow with one tick, a second ago.
 fn flow(name: &str, address: &str) -> Value {
@@ -153,7 +153,7 @@ async fn a_run_that_is_about_to_get_its_place_says_nothing() {
 async fn look_at_run(stage: &Stage, name: &str) {
     let named = kube::runtime::reflector::ObjectRef::new(name).within(crate::operator::stage::NAMESPACE);
     let run = stage.context.stores.runs.get(&named).unwrap();
-    reconcile(run, stage.context.clone()).await.unwrap();
+    look(run, &stage.context).await;
 }
 
 #[tokio::test]

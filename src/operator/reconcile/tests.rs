@@ -7,7 +7,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::*;
 use crate::api::{DaskCluster, DaskClusterSpec, Flow, FlowRun};
 use crate::operator::metrics::Now;
-use crate::operator::testing::{ApiServer, context, merged, quota_refusal, refusal, respond, serve};
+use crate::operator::testing::{ApiServer, context, look, merged, quota_refusal, refusal, respond, serve};
 use crate::operator::undecodable::Undecodable;
 
 fn cluster(replicas: i32) -> DaskCluster {
@@ -74,7 +74,7 @@ async fn a_full_quota_is_told_once_and_tried_with_one_pod_from_then_on() {
     let api = FullNamespace::serve(server, cluster(40));
     for turn in 1..=10 {
         let known = Arc::new(api.cluster.lock().unwrap().clone());
-        reconcile(known, context.clone()).await.unwrap();
+        look(known, &context).await;
         let refused = api.count("POST", "/pods");
         if turn == 1 {
             assert!((1..=Bounds::USUAL.at_once).contains(&refused), "{refused}");
@@ -134,7 +134,7 @@ async fn the_end_of_a_run_is_counted_when_it_is_written_and_not_before() {
         text.lines().find_map(|served| served.strip_prefix(line)).unwrap().to_owned()
     };
     for written in ["0", "0", "1"] {
-        reconcile(run.clone(), context.clone()).await.unwrap();
+        look(run.clone(), &context).await;
         assert_eq!(counted(), written, "{:?}", asked.all());
     }
     let text = context.metrics.text(&Now::of(&context));
@@ -155,7 +155,7 @@ async fn nothing_is_written_into_a_namespace_that_is_being_deleted() {
             (code, status)
         }
     });
-    reconcile(Arc::new(cluster(1)), context.clone()).await.unwrap();
+    look(Arc::new(cluster(1)), &context).await;
     let all = asked.all();
     let writes: Vec<&String> = all.iter().filter(|what| !what.starts_with("GET")).collect();
     assert_eq!(
@@ -183,7 +183,7 @@ async fn an_object_that_cannot_be_read_is_left_as_it_was_known() {
     let (context, server, _wakes) = context(1);
     cannot_be_read::<DaskCluster>(&context, "demo");
     let (asked, _server) = serve(server, |_| refusal(500, "InternalError", "nobody is asked"));
-    reconcile(Arc::new(cluster(1)), Arc::new(context)).await.unwrap();
+    look(Arc::new(cluster(1)), &Arc::new(context)).await;
     assert_eq!(asked.all(), [""; 0]);
 }
 
@@ -213,7 +213,7 @@ async fn a_run_on_a_cluster_that_cannot_be_read_goes_on_and_says_so() {
         get if get.starts_with("GET") => refusal(404, "NotFound", "not found"),
         _ => (200, json!(*known)),
     });
-    reconcile(run, Arc::new(context)).await.unwrap();
+    look(run, &Arc::new(context)).await;
     let all = asked.all();
     assert!(!all.iter().any(|what| what.starts_with("DELETE")), "{all:?}");
     assert!(all.contains(&"PATCH etl-1".to_owned()), "it is told: {all:?}");

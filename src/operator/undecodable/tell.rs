@@ -61,7 +61,7 @@ async fn tell(context: &Context, id: &Id, problem: &Problem) -> Result<(), Error
         }
         Err(error) => return Err(error),
     }
-    context.events.tell(&Note::warning(Reason::Unreadable, text), &reference(id, problem)).await;
+    context.events.tell(&Note::warning(Reason::Unreadable, text), reference(id, problem));
     Ok(())
 }
 
@@ -171,6 +171,7 @@ mod tests {
         };
         let (asked, _server) = serve(server, answer);
         tell(&context, &id(), &problem()).await.unwrap();
+        context.events.publish_waiting().await;
         asked.all().iter().map(|what| what.split(' ').next().unwrap().to_owned()).collect()
     }
 

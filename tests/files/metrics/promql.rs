@@ -164,11 +164,11 @@ impl Parser<'_> {
             }
         }
         match (function, arguments.as_slice()) {
-            ("rate" | "increase", [Kind::Range(labels, true)]) => Ok(Kind::Vector(labels.clone())),
+            ("rate" | "increase", [Kind::Range(labels, true)])
+            | ("max_over_time", [Kind::Range(labels, false)]) => Ok(Kind::Vector(labels.clone())),
             ("rate" | "increase", [Kind::Range(_, false)]) => {
                 Err(format!("{function} of what does not only grow"))
             }
-            ("max_over_time", [Kind::Range(labels, false)]) => Ok(Kind::Vector(labels.clone())),
             ("histogram_quantile", [Kind::Scalar, Kind::Vector(labels)]) if labels.contains("le") => {
                 Ok(Kind::Vector(labels.iter().filter(|label| *label != "le").cloned().collect()))
             }
