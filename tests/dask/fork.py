@@ -8,6 +8,7 @@ as long as it does and ends as it ends.
 All of them end when this process's standard input does, and a forked one as soon as its own does, or its `child.py`.
 """
 import array
+import contextlib
 import gc
 import os
 import runpy
@@ -65,15 +66,20 @@ class Server:
                 elif key.fileobj is self.ended:
                     self.ended.recv(1000)
                     self.reap()
-                elif key.fileobj is not self.listener:
+                elif key.fileobj is self.listener:
+                    if self.fork():
+                        return
+                elif self.connections.get(key.data) is key.fileobj:  # else it was reaped just now
                     self.selector.unregister(key.fileobj)
                     os.kill(key.data, signal.SIGKILL)  # its child.py was killed; who has ended is a zombie until reaped
-                elif self.fork():
-                    return
 
     def fork(self):
         connection, _address = self.listener.accept()
-        files, folder, variables, arguments = received(connection)
+        try:
+            files, folder, variables, arguments = received(connection)
+        except (ConnectionError, IndexError):  # its child.py was killed before it said what it wants
+            connection.close()
+            return False
         process = os.fork()
         if process == 0:
             self.become(files, folder, variables, arguments)
@@ -107,7 +113,8 @@ class Server:
             code = 128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
             if connection in self.selector.get_map():
                 self.selector.unregister(connection)
-                connection.send(bytes([code]))
+                with contextlib.suppress(ConnectionError):  # its child.py was killed at the same moment
+                    connection.send(bytes([code]))
             connection.close()
 
 
