@@ -170,7 +170,7 @@ async fn what_somebody_waits_for_overtakes_the_burst_of_its_namespace() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_object_that_is_deleted_while_it_waits_is_not_looked_at() {
+async fn an_object_that_is_not_in_the_cache_is_not_looked_at() {
     let World { context, written, store, wakes, stop, wake, kept: _kept } = world(vec![flow("team", "flow")]);
     wake.send(Wake { object: ObjectRef::new("deleted").within("team"), urgent: false }).unwrap();
     let stopping = async {
