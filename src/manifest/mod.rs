@@ -9,6 +9,7 @@
 
 mod fault;
 mod json;
+mod meant;
 mod metadata;
 mod object;
 mod placeholder;

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use super::fault::Finding;
-use super::similar::similar;
+use super::meant::meant;
 use crate::plan::field::{FieldPath, Step};
 
 /// What is wrong with `value`.
@@ -219,9 +219,7 @@ impl Walk {
     }
 
     fn unknown(&mut self, schema: &Value, name: &str) {
-        let known = schema.get("properties").and_then(Value::as_object).into_iter().flatten();
-        let meant = similar(name, known.map(|(name, _)| name.as_str()));
-        let hint = meant.map(|meant| format!("; did you mean {meant}?")).unwrap_or_default();
+        let hint = meant(schema, name).map(|meant| format!("; did you mean {meant}?")).unwrap_or_default();
         self.say(format!("unknown field \"{}\"{hint}", self.path));
     }
 }
