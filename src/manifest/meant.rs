@@ -40,7 +40,8 @@ const DEPTH: usize = 4;
 
 /// The field of an object of this schema, or of one below it, that was meant by `word`, which is none of its fields.
 pub(super) fn meant(schema: &Value, word: &str) -> Option<String> {
-    let plain: String = word.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
+    let plain: String =
+        word.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
     let of_others = OF_OTHERS.iter().find(|(theirs, _)| *theirs == plain).map_or(&[][..], |(_, ours)| ours);
     of_others
         .iter()
@@ -70,28 +71,30 @@ fn leads_to_a_field(schema: &Value, path: &str) -> bool {
 
 /// The one field of this name that is nearest below the object, if there are not two.
 fn below(schema: &Value, plain: &str) -> Option<String> {
-    let mut found: Option<(usize, String)> = None;
-    let mut waiting = VecDeque::from([(0, String::new(), schema)]);
-    while let Some((depth, path, schema)) = waiting.pop_front() {
-        if found.as_ref().is_some_and(|(nearest, _)| *nearest < depth) || depth > DEPTH {
-            break;
-        }
-        for (name, field) in fields(schema) {
-            let path = if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
-            if depth > 0 && name.to_ascii_lowercase() == plain {
-                if found.is_some() {
+    let mut levels: VecDeque<Vec<(String, &Value)>> = VecDeque::from([vec![(String::new(), schema)]]);
+    for depth in 0..DEPTH {
+        levels.resize_with(3, Vec::new);
+        let mut found = None;
+        for (path, schema) in levels.pop_front()? {
+            for (name, field) in fields(schema) {
+                let path = if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
+                if depth > 0 && name.to_ascii_lowercase() == plain && found.replace(path.clone()).is_some() {
                     return None;
                 }
-                found = Some((depth, path.clone()));
-            }
-            // An item of a list is a step further, so that "workers" is nearer than one of "workerGroups".
-            waiting.push_back((depth + 1, path.clone(), field));
-            if let Some(item) = field.get("items") {
-                waiting.push_back((depth + 2, format!("{path}[]"), item));
+                // An item of a list is a step further, so that "workers" is nearer than one of "workerGroups".
+                if let (Some(item), Some(level)) = (field.get("items"), levels.get_mut(1)) {
+                    level.push((format!("{path}[]"), item));
+                }
+                if let Some(level) = levels.get_mut(0) {
+                    level.push((path, field));
+                }
             }
         }
+        if found.is_some() {
+            return found;
+        }
     }
-    found.map(|(_, path)| path)
+    None
 }
 
 #[cfg(test)]
@@ -125,7 +128,8 @@ mod tests {
         let clocks = &specs[0]["properties"]["schedule"]["properties"]["clocks"]["items"];
         for (word, paths) in OF_OTHERS {
             for path in *paths {
-                let is_there = specs.iter().copied().chain([workers, clocks]).any(|place| leads_to_a_field(place, path));
+                let is_there =
+                    specs.iter().copied().chain([workers, clocks]).any(|place| leads_to_a_field(place, path));
                 assert!(is_there, "{word}: {path}");
             }
         }
