@@ -48,6 +48,7 @@ use super::failure::chain;
 use super::route::{self, Change};
 use super::undecodable::Undecodable;
 use crate::api::{DaskCluster, Flow, FlowBackfill, FlowRun, labels};
+use crate::plan::run::Ground;
 
 /// Seconds after which the API server ends a watch that had nothing to say; a dead connection is noticed five seconds
 /// later. kube's default of 290 s would leave the operator blind for as long behind a silent NAT.
@@ -132,9 +133,7 @@ impl Indexes {
                 let admitted = cluster.status.as_ref().map(|status| status.admitted.as_slice());
                 admitted.unwrap_or_default().iter().map(String::as_str).collect()
             }),
-            flows_by_cluster: Index::new(|flow| {
-                flow.spec.cluster.ref_.iter().map(|cluster| cluster.name.as_str()).collect()
-            }),
+            flows_by_cluster: Index::new(|flow| Ground::of(flow).shared().into_iter().collect()),
             runs_by_flow: Index::new(|run| vec![&run.spec.flow]),
             runs_by_cluster: Index::new(|run| {
                 run.status.iter().filter_map(|status| status.cluster.as_deref()).collect()

@@ -23,7 +23,7 @@ use crate::plan::conditions::{Failure, failing, told};
 use crate::plan::flow::{self, CodeMap, Observed};
 use crate::plan::pods::runner::{self, Script};
 use crate::plan::pods::state;
-use crate::plan::run::{ScriptView, phase_of};
+use crate::plan::run::{Ground, ScriptView, phase_of};
 
 impl Planned for Flow {
     type Status = FlowStatus;
@@ -66,9 +66,9 @@ impl Planned for Flow {
 async fn observe(context: &Context, flow: &Flow, live: bool) -> Result<Observed, Error> {
     let (namespace, name) = (flow.namespace().unwrap_or_default(), flow.name_any());
     let runs = runs_of(context, &namespace, &name);
-    let cluster_exists = flow.spec.cluster.ref_.as_ref().is_none_or(|cluster| {
-        context.stores.clusters.get(&ObjectRef::new(&cluster.name).within(&namespace)).is_some()
-            || context.undecodable.has::<DaskCluster>(&namespace, &cluster.name)
+    let cluster_exists = Ground::of(flow).shared().is_none_or(|cluster| {
+        context.stores.clusters.get(&ObjectRef::new(cluster).within(&namespace)).is_some()
+            || context.undecodable.has::<DaskCluster>(&namespace, cluster)
     });
     let mut backfills = context.stores.by.backfills_by_flow.of(&namespace, &name);
     backfills.retain(|backfill| backfill.metadata.deletion_timestamp.is_none());

@@ -100,8 +100,8 @@ async fn observe(context: &Context, run: &FlowRun, live: bool) -> Result<Observe
         Some(key) => script(context, &namespace, key).await?,
         None => ScriptView::NotNeeded,
     };
-    let foreign = match needs.address.filter(|_| job.is_none()) {
-        Some(address) => ask(context, &namespace, (&address, needs.tls.as_ref())).await?,
+    let foreign = match needs.scheduler.filter(|_| job.is_none()) {
+        Some(scheduler) => ask(context, &namespace, scheduler).await?,
         None => ForeignScheduler::NotAsked,
     };
     if let Some(name) = run::cluster_to_observe(run, flow.as_deref()) {

@@ -16,7 +16,7 @@ use crate::api::flow::LastRun;
 use crate::api::{ConditionType, Flow, FlowRun, FlowStatus, Phase, Reason};
 use crate::plan::conditions::{Conditions, Holds, Progress, find};
 use crate::plan::pods::Violation;
-use crate::plan::run::phase_of;
+use crate::plan::run::{Ground, phase_of};
 
 /// How soon a missing ConfigMap is looked for again: the users' own are not watched.
 pub(super) const ASK_AGAIN: Duration = Duration::from_secs(5);
@@ -92,16 +92,11 @@ fn fault(flow: &Flow, observed: &Observed, ticks: &Ticks) -> Option<Violation> {
     if let Some(violation) = violations::of_runs(flow).into_iter().next() {
         return Some(violation);
     }
-    let of =
-        |reason: Reason, field: &str, message: String| Violation { field: field.to_owned(), reason, message };
-    if let Some(cluster) = flow.spec.cluster.ref_.as_ref().filter(|_| !observed.cluster_exists) {
-        let message = format!("there is no DaskCluster called {} in this namespace", cluster.name);
-        return Some(of(Reason::ClusterNotFound, "spec.cluster.ref", message));
-    }
-    observed
-        .code_missing
-        .as_ref()
-        .map(|message| of(Reason::CodeNotFound, "spec.code.configMap", message.clone()))
+    let missing = Ground::of(flow).if_missing().filter(|_| !observed.cluster_exists);
+    missing.or_else(|| {
+        let (field, message) = ("spec.code.configMap".to_owned(), observed.code_missing.clone()?);
+        Some(Violation { field, reason: Reason::CodeNotFound, message })
+    })
 }
 
 fn schedule_condition(conditions: &mut Conditions<'_>, flow: &Flow, ticks: &Ticks) {

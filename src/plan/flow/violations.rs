@@ -5,12 +5,12 @@ use std::time::Duration;
 use super::{history, parameters, ticks};
 use crate::api::common::Entrypoint;
 use crate::api::flow::{ClockEntry, Schedule};
-use crate::api::{DaskCluster, Flow, FlowRun, FlowRunSpec, Reason};
+use crate::api::{Flow, FlowRun, FlowRunSpec, Reason};
 use crate::plan::pods::runner::{self, Attempt, LogicalTime, Target};
 use crate::plan::pods::{Violation, quantity};
+use crate::plan::run::Ground;
 use crate::plan::schedule::{DateSpan, TickFilter, TimeSpan, parse_duration};
-use crate::plan::violations::{all, moved};
-use crate::plan::{cluster, names};
+use crate::plan::violations::all;
 
 /// Everything in the spec that the operator could not carry out. Empty for a Flow that it would run.
 pub fn violations(flow: &Flow) -> Vec<Violation> {
@@ -25,7 +25,7 @@ pub(super) fn of_runs(flow: &Flow) -> Vec<Violation> {
     found.extend(parameters::violations(flow));
     found.extend(quantity::violations(&flow.spec.resources, "spec.resources"));
     found.extend(all(flow, job));
-    found.extend(own_cluster(flow));
+    found.extend(Ground::of(flow).violations());
     found
 }
 
@@ -189,12 +189,6 @@ fn job(flow: &Flow) -> Result<(), Violation> {
         timeout: None,
     };
     runner::job(&attempt).map(drop)
-}
-
-fn own_cluster(flow: &Flow) -> Vec<Violation> {
-    let Some(template) = &flow.spec.cluster.template else { return Vec::new() };
-    let own = DaskCluster::new(&names::cluster_name_for_run("run"), template.clone());
-    cluster::violations(&own).iter().map(|fault| moved(fault, "spec.", "spec.cluster.template.")).collect()
 }
 
 #[cfg(test)]

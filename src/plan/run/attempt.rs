@@ -5,8 +5,8 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::Work;
 use super::outcome::Outcome;
+use super::{Work, ground};
 use crate::api::flow::Retries;
 use crate::api::flow_run::{AttemptFailure, Failures};
 use crate::api::{Flow, Phase, Reason};
@@ -80,8 +80,8 @@ impl Work<'_> {
             (Reason::NodeLost, Some(foreseen)) => foreseen,
             (reason, _) => (reason, outcome.message),
         };
-        let reason_of_all = self.cluster_lost().filter(|_| Budget::of(reason) == Some(Budget::Flow));
-        if let Some(lost) = reason_of_all {
+        let reason_of_all = ground::lost(&self.status, self.observed);
+        if let Some(lost) = reason_of_all.filter(|_| Budget::of(reason) == Some(Budget::Flow)) {
             let message = format!("{lost}; the runner said: {message}");
             return self.attempt_failed(Phase::Failed, Reason::ClusterLost, message);
         }

@@ -6,6 +6,7 @@
 
 mod attempt;
 mod figures;
+mod ground;
 mod hold;
 mod launch;
 mod outcome;
@@ -14,6 +15,7 @@ mod program;
 mod stop;
 mod tick;
 
+pub use ground::{ForeignScheduler, Ground, Wiring, cluster_to_observe, is_usable};
 pub use tick::{Newest, clocks_of, is_run_now, is_tick, made_for};
 
 use std::sync::Arc;
@@ -27,10 +29,9 @@ use kube::ResourceExt;
 
 use super::conditions::{Conditions, Progress, is_news_of_pods};
 use super::pods::runner::Script;
-use super::pods::tls::Files;
 use super::pods::{controller_ref, runner, state};
 use super::schedule::parse_duration;
-use super::{Next, Note, Object, Plan, Step, Urgency, Victim, VictimKind, names};
+use super::{Next, Note, Object, Plan, Step, Urgency, Victim, VictimKind};
 use crate::api::tls::ClientTls;
 use crate::api::{ConditionType, DaskCluster, Flow, FlowRun, FlowRunStatus, Phase, Reason, is_seen, labels};
 
@@ -69,40 +70,6 @@ pub struct Observed {
     pub live: bool,
 }
 
-/// How the Dask scheduler of a cluster is spoken to.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Wiring {
-    /// There is no pod of it that anybody knows.
-    #[default]
-    Unknown,
-    /// Plain TCP.
-    Plain,
-    /// TLS, with the certificate in this Secret.
-    Tls(String),
-}
-
-/// What is known of a scheduler outside of any `DaskCluster`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum ForeignScheduler {
-    /// It was not asked.
-    #[default]
-    NotAsked,
-    /// It answers.
-    Answering {
-        /// It has so many workers.
-        workers: usize,
-        /// Where it speaks TLS: what a runner needs for that.
-        tls: Option<Files>,
-    },
-    /// It cannot be spoken to, and why.
-    Unreachable {
-        /// The reason word.
-        reason: Reason,
-        /// A sentence.
-        message: String,
-    },
-}
-
 /// What is known of a script in a ConfigMap.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum ScriptView {
@@ -117,23 +84,20 @@ pub enum ScriptView {
 
 /// What has to be observed besides the objects that are watched.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Needs {
-    /// Ask the scheduler at this address.
-    pub address: Option<String>,
-    /// Show it this.
-    pub tls: Option<ClientTls>,
+pub struct Needs<'a> {
+    /// Ask the scheduler at this address, and show it this.
+    pub scheduler: Option<(&'a str, Option<&'a ClientTls>)>,
     /// Read this key of this ConfigMap.
     pub script: Option<crate::api::common::ConfigMapKey>,
 }
 
 /// Says what has to be observed for `run`.
-pub fn needs(run: &FlowRun, flow: Option<&Flow>) -> Needs {
+pub fn needs<'a>(run: &FlowRun, flow: Option<&'a Flow>) -> Needs<'a> {
     let waits = phase_of(run) == Phase::Provisioning && job_of(run).is_none();
     let Some(flow) = flow.filter(|_| waits) else { return Needs::default() };
     let of_flow = || flow.spec.code.as_ref().and_then(|code| code.config_map.clone());
     Needs {
-        address: flow.spec.cluster.address.clone(),
-        tls: flow.spec.cluster.tls.clone(),
+        scheduler: Ground::of(flow).to_ask(),
         script: match run.status.as_ref().and_then(|status| status.program.as_ref()) {
             Some(program) => program::script_to_read(program),
             None => of_flow(),
@@ -190,35 +154,6 @@ pub fn attempt_of(run: &FlowRun) -> u32 {
     attempt.and_then(|attempt| u32::try_from(attempt).ok()).unwrap_or(1)
 }
 
-/// The name of the `DaskCluster` that a run of this Flow runs on: referenced, or the run's own.
-pub fn cluster_name(run: &FlowRun, flow: &Flow) -> Option<String> {
-    let source = &flow.spec.cluster;
-    let own = source.template.as_ref().map(|_| names::cluster_name_for_run(&run.name_any()));
-    source.ref_.as_ref().map(|cluster| cluster.name.clone()).or(own)
-}
-
-/// The name of the `DaskCluster` to observe: of a run whose attempt has no Job yet the one that its Flow names now, else
-/// the one that the attempt is on.
-pub fn cluster_to_observe(run: &FlowRun, flow: Option<&Flow>) -> Option<String> {
-    let named = flow.and_then(|flow| cluster_name(run, flow));
-    let begun = run.status.as_ref().and_then(|status| status.cluster.clone());
-    let waits = match phase_of(run) {
-        Phase::Queued | Phase::Retrying => true,
-        Phase::Provisioning => job_of(run).is_none(),
-        _ => false,
-    };
-    // A Flow with an address names none.
-    if waits && flow.is_some() { named } else { begun.or(named) }
-}
-
-/// Whether the run may be on this cluster. One of the name that the run's own would have, and that is somebody else's, is
-/// not it.
-pub fn is_usable(run: &FlowRun, flow: Option<&Flow>, cluster: &DaskCluster) -> bool {
-    let named_as_own = cluster.name_any() == names::cluster_name_for_run(&run.name_any());
-    let made = named_as_own && flow.is_some_and(|flow| flow.spec.cluster.template.is_some());
-    !made || is_owned(run, cluster)
-}
-
 /// Plans the next steps for `run`.
 pub fn plan(run: &FlowRun, observed: &Observed, now: Timestamp) -> Plan<FlowRunStatus> {
     let old = run.status.clone().unwrap_or_default();
@@ -261,10 +196,10 @@ fn clean_up(
     let kept_until = kept_until(&status, observed.flow.as_deref()).filter(|until| *until > now);
     let mut plan = Plan::status_only(answering(run, status));
     plan.steps.extend(end_of_pod(observed));
-    let Some(cluster) = own_cluster(run, observed) else { return plan };
+    let Some(release) = ground::release(run, observed) else { return plan };
     match kept_until {
         Some(until) => plan.next = Next::At(until),
-        None => plan.steps.push(delete_cluster(cluster)),
+        None => plan.steps.push(release),
     }
     plan
 }
@@ -287,31 +222,12 @@ pub(in crate::plan) fn kept_until(status: &FlowRunStatus, flow: Option<&Flow>) -
     since.checked_add(parse_duration(keep).ok()?).ok()
 }
 
-/// The cluster that was made for this run, while it is there.
-fn own_cluster<'a>(run: &FlowRun, observed: &'a Observed) -> Option<&'a DaskCluster> {
-    let is_own =
-        |cluster: &&DaskCluster| is_owned(run, cluster) && cluster.metadata.deletion_timestamp.is_none();
-    [&observed.own, &observed.cluster].into_iter().filter_map(Option::as_deref).find(is_own)
-}
-
 /// What is left of a pod whose runner has ended is to end, too; its logs stay.
 fn end_of_pod(observed: &Observed) -> Option<Step> {
     let pod = observed.pod.as_deref().filter(|pod| state::is_outlived(pod, runner::CONTAINER))?;
     let asked = pod.spec.as_ref().is_some_and(|spec| spec.active_deadline_seconds == Some(1));
     (!asked).then(|| {
         Step::EndPod(Victim { kind: VictimKind::Pod, name: pod.name_any(), uid: pod.metadata.uid.clone() })
-    })
-}
-
-fn is_owned(run: &FlowRun, cluster: &DaskCluster) -> bool {
-    cluster.owner_references().iter().any(|owner| Some(&owner.uid) == run.metadata.uid.as_ref())
-}
-
-fn delete_cluster(cluster: &DaskCluster) -> Step {
-    Step::Delete(Victim {
-        kind: VictimKind::Cluster,
-        name: cluster.name_any(),
-        uid: cluster.metadata.uid.clone(),
     })
 }
 
@@ -349,13 +265,14 @@ impl Work<'_> {
         self.steps.push(Step::Adopt { run: self.run.name_any(), owners, labels: [label].into() });
     }
 
-    /// A run that is held by `suspend`, or whose Flow names another cluster, has no cluster of its own.
+    /// A run that is held by `suspend`, or gives its place back, has no cluster of its own.
     fn release_own_cluster(&mut self) {
-        if let Some(step) = own_cluster(self.run, self.observed).map(delete_cluster)
-            && !self.steps.contains(&step)
-        {
-            self.steps.push(step);
-        }
+        self.add(ground::release(self.run, self.observed));
+    }
+
+    /// Takes this step as well, once.
+    fn add(&mut self, step: Option<Step>) {
+        self.steps.extend(step.filter(|step| !self.steps.contains(step)));
     }
 
     /// Moves to `phase`, and notes the moment.

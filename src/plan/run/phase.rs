@@ -9,7 +9,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 
 use super::launch::SETTLE;
-use super::{CLUSTER_TIMEOUT, Work, cluster_name, is_backfill, made_for, outcome};
+use super::{CLUSTER_TIMEOUT, Ground, Work, is_backfill, made_for, outcome};
 use crate::api::{Flow, Phase, Reason};
 use crate::plan::flow::run_violation;
 use crate::plan::pods::{runner, state};
@@ -105,10 +105,9 @@ impl Work<'_> {
 
     /// The cluster that the Flow names now. One that was made for the run goes when it is not that.
     fn name_cluster(&mut self, flow: &Flow) {
-        self.status.cluster = cluster_name(self.run, flow).or_else(|| flow.spec.cluster.address.clone());
-        if flow.spec.cluster.template.is_none() {
-            self.release_own_cluster();
-        }
+        let ground = Ground::of(flow);
+        self.status.cluster = Some(ground.name(self.run));
+        self.add(ground.left_behind(self.run, self.observed));
     }
 
     /// An attempt begins: its cluster is waited for.
@@ -124,7 +123,7 @@ impl Work<'_> {
         self.enter(Phase::Provisioning, reason, message);
         // Its place stands in the status of its Flow, and its Job is the lock. A run that brings parameters to remember, or
         // that a DaskCluster has to know of before it may sleep, tells that it begins.
-        let is_plain = self.run.spec.merged_parameters.is_some() && flow.spec.cluster.address.is_some();
+        let is_plain = self.run.spec.merged_parameters.is_some() && Ground::of(flow).is_outside();
         if is_plain && self.is_new() && self.status.attempt == Some(1) {
             self.urgency = self.now.checked_add(SETTLE).map_or(Urgency::Now, Urgency::GoOn);
         }
@@ -222,9 +221,14 @@ impl Work<'_> {
         if let Some(message) = self.not_in_time(flow, since.0) {
             return self.attempt_failed(Phase::Failed, Reason::ClusterTimeout, message);
         }
-        self.ensure_own_cluster(flow);
+        let ground = Ground::of(flow);
+        if let Some((step, note)) = ground.ensure(self.run, self.observed) {
+            self.look_again |= !self.observed.live;
+            self.steps.push(step);
+            self.notes.push(note);
+        }
         if let Some((reason, _)) = waits_for {
-            if flow.spec.cluster.address.is_some() || reason == Reason::CodeNotFound {
+            if ground.is_outside() || reason == Reason::CodeNotFound {
                 self.next = self.next.sooner(Next::After(ASK_AGAIN), self.now);
             }
             return;

@@ -2,7 +2,7 @@
 
 use kube::ResourceExt;
 
-use super::{ScriptView, Work};
+use super::{Ground, ScriptView, Work};
 use crate::api::common::ConfigMapKey;
 use crate::api::flow::Code;
 use crate::api::flow_run::Program;
@@ -30,10 +30,10 @@ pub(super) fn of(flow: &Flow, file: Option<&str>, config_map: Option<String>) ->
 
 /// The Flow, with what the first runner of the run was made from in place of what it says now.
 fn as_it_was(flow: &Flow, program: &Program) -> Flow {
+    let is_outside = Ground::of(flow).is_outside();
     let mut flow = flow.clone();
     let is_script = program.path.is_some() || program.file.is_some();
-    flow.spec.image =
-        program.image.clone().or_else(|| flow.spec.image.filter(|_| flow.spec.cluster.address.is_some()));
+    flow.spec.image = program.image.clone().or_else(|| flow.spec.image.filter(|_| is_outside));
     flow.spec.code = is_script.then(|| Code {
         path: program.path.clone(),
         config_map: script_to_read(program),

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 
-use super::{Work, outcome};
+use super::{Work, ground, outcome};
 use crate::api::flow::Concurrency;
 use crate::api::flow_run::Stop;
 use crate::api::{Phase, Reason};
@@ -44,7 +44,8 @@ impl Work<'_> {
             return Some(self.stop(Reason::Replaced, format!("the newer run {newer} takes its place")));
         }
         // An attempt that failed with ClusterLost was counted then; later changes of the cluster do not count again.
-        let lost = self.cluster_lost().filter(|_| self.status.phase != Phase::Retrying)?;
+        let lost =
+            ground::lost(&self.status, self.observed).filter(|_| self.status.phase != Phase::Retrying)?;
         Some(self.stop(Reason::ClusterLost, lost))
     }
 
@@ -53,22 +54,6 @@ impl Work<'_> {
         let flow = self.observed.flow.as_ref()?;
         let limit = parse_duration(flow.spec.deadline.as_deref()?).ok()?;
         self.run.metadata.creation_timestamp.as_ref()?.0.checked_add(limit).ok()
-    }
-
-    /// What became of the cluster that the attempt is on, if it is not what it was. A Dask scheduler that is started
-    /// anew has forgotten all tasks and results.
-    pub(super) fn cluster_lost(&self) -> Option<String> {
-        let begun = self.status.scheduler.as_ref()?;
-        self.status.job.as_ref()?;
-        let name = self.status.cluster.as_deref().unwrap_or_default();
-        match (&self.observed.cluster, &self.observed.scheduler) {
-            (None, _) => Some(format!("the DaskCluster {name} went away under the run")),
-            (_, None) => Some(format!("the Dask scheduler of {name} went away under the run")),
-            (_, Some(now)) if now != begun => {
-                Some(format!("the Dask scheduler of {name} was started anew under the run"))
-            }
-            _ => None,
-        }
     }
 
     /// Writes down why, where there is something to stop; else it has happened already.

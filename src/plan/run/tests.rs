@@ -1,6 +1,7 @@
 mod clocks;
 mod edits;
 mod ends;
+mod grounds;
 mod life;
 mod runner_pod;
 
@@ -17,7 +18,7 @@ use super::*;
 use crate::api::flow::{ClusterSource, Code, Concurrency};
 use crate::api::tls::TlsStatus;
 use crate::api::{DaskClusterSpec, FlowRunSpec, FlowSpec};
-use crate::plan::{Object, conditions};
+use crate::plan::{Object, conditions, names};
 
 fn now() -> Timestamp {
     "2026-12-01T09:00:00Z".parse().unwrap()
