@@ -4,6 +4,7 @@
 //! The length of functions is clippy's (`too_many_lines`, 70).
 
 mod comments;
+mod ground;
 mod modules;
 mod source;
 
