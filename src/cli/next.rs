@@ -15,7 +15,7 @@ use super::files::Files;
 use super::validate::{FileFault, Output};
 use crate::api::Flow;
 use crate::manifest::{self, Kind};
-use crate::operator::clock;
+use crate::operator::clock::Clock;
 use crate::plan::flow::coming::{self, ComingRun, Outlook};
 
 /// Exit code 0: the runs of all Flows are listed. 1: a Flow has faults, or a file cannot be read, or there is no Flow.
@@ -91,7 +91,7 @@ fn instant(text: &str) -> Result<Timestamp, String> {
 
 pub(super) fn run(arguments: &Arguments) -> ExitCode {
     let question = Question {
-        after: arguments.after.unwrap_or_else(clock::now),
+        after: arguments.after.unwrap_or_else(|| Clock::of_machine().now()),
         count: arguments.count.into(),
         namespace: arguments.namespace.as_deref(),
     };

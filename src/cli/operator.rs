@@ -12,7 +12,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::dask::Reach;
-use crate::operator::{self, LeaseOptions, Options, log};
+use crate::operator::clock::Chance;
+use crate::operator::{self, Candidature, LeaseOptions, Options, Place, Surroundings, client, log};
 use crate::plan::lease::Timing;
 
 #[derive(Debug, Args)]
@@ -87,7 +88,7 @@ impl LeaseArguments {
         }
         let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
         let name = self.pod_name.as_deref().or(Some(host.trim()).filter(|host| !host.is_empty()));
-        format!("{}_{:016x}", name.unwrap_or("daskflow"), operator::clock::seed())
+        format!("{}_{:016x}", name.unwrap_or("daskflow"), Chance::of_machine().seed())
     }
 }
 
@@ -181,19 +182,14 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
         Ok(level) => level,
         Err(error) => return super::fail(&error),
     };
-    let options = Options {
-        listen: arguments.listen,
-        admin_listen: arguments.admin_listen,
-        log,
-        namespaces: arguments.namespace.0.clone(),
-        // What every container in Kubernetes has.
-        reach: arguments.scheduler_networks.reach(std::env::var_os("KUBERNETES_SERVICE_HOST").is_some()),
-        lease: arguments.lease.options(),
-    };
     let result = runtime.block_on(async {
         let stop = CancellationToken::new();
         stop_on_signals(stop.clone());
-        operator::run(options, stop).await
+        let options = options(arguments).await?;
+        let admin = tokio::spawn(log::level::serve(arguments.admin_listen, log));
+        let ended = operator::run(options, stop).await;
+        admin.abort();
+        ended
     });
     #[cfg(feature = "otlp")]
     if let Some(traces) = traces {
@@ -205,6 +201,23 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => super::fail(&error),
     }
+}
+
+/// An operator as the arguments want it, in the surroundings that this machine is.
+async fn options(arguments: &Arguments) -> Result<Options, operator::Error> {
+    let config = kube::Config::infer().await.map_err(operator::Error::Config)?;
+    // What every container in Kubernetes has.
+    let reach = arguments.scheduler_networks.reach(std::env::var_os("KUBERNETES_SERVICE_HOST").is_some());
+    Ok(Options {
+        client: client::of_config(config.clone()).map_err(operator::Error::Client)?,
+        lease: arguments.lease.options().map(|lease| {
+            let client = Box::new(move || client::of_config(config.clone()));
+            Candidature { lease, client, place: Place::Thread }
+        }),
+        namespaces: arguments.namespace.0.clone(),
+        surroundings: Surroundings::of_machine(reach),
+        listener: operator::listen(arguments.listen).await?,
+    })
 }
 
 /// Where traces go, if anywhere.

@@ -1,12 +1,14 @@
-//! How much memory the messages may take that are being read, those of all schedulers of this process together.
+//! How much memory the messages may take that are being read, those of all connections together that share a
+//! budget.
 //!
 //! A message that is short is read at once. A longer one waits until there is room for it, and must then come to its end
 //! within a time, so that a peer that sends it byte by byte does not hold the room for ever.
 
 use std::ops::Deref;
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Messages of so many bytes need no room: about eighty workers.
 const SHORT_BYTES: u64 = 64 << 10;
@@ -25,12 +27,15 @@ const LIMIT_BYTES: u64 = 8 << 20;
 /// From so many bytes on a message is decoded where it keeps nothing else waiting.
 const BLOCKING_BYTES: usize = 256 << 10;
 
-static ROOM: Semaphore = Semaphore::const_new(ROOM_KIB);
+/// The room for long messages. Connections with copies of one budget share it; an operator has one for all
+/// schedulers.
+#[derive(Clone, Debug)]
+pub struct Budget(Arc<Semaphore>);
 
 /// The room that one message has.
 #[derive(Debug)]
 pub(super) struct Room(
-    #[allow(dead_code, reason = "it is given back when it is dropped")] SemaphorePermit<'static>,
+    #[allow(dead_code, reason = "it is given back when it is dropped")] OwnedSemaphorePermit,
 );
 
 /// How long a message of so many bytes may take to come.
@@ -44,13 +49,21 @@ pub(super) fn needs_room(bytes: u64) -> bool {
     bytes > SHORT_BYTES
 }
 
-/// Waits for room, behind those who have waited longer. May be dropped at any time.
-pub(super) async fn room(bytes: u64) -> Room {
-    let kib = usize::try_from(bytes.saturating_mul(COST) >> 10).unwrap_or(ROOM_KIB).clamp(1, ROOM_KIB);
-    match ROOM.acquire_many(u32::try_from(kib).unwrap_or(u32::MAX)).await {
-        Ok(permit) => Room(permit),
-        // Nothing closes it.
-        Err(_) => std::future::pending().await,
+impl Budget {
+    /// Waits for room, behind those who have waited longer. May be dropped at any time.
+    pub(super) async fn room(&self, bytes: u64) -> Room {
+        let kib = usize::try_from(bytes.saturating_mul(COST) >> 10).unwrap_or(ROOM_KIB).clamp(1, ROOM_KIB);
+        match self.0.clone().acquire_many_owned(u32::try_from(kib).unwrap_or(u32::MAX)).await {
+            Ok(permit) => Room(permit),
+            // Nothing closes it.
+            Err(_) => std::future::pending().await,
+        }
+    }
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(ROOM_KIB)))
     }
 }
 

@@ -1,18 +1,17 @@
-//! One stream of bytes to a scheduler: opened, greeted, written and read, each under a time limit.
+//! One stream of bytes to a scheduler: greeted, written and read, each under a time limit.
+//! [`super::connector`] opens it.
 //!
 //! It knows messages but not what they ask. It does not reconnect and does not decide whether it may be used
 //! again; [`super::rpc`] and [`super::subscribe`] do.
-use super::address::{Address, Scheme};
-use super::budget::{self, Payload, Room};
+use super::address::Scheme;
+use super::budget::{self, Budget, Payload, Room};
 use super::error::{DecodeError, Error};
 use super::frame::{self, Decoder, FrameError, Limits};
 use super::message;
-use super::reach::Reach;
-use super::tls::{self, Credentials};
+use super::tls;
 use std::io;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
 /// How many bytes are read at once.
@@ -37,6 +36,8 @@ pub struct Connection {
     chunk: Vec<u8>,
     start: usize,
     end: usize,
+    /// What long messages share.
+    budget: Budget,
     /// The room that the message has which is being read, and since when.
     room: Option<(Room, Instant)>,
     /// The first bytes that the peer ever sent; they tell TLS from Dask.
@@ -52,53 +53,11 @@ impl std::fmt::Debug for Connection {
 }
 
 impl Connection {
-    /// Connects, over TLS with these credentials or over plain TCP as the address says, and shakes hands, all
-    /// within `deadline`. A `tcp://` address needs no credentials and makes no use of them.
-    pub async fn open(
-        address: &Address,
-        credentials: Option<&Credentials>,
-        deadline: Duration,
-    ) -> Result<Self, Error> {
-        Self::open_within(&Reach::All, address, credentials, deadline).await
-    }
-
-    /// As [`Self::open`], if the address is within reach, else [`Error::OutOfReach`].
-    pub async fn open_within(
-        reach: &Reach,
-        address: &Address,
-        credentials: Option<&Credentials>,
-        deadline: Duration,
-    ) -> Result<Self, Error> {
-        let credentials = match (address.scheme(), credentials) {
-            (Scheme::Tcp, _) => None,
-            (Scheme::Tls, Some(credentials)) => Some(credentials),
-            (Scheme::Tls, None) => {
-                return Err(Error::WrongScheme(
-                    "a tls:// address needs certificates, and this connection has none",
-                ));
-            }
-        };
-        let opening = async {
-            let places = reach.lookup(address.host(), address.port()).await.map_err(Error::Unreachable)?;
-            if places.is_empty() {
-                return Err(Error::OutOfReach { host: address.host().to_owned() });
-            }
-            let stream = TcpStream::connect(places.as_slice()).await.map_err(Error::Unreachable)?;
-            stream.set_nodelay(true).map_err(Error::Unreachable)?;
-            let stream: Box<dyn Stream> = match credentials {
-                None => Box::new(stream),
-                Some(credentials) => Box::new(credentials.secure(address.host(), stream).await?),
-            };
-            Self::greet(stream, Some(address.scheme())).await
-        };
-        let late = Error::Timeout { what: "accept the connection and answer the handshake", limit: deadline };
-        timeout(deadline, opening).await.unwrap_or(Err(late))
-    }
-
     /// Shakes hands over a stream that is open already, within `deadline`.
     pub async fn over(stream: impl Stream + 'static, deadline: Duration) -> Result<Self, Error> {
         let late = Error::Timeout { what: "answer the handshake", limit: deadline };
-        timeout(deadline, Self::greet(Box::new(stream), None)).await.unwrap_or(Err(late))
+        let greeted = Self::greet(Box::new(stream), None, Budget::default());
+        timeout(deadline, greeted).await.unwrap_or(Err(late))
     }
 
     /// Sends one message, within `limit`. After an error, or when dropped before the end, part of it may be sent.
@@ -130,11 +89,16 @@ impl Connection {
 
     /// Our handshake, then theirs. The listener writes its own without waiting for ours, on every version; a connector
     /// may do either (measured), and to write first saves a turn.
-    async fn greet(stream: Box<dyn Stream>, scheme: Option<Scheme>) -> Result<Self, Error> {
+    pub(super) async fn greet(
+        stream: Box<dyn Stream>,
+        scheme: Option<Scheme>,
+        budget: Budget,
+    ) -> Result<Self, Error> {
         // Whoever is no scheduler takes no room from those that are.
         let decoder = Decoder::new(Limits { message_bytes: GREETING_BYTES_MAX, ..Limits::default() });
         let (chunk, greeting) = (vec![0; READ_BYTES], Vec::new());
-        let mut this = Self { stream, decoder, chunk, start: 0, end: 0, room: None, greeting, scheme };
+        let mut this =
+            Self { stream, decoder, chunk, start: 0, end: 0, budget, room: None, greeting, scheme };
         let ours = message::encode_handshake()
             .map_err(|source| Error::Encode { op: "handshake".to_owned(), source })?;
         let theirs =
@@ -193,7 +157,7 @@ impl Connection {
             // All of the chunk is taken. This wait and the read are the only ones, and lose nothing when they are dropped.
             let announced = self.decoder.announced();
             if self.room.is_none() && budget::needs_room(announced) {
-                self.room = Some((budget::room(announced).await, Instant::now()));
+                self.room = Some((self.budget.room(announced).await, Instant::now()));
             }
             let count = self.read().await?;
             if count == 0 {

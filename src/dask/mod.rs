@@ -9,8 +9,9 @@
 //! message that are pickled or in Dask's own formats are skipped unread. It knows nothing of Kubernetes.
 //!
 //! The layers, from the bytes up: [`frame`] (pure) cuts a stream into messages, [`message`] (pure) gives them
-//! meaning, [`connection`] reads and writes one stream under a deadline, through [`tls`] where the address says so, [`rpc`] and [`subscribe`] hold the
-//! two conversations a scheduler has with us, and [`scaling`] puts questions together for who sizes a cluster.
+//! meaning, [`connection`] reads and writes one stream under a deadline, [`connector`] opens it, through
+//! [`tls`] where the address says so, [`rpc`] and [`subscribe`] hold the two conversations a scheduler has
+//! with us, and [`scaling`] puts questions together for who sizes a cluster.
 //!
 //! Invariants:
 //!
@@ -26,6 +27,7 @@
 pub mod address;
 mod budget;
 pub mod connection;
+pub mod connector;
 pub mod error;
 pub mod frame;
 mod lenient;
@@ -41,6 +43,8 @@ mod trust;
 pub mod version;
 
 pub use address::{Address, AddressError, Scheme};
+pub use budget::Budget;
+pub use connector::Connector;
 pub use error::Error;
 pub use message::{Identity, Retirement, SubscribeEvent, Totals, Versions, WorkerInfo, WorkerName};
 pub use reach::Reach;

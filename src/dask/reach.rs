@@ -2,7 +2,7 @@
 //! to reach.
 use ipnet::IpNet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 /// Addresses at which clouds tell a machine its secrets, beside the link-local 169.254.169.254: of Alibaba Cloud, of Azure's
@@ -43,30 +43,39 @@ impl Reach {
         }
     }
 
-    /// The addresses that a host has, as far as connections may go to them.
-    pub(super) async fn lookup(&self, host: &str, port: u16) -> std::io::Result<Vec<SocketAddr>> {
-        let all = resolve(host, port).await?;
-        Ok(all.into_iter().filter(|address| self.has(address.ip())).take(ADDRESSES_MAX).collect())
+    /// Of the addresses that a host has, those to which connections may go.
+    pub(super) fn of(&self, addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+        addresses.into_iter().filter(|address| self.has(address.ip())).take(ADDRESSES_MAX).collect()
     }
 }
 
 /// The places for lookups.
-static PLACES: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(LOOKUPS_MAX)));
+#[derive(Clone, Debug)]
+pub(super) struct Lookups(Arc<Semaphore>);
 
-/// The addresses of a host. The system's resolver blocks a thread, for as long as a name server is silent, and cannot be
-/// called off: a place is given back when the thread is, not when whoever asked gives up.
-async fn resolve(host: &str, port: u16) -> std::io::Result<Vec<SocketAddr>> {
-    if let Ok(address) = host.parse::<IpAddr>() {
-        return Ok(vec![SocketAddr::new(address, port)]);
+impl Lookups {
+    /// The addresses of a host. The system's resolver blocks a thread, for as long as a name server is
+    /// silent, and cannot be called off: a place is given back when the thread is, not when whoever asked
+    /// gives up.
+    pub(super) async fn resolve(&self, host: &str, port: u16) -> std::io::Result<Vec<SocketAddr>> {
+        if let Ok(address) = host.parse::<IpAddr>() {
+            return Ok(vec![SocketAddr::new(address, port)]);
+        }
+        let place = self.0.clone().acquire_owned().await.map_err(std::io::Error::other)?;
+        let host = host.to_owned();
+        let lookup = tokio::task::spawn_blocking(move || {
+            let found = (host.as_str(), port).to_socket_addrs().map(Iterator::collect);
+            drop(place);
+            found
+        });
+        lookup.await.map_err(std::io::Error::other)?
     }
-    let place = PLACES.clone().acquire_owned().await.map_err(std::io::Error::other)?;
-    let host = host.to_owned();
-    let lookup = tokio::task::spawn_blocking(move || {
-        let found = (host.as_str(), port).to_socket_addrs().map(Iterator::collect);
-        drop(place);
-        found
-    });
-    lookup.await.map_err(std::io::Error::other)?
+}
+
+impl Default for Lookups {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(LOOKUPS_MAX)))
+    }
 }
 
 /// The IPv4 address that an IPv6 one stands for: mapped (`::ffff:0:0/96`), compatible (`::/96`), translated
@@ -146,7 +155,8 @@ mod tests {
 
     #[tokio::test]
     async fn names_count_as_what_they_mean() {
-        assert_eq!(Reach::Others.lookup("localhost", 1).await.unwrap(), []);
-        assert!(!Reach::All.lookup("localhost", 1).await.unwrap().is_empty());
+        let lookups = Lookups::default();
+        assert_eq!(Reach::Others.of(lookups.resolve("localhost", 1).await.unwrap()), []);
+        assert!(!Reach::All.of(lookups.resolve("localhost", 1).await.unwrap()).is_empty());
     }
 }

@@ -5,13 +5,13 @@
 use super::address::Address;
 use super::budget::Payload;
 use super::connection::{Connection, Stream};
+use super::connector::Connector;
 use super::error::{DecodeError, Error};
 use super::lenient::{ByAddress, Length, Scalar};
 use super::message::{
     self, Identity, Names, NoArguments, ReplyError, Retirement, TaskCounts, Totals, Versions, WorkerInfo,
     WorkerName,
 };
-use super::reach::Reach;
 use super::tls::Credentials;
 use super::version::{CHECK_IDLE_SINCE, CLOSES_TO_TASKS_SINCE, TOTALS_SINCE, Version};
 use serde::Serialize;
@@ -66,17 +66,17 @@ impl Scheduler {
         credentials: Option<&Credentials>,
         deadline: Duration,
     ) -> Result<Self, Error> {
-        Connection::open(address, credentials, deadline).await.map(Self::new)
+        Self::connect_by(&Connector::default(), address, credentials, deadline).await
     }
 
-    /// As [`Self::connect`], if the address is within reach, else [`Error::OutOfReach`].
-    pub async fn connect_within(
-        reach: &Reach,
+    /// As [`Self::connect`], by this connector.
+    pub async fn connect_by(
+        connector: &Connector,
         address: &Address,
         credentials: Option<&Credentials>,
         deadline: Duration,
     ) -> Result<Self, Error> {
-        Connection::open_within(reach, address, credentials, deadline).await.map(Self::new)
+        connector.open(address, credentials, deadline).await.map(Self::new)
     }
 
     /// Shakes hands over a stream that is open already, such as a TLS session, within `deadline`.

@@ -12,6 +12,7 @@
 //! - The stream is silent while nothing changes, and so is a host that has lost its power.
 use super::address::Address;
 use super::connection::{Connection, Stream};
+use super::connector::Connector;
 use super::error::Error;
 use super::lenient;
 use super::message::{self, Identity, NoArguments, ReplyError, SubscribeEvent, WorkerInfo, WorkerName};
@@ -67,7 +68,17 @@ impl MembershipStream {
         credentials: Option<&Credentials>,
         deadline: Duration,
     ) -> Result<Self, Error> {
-        Self::subscribe(Connection::open(address, credentials, deadline).await?, deadline).await
+        Self::connect_by(&Connector::default(), address, credentials, deadline).await
+    }
+
+    /// As [`Self::connect`], by this connector.
+    pub async fn connect_by(
+        connector: &Connector,
+        address: &Address,
+        credentials: Option<&Credentials>,
+        deadline: Duration,
+    ) -> Result<Self, Error> {
+        Self::subscribe(connector.open(address, credentials, deadline).await?, deadline).await
     }
 
     /// Shakes hands and subscribes over a stream that is open already; each of the two steps has `deadline`.

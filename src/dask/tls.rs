@@ -25,7 +25,7 @@ use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{CertificateError, ClientConfig, InconsistentKeys, InvalidMessage};
 use std::sync::Arc;
 use std::{fmt, io};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -154,7 +154,10 @@ impl Credentials {
     }
 
     /// Makes a session over a connection to `host`. It has no time limit of its own.
-    pub(super) async fn secure(&self, host: &str, stream: TcpStream) -> Result<TlsStream<TcpStream>, Error> {
+    pub(super) async fn secure<S>(&self, host: &str, stream: S) -> Result<TlsStream<S>, Error>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
         let name = ServerName::try_from(host.to_owned()).map_err(|error| {
             Error::Unreachable(io::Error::new(io::ErrorKind::InvalidInput, error.to_string()))
         })?;

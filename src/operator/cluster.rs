@@ -12,7 +12,6 @@ use kube::{Resource, ResourceExt};
 
 use super::caches::list_live;
 use super::certificates;
-use super::clock;
 use super::context::Context;
 use super::failure::Error;
 use super::flow::runs_at_work;
@@ -90,7 +89,7 @@ async fn observe(context: &Context, cluster: &DaskCluster, live: bool) -> Result
     pods.retain(|pod| {
         pod.owner_references().iter().any(|owner| Some(&owner.uid) == cluster.metadata.uid.as_ref())
     });
-    let tls = certificates::view(context, cluster, live, clock::now()).await?;
+    let tls = certificates::view(context, cluster, live, context.clock.now()).await?;
     let followed = follow(context, cluster, &pods);
     let questions = cluster::questions(cluster, &pods, &tls);
     let mut load = context.schedulers.poll(&namespace, &name, questions.as_ref());
@@ -107,7 +106,8 @@ async fn observe(context: &Context, cluster: &DaskCluster, live: bool) -> Result
     };
     // No record of seconds ago is reason enough to stop anything.
     if let Some(answer) = look.activity {
-        load = renewed(load, answer, questions.map(|questions| questions.memory).unwrap_or_default());
+        let memory = questions.map(|questions| questions.memory).unwrap_or_default();
+        load = renewed(load, answer, context.clock.now(), memory);
     }
     let (runs, last_run_end) = runs_on(context, cluster, live && activity).await?;
     Ok(Observed {
@@ -125,18 +125,18 @@ async fn observe(context: &Context, cluster: &DaskCluster, live: bool) -> Result
         last_run_end,
         runners: runners(context, cluster, &namespace),
         tls,
-        seed: clock::seed(),
+        seed: context.chance.seed(),
         pods,
     })
 }
 
 /// The record with what the scheduler said just now: whether it is idle, and for whom it works. Where it did not say,
 /// nobody knows.
-fn renewed(mut load: Load, answer: Answer, memory: Duration) -> Load {
+fn renewed(mut load: Load, answer: Answer, now: Timestamp, memory: Duration) -> Load {
     if answer.idle.is_none() {
         (load.idle_since, load.clients, load.since) = (None, None, None);
     } else if load.since.is_some() && load.failure.is_none() {
-        load.hear(answer, clock::now(), memory);
+        load.hear(answer, now, memory);
     }
     load
 }
@@ -264,7 +264,7 @@ mod tests {
         let at = Timestamp::UNIX_EPOCH;
         let known = Load { idle_since: Some(at), since: Some(at), ..Load::default() };
         let says = |idle| Answer { idle, ..Answer::default() };
-        let hear = |idle| renewed(known.clone(), says(idle), Duration::ZERO);
+        let hear = |idle| renewed(known.clone(), says(idle), at, Duration::ZERO);
         assert_eq!(hear(Some(true)).idle_since, Some(at));
         assert_eq!(hear(Some(false)).idle_since, None);
         assert_eq!((hear(None).idle_since, hear(None).since), (None, None));

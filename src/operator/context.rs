@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::caches::Stores;
 use super::certificates::Views;
-use super::clock;
+use super::clock::{Chance, Clock};
 use super::events::Events;
 use super::heartbeats::Heartbeats;
 use super::judged::Judged;
@@ -18,10 +18,11 @@ use super::leader::Claim;
 use super::metrics::Metrics;
 use super::route::Triggers;
 use super::schedulers::Schedulers;
+use super::surroundings::Surroundings;
 use super::undecodable::Register;
 use super::unwritten::Unwritten;
 use crate::api::FlowRunStatus;
-use crate::dask::Reach;
+use crate::dask::Connector;
 
 /// The first wait after a failure.
 const BACKOFF_FIRST: Duration = Duration::from_secs(1);
@@ -50,8 +51,12 @@ pub struct Context {
     pub(super) claim: Arc<Claim>,
     /// Whether the loops turn.
     pub(super) heartbeats: Arc<Heartbeats>,
-    /// To which of the addresses that people write connections may go.
-    pub(super) reach: Reach,
+    /// The time of day.
+    pub(super) clock: Clock,
+    /// Chance.
+    pub(super) chance: Chance,
+    /// The way to the addresses that people write for a scheduler.
+    pub(super) addresses: Connector,
     /// Which runners' pods the API server has taken.
     pub(super) judged: Judged,
     /// The statuses of runs that are not written yet.
@@ -67,18 +72,27 @@ pub struct Context {
 
 impl Context {
     /// A context in which nothing has happened yet, of a process that leads, which counts into `metrics`.
-    pub(super) fn new(client: Client, stores: Stores, triggers: Triggers, metrics: Metrics) -> Self {
+    pub(super) fn new(
+        client: Client,
+        stores: Stores,
+        triggers: Triggers,
+        metrics: Metrics,
+        surroundings: Surroundings,
+    ) -> Self {
+        let Surroundings { clock, chance, schedulers, addresses } = surroundings;
         let claim = Arc::new(Claim::forever());
         Self {
             leader: claim.flag(),
             claim,
             heartbeats: Arc::default(),
             stop: CancellationToken::new(),
-            events: Events::new(client.clone(), metrics.clone()),
-            schedulers: Schedulers::new(client.clone(), triggers.clone()),
+            events: Events::new(client.clone(), metrics.clone(), clock.clone()),
+            schedulers: Schedulers::new(client.clone(), triggers.clone(), clock.clone(), schedulers),
             certificates: Views::default(),
             metrics,
-            reach: Reach::All,
+            clock,
+            chance,
+            addresses,
             undecodable: Arc::default(),
             judged: Judged::default(),
             unwritten: Unwritten::default(),
@@ -95,12 +109,6 @@ impl Context {
     #[must_use]
     pub fn led_by(self, claim: Arc<Claim>, stop: CancellationToken) -> Self {
         Self { leader: claim.flag(), claim, stop, ..self }
-    }
-
-    /// The same, of a process that connects to addresses within this reach only.
-    #[must_use]
-    pub fn within(self, reach: Reach) -> Self {
-        Self { reach, ..self }
     }
 
     /// Whether the process was asked to stop.
@@ -154,12 +162,12 @@ impl Context {
 
 /// How long to wait after the `count`th failure in a row: doubling from a second to five minutes, with full jitter, so
 /// that a thousand objects that fail together do not come back together.
-pub(super) fn backoff(count: u32) -> Duration {
-    backoff_within(count, BACKOFF_MAX)
+pub(super) fn backoff(count: u32, chance: &Chance) -> Duration {
+    backoff_within(count, BACKOFF_MAX, chance)
 }
 
 /// The same, but at most `longest`.
-pub(super) fn backoff_within(count: u32, longest: Duration) -> Duration {
+pub(super) fn backoff_within(count: u32, longest: Duration, chance: &Chance) -> Duration {
     let doubled = BACKOFF_FIRST.saturating_mul(2_u32.saturating_pow(count.saturating_sub(1).min(16)));
-    doubled.min(longest).mul_f64(clock::jitter()).max(Duration::from_millis(50))
+    doubled.min(longest).mul_f64(chance.jitter()).max(Duration::from_millis(50))
 }

@@ -15,7 +15,7 @@ use serde_json::json;
 use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio_util::sync::CancellationToken;
 
-use super::clock;
+use super::clock::Clock;
 use super::failure::chain;
 use super::metrics::Metrics;
 use super::requests::is_of_stop;
@@ -54,19 +54,21 @@ struct Lately {
     swept: Option<Timestamp>,
 }
 
-/// The teller of events. There is one in a process, since repeats are counted in it.
+/// The teller of events. An operator has one, since repeats are counted in it.
 pub(super) struct Events {
     client: Client,
     metrics: Metrics,
+    clock: Clock,
     lately: Mutex<Lately>,
     queue: Sender<(Note, ObjectReference)>,
     waiting: tokio::sync::Mutex<Receiver<(Note, ObjectReference)>>,
 }
 
 impl Events {
-    pub(super) fn new(client: Client, metrics: Metrics) -> Self {
+    pub(super) fn new(client: Client, metrics: Metrics, clock: Clock) -> Self {
         let (queue, waiting) = mpsc::channel(WAITING_MAX);
-        Self { client, metrics, lately: Mutex::default(), queue, waiting: tokio::sync::Mutex::new(waiting) }
+        let waiting = tokio::sync::Mutex::new(waiting);
+        Self { client, metrics, clock, lately: Mutex::default(), queue, waiting }
     }
 
     /// One event about the object is to be told.
@@ -115,7 +117,7 @@ impl Events {
         let key = (about.uid.clone(), note.reason.as_str(), text.clone());
         let api =
             Api::<Event>::namespaced(self.client.clone(), about.namespace.as_deref().unwrap_or("default"));
-        let now = clock::now();
+        let now = self.clock.now();
         if let Some(before) = self.again(&key, now) {
             let series = json!({"series": {"count": before.count, "lastObservedTime": MicroTime(now)}});
             match api.patch(&before.event, &PatchParams::default(), &Patch::Merge(series)).await {

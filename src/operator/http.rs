@@ -1,6 +1,5 @@
 //! Probes and metrics over HTTP.
 
-use std::future::Future;
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -17,33 +16,32 @@ use super::context::Context;
 use super::heartbeats::SILENCE_MAX;
 use super::metrics::Now;
 
-/// Listens on `address`; the future that is returned serves for as long as it is polled.
-pub(super) async fn serve(
-    address: SocketAddr,
-    context: Arc<Context>,
-) -> Result<impl Future<Output = ()>, Error> {
-    let listener = listen(address).await.map_err(|source| Error::Listen { address, source })?;
+/// Serves for as long as it is polled.
+pub(super) async fn serve(listener: TcpListener, context: Arc<Context>) {
     let routes = Router::new()
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .with_state(context);
-    Ok(async move {
-        if let Err(error) = axum::serve(listener, routes).await {
-            tracing::error!(error = &error as &dyn std::error::Error, "the HTTP server failed");
-        }
-    })
+    if let Err(error) = axum::serve(listener, routes).await {
+        tracing::error!(error = &error as &dyn std::error::Error, "the HTTP server failed");
+    }
 }
 
-/// `[::]` means all addresses of both families. Where the kernel has no IPv6 it means those of IPv4.
-async fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+/// Listens on `address`. `[::]` means all addresses of both families. Where the kernel has no IPv6 it means
+/// those of IPv4.
+///
+/// # Errors
+/// The address is taken, or none of this machine.
+pub async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
     let bound = TcpListener::bind(address).await;
-    match &bound {
+    let bound = match &bound {
         Err(error) if address.ip() == Ipv6Addr::UNSPECIFIED && error.kind() != ErrorKind::AddrInUse => {
             TcpListener::bind((Ipv4Addr::UNSPECIFIED, address.port())).await
         }
         _ => bound,
-    }
+    };
+    bound.map_err(|source| Error::Listen { address, source })
 }
 
 /// Alive while all loops turn.

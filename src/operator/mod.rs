@@ -7,6 +7,7 @@
 mod backfill;
 pub mod caches;
 mod certificates;
+pub mod client;
 pub mod clock;
 mod cluster;
 pub mod context;
@@ -32,8 +33,11 @@ mod schedulers;
 #[cfg(test)]
 mod stage;
 mod status;
+mod surroundings;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 mod undecodable;
 mod unwritten;
 
@@ -41,14 +45,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::http::HeaderValue;
-use ::http::header::USER_AGENT;
-use kube::{Client, client::ClientBuilder};
+use kube::Client;
+use tokio::net::TcpListener;
 use tokio::sync::watch::error::RecvError;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
+use tower::timeout::TimeoutLayer;
+use tracing::field::display;
 
-use crate::dask::Reach;
 use crate::plan::lease::Loss;
 use caches::Stores;
 use context::Context;
@@ -57,19 +61,16 @@ use leader::{Candidacy, Claim, Guard};
 use metrics::{CountRequests, Metrics};
 use requests::Adapt;
 
-pub use leader::LeaseOptions;
+pub use self::http::listen;
+pub use leader::{Candidature, LeaseOptions, Place};
+pub use surroundings::Surroundings;
 
-/// A request to the API server that takes longer is given up; kube's client has no limit of its own. What it waits for its
-/// turn does not count.
+/// A request to the API server that takes longer is given up; kube's client has no limit of its own. What it
+/// waits for its turn does not count.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
-/// A connection from which nothing was read for this long is given up, in the middle of an answer or of a watch, which the
-/// API server is asked to end after 60 s (`caches`).
-const READ_TIMEOUT: Duration = Duration::from_secs(75);
 /// How long reconciles that are under way may go on after SIGTERM. Less than the pod's grace period of 30 s.
 const DRAIN: Duration = Duration::from_secs(20);
 
-/// How requests of this program are told from others, in audit logs too.
-const AGENT: &str = concat!("daskflow/", env!("CARGO_PKG_VERSION"));
 /// The heartbeat of the task that polls watches and controllers.
 const HEARTBEAT: &str = "the watches and controllers";
 
@@ -101,21 +102,18 @@ pub enum Error {
     TaskEnded(&'static str),
 }
 
-/// Settings of the operator.
-#[derive(Clone, Debug)]
+/// An operator's settings, and all that it needs of the world: nothing in it is global.
 pub struct Options {
-    /// Where probes and metrics are served.
-    pub listen: SocketAddr,
-    /// The Lease that decides which of several operators works; none: this one does, whoever else does.
-    pub lease: Option<LeaseOptions>,
+    /// The way to the API server ([`client::of_config`]).
+    pub client: Client,
+    /// How it comes to lead; none: it does, whoever else does.
+    pub lease: Option<Candidature>,
     /// The namespaces that are watched; without one, all.
     pub namespaces: Vec<String>,
-    /// To which of the addresses that people write for a scheduler connections may go.
-    pub reach: Reach,
-    /// Where the filter of the log is told and changed: a loopback address.
-    pub admin_listen: SocketAddr,
-    /// That filter.
-    pub log: log::Level,
+    /// The time, chance, and the ways to schedulers.
+    pub surroundings: Surroundings,
+    /// Where probes and metrics are served ([`listen`]).
+    pub listener: TcpListener,
 }
 
 /// Runs until `stop` is cancelled, or something fails for good.
@@ -123,18 +121,18 @@ pub struct Options {
 /// On `stop`: it is not ready any more, reconciles that are under way end, and with them the telling of their events, but for
 /// requests that would have to wait for their turn; the Lease is released; then probes and metrics end.
 pub async fn run(options: Options, stop: CancellationToken) -> Result<(), Error> {
-    let config = kube::Config::infer().await.map_err(Error::Config)?;
-    let claim = Arc::new(if options.lease.is_some() { Claim::new() } else { Claim::forever() });
+    let Options { client, lease, namespaces, surroundings, listener } = options;
+    let claim = Arc::new(if lease.is_some() { Claim::new() } else { Claim::forever() });
     let metrics = Metrics::default();
-    let client = client(config.clone(), &claim, &metrics, &stop)?;
+    let client = layered(client, &claim, &metrics, Adapt::new(&metrics, &stop, &surroundings.chance));
     let (triggers, wakes) = route::channels();
-    let stores = Stores::new(&options.namespaces);
-    let context = Context::new(client.clone(), stores.clone(), triggers.clone(), metrics);
-    let context = Arc::new(context.led_by(claim, stop.clone()).within(options.reach));
-    let mut http = AbortOnDropHandle::new(tokio::spawn(http::serve(options.listen, context.clone()).await?));
-    let admin = log::level::serve(options.admin_listen, options.log);
-    tracing::info!(listen = %options.listen, version = env!("CARGO_PKG_VERSION"), "the operator has started");
-    let mut election = Candidacy::start(config, options.lease.as_ref(), &context)?;
+    let stores = Stores::new(&namespaces);
+    let context = Context::new(client.clone(), stores.clone(), triggers.clone(), metrics, surroundings);
+    let context = Arc::new(context.led_by(claim, stop.clone()));
+    let listen = listener.local_addr().ok().map(display);
+    let mut http = AbortOnDropHandle::new(tokio::spawn(http::serve(listener, context.clone())));
+    tracing::info!(listen, version = env!("CARGO_PKG_VERSION"), "the operator has started");
+    let mut election = Candidacy::start(lease, &context)?;
     // Nothing is watched before the kinds are served as this program knows them, so no controller starts either.
     let watches = async {
         crd_check::until_served(&context).await;
@@ -145,7 +143,6 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<(), Error>
         loss = election.lost() => return Err(loss),
         () = watches => Err(Error::TaskEnded("the watch")),
         _ = &mut http => Err(Error::TaskEnded("the HTTP server")),
-        () = admin => Err(Error::TaskEnded("the HTTP server of the log's filter")),
         () = controllers => if stop.is_cancelled() { Ok(()) } else { Err(Error::TaskEnded("a controller")) },
         () = undecodable::tell_all(&context) => Err(Error::TaskEnded("the telling of objects that do not decode")),
         () = drained(&stop) => Ok(()),
@@ -164,26 +161,12 @@ async fn drained(stop: &CancellationToken) {
 }
 
 /// The client of watches and reconciles.
-fn client(
-    mut config: kube::Config,
-    claim: &Arc<Claim>,
-    metrics: &Metrics,
-    stop: &CancellationToken,
-) -> Result<Client, Error> {
-    // The outermost layer tries again, and lets others go in the meantime.
-    config.default_retry = false;
-    let builder = ClientBuilder::try_from(with_agent(config)).map_err(Error::Client)?;
-    let builder = builder.with_layer(&tower::timeout::TimeoutLayer::new(REQUEST_TIMEOUT));
+fn layered(given: Client, claim: &Arc<Claim>, metrics: &Metrics, adapt: Adapt) -> Client {
+    let builder = client::over(given).with_layer(&TimeoutLayer::new(REQUEST_TIMEOUT));
     let builder = builder.with_layer(&Guard(claim.clone()));
     let builder = builder.with_layer(&CountRequests(metrics.clone()));
-    Ok(builder.with_layer(&Adapt::new(metrics, stop)).build())
-}
-
-fn with_agent(mut config: kube::Config) -> kube::Config {
-    // An API server that dies in the middle of an answer is noticed: it ends each watch after a shorter time itself.
-    config.read_timeout = Some(READ_TIMEOUT);
-    config.headers.push((USER_AGENT, HeaderValue::from_static(AGENT)));
-    config
+    // The outermost layer tries again, and lets others go in the meantime.
+    builder.with_layer(&adapt).build()
 }
 
 /// All controllers. They start when this process leads and all caches are full, since a plan may look into any of them.

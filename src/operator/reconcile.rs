@@ -17,13 +17,14 @@ use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 use tracing::Instrument;
 
+use super::clock::Chance;
 use super::context::{Context, backoff, backoff_within};
 use super::controller::Action;
 use super::execute::Bounds;
 use super::failure::{Disposition, Error, chain};
 use super::route::{Cached, written};
 use super::unwritten::Unwritten;
-use super::{clock, execute, lookup, requests};
+use super::{execute, lookup, requests};
 use crate::api::Reason;
 use crate::plan::conditions::Failure;
 use crate::plan::{Next, Note, Plan, Urgency};
@@ -137,7 +138,7 @@ async fn bounded<K: Planned>(object: Arc<K>, context: Arc<Context>, key: &str) -
     let (result, action) = match requests::within(LIMIT, work).await {
         Some(Ok(Ok(end))) => {
             context.succeeded(key);
-            let then = |next| Action::Requeue(delay(next, clock::now()));
+            let then = |next| Action::Requeue(delay(next, &context));
             ("success", end.map_or(Action::Retry(CACHE_LAG), then))
         }
         Some(Ok(Err(stop)))
@@ -149,7 +150,7 @@ async fn bounded<K: Planned>(object: Arc<K>, context: Arc<Context>, key: &str) -
         Some(Ok(Err(stop))) if stop.error.is_of_ending_namespace() => {
             tracing::debug!("the namespace is being deleted");
             context.succeeded(key);
-            ("success", Action::Requeue(delay(Next::Change, clock::now())))
+            ("success", Action::Requeue(delay(Next::Change, &context)))
         }
         // It had to wait when the process was asked to stop. The next one looks at everything.
         Some(Ok(Err(stop))) if stop.error.is_of_stop() => {
@@ -161,15 +162,15 @@ async fn bounded<K: Planned>(object: Arc<K>, context: Arc<Context>, key: &str) -
             let failures = context.failed(key);
             // What is to be said waits for its turn as well.
             let said = requests::within(LIMIT, failed(&context, &begun, failures, stop)).await;
-            ("failure", said.unwrap_or_else(|| Action::Retry(backoff(failures))))
+            ("failure", said.unwrap_or_else(|| Action::Retry(backoff(failures, &context.chance))))
         }
         Some(Err(_)) => {
             // The panic hook has logged where. One object must not take the others down.
-            ("failure", Action::Retry(backoff(context.failed(key))))
+            ("failure", Action::Retry(backoff(context.failed(key), &context.chance)))
         }
         None => {
             tracing::warn!(limit = ?LIMIT, "the reconcile took too long and was given up");
-            ("timeout", Action::Retry(backoff(context.failed(key))))
+            ("timeout", Action::Retry(backoff(context.failed(key), &context.chance)))
         }
     };
     context.metrics.reconciled(K::KIND, result, started.elapsed());
@@ -235,7 +236,7 @@ async fn once<K: Planned>(context: &Context, object: Arc<K>) -> Result<Option<Ne
 }
 
 async fn turn<K: Planned>(context: &Context, object: Arc<K>) -> Result<Turn<K>, Stop<K::Status>> {
-    let now = clock::now();
+    let now = context.clock.now();
     let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
     if context.undecodable.has::<K>(&namespace, &name) {
         // What the cache has of it is older than what it is.
@@ -258,7 +259,7 @@ async fn turn<K: Planned>(context: &Context, object: Arc<K>) -> Result<Turn<K>, 
         Ok(held) => held,
         Err(error) => return Err(Stop { error, planned: Some(plan.status), events: plan.events }),
     };
-    let done = clock::now();
+    let done = context.clock.now();
     if let Some(message) = held.message() {
         object.hold(&mut plan.status, &message, now);
         if object.told(Reason::WorkersHeld).is_none() {
@@ -360,7 +361,7 @@ async fn failed<K: Planned>(
 ) -> Action {
     let object = begun.object.as_ref();
     let error = &stop.error;
-    let wait = wait_after(error, count);
+    let wait = wait_after(error, count, &context.chance);
     tracing::warn!(count, error = chain(error), "the reconcile failed");
     if error.is_worth_telling(count) {
         let mut failure = error.tell();
@@ -369,7 +370,7 @@ async fn failed<K: Planned>(
         let told = object.told(failure.reason).map(str::to_owned);
         let news = told.is_none();
         failure.message = told.unwrap_or(failure.message);
-        let status = object.failing(stop.planned, &failure, clock::now());
+        let status = object.failing(stop.planned, &failure, context.clock.now());
         let written = write_status(context, begun, &status).await;
         let mut notes = Vec::new();
         if written.as_ref().is_ok_and(|is_written| *is_written) {
@@ -387,19 +388,20 @@ async fn failed<K: Planned>(
 }
 
 /// How long to wait after this failure, the `count`th in a row.
-fn wait_after(error: &Error, count: u32) -> Duration {
-    if error.is_quota() { backoff_within(count, QUOTA_BACKOFF_MAX) } else { backoff(count) }
+fn wait_after(error: &Error, count: u32, chance: &Chance) -> Duration {
+    if error.is_quota() { backoff_within(count, QUOTA_BACKOFF_MAX, chance) } else { backoff(count, chance) }
 }
 
 /// When to look again. The net under the watches is spread by a tenth, so that it does not fall on all at once.
-fn delay(next: Next, now: Timestamp) -> Duration {
-    let resync = RESYNC.mul_f64(0.9 + 0.2 * clock::jitter());
+fn delay(next: Next, context: &Context) -> Duration {
+    let resync = RESYNC.mul_f64(0.9 + 0.2 * context.chance.jitter());
     let wanted = match next {
         Next::Change => resync,
         Next::After(after) => after,
         // Rounded up to a millisecond: waking just before the moment would be for nothing.
         Next::At(at) => {
-            Duration::try_from(at.duration_since(now)).unwrap_or_default() + Duration::from_millis(1)
+            Duration::try_from(at.duration_since(context.clock.now())).unwrap_or_default()
+                + Duration::from_millis(1)
         }
     };
     wanted.min(resync)

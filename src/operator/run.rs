@@ -316,7 +316,7 @@ async fn ask(
     }
     let answer = async {
         let scheduler =
-            Scheduler::connect_within(&context.reach, &parsed, credentials.as_ref(), FOREIGN).await?;
+            Scheduler::connect_by(&context.addresses, &parsed, credentials.as_ref(), FOREIGN).await?;
         scheduler.with_call_limit(FOREIGN).ncores().await
     };
     Ok(match answer.await {

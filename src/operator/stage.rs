@@ -15,6 +15,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio_util::task::AbortOnDropHandle;
 
+use super::clock::Clock;
 use super::context::Context;
 use super::reconcile::{gone, reconcile};
 use super::route::{self, Change, Wakes};
@@ -29,8 +30,8 @@ pub(super) const NAMESPACE: &str = "default";
 type Told = (String, bool, Value);
 
 /// What the API server holds.
-#[derive(Default)]
-struct Held {
+pub(super) struct Held {
+    clock: Clock,
     version: u64,
     /// By the plural of the kind and the name.
     objects: BTreeMap<(String, String), Value>,
@@ -39,6 +40,17 @@ struct Held {
 }
 
 impl Held {
+    /// Nothing yet. Objects are created at the time of this clock.
+    pub(super) fn new(clock: Clock) -> Self {
+        Self { clock, version: 0, objects: BTreeMap::new(), told: VecDeque::new(), asked: Vec::new() }
+    }
+
+    /// The objects of a kind, by their names.
+    pub(super) fn all<K: DeserializeOwned>(&self, plural: &str) -> Vec<K> {
+        let of_kind = self.objects.iter().filter(|((kind, _), _)| kind == plural);
+        of_kind.map(|(_, object)| serde_json::from_value(object.clone()).unwrap()).collect()
+    }
+
     /// Keeps an object, and tells the watches.
     fn put(&mut self, plural: &str, mut object: Value) -> Value {
         self.version += 1;
@@ -49,13 +61,13 @@ impl Held {
         object
     }
 
-    fn create(&mut self, plural: &str, mut object: Value) -> Value {
+    pub(super) fn create(&mut self, plural: &str, mut object: Value) -> Value {
         let metadata = &mut object["metadata"];
         metadata["namespace"] = json!(NAMESPACE);
         metadata["uid"] = json!(format!("uid-{plural}-{}", metadata["name"].as_str().unwrap()));
         metadata["generation"] = json!(1);
         if metadata["creationTimestamp"].is_null() {
-            metadata["creationTimestamp"] = json!(super::clock::now().to_string());
+            metadata["creationTimestamp"] = json!(self.clock.now().to_string());
         }
         if plural.starts_with("flow") {
             object["status"] = json!({"observedGeneration": -1});
@@ -67,7 +79,8 @@ impl Held {
         created
     }
 
-    fn answer(&mut self, asked: &Asked) -> (u16, Value) {
+    /// What comes of a request.
+    pub(super) fn answer(&mut self, asked: &Asked) -> (u16, Value) {
         let key = (asked.plural.clone(), asked.name.clone());
         let there = self.objects.get(&key).cloned();
         match (asked.method.as_str(), there) {
@@ -75,9 +88,9 @@ impl Held {
             ("POST", Some(_)) => refusal(409, "AlreadyExists", "it is there"),
             ("POST", None) => (201, self.create(&asked.plural, asked.body.clone())),
             ("GET", _) if asked.name.is_empty() => {
-                let of_kind = self.objects.iter().filter(|((plural, _), _)| *plural == asked.plural);
-                let items: Vec<&Value> = of_kind.map(|(_, object)| object).collect();
-                (200, json!({"apiVersion": "v1", "kind": "List", "metadata": {}, "items": items}))
+                let (items, version) = (self.all::<Value>(&asked.plural), self.version.max(1).to_string());
+                let metadata = json!({"resourceVersion": version});
+                (200, json!({"apiVersion": "v1", "kind": "List", "metadata": metadata, "items": items}))
             }
             (_, None) => refusal(404, "NotFound", "there is none"),
             ("GET", Some(there)) => (200, there),
@@ -117,7 +130,7 @@ fn pod_of(job: &Value) -> Value {
 }
 
 /// One request.
-struct Asked {
+pub(super) struct Asked {
     method: String,
     plural: String,
     name: String,
@@ -127,7 +140,7 @@ struct Asked {
 }
 
 impl Asked {
-    async fn of(request: Request<Body>) -> Self {
+    pub(super) async fn of(request: Request<Body>) -> Self {
         let method = request.method().to_string();
         let (path, query) =
             (request.uri().path().to_owned(), request.uri().query().unwrap_or_default().to_owned());
@@ -166,7 +179,7 @@ impl Stage {
     /// An empty namespace, whose caches are full.
     pub(super) fn new() -> Self {
         let (context, server, wakes) = testing::context(1);
-        let held: Arc<Mutex<Held>> = Arc::default();
+        let held = Arc::new(Mutex::new(Held::new(context.clock.clone())));
         let task = tokio::spawn(serve(server, held.clone()));
         let stage = Self { context: Arc::new(context), held, wakes, _server: AbortOnDropHandle::new(task) };
         let stores = &stage.context.stores;

@@ -10,7 +10,7 @@ use kube::Client;
 use kube::client::Body;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio_util::task::AbortOnDropHandle;
 use tower_test::mock::{self, SendResponse};
 
@@ -20,6 +20,9 @@ use super::metrics::Metrics;
 use super::reconcile::{Planned, reconcile};
 use super::route::{self, Wakes};
 use super::schedulers::Schedulers;
+use super::surroundings::Surroundings;
+use crate::dask::Reach;
+use crate::dask::connection::Stream;
 use crate::dask::frame::{self, Decoder, Limits};
 
 /// What was asked, in order.
@@ -27,7 +30,7 @@ use crate::dask::frame::{self, Decoder, Limits};
 pub(super) struct Asked(Arc<Mutex<Vec<String>>>);
 
 impl Asked {
-    fn add(&self, what: impl Into<String>) {
+    pub(super) fn add(&self, what: impl Into<String>) {
         self.0.lock().unwrap().push(what.into());
     }
 
@@ -49,7 +52,8 @@ pub(super) fn context(port: u16) -> (Context, ApiServer, Wakes) {
     let (service, server) = mock::pair();
     let (triggers, wakes) = route::channels();
     let client = Client::new(service, "default");
-    let mut context = Context::new(client, Stores::new(&[]), triggers.clone(), Metrics::default());
+    let (stores, surroundings) = (Stores::new(&[]), Surroundings::of_machine(Reach::All));
+    let mut context = Context::new(client, stores, triggers.clone(), Metrics::default(), surroundings);
     context.schedulers = Schedulers::on_port(context.client.clone(), triggers, port);
     (context, server, wakes)
 }
@@ -144,7 +148,11 @@ impl Scheduler {
 
 /// Speaks to one client until either hangs up; `"hang up"` for an answer means that the scheduler does, and `"ask again"`
 /// that it takes its time.
-async fn converse(mut stream: TcpStream, log: Asked, answer: impl Fn(&str, &Value) -> Option<Value> + Send) {
+pub(super) async fn converse(
+    mut stream: impl Stream,
+    log: Asked,
+    answer: impl Fn(&str, &Value) -> Option<Value> + Send,
+) {
     send(&mut stream, &json!({"compression": null, "python": [3, 11, 7], "pickle-protocol": 5})).await;
     let mut decoder = Decoder::new(Limits::default());
     let mut chunk = vec![0; 4096];
@@ -169,7 +177,7 @@ async fn converse(mut stream: TcpStream, log: Asked, answer: impl Fn(&str, &Valu
     }
 }
 
-async fn send(stream: &mut TcpStream, value: &Value) {
+async fn send(stream: &mut impl Stream, value: &Value) {
     let bytes = frame::encode(&rmp_serde::to_vec_named(value).unwrap());
     // A client that has hung up needs no answer.
     let _ = stream.write_all(&bytes).await;

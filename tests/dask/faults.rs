@@ -6,7 +6,8 @@
 use super::peer::{Step, answer, framed, framed_in_parts, handshake, peer, versions};
 use daskflow::dask::error::DecodeError;
 use daskflow::dask::{
-    Address, Error, MembershipStream, Retirement, Scheduler, Scheme, SubscribeEvent, Version, WorkerName,
+    Address, Connector, Error, MembershipStream, Retirement, Scheduler, Scheme, SubscribeEvent, Version,
+    WorkerName,
 };
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -232,6 +233,11 @@ fn begun() -> Step {
 /// Meanwhile short messages come as always.
 #[tokio::test]
 async fn long_messages_that_do_not_end_take_no_more_than_their_room_and_time() {
+    let connector = Connector::default();
+    let connected = async |steps| {
+        let (address, requests) = peer(steps).await;
+        (Scheduler::connect_by(&connector, &address, None, PLENTY).await.unwrap(), requests)
+    };
     let (mut waiting, begin) = (Vec::new(), std::time::Instant::now());
     for _ in 0..4 {
         let (scheduler, requests) = connected(vec![handshake(), begun()]).await;

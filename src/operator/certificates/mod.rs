@@ -17,7 +17,6 @@ use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind};
 use kube::{Client, ResourceExt};
 use tokio::time::Instant;
 
-use super::clock;
 use super::context::Context;
 use super::failure::Error;
 use super::flow::has_ended;
@@ -155,7 +154,7 @@ pub(super) async fn of_client(
 ) -> Result<Result<(Credentials, Files), Fault>, Error> {
     let api: Api<Secret> = Api::namespaced(context.client.clone(), namespace);
     let found = lookup::by_name(&api, name).await?;
-    if let Err(fault) = tls::judge((namespace, name), found.as_ref(), clock::now(), tls::read) {
+    if let Err(fault) = tls::judge((namespace, name), found.as_ref(), context.clock.now(), tls::read) {
         return Ok(Err(fault));
     }
     let data = found.and_then(|secret| secret.data).unwrap_or_default();

@@ -11,6 +11,7 @@ use tower::{BoxError, Layer, service_fn};
 
 use super::*;
 use crate::api::Flow;
+use crate::operator::clock::Chance;
 use crate::operator::metrics::Metrics;
 use crate::operator::requests::Adapt;
 use crate::operator::testing::{context, merged};
@@ -48,7 +49,8 @@ fn client(stop: &CancellationToken) -> (Client, Written) {
             Ok::<_, BoxError>(answer)
         }
     });
-    (Client::new(Adapt::new(&Metrics::default(), stop).layer(service), "default"), written)
+    let adapt = Adapt::new(&Metrics::default(), stop, &Chance::of_machine());
+    (Client::new(adapt.layer(service), "default"), written)
 }
 
 /// What a controller of Flows needs, all of which wake at once.

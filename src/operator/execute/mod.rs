@@ -19,10 +19,10 @@ use kube::api::{Api, Patch, PatchParams};
 use serde_json::json;
 use tokio::time::Instant;
 
+use super::certificates;
 use super::context::Context;
 use super::failure::{Error, chain};
 use super::schedulers::{Retired, Wish};
-use super::{certificates, clock};
 use crate::api::{FlowRun, labels};
 use crate::plan::pods::state;
 use crate::plan::{Applied, Object, Step, Victim, VictimKind};
@@ -268,11 +268,11 @@ impl Hands<'_> {
     async fn certificate(&self, step: &Step) -> Result<(), Error> {
         let (context, cluster) = (self.context, (self.namespace, self.name));
         match step {
-            Step::Issue(wanted) => certificates::issue(context, cluster, wanted, clock::now()).await,
+            Step::Issue(wanted) => certificates::issue(context, cluster, wanted, context.clock.now()).await,
             Step::Request(wanted) => certificates::request(context, cluster, wanted).await,
             Step::Withdraw(name) => certificates::withdraw(context, cluster, name).await,
             Step::Copy { from, hash, to } => {
-                certificates::copy(context, cluster, (from, hash), to, clock::now()).await
+                certificates::copy(context, cluster, (from, hash), to, context.clock.now()).await
             }
             _ => Ok(()),
         }

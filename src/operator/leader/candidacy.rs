@@ -1,58 +1,93 @@
-//! The candidacy of this process, on a thread of its own.
+//! The candidacy of this process, where its caller wants it: as a rule on a thread of its own.
 //!
 //! Whatever the runtime of watches and reconciles is busy with, and be it with one message that takes seconds to decode on each
-//! of its threads, the Lease is renewed. Its clients have connections of their own, and
+//! of its threads, the Lease is then renewed. Its clients have connections of their own, and
 //! their tasks are on that thread too.
 
-use kube::client::ClientBuilder;
-use kube::{Api, Config};
+use kube::{Api, Client};
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::{Election, LeaseOptions, Ways};
 use crate::operator::context::Context;
 use crate::operator::metrics::CountRequests;
-use crate::operator::{Error, with_agent};
+use crate::operator::{Error, client};
 use crate::plan::lease::Loss;
+
+/// How an operator comes to lead.
+pub struct Candidature {
+    /// For which Lease it stands, and as whom.
+    pub lease: LeaseOptions,
+    /// Makes clients for it, each with connections of its own ([`client::of_config`]).
+    pub client: Box<dyn Fn() -> kube::Result<Client> + Send>,
+    /// Where it is carried on.
+    pub place: Place,
+}
+
+/// Where a candidacy is carried on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// On a thread that does nothing else.
+    Thread,
+    /// In a task of the operator's own runtime, whose time may be paused.
+    Task,
+}
 
 /// The candidacy of this process.
 pub(in crate::operator) struct Candidacy {
     release: CancellationToken,
     /// None: it is no candidate.
     ended: Option<oneshot::Receiver<Result<(), Error>>>,
+    _task: Option<AbortOnDropHandle<()>>,
 }
 
 impl Candidacy {
     /// Begins to look at the Lease, and asks for it once the caches are full.
     pub(in crate::operator) fn start(
-        mut config: Config,
-        options: Option<&LeaseOptions>,
+        candidature: Option<Candidature>,
         context: &Context,
     ) -> Result<Self, Error> {
         let release = CancellationToken::new();
-        let Some(options) = options else { return Ok(Self { release, ended: None }) };
-        // The loop knows better when to try again than a client that does not know of deadlines.
-        config.default_retry = false;
-        let namespace = options.namespace.as_ref().unwrap_or(&config.default_namespace).clone();
+        let Some(Candidature { lease, client, place }) = candidature else {
+            return Ok(Self { release, ended: None, _task: None });
+        };
+        let namespace = lease.namespace.clone();
+        let namespace = namespace.unwrap_or_else(|| context.client.default_namespace().to_owned());
         tracing::info!(
-            lease = options.name,
+            lease = lease.name,
             namespace,
-            identity = options.identity,
+            identity = lease.identity,
             "this operator is a candidate"
         );
-        let (config, count) = (with_agent(config), CountRequests(context.metrics.clone()));
-        let builder =
-            || Ok(ClientBuilder::try_from(config.clone()).map_err(Error::Client)?.with_layer(&count));
-        let builders: [_; Ways::COUNT] = [builder()?, builder()?, builder()?];
-        let (name, candidate) = (options.name.clone(), options.candidate());
-        let (claim, heartbeats) = (context.claim.clone(), context.heartbeats.clone());
+        let tells = (context.claim.clone(), context.heartbeats.clone());
+        let given = (context.clock.clone(), context.chance.clone());
+        let count = CountRequests(context.metrics.clone());
         let election = move || {
-            let ways = Ways::new(builders.map(|builder| Api::namespaced(builder.build(), &namespace)));
-            Election::new(ways, &name, candidate, claim, heartbeats)
+            let way = || {
+                let client = client::over(client().map_err(Error::Client)?).with_layer(&count).build();
+                Ok::<_, Error>(Api::namespaced(client, &namespace))
+            };
+            let ways = Ways::new([way()?, way()?, way()?]);
+            Ok(Election::new(ways, &lease.name, lease.candidate(), tells, given))
         };
-        let ended = alone(election, context.full.clone(), release.clone())?;
-        Ok(Self { release, ended: Some(ended) })
+        let (tell, ended) = oneshot::channel();
+        let candidacy = elect(election, context.full.clone(), release.clone());
+        let task = match place {
+            Place::Thread => {
+                alone(candidacy, tell)?;
+                None
+            }
+            Place::Task => {
+                let task = async move {
+                    // Nobody listens any more where the operator has ended.
+                    let _ = tell.send(candidacy.await);
+                };
+                Some(AbortOnDropHandle::new(tokio::spawn(task)))
+            }
+        };
+        Ok(Self { release, ended: Some(ended), _task: task })
     }
 
     /// Ends when the Lease is lost.
@@ -74,24 +109,29 @@ impl Candidacy {
     }
 }
 
-/// Runs an election on a thread that does nothing else. It is made there, since a client begins tasks where it is made.
-fn alone(
-    election: impl FnOnce() -> Election + Send + 'static,
+/// Carries an election on. It is made where it runs, since a client begins tasks where it is made.
+async fn elect(
+    election: impl FnOnce() -> Result<Election, Error>,
     able: CancellationToken,
     release: CancellationToken,
-) -> Result<oneshot::Receiver<Result<(), Error>>, Error> {
-    let (tell, ended) = oneshot::channel();
+) -> Result<(), Error> {
+    let ended: Result<(), Loss> = election()?.run(able, release).await;
+    ended.map_err(Error::Lost)
+}
+
+/// Carries a candidacy on, on a thread that does nothing else.
+fn alone(
+    candidacy: impl Future<Output = Result<(), Error>> + Send + 'static,
+    tell: oneshot::Sender<Result<(), Error>>,
+) -> Result<(), Error> {
     let body = move || {
         let runtime = Builder::new_current_thread().enable_all().build();
-        let end = runtime.map_err(Error::Thread).and_then(|runtime| {
-            let ended: Result<(), Loss> = runtime.block_on(async { election().run(able, release).await });
-            ended.map_err(Error::Lost)
-        });
+        let end = runtime.map_err(Error::Thread).and_then(|runtime| runtime.block_on(candidacy));
         // Nobody listens any more in a process that ends.
         let _ = tell.send(end);
     };
     std::thread::Builder::new().name("lease".to_owned()).spawn(body).map_err(Error::Thread)?;
-    Ok(ended)
+    Ok(())
 }
 
 #[cfg(test)]
@@ -99,6 +139,7 @@ mod tests {
     use std::sync::Arc;
     use std::time::Duration;
 
+    use crate::operator::clock::{Chance, Clock};
     use crate::operator::heartbeats::Heartbeats;
     use crate::operator::leader::Claim;
     use crate::operator::leader::tests::{Server, candidate};
@@ -113,10 +154,12 @@ mod tests {
         able.cancel();
         let of_thread = claim.clone();
         let election = move || {
-            let candidate = candidate("me", 4);
-            Election::new(server.ways(), "daskflow", candidate, of_thread, Arc::<Heartbeats>::default())
+            let (candidate, tells) = (candidate("me", 4), (of_thread, Arc::<Heartbeats>::default()));
+            let given = (Clock::of_machine(), Chance::of_machine());
+            Ok(Election::new(server.ways(), "daskflow", candidate, tells, given))
         };
-        let ended = alone(election, able, release.clone()).unwrap();
+        let (tell, ended) = oneshot::channel();
+        alone(elect(election, able, release.clone()), tell).unwrap();
         claim.begins().await;
         let busy = || tokio::spawn(async { std::thread::sleep(Duration::from_secs(5)) });
         let tasks = [busy(), busy()];

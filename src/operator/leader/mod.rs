@@ -8,7 +8,7 @@ mod candidacy;
 mod claim;
 mod guard;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 mod ways;
 
 use std::sync::Arc;
@@ -24,12 +24,13 @@ use kube::api::PostParams;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::clock;
+use super::clock::{Chance, Clock};
 use super::heartbeats::Heartbeats;
 use super::lookup;
 use crate::plan::lease::{Asked, Candidate, Decision, Loss, ObservedLease, Timing};
 
 pub(super) use candidacy::Candidacy;
+pub use candidacy::{Candidature, Place};
 pub use claim::Claim;
 pub(super) use guard::{DoesNotLead, Guard};
 use ways::Ways;
@@ -81,6 +82,8 @@ pub(super) struct Election {
     mark: i64,
     claim: Arc<Claim>,
     heartbeats: Arc<Heartbeats>,
+    clock: Clock,
+    chance: Chance,
     /// The failure that was logged last: one that goes on is logged once.
     failure: Option<String>,
 }
@@ -91,8 +94,8 @@ impl Election {
         ways: Ways,
         name: &str,
         candidate: Candidate,
-        claim: Arc<Claim>,
-        heartbeats: Arc<Heartbeats>,
+        (claim, heartbeats): (Arc<Claim>, Arc<Heartbeats>),
+        (clock, chance): (Clock, Chance),
     ) -> Self {
         heartbeats.beat(HEARTBEAT);
         Self {
@@ -104,6 +107,8 @@ impl Election {
             mark: 0,
             claim,
             heartbeats,
+            clock,
+            chance,
             failure: None,
         }
     }
@@ -231,8 +236,9 @@ impl Election {
 
     /// The present moment, as Kubernetes keeps it: in microseconds. None is given out twice, so it is the mark of a write.
     fn moment(&mut self) -> Timestamp {
-        self.mark = clock::now().as_microsecond().max(self.mark + 1);
-        Timestamp::from_microsecond(self.mark).unwrap_or_else(|_| clock::now())
+        let now = self.clock.now();
+        self.mark = now.as_microsecond().max(self.mark + 1);
+        Timestamp::from_microsecond(self.mark).unwrap_or(now)
     }
 
     /// How long an answer is waited for: later, it would be of no use.
@@ -244,7 +250,7 @@ impl Election {
         let (now, led) = (self.claim.now(), self.candidate.leads_until());
         match answer {
             Answer::Read(Some(Ok(lease))) => {
-                if self.candidate.saw(asked, lease.as_ref().map(observed), now, clock::jitter()) {
+                if self.candidate.saw(asked, lease.as_ref().map(observed), now, self.chance.jitter()) {
                     self.lease = lease;
                 }
                 self.learned(asked);
@@ -313,7 +319,7 @@ impl Election {
     }
 
     fn failed(&mut self, asked: &Asked, why: &str) {
-        self.candidate.failed(asked, self.claim.now(), clock::jitter());
+        self.candidate.failed(asked, self.claim.now(), self.chance.jitter());
         self.complain(why);
     }
 

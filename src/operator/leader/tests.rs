@@ -52,7 +52,7 @@ enum Mood {
 
 /// An API server with one Lease.
 #[derive(Clone, Default)]
-pub(super) struct Server(Arc<Mutex<State>>);
+pub(in crate::operator) struct Server(Arc<Mutex<State>>);
 
 #[derive(Default)]
 struct State {
@@ -75,7 +75,7 @@ impl Server {
 
     /// A client of this server, with connections of its own. As with hyper, whoever finds none that is free opens one, and takes
     /// the first that becomes free; it may be another one, and others may take that which was opened.
-    fn client(&self) -> Client {
+    pub(in crate::operator) fn client(&self) -> Client {
         let (server, free) = (self.clone(), Arc::new(Semaphore::new(0)));
         let service = tower::service_fn(move |request| {
             // What has arrived is carried out, whether or not somebody waits for it.
@@ -154,7 +154,7 @@ impl Server {
     }
 
     /// Somebody else writes the Lease.
-    fn put(&self, holder: &str, renewed: Timestamp) {
+    pub(in crate::operator) fn put(&self, holder: &str, renewed: Timestamp) {
         let spec = LeaseSpec {
             holder_identity: Some(holder.into()),
             lease_duration_seconds: Some(12),
@@ -170,7 +170,7 @@ impl Server {
         self.0.lock().unwrap().mood = mood;
     }
 
-    fn spec(&self) -> LeaseSpec {
+    pub(in crate::operator) fn spec(&self) -> LeaseSpec {
         self.0.lock().unwrap().lease.clone().and_then(|lease| lease.spec).unwrap_or_default()
     }
 
@@ -237,7 +237,8 @@ fn run_by(ways: Ways, identity: &str) -> Running {
 fn observe_by(ways: Ways, identity: &str) -> Running {
     let (claim, heartbeats) = (Arc::new(Claim::new()), Arc::<Heartbeats>::default());
     let candidate = candidate(identity, 12);
-    let election = Election::new(ways, "daskflow", candidate, claim.clone(), heartbeats.clone());
+    let (tells, given) = ((claim.clone(), heartbeats.clone()), (Clock::of_machine(), Chance::of_machine()));
+    let election = Election::new(ways, "daskflow", candidate, tells, given);
     let (able, release) = (CancellationToken::new(), CancellationToken::new());
     Running {
         claim,
@@ -301,7 +302,7 @@ async fn whoever_is_overwritten_is_lost_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn a_lease_is_taken_when_it_was_unchanged_for_its_duration_whatever_its_times_say() {
-    let now = clock::now();
+    let now = Clock::of_machine().now();
     let hour = SignedDuration::from_hours(1);
     for renewed in [now - hour * 10, now, now + hour * 10] {
         let server = Server::default();

@@ -14,7 +14,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::{LookupSpan, Scope};
 
-use crate::operator::clock;
+use crate::operator::clock::Clock;
 use crate::operator::failure::chain;
 
 /// The spans whose fields are told: those of others say the same in other words.
@@ -23,11 +23,13 @@ const OURS: &str = "daskflow";
 /// Writes the lines.
 pub(super) struct Lines<W> {
     writer: W,
+    /// The machine's: a log is the process's, and not an operator's.
+    clock: Clock,
 }
 
 impl<W> Lines<W> {
     pub(super) fn to(writer: W) -> Self {
-        Self { writer }
+        Self { writer, clock: Clock::of_machine() }
     }
 }
 
@@ -61,7 +63,7 @@ where
         }
         event.record(&mut line);
         let metadata = event.metadata();
-        line.0.insert("timestamp".to_owned(), clock::now().to_string().into());
+        line.0.insert("timestamp".to_owned(), self.clock.now().to_string().into());
         line.0.insert("level".to_owned(), metadata.level().as_str().into());
         line.0.insert("target".to_owned(), metadata.target().into());
         let text = format!("{}\n", Value::Object(line.0));

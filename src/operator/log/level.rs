@@ -81,7 +81,7 @@ impl Level {
 
 /// Serves the filter on `address`, which must be a loopback address, for as long as it is polled. Where the address is
 /// taken, the filter stays as it is: that is no reason not to run flows.
-pub(in crate::operator) async fn serve(address: SocketAddr, level: Level) {
+pub async fn serve(address: SocketAddr, level: Level) {
     let result = match TcpListener::bind(address).await {
         Ok(listener) => axum::serve(listener, routes(level)).await,
         Err(error) => Err(error),

@@ -3,15 +3,15 @@
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
-use super::*;
 use crate::api::{Flow, FlowRun, Phase};
 use crate::operator::caches::index::visits;
+use crate::operator::clock::Clock;
 use crate::operator::stage::Stage;
 use crate::operator::testing::{Scheduler, look};
 
 /// A Flow with one tick, a second ago.
 fn flow(name: &str, address: &str) -> Value {
-    let now = clock::now();
+    let now = Clock::of_machine().now();
     let before = |seconds| now.checked_sub(SignedDuration::from_secs(seconds)).unwrap().to_string();
     json!({
         "apiVersion": "daskflow.dev/v1alpha1", "kind": "Flow",
@@ -43,7 +43,8 @@ async fn live_through(stage: &mut Stage) -> String {
         |run: &String| stage.read::<FlowRun>("flowruns", run).status.unwrap().phase == Phase::Queued;
     let run = stage.names("flowruns").into_iter().rfind(is_open).unwrap();
     let pod = format!("{run}-1");
-    let now = || clock::now().to_string();
+    let clock = stage.context.clock.clone();
+    let now = || clock.now().to_string();
     stage.runner(&pod, "Running", &json!({"running": {"startedAt": now()}}));
     stage.settle().await;
     assert_eq!(stage.read::<FlowRun>("flowruns", &run).status.unwrap().phase, Phase::Running);

@@ -96,7 +96,8 @@ fn the_wait_for_room_is_short_however_often_it_failed() {
     let refused = |(_, status): (u16, Value)| {
         Error::Api(kube::Error::Api(Box::new(serde_json::from_value(status).unwrap())))
     };
-    let longest = |error: &Error| (0..200).map(|_| wait_after(error, 30)).max().unwrap();
+    let chance = Chance::of_machine();
+    let longest = |error: &Error| (0..200).map(|_| wait_after(error, 30, &chance)).max().unwrap();
     assert!(longest(&refused(quota_refusal())) <= QUOTA_BACKOFF_MAX);
     assert!(
         longest(&refused(refusal(500, "InternalError", "no"))) > QUOTA_BACKOFF_MAX,

@@ -30,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 use tower::buffer::Buffer;
 use tower::{BoxError, Layer, Service, ServiceExt};
 
+use super::clock::Chance;
 use super::leader::DoesNotLead;
 use super::metrics::{Metrics, RequestGauges};
 use crate::plan::requests::line::{Line, Rank, Ticket};
@@ -47,9 +48,9 @@ pub(super) struct Adapt(Arc<Gate>);
 
 impl Adapt {
     /// Until `stop` requests wait for their turn.
-    pub(super) fn new(metrics: &Metrics, stop: &CancellationToken) -> Self {
-        let (gauges, stop) = (metrics.request_gauges(), stop.clone());
-        let gate = Gate { state: Mutex::new(State::new()), began: Instant::now(), gauges, stop };
+    pub(super) fn new(metrics: &Metrics, stop: &CancellationToken, chance: &Chance) -> Self {
+        let (gauges, stop, chance) = (metrics.request_gauges(), stop.clone(), chance.clone());
+        let gate = Gate { state: Mutex::new(State::new()), began: Instant::now(), gauges, stop, chance };
         // The metrics say the limit from the start.
         gate.admit();
         Self(Arc::new(gate))
@@ -137,7 +138,8 @@ where
         if !result.as_ref().is_ok_and(|answer| may_be_made_again(next.method(), answer)) {
             return result;
         }
-        let Some(pause) = retries.get_or_insert_with(Retries::begin).pause(wish) else { return result };
+        let retries = retries.get_or_insert_with(Retries::begin);
+        let Some(pause) = retries.pause(wish, gate.chance.jitter()) else { return result };
         drop(result);
         gate.unless_stopped(tokio::time::sleep(pause)).await?;
         request = next;
@@ -168,6 +170,7 @@ struct Gate {
     began: Instant,
     gauges: RequestGauges,
     stop: CancellationToken,
+    chance: Chance,
 }
 
 /// Why a request was not made.

@@ -9,8 +9,6 @@ use http::{Method, Request, Response};
 use kube::client::Body;
 use tokio::time::Instant;
 
-use crate::operator::clock;
-
 /// For how long a request is tried after its first refusal. Whoever asked tries later, with pauses that grow.
 const FOR: Duration = Duration::from_secs(30);
 /// The first pause, where the API server names none.
@@ -30,8 +28,9 @@ impl Retries {
     }
 
     /// How long to wait before the next try: at least as long as the API server wishes. None: it is given up.
-    pub(super) fn pause(&mut self, wish: Option<Duration>) -> Option<Duration> {
-        let own = self.next.mul_f64(0.5 + 0.5 * clock::jitter());
+    /// `jitter`: a part between nothing and all, by chance.
+    pub(super) fn pause(&mut self, wish: Option<Duration>, jitter: f64) -> Option<Duration> {
+        let own = self.next.mul_f64(0.5 + 0.5 * jitter);
         self.next = (self.next * 2).min(LONGEST);
         let pause = own.max(wish.unwrap_or_default());
         (Instant::now().checked_add(pause)? < self.until).then_some(pause)

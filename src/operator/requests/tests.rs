@@ -43,7 +43,8 @@ impl Server {
         answer: fn(&str, usize) -> (u16, Duration),
     ) -> Adapted<impl Future<Output = Answer> + Send + use<>> {
         let server = self.clone();
-        Adapt::new(&Metrics::default(), &self.stop).layer(service_fn(move |request: Request<Body>| {
+        let adapt = Adapt::new(&Metrics::default(), &self.stop, &Chance::of_machine());
+        adapt.layer(service_fn(move |request: Request<Body>| {
             let server = server.clone();
             async move {
                 let what = format!("{} {}", request.method(), request.uri());
@@ -357,7 +358,8 @@ async fn an_etcd_that_does_not_answer_closes_the_line_and_a_creation_is_left_to_
 async fn a_process_that_does_not_lead_when_its_turn_comes_writes_nothing() {
     let nobody = service_fn(|_: Request<Body>| async { Ok::<_, BoxError>(Response::new(())) });
     let guarded = Guard(Arc::new(Claim::new())).layer(nobody);
-    let mut service = Adapt::new(&Metrics::default(), &CancellationToken::new()).layer(guarded);
+    let mut service =
+        Adapt::new(&Metrics::default(), &CancellationToken::new(), &Chance::of_machine()).layer(guarded);
     let error = service.call(request("POST", "team", "flowruns")).await.unwrap_err();
     assert!(error.is::<DoesNotLead>(), "{error}");
     assert_eq!(service.gate.state().pace.limit(), FIRST, "that is not for the API server");

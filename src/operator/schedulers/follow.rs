@@ -92,7 +92,8 @@ pub(super) fn unreachable(error: &Error) -> SchedulerView {
 /// Subscribes, if the scheduler is still the same.
 async fn subscribe(whereabouts: &Whereabouts) -> Result<MembershipStream, Error> {
     let credentials = whereabouts.credentials().await?;
-    let stream = MembershipStream::connect(whereabouts.address(), credentials.as_ref(), CONNECT).await?;
+    let (connector, address) = (whereabouts.connector(), whereabouts.address());
+    let stream = MembershipStream::connect_by(connector, address, credentials.as_ref(), CONNECT).await?;
     whereabouts.check(stream.scheduler_id())?;
     Ok(stream)
 }

@@ -11,7 +11,7 @@ use super::closed::Closed;
 use super::{CONNECT, Shared, lock};
 use crate::dask::message::{WorkerInfo, WorkerName};
 use crate::dask::tls::Credentials;
-use crate::dask::{Address, Error, Scheduler};
+use crate::dask::{Address, Connector, Error, Scheduler};
 use crate::operator::certificates::credentials::Keeper;
 
 /// How long a scheduler that could not write its state is asked for less. What it has to write may be less by then.
@@ -21,6 +21,8 @@ const COARSE: Duration = Duration::from_secs(300);
 #[derive(Clone)]
 pub(super) struct Whereabouts {
     address: Address,
+    /// The way there.
+    connector: Connector,
     /// The id of the first that answered.
     id: Shared<Option<String>>,
     /// What it is shown. None: plain TCP.
@@ -29,13 +31,18 @@ pub(super) struct Whereabouts {
 
 impl Whereabouts {
     /// A scheduler that nobody has heard of yet.
-    pub(super) fn of(address: Address, keeper: Option<Keeper>) -> Self {
-        Self { address, id: Shared::default(), keeper }
+    pub(super) fn of(address: Address, keeper: Option<Keeper>, connector: Connector) -> Self {
+        Self { address, connector, id: Shared::default(), keeper }
     }
 
     /// The address.
     pub(super) fn address(&self) -> &Address {
         &self.address
+    }
+
+    /// The way there.
+    pub(super) fn connector(&self) -> &Connector {
+        &self.connector
     }
 
     /// Whether the scheduler of this id is the one that answered first.
@@ -56,8 +63,9 @@ impl Whereabouts {
 
     /// A new connection to it.
     pub(super) async fn connect(&self) -> Result<Scheduler, Error> {
+        let credentials = self.credentials().await?;
         let mut scheduler =
-            Scheduler::connect(&self.address, self.credentials().await?.as_ref(), CONNECT).await?;
+            Scheduler::connect_by(&self.connector, &self.address, credentials.as_ref(), CONNECT).await?;
         self.check(&scheduler.identity().await?.id)?;
         Ok(scheduler)
     }

@@ -20,8 +20,9 @@ use kube::Client;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::certificates::credentials::Keeper;
+use super::clock::Clock;
 use super::route::Triggers;
-use crate::dask::{Address, Error, Scheme};
+use crate::dask::{Address, Connector, Error, Scheme};
 use crate::plan::cluster::load::Questions;
 use crate::plan::cluster::{Load, SchedulerView};
 use crate::plan::pods::COMM_PORT;
@@ -43,6 +44,8 @@ pub(super) struct Schedulers {
     followed: Mutex<HashMap<Key, Followed>>,
     client: Client,
     triggers: Triggers,
+    clock: Clock,
+    connector: Connector,
     port: Option<u16>,
 }
 
@@ -77,14 +80,17 @@ struct Poller {
 }
 
 impl Schedulers {
-    pub(super) fn new(client: Client, triggers: Triggers) -> Self {
-        Self { followed: Mutex::default(), client, triggers, port: u16::try_from(COMM_PORT).ok() }
+    /// None are followed yet. They are reached by `connector`.
+    pub(super) fn new(client: Client, triggers: Triggers, clock: Clock, connector: Connector) -> Self {
+        let port = u16::try_from(COMM_PORT).ok();
+        Self { followed: Mutex::default(), client, triggers, clock, connector, port }
     }
 
     /// With schedulers that listen on this port.
     #[cfg(test)]
     pub(super) fn on_port(client: Client, triggers: Triggers, port: u16) -> Self {
-        Self { port: Some(port), ..Self::new(client, triggers) }
+        let all = Self::new(client, triggers, Clock::of_machine(), Connector::default());
+        Self { port: Some(port), ..all }
     }
 
     /// Follows one start of a scheduler and returns what it last reported. A new pod, a restarted container or another
@@ -111,7 +117,8 @@ impl Schedulers {
         };
         let keeper =
             secret.clone().map(|(secret, host)| Keeper::new(self.client.clone(), namespace, &secret, host));
-        let (view, whereabouts) = (Shared::default(), Whereabouts::of(address, keeper));
+        let (view, whereabouts) =
+            (Shared::default(), Whereabouts::of(address, keeper, self.connector.clone()));
         let listen = follow::follow(whereabouts.clone(), view.clone(), key.clone(), self.triggers.clone());
         let followed = Followed {
             start: start.to_owned(),
@@ -147,7 +154,7 @@ impl Schedulers {
             let task = poll::poll(
                 followed.line.clone(),
                 questions.clone(),
-                followed.load.clone(),
+                (followed.load.clone(), self.clock.clone()),
                 key,
                 self.triggers.clone(),
             );

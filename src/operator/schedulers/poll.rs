@@ -12,7 +12,7 @@ use super::ask::Asker;
 use super::line::Line;
 use super::{Key, Shared, lock};
 use crate::dask::Error;
-use crate::operator::clock;
+use crate::operator::clock::Clock;
 use crate::operator::failure::chain;
 use crate::operator::route::Triggers;
 use crate::plan::cluster::Load;
@@ -28,7 +28,7 @@ const LONGEST: Duration = Duration::from_secs(60);
 pub(super) async fn poll(
     line: Arc<Line>,
     questions: Questions,
-    load: Shared<Load>,
+    (load, clock): (Shared<Load>, Clock),
     key: Key,
     triggers: Triggers,
 ) {
@@ -48,7 +48,7 @@ pub(super) async fn poll(
         let news = match answer {
             Ok(answer) => {
                 failures = Failures::default();
-                lock(&load).hear(answer, clock::now(), memory)
+                lock(&load).hear(answer, clock.now(), memory)
             }
             Err(error) => {
                 let news = failures.tell(&mut lock(&load), &error);

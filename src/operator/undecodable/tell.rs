@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::api::{Api, DynamicObject, GetParams};
 use kube::core::Request;
@@ -11,7 +12,6 @@ use serde_json::{Value, json};
 use super::register::{Id, Problem, reference};
 use crate::api::{ConditionType, Phase, Reason};
 use crate::operator::caches::bounded::{LEVELS_MAX, Shallow};
-use crate::operator::clock;
 use crate::operator::context::Context;
 use crate::operator::failure::{Disposition, Error, chain};
 use crate::operator::status;
@@ -85,7 +85,7 @@ async fn write_conditions(context: &Context, id: &Id, problem: &Problem, text: &
     if phase.is_some_and(Phase::is_final) {
         return Ok(false);
     }
-    let Some(status) = stalled(&object, text) else { return Ok(true) };
+    let Some(status) = stalled(&object, text, context.clock.now()) else { return Ok(true) };
     if Some(&status) == object.get("status") {
         return Ok(false);
     }
@@ -99,7 +99,7 @@ async fn write_conditions(context: &Context, id: &Id, problem: &Problem, text: &
 }
 
 /// The status of an object, with conditions that say this; nothing where the status itself is too deep to be written again.
-fn stalled(object: &Value, text: &str) -> Option<Value> {
+fn stalled(object: &Value, text: &str, now: Timestamp) -> Option<Value> {
     let mut status = object.get("status").cloned().unwrap_or_else(|| json!({}));
     if levels(&status) + 1 >= LEVELS_MAX {
         return None;
@@ -115,7 +115,7 @@ fn stalled(object: &Value, text: &str) -> Option<Value> {
         spares_what_serves: false,
     };
     let generation = object.pointer("/metadata/generation").and_then(Value::as_i64);
-    let mut conditions = failing((&old, &old), generation, clock::now(), &failure);
+    let mut conditions = failing((&old, &old), generation, now, &failure);
     if object.get("kind").and_then(Value::as_str) == Some("FlowRun") {
         conditions.retain(|condition| condition.type_ != ConditionType::Ready.as_str());
     }
@@ -181,6 +181,7 @@ mod tests {
         let told = stalled(
             &run(&json!({"phase": "Queued"})),
             "the operator cannot read this object, and leaves it alone: too deep",
+            Timestamp::UNIX_EPOCH,
         )
         .unwrap();
         assert_eq!(told["phase"], "Queued", "the status that it has is written again");
