@@ -5,6 +5,7 @@
 
 mod comments;
 mod ground;
+mod globals;
 mod modules;
 mod source;
 
