@@ -19,6 +19,7 @@ use daskflow::plan::pods::{scheduler, state, worker};
 use daskflow::plan::schedule::{
     Adjustment, Clock, ClockSpec, DateSpan, Day, TickFilter, TimeSpan, Timing, parse_interval,
 };
+use daskflow::plan::site::Site;
 use daskflow::plan::{Step, cluster, flow};
 use jiff::tz::TimeZoneDatabase;
 use jiff::{SignedDuration, Timestamp};
@@ -86,18 +87,18 @@ fn many_workers(now: Timestamp) {
     subject.spec.workers.replicas = Some(WORKERS);
     let of_default = (worker::DEFAULT_GROUP, &subject.spec.workers);
     let workers: Vec<Arc<Pod>> = (1..=1_000)
-        .map(|seed| running(worker::pod(&subject, None, of_default, seed).unwrap(), now))
+        .map(|seed| running(worker::pod(&subject, Site::Kubernetes, None, of_default, seed).unwrap(), now))
         .collect();
     let names = || workers.iter().map(|pod| state::name(pod).to_owned());
     let mut observed = cluster::Observed {
-        service: Some(Arc::new(scheduler::service(&subject))),
+        service: Some(Arc::new(scheduler::service(&subject, Site::Kubernetes))),
         live: true,
         scheduler: SchedulerView::Answering { workers: names().collect() },
         closable: Some(names().collect()),
         ..cluster::Observed::default()
     };
     observed.pods.clone_from(&workers);
-    observed.pods.push(running(scheduler::pod(&subject, None).unwrap(), now));
+    observed.pods.push(running(scheduler::pod(&subject, Site::Kubernetes, None).unwrap(), now));
     subject.status = Some(cluster::plan(&subject, &observed, now).status);
     let plan = cluster::plan(&subject, &observed, now);
     assert!(plan.steps.is_empty() && Some(&plan.status) == subject.status.as_ref(), "it is not at rest");

@@ -111,6 +111,7 @@ async fn observe(context: &Context, cluster: &DaskCluster, live: bool) -> Result
     }
     let (runs, last_run_end) = runs_on(context, cluster, live && activity).await?;
     Ok(Observed {
+        site: context.site,
         service: context.stores.services.get(&service),
         network_policy: context.stores.network_policies.get(&policy),
         live,

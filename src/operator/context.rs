@@ -23,6 +23,7 @@ use super::undecodable::Register;
 use super::unwritten::Unwritten;
 use crate::api::FlowRunStatus;
 use crate::dask::Connector;
+use crate::plan::site::Site;
 
 /// The first wait after a failure.
 const BACKOFF_FIRST: Duration = Duration::from_secs(1);
@@ -51,6 +52,8 @@ pub struct Context {
     pub(super) claim: Arc<Claim>,
     /// Whether the loops turn.
     pub(super) heartbeats: Arc<Heartbeats>,
+    /// Where its clusters and runs live.
+    pub(super) site: Site,
     /// The time of day.
     pub(super) clock: Clock,
     /// Chance.
@@ -79,7 +82,8 @@ impl Context {
         metrics: Metrics,
         surroundings: Surroundings,
     ) -> Self {
-        let Surroundings { clock, chance, schedulers, addresses } = surroundings;
+        let schedulers = Schedulers::new(client.clone(), triggers.clone(), &surroundings);
+        let Surroundings { site, clock, chance, addresses, .. } = surroundings;
         let claim = Arc::new(Claim::forever());
         Self {
             leader: claim.flag(),
@@ -87,7 +91,8 @@ impl Context {
             heartbeats: Arc::default(),
             stop: CancellationToken::new(),
             events: Events::new(client.clone(), metrics.clone(), clock.clone()),
-            schedulers: Schedulers::new(client.clone(), triggers.clone(), clock.clone(), schedulers),
+            schedulers,
+            site,
             certificates: Views::default(),
             metrics,
             clock,

@@ -109,6 +109,7 @@ async fn observe(context: &Context, run: &FlowRun, live: bool) -> Result<Observe
     }
     let cluster = cluster(context, run, flow.as_deref(), &namespace);
     Ok(Observed {
+        site: context.site,
         wiring: cluster.as_deref().map(|cluster| wiring(context, cluster, &namespace)).unwrap_or_default(),
         scheduler: cluster.as_deref().and_then(|cluster| scheduler(context, cluster, &namespace)),
         cluster,

@@ -19,6 +19,7 @@ use super::*;
 use crate::api::{FlowRun, Phase};
 use crate::dask::connection::Stream;
 use crate::dask::{Budget, Connector};
+use crate::plan::site::Site;
 use clock::{Chance, Clock};
 use leader::tests::Server;
 use stage::{Asked, Held, NAMESPACE};
@@ -71,6 +72,7 @@ impl World {
             }),
             namespaces: vec![NAMESPACE.to_owned()],
             surroundings: Surroundings {
+                site: Site::Kubernetes,
                 clock,
                 chance: Chance::seeded(1),
                 schedulers: connector.clone(),

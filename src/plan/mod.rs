@@ -18,6 +18,7 @@ pub mod requests;
 pub mod run;
 pub mod schedule;
 pub mod served;
+pub mod site;
 pub mod subset;
 pub mod tls;
 pub mod turns;

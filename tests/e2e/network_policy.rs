@@ -5,6 +5,7 @@
 
 use daskflow::api::{DaskCluster, Flow, Phase};
 use daskflow::plan::cluster::network_policy;
+use daskflow::plan::site::Site;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::ResourceExt;
 use kube::api::DeleteParams;
@@ -20,7 +21,7 @@ async fn network_policy_follows_the_spec() {
         let object = with(small_cluster("dask", &namespace.settings.dask, 1), wish);
         let cluster = namespace.ready_cluster(object).await;
         let made: NetworkPolicy = namespace.get("dask").await;
-        let wanted = network_policy(&cluster);
+        let wanted = network_policy(&cluster, Site::Kubernetes);
         assert_eq!(made.spec, wanted.spec, "the API server keeps it as it was written");
         assert_eq!(made.metadata.owner_references, wanted.metadata.owner_references);
 

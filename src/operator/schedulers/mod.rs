@@ -22,10 +22,12 @@ use tokio_util::task::AbortOnDropHandle;
 use super::certificates::credentials::Keeper;
 use super::clock::Clock;
 use super::route::Triggers;
+use super::surroundings::Surroundings;
+#[cfg(test)]
+use crate::dask::Reach;
 use crate::dask::{Address, Connector, Error, Scheme};
 use crate::plan::cluster::load::Questions;
 use crate::plan::cluster::{Load, SchedulerView};
-use crate::plan::pods::COMM_PORT;
 
 pub(super) use ask::{Asks, Look, look};
 use line::{Line, Whereabouts};
@@ -46,7 +48,7 @@ pub(super) struct Schedulers {
     triggers: Triggers,
     clock: Clock,
     connector: Connector,
-    port: Option<u16>,
+    port: u16,
 }
 
 /// Numbers of schedulers.
@@ -80,17 +82,22 @@ struct Poller {
 }
 
 impl Schedulers {
-    /// None are followed yet. They are reached by `connector`.
-    pub(super) fn new(client: Client, triggers: Triggers, clock: Clock, connector: Connector) -> Self {
-        let port = u16::try_from(COMM_PORT).ok();
-        Self { followed: Mutex::default(), client, triggers, clock, connector, port }
+    /// None are followed yet.
+    pub(super) fn new(client: Client, triggers: Triggers, surroundings: &Surroundings) -> Self {
+        Self {
+            followed: Mutex::default(),
+            client,
+            triggers,
+            clock: surroundings.clock.clone(),
+            connector: surroundings.schedulers.clone(),
+            port: surroundings.site.comm_port(),
+        }
     }
 
     /// With schedulers that listen on this port.
     #[cfg(test)]
     pub(super) fn on_port(client: Client, triggers: Triggers, port: u16) -> Self {
-        let all = Self::new(client, triggers, Clock::of_machine(), Connector::default());
-        Self { port: Some(port), ..all }
+        Self { port, ..Self::new(client, triggers, &Surroundings::of_machine(Reach::All)) }
     }
 
     /// Follows one start of a scheduler and returns what it last reported. A new pod, a restarted container or another
@@ -230,7 +237,7 @@ impl Schedulers {
     }
 
     fn address(&self, scheme: Scheme, ip: &str) -> Option<Address> {
-        Address::new(scheme, ip, self.port?).ok()
+        Address::new(scheme, ip, self.port).ok()
     }
 }
 

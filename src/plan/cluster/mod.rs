@@ -46,6 +46,7 @@ use idle::Rest;
 
 use super::conditions::{self, MESSAGE_BYTES_MAX, cut};
 use super::pods::{self, Violation, state};
+use super::site::Site;
 use super::{Applied, Next, Note, Plan, Step, Victim, VictimKind, subset};
 use crate::api::dask_cluster::{IdleAction, ServiceType};
 use crate::api::worker_group::Drain;
@@ -61,6 +62,8 @@ const ANNOUNCED: Duration = Duration::from_secs(2);
 /// What was observed of a cluster.
 #[derive(Clone, Debug, Default)]
 pub struct Observed {
+    /// Where the cluster lives.
+    pub site: Site,
     /// The scheduler's Service.
     pub service: Option<Arc<Service>>,
     /// The NetworkPolicy of the cluster's name, whoever owns it.
@@ -238,7 +241,7 @@ impl<'a> Work<'a> {
             self.suspend();
             return None;
         }
-        let pod = pods::scheduler::pod(self.cluster, self.tls.scheduler.as_ref());
+        let pod = pods::scheduler::pod(self.cluster, self.observed.site, self.tls.scheduler.as_ref());
         let (tries, violation) = self.tries();
         let violation =
             pod.as_ref().err().cloned().or(violation).or_else(|| violations::of_values(self.cluster));
@@ -269,7 +272,8 @@ impl<'a> Work<'a> {
             .is_some_and(|stalled| stalled.status == "True" && stalled.reason == Reason::Rejected.as_str());
         let (mut tries, mut violation) = (Vec::new(), None);
         for (name, workers) in groups::of_spec(self.cluster) {
-            match pods::worker::pod(self.cluster, self.tls.serving.as_ref(), (name, workers), 0) {
+            let (site, certificate) = (self.observed.site, self.tls.serving.as_ref());
+            match pods::worker::pod(self.cluster, site, certificate, (name, workers), 0) {
                 Ok(pod) if workers.template.is_some() && (is_new || was_refused) => {
                     tries.push(Step::Try(Box::new(scheduler::nameless(pod))));
                 }
@@ -281,12 +285,12 @@ impl<'a> Work<'a> {
     }
 
     fn service(&mut self) {
-        let wanted = pods::scheduler::service(self.cluster);
+        let wanted = pods::scheduler::service(self.cluster, self.observed.site);
         let as_value = |service: &Service| serde_json::to_value(service).unwrap_or(Value::Null);
         let there = self.observed.service.as_deref().map_or(Value::Null, as_value);
         if !subset::is_subset(&as_value(&wanted), &there) {
             self.steps.push(Step::Apply(Box::new(Applied::Service(wanted))));
-            self.notes.extend(exposure(self.cluster));
+            self.notes.extend(exposure(self.cluster, self.observed.site));
         }
     }
 
@@ -358,7 +362,7 @@ impl<'a> Work<'a> {
 }
 
 /// Whoever reaches a scheduler without TLS can run code in the pods of its cluster.
-fn exposure(cluster: &DaskCluster) -> Option<Note> {
+fn exposure(cluster: &DaskCluster, site: Site) -> Option<Note> {
     let service = &cluster.spec.scheduler.service;
     let is_open = match service.type_ {
         ServiceType::ClusterIP => false,
@@ -366,9 +370,10 @@ fn exposure(cluster: &DaskCluster) -> Option<Note> {
         ServiceType::LoadBalancer => service.load_balancer_source_ranges.is_empty(),
     };
     let message = format!(
-        "the scheduler's Service is of type {} without tls: whoever reaches its port 8786 can run code in this cluster's pods; \
+        "the scheduler's Service is of type {} without tls: whoever reaches its port {} can run code in this cluster's pods; \
          set tls, type ClusterIP, or loadBalancerSourceRanges",
-        service.type_.as_str()
+        service.type_.as_str(),
+        site.comm_port()
     );
     (is_open && cluster.spec.tls.is_none()).then(|| Note::warning(Reason::SchedulerExposed, message))
 }

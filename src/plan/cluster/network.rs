@@ -15,14 +15,15 @@ use serde_json::Value;
 
 use super::Work;
 use crate::api::{DaskCluster, labels};
-use crate::plan::pods::{COMM_PORT, common_labels, controller_ref, scheduler};
+use crate::plan::pods::{common_labels, controller_ref, scheduler};
+use crate::plan::site::Site;
 use crate::plan::{Applied, Step, Victim, VictimKind, names, subset};
 
 /// The value of `app.kubernetes.io/component` on the policy itself.
 const COMPONENT: &str = "network-policy";
 
 /// The NetworkPolicy that a cluster gets where `spec.networkPolicy.enabled` says so.
-pub fn network_policy(cluster: &DaskCluster) -> NetworkPolicy {
+pub fn network_policy(cluster: &DaskCluster, site: Site) -> NetworkPolicy {
     let name = cluster.name_any();
     let mut all_labels = common_labels(&name, COMPONENT);
     all_labels.insert(labels::CLUSTER_NAME.to_owned(), name.clone());
@@ -44,7 +45,10 @@ pub fn network_policy(cluster: &DaskCluster) -> NetworkPolicy {
                     from: Some(vec![here(own), here(runners())]),
                     ports: None,
                 },
-                NetworkPolicyIngressRule { from: Some(vec![operators()]), ports: Some(vec![comm_port()]) },
+                NetworkPolicyIngressRule {
+                    from: Some(vec![operators()]),
+                    ports: Some(vec![comm_port(site)]),
+                },
             ]),
             egress: None,
         }),
@@ -87,9 +91,9 @@ fn here(pods: LabelSelector) -> NetworkPolicyPeer {
     NetworkPolicyPeer { pod_selector: Some(pods), namespace_selector: None, ip_block: None }
 }
 
-fn comm_port() -> NetworkPolicyPort {
+fn comm_port(site: Site) -> NetworkPolicyPort {
     NetworkPolicyPort {
-        port: Some(IntOrString::Int(COMM_PORT)),
+        port: Some(IntOrString::Int(site.comm_port().into())),
         protocol: Some("TCP".to_owned()),
         end_port: None,
     }
@@ -105,7 +109,7 @@ fn only(mut all: BTreeMap<String, String>, keys: &[&str]) -> BTreeMap<String, St
 pub(super) fn fill(work: &mut Work<'_>) {
     let (cluster, there) = (work.cluster, work.observed.network_policy.as_deref());
     if cluster.spec.network_policy.as_ref().is_some_and(|policy| policy.enabled) {
-        let wanted = network_policy(cluster);
+        let wanted = network_policy(cluster, work.observed.site);
         if !there.is_some_and(|there| is_as_wanted(&wanted, there)) {
             work.steps.push(Step::Apply(Box::new(Applied::NetworkPolicy(wanted))));
         }

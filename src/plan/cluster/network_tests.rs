@@ -10,7 +10,11 @@ use crate::api::network_policy::NetworkPolicySpec as Wish;
 use crate::api::{DaskClusterSpec, Flow, FlowRun};
 use crate::plan::cluster::{Observed, plan};
 use crate::plan::pods::runner::{self, Attempt, LogicalTime, Target};
-use crate::plan::pods::{DASHBOARD_PORT, WORKER_HTTP_PORT, worker};
+use crate::plan::pods::worker;
+
+const COMM_PORT: i32 = 8786;
+const DASHBOARD_PORT: i32 = 8787;
+const WORKER_HTTP_PORT: i32 = 8788;
 
 const INSTALLED: &str = include_str!("../../../manifests/install.yaml");
 
@@ -26,12 +30,12 @@ fn cluster(name: &str) -> DaskCluster {
 }
 
 fn scheduler_of(cluster: &DaskCluster) -> Labels {
-    scheduler::pod(cluster, None).unwrap().metadata.labels.unwrap()
+    scheduler::pod(cluster, Site::Kubernetes, None).unwrap().metadata.labels.unwrap()
 }
 
 fn worker_of(cluster: &DaskCluster) -> Labels {
     let group = (worker::DEFAULT_GROUP, &cluster.spec.workers);
-    worker::pod(cluster, None, group, 1).unwrap().metadata.labels.unwrap()
+    worker::pod(cluster, Site::Kubernetes, None, group, 1).unwrap().metadata.labels.unwrap()
 }
 
 fn labels_of(template: PodTemplateSpec) -> Labels {
@@ -46,6 +50,7 @@ fn runner_pod() -> Labels {
     let flow = Flow::new("etl", serde_json::from_value(spec).unwrap());
     let run = FlowRun::new("etl-1", serde_json::from_value(json!({"flow": "etl"})).unwrap());
     let attempt = Attempt {
+        site: Site::Kubernetes,
         flow: &flow,
         run: &run,
         number: 1,
@@ -108,7 +113,7 @@ fn may_reach(policy: &NetworkPolicy, (namespace, from): (&str, &Labels), (to, po
 #[test]
 fn its_own_pods_reach_each_other_on_all_ports() {
     let cluster = cluster("analytics");
-    let policy = network_policy(&cluster);
+    let policy = network_policy(&cluster, Site::Kubernetes);
     let (scheduler, worker) = (scheduler_of(&cluster), worker_of(&cluster));
     for (from, to) in [(&worker, &scheduler), (&scheduler, &worker), (&worker, &worker)] {
         for port in [COMM_PORT, DASHBOARD_PORT, WORKER_HTTP_PORT, 40_123] {
@@ -121,7 +126,7 @@ fn its_own_pods_reach_each_other_on_all_ports() {
 #[test]
 fn runners_of_the_namespace_reach_scheduler_and_workers() {
     let cluster = cluster("analytics");
-    let (policy, runner) = (network_policy(&cluster), runner_pod());
+    let (policy, runner) = (network_policy(&cluster, Site::Kubernetes), runner_pod());
     for to in [scheduler_of(&cluster), worker_of(&cluster)] {
         assert!(may_reach(&policy, ("team", &runner), (&to, COMM_PORT)));
         assert!(may_reach(&policy, ("team", &runner), (&to, 40_123)));
@@ -132,7 +137,7 @@ fn runners_of_the_namespace_reach_scheduler_and_workers() {
 #[test]
 fn the_operator_reaches_the_comm_port_alone_from_wherever_it_is() {
     let cluster = cluster("analytics");
-    let (policy, operator) = (network_policy(&cluster), operator_pod());
+    let (policy, operator) = (network_policy(&cluster, Site::Kubernetes), operator_pod());
     let scheduler = scheduler_of(&cluster);
     for namespace in ["daskflow-system", "team"] {
         assert!(may_reach(&policy, (namespace, &operator), (&scheduler, COMM_PORT)));
@@ -143,7 +148,7 @@ fn the_operator_reaches_the_comm_port_alone_from_wherever_it_is() {
 #[test]
 fn nobody_else_reaches_it() {
     let cluster = cluster("analytics");
-    let policy = network_policy(&cluster);
+    let policy = network_policy(&cluster, Site::Kubernetes);
     let another = self::cluster("analytics-2");
     let of_dask_kubernetes: Labels =
         [(labels::CLUSTER_NAME, "analytics"), (labels::COMPONENT, labels::WORKER)]
@@ -161,7 +166,7 @@ fn nobody_else_reaches_it() {
 
 #[test]
 fn pods_that_are_not_the_clusters_are_left_as_they_are() {
-    let policy = network_policy(&cluster("analytics"));
+    let policy = network_policy(&cluster("analytics"), Site::Kubernetes);
     let another = scheduler_of(&cluster("analytics-2"));
     for to in [another, runner_pod(), operator_pod(), Labels::new()] {
         assert!(may_reach(&policy, ("anywhere", &Labels::new()), (&to, COMM_PORT)), "{to:?}");
@@ -170,7 +175,7 @@ fn pods_that_are_not_the_clusters_are_left_as_they_are() {
 
 /// The policy as it comes back from the API server.
 fn stored(cluster: &DaskCluster) -> NetworkPolicy {
-    let mut policy = network_policy(cluster);
+    let mut policy = network_policy(cluster, Site::Kubernetes);
     policy.metadata.uid = Some("uid-2".into());
     policy.metadata.resource_version = Some("7".into());
     serde_json::from_value(serde_json::to_value(policy).unwrap()).unwrap()
@@ -195,7 +200,7 @@ fn steps(cluster: &DaskCluster, there: Option<NetworkPolicy>) -> Vec<Step> {
 #[test]
 fn it_is_written_where_it_is_missing_and_left_where_it_is_right() {
     let mut cluster = cluster("analytics");
-    let wanted = [Step::Apply(Box::new(Applied::NetworkPolicy(network_policy(&cluster))))];
+    let wanted = [Step::Apply(Box::new(Applied::NetworkPolicy(network_policy(&cluster, Site::Kubernetes))))];
     assert_eq!(steps(&cluster, None), wanted);
     assert_eq!(steps(&cluster, Some(stored(&cluster))), []);
     cluster.spec.suspend = true;
@@ -218,7 +223,7 @@ fn a_policy_that_was_changed_by_hand_is_written_again() {
     // What a rule leaves out is "any": one that says less, or more, is another one.
     assert_eq!(change(|policy| rules(policy)[1].ports = None), 1);
     assert_eq!(change(|policy| rules(policy)[1].from = None), 1);
-    assert_eq!(change(|policy| rules(policy)[0].ports = Some(vec![comm_port()])), 1);
+    assert_eq!(change(|policy| rules(policy)[0].ports = Some(vec![comm_port(Site::Kubernetes)])), 1);
     let fewer_pods = |policy: &mut NetworkPolicy| {
         let selector = policy.spec.as_mut().unwrap().pod_selector.as_mut().unwrap();
         selector.match_labels.as_mut().unwrap().insert("a".into(), "b".into());

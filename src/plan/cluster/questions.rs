@@ -60,6 +60,7 @@ mod tests {
 
     use super::*;
     use crate::plan::pods::scheduler;
+    use crate::plan::site::Site;
 
     fn questions(cluster: &DaskCluster, pods: &[Arc<Pod>]) -> Option<Questions> {
         super::questions(cluster, pods, &TlsView::default())
@@ -93,7 +94,7 @@ mod tests {
     #[test]
     fn an_outdated_scheduler_is_asked_whether_it_is_idle() {
         let before = cluster(json!({}));
-        let pods = [Arc::new(scheduler::pod(&before, None).unwrap())];
+        let pods = [Arc::new(scheduler::pod(&before, Site::Kubernetes, None).unwrap())];
         assert_eq!(questions(&before, &pods), None);
         let after = cluster(json!({"scheduler": {"args": ["--no-show"]}}));
         assert!(questions(&after, &pods).unwrap().activity);

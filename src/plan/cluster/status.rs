@@ -17,8 +17,8 @@ use crate::plan::Note;
 use crate::plan::conditions::{Conditions, Progress, find, is_news_of_pods};
 use crate::plan::pods::tls::Certificate;
 use crate::plan::pods::worker::DEFAULT_GROUP;
-use crate::plan::pods::written::Site;
-use crate::plan::pods::{self, Violation, ends, scheduler, state};
+use crate::plan::pods::written::Pages;
+use crate::plan::pods::{Violation, ends, scheduler, state};
 
 /// Whether a part of the cluster is as wanted, and why not.
 struct Part {
@@ -60,16 +60,14 @@ pub(super) fn status(work: &Work<'_>, violation: Option<&Violation>) -> DaskClus
     let replicas = work.groups.iter().find(|group| group.name == DEFAULT_GROUP).map_or(0, Group::alive);
     DaskClusterStatus {
         observed_generation: cluster.metadata.generation,
-        scheduler_address: Some(pods::scheduler_address(
-            &namespace,
-            &name,
-            work.tls.serving.is_some() || work.tls.missing,
-        )),
-        dashboard_address: Some(pods::dashboard_address(
-            &namespace,
-            &name,
-            &Site::of_scheduler(&cluster.spec),
-        )),
+        scheduler_address: Some(
+            observed
+                .site
+                .scheduler_address((&namespace, &name), work.tls.serving.is_some() || work.tls.missing),
+        ),
+        dashboard_address: Some(
+            Pages::of_scheduler(&cluster.spec).status_of(&observed.site.dashboard((&namespace, &name))),
+        ),
         scheduler_ended_at: scheduler_ended_at(work),
         workers,
         groups,

@@ -58,8 +58,14 @@ fn workers(cluster: &DaskCluster, count: u64) -> Vec<Arc<Pod>> {
     (0..count)
         .map(|index| {
             running(
-                worker::pod(cluster, None, (worker::DEFAULT_GROUP, &cluster.spec.workers), index + 1)
-                    .unwrap(),
+                worker::pod(
+                    cluster,
+                    Site::Kubernetes,
+                    None,
+                    (worker::DEFAULT_GROUP, &cluster.spec.workers),
+                    index + 1,
+                )
+                .unwrap(),
             )
         })
         .collect()
@@ -73,9 +79,9 @@ fn names(pods: &[Arc<Pod>]) -> Vec<String> {
 fn settled(cluster: &DaskCluster, count: u64) -> Observed {
     let mut pods = workers(cluster, count);
     let registered: BTreeSet<String> = names(&pods).into_iter().collect();
-    pods.push(running(scheduler::pod(cluster, None).unwrap()));
+    pods.push(running(scheduler::pod(cluster, Site::Kubernetes, None).unwrap()));
     Observed {
-        service: Some(Arc::new(scheduler::service(cluster))),
+        service: Some(Arc::new(scheduler::service(cluster, Site::Kubernetes))),
         pods,
         live: true,
         scheduler: SchedulerView::Answering { workers: registered },
@@ -360,7 +366,10 @@ fn an_outdated_worker_leaves_when_its_successor_is_registered() {
     let mut after = before.clone();
     after.spec.workers.args = vec!["--nanny".into()];
     let mut observed = settled(&before, 2);
-    let new = running(worker::pod(&after, None, (worker::DEFAULT_GROUP, &after.spec.workers), 99).unwrap());
+    let new = running(
+        worker::pod(&after, Site::Kubernetes, None, (worker::DEFAULT_GROUP, &after.spec.workers), 99)
+            .unwrap(),
+    );
     observed.pods.push(new.clone());
     let mut registered = observed.scheduler.registered().unwrap().clone();
     registered.insert(state::name(&new).to_owned());

@@ -7,22 +7,26 @@ use crate::api::DaskCluster;
 use crate::api::worker_group::TopologySpread;
 use crate::plan::pods::{Violation, quantity, scheduler, worker, written};
 use crate::plan::schedule::parse_duration;
+use crate::plan::site::Site;
 use crate::plan::violations::all;
 
 /// Below this a certificate would be renewed before all pods have it.
 const CERTIFICATE_LIFE_MIN: Duration = Duration::from_secs(60);
+
+/// The place for which a manifest is checked.
+const SITE: Site = Site::Kubernetes;
 
 /// Everything in the spec that no pod can be built from. Empty for a cluster that the operator would build.
 pub fn violations(cluster: &DaskCluster) -> Vec<Violation> {
     let mut found = quantities(cluster);
     found.extend(durations(cluster));
     found.extend(packages(cluster));
-    found.extend(all(cluster, |cluster| scheduler::pod(cluster, None).map(drop)));
+    found.extend(all(cluster, |cluster| scheduler::pod(cluster, SITE, None).map(drop)));
     for (name, _) in of_spec(cluster) {
         found.extend(all(cluster, |cluster| {
             of_spec(cluster)
                 .filter(|group| group.0 == name)
-                .try_for_each(|group| worker::pod(cluster, None, group, 0).map(drop))
+                .try_for_each(|group| worker::pod(cluster, SITE, None, group, 0).map(drop))
         }));
     }
     found

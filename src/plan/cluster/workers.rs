@@ -104,6 +104,7 @@ fn create(
     for index in (*portion - now)..*portion {
         let pod = worker::pod(
             work.cluster,
+            work.observed.site,
             work.tls.serving.as_ref(),
             (group.name, spec),
             spread(work.observed.seed, index),

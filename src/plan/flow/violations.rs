@@ -10,6 +10,7 @@ use crate::plan::pods::runner::{self, Attempt, LogicalTime, Target};
 use crate::plan::pods::{Violation, quantity};
 use crate::plan::run::Ground;
 use crate::plan::schedule::{DateSpan, TickFilter, TimeSpan, parse_duration};
+use crate::plan::site::Site;
 use crate::plan::violations::all;
 
 /// Everything in the spec that the operator could not carry out. Empty for a Flow that it would run.
@@ -179,6 +180,7 @@ fn job(flow: &Flow) -> Result<(), Violation> {
         ..Target::default()
     };
     let attempt = Attempt {
+        site: Site::Kubernetes,
         flow,
         run: &FlowRun::new("run", FlowRunSpec::default()),
         number: 1,

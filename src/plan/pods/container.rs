@@ -6,10 +6,11 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::written::Site;
+use super::written::Pages;
 
 use crate::api::common::Entrypoint;
 use crate::api::{DaskClusterSpec, PullPolicy};
+use crate::plan::site::Site;
 
 /// A plain environment variable.
 pub fn env(name: &str, value: impl Into<String>) -> EnvVar {
@@ -65,12 +66,12 @@ pub fn pod(container: Container, restart_policy: &str, pull_secrets: &[LocalObje
 }
 
 /// A Dask process asked over HTTP whether it is well. Its comm port would log a broken handshake at each probe.
-pub fn health_probe(port: i32, site: &Site) -> Probe {
+pub fn health_probe(port: u16, pages: &Pages) -> Probe {
     Probe {
         http_get: Some(HTTPGetAction {
-            path: Some(format!("{}/health", site.prefix)),
-            port: IntOrString::Int(port),
-            scheme: site.is_https.then(|| "HTTPS".to_owned()),
+            path: Some(format!("{}/health", pages.prefix)),
+            port: IntOrString::Int(port.into()),
+            scheme: pages.is_https.then(|| "HTTPS".to_owned()),
             ..HTTPGetAction::default()
         }),
         period_seconds: Some(5),
@@ -81,13 +82,13 @@ pub fn health_probe(port: i32, site: &Site) -> Probe {
 }
 
 /// A named port.
-pub fn port(name: &str, number: i32) -> ContainerPort {
-    ContainerPort { name: Some(name.to_owned()), container_port: number, ..ContainerPort::default() }
+pub fn port(name: &str, number: u16) -> ContainerPort {
+    ContainerPort { name: Some(name.to_owned()), container_port: number.into(), ..ContainerPort::default() }
 }
 
-/// The command that starts Python in a user's image.
-pub fn python(named: Option<&String>) -> String {
-    named.map_or("python", String::as_str).to_owned()
+/// The command that starts Python, where the spec may name one.
+pub fn python(site: Site, named: Option<&String>) -> String {
+    named.map_or(site.python(), String::as_str).to_owned()
 }
 
 /// Lets the container run these words: as its command, or as arguments of the image's `ENTRYPOINT`.
@@ -101,8 +102,13 @@ pub fn run(container: &mut Container, words: Vec<String>, entrypoint: Option<Ent
 /// A Dask container of a cluster: its image, its environment, and `python PROGRAM ARGS…`, with the Python that it names.
 ///
 /// As a program `-m MODULE` works in every release; the commands `dask-scheduler` and `dask-worker` are gone since 2026.6.
-pub fn dask(name: &str, spec: &DaskClusterSpec, program: [&str; 2], arguments: Vec<String>) -> Container {
-    let mut words = vec![python(spec.python.as_ref())];
+pub fn dask(
+    name: &str,
+    (spec, site): (&DaskClusterSpec, Site),
+    program: [&str; 2],
+    arguments: Vec<String>,
+) -> Container {
+    let mut words = vec![python(site, spec.python.as_ref())];
     words.extend(program.map(str::to_owned));
     words.extend(arguments);
     let mut dask = Container {

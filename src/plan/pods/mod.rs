@@ -24,13 +24,6 @@ use super::names;
 use crate::api::common::Entrypoint;
 use crate::api::{DaskCluster, DaskClusterSpec, Reason, labels};
 
-/// The port that Dask clients and workers connect to.
-pub const COMM_PORT: i32 = 8786;
-/// The port of the scheduler's web UI and `/health`.
-pub const DASHBOARD_PORT: i32 = 8787;
-/// The port of a worker's `/health`.
-pub const WORKER_HTTP_PORT: i32 = 8788;
-
 /// What is wrong in a spec that the schema could not refuse.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
@@ -55,21 +48,6 @@ impl Violation {
         let rest = self.message.strip_prefix(&self.field).and_then(|rest| rest.strip_prefix(": "));
         rest.unwrap_or(&self.message)
     }
-}
-
-/// Where the scheduler of a cluster is for its clients inside Kubernetes: `tcp://<cluster>-scheduler.<ns>.svc:8786`, or
-/// `tls://…` where it `speaks_tls`.
-///
-/// The name ends in `svc`, so that it does not depend on the domain of the Kubernetes cluster.
-pub fn scheduler_address(namespace: &str, cluster: &str, speaks_tls: bool) -> String {
-    let scheme = if speaks_tls { "tls" } else { "tcp" };
-    format!("{scheme}://{}.{namespace}.svc:{COMM_PORT}", names::scheduler_name(cluster))
-}
-
-/// Where the web UI of a cluster is inside Kubernetes.
-pub fn dashboard_address(namespace: &str, cluster: &str, site: &written::Site) -> String {
-    let (scheme, prefix) = (if site.is_https { "https" } else { "http" }, &site.prefix);
-    format!("{scheme}://{}.{namespace}.svc:{DASHBOARD_PORT}{prefix}/status", names::scheduler_name(cluster))
 }
 
 /// What shapes the pods of a cluster beside what all releases of the operator had: nothing of it is in a hash where it is not

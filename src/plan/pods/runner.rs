@@ -19,12 +19,11 @@ use super::{
 use crate::api::common::Entrypoint;
 use crate::api::{Flow, FlowRun, PullPolicy, labels};
 use crate::plan::names;
+use crate::plan::site::{Folder, Site};
 
 /// The name of the runner's container.
 pub const CONTAINER: &str = "runner";
-/// Where the code is in the runner's container.
-const CODE_DIRECTORY: &str = "/daskflow";
-/// The folder of the script in it.
+/// The folder of the script, in that of the code.
 const SCRIPT_FOLDER: &str = "code";
 
 /// The cluster that a runner works on, as far as its pod is concerned.
@@ -117,6 +116,8 @@ impl LogicalTime {
 
 /// What a run's Job is made from.
 pub struct Attempt<'a> {
+    /// Where it runs.
+    pub site: Site,
     /// The Flow.
     pub flow: &'a Flow,
     /// The run.
@@ -229,8 +230,9 @@ fn pod_spec(
         return Err(Violation::invalid("spec.image", "the flow has no image and neither has its cluster"));
     };
     let mut main = container::container(CONTAINER, image, spec.image_pull_policy.or(target.pull_policy));
+    let code_path = attempt.site.path(Folder::Code);
     let script_path = match (&spec.code, attempt.script) {
-        (Some(_), Some(script)) => Some(format!("{CODE_DIRECTORY}/{SCRIPT_FOLDER}/{}", script.file)),
+        (Some(_), Some(script)) => Some(format!("{code_path}/{SCRIPT_FOLDER}/{}", script.file)),
         (Some(code), None) => code.path.as_deref().map(escape),
         (None, _) => None,
     };
@@ -240,8 +242,8 @@ fn pod_spec(
     }
     let words = if let Some(path) = script_path {
         let of_cluster = target.python.as_ref().filter(|_| spec.image.is_none());
-        let python = container::python(spec.python.as_ref().or(of_cluster));
-        vec![python, format!("{CODE_DIRECTORY}/{}", program::START), path]
+        let python = container::python(attempt.site, spec.python.as_ref().or(of_cluster));
+        vec![python, format!("{code_path}/{}", program::START), path]
     } else {
         spec.command.clone()
     };
@@ -260,7 +262,7 @@ fn pod_spec(
     main.volume_mounts = code_name.map(|_| {
         vec![VolumeMount {
             name: "code".to_owned(),
-            mount_path: CODE_DIRECTORY.to_owned(),
+            mount_path: code_path.to_owned(),
             read_only: Some(true),
             ..VolumeMount::default()
         }]
@@ -270,7 +272,7 @@ fn pod_spec(
     let mut pod = container::pod(main, "Never", secrets);
     pod.volumes = code_name.map(|name| vec![code_volume(name, attempt.script)]);
     if let Some(files) = &target.tls {
-        files.mount(&mut pod, &["CLIENT"]);
+        files.mount(&mut pod, attempt.site, &["CLIENT"]);
     }
     if let Some(account) = &spec.service_account_name {
         pod.service_account_name = Some(account.clone());
@@ -319,7 +321,7 @@ fn environment(attempt: &Attempt<'_>) -> Vec<EnvVar> {
         container::env("PYTHONUNBUFFERED", "1"),
     ];
     let time = attempt.time.environment();
-    let paths = target.tls.as_ref().map(|_| tls::paths()).unwrap_or_default();
+    let paths = target.tls.as_ref().map(|_| tls::paths(attempt.site)).unwrap_or_default();
     container::merge_env([
         ours.as_slice(),
         &paths,

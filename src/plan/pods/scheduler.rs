@@ -10,15 +10,16 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::ResourceExt;
 
 use super::tls::Certificate;
-use super::written::{Site, check_scheduler};
+use super::written::{Pages, check_scheduler};
 use super::{
-    COMM_PORT, DASHBOARD_PORT, Violation, common_labels, container, content_hash, controller_ref, label,
-    merge, of_cluster, shape_hash, tls,
+    Violation, common_labels, container, content_hash, controller_ref, label, merge, of_cluster, shape_hash,
+    tls,
 };
 use crate::api::common::Entrypoint;
 use crate::api::dask_cluster::ServiceSpec as ServiceWanted;
 use crate::api::{DaskCluster, DaskClusterSpec, labels};
 use crate::plan::names;
+use crate::plan::site::Site;
 
 /// The name of the scheduler's container.
 pub const CONTAINER: &str = "scheduler";
@@ -41,25 +42,28 @@ pub fn template_hash(spec: &DaskClusterSpec, certificate: Option<&Certificate>) 
 /// # Errors
 ///
 /// A [`Violation`] of `spec.scheduler.template`.
-pub fn pod(cluster: &DaskCluster, certificate: Option<&Certificate>) -> Result<Pod, Violation> {
+pub fn pod(cluster: &DaskCluster, site: Site, certificate: Option<&Certificate>) -> Result<Pod, Violation> {
     let spec = &cluster.spec;
     // "--host tls://" would bind to one address; the protocol and the port alone bind to all.
-    let mut arguments = vec!["--port".to_owned(), COMM_PORT.to_string()];
+    let mut arguments = vec!["--port".to_owned(), site.comm_port().to_string()];
     if certificate.is_some() {
         arguments.extend(["--protocol".to_owned(), "tls".to_owned()]);
     }
-    arguments.extend(["--dashboard-address".to_owned(), format!(":{DASHBOARD_PORT}")]);
-    check_scheduler(&spec.scheduler.args, spec.tls.is_some(), "spec.scheduler.args")?;
+    arguments.extend(["--dashboard-address".to_owned(), format!(":{}", site.dashboard_port())]);
+    check_scheduler(&spec.scheduler.args, site, spec.tls.is_some(), "spec.scheduler.args")?;
     arguments.extend(spec.scheduler.args.iter().cloned());
-    let mut main = container::dask(CONTAINER, spec, ["-m", "distributed.cli.dask_scheduler"], arguments);
-    main.ports =
-        Some(vec![container::port("tcp-comm", COMM_PORT), container::port("http-dashboard", DASHBOARD_PORT)]);
-    main.readiness_probe = Some(container::health_probe(DASHBOARD_PORT, &Site::of_scheduler(spec)));
-    main.liveness_probe = liveness(spec);
+    let mut main =
+        container::dask(CONTAINER, (spec, site), ["-m", "distributed.cli.dask_scheduler"], arguments);
+    main.ports = Some(vec![
+        container::port("tcp-comm", site.comm_port()),
+        container::port("http-dashboard", site.dashboard_port()),
+    ]);
+    main.readiness_probe = Some(container::health_probe(site.dashboard_port(), &Pages::of_scheduler(spec)));
+    main.liveness_probe = liveness(spec, site);
     main.resources = Some(spec.scheduler.resources.to_requirements());
     let mut pod = container::pod(main, "Always", &spec.image_pull_secrets);
     if let Some(certificate) = certificate {
-        tls::Files::from(certificate).mount(&mut pod, &["SCHEDULER", "CLIENT"]);
+        tls::Files::from(certificate).mount(&mut pod, site, &["SCHEDULER", "CLIENT"]);
     }
     let mut template = PodTemplateSpec { metadata: None, spec: Some(pod) };
     let written =
@@ -70,7 +74,7 @@ pub fn pod(cluster: &DaskCluster, certificate: Option<&Certificate>) -> Result<P
     merge::over(&mut template, spec.scheduler.template.as_ref(), field)?;
     let containers = template.spec.iter().flat_map(|pod| &pod.containers);
     for main in containers.filter(|container| container.name == CONTAINER) {
-        check_scheduler(main.args.as_deref().unwrap_or_default(), spec.tls.is_some(), field)?;
+        check_scheduler(main.args.as_deref().unwrap_or_default(), site, spec.tls.is_some(), field)?;
     }
     label(&mut template, component_labels(&cluster.name_any(), labels::SCHEDULER));
     label(&mut template, [(labels::TEMPLATE_HASH.to_owned(), template_hash(spec, certificate))].into());
@@ -83,9 +87,9 @@ pub fn pod(cluster: &DaskCluster, certificate: Option<&Certificate>) -> Result<P
 ///
 /// The program takes any answer for life, so that neither a prefix nor HTTPS matters, nor a port at which nobody listens. With the
 /// image's own entrypoint nobody knows whether Python is found without it, and a probe that cannot run would kill.
-fn liveness(spec: &DaskClusterSpec) -> Option<Probe> {
-    let python = container::python(spec.python.as_ref());
-    let command = [python.as_str(), "-I", "-S", "-c", ALIVE, &DASHBOARD_PORT.to_string()];
+fn liveness(spec: &DaskClusterSpec, site: Site) -> Option<Probe> {
+    let python = container::python(site, spec.python.as_ref());
+    let command = [python.as_str(), "-I", "-S", "-c", ALIVE, &site.dashboard_port().to_string()];
     (spec.entrypoint != Some(Entrypoint::Image)).then(|| Probe {
         exec: Some(ExecAction { command: Some(command.map(str::to_owned).to_vec()) }),
         period_seconds: Some(60),
@@ -120,12 +124,12 @@ pub fn component_labels(cluster: &str, component: &str) -> BTreeMap<String, Stri
 ///
 /// Addresses are published before the pod is ready: workers and clients retry a refused connection at once, but would
 /// wait for the next readiness probe otherwise.
-pub fn service(cluster: &DaskCluster) -> Service {
+pub fn service(cluster: &DaskCluster, site: Site) -> Service {
     let name = cluster.name_any();
-    let port = |name: &str, number: i32| ServicePort {
+    let port = |name: &str, number: u16| ServicePort {
         name: Some(name.to_owned()),
-        port: number,
-        target_port: Some(IntOrString::Int(number)),
+        port: number.into(),
+        target_port: Some(IntOrString::Int(number.into())),
         ..ServicePort::default()
     };
     let selector = [(labels::CLUSTER_NAME, name.as_str()), (labels::COMPONENT, labels::SCHEDULER)];
@@ -144,7 +148,10 @@ pub fn service(cluster: &DaskCluster) -> Service {
             selector: Some(
                 selector.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
             ),
-            ports: Some(vec![port("tcp-comm", COMM_PORT), port("http-dashboard", DASHBOARD_PORT)]),
+            ports: Some(vec![
+                port("tcp-comm", site.comm_port()),
+                port("http-dashboard", site.dashboard_port()),
+            ]),
             publish_not_ready_addresses: Some(true),
             load_balancer_source_ranges: Some(wanted.load_balancer_source_ranges.clone())
                 .filter(|ranges| !ranges.is_empty()),

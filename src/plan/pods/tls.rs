@@ -8,10 +8,9 @@ use k8s_openapi::api::core::v1::{
 
 use super::{container, state};
 use crate::api::labels;
+use crate::plan::site::{Folder, Site};
 use crate::plan::{names, tls};
 
-/// Where the files are mounted.
-pub const DIRECTORY: &str = "/etc/daskflow/tls";
 /// The name of the volume.
 const VOLUME: &str = "daskflow-tls";
 /// Read by the owner alone. With a group of the pod's own the kubelet lets the group read as well.
@@ -102,24 +101,24 @@ impl Files {
     }
 
     /// Mounts them into the one container of `pod`, beneath its environment.
-    pub fn mount(&self, pod: &mut PodSpec, roles: &[&str]) {
+    pub fn mount(&self, pod: &mut PodSpec, site: Site, roles: &[&str]) {
         pod.volumes.get_or_insert_default().push(self.volume());
         for main in &mut pod.containers {
             main.volume_mounts.get_or_insert_default().push(VolumeMount {
                 name: VOLUME.to_owned(),
-                mount_path: DIRECTORY.to_owned(),
+                mount_path: site.path(Folder::Tls).to_owned(),
                 read_only: Some(true),
                 ..VolumeMount::default()
             });
             let own = main.env.take().unwrap_or_default();
-            main.env = Some(container::merge_env([environment(roles).as_slice(), &own]));
+            main.env = Some(container::merge_env([environment(site, roles).as_slice(), &own]));
         }
     }
 }
 
 /// Dask's variables for processes of these roles. Each process is a client as well: a worker calls other workers.
-fn environment(roles: &[&str]) -> Vec<EnvVar> {
-    let file = |name: &str| format!("{DIRECTORY}/{name}");
+fn environment(site: Site, roles: &[&str]) -> Vec<EnvVar> {
+    let file = |name: &str| file(site, name);
     let mut all = vec![
         container::env(&format!("{DASK}REQUIRE_ENCRYPTION"), "true"),
         container::env(&format!("{DASK}TLS__CA_FILE"), file(tls::CA)),
@@ -132,13 +131,17 @@ fn environment(roles: &[&str]) -> Vec<EnvVar> {
 }
 
 /// For scripts that make their own `Security`: where the files are.
-pub fn paths() -> Vec<EnvVar> {
-    let file = |name: &str| format!("{DIRECTORY}/{name}");
+pub fn paths(site: Site) -> Vec<EnvVar> {
+    let file = |name: &str| file(site, name);
     vec![
         container::env("DASKFLOW_TLS_CA", file(tls::CA)),
         container::env("DASKFLOW_TLS_CERT", file(tls::CERTIFICATE)),
         container::env("DASKFLOW_TLS_KEY", file(tls::KEY)),
     ]
+}
+
+fn file(site: Site, name: &str) -> String {
+    format!("{}/{name}", site.path(Folder::Tls))
 }
 
 /// Marks a pod with its certificate, once the user's template was merged, and lets the process read the files whatever

@@ -13,15 +13,13 @@ use serde_json::Value;
 
 use super::scheduler::component_labels;
 use super::tls::Certificate;
-use super::written::{self, SCHEDULER_ADDRESS, Site, WORKER_NAME};
-use super::{
-    Violation, WORKER_HTTP_PORT, container, keep_restart_policy, label, merge, of_cluster, scheduler_address,
-    shape_hash, tls,
-};
+use super::written::{self, Pages, SCHEDULER_ADDRESS, WORKER_NAME};
+use super::{Violation, container, keep_restart_policy, label, merge, of_cluster, shape_hash, tls};
 use crate::api::common::Amount;
 use crate::api::worker_group::{Drain, ScratchMedium};
 use crate::api::{DaskCluster, DaskClusterSpec, WorkersSpec, labels};
 use crate::plan::names;
+use crate::plan::site::{Folder, Site};
 
 /// The name of the worker's container.
 pub const CONTAINER: &str = "worker";
@@ -29,9 +27,8 @@ pub const CONTAINER: &str = "worker";
 pub const DEFAULT_GROUP: &str = "default";
 /// Characters of the random end of a worker's name.
 const SUFFIX_LENGTH: usize = 5;
-/// The volume for what a worker spills, and where it is mounted.
+/// The volume for what a worker spills.
 const SCRATCH: &str = "scratch";
-const SCRATCH_PATH: &str = "/scratch";
 /// What a worker's pod runs before it ends, whoever ends it: measured on real pods, 40 of 60 results were kept without
 /// it when one of three workers was deleted, and all with it.
 const LEAVE: &str = include_str!("leave.py");
@@ -74,6 +71,7 @@ pub fn template_hash(
 /// A [`Violation`] of the group's arguments or template.
 pub fn pod(
     cluster: &DaskCluster,
+    site: Site,
     certificate: Option<&Certificate>,
     (group, workers): (&str, &WorkersSpec),
     seed: u64,
@@ -82,23 +80,24 @@ pub fn pod(
     let field = field(group);
     check_arguments(&workers.args, &format!("{field}.args"))?;
     let cluster_name = cluster.name_any();
-    let address =
-        scheduler_address(&cluster.namespace().unwrap_or_default(), &cluster_name, certificate.is_some());
+    let namespace = cluster.namespace().unwrap_or_default();
+    let address = site.scheduler_address((&namespace, &cluster_name), certificate.is_some());
     let name = names::worker_name(&cluster_name, group, &suffix(seed));
     let limits = Limits::of(spec, workers);
-    let mut main =
-        container::dask(CONTAINER, spec, limits.program(), arguments(workers, &limits, &address, &name));
+    let arguments = arguments((workers, site), &limits, &address, &name);
+    let mut main = container::dask(CONTAINER, (spec, site), limits.program(), arguments);
     let own =
         [container::env(SCHEDULER_ADDRESS, address.as_str()), container::env(WORKER_NAME, name.as_str())];
     main.env = Some(container::merge_env([own.as_slice(), &spec.env]));
-    main.ports = Some(vec![container::port("http-worker", WORKER_HTTP_PORT)]);
-    main.readiness_probe = Some(container::health_probe(WORKER_HTTP_PORT, &Site::of_worker(spec, workers)));
+    main.ports = Some(vec![container::port("http-worker", site.worker_port())]);
+    let pages = Pages::of_worker(spec, workers);
+    main.readiness_probe = Some(container::health_probe(site.worker_port(), &pages));
     main.resources = Some(workers.resources.to_requirements());
-    main.lifecycle = leave_before_the_end(spec, workers, &address, &name);
+    main.lifecycle = leave_before_the_end((spec, site), workers, &address, &name);
     main.volume_mounts = workers.scratch.as_ref().map(|_| {
         vec![VolumeMount {
             name: SCRATCH.to_owned(),
-            mount_path: SCRATCH_PATH.to_owned(),
+            mount_path: site.path(Folder::Scratch).to_owned(),
             ..VolumeMount::default()
         }]
     });
@@ -111,7 +110,7 @@ pub fn pod(
         ..container::pod(main, "OnFailure", &spec.image_pull_secrets)
     };
     if let Some(certificate) = certificate {
-        tls::Files::from(certificate).mount(&mut pod, &["WORKER", "CLIENT"]);
+        tls::Files::from(certificate).mount(&mut pod, site, &["WORKER", "CLIENT"]);
     }
     let mut template = PodTemplateSpec { metadata: None, spec: Some(pod) };
     let written = merge::Written {
@@ -144,13 +143,18 @@ pub fn field(group: &str) -> String {
     if group == DEFAULT_GROUP { "spec.workers".to_owned() } else { format!("spec.workerGroups[{group}]") }
 }
 
-fn arguments(workers: &WorkersSpec, limits: &Limits, address: &str, name: &str) -> Vec<String> {
+fn arguments(
+    (workers, site): (&WorkersSpec, Site),
+    limits: &Limits,
+    address: &str,
+    name: &str,
+) -> Vec<String> {
     let mut arguments = vec![address.to_owned(), "--name".to_owned(), name.to_owned()];
     let threads = limits.threads.map_or_else(|| THREADS.to_owned(), |threads| threads.to_string());
     arguments.extend(["--nthreads".to_owned(), threads]);
     arguments
         .extend(["--memory-limit".to_owned(), limits.memory.clone().unwrap_or_else(|| MEMORY.to_owned())]);
-    arguments.extend(["--dashboard-address".to_owned(), format!(":{WORKER_HTTP_PORT}")]);
+    arguments.extend(["--dashboard-address".to_owned(), format!(":{}", site.worker_port())]);
     if !workers.dask_resources.is_empty() {
         let amounts = workers.dask_resources.iter().map(|(name, amount)| format!("{name}={amount}"));
         arguments.extend(["--resources".to_owned(), amounts.collect::<Vec<_>>().join(" ")]);
@@ -159,7 +163,7 @@ fn arguments(workers: &WorkersSpec, limits: &Limits, address: &str, name: &str) 
         arguments.push(if nanny { "--nanny" } else { "--no-nanny" }.to_owned());
     }
     if workers.scratch.is_some() {
-        arguments.extend(["--local-directory".to_owned(), SCRATCH_PATH.to_owned()]);
+        arguments.extend(["--local-directory".to_owned(), site.path(Folder::Scratch).to_owned()]);
     }
     arguments.extend(workers.args.iter().cloned());
     arguments
@@ -168,7 +172,7 @@ fn arguments(workers: &WorkersSpec, limits: &Limits, address: &str, name: &str) 
 /// Results move to other workers before the container is told to end: on a drained node, too. A container has one such
 /// step: the template's own takes its place.
 fn leave_before_the_end(
-    cluster: &DaskClusterSpec,
+    (cluster, site): (&DaskClusterSpec, Site),
     workers: &WorkersSpec,
     address: &str,
     name: &str,
@@ -179,7 +183,7 @@ fn leave_before_the_end(
     }
     let grace = spec.and_then(|spec| spec.get("terminationGracePeriodSeconds").and_then(Value::as_i64));
     let timeout = (grace.unwrap_or(GRACE_S) - END_S).max(1).to_string();
-    let python = container::python(cluster.python.as_ref());
+    let python = container::python(site, cluster.python.as_ref());
     let command = [python.as_str(), "-c", LEAVE, address, name, &timeout];
     let exec = ExecAction { command: Some(command.map(str::to_owned).to_vec()) };
     Some(Lifecycle {

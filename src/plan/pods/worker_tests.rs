@@ -38,7 +38,7 @@ fn suffixes_are_five_characters_of_a_label() {
 fn built(workers: &Value) -> (PodSpec, k8s_openapi::api::core::v1::Container) {
     let workers: WorkersSpec = serde_json::from_value(workers.clone()).unwrap();
     let cluster = DaskCluster::new("a", DaskClusterSpec { image: "i".into(), ..DaskClusterSpec::default() });
-    let spec = pod(&cluster, None, ("gpu", &workers), 7).unwrap().spec.unwrap();
+    let spec = pod(&cluster, Site::Kubernetes, None, ("gpu", &workers), 7).unwrap().spec.unwrap();
     let container = spec.containers.iter().find(|container| container.name == CONTAINER).unwrap().clone();
     (spec, container)
 }
@@ -63,7 +63,7 @@ fn what_the_group_asks_for_is_in_the_pod() {
     let volume = &spec.volumes.unwrap()[0];
     assert_eq!(volume.empty_dir.as_ref().unwrap().size_limit, Some(Quantity("20Gi".into())));
     let mounts = container.volume_mounts.unwrap();
-    assert_eq!((&mounts[0].name, mounts[0].mount_path.as_str()), (&volume.name, SCRATCH_PATH));
+    assert_eq!((&mounts[0].name, mounts[0].mount_path.as_str()), (&volume.name, "/scratch"));
     let spread = &spec.topology_spread_constraints.unwrap()[0];
     let counted = spread.label_selector.as_ref().unwrap().match_labels.clone().unwrap();
     assert_eq!(counted.get(labels::WORKER_GROUP).map(String::as_str), Some("gpu"));
@@ -108,7 +108,7 @@ fn words(spec: &Value, workers: &Value) -> Vec<String> {
     spec["image"] = json!("i");
     let cluster = DaskCluster::new("a", serde_json::from_value(spec).unwrap());
     let workers: WorkersSpec = serde_json::from_value(workers.clone()).unwrap();
-    let pod = pod(&cluster, None, ("gpu", &workers), 7).unwrap().spec.unwrap();
+    let pod = pod(&cluster, Site::Kubernetes, None, ("gpu", &workers), 7).unwrap().spec.unwrap();
     let container = pod.containers.into_iter().find(|container| container.name == CONTAINER).unwrap();
     container.command.into_iter().chain(container.args).flatten().collect()
 }
@@ -170,7 +170,7 @@ fn a_command_of_the_workers_own_has_to_name_it() {
         .unwrap();
         let cluster =
             DaskCluster::new("a", DaskClusterSpec { image: "i".into(), ..DaskClusterSpec::default() });
-        pod(&cluster, None, (DEFAULT_GROUP, &workers), 7).map(drop)
+        pod(&cluster, Site::Kubernetes, None, (DEFAULT_GROUP, &workers), 7).map(drop)
     };
     let fault = with(json!(["dask", "cuda", "worker", "tcp://a-scheduler:8786"]), json!([])).unwrap_err();
     assert_eq!(fault.field, "spec.workers.template");
@@ -188,11 +188,14 @@ fn with_the_entrypoint_of_the_image_all_words_are_its_arguments() {
     let cluster: DaskClusterSpec =
         serde_json::from_value(json!({"image": "i", "entrypoint": "Image"})).unwrap();
     let cluster = DaskCluster::new("a", cluster);
-    let pod = pod(&cluster, None, (DEFAULT_GROUP, &cluster.spec.workers), 7).unwrap().spec.unwrap();
+    let pod = pod(&cluster, Site::Kubernetes, None, (DEFAULT_GROUP, &cluster.spec.workers), 7)
+        .unwrap()
+        .spec
+        .unwrap();
     let main = &pod.containers[0];
     assert_eq!(main.command, None);
     assert_eq!(main.args.as_ref().unwrap()[0], "python");
-    let scheduler = super::super::scheduler::pod(&cluster, None).unwrap().spec.unwrap();
+    let scheduler = super::super::scheduler::pod(&cluster, Site::Kubernetes, None).unwrap().spec.unwrap();
     let main = &scheduler.containers[0];
     assert_eq!(
         (main.command.as_ref(), main.args.as_ref().unwrap()[2].as_str()),
@@ -231,8 +234,8 @@ fn defaults_are_for_all_pods_and_what_is_written_elsewhere_goes_before() {
     }))
     .unwrap();
     let cluster = DaskCluster::new("a", cluster);
-    let worker = pod(&cluster, None, (DEFAULT_GROUP, &cluster.spec.workers), 7).unwrap();
-    let scheduler = super::super::scheduler::pod(&cluster, None).unwrap();
+    let worker = pod(&cluster, Site::Kubernetes, None, (DEFAULT_GROUP, &cluster.spec.workers), 7).unwrap();
+    let scheduler = super::super::scheduler::pod(&cluster, Site::Kubernetes, None).unwrap();
     let value = |pod: &Pod, name: &str| {
         let env = pod.spec.as_ref().unwrap().containers[0].env.clone().unwrap();
         env.into_iter().find(|variable| variable.name == name).unwrap().value.unwrap()

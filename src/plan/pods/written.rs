@@ -3,9 +3,10 @@
 use k8s_openapi::api::core::v1::{Container, EnvVar};
 use serde_json::Value;
 
-use super::{COMM_PORT, DASHBOARD_PORT, Violation};
+use super::Violation;
 use crate::api::common::{Amount, Entrypoint};
 use crate::api::{DaskClusterSpec, WorkersSpec};
+use crate::plan::site::Site;
 
 /// The name in `podDefaults` of the container that a pod is for.
 pub const EVERY: &str = "*";
@@ -14,16 +15,16 @@ const PACKAGES: &[&str] = &["EXTRA_PIP_PACKAGES", "EXTRA_CONDA_PACKAGES", "EXTRA
 /// With this variable Dask serves its dashboard over HTTPS.
 const DASHBOARD_CERTIFICATE: &str = "DASK_DISTRIBUTED__SCHEDULER__DASHBOARD__TLS__CERT";
 
-/// Where the web pages of a Dask process are.
+/// Where the web pages of a Dask process are, on the host and port that it has.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Site {
+pub struct Pages {
     /// What stands before the path, such as `/analytics`; empty without `--dashboard-prefix`.
     pub prefix: String,
     /// Whether it is HTTPS.
     pub is_https: bool,
 }
 
-impl Site {
+impl Pages {
     /// The scheduler's.
     pub fn of_scheduler(spec: &DaskClusterSpec) -> Self {
         let own = &spec.scheduler;
@@ -47,6 +48,12 @@ impl Site {
         let prefix = prefix.trim_matches('/');
         let prefix = if prefix.is_empty() { String::new() } else { format!("/{prefix}") };
         Self { prefix, is_https }
+    }
+
+    /// The address of a scheduler's web UI, which is at this host and port.
+    pub fn status_of(&self, place: &str) -> String {
+        let (scheme, prefix) = (if self.is_https { "https" } else { "http" }, &self.prefix);
+        format!("{scheme}://{place}{prefix}/status")
     }
 }
 
@@ -107,8 +114,13 @@ pub fn limit(template: Option<&Value>, container: &str, resource: &str) -> Optio
 /// # Errors
 ///
 /// A [`Violation`] of `field`.
-pub fn check_scheduler(arguments: &[String], speaks_tls: bool, field: &str) -> Result<(), Violation> {
-    let (comm, pages) = (COMM_PORT.to_string(), format!(":{DASHBOARD_PORT}"));
+pub fn check_scheduler(
+    arguments: &[String],
+    site: Site,
+    speaks_tls: bool,
+    field: &str,
+) -> Result<(), Violation> {
+    let (comm, pages) = (site.comm_port().to_string(), format!(":{}", site.dashboard_port()));
     let everywhere = format!("0.0.0.0{pages}");
     let fixed: [(&str, &[&str], &str); 4] = [
         ("--port", &[&comm], "the Service, the workers and the operator find the scheduler at it"),

@@ -26,11 +26,14 @@ fn arguments_by_which_nobody_finds_the_scheduler_are_refused(
     #[case] named: &str,
 ) {
     let arguments: Vec<Value> = arguments.iter().map(|one| json!(one)).collect();
-    let fault = scheduler::pod(&cluster(&json!({"scheduler": {"args": arguments}})), None).unwrap_err();
+    let fault = scheduler::pod(&cluster(&json!({"scheduler": {"args": arguments}})), Site::Kubernetes, None)
+        .unwrap_err();
     assert_eq!(fault.field, "spec.scheduler.args");
     assert!(fault.said().starts_with(&format!("{named} cannot be set")), "{}", fault.message);
     let template = json!({"spec": {"containers": [{"name": "scheduler", "args": arguments}]}});
-    let fault = scheduler::pod(&cluster(&json!({"scheduler": {"template": template}})), None).unwrap_err();
+    let fault =
+        scheduler::pod(&cluster(&json!({"scheduler": {"template": template}})), Site::Kubernetes, None)
+            .unwrap_err();
     assert_eq!(fault.field, "spec.scheduler.template");
 }
 
@@ -40,13 +43,15 @@ fn arguments_by_which_nobody_finds_the_scheduler_are_refused(
 #[case(&["--protocol", "tcp", "--no-show", "--jupyter", "--idle-timeout", "1h"])]
 #[case(&["--portal"])]
 fn other_arguments_of_the_scheduler_are_taken(#[case] arguments: &[&str]) {
-    scheduler::pod(&cluster(&json!({"scheduler": {"args": arguments}})), None).unwrap();
+    scheduler::pod(&cluster(&json!({"scheduler": {"args": arguments}})), Site::Kubernetes, None).unwrap();
 }
 
 #[test]
 fn a_scheduler_that_hangs_is_started_again() {
     let probe = |spec: Value| {
-        scheduler::pod(&cluster(&spec), None).unwrap().spec.unwrap().containers[0].liveness_probe.clone()
+        scheduler::pod(&cluster(&spec), Site::Kubernetes, None).unwrap().spec.unwrap().containers[0]
+            .liveness_probe
+            .clone()
     };
     let hangs = probe(json!({})).unwrap();
     let command = hangs.exec.unwrap().command.unwrap();
@@ -71,7 +76,7 @@ fn a_scheduler_that_hangs_is_started_again() {
 fn a_template_that_starts_dask_itself_is_refused(#[case] container: Value, #[case] at: Option<&str>) {
     let template = json!({"spec": {"containers": [container]}});
     let cluster = cluster(&json!({"workers": {"template": template}}));
-    let made = worker::pod(&cluster, None, ("default", &cluster.spec.workers), 7);
+    let made = worker::pod(&cluster, Site::Kubernetes, None, ("default", &cluster.spec.workers), 7);
     let field = made.err().map(|fault| fault.field);
     let prefix = "spec.workers.template";
     let expected = at.map(|at| match at {
@@ -87,16 +92,16 @@ fn the_entrypoint_of_the_image_starts_dask_as_the_template_says() {
         json!(["dask", "cuda", "worker", "$(DASK_SCHEDULER_ADDRESS)", "--name", "$(DASK_WORKER_NAME)"]);
     let template = json!({"spec": {"containers": [{"name": "worker", "args": arguments}]}});
     let cluster = cluster(&json!({"entrypoint": "Image", "workers": {"template": template}}));
-    worker::pod(&cluster, None, ("default", &cluster.spec.workers), 7).unwrap();
+    worker::pod(&cluster, Site::Kubernetes, None, ("default", &cluster.spec.workers), 7).unwrap();
 }
 
 #[test]
 fn probes_and_the_address_follow_the_prefix_and_https() {
     let of = |spec: Value| {
         let cluster = cluster(&spec);
-        let pod = scheduler::pod(&cluster, None).unwrap().spec.unwrap();
+        let pod = scheduler::pod(&cluster, Site::Kubernetes, None).unwrap().spec.unwrap();
         let probe = pod.containers[0].readiness_probe.clone().unwrap().http_get.unwrap();
-        let address = super::super::dashboard_address("n", "a", &Site::of_scheduler(&cluster.spec));
+        let address = Pages::of_scheduler(&cluster.spec).status_of(&Site::Kubernetes.dashboard(("n", "a")));
         (probe.scheme, probe.path.unwrap(), address)
     };
     let plain = of(json!({}));
@@ -114,7 +119,10 @@ fn probes_and_the_address_follow_the_prefix_and_https() {
 fn probes_of_workers_follow_them_too() {
     let of = |spec: Value| {
         let cluster = cluster(&spec);
-        let pod = worker::pod(&cluster, None, ("default", &cluster.spec.workers), 7).unwrap().spec.unwrap();
+        let pod = worker::pod(&cluster, Site::Kubernetes, None, ("default", &cluster.spec.workers), 7)
+            .unwrap()
+            .spec
+            .unwrap();
         let probe = pod.containers[0].readiness_probe.clone().unwrap().http_get.unwrap();
         (probe.scheme, probe.path.unwrap())
     };

@@ -16,7 +16,8 @@ use crate::api::{
 use crate::plan::cluster::{self, may_have_workers};
 use crate::plan::pods::runner::Target;
 use crate::plan::pods::tls::Files;
-use crate::plan::pods::{Violation, common_labels, controller_ref, scheduler_address};
+use crate::plan::pods::{Violation, common_labels, controller_ref};
+use crate::plan::site::Site;
 use crate::plan::violations::moved;
 use crate::plan::{Note, Object, Step, Victim, VictimKind, conditions, names};
 
@@ -140,7 +141,7 @@ impl<'a> Ground<'a> {
     pub(super) fn target(self, observed: &Observed) -> Target {
         match (self, observed.cluster.as_deref()) {
             (Self::Foreign(address, _), _) => foreign_target(address, &observed.foreign),
-            (_, Some(cluster)) => cluster_target(cluster, self.shared().is_some()),
+            (_, Some(cluster)) => cluster_target(cluster, observed.site, self.shared().is_some()),
             (_, None) => Target::default(),
         }
     }
@@ -284,13 +285,13 @@ fn foreign_target(address: &str, scheduler: &ForeignScheduler) -> Target {
     Target { address: address.to_owned(), tls, is_shared: true, ..Target::default() }
 }
 
-fn cluster_target(cluster: &DaskCluster, is_shared: bool) -> Target {
+fn cluster_target(cluster: &DaskCluster, site: Site, is_shared: bool) -> Target {
     // What the scheduler was started with counts, not what the spec asks for by now.
     let secret = cluster.status.as_ref().and_then(|status| status.tls.as_ref()?.secret_name.clone());
     let tls = secret.map(|secret| Files { secret, own_authority: false, key_in_certificate: false });
     let namespace = cluster.namespace().unwrap_or_default();
     Target {
-        address: scheduler_address(&namespace, &cluster.name_any(), tls.is_some()),
+        address: site.scheduler_address((&namespace, &cluster.name_any()), tls.is_some()),
         tls,
         image: Some(cluster.spec.image.clone()),
         pull_policy: cluster.spec.image_pull_policy,

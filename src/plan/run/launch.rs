@@ -70,6 +70,7 @@ impl Work<'_> {
             return self.enter(Phase::Failed, violation.reason, violation.message);
         }
         let attempt = Attempt {
+            site: self.observed.site,
             flow,
             run: self.run,
             number: super::attempt_of(self.run),

@@ -31,6 +31,7 @@ use super::conditions::{Conditions, Progress, is_news_of_pods};
 use super::pods::runner::Script;
 use super::pods::{controller_ref, runner, state};
 use super::schedule::parse_duration;
+use super::site::Site;
 use super::{Next, Note, Object, Plan, Step, Urgency, Victim, VictimKind};
 use crate::api::tls::ClientTls;
 use crate::api::{ConditionType, DaskCluster, Flow, FlowRun, FlowRunStatus, Phase, Reason, is_seen, labels};
@@ -41,6 +42,8 @@ pub const CLUSTER_TIMEOUT: Duration = Duration::from_secs(600);
 /// What was observed of a run.
 #[derive(Clone, Debug, Default)]
 pub struct Observed {
+    /// Where it runs.
+    pub site: Site,
     /// Its Flow.
     pub flow: Option<Arc<Flow>>,
     /// The `DaskCluster` that it runs on, whether referenced or its own.

@@ -13,6 +13,7 @@ use daskflow::api::{
 use daskflow::plan::cluster::{Observed as ClusterObserved, SchedulerView};
 use daskflow::plan::pods::worker::DEFAULT_GROUP;
 use daskflow::plan::pods::{scheduler, worker};
+use daskflow::plan::site::Site;
 use daskflow::plan::{backfill, cluster, flow, run};
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
@@ -102,12 +103,15 @@ fn running() -> Value {
 
 /// The scheduler and so many workers, all at work.
 fn serving(cluster: &DaskCluster, workers: u64) -> ClusterObserved {
-    let worker = |seed| worker::pod(cluster, None, (DEFAULT_GROUP, &cluster.spec.workers), seed + 1).unwrap();
+    let worker = |seed| {
+        worker::pod(cluster, Site::Kubernetes, None, (DEFAULT_GROUP, &cluster.spec.workers), seed + 1)
+            .unwrap()
+    };
     let mut pods: Vec<Arc<Pod>> = (0..workers).map(|seed| pod(worker(seed), &running())).collect();
     let registered: BTreeSet<String> = pods.iter().filter_map(|pod| pod.metadata.name.clone()).collect();
-    pods.push(pod(scheduler::pod(cluster, None).unwrap(), &running()));
+    pods.push(pod(scheduler::pod(cluster, Site::Kubernetes, None).unwrap(), &running()));
     ClusterObserved {
-        service: Some(Arc::new(scheduler::service(cluster))),
+        service: Some(Arc::new(scheduler::service(cluster, Site::Kubernetes))),
         pods,
         live: true,
         scheduler: SchedulerView::Answering { workers: registered },
@@ -133,7 +137,7 @@ fn clusters() -> Vec<Scenario> {
     waiting.scheduler = SchedulerView::Unknown;
     let message = "Back-off pulling image \"flows:1\": not found";
     let state = json!({"waiting": {"reason": "ImagePullBackOff", "message": message}});
-    waiting.pods = vec![pod(scheduler::pod(&new, None).unwrap(), &state)];
+    waiting.pods = vec![pod(scheduler::pod(&new, Site::Kubernetes, None).unwrap(), &state)];
     let mut suspended = ready.clone();
     suspended.spec.suspend = true;
     suspended.metadata.generation = Some(2);

@@ -7,6 +7,7 @@ use daskflow::api::{DaskCluster, labels};
 use daskflow::plan::cluster::{self, TlsView, questions};
 use daskflow::plan::pods::scheduler::template_hash;
 use daskflow::plan::pods::state;
+use daskflow::plan::site::Site;
 use jiff::SignedDuration;
 use kube::ResourceExt;
 
@@ -100,7 +101,7 @@ impl World {
         let cluster = &self.truth.cluster;
         let status = cluster.status.as_ref().unwrap();
         let enabled = cluster.spec.network_policy.as_ref().is_some_and(|policy| policy.enabled);
-        let policy = enabled.then(|| cluster::network_policy(cluster).spec);
+        let policy = enabled.then(|| cluster::network_policy(cluster, Site::Kubernetes).spec);
         assert_eq!(self.truth.network_policy.as_ref().map(|policy| policy.spec.clone()), policy);
         let idle =
             cluster.spec.idle.as_ref().filter(|_| status.idle.as_ref().is_some_and(|idle| idle.asleep));

@@ -58,11 +58,12 @@ fn settled_with(cluster: &DaskCluster, leaf: Option<&Certificates>) -> Observed 
     let certificate = certificate.as_ref();
     let mut observed = settled(cluster, 0);
     let group = (worker::DEFAULT_GROUP, &cluster.spec.workers);
-    observed.pods =
-        (0..2).map(|seed| running(worker::pod(cluster, certificate, group, seed + 1).unwrap())).collect();
+    observed.pods = (0..2)
+        .map(|seed| running(worker::pod(cluster, Site::Kubernetes, certificate, group, seed + 1).unwrap()))
+        .collect();
     let workers = names(&observed.pods).into_iter().collect();
     observed.scheduler = SchedulerView::Answering { workers };
-    observed.pods.push(running(scheduler::pod(cluster, certificate).unwrap()));
+    observed.pods.push(running(scheduler::pod(cluster, Site::Kubernetes, certificate).unwrap()));
     observed.tls = leaf.map(view).unwrap_or_default();
     observed
 }
@@ -176,7 +177,9 @@ fn workers_that_the_new_scheduler_does_not_trust_make_room() {
     let mut observed = settled_with(&cluster, Some(&certificates("aaaa", "t1", 1)));
     let new = certificates("bbbb", "t2", 0);
     observed.pods.pop();
-    observed.pods.push(running(scheduler::pod(&cluster, Some(&certificate(&new))).unwrap()));
+    observed
+        .pods
+        .push(running(scheduler::pod(&cluster, Site::Kubernetes, Some(&certificate(&new))).unwrap()));
     observed.scheduler = SchedulerView::Answering { workers: BTreeSet::new() };
     observed.tls = view(&new);
     let plan = plan(&cluster, &observed, now());
@@ -282,8 +285,8 @@ fn what_a_template_says_of_certificates_is_not_believed() {
     let mut cluster = cluster(1);
     let forged = serde_json::json!({labels::CERTIFICATE: "analytics-tls-aaaa", labels::TRUST: "t1"});
     cluster.spec.scheduler.template = Some(serde_json::json!({"metadata": {"annotations": forged}}));
-    assert_eq!(Certificate::of(&scheduler::pod(&cluster, None).unwrap()), None);
-    let mut pod = scheduler::pod(&cluster, None).unwrap();
+    assert_eq!(Certificate::of(&scheduler::pod(&cluster, Site::Kubernetes, None).unwrap()), None);
+    let mut pod = scheduler::pod(&cluster, Site::Kubernetes, None).unwrap();
     let annotations = pod.metadata.annotations.get_or_insert_default();
     annotations.insert(labels::CERTIFICATE.to_owned(), "prod-database".to_owned());
     annotations.insert(labels::TRUST.to_owned(), "t1".to_owned());

@@ -94,9 +94,9 @@ fn workers_of_other_groups_count_towards_the_target() {
     cluster.spec.worker_groups.push(WorkerGroup { name: "large".into(), workers: fixed });
     let mut observed = settled(&cluster, 0);
     let large = &cluster.spec.worker_groups[0].workers;
-    observed
-        .pods
-        .extend((0..2).map(|seed| running(worker::pod(&cluster, None, ("large", large), 9 + seed).unwrap())));
+    observed.pods.extend((0..2).map(|seed| {
+        running(worker::pod(&cluster, Site::Kubernetes, None, ("large", large), 9 + seed).unwrap())
+    }));
     observed.scheduler = SchedulerView::Answering { workers: names(&observed.pods).into_iter().collect() };
     hears(&mut observed, 5, 0.0);
     assert_eq!(desired(&plan(&cluster, &observed, now())), [3, 2]);
@@ -155,9 +155,11 @@ fn what_a_group_with_resources_works_on_is_not_for_the_default_group() {
     cluster.spec.worker_groups[0].workers.replicas = Some(2);
     let mut observed = settled(&cluster, 3);
     let gpu = &cluster.spec.worker_groups[0].workers;
-    observed
-        .pods
-        .extend((0..2).map(|seed| running(worker::pod(&cluster, None, ("gpu", gpu), 9 + seed).unwrap())));
+    observed.pods.extend(
+        (0..2).map(|seed| {
+            running(worker::pod(&cluster, Site::Kubernetes, None, ("gpu", gpu), 9 + seed).unwrap())
+        }),
+    );
     observed.scheduler = SchedulerView::Answering { workers: names(&observed.pods).into_iter().collect() };
     // Two are at work on GPU tasks, and no plain task is there.
     hears(&mut observed, 2, 2.0);
@@ -185,14 +187,16 @@ fn a_worker_too_many_while_others_are_replaced_is_not_wanted_for_good() {
     cluster.spec.worker_groups = vec![WorkerGroup { name: "large".into(), workers: WorkersSpec::default() }];
     let mut observed = settled(&cluster, 1);
     let large = &cluster.spec.worker_groups[0].workers;
-    observed.pods.push(running(worker::pod(&cluster, None, ("large", large), 9).unwrap()));
+    observed.pods.push(running(worker::pod(&cluster, Site::Kubernetes, None, ("large", large), 9).unwrap()));
     observed.scheduler = SchedulerView::Answering { workers: names(&observed.pods).into_iter().collect() };
     hears(&mut observed, 2, 0.0);
     cluster.status = Some(plan(&cluster, &observed, now()).status);
     assert_eq!(desired(&plan(&cluster, &observed, now())), [1, 1], "two in all");
     // The successor of the one has registered, and the one has not left.
     cluster.spec.workers.args = vec!["--nanny".into()];
-    let new = worker::pod(&cluster, None, (worker::DEFAULT_GROUP, &cluster.spec.workers), 99).unwrap();
+    let new =
+        worker::pod(&cluster, Site::Kubernetes, None, (worker::DEFAULT_GROUP, &cluster.spec.workers), 99)
+            .unwrap();
     observed.pods.push(running(new));
     observed.scheduler = SchedulerView::Answering { workers: names(&observed.pods).into_iter().collect() };
     assert_eq!(desired(&plan(&cluster, &observed, now())), [1, 1]);

@@ -13,9 +13,9 @@ fn two_groups() -> (DaskCluster, Observed) {
     cluster.spec.worker_groups = vec![WorkerGroup { name: "other".into(), workers: other }];
     let mut observed = settled(&cluster, 2);
     let other = &cluster.spec.worker_groups[0].workers;
-    observed.pods.extend(
-        (0..2).map(|seed| running(worker::pod(&cluster, None, ("other", other), 50 + seed).unwrap())),
-    );
+    observed.pods.extend((0..2).map(|seed| {
+        running(worker::pod(&cluster, Site::Kubernetes, None, ("other", other), 50 + seed).unwrap())
+    }));
     observed.scheduler = SchedulerView::Answering { workers: names(&observed.pods).into_iter().collect() };
     (cluster, observed)
 }
@@ -58,7 +58,10 @@ fn workers_that_never_ran_leave_without_the_word_of_a_scheduler_that_does_not_an
         SchedulerView::Unreachable { reason: Reason::SchedulerUnreachable, message: "late".into() };
     let spec = |cluster: &DaskCluster| cluster.spec.workers.clone();
     let waiting = |cluster: &DaskCluster, seed| {
-        Arc::new(worker::pod(cluster, None, (worker::DEFAULT_GROUP, &spec(cluster)), seed).unwrap())
+        Arc::new(
+            worker::pod(cluster, Site::Kubernetes, None, (worker::DEFAULT_GROUP, &spec(cluster)), seed)
+                .unwrap(),
+        )
     };
     // Too many: the one that runs stays, it may hold data.
     observed.pods.push(waiting(&cluster, 70));
@@ -90,8 +93,8 @@ fn new_workers_that_do_not_run_yet_go_first() {
     let cluster = cluster(1);
     let mut observed = settled(&cluster, 1);
     let spec = (worker::DEFAULT_GROUP, &cluster.spec.workers);
-    let started = running(worker::pod(&cluster, None, spec, 60).unwrap());
-    let waiting = Arc::new(worker::pod(&cluster, None, spec, 61).unwrap());
+    let started = running(worker::pod(&cluster, Site::Kubernetes, None, spec, 60).unwrap());
+    let waiting = Arc::new(worker::pod(&cluster, Site::Kubernetes, None, spec, 61).unwrap());
     observed.pods.extend([started, waiting.clone()]);
     let mut two = cluster.clone();
     two.spec.workers.replicas = Some(2);
@@ -261,7 +264,7 @@ fn closed_workers_that_are_wanted_again_leave_and_are_replaced() {
     assert_eq!((second.status.workers.desired, second.status.workers.ready), (3, 1), "they take no tasks");
     assert_eq!(reason(&second, ConditionType::Ready), "Ready", "no run waits for those that finish");
     let spec = (worker::DEFAULT_GROUP, &cluster.spec.workers);
-    observed.pods.push(running(worker::pod(&cluster, None, spec, 70).unwrap()));
+    observed.pods.push(running(worker::pod(&cluster, Site::Kubernetes, None, spec, 70).unwrap()));
     observed.scheduler = SchedulerView::Answering { workers: names(&observed.pods).into_iter().collect() };
     assert_eq!(plan(&cluster, &observed, now()).steps, []);
     observed.busy = Some(all.iter().cloned().zip([0, 1, 1]).collect());
@@ -346,7 +349,7 @@ fn outdated_workers_under_load_are_closed_one_after_the_other() {
     let old = of_group(&observed, "default");
     cluster.spec.workers.args = vec!["--new".into()];
     let spec = (worker::DEFAULT_GROUP, &cluster.spec.workers);
-    observed.pods.push(running(worker::pod(&cluster, None, spec, 70).unwrap()));
+    observed.pods.push(running(worker::pod(&cluster, Site::Kubernetes, None, spec, 70).unwrap()));
     observed.scheduler = SchedulerView::Answering { workers: names(&observed.pods).into_iter().collect() };
     observed.closable = Some(old.clone());
     observed.busy = Some(old.iter().cloned().map(|name| (name, 5)).collect());

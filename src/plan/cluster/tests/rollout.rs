@@ -143,7 +143,9 @@ fn a_bad_image_stops_at_the_surge_and_costs_no_scheduler() {
     observed.load.hear(idle, now(), MEMORY);
     assert_eq!(kinds(&plan(&after, &observed, now())), ["create"], "one of four");
     // The new one is there, and does not come up.
-    let mut new = worker::pod(&after, None, (worker::DEFAULT_GROUP, &after.spec.workers), 99).unwrap();
+    let mut new =
+        worker::pod(&after, Site::Kubernetes, None, (worker::DEFAULT_GROUP, &after.spec.workers), 99)
+            .unwrap();
     let refused = json!({"containerStatuses": [{"name": "worker", "image": "no-such-image", "imageID": "", "ready": false,
         "restartCount": 0, "state": {"waiting": {"reason": "ErrImagePull"}}}]});
     new.status = Some(serde_json::from_value(refused).unwrap());
@@ -167,7 +169,10 @@ fn a_scheduler_of_a_new_image_follows_the_first_worker_of_it() {
     let mut observed = settled(&before, 1);
     let idle = Answer { idle: Some(true), clients: Some(BTreeSet::new()), ..Answer::default() };
     observed.load.hear(idle, now(), MEMORY);
-    let new = running(worker::pod(&after, None, (worker::DEFAULT_GROUP, &after.spec.workers), 99).unwrap());
+    let new = running(
+        worker::pod(&after, Site::Kubernetes, None, (worker::DEFAULT_GROUP, &after.spec.workers), 99)
+            .unwrap(),
+    );
     observed.pods.push(new);
     assert_eq!(plan(&after, &observed, now()).steps, [], "it is not registered yet");
     observed.scheduler = SchedulerView::Answering { workers: names(&observed.pods).into_iter().collect() };
@@ -197,7 +202,9 @@ fn without_room(replicas: i32) -> (DaskCluster, Observed) {
     after.spec.workers.args = vec!["--nanny".into()];
     let mut observed = settled(&before, u64::try_from(replicas).unwrap());
     observed.closable = Some(names(&observed.pods));
-    let mut new = worker::pod(&after, None, (worker::DEFAULT_GROUP, &after.spec.workers), 99).unwrap();
+    let mut new =
+        worker::pod(&after, Site::Kubernetes, None, (worker::DEFAULT_GROUP, &after.spec.workers), 99)
+            .unwrap();
     new.metadata.creation_timestamp = Some(Time(now()));
     new.status = serde_json::from_value(json!({"conditions": [
         {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/2 nodes"},

@@ -12,7 +12,10 @@ fn with_service(service: Value) -> DaskCluster {
 
 /// What is applied where `there` is the Service of.
 fn applied(cluster: &DaskCluster, there: &DaskCluster) -> Option<Service> {
-    let observed = Observed { service: Some(Arc::new(scheduler::service(there))), ..settled(cluster, 0) };
+    let observed = Observed {
+        service: Some(Arc::new(scheduler::service(there, Site::Kubernetes))),
+        ..settled(cluster, 0)
+    };
     plan(cluster, &observed, now()).steps.into_iter().find_map(|step| match step {
         Step::Apply(object) => match *object {
             Applied::Service(service) => Some(service),
@@ -37,7 +40,7 @@ fn what_is_taken_out_of_it_is_noticed() {
 #[test]
 fn a_port_that_somebody_else_added_is_left_alone() {
     let cluster = with_service(json!({}));
-    let mut service = scheduler::service(&cluster);
+    let mut service = scheduler::service(&cluster, Site::Kubernetes);
     let mesh = json!({"name": "http-mesh", "port": 15_020});
     service.spec.as_mut().unwrap().ports.as_mut().unwrap().insert(0, serde_json::from_value(mesh).unwrap());
     let observed = Observed { service: Some(Arc::new(service)), ..settled(&cluster, 0) };
