@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::common::{Entrypoint, PullPolicy, Resources, is_false};
+use super::duration::{self, Duration};
 use super::network_policy::NetworkPolicySpec;
 use super::schema;
 use super::tls::{Tls, TlsStatus};
@@ -216,9 +217,8 @@ pub enum Rollout {
 #[serde(rename_all = "camelCase")]
 pub struct Idle {
     /// How long the cluster must have been idle: no run, no task, no new client.
-    #[schemars(length(min = 1, max = 32))]
-    #[x_kube(validation = Rule::new("self.matches('^([0-9]+(h|m|s))+$') && self.matches('[1-9]')").message("write a duration of at least one second in hours, minutes and seconds, such as 90s, 10m or 1h30m"))]
-    pub after: String,
+    #[x_kube(validation = duration::at_least_a_second("90s, 10m or 1h30m"))]
+    pub after: Duration,
     /// What happens to the cluster after that time.
     #[serde(default)]
     pub action: IdleAction,

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::common::{CodeEngine, ConfigMapKey, Entrypoint, NameRef, PullPolicy, Resources};
 use super::dask_cluster::DaskClusterSpec;
+use super::duration::{self, Duration};
 use super::flow_run::Phase;
 pub use super::run_policy::{CatchUp, CatchUpPolicy, Concurrency, History, Retries};
 use super::schema;
@@ -140,29 +141,25 @@ pub struct FlowSpec {
     pub catch_up: CatchUp,
     /// How late a run may start; afterwards its tick counts as missed. Default: no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 32))]
-    #[x_kube(validation = Rule::new("self.matches('^([0-9]+(h|m|s))+$') && self.matches('[1-9]')").message("write a duration of at least one second in hours, minutes and seconds, such as 5m or 1h30m"))]
-    pub starting_deadline: Option<String>,
+    #[x_kube(validation = duration::at_least_a_second("5m or 1h30m"))]
+    pub starting_deadline: Option<Duration>,
     /// How long one attempt of a run may take, from the creation of its Job on, so the pull of its image included;
     /// afterwards it is stopped, and tried again where `retries` allows, else the run has `TimedOut`. Default: no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 32))]
-    #[x_kube(validation = Rule::new("self.matches('^([0-9]+(h|m|s))+$') && self.matches('[1-9]')").message("write a duration of at least one second in hours, minutes and seconds, such as 5m or 1h30m"))]
-    pub timeout: Option<String>,
+    #[x_kube(validation = duration::at_least_a_second("5m or 1h30m"))]
+    pub timeout: Option<Duration>,
     /// How long a run may take in all, from its creation to its end: waiting, its cluster, all attempts and the delays
     /// between them. Afterwards it is stopped as `TimedOut`. Default: no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 32))]
-    #[x_kube(validation = Rule::new("self.matches('^([0-9]+(h|m|s))+$') && self.matches('[1-9]')").message("write a duration of at least one second in hours, minutes and seconds, such as 5m or 1h30m"))]
-    pub deadline: Option<String>,
+    #[x_kube(validation = duration::at_least_a_second("5m or 1h30m"))]
+    pub deadline: Option<Duration>,
     /// Whether an attempt that failed is tried again. Default: no.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retries: Option<Retries>,
     /// How long an attempt waits for its cluster and for its runner's container to start. Default: 10m.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 32))]
-    #[x_kube(validation = Rule::new("self.matches('^([0-9]+(h|m|s))+$') && self.matches('[1-9]')").message("write a duration of at least one second in hours, minutes and seconds, such as 5m or 1h30m"))]
-    pub cluster_timeout: Option<String>,
+    #[x_kube(validation = duration::at_least_a_second("5m or 1h30m"))]
+    pub cluster_timeout: Option<Duration>,
     /// How many finished runs are kept, with their Jobs, pods and logs.
     #[serde(default)]
     pub history: History,
@@ -213,9 +210,8 @@ pub struct ClusterSource {
     pub template: Option<DaskClusterSpec>,
     /// How long the cluster of a run that ended without success is kept, for debugging. Default: not kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 32))]
-    #[x_kube(validation = Rule::new("self.matches('^([0-9]+(h|m|s))+$') && self.matches('[1-9]')").message("write a duration of at least one second in hours, minutes and seconds, such as 5m or 1h30m"))]
-    pub keep_on_failure: Option<String>,
+    #[x_kube(validation = duration::at_least_a_second("5m or 1h30m"))]
+    pub keep_on_failure: Option<Duration>,
     /// The address of any Dask scheduler, such as `tcp://10.0.0.41:8786` or `tls://dask.example.org:8786`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512))]

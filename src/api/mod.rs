@@ -6,9 +6,11 @@
 pub mod common;
 pub mod conditions;
 pub mod dask_cluster;
+pub mod duration;
 pub mod flow;
 pub mod flow_backfill;
 pub mod flow_run;
+pub mod interval;
 pub mod labels;
 pub mod network_policy;
 pub mod run_policy;

@@ -4,6 +4,8 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::duration::{self, Age, Duration};
+
 /// What happens when a run is due while another one of the same flow is active.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Concurrency {
@@ -70,18 +72,16 @@ pub struct Retries {
     pub infrastructure: i32,
     /// The longest wait before the second attempt; the wait itself is random, between 0 and this.
     #[serde(default = "Retries::default_delay")]
-    #[schemars(length(min = 1, max = 32))]
-    #[x_kube(validation = Rule::new("self.matches('^([0-9]+(h|m|s))+$')").message("write a duration in hours, minutes and seconds, such as 0s, 30s or 5m"))]
-    pub delay: String,
+    #[x_kube(validation = duration::from_zero("0s, 30s or 5m"))]
+    pub delay: Duration,
     /// By how much the longest wait grows with each attempt.
     #[serde(default = "Retries::default_factor")]
     #[schemars(range(min = 1, max = 10))]
     pub factor: i32,
     /// The upper bound of the longest wait.
     #[serde(default = "Retries::default_max_delay")]
-    #[schemars(length(min = 1, max = 32))]
-    #[x_kube(validation = Rule::new("self.matches('^([0-9]+(h|m|s))+$')").message("write a duration in hours, minutes and seconds, such as 0s, 30s or 5m"))]
-    pub max_delay: String,
+    #[x_kube(validation = duration::from_zero("0s, 30s or 5m"))]
+    pub max_delay: Duration,
 }
 
 impl Retries {
@@ -89,16 +89,16 @@ impl Retries {
         3
     }
 
-    fn default_delay() -> String {
-        "30s".to_owned()
+    fn default_delay() -> Duration {
+        "30s".into()
     }
 
     fn default_factor() -> i32 {
         2
     }
 
-    fn default_max_delay() -> String {
-        "10m".to_owned()
+    fn default_max_delay() -> Duration {
+        "10m".into()
     }
 }
 
@@ -128,9 +128,8 @@ pub struct History {
     pub failed: i32,
     /// Finished runs that ended longer ago are deleted, even if fewer are kept than the numbers above allow. Days have 24 hours. Default: no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 32))]
-    #[x_kube(validation = Rule::new("self.matches('^([0-9]+d)?([0-9]+(h|m|s))*$') && self.matches('[1-9]')").message("write an age in days, hours, minutes and seconds, such as 30d or 12h"))]
-    pub older_than: Option<String>,
+    #[x_kube(validation = duration::of_an_age())]
+    pub older_than: Option<Age>,
 }
 
 impl History {

@@ -6,6 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::common::is_false;
+use super::duration::{self, Duration};
+use super::interval::{self, Interval};
 use super::schema;
 
 /// The times of a flow.
@@ -22,9 +24,8 @@ pub struct Schedule {
     /// Spreads the starts of many Flows: each starts its runs later than their ticks by a time of its own, always the same,
     /// up to this. The logical time of a run stays its tick.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 32))]
-    #[x_kube(validation = Rule::new("self.matches('^([0-9]+(h|m|s))+$') && self.matches('[1-9]')").message("write a duration of at least one second in hours, minutes and seconds, such as 30s or 5m"))]
-    pub jitter: Option<String>,
+    #[x_kube(validation = duration::at_least_a_second("30s or 5m"))]
+    pub jitter: Option<Duration>,
     /// The clocks. A tick of any of them starts a run. Clocks without `parameters` that tick at one instant share one; a
     /// clock with `parameters` has runs of its own.
     #[schemars(length(min = 1, max = 32))]
@@ -63,9 +64,8 @@ pub struct ClockEntry {
     /// on the calendar of the zone, one of `1d`, `2w`, `1mo` and `1y`, at the time of day of `startAt`, else at
     /// midnight, counted from 1970-01-01.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 32))]
-    #[x_kube(validation = Rule::new("self.matches('^(([0-9]+(h|m|s))+|[0-9]+(d|w|mo|y))$') && self.matches('[1-9]')").message("write an interval of at least one second in hours, minutes and seconds, such as 90s, 5m or 36h, or a number of days, weeks, months or years alone, such as 1d or 3mo"))]
-    pub interval: Option<String>,
+    #[x_kube(validation = interval::of_an_interval())]
+    pub interval: Option<Interval>,
     /// Five fields (minute, hour, day of month, month, day of week) or `@hourly`, `@daily`, `@weekly`,
     /// `@monthly`, `@yearly`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

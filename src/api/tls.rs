@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::common::is_false;
+use super::duration::{self, Duration};
 use super::schema;
 
 /// Who issues the certificates of a cluster.
@@ -34,9 +35,8 @@ pub struct Tls {
     /// Under `Operator` and `CertManager`: how long a certificate is good for. It is renewed at two thirds of that.
     /// Default: 2160h (90 days).
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 32))]
-    #[x_kube(validation = Rule::new("self.matches('^([0-9]+(h|m|s))+$') && self.matches('[1-9]')").message("write a duration of at least one second in hours, minutes and seconds, such as 2160h or 1h30m"))]
-    pub duration: Option<String>,
+    #[x_kube(validation = duration::at_least_a_second("2160h or 1h30m"))]
+    pub duration: Option<Duration>,
     /// True: the operator also checks that the scheduler's certificate names its Service. Dask itself never looks at names.
     #[serde(default, skip_serializing_if = "is_false")]
     pub verify_host_name: bool,

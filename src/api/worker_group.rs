@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::common::{Amount, Resources};
+use super::duration::{self, Duration};
 use super::schema;
 
 /// A further group of workers, with a name.
@@ -75,9 +76,8 @@ pub struct WorkersSpec {
     /// Under `drain: Wait`: how long a busy worker that is being removed may finish its tasks. Default: 1h. A worker that
     /// gets no new tasks meanwhile is removed and replaced even where it is wanted again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 32))]
-    #[x_kube(validation = Rule::new("self.matches('^([0-9]+(h|m|s))+$')").message("write a duration in hours, minutes and seconds, such as 90s, 10m or 1h30m"))]
-    pub drain_timeout: Option<String>,
+    #[x_kube(validation = duration::from_zero("90s, 10m or 1h30m"))]
+    pub drain_timeout: Option<Duration>,
     /// Arguments added to the worker's command. Not `--name` or `--nworkers`: a worker is called as its pod, and there
     /// is one in a pod.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -111,23 +111,21 @@ pub struct Autoscale {
     pub maximum: i32,
     /// The time within which all known work should be done: a shorter one means more workers.
     #[serde(default = "Autoscale::default_target_duration")]
-    #[schemars(length(min = 1, max = 32))]
-    #[x_kube(validation = Rule::new("self.matches('^([0-9]+(h|m|s))+$') && self.matches('[1-9]')").message("write a duration of at least one second in hours, minutes and seconds, such as 5s or 1m"))]
-    pub target_duration: String,
+    #[x_kube(validation = duration::at_least_a_second("5s or 1m"))]
+    pub target_duration: Duration,
     /// How long fewer workers must have been enough before some are removed. Workers are added at once.
     #[serde(default = "Autoscale::default_scale_down_after")]
-    #[schemars(length(min = 1, max = 32))]
-    #[x_kube(validation = Rule::new("self.matches('^([0-9]+(h|m|s))+$')").message("write a duration in hours, minutes and seconds, such as 60s or 5m"))]
-    pub scale_down_after: String,
+    #[x_kube(validation = duration::from_zero("60s or 5m"))]
+    pub scale_down_after: Duration,
 }
 
 impl Autoscale {
-    fn default_target_duration() -> String {
-        "5s".to_owned()
+    fn default_target_duration() -> Duration {
+        "5s".into()
     }
 
-    fn default_scale_down_after() -> String {
-        "60s".to_owned()
+    fn default_scale_down_after() -> Duration {
+        "60s".into()
     }
 }
 

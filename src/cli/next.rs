@@ -214,7 +214,7 @@ fn late(flow: &Flow, outlook: &Outlook) -> Option<String> {
         let late = start.duration_since(run.tick);
         return (start > run.tick).then(|| format!("{late:#} later than their ticks"));
     }
-    let jitter = flow.spec.schedule.as_ref().and_then(|schedule| schedule.jitter.as_deref())?;
+    let jitter = flow.spec.schedule.as_ref().and_then(|schedule| schedule.jitter.as_ref())?;
     let depends = match flow.metadata.name {
         Some(_) => "the namespace (--namespace)",
         None => "the name that the API server will give it",

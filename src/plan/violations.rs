@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 
 use super::field::FieldPath;
 use super::pods::Violation;
+use crate::api::duration::Written;
 
 /// So many faults of one builder are told at most.
 const FAULTS_MAX: usize = 64;
@@ -29,6 +30,12 @@ pub(super) fn all<T: Serialize + DeserializeOwned>(
         }
     }
     found
+}
+
+/// What is wrong with the length of time in this field, if nothing could be read in it.
+pub(super) fn unreadable<T: Copy>(field: impl Into<String>, written: &Written<T>) -> Option<Violation> {
+    let error = written.read().err()?;
+    Some(Violation::invalid(field, error.to_string()))
 }
 
 /// The same violation of a spec that lies elsewhere: `spec` of a `DaskCluster` is `spec.cluster.template` of a Flow.

@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 use super::cases::{self, Case, Judge};
+use daskflow::api::duration::DURATION_LENGTH_MAX;
 use daskflow::api::{self, DaskCluster, Flow, FlowBackfill, FlowRun};
 use kube_cel::{CompiledSchema, ErrorKind, Validator, compile_schema};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// The schemas as the API server gets them, by kind.
 static SCHEMAS: LazyLock<BTreeMap<String, Value>> = LazyLock::new(|| {
@@ -172,6 +173,24 @@ fn forget_descriptions(schema: &mut Value) {
         Value::Array(items) => items.iter_mut().for_each(forget_descriptions),
         _ => {}
     }
+}
+
+/// The type of a duration bounds its length. Which of the rules of `api::duration` it has stands at the field.
+#[test]
+fn every_duration_has_a_rule() {
+    let mut found = 0;
+    for schema in SCHEMAS.values() {
+        let mut fields = vec![&schema["properties"]["spec"]];
+        while let Some(field) = fields.pop() {
+            if field["type"] == "string" && field["maxLength"] == DURATION_LENGTH_MAX {
+                assert!(field["x-kubernetes-validations"].is_array(), "{field}");
+                found += 1;
+            }
+            fields.extend(field["properties"].as_object().into_iter().flat_map(Map::values));
+            fields.extend(field.get("items"));
+        }
+    }
+    assert!(found > 16, "only {found}");
 }
 
 #[test]

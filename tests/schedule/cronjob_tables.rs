@@ -7,9 +7,8 @@
 
 use std::time::Duration;
 
-use daskflow::plan::schedule::{
-    Clock, ClockSpec, ClockState, CronError, Due, ScheduleError, Timing, due, parse_duration,
-};
+use daskflow::api::duration::parse_duration;
+use daskflow::plan::schedule::{Clock, ClockSpec, ClockState, CronError, Due, ScheduleError, Timing, due};
 use jiff::Timestamp;
 use rstest::rstest;
 

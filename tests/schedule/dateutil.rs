@@ -7,9 +7,9 @@
 
 use std::collections::BTreeMap;
 
-use daskflow::plan::schedule::{
-    Clock, ClockSpec, RruleError, ScheduleError, Timing, parse_duration, parse_interval,
-};
+use daskflow::api::duration::parse_duration;
+use daskflow::api::interval::parse_interval;
+use daskflow::plan::schedule::{Clock, ClockSpec, RruleError, ScheduleError, Timing};
 use fastrand::Rng;
 use jiff::Timestamp;
 use jiff::tz::{TimeZone, TimeZoneDatabase};
@@ -40,7 +40,7 @@ impl Case {
     pub fn clock(&self) -> Result<Clock, ScheduleError> {
         let timing = match self.kind {
             "rrule" => Timing::Rrule(self.text.clone()),
-            "calendar" => parse_interval(&self.text).unwrap(),
+            "calendar" => parse_interval(&self.text).unwrap().into(),
             _ => Timing::Interval(parse_duration(&self.text).unwrap()),
         };
         let spec = ClockSpec::new("c", timing, self.zone);

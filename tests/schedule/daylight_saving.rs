@@ -5,7 +5,8 @@
 
 use std::time::Duration;
 
-use daskflow::plan::schedule::{Clock, ClockSpec, Timing, parse_interval};
+use daskflow::api::interval::parse_interval;
+use daskflow::plan::schedule::{Clock, ClockSpec, Timing};
 use jiff::Timestamp;
 use rstest::rstest;
 
@@ -340,7 +341,7 @@ fn a_day_where_prefect_differs(
     #[case] to: &str,
     #[case] expected: &str,
 ) {
-    let spec = ClockSpec::new("c", parse_interval("1d").unwrap(), "America/New_York");
+    let spec = ClockSpec::new("c", parse_interval("1d").unwrap().into(), "America/New_York");
     let start_at = Some(instant("2026", anchor));
     let clock = Clock::parse(&ClockSpec { start_at, ..spec }).unwrap();
     check_clock(&clock, "2026", (from, to), expected);

@@ -15,18 +15,9 @@ use super::load::Target;
 use crate::api::worker_group::Autoscale;
 use crate::plan::Next;
 use crate::plan::pods::worker::DEFAULT_GROUP;
-use crate::plan::schedule::parse_duration;
-
-/// `scaleDownAfter` where it is none, which the schema does not let happen.
-const SCALE_DOWN_AFTER: Duration = Duration::from_secs(60);
 
 /// What a group was wanted to have, and since when.
 type Demand = (Timestamp, usize);
-
-/// For how long fewer workers must have been enough.
-pub(super) fn scale_down_after(autoscale: &Autoscale) -> Duration {
-    parse_duration(&autoscale.scale_down_after).unwrap_or(SCALE_DOWN_AFTER)
-}
 
 /// Sets the sizes of all autoscaled groups. Where nobody knows what is wanted they stay as they are.
 pub(super) fn size(groups: &mut [Group<'_>], observed: &Observed, now: Timestamp) {
@@ -48,7 +39,9 @@ pub(super) fn size(groups: &mut [Group<'_>], observed: &Observed, now: Timestamp
         let current = group.told.map_or(bounds.minimum, |told| usize::try_from(told.desired).unwrap_or(0));
         // What was not told counts as what there is.
         let share = |shares: &Vec<Option<usize>>| shares.get(index).copied().flatten().unwrap_or(current);
-        let demand: Vec<Demand> = by_time.iter().map(|(at, shares)| (*at, share(shares))).collect();
+        // The scheduler is not asked for a target within a time that cannot be read: the size stays.
+        let heard = by_time.iter().filter(|_| autoscale.target_duration.get().is_some());
+        let demand: Vec<Demand> = heard.map(|(at, shares)| (*at, share(shares))).collect();
         (group.wanted, group.next) = decide(bounds, current, &demand, now);
         group.needed = bounds.minimum;
     }
@@ -59,14 +52,15 @@ pub(super) fn size(groups: &mut [Group<'_>], observed: &Observed, now: Timestamp
 struct Bounds {
     minimum: usize,
     maximum: usize,
-    scale_down_after: Duration,
+    /// For how long fewer workers must have been enough. None: that cannot be read; the group does not shrink.
+    scale_down_after: Option<Duration>,
 }
 
 impl Bounds {
     fn of(autoscale: &Autoscale) -> Self {
         let count = |count: i32| usize::try_from(count).unwrap_or(0);
         let (minimum, maximum) = (count(autoscale.minimum), count(autoscale.maximum));
-        Self { minimum: minimum.min(maximum), maximum, scale_down_after: scale_down_after(autoscale) }
+        Self { minimum: minimum.min(maximum), maximum, scale_down_after: autoscale.scale_down_after.get() }
     }
 
     fn clamp(self, workers: usize) -> usize {
@@ -82,17 +76,18 @@ fn decide(bounds: Bounds, current: usize, demand: &[Demand], now: Timestamp) -> 
     if latest >= current {
         return (latest, Next::Change);
     }
+    let Some(after) = bounds.scale_down_after else { return (current, Next::Change) };
     let lower = demand.iter().rev().take_while(|(_, workers)| bounds.clamp(*workers) < current);
     let lower_since = lower.last().map_or(now, |(at, _)| *at);
-    match lower_since.checked_add(bounds.scale_down_after) {
+    match lower_since.checked_add(after) {
         Ok(due) if due > now => (current, Next::At(due)),
-        _ => fall(bounds, demand, now),
+        _ => fall((bounds, after), demand, now),
     }
 }
 
 /// The most that was wanted within the window. It may fall further when the highest of it leaves the window.
-fn fall(bounds: Bounds, demand: &[Demand], now: Timestamp) -> (usize, Next) {
-    let begin = now.checked_sub(bounds.scale_down_after).unwrap_or(Timestamp::MIN);
+fn fall((bounds, after): (Bounds, Duration), demand: &[Demand], now: Timestamp) -> (usize, Next) {
+    let begin = now.checked_sub(after).unwrap_or(Timestamp::MIN);
     // A demand holds until the next one begins.
     let ends = demand.iter().skip(1).map(|(at, _)| *at).chain([Timestamp::MAX]);
     let within = demand.iter().zip(ends).filter(|(_, end)| *end > begin);
@@ -101,7 +96,7 @@ fn fall(bounds: Bounds, demand: &[Demand], now: Timestamp) -> (usize, Next) {
             let workers = bounds.clamp(*workers);
             if workers >= most { (workers, end) } else { (most, until) }
         });
-    let next = until.checked_add(bounds.scale_down_after).map_or(Next::Change, Next::At);
+    let next = until.checked_add(after).map_or(Next::Change, Next::At);
     (workers, next)
 }
 

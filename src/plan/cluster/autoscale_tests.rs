@@ -9,7 +9,7 @@ fn at(second: i64) -> Timestamp {
 }
 
 fn bounds(minimum: usize, maximum: usize) -> Bounds {
-    Bounds { minimum, maximum, scale_down_after: AFTER }
+    Bounds { minimum, maximum, scale_down_after: Some(AFTER) }
 }
 
 #[test]
@@ -58,7 +58,7 @@ fn play(bounds: Bounds, series: &[usize], every: i64) -> Vec<usize> {
 
 #[test]
 fn recorded_loads_are_followed_without_thrash() {
-    let bounds = Bounds { scale_down_after: Duration::from_secs(8), ..bounds(0, 6) };
+    let bounds = Bounds { scale_down_after: Some(Duration::from_secs(8)), ..bounds(0, 6) };
     for line in RECORDED.lines() {
         let recorded: serde_json::Value = serde_json::from_str(line).unwrap();
         let targets = recorded["targets"].as_array().unwrap();

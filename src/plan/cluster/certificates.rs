@@ -17,11 +17,11 @@ use serde_json::{Value, json};
 
 use super::Observed;
 use super::secrets::source_name;
+use crate::api::duration::Written;
 use crate::api::tls::{Issuer, TlsStatus};
 use crate::api::{DaskCluster, Reason, labels};
 use crate::plan::pods::tls::Certificate;
 use crate::plan::pods::{common_labels, controller_ref, state};
-use crate::plan::schedule::parse_duration;
 use crate::plan::tls::{Certificates, Fault, names_of, renew_at};
 use crate::plan::{Issue, Next, Note, Step, Victim, VictimKind, names, subset};
 
@@ -189,8 +189,9 @@ fn issue(decision: &mut Decision, cluster: &DaskCluster, observed: &Observed, no
 }
 
 fn duration(cluster: &DaskCluster) -> Duration {
-    let written = cluster.spec.tls.as_ref().and_then(|tls| tls.duration.as_deref());
-    written.and_then(|text| parse_duration(text).ok()).unwrap_or(DURATION)
+    let written = cluster.spec.tls.as_ref().and_then(|tls| tls.duration.as_ref());
+    // Certificates expire whatever is wrong with the spec: a duration that cannot be read holds up no renewal.
+    written.and_then(Written::get).unwrap_or(DURATION)
 }
 
 /// The metadata of a Secret of ours.

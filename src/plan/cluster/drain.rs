@@ -19,7 +19,6 @@ use super::{Work, victim};
 use crate::api::worker_group::Drain;
 use crate::api::{Reason, labels};
 use crate::plan::pods::state;
-use crate::plan::schedule::parse_duration;
 use crate::plan::{Next, Step};
 
 /// How soon a busy worker is looked at again.
@@ -35,8 +34,9 @@ pub(super) fn is_closed(pod: &Pod) -> bool {
 /// How long the group waits for the tasks of workers that are to leave, if it does.
 pub(super) fn drain_timeout(group: &Group<'_>) -> Option<Duration> {
     let spec = group.spec.filter(|spec| spec.drain == Drain::Wait)?;
-    let timeout = spec.drain_timeout.as_deref().and_then(|text| parse_duration(text).ok());
-    Some(timeout.unwrap_or(DRAIN_TIMEOUT))
+    let Some(timeout) = &spec.drain_timeout else { return Some(DRAIN_TIMEOUT) };
+    // One that cannot be read ends no task: the workers are waited for until it is corrected.
+    Some(timeout.get().unwrap_or(Duration::MAX))
 }
 
 /// Of the workers that may leave, those without a task, and those that were waited for long enough. Of the others as many

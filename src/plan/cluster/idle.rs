@@ -14,7 +14,6 @@ use super::{ANNOUNCED, Observed};
 use crate::api::dask_cluster::{Idle, IdleAction, IdleStatus};
 use crate::api::{DaskCluster, FlowRun, Phase, Reason};
 use crate::plan::run::phase_of;
-use crate::plan::schedule::parse_duration;
 use crate::plan::{Next, Note};
 
 /// What is decided.
@@ -102,8 +101,7 @@ fn stay_or_rest(
 ) -> Rest {
     let load = &observed.load;
     let in_use = observed.runs.iter().any(|run| uses(run)) || observed.scheduler.registered().is_none();
-    let (Some(idle_since), Some(after), false) = (load.idle_since, parse_duration(&idle.after).ok(), in_use)
-    else {
+    let (Some(idle_since), Some(after), false) = (load.idle_since, idle.after.get(), in_use) else {
         return Rest::awake(old, Next::Change);
     };
     let woken = old.as_ref().map(|old| old.since.0);

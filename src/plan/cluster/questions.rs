@@ -5,14 +5,12 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
 
-use super::autoscale::scale_down_after;
 use super::certificates::{TlsView, chosen};
 use super::groups::of_spec;
 use super::load::Questions;
 use super::scheduler::is_outdated;
 use crate::api::DaskCluster;
 use crate::api::dask_cluster::Rollout;
-use crate::plan::schedule::parse_duration;
 
 /// The shortest and the longest time between two questions. One costs the scheduler less than a millisecond (measured,
 /// over a kept connection).
@@ -20,18 +18,12 @@ const EVERY_MIN: Duration = Duration::from_secs(1);
 const EVERY_MAX: Duration = Duration::from_secs(5);
 /// In how many questions a cluster is found to be idle.
 const IDLE_QUESTIONS: u32 = 4;
-/// `targetDuration` where it is none, which the schema does not let happen.
-const TARGET_DURATION: Duration = Duration::from_secs(5);
 
 /// What has to be asked of the scheduler of a cluster with these pods. None: nothing.
 pub fn questions(cluster: &DaskCluster, pods: &[Arc<Pod>], tls: &TlsView) -> Option<Questions> {
     let spec = &cluster.spec;
     let autoscaled = || of_spec(cluster).filter_map(|(_, workers)| workers.autoscale.as_ref());
-    let target = spec
-        .workers
-        .autoscale
-        .as_ref()
-        .map(|autoscale| parse_duration(&autoscale.target_duration).unwrap_or(TARGET_DURATION));
+    let target = spec.workers.autoscale.as_ref().and_then(|autoscale| autoscale.target_duration.get());
     let resources = spec.worker_groups.iter().any(|group| group.workers.autoscale.is_some());
     let certificate = chosen(cluster, pods, tls).scheduler;
     let waits_for_idleness =
@@ -40,9 +32,9 @@ pub fn questions(cluster: &DaskCluster, pods: &[Arc<Pod>], tls: &TlsView) -> Opt
     if spec.suspend || !(target.is_some() || resources || activity) {
         return None;
     }
-    let idle = spec.idle.as_ref().and_then(|idle| parse_duration(&idle.after).ok());
+    let idle = spec.idle.as_ref().and_then(|idle| idle.after.get());
     let shortest = autoscaled()
-        .filter_map(|autoscale| parse_duration(&autoscale.target_duration).ok())
+        .filter_map(|autoscale| autoscale.target_duration.get())
         .chain(idle.map(|after| after / IDLE_QUESTIONS))
         .fold(EVERY_MAX, Duration::min);
     Some(Questions {
@@ -50,7 +42,10 @@ pub fn questions(cluster: &DaskCluster, pods: &[Arc<Pod>], tls: &TlsView) -> Opt
         target,
         resources,
         activity,
-        memory: autoscaled().map(scale_down_after).max().unwrap_or_default(),
+        memory: autoscaled()
+            .filter_map(|autoscale| autoscale.scale_down_after.get())
+            .max()
+            .unwrap_or_default(),
     })
 }
 

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use super::groups::of_spec;
 use crate::api::DaskCluster;
-use crate::api::worker_group::TopologySpread;
+use crate::api::duration::Written;
+use crate::api::worker_group::{Autoscale, TopologySpread};
 use crate::plan::pods::{Violation, quantity, scheduler, worker, written};
-use crate::plan::schedule::parse_duration;
 use crate::plan::site::Site;
-use crate::plan::violations::all;
+use crate::plan::violations::{all, unreadable};
 
 /// Below this a certificate would be renewed before all pods have it.
 const CERTIFICATE_LIFE_MIN: Duration = Duration::from_secs(60);
@@ -104,29 +104,31 @@ fn is_label(key: &str) -> bool {
     prefix.is_none_or(is_prefix) && is_part(name, 63, &['-', '_', '.'])
 }
 
-/// Durations that the schema's pattern takes and that are too long to be meant.
+/// Durations that the schema's pattern takes and that are too long to be meant, or too short.
 fn durations(cluster: &DaskCluster) -> Vec<Violation> {
-    let mut written: Vec<(String, &str)> = Vec::new();
+    let mut found = Vec::new();
     for (name, workers) in of_spec(cluster) {
         let field = worker::field(name);
-        if let Some(autoscale) = &workers.autoscale {
-            written.push((format!("{field}.autoscale.targetDuration"), &autoscale.target_duration));
-            written.push((format!("{field}.autoscale.scaleDownAfter"), &autoscale.scale_down_after));
+        if let Some(Autoscale { target_duration, scale_down_after, .. }) = &workers.autoscale {
+            found.extend(unreadable(format!("{field}.autoscale.targetDuration"), target_duration));
+            found.extend(unreadable(format!("{field}.autoscale.scaleDownAfter"), scale_down_after));
         }
-        let drain = workers.drain_timeout.as_deref();
-        written.extend(drain.map(|text| (format!("{field}.drainTimeout"), text)));
+        let drain = workers.drain_timeout.as_ref();
+        found.extend(drain.and_then(|timeout| unreadable(format!("{field}.drainTimeout"), timeout)));
     }
-    let duration = cluster.spec.tls.as_ref().and_then(|tls| tls.duration.as_deref());
-    written.extend(duration.map(|text| ("spec.tls.duration".to_owned(), text)));
-    written.extend(cluster.spec.idle.iter().map(|idle| ("spec.idle.after".to_owned(), idle.after.as_str())));
-    let fault = |(field, text): (String, &str)| match parse_duration(text) {
-        Err(error) => Some(Violation::invalid(field, error.to_string())),
-        Ok(life) if field == "spec.tls.duration" && life < CERTIFICATE_LIFE_MIN => {
-            Some(Violation::invalid(field, "a certificate lives for at least a minute: write 1m or more"))
-        }
-        Ok(_) => None,
-    };
-    written.into_iter().filter_map(fault).collect()
+    let life = cluster.spec.tls.as_ref().and_then(|tls| tls.duration.as_ref());
+    found.extend(life.and_then(|life| unreadable("spec.tls.duration", life).or_else(|| too_short(life))));
+    let idle = cluster.spec.idle.as_ref();
+    found.extend(idle.and_then(|idle| unreadable("spec.idle.after", &idle.after)));
+    found
+}
+
+fn too_short(life: &Written<Duration>) -> Option<Violation> {
+    life.get().filter(|life| *life < CERTIFICATE_LIFE_MIN)?;
+    Some(Violation::invalid(
+        "spec.tls.duration",
+        "a certificate lives for at least a minute: write 1m or more",
+    ))
 }
 
 #[cfg(test)]

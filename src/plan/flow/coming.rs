@@ -3,8 +3,10 @@
 //! The runs are the ones that the operator would create, by the same clocks, under the same names and with the same
 //! parameters. When each of them starts is the cluster's matter: under `Forbid` a run waits for the one before it.
 
+use std::time::Duration;
+
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use serde_json::{Map, Value};
 
@@ -103,7 +105,7 @@ pub fn coming(flow: &Flow, after: Timestamp, count: usize) -> Result<Outlook, Ve
 }
 
 /// How much later than its ticks a Flow starts its runs, if all that this is drawn from is known.
-fn known_offset(flow: &Flow) -> Option<SignedDuration> {
+fn known_offset(flow: &Flow) -> Option<Duration> {
     let delays = flow.spec.schedule.as_ref().is_some_and(|schedule| schedule.jitter.is_some());
     let known = flow.metadata.namespace.is_some() && flow.metadata.name.is_some();
     (known || !delays).then(|| ticks::offset(flow))
@@ -114,7 +116,7 @@ fn known_offset(flow: &Flow) -> Option<SignedDuration> {
 fn runs_at(
     flow: &Flow,
     hands: &mut [Hand<'_>],
-    (tick, offset): (Timestamp, Option<SignedDuration>),
+    (tick, offset): (Timestamp, Option<Duration>),
 ) -> Vec<ComingRun> {
     let mut runs: Vec<ComingRun> = Vec::new();
     for hand in hands.iter_mut().filter(|hand| hand.next == Some(tick)) {
@@ -215,7 +217,7 @@ mod tests {
         assert!(unknown.iter().all(|run| run.start.is_none() && run.tick > after), "{unknown:?}");
         flow.metadata.namespace = Some("lab".to_owned());
         let offset = ticks::offset(&flow);
-        assert!(offset > SignedDuration::from_mins(1), "the tick before is to start: {offset}");
+        assert!(offset > Duration::from_secs(60), "the tick before is to start: {offset:?}");
         let known = coming(&flow, after, 2).unwrap().runs;
         let ticks: Vec<String> = known.iter().map(|run| run.tick.to_string()).collect();
         assert_eq!(ticks, ["2026-03-28T22:00:00Z", "2026-03-28T23:00:00Z"]);

@@ -2,18 +2,17 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 
 use super::Observed;
 use super::admission::places;
 use super::record::Record;
+use crate::api::duration::Days;
 use crate::api::flow::{ClockStatus, FlowStatus};
 use crate::api::{Flow, FlowRun, Phase, labels};
 use crate::plan::run::{clocks_of, is_backfill, job_of, kept_until, made_for, phase_of};
-use crate::plan::schedule::{SECONDS_MAX, parse_duration};
 use crate::plan::{Step, Victim, VictimKind, names};
 
 /// What labels or annotations begin with by which programs mark the objects that they apply.
@@ -29,7 +28,7 @@ const APPLIED: [&str; 8] = [
 ];
 
 /// Code younger than this stays, used or not: its Job may be about to be created.
-const CODE_AGE_MIN: Duration = Duration::from_secs(600);
+const CODE_AGE_MIN: SignedDuration = SignedDuration::from_mins(10);
 
 /// Deletes the oldest finished runs above the limits, and those that ended too long ago; their Jobs and pods go with
 /// them. A run that has not ended is never touched.
@@ -165,16 +164,8 @@ fn is_remembered(flow: &Flow, run: &FlowRun, now: Timestamp) -> bool {
 
 /// When a finished run is too old to be kept.
 fn ends(flow: &Flow, run: &FlowRun) -> Option<Timestamp> {
-    let age = parse_age(flow.spec.history.older_than.as_deref()?)?;
+    let Days(age) = flow.spec.history.older_than.as_ref()?.get()?;
     finished_at(run)?.checked_add(age).ok()
-}
-
-/// A duration with days of 24 hours, such as `30d` or `1d12h`.
-pub(super) fn parse_age(text: &str) -> Option<Duration> {
-    let Some((days, rest)) = text.split_once('d') else { return parse_duration(text).ok() };
-    let days = Duration::from_secs(days.parse::<u64>().ok()?.checked_mul(86_400)?);
-    let rest = if rest.is_empty() { Duration::ZERO } else { parse_duration(rest).ok()? };
-    days.checked_add(rest).filter(|age| age.as_secs() <= SECONDS_MAX)
 }
 
 /// Whether the run is that of a backfill which is still there, or would be made once more by an unfinished one if it were
@@ -196,10 +187,7 @@ pub(super) fn code(flow: &Flow, observed: &Observed, now: Timestamp) -> Vec<Step
     let newest = observed.code_maps.iter().map(|map| map.created).max();
     let spare = |map: &&super::CodeMap| {
         let age = now.duration_since(map.created);
-        !map.in_use
-            && !of_runs.contains(&map.name)
-            && Some(map.created) != newest
-            && age > jiff::SignedDuration::try_from(CODE_AGE_MIN).unwrap_or_default()
+        !map.in_use && !of_runs.contains(&map.name) && Some(map.created) != newest && age > CODE_AGE_MIN
     };
     let victim = |map: &super::CodeMap| Victim {
         kind: VictimKind::ConfigMap,
@@ -220,7 +208,7 @@ fn may_get_its_job(flow: &Flow, run: &FlowRun, now: Timestamp) -> bool {
         }
         Phase::Retrying => {
             let retry_at = status.and_then(|status| status.retry_at.as_ref()).map(|time| time.0);
-            retry_at.is_none_or(|at| at.duration_since(now).unsigned_abs() < CODE_AGE_MIN || at < now)
+            retry_at.is_none_or(|at| at.duration_since(now).abs() < CODE_AGE_MIN || at < now)
         }
         _ => job_of(run).is_none(),
     }

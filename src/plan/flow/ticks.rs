@@ -11,13 +11,12 @@ use serde::Serialize;
 
 use super::record::Record;
 use super::{Observed, edits, parameters};
+use crate::api::duration::Written;
 use crate::api::flow::{CatchUpPolicy, ClockEntry, ClockStatus, Schedule};
 use crate::api::{Flow, FlowRun, FlowRunSpec, FlowStatus, Phase, Reason, is_seen, labels};
 use crate::plan::pods::{Violation, common_labels, content_hash, controller_ref};
 use crate::plan::run::{clocks_of, made_for, phase_of};
-use crate::plan::schedule::{
-    CatchUp, Clock, ClockSpec, ClockState, Due, Rules, Timing, due, parse_duration, parse_interval,
-};
+use crate::plan::schedule::{CatchUp, Clock, ClockSpec, ClockState, Due, Rules, Timing, due};
 use crate::plan::{Figure, Object, Step, names};
 
 /// The zone of a schedule that names none.
@@ -153,20 +152,18 @@ fn rules(flow: &Flow) -> Rules {
         CatchUpPolicy::None => CatchUp::None,
         CatchUpPolicy::All => CatchUp::All(u32::try_from(flow.spec.catch_up.limit).unwrap_or(1)),
     };
-    let starting_deadline = flow.spec.starting_deadline.as_deref().and_then(|text| parse_duration(text).ok());
-    let offset = Duration::try_from(offset(flow)).unwrap_or_default();
-    Rules { starting_deadline, catch_up, offset, ..Rules::default() }
+    let starting_deadline = flow.spec.starting_deadline.as_ref().and_then(Written::get);
+    Rules { starting_deadline, catch_up, offset: offset(flow), ..Rules::default() }
 }
 
 /// How much later than its ticks a Flow starts its runs: its share of `jitter`, in whole seconds, drawn from its name.
-pub(in crate::plan) fn offset(flow: &Flow) -> SignedDuration {
-    let jitter = flow.spec.schedule.as_ref().and_then(|schedule| schedule.jitter.as_deref());
-    let Some(jitter) = jitter.and_then(|text| parse_duration(text).ok()) else { return SignedDuration::ZERO };
+pub(in crate::plan) fn offset(flow: &Flow) -> Duration {
+    let jitter = flow.spec.schedule.as_ref().and_then(|schedule| schedule.jitter.as_ref()?.get());
+    let Some(jitter) = jitter else { return Duration::ZERO };
     let name = format!("{}/{}", flow.namespace().unwrap_or_default(), flow.name_any());
     let drawn = u64::from_str_radix(&names::short_hash(&name, 8), 16).unwrap_or(0);
     // The jitter itself is one of the times that can be drawn.
-    let seconds = drawn.checked_rem(jitter.as_secs().saturating_add(1)).unwrap_or(0);
-    SignedDuration::from_secs(i64::try_from(seconds).unwrap_or(0))
+    Duration::from_secs(drawn.checked_rem(jitter.as_secs().saturating_add(1)).unwrap_or(0))
 }
 
 /// How many more runs a clock may start, as its status has it.
@@ -218,7 +215,7 @@ pub(super) fn parse_clock(flow: &Flow, schedule: &Schedule, entry: &ClockEntry) 
     };
     let timing = match (&entry.interval, &entry.cron, &entry.rrule, &entry.dates) {
         (Some(interval), ..) => {
-            parse_interval(interval).map_err(|error| invalid("interval", error.to_string()))?
+            Timing::from(interval.read().map_err(|error| invalid("interval", error.to_string()))?)
         }
         (None, Some(cron), ..) => Timing::Cron(cron.clone()),
         (None, None, Some(rrule), _) => Timing::Rrule(rrule.clone()),
@@ -428,7 +425,8 @@ fn describe_timing(clock: &ClockEntry) -> String {
         let rule = rule.unwrap_or(text);
         rule.split_once(':').map_or(rule, |(_, rule)| rule)
     });
-    let text = clock.interval.as_deref().or(clock.cron.as_deref()).or(rule).unwrap_or_default();
+    let interval = clock.interval.as_ref().map(Written::as_str);
+    let text = interval.or(clock.cron.as_deref()).or(rule).unwrap_or_default();
     if text.chars().count() <= TIMING_LENGTH_MAX {
         return text.to_owned();
     }

@@ -2,16 +2,17 @@
 
 use std::time::Duration;
 
-use super::{history, parameters, ticks};
+use super::{parameters, ticks};
 use crate::api::common::Entrypoint;
+use crate::api::duration::Written;
 use crate::api::flow::{ClockEntry, Schedule};
 use crate::api::{Flow, FlowRun, FlowRunSpec, Reason};
 use crate::plan::pods::runner::{self, Attempt, LogicalTime, Target};
 use crate::plan::pods::{Violation, quantity};
 use crate::plan::run::Ground;
-use crate::plan::schedule::{DateSpan, TickFilter, TimeSpan, parse_duration};
+use crate::plan::schedule::{DateSpan, TickFilter, TimeSpan};
 use crate::plan::site::Site;
-use crate::plan::violations::all;
+use crate::plan::violations::{all, unreadable};
 
 /// Everything in the spec that the operator could not carry out. Empty for a Flow that it would run.
 pub fn violations(flow: &Flow) -> Vec<Violation> {
@@ -54,7 +55,7 @@ pub(super) fn schedule(flow: &Flow) -> Vec<Violation> {
 /// What is wrong with `only` and `except` by themselves, whatever the clocks are. Groups at fault are dropped from the
 /// schedule. Dropping a group only lets more ticks through, so a clock that still has none is at fault in any case.
 fn filters(flow: &Flow, schedule: &mut Schedule) -> Vec<Violation> {
-    let always = ClockEntry { interval: Some("1s".to_owned()), ..ClockEntry::default() };
+    let always = ClockEntry { interval: Some("1s".into()), ..ClockEntry::default() };
     let refused = |only: Option<TickFilter>, except: Option<TickFilter>| {
         ticks::parse_clock(flow, &Schedule { only, except, ..Schedule::default() }, &always).err()
     };
@@ -135,40 +136,29 @@ const DELAY_MAX: Duration = Duration::from_secs(31 * 24 * 3600);
 
 fn durations(flow: &Flow) -> Vec<Violation> {
     let spec = &flow.spec;
-    let retries = spec.retries.as_ref();
-    let written = [
-        ("spec.schedule.jitter", spec.schedule.as_ref().and_then(|schedule| schedule.jitter.as_deref())),
-        ("spec.startingDeadline", spec.starting_deadline.as_deref()),
-        ("spec.timeout", spec.timeout.as_deref()),
-        ("spec.deadline", spec.deadline.as_deref()),
-        ("spec.clusterTimeout", spec.cluster_timeout.as_deref()),
-        ("spec.cluster.keepOnFailure", spec.cluster.keep_on_failure.as_deref()),
+    let limits = [
+        ("spec.schedule.jitter", spec.schedule.as_ref().and_then(|schedule| schedule.jitter.as_ref())),
+        ("spec.startingDeadline", spec.starting_deadline.as_ref()),
+        ("spec.timeout", spec.timeout.as_ref()),
+        ("spec.deadline", spec.deadline.as_ref()),
+        ("spec.clusterTimeout", spec.cluster_timeout.as_ref()),
+        ("spec.cluster.keepOnFailure", spec.cluster.keep_on_failure.as_ref()),
     ];
-    let fault = |(field, text): (&str, Option<&str>)| {
-        let error = parse_duration(text?).err()?;
-        Some(Violation::invalid(field, error.to_string()))
-    };
-    let age = spec.history.older_than.as_deref().filter(|text| history::parse_age(text).is_none());
-    let age = age.map(|text| {
-        Violation::invalid("spec.history.olderThan", format!("`{text}` is no age: write days, hours, minutes and seconds, such as 30d, of at most 292 years"))
+    let limits = limits.into_iter().filter_map(|(field, limit)| unreadable(field, limit?));
+    let waits = spec.retries.iter().flat_map(|retries| {
+        [("spec.retries.delay", &retries.delay), ("spec.retries.maxDelay", &retries.max_delay)]
     });
-    let waits = [
-        ("spec.retries.delay", retries.map(|retries| retries.delay.as_str())),
-        ("spec.retries.maxDelay", retries.map(|retries| retries.max_delay.as_str())),
-    ];
-    let too_long = |(field, text): (&str, Option<&str>)| {
-        let message = match parse_duration(text?) {
-            Ok(wait) if wait <= DELAY_MAX => return None,
-            Ok(_) => format!(
-                "`{}` is longer than a wait between two attempts may be; write at most 744h, which is 31 days",
-                text.unwrap_or_default()
-            ),
-            Err(error) => error.to_string(),
-        };
-        Some(Violation::invalid(field, message))
-    };
-    let waits = waits.into_iter().filter_map(too_long);
-    written.into_iter().filter_map(fault).chain(waits).chain(age).collect()
+    let waits = waits.filter_map(|(field, wait)| unreadable(field, wait).or_else(|| too_long(field, wait)));
+    let age = spec.history.older_than.as_ref().and_then(|age| unreadable("spec.history.olderThan", age));
+    limits.chain(waits).chain(age).collect()
+}
+
+fn too_long(field: &str, wait: &Written<Duration>) -> Option<Violation> {
+    wait.get().filter(|wait| *wait > DELAY_MAX)?;
+    let message = format!(
+        "`{wait}` is longer than a wait between two attempts may be; write at most 744h, which is 31 days"
+    );
+    Some(Violation::invalid(field, message))
 }
 
 /// The Job of a run, on a cluster that has an image: which one it is shows when it runs.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::outcome::Outcome;
@@ -11,7 +11,6 @@ use crate::api::flow::Retries;
 use crate::api::flow_run::{AttemptFailure, Failures};
 use crate::api::{Flow, Phase, Reason};
 use crate::plan::conditions::{MESSAGE_BYTES_MAX, cut};
-use crate::plan::schedule::parse_duration;
 use crate::plan::{Note, names};
 
 /// The last attempt of any run: `<run>-<attempt>` is a label of 63 characters up to here.
@@ -160,14 +159,17 @@ impl Work<'_> {
     /// When the next attempt starts: after a wait drawn between nothing and a limit that grows ("full jitter"), so that runs
     /// that failed together do not come back together. Drawn from the run's uid, so that every look gives the same.
     fn retry_at(&self, retries: &Retries, since: Timestamp, (attempt, failed): (i32, i32)) -> Timestamp {
-        let duration = |text: &str| parse_duration(text).unwrap_or_default();
+        // Without limits there is nothing to draw from: the next attempt, at once, fails and names the field.
+        let (Some(delay), Some(max_delay)) = (retries.delay.get(), retries.max_delay.get()) else {
+            return since;
+        };
         let exponent = u32::try_from(failed.saturating_sub(1)).unwrap_or(0);
         let growth = u32::try_from(retries.factor).unwrap_or(1).saturating_pow(exponent);
-        let longest = duration(&retries.delay).saturating_mul(growth).min(duration(&retries.max_delay));
+        let longest = delay.saturating_mul(growth).min(max_delay);
         let uid = self.run.metadata.uid.as_deref().unwrap_or_default();
         let digits = names::short_hash(&format!("{uid}/{attempt}"), 8);
         let drawn = f64::from(u32::from_str_radix(&digits, 16).unwrap_or(u32::MAX)) / f64::from(u32::MAX);
         let wait = Duration::from_secs(longest.mul_f64(drawn).as_secs());
-        since.checked_add(SignedDuration::try_from(wait).unwrap_or_default()).unwrap_or(since)
+        since.checked_add(wait).unwrap_or(since)
     }
 }

@@ -1,14 +1,15 @@
 //! What keeps a run in the queue, and what takes it out of it unstarted.
 
-use jiff::SignedDuration;
+use std::time::Duration;
+
 use kube::ResourceExt;
 
 use super::{Newest, Work, clocks_of, due_at, is_backfill, is_tick, phase_of};
+use crate::api::duration::Written;
 use crate::api::flow::{CatchUpPolicy, Concurrency};
 use crate::api::{DaskCluster, Flow, FlowRun, Phase, Reason};
 use crate::plan::flow::admission::{gives_way, is_held_by_suspension, places};
 use crate::plan::flow::ticks::offset as start_offset;
-use crate::plan::schedule::parse_duration;
 
 /// What is told of a run that gives its place back.
 const GIVEN_BACK: &str =
@@ -137,10 +138,10 @@ impl Work<'_> {
 
     /// Why a run that is held will never start, if so.
     pub(super) fn skipped(&mut self, flow: &Flow, held: &str) -> Option<(Reason, String)> {
-        let deadline = flow.spec.starting_deadline.as_deref().and_then(|text| parse_duration(text).ok());
+        let deadline = flow.spec.starting_deadline.as_ref().and_then(Written::get);
         // A tick is started later by its Flow's jitter. The logical time of other runs may have passed long ago: they are
         // late by the time that they were held.
-        let jitter = if is_tick(self.run) { start_offset(flow) } else { SignedDuration::ZERO };
+        let jitter = if is_tick(self.run) { start_offset(flow) } else { Duration::ZERO };
         let since = due_at(self.run).checked_add(jitter).unwrap_or(self.now);
         let until = deadline.and_then(|deadline| since.checked_add(deadline).ok());
         // A backfill's ticks passed long ago, and it has its own way of waiting.

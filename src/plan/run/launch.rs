@@ -9,10 +9,10 @@ use serde_json::{Map, Value};
 use super::ground::cluster_not_ready;
 use super::phase::ASK_AGAIN;
 use super::{Ground, ScriptView, Work, logical_time};
+use crate::api::duration::Written;
 use crate::api::{DaskCluster, Flow, Phase, Reason, labels};
 use crate::plan::flow::parameters;
 use crate::plan::pods::runner::{self, Attempt, LogicalTime};
-use crate::plan::schedule::parse_duration;
 use crate::plan::{Next, Note, Object, Step, Urgency};
 
 /// How long what passes by itself is not told.
@@ -78,7 +78,7 @@ impl Work<'_> {
             script,
             parameters,
             time: self.time(),
-            timeout: flow.spec.timeout.as_deref().and_then(|text| parse_duration(text).ok()),
+            timeout: flow.spec.timeout.as_ref().and_then(Written::get),
         };
         let job = match runner::job(&attempt) {
             Ok(job) => job,

@@ -30,7 +30,6 @@ use kube::ResourceExt;
 use super::conditions::{Conditions, Progress, is_news_of_pods};
 use super::pods::runner::Script;
 use super::pods::{controller_ref, runner, state};
-use super::schedule::parse_duration;
 use super::site::Site;
 use super::{Next, Note, Object, Plan, Step, Urgency, Victim, VictimKind};
 use crate::api::tls::ClientTls;
@@ -219,10 +218,10 @@ fn answering(run: &FlowRun, mut status: FlowRunStatus) -> FlowRunStatus {
 
 /// Until when the cluster of a run that ended without success is kept.
 pub(in crate::plan) fn kept_until(status: &FlowRunStatus, flow: Option<&Flow>) -> Option<Timestamp> {
-    let keep = flow?.spec.cluster.keep_on_failure.as_deref()?;
+    let keep = flow?.spec.cluster.keep_on_failure.as_ref()?.get()?;
     let failed = matches!(status.phase, Phase::Failed | Phase::TimedOut);
     let since = status.finished_at.as_ref().filter(|_| failed)?.0;
-    since.checked_add(parse_duration(keep).ok()?).ok()
+    since.checked_add(keep).ok()
 }
 
 /// What is left of a pod whose runner has ended is to end, too; its logs stay.

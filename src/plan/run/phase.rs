@@ -10,10 +10,10 @@ use kube::ResourceExt;
 
 use super::launch::SETTLE;
 use super::{CLUSTER_TIMEOUT, Ground, Work, is_backfill, made_for, outcome};
+use crate::api::duration::Written;
 use crate::api::{Flow, Phase, Reason};
 use crate::plan::flow::run_violation;
 use crate::plan::pods::{runner, state};
-use crate::plan::schedule::parse_duration;
 use crate::plan::{Next, Step, Urgency, Victim, VictimKind};
 
 /// How soon something that is not watched is asked again.
@@ -238,12 +238,11 @@ impl Work<'_> {
 
     /// What to say of an attempt that has waited too long, with the reason it waited for.
     fn not_in_time(&mut self, flow: &Flow, since: Timestamp) -> Option<String> {
-        let limit = flow
-            .spec
-            .cluster_timeout
-            .as_deref()
-            .and_then(|text| parse_duration(text).ok())
-            .unwrap_or(CLUSTER_TIMEOUT);
+        let limit = match &flow.spec.cluster_timeout {
+            // One that cannot be read has failed the run before.
+            Some(limit) => limit.get()?,
+            None => CLUSTER_TIMEOUT,
+        };
         let until = since.checked_add(limit).ok()?;
         if until > self.now {
             self.wake_at(until);
@@ -277,7 +276,7 @@ impl Work<'_> {
     /// A timeout that was edited counts for the attempt that is at work.
     fn follow_timeout(&mut self, job: &Job) {
         let Some(flow) = self.observed.flow.as_deref() else { return };
-        let Ok(timeout) = flow.spec.timeout.as_deref().map(parse_duration).transpose() else { return };
+        let Ok(timeout) = flow.spec.timeout.as_ref().map(Written::read).transpose() else { return };
         let seconds = timeout.map(runner::seconds);
         let limit = job.spec.as_ref().and_then(|spec| spec.active_deadline_seconds);
         if limit != seconds && job.metadata.deletion_timestamp.is_none() {

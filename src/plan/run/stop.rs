@@ -13,7 +13,6 @@ use crate::api::flow::Concurrency;
 use crate::api::flow_run::Stop;
 use crate::api::{Phase, Reason};
 use crate::plan::pods::{runner, state};
-use crate::plan::schedule::parse_duration;
 use crate::plan::{Step, Urgency, Victim, VictimKind};
 
 impl Work<'_> {
@@ -52,7 +51,7 @@ impl Work<'_> {
     /// When the run has taken too long in all.
     fn deadline(&self) -> Option<Timestamp> {
         let flow = self.observed.flow.as_ref()?;
-        let limit = parse_duration(flow.spec.deadline.as_deref()?).ok()?;
+        let limit = flow.spec.deadline.as_ref()?.get()?;
         self.run.metadata.creation_timestamp.as_ref()?.0.checked_add(limit).ok()
     }
 

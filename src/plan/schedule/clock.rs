@@ -9,10 +9,11 @@ use super::budget::Budget;
 use super::cron::{CronError, CronFields, ZonedCron};
 use super::dates::{DATES_MAX, Dates};
 use super::filter::Filter;
-use super::interval::{Calendar, CalendarStep, Elapsed};
+use super::interval::{Calendar, Elapsed};
 use super::rrule::{RruleError, ZonedRrule};
 use super::sieve::{Sieve, Source};
 use super::zone::Zone;
+use crate::api::interval::{CalendarStep, Every};
 use crate::api::schedule::{Adjustment, DaylightSaving, TickFilter};
 
 /// When a clock ticks, as its user wrote it.
@@ -28,6 +29,15 @@ pub enum Timing {
     Rrule(String),
     /// Instants, in any order; at most [`DATES_MAX`].
     Dates(Vec<Timestamp>),
+}
+
+impl From<Every> for Timing {
+    fn from(every: Every) -> Self {
+        match every {
+            Every::Elapsed(interval) => Self::Interval(interval),
+            Every::Calendar(step) => Self::Calendar(step),
+        }
+    }
 }
 
 /// What a clock says, independent of the kind of object that says it.

@@ -66,10 +66,7 @@ impl Rules {
     /// The earliest tick that is not too late at `now`. None: no tick ever is.
     pub fn in_time_from(&self, now: Timestamp) -> Option<Timestamp> {
         let late = self.deadline()?.saturating_add(self.offset);
-        Some(
-            now.checked_sub(SignedDuration::try_from(late).unwrap_or(SignedDuration::MAX))
-                .unwrap_or(Timestamp::MIN),
-        )
+        Some(now.checked_sub(late).unwrap_or(Timestamp::MIN))
     }
 }
 
@@ -108,9 +105,8 @@ pub fn due(clock: &Clock, state: &ClockState, now: Timestamp, rules: impl Into<R
     if clock.is_suspended() {
         return Due::default();
     }
-    let offset = SignedDuration::try_from(rules.offset).unwrap_or_default();
     let limit = rules.in_time_from(now);
-    let now = now.checked_sub(offset).unwrap_or(Timestamp::MIN);
+    let now = now.checked_sub(rules.offset).unwrap_or(Timestamp::MIN);
     let considered = state.last_tick.map_or(state.since, |last| last.max(state.since));
     if rules.room == Some(0) {
         // What passes now is considered: more room later starts nothing retroactively.
@@ -118,7 +114,7 @@ pub fn due(clock: &Clock, state: &ClockState, now: Timestamp, rules: impl Into<R
     }
     let ahead = |room: bool| {
         let next = clock.next_after(now.max(considered)).filter(|_| room)?;
-        next.checked_add(offset).ok()
+        next.checked_add(rules.offset).ok()
     };
     let Some(latest) = clock.latest_in(considered, now) else {
         return Due { next: ahead(true), ..Due::default() };

@@ -1,4 +1,5 @@
-//! Intervals: elapsed time (`90s`, `36h`) and steps of the calendar (`1d`, `2w`, `1mo`, `1y`).
+//! Ticks of an interval: of elapsed time (`90s`, `36h`), and of steps of the calendar (`1d`, `2w`, `1mo`,
+//! `1y`).
 //!
 //! Elapsed time is a grid of seconds that no clock change bends. A step of the calendar keeps the time on the wall: it
 //! is the anchor plus n steps, each computed from the anchor, so that `1mo` from a 31st clamps to the end of shorter
@@ -9,57 +10,13 @@ use std::time::Duration;
 use jiff::civil::DateTime;
 use jiff::{Span, Timestamp};
 
-use super::clock::{ScheduleError, Timing};
-use super::duration::{DurationError, parse_duration};
+use super::clock::ScheduleError;
 use super::zone::Zone;
-
-/// The longest step of the calendar: 292 years, as long as a duration can be.
-const STEP_YEARS_MAX: i64 = 292;
+use crate::api::interval::CalendarStep;
 
 /// Ticks around the estimated one that a search looks at: the estimate is off by one, and by one more at a date that
 /// the zone skips.
 const AROUND: i64 = 4;
-
-/// A step of the calendar. Months are those of the Gregorian calendar; a year is twelve of them, a week seven days.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CalendarStep {
-    /// So many days.
-    Days(i64),
-    /// So many months.
-    Months(i64),
-}
-
-/// Reads an interval: elapsed time as in [`parse_duration`], or one whole number of days (`d`), weeks (`w`), months
-/// (`mo`) or years (`y`).
-///
-/// # Errors
-///
-/// What is no duration either, and a mixture of the two kinds (`1d12h`): a day is not a fixed number of hours.
-pub fn parse_interval(text: &str) -> Result<Timing, DurationError> {
-    let Some((count, step)) = calendar_step(text) else {
-        return match parse_duration(text) {
-            Err(DurationError::Calendar { text, .. }) => Err(DurationError::Mixed(text)),
-            other => other.map(Timing::Interval),
-        };
-    };
-    let too_long = || DurationError::TooLarge(text.chars().take(40).collect());
-    let count: i64 = count.parse().map_err(|_| too_long())?;
-    let scaled = |scale: i64, max: i64| count.checked_mul(scale).filter(|n| *n <= max).ok_or_else(too_long);
-    let step = match step {
-        "d" => CalendarStep::Days(scaled(1, STEP_YEARS_MAX * 366)?),
-        "w" => CalendarStep::Days(scaled(7, STEP_YEARS_MAX * 366)?),
-        "mo" => CalendarStep::Months(scaled(1, STEP_YEARS_MAX * 12)?),
-        _ => CalendarStep::Months(scaled(12, STEP_YEARS_MAX * 12)?),
-    };
-    Ok(Timing::Calendar(step))
-}
-
-/// A number and a unit of the calendar, and nothing else.
-fn calendar_step(text: &str) -> Option<(&str, &str)> {
-    let unit = text.trim_start_matches(|c: char| c.is_ascii_digit());
-    let count = text.strip_suffix(unit)?;
-    (!count.is_empty() && matches!(unit, "d" | "w" | "mo" | "y")).then_some((count, unit))
-}
 
 /// Every so many seconds, counted from an anchor.
 #[derive(Debug, Clone, Copy)]

@@ -13,7 +13,6 @@ use daskflow::plan::pods::scheduler::template_hash;
 use daskflow::plan::pods::state::{self, PodLife};
 use daskflow::plan::pods::worker;
 use daskflow::plan::run::{job_of, phase_of};
-use daskflow::plan::schedule::parse_duration;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
@@ -166,7 +165,7 @@ impl Before {
         assert!(!world.truth.runs.values().any(uses), "a run has come that no cache knows");
         let tasks = world.followed.as_ref().and_then(|followed| followed.polled).map(|(tasks, _)| tasks);
         assert_eq!(tasks, Some(false), "nobody knows that no task is left");
-        let after = self.cluster.spec.idle.as_ref().map(|idle| parse_duration(&idle.after).unwrap()).unwrap();
+        let after = self.cluster.spec.idle.as_ref().and_then(|idle| idle.after.get()).unwrap();
         // One that came after the last question is known at the next.
         let came = world.last_client.filter(|came| *came < world.polled_at);
         assert!(came.is_none_or(|came| came + after <= world.now), "a client came at {came:?}");
@@ -221,8 +220,8 @@ impl Before {
             };
             let timeout = spec
                 .drain_timeout
-                .as_deref()
-                .map_or(Duration::from_secs(3600), |text| parse_duration(text).unwrap());
+                .as_ref()
+                .map_or(Duration::from_secs(3600), |timeout| timeout.get().unwrap());
             let since = draining_since(&world.truth.pods[name]);
             assert!(
                 since.is_some_and(|since| since + timeout <= world.now),

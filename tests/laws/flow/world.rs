@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use daskflow::api::common::NameRef;
 use daskflow::api::flow::{CatchUp, ClockEntry, ClusterSource, Concurrency, History, Retries, Schedule};
+use daskflow::api::interval::Interval;
 use daskflow::api::{
     DaskCluster, DaskClusterSpec, DaskClusterStatus, Flow, FlowRun, FlowRunStatus, FlowSpec, Phase,
 };
@@ -90,7 +91,7 @@ pub struct World {
 }
 
 /// What decides when a Flow ticks: of each clock its interval, and whether it is suspended.
-type Timing = BTreeMap<String, (Option<String>, bool)>;
+type Timing = BTreeMap<String, (Option<Interval>, bool)>;
 
 fn timing(flow: &Flow) -> Timing {
     let clocks = flow.spec.schedule.iter().flat_map(|schedule| &schedule.clocks);
@@ -174,7 +175,7 @@ impl World {
             Happening::SuspendFlow(suspend) => self.edit(|spec| spec.suspend = suspend),
             Happening::Edit(seconds) => self.edit(|spec| {
                 let clock = spec.schedule.as_mut().and_then(|schedule| schedule.clocks.first_mut()).unwrap();
-                clock.interval = Some(format!("{seconds}s"));
+                clock.interval = Some(format!("{seconds}s").into());
             }),
             Happening::Rename => self.edit(|spec| {
                 let clock = spec.schedule.as_mut().and_then(|schedule| schedule.clocks.get_mut(1)).unwrap();
@@ -604,7 +605,7 @@ pub fn fresh() -> Stale {
 fn spec(rules: Rules) -> FlowSpec {
     let clock = |(name, seconds): (&str, i64)| ClockEntry {
         name: name.into(),
-        interval: Some(format!("{seconds}s")),
+        interval: Some(format!("{seconds}s").into()),
         parameters: (name != "c").then(|| serde_json::json!({"of": name})),
         ..ClockEntry::default()
     };

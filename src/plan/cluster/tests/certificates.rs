@@ -94,6 +94,20 @@ fn a_first_certificate_is_issued_before_any_pod() {
 }
 
 #[test]
+fn a_duration_that_cannot_be_read_holds_up_no_renewal() {
+    let mut cluster = secured(Issuer::Operator);
+    cluster.spec.tls.as_mut().unwrap().duration = Some("9999999999999h".into());
+    let leaf = certificates("aaaa", "t1", 80);
+    let plan = plan(&cluster, &settled_with(&cluster, Some(&leaf)), now());
+    let issued = plan.steps.iter().find_map(|step| match step {
+        Step::Issue(issue) => Some(issue.life),
+        _ => None,
+    });
+    assert_eq!(issued, Some(Duration::from_secs(90 * 24 * 3600)));
+    assert_eq!(reason(&plan, ConditionType::Stalled), "InvalidSpec");
+}
+
+#[test]
 fn pods_are_made_with_a_copy_that_is_there_before_them() {
     let cluster = secured(Issuer::Operator);
     let leaf = certificates("aaaa", "t1", 1);

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::api::WorkersSpec;
+use crate::api::dask_cluster::GroupStatus;
 use crate::api::worker_group::{Autoscale, WorkerGroup};
 use crate::plan::cluster::load::Answer;
 
@@ -115,6 +116,27 @@ fn a_scheduler_that_does_not_tell_its_load_leaves_the_size_and_is_told_of() {
     assert_eq!((desired(&held), held.steps.len()), (vec![3], 0));
     assert_eq!(reason(&held, ConditionType::Reconciling), "LoadUnknown");
     assert_eq!(reason(&held, ConditionType::Ready), "Ready");
+}
+
+#[test]
+fn a_duration_that_cannot_be_read_makes_no_group_smaller() {
+    let unreadable = "9999999999999h";
+    let sizes = |autoscale: Autoscale| {
+        let mut cluster = autoscaled(0, 5);
+        cluster.spec.workers.autoscale = Some(autoscale);
+        let mut observed = settled(&cluster, 3);
+        observed.closable = Some(names(&observed.pods));
+        let told = GroupStatus { name: DEFAULT_GROUP.into(), desired: 3, ..GroupStatus::default() };
+        cluster.status = Some(DaskClusterStatus { groups: vec![told], ..DaskClusterStatus::default() });
+        [0, 5].map(|target| {
+            hears(&mut observed, target, 0.0);
+            let plan = plan(&cluster, &observed, now() + std::time::Duration::from_secs(3600));
+            assert_eq!(reason(&plan, ConditionType::Stalled), "InvalidSpec");
+            desired(&plan)[0]
+        })
+    };
+    assert_eq!(sizes(Autoscale { scale_down_after: unreadable.into(), ..between(0, 5) }), [3, 5]);
+    assert_eq!(sizes(Autoscale { target_duration: unreadable.into(), ..between(0, 5) }), [3, 3]);
 }
 
 #[test]

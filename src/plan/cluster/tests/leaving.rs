@@ -171,6 +171,19 @@ fn after_the_timeout_busy_workers_leave_too() {
 }
 
 #[test]
+fn a_timeout_that_cannot_be_read_ends_no_task() {
+    let (mut cluster, mut observed, all) = draining([1, 1, 1]);
+    cluster.spec.workers.drain_timeout = Some("9999999999999h".into());
+    let first = plan(&cluster, &observed, now());
+    assert_eq!(reason(&first, ConditionType::Stalled), "InvalidSpec");
+    annotate(&mut observed, &first);
+    let later = now() + Duration::from_secs(1_000 * 3600);
+    assert_eq!(plan(&cluster, &observed, later).steps, []);
+    observed.busy = Some(all.iter().cloned().zip([1, 0, 1]).collect());
+    assert_eq!(retired(&plan(&cluster, &observed, later)), [all[1].clone()], "its tasks have ended");
+}
+
+#[test]
 fn a_worker_that_is_wanted_again_is_no_longer_waited_for() {
     let (mut cluster, mut observed, _) = draining([1, 1, 1]);
     let first = plan(&cluster, &observed, now());

@@ -173,7 +173,7 @@ fn a_timeout_that_is_changed_reaches_the_attempt_at_work() {
     };
     let steps = |limit: Option<i64>, timeout: Option<&str>, pod: Option<Arc<Pod>>| {
         let mut flow = flow();
-        flow.spec.timeout = timeout.map(str::to_owned);
+        flow.spec.timeout = timeout.map(Into::into);
         let seen = Observed { job: Some(limited(limit)), pod, ..observed(flow) };
         plan(&running(), &seen, now()).steps
     };

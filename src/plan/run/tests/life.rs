@@ -122,6 +122,17 @@ fn delays_grow_up_to_their_limit() {
 }
 
 #[test]
+fn a_delay_that_cannot_be_read_is_none() {
+    for unreadable in [("9999999999999h", "1h"), ("1h", "9999999999999h")] {
+        let mut flow = retrying_flow(1, 0);
+        let retries = flow.spec.retries.as_mut().unwrap();
+        (retries.delay, retries.max_delay) = (unreadable.0.into(), unreadable.1.into());
+        let plan = plan(&running(), &failed(flow, 1, r#"{"reason":"ScriptError","message":"no"}"#), now());
+        assert_eq!(plan.status.retry_at.unwrap().0, now());
+    }
+}
+
+#[test]
 fn what_the_pod_said_is_remembered_when_it_is_gone() {
     let mut evicted = Pod::clone(&at_work());
     evicted.status.as_mut().unwrap().conditions = Some(vec![PodCondition {
