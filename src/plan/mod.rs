@@ -7,6 +7,7 @@
 pub mod backfill;
 pub mod cluster;
 pub mod conditions;
+mod count;
 pub mod field;
 mod figure;
 pub mod flow;

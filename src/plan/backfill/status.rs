@@ -7,6 +7,7 @@ use super::ticks::State;
 use crate::api::{ConditionType, FlowBackfill, FlowBackfillStatus, Reason};
 use crate::plan::Note;
 use crate::plan::conditions::{Conditions, Progress, find};
+use crate::plan::count::to_i32;
 use crate::plan::pods::Violation;
 
 /// Where a backfill stands, as its conditions tell it.
@@ -151,8 +152,4 @@ pub(super) fn news(backfill: &FlowBackfill, status: &FlowBackfillStatus) -> Opti
     let reason = Reason::from_word(&ready.reason)?;
     let message = ready.message.clone();
     Some(if stalled { Note::warning(reason, message) } else { Note::normal(reason, message) })
-}
-
-fn to_i32(count: usize) -> i32 {
-    i32::try_from(count).unwrap_or(i32::MAX)
 }

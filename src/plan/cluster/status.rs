@@ -15,6 +15,7 @@ use crate::api::dask_cluster::{GroupStatus, IdleAction, WorkerCounts};
 use crate::api::{ConditionType, DaskClusterStatus, Reason, labels};
 use crate::plan::Note;
 use crate::plan::conditions::{Conditions, Progress, find, is_news_of_pods};
+use crate::plan::count::to_i32;
 use crate::plan::pods::tls::Certificate;
 use crate::plan::pods::worker::DEFAULT_GROUP;
 use crate::plan::pods::written::Pages;
@@ -375,8 +376,4 @@ fn next_try(work: &Work<'_>) -> String {
 
 fn pods_of<'a>(observed: &'a Observed, component: &'a str) -> impl Iterator<Item = &'a Pod> {
     observed.pods.iter().map(AsRef::as_ref).filter(move |pod| state::is_component(pod, component))
-}
-
-fn to_i32(count: usize) -> i32 {
-    i32::try_from(count).unwrap_or(i32::MAX)
 }

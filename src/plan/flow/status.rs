@@ -15,6 +15,7 @@ use super::{Observed, edits, is_over, violations};
 use crate::api::flow::LastRun;
 use crate::api::{ConditionType, Flow, FlowRun, FlowStatus, Phase, Reason};
 use crate::plan::conditions::{Conditions, Holds, Progress, find};
+use crate::plan::count::to_i32;
 use crate::plan::pods::Violation;
 use crate::plan::run::{Ground, phase_of};
 
@@ -58,7 +59,7 @@ pub(super) fn status(
         spec_written_at: Some(Time(edits::known_by(flow, &old, now))),
         skipped,
         skipped_runs,
-        active: i32::try_from(active).unwrap_or(i32::MAX),
+        active: to_i32(active),
         admitted,
         last_run,
         clocks: ticks.clocks.clone(),

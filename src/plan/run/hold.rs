@@ -8,6 +8,7 @@ use super::{Newest, Work, clocks_of, due_at, is_backfill, is_tick, phase_of};
 use crate::api::duration::Written;
 use crate::api::flow::{CatchUpPolicy, Concurrency};
 use crate::api::{DaskCluster, Flow, FlowRun, Phase, Reason};
+use crate::plan::count::to_i32;
 use crate::plan::flow::admission::{gives_way, is_held_by_suspension, places};
 use crate::plan::flow::ticks::offset as start_offset;
 
@@ -191,7 +192,7 @@ impl Work<'_> {
         };
         // A name whose run has ended is about to give its place back.
         let active = self.observed.siblings.iter().filter(|other| admitted(flow).contains(&other.name_any()));
-        if is_backfill(self.run) || i32::try_from(active.count()).unwrap_or(i32::MAX) < places {
+        if is_backfill(self.run) || to_i32(active.count()) < places {
             return None;
         }
         let mine = (due_at(self.run), self.run.name_any());
@@ -202,7 +203,7 @@ impl Work<'_> {
         };
         let before = self.waiting(flow).filter(is_beside);
         let before = before.filter(|other| (due_at(other), other.name_any()) < mine).count();
-        let full = i32::try_from(before).unwrap_or(i32::MAX) >= room;
+        let full = to_i32(before) >= room;
         full.then(|| (Reason::QueueFull, format!("{before} runs wait before it, and {limit} is {room}")))
     }
 
