@@ -13,6 +13,7 @@ pub mod flow_run;
 pub mod interval;
 pub mod labels;
 pub mod network_policy;
+pub mod quantity;
 pub mod run_policy;
 pub mod schedule;
 pub mod schema;

@@ -264,11 +264,7 @@ impl Limits {
 
 /// A CPU quantity (`2`, `1.5`, `1500m`) in whole cores, rounded up.
 fn cores(quantity: &Amount) -> Option<i32> {
-    let text = quantity.to_string();
-    let cores = match text.strip_suffix('m') {
-        Some(milli) => milli.parse::<f64>().ok()? / 1000.0,
-        None => text.parse::<f64>().ok()?,
-    };
+    let cores = quantity.size()?;
     #[allow(clippy::cast_possible_truncation, reason = "bounded on the line itself")]
     (cores.is_finite() && cores > 0.0).then(|| cores.ceil().min(1024.0) as i32)
 }
