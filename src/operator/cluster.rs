@@ -20,7 +20,7 @@ use super::schedulers::{Asks, Look, look};
 use crate::api::{DaskCluster, DaskClusterStatus, FlowRun, Reason, labels};
 use crate::plan::cluster::load::Answer;
 use crate::plan::cluster::{self, Load, Observed, SchedulerView};
-use crate::plan::conditions::{Failure, failing, held, told};
+use crate::plan::conditions::{Failure, failing, told};
 use crate::plan::pods::tls::Certificate;
 use crate::plan::pods::{scheduler, state};
 use crate::plan::run::{is_run_now, phase_of};
@@ -56,12 +56,6 @@ impl Planned for DaskCluster {
         told(&self.status.as_ref()?.conditions, self.metadata.generation, reason)
     }
 
-    fn hold(&self, status: &mut Self::Status, message: &str, now: Timestamp) {
-        let old = self.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
-        let planned = std::mem::take(&mut status.conditions);
-        status.conditions = held(old, planned, message, now);
-    }
-
     fn gone(context: &Context, namespace: &str, name: &str) {
         context.schedulers.forget(namespace, name);
         context.certificates.forget(namespace, name);
@@ -94,6 +88,7 @@ async fn observe(context: &Context, cluster: &DaskCluster, live: bool) -> Result
     let questions = cluster::questions(cluster, &pods, &tls);
     let mut load = context.schedulers.poll(&namespace, &name, questions.as_ref());
     let activity = questions.as_ref().is_some_and(|questions| questions.activity);
+    let began = clock::now();
     let look = match context.schedulers.line(&namespace, &name) {
         // Nobody asks a scheduler that is not there yet, or not any more.
         Some(kept) if live && followed.registered().is_some() => {
@@ -104,6 +99,9 @@ async fn observe(context: &Context, cluster: &DaskCluster, live: bool) -> Result
         }
         _ => Look { view: followed, ..Look::default() },
     };
+    if let Some(registered) = look.view.registered().filter(|_| live) {
+        context.schedulers.see((&namespace, &name), &pods, registered, began);
+    }
     // No record of seconds ago is reason enough to stop anything.
     if let Some(answer) = look.activity {
         let memory = questions.map(|questions| questions.memory).unwrap_or_default();
@@ -118,7 +116,7 @@ async fn observe(context: &Context, cluster: &DaskCluster, live: bool) -> Result
         scheduler: look.view,
         closable: look.closing_order,
         closing: look.closing,
-        moving: context.schedulers.moving(&namespace, &name),
+        retirements: context.schedulers.retirements(&namespace, &name),
         busy: look.busy,
         closes: look.closes,
         load,

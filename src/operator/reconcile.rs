@@ -72,9 +72,6 @@ pub(super) trait Planned:
     /// What the last status, of this generation, says with this reason.
     fn told(&self, reason: Reason) -> Option<&str>;
 
-    /// Says in the status that workers stay.
-    fn hold(&self, _status: &mut Self::Status, _message: &str, _now: Timestamp) {}
-
     /// Whether somebody waits for what comes of it, rather than a clock: it goes before the rest of its namespace.
     fn is_urgent(&self, _context: &Context) -> bool {
         false
@@ -255,17 +252,10 @@ async fn turn<K: Planned>(context: &Context, object: Arc<K>) -> Result<Turn<K>, 
     let no_room = object.told(Reason::QuotaExceeded).is_some();
     let bounds = if no_room { Bounds::CAREFUL } else { Bounds::USUAL };
     let steps = Box::pin(execute::steps(context, (&namespace, &name), &plan.steps, bounds));
-    let held = match steps.await {
-        Ok(held) => held,
-        Err(error) => return Err(Stop { error, planned: Some(plan.status), events: plan.events }),
-    };
-    let done = context.clock.now();
-    if let Some(message) = held.message() {
-        object.hold(&mut plan.status, &message, now);
-        if object.told(Reason::WorkersHeld).is_none() {
-            plan.events.push(Note::warning(Reason::WorkersHeld, message));
-        }
+    if let Err(error) = steps.await {
+        return Err(Stop { error, planned: Some(plan.status), events: plan.events });
     }
+    let done = context.clock.now();
     tell(context, &begun, plan, (now, done)).await
 }
 

@@ -116,15 +116,6 @@ pub fn is_true(conditions: &[Condition], kind: ConditionType) -> bool {
     find(conditions, kind).is_some_and(|condition| condition.status == "True")
 }
 
-/// The planned conditions, with `Reconciling` saying that workers stay though they are not wanted.
-pub fn held(old: &[Condition], planned: Vec<Condition>, message: &str, now: Timestamp) -> Vec<Condition> {
-    let generation = planned.first().and_then(|condition| condition.observed_generation);
-    let mut conditions = Conditions::new(old, generation, now);
-    conditions.new = planned;
-    conditions.set(ConditionType::Reconciling, true, Reason::WorkersHeld, message);
-    conditions.finish()
-}
-
 /// The message of a condition of this generation that gives this reason.
 pub fn told(conditions: &[Condition], generation: Option<i64>, reason: Reason) -> Option<&str> {
     let mut current = conditions.iter().filter(|condition| condition.observed_generation == generation);

@@ -180,12 +180,14 @@ pub enum Step {
         /// The new Secret, still without files.
         to: Box<Secret>,
     },
-    /// Ask the scheduler to give these workers no more tasks; those that they run go on. It cannot be undone.
+    /// Begin to ask the scheduler to give these workers no more tasks; those that they run go on. It cannot be undone. What the
+    /// scheduler answers is observed later.
     CloseToTasks {
         /// Their pods, whose names are their names in Dask.
         workers: Vec<Victim>,
     },
-    /// Ask the scheduler to retire these workers, and delete the pods of the ones that it confirms.
+    /// Begin to ask the scheduler to let these workers go. What it answers is observed later, and a later plan deletes the
+    /// pods of those that it let go.
     Retire {
         /// Their pods, whose names are their names in Dask.
         workers: Vec<Victim>,
@@ -219,7 +221,7 @@ pub enum Object {
 }
 
 /// An object to be deleted.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Victim {
     /// Its kind.
     pub kind: VictimKind,
@@ -230,7 +232,7 @@ pub struct Victim {
 }
 
 /// The kinds that are ever deleted by us rather than by Kubernetes' garbage collection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum VictimKind {
     /// A pod.
     Pod,

@@ -1,15 +1,13 @@
 //! Carries out the steps of a plan, in order. The first that fails ends it; the next reconcile plans anew.
 //!
-//! Three exceptions: pods of workers are created side by side, what a full quota refuses stops no step that frees room, and
-//! what the API server refuses for one part, such as a group of workers or a run, stops no other part.
+//! Three exceptions: pods of workers are created side by side, and pods are deleted so; what a full quota refuses stops no step
+//! that frees room; and what the API server refuses for one part, such as a group of workers or a run, stops no other part.
 
 mod objects;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
 use std::future::Future;
-use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
@@ -17,13 +15,12 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use kube::api::{Api, Patch, PatchParams};
 use serde_json::json;
-use tokio::time::Instant;
 
 use super::certificates;
 use super::context::Context;
 use super::failure::{Error, chain};
-use super::schedulers::{Retired, Wish};
 use crate::api::{FlowRun, labels};
+use crate::plan::cluster::Wish;
 use crate::plan::pods::state;
 use crate::plan::{Applied, Object, Step, Victim, VictimKind};
 use objects::{annotate, apply, create, dry_run, end_pod, limit, try_again};
@@ -31,74 +28,33 @@ pub(super) use objects::{check_owner, create_one, delete};
 
 /// The field manager of objects that are applied.
 pub(super) const MANAGER: &str = "daskflow";
-/// Workers that are told by name where some stay; the others are counted.
-const NAMED_MAX: usize = 10;
 
 /// How far the steps of one plan may go.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {
     /// Pods that are created or deleted at the same time.
     pub(super) at_once: usize,
-    /// How long a step waits for the data of retired workers to move. All steps together wait three times as long.
-    pub(super) retire: Duration,
 }
 
 impl Bounds {
     /// The usual ones.
-    pub(super) const USUAL: Self = Self { at_once: 16, retire: Duration::from_secs(5) };
+    pub(super) const USUAL: Self = Self { at_once: 16 };
     /// Those where the quota had no room the last time: one pod is tried, and not sixteen.
-    pub(super) const CAREFUL: Self = Self { at_once: 1, ..Self::USUAL };
+    pub(super) const CAREFUL: Self = Self { at_once: 1 };
 }
 
-/// Workers that were to go and have not gone.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Held {
-    /// The scheduler did not let go of these.
-    kept: BTreeSet<String>,
-    /// So many are being retired, as far as anybody knows: the scheduler has not answered yet.
-    moving: usize,
-}
-
-impl Held {
-    /// Why they stay. Nothing where none does.
-    pub(super) fn message(&self) -> Option<String> {
-        let mut parts = Vec::new();
-        if !self.kept.is_empty() {
-            let mut names = self.kept.iter().take(NAMED_MAX).cloned().collect::<Vec<_>>().join(", ");
-            if let Some(more) = self.kept.len().checked_sub(NAMED_MAX).filter(|more| *more > 0) {
-                names = format!("{names} and {more} more");
-            }
-            parts.push(format!("the scheduler keeps {names}: their data cannot move"));
-        }
-        if self.moving > 0 {
-            parts.push(format!(
-                "the scheduler is still moving the data of workers that are being removed ({} now)",
-                self.moving
-            ));
-        }
-        Some(parts.join("; ")).filter(|message| !message.is_empty())
-    }
-
-    fn add(&mut self, other: Self) {
-        self.kept.extend(other.kept);
-        self.moving += other.moving;
-    }
-}
-
-/// Carries out `steps` for the object `name` in `namespace`. Gives the workers that have not gone.
+/// Carries out `steps` for the object `name` in `namespace`.
 pub(super) async fn steps(
     context: &Context,
     (namespace, name): (&str, &str),
     steps: &[Step],
     bounds: Bounds,
-) -> Result<Held, Error> {
-    let hands = Hands { context, namespace, name, bounds, deadline: Instant::now() + bounds.retire * 3 };
-    let (mut held, mut no_room, mut rest) = (Held::default(), None, steps);
+) -> Result<(), Error> {
+    let hands = Hands { context, namespace, name };
+    let (mut no_room, mut rest) = (None, steps);
     let mut refused = Refused::default();
     while let Some(step) = rest.first() {
-        let of_group = |next: &&Step| next.part() == step.part();
-        let pods: Vec<&Pod> = rest.iter().take_while(of_group).map_while(new_worker).collect();
-        let (now, later) = rest.split_at(pods.len().max(1));
+        let (now, later) = rest.split_at(rest.iter().take_while(|next| is_beside(next, step)).count().max(1));
         rest = later;
         if refused.stops(step) || (no_room.is_some() && !needs_no_room(step)) {
             continue;
@@ -106,14 +62,8 @@ pub(super) async fn steps(
         for step in now {
             tracing::info!(step = %describe(step), "step");
         }
-        let done = if pods.is_empty() {
-            hands.carry_out(step).await
-        } else {
-            let create = |pod| async move { create_one(context, namespace, pod).await.map(drop) };
-            side_by_side(bounds.at_once, pods, create).await.map(|()| Held::default())
-        };
-        match done {
-            Ok(more) => held.add(more),
+        match side_by_side(bounds.at_once, now, |step| hands.carry_out(step)).await {
+            Ok(()) => {}
             // Room may come of the steps that follow.
             Err(error) if error.is_quota() && wants_room(step) => no_room = Some(error),
             Err(error) if step.part().is_some() && error.is_refusal() => refused.add(step, error),
@@ -125,7 +75,7 @@ pub(super) async fn steps(
         }
     }
     // A refusal needs somebody, and room may come by itself.
-    refused.first.or(no_room).map_or(Ok(held), Err)
+    refused.first.or(no_room).map_or(Ok(()), Err)
 }
 
 /// What the API server refused for parts of an object.
@@ -151,6 +101,14 @@ impl<'a> Refused<'a> {
     fn stops(&self, step: &Step) -> bool {
         self.steps.iter().any(|refused| step.needs(refused))
     }
+}
+
+/// Whether the step is carried out at the same time as the one before it, `first`: both create workers of one group, or
+/// both delete a pod.
+fn is_beside(step: &Step, first: &Step) -> bool {
+    let deletes = |step: &Step| matches!(step, Step::Delete(victim) if victim.kind == VictimKind::Pod);
+    let creates = |step: &Step| new_worker(step).is_some();
+    (creates(step) && creates(first) && step.part() == first.part()) || (deletes(step) && deletes(first))
 }
 
 /// The pod that a step creates, if it does.
@@ -218,13 +176,10 @@ struct Hands<'a> {
     context: &'a Context,
     namespace: &'a str,
     name: &'a str,
-    bounds: Bounds,
-    /// Until then workers are waited for.
-    deadline: Instant,
 }
 
 impl Hands<'_> {
-    async fn carry_out(&self, step: &Step) -> Result<Held, Error> {
+    async fn carry_out(&self, step: &Step) -> Result<(), Error> {
         let (context, namespace) = (self.context, self.namespace);
         match step {
             Step::Apply(object) => apply(context, namespace, object).await?,
@@ -256,13 +211,10 @@ impl Hands<'_> {
             Step::Issue(_) | Step::Request(_) | Step::Withdraw(_) | Step::Copy { .. } => {
                 self.certificate(step).await.map_err(|error| Error::Certificate(Box::new(error)))?;
             }
-            Step::Retire { workers } => return self.retire(workers).await,
-            Step::CloseToTasks { workers } => {
-                let asked = self.ask(Wish::CloseToTasks, workers).await?;
-                return Ok(Held { kept: asked.kept, moving: asked.moving.len() });
-            }
+            Step::Retire { workers } => self.begin(Wish::Retire, workers)?,
+            Step::CloseToTasks { workers } => self.begin(Wish::CloseToTasks, workers)?,
         }
-        Ok(Held::default())
+        Ok(())
     }
 
     async fn certificate(&self, step: &Step) -> Result<(), Error> {
@@ -278,27 +230,11 @@ impl Hands<'_> {
         }
     }
 
-    /// Retires workers and deletes the pods of those that the scheduler let go. Gives the others. While the scheduler has
-    /// not answered nobody knows which ones it will let go, so no pod is deleted.
-    async fn retire(&self, workers: &[Victim]) -> Result<Held, Error> {
-        let retired = self.ask(Wish::Retire, workers).await?;
-        // Owned: a stream of borrowed ones is not known to be Send.
-        let is_gone = |worker: &&Victim| retired.gone.contains(&worker.name);
-        let gone: Vec<Victim> = workers.iter().filter(is_gone).cloned().collect();
-        let delete = |pod: Victim| async move { delete(self.context, self.namespace, &pod).await };
-        side_by_side(self.bounds.at_once, gone, delete).await?;
-        Ok(Held { kept: retired.kept, moving: retired.moving.len() })
-    }
-
-    /// Asks the scheduler to let workers go or to close them.
-    async fn ask(&self, wish: Wish, workers: &[Victim]) -> Result<Retired, Error> {
+    /// Begins to ask the scheduler to let workers go or to close them.
+    fn begin(&self, wish: Wish, workers: &[Victim]) -> Result<(), Error> {
         // A scheduler does not know whom to obey.
         self.context.claim.check()?;
-        let names = workers.iter().map(|worker| worker.name.clone()).collect();
-        let left = self.deadline.saturating_duration_since(Instant::now());
-        let patience = self.bounds.retire.min(left);
-        let cluster = (self.namespace, self.name);
-        Ok(self.context.schedulers.retire(cluster, (wish, names), patience).await?)
+        Ok(self.context.schedulers.begin((self.namespace, self.name), (wish, workers))?)
     }
 }
 

@@ -1,5 +1,3 @@
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
@@ -64,119 +62,38 @@ async fn scheduler(retired: Option<Value>) -> Scheduler {
 const KEY: (&str, &str) = ("default", "demo");
 
 #[tokio::test]
-async fn workers_that_the_scheduler_let_go_are_deleted_and_no_others() {
+async fn a_retirement_only_begins_and_deletes_nobody() {
     let scheduler = scheduler(Some(workers(&["a", "c"]))).await;
-    let (context, server, _wakes) = context(scheduler.port);
-    context.schedulers.follow(("default", "demo"), ("u", "127.0.0.1"), None);
-    let (asked, _server) = serve(server, obeys);
-    let held = steps(&context, KEY, &[retirement(&["a", "b", "c"])], Bounds::USUAL).await.unwrap();
-    let mut deleted = asked.all();
-    deleted.sort();
-    assert_eq!(deleted, ["DELETE a", "DELETE c"]);
-    assert_eq!(held.message().unwrap(), "the scheduler keeps b: their data cannot move");
-}
-
-#[tokio::test]
-async fn a_retirement_without_an_answer_in_time_deletes_nobody_and_is_told() {
-    let scheduler = scheduler(None).await;
-    let (context, server, _wakes) = context(scheduler.port);
-    context.schedulers.follow(("default", "demo"), ("u", "127.0.0.1"), None);
-    let (asked, _server) = serve(server, obeys);
-    let bounds = Bounds { retire: Duration::from_millis(300), ..Bounds::USUAL };
-    let two = [retirement(&["a", "b"]), retirement(&["c"])];
-    let held = steps(&context, KEY, &two, bounds).await.unwrap();
-    assert_eq!(asked.all(), [""; 0]);
-    assert_eq!(scheduler.asked.count("retire_workers"), 2, "each group by itself");
-    assert_eq!(
-        held.message().unwrap(),
-        "the scheduler is still moving the data of workers that are being removed (3 now)"
-    );
-}
-
-#[tokio::test]
-async fn an_answer_that_comes_late_wakes_the_cluster_which_then_deletes() {
-    let may_answer = Arc::new(AtomicBool::new(false));
-    let gate = may_answer.clone();
-    let scheduler = Scheduler::start(move |op, _| match op {
-        "retire_workers" if !gate.load(Ordering::Relaxed) => Some(json!("ask again")),
-        "retire_workers" => Some(workers(&["a"])),
-        "subscribe_worker_status" | "identity" => Some(identity(&["a", "b"])),
-        _ => None,
-    })
-    .await;
     let (context, server, mut wakes) = context(scheduler.port);
     context.schedulers.follow(("default", "demo"), ("u", "127.0.0.1"), None);
     let (asked, _server) = serve(server, obeys);
-    let bounds = Bounds { retire: Duration::from_millis(300), ..Bounds::USUAL };
-    let held = steps(&context, KEY, &[retirement(&["a", "b"])], bounds).await.unwrap();
-    assert_eq!(held.moving, 2);
-    assert!(context.schedulers.moving("default", "demo").iter().eq(["a", "b"]));
-    // Nobody is asked to go twice, whatever is planned meanwhile.
-    let held = steps(&context, KEY, &[retirement(&["b"])], bounds).await.unwrap();
-    assert_eq!((held.moving, scheduler.asked.count("connect") <= 2), (1, true));
-
-    while wakes.clusters.try_recv().is_ok() {}
-    may_answer.store(true, Ordering::Relaxed);
-    timeout(Duration::from_secs(20), wakes.clusters.recv()).await.expect("no wake told of the answer");
-    assert_eq!(asked.all(), [""; 0], "the next look deletes those that are no longer registered");
-    assert_eq!(context.schedulers.moving("default", "demo").len(), 0);
-    let times = scheduler.asked.count("connect");
-    let held = steps(&context, KEY, &[retirement(&["b"])], bounds).await.unwrap();
-    assert!(held.kept.iter().eq(["b"]), "{held:?}");
-    assert_eq!(scheduler.asked.count("connect"), times, "what was kept is known from the late answer");
-}
-
-#[tokio::test]
-async fn workers_that_are_closed_stay_and_those_that_are_kept_open_are_told() {
-    let asked = Arc::new(std::sync::Mutex::new(Vec::new()));
-    let heard = asked.clone();
-    let scheduler = Scheduler::start(move |op, request| match op {
-        "retire_workers" => {
-            heard.lock().unwrap().push((request["close_workers"].clone(), request["remove"].clone()));
-            Some(workers(&["a"]))
+    let two = [retirement(&["a", "b"]), closing(&["c"])];
+    steps(&context, KEY, &two, Bounds::USUAL).await.unwrap();
+    let answers = async {
+        while ["a", "b", "c"].iter().any(|name| is_moving(&context, name)) {
+            wakes.clusters.recv().await.unwrap();
         }
-        "subscribe_worker_status" | "identity" => Some(identity(&["a", "b"])),
-        _ => None,
-    })
-    .await;
-    let (context, server, _wakes) = context(scheduler.port);
-    context.schedulers.follow(("default", "demo"), ("u", "127.0.0.1"), None);
-    let (deleted, _server) = serve(server, obeys);
-    let held = steps(&context, KEY, &[closing(&["a", "b"])], Bounds::USUAL).await.unwrap();
-    assert_eq!(deleted.all(), [""; 0]);
-    assert_eq!(*asked.lock().unwrap(), [(json!(false), json!(false))]);
-    assert_eq!(held.message().unwrap(), "the scheduler keeps b: their data cannot move");
-    // The same workers may be let go at any time after that.
-    steps(&context, KEY, &[retirement(&["a"])], Bounds::USUAL).await.unwrap();
-    assert_eq!(asked.lock().unwrap().last(), Some(&(json!(true), json!(true))));
-    assert_eq!(deleted.all(), ["DELETE a"]);
+    };
+    timeout(Duration::from_secs(20), answers).await.expect("no wake came with the answers");
+    assert_eq!(scheduler.asked.count("retire_workers"), 2, "each by itself");
+    assert_eq!(asked.all(), [""; 0]);
+}
+
+fn is_moving(context: &Context, name: &str) -> bool {
+    context.schedulers.retirements("default", "demo").is_moving(&pod(name, labels::WORKER))
 }
 
 #[tokio::test]
-async fn another_start_of_the_scheduler_drops_its_retirements() {
-    let scheduler = scheduler(None).await;
-    let (context, _server, _wakes) = context(scheduler.port);
-    context.schedulers.follow(("default", "demo"), ("u/0", "127.0.0.1"), None);
-    let bounds = Bounds { retire: Duration::from_millis(50), ..Bounds::USUAL };
-    steps(&context, KEY, &[retirement(&["a"])], bounds).await.unwrap();
-    assert_eq!(context.schedulers.moving("default", "demo").len(), 1);
-    context.schedulers.follow(("default", "demo"), ("u/1", "127.0.0.1"), None);
-    assert_eq!(context.schedulers.moving("default", "demo").len(), 0);
-}
-
-#[tokio::test]
-async fn a_worker_that_is_not_registered_is_not_kept() {
-    let scheduler = scheduler(Some(workers(&["a"]))).await;
-    let (context, server, _wakes) = context(scheduler.port);
-    context.schedulers.follow(("default", "demo"), ("u", "127.0.0.1"), None);
-    let (_asked, _server) = serve(server, obeys);
-    let plan = [retirement(&["a", "unknown"])];
-    assert_eq!(steps(&context, KEY, &plan, Bounds::USUAL).await.unwrap(), Held::default());
+async fn nobody_is_asked_to_let_workers_go_who_is_not_followed() {
+    let (context, server, _wakes) = context(1);
+    let (asked, _server) = serve(server, obeys);
+    steps(&context, KEY, &[retirement(&["a"]), deletion("b")], Bounds::USUAL).await.unwrap_err();
+    assert_eq!(asked.all(), [""; 0], "what follows waits for the next look");
 }
 
 #[tokio::test]
 async fn a_full_quota_stops_creations_and_nothing_that_frees_room() {
-    let scheduler = scheduler(Some(workers(&["a"]))).await;
+    let scheduler = scheduler(None).await;
     let (context, server, _wakes) = context(scheduler.port);
     context.schedulers.follow(("default", "demo"), ("u", "127.0.0.1"), None);
     let (asked, _server) =
@@ -184,7 +101,8 @@ async fn a_full_quota_stops_creations_and_nothing_that_frees_room() {
     let plan =
         [creation("new-1"), creation("new-2"), deletion("unknown"), creation("new-3"), retirement(&["a"])];
     let error = steps(&context, KEY, &plan, Bounds::CAREFUL).await.unwrap_err();
-    assert_eq!(asked.all(), ["POST new-1", "DELETE unknown", "DELETE a"]);
+    assert_eq!(asked.all(), ["POST new-1", "DELETE unknown"]);
+    assert!(is_moving(&context, "a"), "and the scheduler is asked to let it go");
     assert!(error.is_quota());
     assert_eq!(error.tell().reason, Reason::QuotaExceeded);
     assert!(error.tell().message.contains("exceeded quota: small"), "{}", error.tell().message);
@@ -306,21 +224,28 @@ async fn other_steps_keep_their_order() {
     let (asked, _server) = serve(server, obeys);
     let plan =
         [deletion("first"), creation("second"), deletion("third"), deletion("fourth"), creation("fifth")];
-    assert_eq!(steps(&context, KEY, &plan, Bounds::USUAL).await.unwrap(), Held::default());
+    steps(&context, KEY, &plan, Bounds::USUAL).await.unwrap();
     let order = ["DELETE first", "POST second", "DELETE third", "DELETE fourth", "POST fifth"];
     assert_eq!(asked.all(), order);
 }
 
-#[test]
-fn a_message_names_a_few_workers_and_counts_the_others() {
-    let kept: BTreeSet<String> = (0..14).map(|index| format!("w{index:02}")).collect();
-    let message = Held { kept, moving: 2 }.message().unwrap();
-    assert!(message.starts_with("the scheduler keeps w00, w01,"), "{message}");
-    assert!(
-        message.contains("w09 and 4 more: their data cannot move; the scheduler is still moving"),
-        "{message}"
-    );
-    assert_eq!(Held::default().message(), None);
+#[tokio::test]
+async fn pods_are_deleted_side_by_side() {
+    let (context, mut server, _wakes) = context(1);
+    let plan: Vec<Step> = (0..20).map(|index| deletion(&format!("old-{index}"))).collect();
+    let work = tokio::spawn(async move { steps(&context, KEY, &plan, Bounds::USUAL).await });
+    let mut begun = Vec::new();
+    for _ in 0..Bounds::USUAL.at_once {
+        begun.push(server.next_request().await.unwrap());
+    }
+    for (_, reply) in begun {
+        respond(reply, obeys("DELETE old"));
+    }
+    for _ in Bounds::USUAL.at_once..20 {
+        let (_, reply) = server.next_request().await.unwrap();
+        respond(reply, obeys("DELETE old"));
+    }
+    work.await.unwrap().unwrap();
 }
 
 /// What is asked of the API server to create a scheduler's pod where ours is there, with these labels.

@@ -16,7 +16,10 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Pod;
 use kube::Client;
+use tokio::task::JoinSet;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::certificates::credentials::Keeper;
@@ -26,13 +29,12 @@ use super::surroundings::Surroundings;
 #[cfg(test)]
 use crate::dask::Reach;
 use crate::dask::{Address, Connector, Error, Scheme};
+use crate::plan::Victim;
 use crate::plan::cluster::load::Questions;
-use crate::plan::cluster::{Load, SchedulerView};
+use crate::plan::cluster::{Load, Retirements, SchedulerView, Wish};
 
 pub(super) use ask::{Asks, Look, look};
 use line::{Line, Whereabouts};
-use retire::Retirements;
-pub(super) use retire::{Retired, Wish};
 
 /// How long connecting, and each step of subscribing, may take.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -72,6 +74,8 @@ struct Followed {
     load: Shared<Load>,
     poller: Option<Poller>,
     retirements: Shared<Retirements>,
+    /// The requests to let workers go or to close them that are under way. They end with what is kept of the scheduler.
+    calls: JoinSet<()>,
     _follower: AbortOnDropHandle<()>,
 }
 
@@ -136,6 +140,7 @@ impl Schedulers {
             load: Shared::default(),
             poller: None,
             retirements: Shared::default(),
+            calls: JoinSet::new(),
             _follower: AbortOnDropHandle::new(tokio::spawn(listen)),
         };
         all.insert(key, followed);
@@ -195,32 +200,51 @@ impl Schedulers {
         }
     }
 
-    /// Asks the scheduler that is followed to let these workers go or to close them, over a connection of its own, and waits
-    /// a while for its answer. Without one the call goes on, and wakes the cluster when it ends.
-    pub(super) async fn retire(
+    /// Begins to ask the scheduler that is followed to let these workers go or to close them, over a connection of its own.
+    /// Its answer goes into the record of this start of it, and wakes the cluster. Workers that it is being asked about are
+    /// not asked about again.
+    ///
+    /// # Errors
+    ///
+    /// No scheduler is followed.
+    pub(super) fn begin(
         &self,
         (namespace, cluster): (&str, &str),
-        (wish, workers): (Wish, BTreeSet<String>),
-        patience: Duration,
-    ) -> Result<Retired, Error> {
+        (wish, workers): (Wish, &[Victim]),
+    ) -> Result<(), Error> {
         let key = (namespace.to_owned(), cluster.to_owned());
-        let begun = {
-            let all = lock(&self.followed);
-            let Some(followed) = all.get(&key) else { return Err(Error::Closed(None)) };
+        let mut all = lock(&self.followed);
+        let Some(followed) = all.get_mut(&key) else { return Err(Error::Closed(None)) };
+        let asked = lock(&followed.retirements).begin(workers, clock::now());
+        // What has ended is of no use.
+        while followed.calls.try_join_next().is_some() {}
+        if !asked.is_empty() {
             let whereabouts = followed.line.whereabouts().clone();
-            let triggers = self.triggers.clone();
-            retire::begin(whereabouts, (wish, workers), &followed.retirements, (key, triggers))
-        };
-        begun.within(patience).await
+            let record = followed.retirements.clone();
+            followed.calls.spawn(retire::call(whereabouts, (wish, asked), record, (key, self.triggers.clone())));
+        }
+        Ok(())
     }
 
-    /// The workers that the scheduler was asked to let go or to close and has not answered for.
-    pub(super) fn moving(&self, namespace: &str, cluster: &str) -> BTreeSet<String> {
+    /// What the scheduler that is followed was asked to do with workers that are to leave, and what it answered.
+    pub(super) fn retirements(&self, namespace: &str, cluster: &str) -> Retirements {
         let key = (namespace.to_owned(), cluster.to_owned());
-        lock(&self.followed)
-            .get(&key)
-            .map(|followed| lock(&followed.retirements).moving())
-            .unwrap_or_default()
+        let all = lock(&self.followed);
+        all.get(&key).map(|followed| lock(&followed.retirements).clone()).unwrap_or_default()
+    }
+
+    /// Takes in what a live look at the cluster found that began at `began`: [`Retirements::see`].
+    pub(super) fn see(
+        &self,
+        (namespace, cluster): (&str, &str),
+        pods: &[Arc<Pod>],
+        registered: &BTreeSet<String>,
+        began: Timestamp,
+    ) {
+        let key = (namespace.to_owned(), cluster.to_owned());
+        if let Some(followed) = lock(&self.followed).get(&key) {
+            lock(&followed.retirements).see(pods, registered, began);
+        }
     }
 
     /// How the schedulers that are followed stand.

@@ -1,192 +1,70 @@
-//! Retirements: a scheduler is asked to let workers go, or first to close them to new tasks, which takes as long as their
-//! data takes to move. Nobody waits for that: the call goes on by itself, and its end wakes the cluster.
+//! Requests to let workers go, or first to close them to new tasks. They take as long as the workers' data
+//! takes to move, and nobody waits for that: the call goes on by itself, its answer goes into the record, and
+//! its end wakes the cluster.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Weak};
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
-use tokio::sync::oneshot;
-use tokio::time::Instant;
-use tokio_util::task::AbortOnDropHandle;
+use futures::FutureExt;
 
 use super::line::{Whereabouts, names};
-use super::{Key, Mutex, Shared, lock};
+use super::{Key, Shared, lock};
 use crate::dask::{Error, Retirement};
+use crate::operator::clock;
 use crate::operator::failure::chain;
 use crate::operator::route::Triggers;
+use crate::plan::Victim;
+use crate::plan::cluster::{Retirements, Said, Wish};
 
 /// How long data may take to move. After that nobody knows what became of it, and the next look asks.
 const LIMIT: Duration = Duration::from_secs(600);
-/// For how long the workers that a late answer kept are remembered, unless somebody asks for them before.
-const REMEMBERED: Duration = Duration::from_secs(60);
 
-/// What a scheduler is asked to do with workers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::operator) enum Wish {
-    /// To let them go.
-    Retire,
-    /// To give them no more tasks.
-    CloseToTasks,
-}
-
-impl Wish {
-    fn about(self, workers: &BTreeSet<String>) -> Retirement {
-        let names = workers.iter().map(String::as_str);
-        match self {
-            Self::Retire => Retirement::of(names),
-            Self::CloseToTasks => Retirement::closing(names),
-        }
-    }
-}
-
-/// What became of workers that a scheduler was asked to let go, or to close.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(in crate::operator) struct Retired {
-    /// It let these go, or closed them.
-    pub(in crate::operator) gone: BTreeSet<String>,
-    /// It keeps these, which are registered with it, and goes on giving them tasks.
-    pub(in crate::operator) kept: BTreeSet<String>,
-    /// It has not answered yet.
-    pub(in crate::operator) moving: BTreeSet<String>,
-}
-
-/// The retirements of one scheduler that have not ended.
-#[derive(Default)]
-pub(super) struct Retirements {
-    under_way: Vec<UnderWay>,
-    /// Whom late answers kept, and when the last of them came.
-    kept: Option<(Instant, BTreeSet<String>)>,
-}
-
-/// A call that has not been answered.
-struct UnderWay {
-    workers: BTreeSet<String>,
-    _task: AbortOnDropHandle<()>,
-}
-
-impl Retirements {
-    /// The workers whose data is moving.
-    pub(super) fn moving(&self) -> BTreeSet<String> {
-        self.under_way.iter().flat_map(|call| &call.workers).cloned().collect()
-    }
-
-    /// Of these workers the ones that a late answer kept, which are forgotten by it.
-    fn take_kept(&mut self, workers: &BTreeSet<String>) -> BTreeSet<String> {
-        let Some((at, mut kept)) = self.kept.take() else { return BTreeSet::new() };
-        if at.elapsed() > REMEMBERED {
-            return BTreeSet::new();
-        }
-        let asked = workers.iter().filter_map(|name| kept.take(name)).collect();
-        self.kept = Some((at, kept));
-        asked
-    }
-
-    fn remember(&mut self, kept: BTreeSet<String>) {
-        let before = self.kept.take().filter(|(at, _)| at.elapsed() <= REMEMBERED);
-        let all = before.into_iter().flat_map(|(_, kept)| kept).chain(kept).collect();
-        self.kept = Some((Instant::now(), all));
-    }
-}
-
-/// A retirement that was begun.
-pub(super) struct Begun {
-    /// What is known without its answer.
-    known: Retired,
-    asked: BTreeSet<String>,
-    answer: Option<oneshot::Receiver<Result<Retired, Error>>>,
-}
-
-impl Begun {
-    /// Waits for the answer, but not for long.
-    pub(super) async fn within(self, patience: Duration) -> Result<Retired, Error> {
-        let Self { mut known, asked, answer } = self;
-        let Some(mut answer) = answer else { return Ok(known) };
-        let come = if let Ok(come) = tokio::time::timeout(patience, &mut answer).await {
-            come.ok()
-        } else {
-            // What is sent from here on comes back to the sender, who tells of it by a wake.
-            answer.close();
-            let Ok(come) = answer.try_recv() else {
-                known.moving.extend(asked);
-                return Ok(known);
-            };
-            Some(come)
-        };
-        let answer = come.unwrap_or(Err(Error::Closed(None)))?;
-        known.gone.extend(answer.gone);
-        known.kept.extend(answer.kept);
-        Ok(known)
-    }
-}
-
-/// Begins to retire or to close these workers, unless that was begun already or a late answer kept them just now.
-pub(super) fn begin(
+/// Makes the call. Whatever comes of it, the workers do not stay the ones that are being asked about.
+pub(super) async fn call(
     whereabouts: Whereabouts,
-    (wish, mut workers): (Wish, BTreeSet<String>),
-    retirements: &Shared<Retirements>,
+    (wish, workers): (Wish, Vec<Victim>),
+    record: Shared<Retirements>,
     (key, triggers): (Key, Triggers),
-) -> Begun {
-    let mut all = lock(retirements);
-    let moving: BTreeSet<String> = all.moving().intersection(&workers).cloned().collect();
-    let kept = all.take_kept(&workers);
-    workers.retain(|name| !moving.contains(name) && !kept.contains(name));
-    let known = Retired { gone: BTreeSet::new(), kept, moving };
-    if workers.is_empty() {
-        return Begun { known, asked: workers, answer: None };
+) {
+    let answer = AssertUnwindSafe(ask(&whereabouts, wish, &workers)).catch_unwind().await;
+    let said = match answer {
+        Ok(answer) => answer.map_err(|error| chain(&error)),
+        Err(_) => Err("a fault of daskflow, see the operator's log".to_owned()),
+    };
+    if let Err(error) = &said {
+        let (namespace, cluster) = &key;
+        tracing::warn!(
+            namespace,
+            cluster,
+            error,
+            "the scheduler did not report which workers it retired or closed"
+        );
     }
-    let (sender, answer) = oneshot::channel();
-    let call = Call { wish, workers: workers.clone(), retirements: Arc::downgrade(retirements), sender };
-    let task = AbortOnDropHandle::new(tokio::spawn(call.make(whereabouts, key, triggers)));
-    all.under_way.push(UnderWay { workers: workers.clone(), _task: task });
-    Begun { known, asked: workers, answer: Some(answer) }
+    lock(&record).hear((wish, &workers), said.as_ref().map_err(String::as_str), clock::now());
+    triggers.cluster(&key.0, &key.1);
 }
 
-/// One call.
-struct Call {
-    wish: Wish,
-    workers: BTreeSet<String>,
-    /// Weak: who no longer follows the scheduler drops the call.
-    retirements: Weak<Mutex<Retirements>>,
-    sender: oneshot::Sender<Result<Retired, Error>>,
-}
-
-impl Call {
-    /// Makes the call, and tells its end to whoever waits; if nobody does any more, the cluster is woken.
-    async fn make(self, whereabouts: Whereabouts, key: Key, triggers: Triggers) {
-        let answer = ask(&whereabouts, self.wish, &self.workers).await;
-        let Some(retirements) = self.retirements.upgrade() else { return };
-        let mut all = lock(&retirements);
-        all.under_way.retain(|call| call.workers != self.workers);
-        let Err(late) = self.sender.send(answer) else { return };
-        match late {
-            Ok(retired) => all.remember(retired.kept),
-            Err(error) => {
-                let (namespace, cluster) = &key;
-                tracing::warn!(
-                    namespace,
-                    cluster,
-                    error = chain(&error),
-                    "the scheduler did not report which workers it retired or closed"
-                );
-            }
-        }
-        drop(all);
-        triggers.cluster(&key.0, &key.1);
-    }
-}
-
-async fn ask(whereabouts: &Whereabouts, wish: Wish, workers: &BTreeSet<String>) -> Result<Retired, Error> {
+async fn ask(whereabouts: &Whereabouts, wish: Wish, workers: &[Victim]) -> Result<Said, Error> {
+    let wanted = || workers.iter().map(|worker| worker.name.as_str());
+    let retirement = match wish {
+        Wish::Retire => Retirement::of(wanted()),
+        Wish::CloseToTasks => Retirement::closing(wanted()),
+    };
     let mut scheduler = whereabouts.connect().await?;
-    let answer = scheduler.retire_workers(&wish.about(workers), LIMIT).await?;
-    let gone = names(answer.values().map(|worker| &worker.name));
-    let missing: BTreeSet<String> = workers.difference(&gone).cloned().collect();
-    if missing.is_empty() {
-        return Ok(Retired { gone, ..Retired::default() });
+    let answer = scheduler.retire_workers(&retirement, LIMIT).await?;
+    let done = names(answer.values().map(|worker| &worker.name));
+    let mut kept: BTreeSet<String> =
+        wanted().filter(|name| !done.contains(*name)).map(str::to_owned).collect();
+    if !kept.is_empty() {
+        // A worker that it does not know is not among its answer either, and holds nothing.
+        if let Ok(identity) = scheduler.identity().await {
+            let registered = names(identity.workers.values().map(|worker| &worker.name));
+            kept.retain(|name| registered.contains(name));
+        }
     }
-    // A worker that it does not know is not among its answer either, and holds nothing.
-    let registered = scheduler.identity().await;
-    let registered = registered
-        .map(|identity| names(identity.workers.values().map(|worker| &worker.name)))
-        .unwrap_or_default();
-    Ok(Retired { gone, kept: missing.intersection(&registered).cloned().collect(), ..Retired::default() })
+    Ok(Said { done, kept })
 }
+
+#[cfg(test)]
+mod tests;

@@ -42,6 +42,7 @@ impl BackOff {
         let is_early = |pod: &&&Arc<Pod>| {
             state::label(pod, labels::TEMPLATE_HASH) == Some(hash)
                 && ends::ended_early(pod)
+                && !observed.retirements.has_let_go(pod)
                 && !outlived_a_scheduler(pod, cluster, observed)
         };
         let early: Vec<&Arc<Pod>> = group.finished.iter().filter(is_early).copied().collect();

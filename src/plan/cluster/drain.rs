@@ -14,8 +14,8 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 
 use super::groups::Group;
-use super::leave::ask_again;
-use super::{Work, victim};
+use super::leave::{ask_again, asks};
+use super::{Wish, Work, victim};
 use crate::api::worker_group::Drain;
 use crate::api::{Reason, labels};
 use crate::plan::pods::state;
@@ -93,9 +93,12 @@ pub(super) fn wait_for_closed<'p>(
 /// found no place for their data, or be another one by now; a nanny may have started the worker anew.
 fn close_again(work: &mut Work<'_>, waiting: &[(&Arc<Pod>, Timestamp)]) {
     let is_open = |pod: &&Arc<Pod>| !work.observed.closing.contains(state::name(pod));
-    let workers: Vec<_> =
-        waiting.iter().map(|(pod, _)| *pod).filter(is_open).map(|pod| victim(pod)).collect();
-    if work.observed.closes && !workers.is_empty() {
+    if !work.observed.closes {
+        return;
+    }
+    let open: Vec<&Arc<Pod>> = waiting.iter().map(|(pod, _)| *pod).filter(is_open).collect();
+    let workers = asks(work, Wish::CloseToTasks, &open);
+    if !workers.is_empty() {
         work.steps.push(Step::CloseToTasks { workers });
     }
 }

@@ -38,6 +38,8 @@ pub(super) struct Group<'a> {
     pub(super) outdated: Vec<&'a Arc<Pod>>,
     /// Its pods whose workers are closed to new tasks, of any spec: as good as gone, but for the tasks that they run.
     pub(super) closed: Vec<&'a Arc<Pod>>,
+    /// Its pods whose workers the scheduler has let go: they are deleted, whatever is wanted by now.
+    pub(super) let_go: Vec<&'a Arc<Pod>>,
     /// Its pods that have ended: retired, evicted or crashed for good.
     pub(super) finished: Vec<&'a Arc<Pod>>,
     /// Whether its workers end as soon as they start.
@@ -47,7 +49,7 @@ pub(super) struct Group<'a> {
 impl Group<'_> {
     /// Pods that live, of this spec or an earlier one.
     pub(super) fn alive(&self) -> usize {
-        self.current.len() + self.outdated.len() + self.closed.len()
+        self.current.len() + self.outdated.len() + self.closed.len() + self.let_go.len()
     }
 
     /// Those of its living pods whose workers are registered and take tasks.
@@ -126,13 +128,20 @@ fn group<'a>(
         current: Vec::new(),
         outdated: Vec::new(),
         closed: Vec::new(),
+        let_go: Vec::new(),
         finished: Vec::new(),
         back_off: BackOff::default(),
+    };
+    // One that was let go and is registered has come back, and may have data again.
+    let is_away = |pod: &Pod| {
+        let registered = observed.scheduler.registered();
+        registered.is_some_and(|registered| !registered.contains(state::name(pod)))
     };
     for pod in workers(observed).filter(|pod| group_of(pod) == name) {
         match state::life(pod) {
             PodLife::Leaving => {}
             PodLife::Finished => group.finished.push(pod),
+            PodLife::Alive if observed.retirements.has_let_go(pod) && is_away(pod) => group.let_go.push(pod),
             PodLife::Alive if drain::is_closed(pod) => group.closed.push(pod),
             // There is no spec that the workers of a removed group could be made from anew.
             PodLife::Alive if hash.as_deref().is_none_or(|hash| is_made_from(pod, hash)) => {

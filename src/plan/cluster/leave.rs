@@ -8,19 +8,19 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::drain::{drain_timeout, nobody_drains, spare_the_busy, wait_for_closed};
 use super::groups::Group;
+use super::retirements::{ASK_AGAIN_MAX, ASK_AGAIN_MIN, Outcome, Wish};
 use super::{Work, delete, victim};
 use crate::api::{ConditionType, Reason};
 use crate::plan::conditions::{find, told};
 use crate::plan::pods::{state, worker};
-use crate::plan::{Next, Note, Step};
+use crate::plan::{Next, Note, Step, Victim};
 
-/// How soon a scheduler that holds on to its workers is asked again, at first and in the long run. Between the two it is
-/// asked whenever the time that it has held on to them has doubled.
-const ASK_AGAIN_MIN: Duration = Duration::from_secs(2);
-const ASK_AGAIN_MAX: Duration = Duration::from_secs(60);
+/// Workers that are reported by name where some stay; the others are counted.
+const NAMED_MAX: usize = 10;
 
 /// Lets the workers go that the group has too many, none of which is outdated.
 pub(super) fn shrink(work: &mut Work<'_>, group: &Group<'_>, registered: &BTreeSet<String>) {
@@ -51,11 +51,11 @@ pub(super) fn retire(work: &mut Work<'_>, group: &Group<'_>, candidates: &[&Arc<
     }
     // Whoever was asked to go before goes on going, or more would leave than are to. Nobody is asked twice: a scheduler
     // that gives up both times leaves such a worker closed to new tasks for ever (read in its source).
-    let (closing, moving) = (&work.observed.closing, &work.observed.moving);
-    let is_going = |pod: &&Arc<Pod>| [closing, moving].iter().any(|all| all.contains(state::name(pod)));
+    let (closing, asked) = (&work.observed.closing, &work.observed.retirements);
+    let is_going = |pod: &&Arc<Pod>| closing.contains(state::name(pod)) || asked.is_moving(pod);
     let (going, staying): (Vec<&Arc<Pod>>, Vec<&Arc<Pod>>) = candidates.iter().copied().partition(is_going);
     work.next = work.next.sooner(Next::After(ask_again(work)), work.now);
-    hold_moving(work, group, going.len());
+    hold_moving(work, group, &going);
     let count = count.saturating_sub(going.len());
     let Some(willing) = willing(work, group, &staying, count) else { return };
     let chosen: Vec<&Arc<Pod>> = match drain_timeout(group) {
@@ -83,9 +83,9 @@ pub(super) fn finish(work: &mut Work<'_>, group: &Group<'_>, registered: &BTreeS
         return;
     }
     work.next = work.next.sooner(Next::After(ask_again(work)), work.now);
-    let is_moving = |pod: &&Arc<Pod>| work.observed.moving.contains(state::name(pod));
+    let is_moving = |pod: &&Arc<Pod>| work.observed.retirements.is_moving(pod);
     let (moving, rest): (Vec<&Arc<Pod>>, Vec<&Arc<Pod>>) = known.into_iter().partition(is_moving);
-    hold_moving(work, group, moving.len());
+    hold_moving(work, group, &moving);
     let chosen = match drain_timeout(group) {
         Some(timeout) => wait_for_closed(work, group, rest, timeout),
         None => rest,
@@ -93,16 +93,85 @@ pub(super) fn finish(work: &mut Work<'_>, group: &Group<'_>, registered: &BTreeS
     let_go(work, group, chosen);
 }
 
-fn hold_moving(work: &mut Work<'_>, group: &Group<'_>, count: usize) {
+/// Reports those of the workers that are going for longer than usual, or that have once been kept.
+fn hold_moving(work: &mut Work<'_>, group: &Group<'_>, going: &[&Arc<Pod>]) {
+    hold_kept(work, going);
+    let asked = &work.observed.retirements;
+    let is_slow = |pod: &&&Arc<Pod>| asked.is_slow(pod, work.now);
+    let slow = going.iter().filter(is_slow).count();
+    // What the scheduler closes without a word of ours is under way for who knows how long.
+    let count = slow + going.iter().filter(|pod| !asked.is_moving(pod)).count();
     if count > 0 {
         let message = format!("the data of {count} workers of the group {} is moving", group.name);
         work.hold(Reason::WorkersHeld, message);
+        work.warns |= slow > 0;
     }
+}
+
+/// Of the workers that are to leave, those about which the scheduler is to be asked now. One that it has just
+/// answered about is left in peace for a while, and reported if it stays.
+pub(super) fn asks(work: &mut Work<'_>, wish: Wish, workers: &[&Arc<Pod>]) -> Vec<Victim> {
+    hold_kept(work, workers);
+    let mut asked = Vec::new();
+    for worker in workers.iter().map(|pod| victim(pod)) {
+        let again = work.observed.retirements.asked_again_at(wish, &worker);
+        match again.filter(|at| *at > work.now) {
+            Some(at) => work.next = work.next.sooner(Next::At(at), work.now),
+            None => asked.push(worker),
+        }
+    }
+    asked
+}
+
+/// Says which of these workers the scheduler has not let go, and why. That is better to know than what else
+/// is under way.
+fn hold_kept(work: &mut Work<'_>, workers: &[&Arc<Pod>]) {
+    let (mut kept, mut unknown, mut why) = (BTreeSet::new(), BTreeSet::new(), None);
+    for pod in workers {
+        match work.observed.retirements.outcome(&victim(pod), work.now) {
+            Some(Outcome::Kept) => {
+                kept.insert(state::name(pod));
+            }
+            Some(Outcome::Unknown(text)) => {
+                unknown.insert(state::name(pod));
+                why.get_or_insert(text);
+            }
+            Some(Outcome::Done) | None => {}
+        }
+    }
+    let kept =
+        (!kept.is_empty()).then(|| format!("the scheduler keeps {}: their data cannot move", listed(&kept)));
+    let unknown = why.map(|why| {
+        let names = listed(&unknown);
+        format!("the scheduler did not report whether it lets {names} go: {why}")
+    });
+    let parts: Vec<String> = kept.into_iter().chain(unknown).collect();
+    if !parts.is_empty() {
+        work.held = Some((Reason::WorkersHeld, parts.join("; ")));
+        work.warns = true;
+    }
+}
+
+/// A few of the names, and how many more there are.
+fn listed(names: &BTreeSet<&str>) -> String {
+    let some = names.iter().take(NAMED_MAX).copied().collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(NAMED_MAX) {
+        0 => some,
+        more => format!("{some} and {more} more"),
+    }
+}
+
+/// That workers stay which the scheduler was asked to let go, when it is news.
+pub(super) fn news(work: &Work<'_>, new: &[Condition]) -> Option<Note> {
+    let message = told(new, work.cluster.metadata.generation, Reason::WorkersHeld)?;
+    let is_news = work.warns && !is_told(work, Reason::WorkersHeld);
+    is_news.then(|| Note::warning(Reason::WorkersHeld, message))
 }
 
 /// Retires these, and tells it, unless they were waited for.
 fn let_go<'p>(work: &mut Work<'_>, group: &Group<'_>, chosen: impl IntoIterator<Item = &'p Arc<Pod>>) {
-    let workers: Vec<_> = chosen.into_iter().map(|pod| victim(pod)).collect();
+    let chosen: Vec<&Arc<Pod>> = chosen.into_iter().collect();
+    let workers = asks(work, Wish::Retire, &chosen);
     if workers.is_empty() {
         return;
     }
@@ -110,7 +179,6 @@ fn let_go<'p>(work: &mut Work<'_>, group: &Group<'_>, chosen: impl IntoIterator<
         let message = format!("{} workers of the group {} are retired", workers.len(), group.name);
         work.notes.push(Note::normal(Reason::WorkersRetired, message));
     }
-    // A worker that the scheduler keeps causes no event that would bring us back.
     work.steps.push(Step::Retire { workers });
 }
 

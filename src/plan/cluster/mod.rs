@@ -14,6 +14,7 @@ mod leave;
 pub mod load;
 mod network;
 mod questions;
+mod retirements;
 mod scheduler;
 mod secrets;
 mod silent;
@@ -26,6 +27,9 @@ pub use groups::may_have_workers;
 pub use load::Load;
 pub use network::network_policy;
 pub use questions::questions;
+#[cfg(test)]
+pub(crate) use retirements::Outcome;
+pub use retirements::{Retirements, Said, Wish};
 pub use secrets::{Secrets, is_owned, secrets};
 pub use violations::violations;
 
@@ -79,8 +83,8 @@ pub struct Observed {
     pub closable: Option<Vec<String>>,
     /// The workers that the scheduler gives no more tasks: it was asked to close them, or is letting them go.
     pub closing: BTreeSet<String>,
-    /// The workers about which the scheduler was asked, to let them go or to close them, and has not answered yet.
-    pub moving: BTreeSet<String>,
+    /// What the scheduler was asked to do with workers that are to leave, and what it answered.
+    pub retirements: Retirements,
     /// How many tasks lie with each worker, those not counted that never begin there because it is closed. None when the
     /// scheduler was not asked or did not answer.
     pub busy: Option<BTreeMap<String, u64>>,
@@ -156,6 +160,7 @@ pub fn plan(cluster: &DaskCluster, observed: &Observed, now: Timestamp) -> Plan<
     work.notes.extend(status::news_of_certificates(work.conditions(), &status.conditions));
     work.notes.extend(status::news_of_scheduler(&work));
     work.notes.extend(status::news_of_pods(work.conditions(), &status.conditions));
+    work.notes.extend(leave::news(&work, &status.conditions));
     let figures = Vec::new();
     Plan {
         steps: work.steps,
@@ -190,6 +195,8 @@ pub(crate) struct Work<'a> {
     look_again: bool,
     /// Why workers that should go cannot, or a size cannot be told.
     held: Option<(Reason, String)>,
+    /// Whether that is worth a warning: the scheduler was asked to let them go, and did not.
+    warns: bool,
     /// Why something waits to be replaced.
     outdated: Option<String>,
     /// No run is to start any more: the scheduler is about to be replaced.
@@ -213,6 +220,7 @@ impl<'a> Work<'a> {
             next: rest.next.sooner(tls.next, now),
             look_again: rest.look_again,
             held: None,
+            warns: false,
             outdated: None,
             closes: false,
             rest,

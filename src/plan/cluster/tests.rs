@@ -2,6 +2,7 @@ mod certificates;
 mod ending;
 mod growing;
 mod leaving;
+mod letting_go;
 mod losses;
 mod resting;
 mod rollout;
@@ -73,6 +74,12 @@ fn workers(cluster: &DaskCluster, count: u64) -> Vec<Arc<Pod>> {
 
 fn names(pods: &[Arc<Pod>]) -> Vec<String> {
     pods.iter().map(|pod| state::name(pod).to_owned()).collect()
+}
+
+/// The pods of these workers.
+fn victims(observed: &Observed, names: &[String]) -> Vec<Victim> {
+    let is_one = |pod: &&Arc<Pod>| names.iter().any(|name| name == state::name(pod));
+    observed.pods.iter().filter(is_one).map(|pod| victim(pod)).collect()
 }
 
 /// A cluster that is as its spec wants it, with all workers registered.

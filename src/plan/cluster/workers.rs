@@ -24,6 +24,8 @@ pub(super) fn fill(work: &mut Work<'_>) {
     let groups = std::mem::take(&mut work.groups);
     let mut portion = CREATED_AT_ONCE_MAX;
     for group in &groups {
+        // First, so that there is room for who comes in their place.
+        work.steps.extend(group.let_go.iter().map(|pod| delete(pod)));
         let held_back = remove_finished(work, group);
         let wanted = group.wanted.saturating_sub(held_back);
         // A group whose pods cannot be built keeps those that it has; the others go on.
@@ -54,7 +56,8 @@ fn remove_finished(work: &mut Work<'_>, group: &Group<'_>) -> usize {
         }
         work.steps.push(delete(pod));
         let is_early = group.back_off.pods.iter().any(|name| name == state::name(pod));
-        lost.extend(ends::end(pod).filter(|_| !is_early).map(|(_, message)| message));
+        let is_lost = !is_early && !work.observed.retirements.has_let_go(pod);
+        lost.extend(ends::end(pod).filter(|_| is_lost).map(|(_, message)| message));
     }
     if let Some(until) = group.back_off.until.filter(|_| held_back > 0) {
         work.next = work.next.sooner(Next::At(until), work.now);
@@ -89,7 +92,7 @@ fn create(
     let replaces = !(group.outdated.is_empty() && group.closed.is_empty());
     let surge = if replaces { wanted.div_ceil(4) } else { 0 };
     let missing = wanted.saturating_sub(group.current.len());
-    let room = (wanted + surge).saturating_sub(group.alive());
+    let room = (wanted + surge).saturating_sub(group.alive() - group.let_go.len());
     let count = missing.min(room);
     if count == 0 {
         return Ok(());

@@ -8,9 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 pub enum Answers {
     #[default]
     Prompt,
-    /// It has done so, and nobody hears of it in time.
+    /// It has done so, and says so later.
     TooLate,
-    /// It goes on copying, and nobody hears of it in time.
+    /// It goes on copying, and says what came of it later.
     NotYet,
     /// The connection fails.
     Never,
@@ -39,8 +39,8 @@ pub enum Closing {
 /// One start of a scheduler.
 #[derive(Clone, Debug, Default)]
 pub struct Dask {
-    /// The uid of its pod.
-    pub uid: String,
+    /// Which start of its container it is.
+    pub start: String,
     /// Tasks of each registered worker.
     pub workers: BTreeMap<String, u64>,
     /// Tasks that wait for a worker.
@@ -52,6 +52,8 @@ pub struct Dask {
     pub closing: BTreeSet<String>,
     /// The workers that it gives no more tasks.
     pub closed: BTreeSet<String>,
+    /// The workers that it has let go and that have not come back. They serve nothing.
+    pub let_go: BTreeSet<String>,
     pub next_key: u64,
 }
 
@@ -107,6 +109,7 @@ impl Dask {
         for worker in &gone {
             self.loses(worker);
         }
+        self.let_go.extend(gone.iter().cloned());
         gone
     }
 

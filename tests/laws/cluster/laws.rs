@@ -7,12 +7,12 @@ use std::time::Duration;
 use daskflow::api::dask_cluster::{IdleAction, Rollout};
 use daskflow::api::worker_group::Drain;
 use daskflow::api::{DaskCluster, DaskClusterStatus, FlowRun, Phase, WorkersSpec, labels};
-use daskflow::plan::Plan;
 use daskflow::plan::cluster::Observed;
 use daskflow::plan::pods::scheduler::template_hash;
 use daskflow::plan::pods::state::{self, PodLife};
 use daskflow::plan::pods::worker;
 use daskflow::plan::run::{job_of, phase_of};
+use daskflow::plan::{Plan, Step, VictimKind};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
@@ -31,6 +31,8 @@ pub struct Before {
     groups: BTreeMap<String, Counts>,
     keys: BTreeSet<u64>,
     asleep: bool,
+    /// The workers that the plan deletes though they are registered as far as the planner knows.
+    deletes_registered: Vec<String>,
 }
 
 /// The workers of a group.
@@ -41,6 +43,7 @@ pub struct Counts {
     pub outdated: usize,
     /// Closed to new tasks, whatever its spec. The two that follow do not count these.
     pub closed: usize,
+    /// Their processes run. Those that the scheduler has let go are about to end.
     pub running: usize,
     pub registered: usize,
 }
@@ -49,6 +52,18 @@ pub struct Counts {
 fn spec_of<'a>(cluster: &'a DaskCluster, group: &str) -> Option<&'a WorkersSpec> {
     let more = cluster.spec.worker_groups.iter().find(|more| more.name == group);
     if group == worker::DEFAULT_GROUP { Some(&cluster.spec.workers) } else { more.map(|more| &more.workers) }
+}
+
+/// The names of the pods that a plan deletes.
+fn deletions(plan: &Plan<DaskClusterStatus>) -> impl Iterator<Item = String> {
+    plan.steps.iter().filter_map(|step| match step {
+        Step::Delete(victim) if victim.kind == VictimKind::Pod => Some(victim.name.clone()),
+        _ => None,
+    })
+}
+
+fn is_registered(observed: &Observed, name: &str) -> bool {
+    observed.scheduler.registered().is_some_and(|registered| registered.contains(name))
 }
 
 /// Since when a worker has been waited for.
@@ -68,14 +83,13 @@ fn group_of(pod: &Pod) -> String {
 
 /// The workers of each group, as they are.
 pub fn count(world: &World, cluster: &DaskCluster, status: &DaskClusterStatus) -> BTreeMap<String, Counts> {
-    let registered = world.dask.as_ref().map(Dask::registered).unwrap_or_default();
-    count_of(world.truth.pods.values(), &registered, (cluster, status))
+    count_of(world.truth.pods.values(), world.dask.as_ref(), (cluster, status))
 }
 
 /// The workers of each group, as they are seen.
 fn count_of<'a>(
     pods: impl Iterator<Item = &'a Arc<Pod>>,
-    registered: &BTreeSet<String>,
+    dask: Option<&Dask>,
     (cluster, status): (&DaskCluster, &DaskClusterStatus),
 ) -> BTreeMap<String, Counts> {
     let told = status.groups.iter();
@@ -97,8 +111,10 @@ fn count_of<'a>(
             continue;
         }
         counts.outdated += usize::from(is_outdated);
-        counts.running += usize::from(is_running(pod));
-        counts.registered += usize::from(registered.contains(state::name(pod)));
+        let name = state::name(pod);
+        let is_let_go = dask.is_some_and(|dask| dask.let_go.contains(name));
+        counts.running += usize::from(is_running(pod) && !is_let_go);
+        counts.registered += usize::from(dask.is_some_and(|dask| dask.workers.contains_key(name)));
     }
     all
 }
@@ -117,6 +133,7 @@ impl Before {
             observed_runs: observed.runs.clone(),
             keys: world.dask.iter().flat_map(|dask| dask.keys.keys()).copied().collect(),
             asleep: plan.status.idle.as_ref().is_some_and(|idle| idle.asleep),
+            deletes_registered: deletions(plan).filter(|name| is_registered(observed, name)).collect(),
             groups,
         }
     }
@@ -129,6 +146,8 @@ impl Before {
 
     /// What may be planned.
     pub fn plan_is_lawful(&self, world: &World) {
+        let goes = self.deletes_registered.first().filter(|_| !self.all_pods_go());
+        assert_eq!(goes, None, "it is to be deleted, and is registered");
         // What is written down now is done next time.
         let action = self.cluster.spec.idle.as_ref().map(|idle| idle.action);
         let rests = self.asleep && self.slept() && action != Some(IdleAction::Delete);

@@ -3,7 +3,8 @@
 //! quotas, caches that are behind, and an operator that dies after any write or forgets what it heard.
 //!
 //! Always (`laws.rs` says when each is looked at):
-//! 1. A registered worker is deleted only after the scheduler has let it go, except where all pods go.
+//! 1. A registered worker is deleted only after the scheduler has let it go, except where all pods go: so it is
+//!    planned, and so it is done.
 //! 2. No result is lost by an act of the operator, except there, and where a scheduler is replaced that nobody uses.
 //! 3. A group never grows above what is wanted plus the surge, its size is within its bounds, and there is one scheduler.
 //! 4. A group serves with no less than is wanted because another one has too many.
@@ -17,6 +18,7 @@
 //! 5. The cluster becomes as wanted, and from then on nothing is planned and the status stays.
 //! 6. An autoscaled group does not grow again after it fell, as long as the target is the same.
 
+mod answers;
 mod dask;
 mod laws;
 mod operator;
@@ -75,7 +77,7 @@ pub enum Happening {
     TasksEnd,
     /// The clients let go of all results.
     Release,
-    /// A retirement that nobody waited for comes to its end.
+    /// A retirement comes to its end, and answers that are late are heard.
     TheyRetire,
     Run(u8, Phase),
 }

@@ -1,12 +1,12 @@
 //! The operator of the world: it observes from a cache or live, plans, and carries out the steps one by one, as the real
 //! one does. It may die after any write.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use daskflow::api::{DaskCluster, DaskClusterStatus, Reason, labels};
 use daskflow::plan::cluster::load::Answer;
-use daskflow::plan::cluster::{self, Load, Observed, SchedulerView, TlsView};
+use daskflow::plan::cluster::{self, Load, Observed, Said, SchedulerView, TlsView, Wish};
 use daskflow::plan::conditions::{self, Failure};
 use daskflow::plan::pods::{scheduler, state};
 use daskflow::plan::{Applied, Next, Object, Plan, Step, Victim, VictimKind};
@@ -15,14 +15,14 @@ use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 
-use super::dask::{Answers, Closing};
+use super::dask::{Answers, Closing, Dask};
 use super::laws::Before;
-use super::world::{Followed, World, pod_uid};
+use super::world::{Call, Followed, World, start_of};
 
 /// How far the steps of a plan went.
 enum Went {
-    /// All of them, and some workers stay for this reason.
-    Through(Option<String>),
+    /// All of them.
+    Through,
     /// The quota had no room.
     Refused,
     /// A call failed, or the operator died.
@@ -33,7 +33,7 @@ impl World {
     /// What the operator asks over and over is asked once.
     pub fn poll(&mut self) {
         let Some(followed) = &mut self.followed else { return };
-        let dask = self.dask.as_ref().filter(|dask| self.reachable && dask.uid == followed.uid);
+        let dask = self.dask.as_ref().filter(|dask| self.reachable && dask.start == followed.start);
         self.polled_at = self.now;
         let Some(dask) = dask else {
             followed.view = SchedulerView::Unreachable {
@@ -65,12 +65,12 @@ impl World {
             let is_alive = state::life(pod) == state::PodLife::Alive;
             state::is_component(pod, labels::SCHEDULER) && is_alive && state::runs(pod, scheduler::CONTAINER)
         };
-        let Some(uid) = pods.iter().find(runs).map(|pod| pod_uid(pod)) else {
+        let Some(start) = pods.iter().find(runs).and_then(|pod| start_of(pod)) else {
             self.followed = None;
             return (SchedulerView::Unknown, Load::default());
         };
-        let followed = self.followed.take().filter(|followed| followed.uid == uid);
-        let mut followed = followed.unwrap_or_else(|| Followed { uid, ..Followed::default() });
+        let followed = self.followed.take().filter(|followed| followed.start == start);
+        let mut followed = followed.unwrap_or_else(|| Followed { start, ..Followed::default() });
         let questions = cluster::questions(cluster, pods, &TlsView::default());
         match &questions {
             None => {
@@ -126,8 +126,8 @@ impl World {
             ..Observed::default()
         };
         if live && observed.scheduler.registered().is_some() {
-            let uid = self.followed.as_ref().map(|followed| followed.uid.clone());
-            match self.dask.as_ref().filter(|dask| self.reachable && Some(&dask.uid) == uid.as_ref()) {
+            let start = self.followed.as_ref().map(|followed| followed.start.clone());
+            match self.dask.as_ref().filter(|dask| self.reachable && Some(&dask.start) == start.as_ref()) {
                 None => {
                     observed.scheduler = SchedulerView::Unreachable {
                         reason: Reason::SchedulerUnreachable,
@@ -138,13 +138,17 @@ impl World {
                     observed.scheduler = SchedulerView::Answering { workers: dask.registered() };
                     observed.closable = dask.closable(self.spares);
                     observed.closing = dask.closing.union(&dask.closed).cloned().collect();
-                    observed.moving.clone_from(&dask.closing);
+                    if let Some(followed) = &mut self.followed {
+                        followed.retirements.see(&observed.pods, &dask.registered(), self.now);
+                    }
                     let asks = cluster::asks_who_is_busy(cluster) && self.talks;
                     observed.busy = asks.then(|| dask.workers.clone());
                     observed.closes = asks && self.closing == Closing::Possible;
                 }
             }
         }
+        let followed = self.followed.as_ref();
+        observed.retirements = followed.map(|followed| followed.retirements.clone()).unwrap_or_default();
         observed
     }
 
@@ -179,10 +183,7 @@ impl World {
         let old = cluster.status.as_ref().map(|status| status.conditions.clone()).unwrap_or_default();
         match went {
             Went::Ended => return,
-            Went::Through(None) => {}
-            Went::Through(Some(message)) => {
-                status.conditions = conditions::held(&old, status.conditions, &message, self.now);
-            }
+            Went::Through => {}
             Went::Refused => {
                 let (reason, message) = (Reason::QuotaExceeded, "exceeded quota: pods".to_owned());
                 let failure = Failure { reason, message, lasting: false, spares_what_serves: true };
@@ -200,7 +201,7 @@ impl World {
     }
 
     fn carry_out(&mut self, before: &Before, left: &mut usize, plan: &Plan<DaskClusterStatus>) -> Went {
-        let (mut refused, mut kept) = (false, Vec::new());
+        let mut refused = false;
         for step in &plan.steps {
             if refused && matches!(step, Step::Create(_) | Step::Try(_) | Step::Replace { .. }) {
                 continue;
@@ -219,20 +220,12 @@ impl World {
                 },
                 Step::Delete(victim) => self.delete(before, victim),
                 Step::Retire { workers } => {
-                    let workers: Vec<String> = workers.iter().map(|worker| worker.name.clone()).collect();
-                    before.may_retire(self, &workers);
-                    match self.retire(&workers, left) {
-                        Some(held) => kept.extend(held),
-                        None => return Went::Ended,
-                    }
+                    before.may_retire(self, &names_of(workers));
+                    self.ask(Wish::Retire, workers);
                 }
                 Step::CloseToTasks { workers } => {
-                    let workers: Vec<String> = workers.iter().map(|worker| worker.name.clone()).collect();
-                    Before::may_close(self, &workers);
-                    match self.close(&workers) {
-                        Some(held) => kept.extend(held),
-                        None => return Went::Ended,
-                    }
+                    Before::may_close(self, &names_of(workers));
+                    self.ask(Wish::CloseToTasks, workers);
                 }
                 Step::Replace { victim, .. } if !is_full => self.delete(before, victim),
                 Step::Replace { .. } => refused = true,
@@ -240,10 +233,7 @@ impl World {
                 other => panic!("not expected here: {other:?}"),
             }
         }
-        if refused {
-            return Went::Refused;
-        }
-        Went::Through((!kept.is_empty()).then(|| format!("the scheduler keeps {}", kept.join(", "))))
+        if refused { Went::Refused } else { Went::Through }
     }
 
     fn apply(&mut self, object: &Applied) {
@@ -302,46 +292,52 @@ impl World {
         }
     }
 
-    /// Those that stay; None where the call failed.
-    fn retire(&mut self, workers: &[String], left: &mut usize) -> Option<Vec<String>> {
-        let reachable = self.reachable;
-        let dask = self.dask.as_mut().filter(|_| reachable)?;
-        let gone = match self.answers {
-            Answers::Never => return None,
-            Answers::TooLate => {
-                dask.retire(workers);
-                return Some(workers.to_vec());
-            }
-            Answers::NotYet => {
-                dask.closing.extend(workers.iter().filter(|name| dask.workers.contains_key(*name)).cloned());
-                return Some(workers.to_vec());
-            }
-            Answers::Prompt => dask.retire(workers),
+    /// Begins to ask the scheduler to let workers go or to close them. Its answer comes at once, later or never.
+    fn ask(&mut self, wish: Wish, workers: &[Victim]) {
+        let followed = self.followed.as_mut().expect("it asks a scheduler that it does not follow");
+        let workers = followed.retirements.begin(workers, self.now);
+        let is_reached = |dask: &&mut Dask| {
+            self.reachable && self.answers != Answers::Never && dask.start == followed.start
         };
-        for name in &gone {
-            if *left == 0 {
-                return None;
+        let Some(dask) = self.dask.as_mut().filter(is_reached) else {
+            followed.retirements.hear((wish, &workers), Err("connection refused"), self.now);
+            return;
+        };
+        let names = names_of(&workers);
+        let said = match wish {
+            Wish::Retire if self.answers == Answers::NotYet => {
+                dask.closing.extend(names.into_iter().filter(|name| dask.workers.contains_key(name)));
+                None
             }
-            *left -= 1;
-            self.delete_pod(name);
+            Wish::Retire => Some(dask.retire(&names)),
+            Wish::CloseToTasks => Some(dask.close(&names)),
+        };
+        let said = said.map(|done| what_is_said(dask, &workers, done));
+        match said {
+            Some(said) if self.answers == Answers::Prompt => {
+                followed.retirements.hear((wish, &workers), Ok(&said), self.now);
+            }
+            said => followed.calls.push(Call { wish, workers, said }),
         }
-        Some(workers.iter().filter(|name| !gone.contains(name)).cloned().collect())
     }
 
-    /// Those that stay open as far as anybody knows; None where the call failed.
-    fn close(&mut self, workers: &[String]) -> Option<Vec<String>> {
-        let reachable = self.reachable;
-        let dask = self.dask.as_mut().filter(|_| reachable)?;
-        let closed = match self.answers {
-            Answers::Never => return None,
-            Answers::TooLate | Answers::NotYet => {
-                dask.close(workers);
-                Vec::new()
-            }
-            Answers::Prompt => dask.close(workers),
-        };
-        let stays = |name: &&String| dask.workers.contains_key(*name) && !closed.contains(*name);
-        Some(workers.iter().filter(stays).cloned().collect())
+    /// What the scheduler is at comes to its end, and the operator hears all answers that have not come yet, if it still
+    /// listens to this start of it.
+    pub fn answers_come(&mut self) {
+        let mut retired = Vec::new();
+        if let Some(dask) = &mut self.dask {
+            let closing: Vec<String> = std::mem::take(&mut dask.closing).into_iter().collect();
+            retired = dask.retire(&closing);
+        }
+        let Some(followed) = &mut self.followed else { return };
+        for call in std::mem::take(&mut followed.calls) {
+            let dask = self.dask.as_ref().filter(|dask| self.reachable && dask.start == followed.start);
+            let said = dask.map(|dask| {
+                call.said.unwrap_or_else(|| what_is_said(dask, &call.workers, retired.clone()))
+            });
+            let said = said.as_ref().ok_or("connection lost");
+            followed.retirements.hear((call.wish, &call.workers), said, self.now);
+        }
     }
 
     /// How long until it looks again by itself.
@@ -352,4 +348,16 @@ impl World {
             Next::After(after) => SignedDuration::try_from(after).ok(),
         }
     }
+}
+
+/// What a scheduler answers that has done as it was asked with these of the workers.
+fn what_is_said(dask: &Dask, workers: &[Victim], done: Vec<String>) -> Said {
+    let done: BTreeSet<String> = done.into_iter().collect();
+    let stays = |name: &String| dask.workers.contains_key(name) && !done.contains(name);
+    let kept = names_of(workers).into_iter().filter(stays).collect();
+    Said { done, kept }
+}
+
+fn names_of(workers: &[Victim]) -> Vec<String> {
+    workers.iter().map(|worker| worker.name.clone()).collect()
 }

@@ -40,10 +40,8 @@ impl World {
     fn round(&mut self, sizes: &mut Sizes) -> bool {
         let before = self.trace();
         self.all_start();
+        self.answers_come();
         if let Some(dask) = &mut self.dask {
-            let closing: Vec<String> = dask.closing.iter().cloned().collect();
-            dask.retire(&closing);
-            dask.closing.clear();
             dask.tasks_end();
             // Results that nobody can take over keep the last worker, which is as it should be.
             if self.truth.cluster.status.as_ref().is_some_and(|status| status.workers.desired == 0) {

@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use daskflow::api::labels;
 use daskflow::api::{DaskCluster, FlowRun, FlowRunSpec, FlowRunStatus, Phase};
-use daskflow::plan::Next;
 use daskflow::plan::cluster::load::Questions;
-use daskflow::plan::cluster::{Load, SchedulerView};
+use daskflow::plan::cluster::{Load, Retirements, Said, SchedulerView, Wish};
+use daskflow::plan::pods::scheduler;
 use daskflow::plan::pods::state::{self, PodLife};
+use daskflow::plan::{Next, Victim};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{
     ContainerState, ContainerStateRunning, ContainerStateWaiting, ContainerStatus, Pod, PodStatus, Service,
@@ -31,15 +32,26 @@ pub struct Stored {
     pub runs: BTreeMap<String, Arc<FlowRun>>,
 }
 
-/// What the operator keeps of a scheduler, and loses with it.
+/// What the operator keeps of a start of a scheduler, and loses with it.
 #[derive(Clone, Debug, Default)]
 pub struct Followed {
-    pub uid: String,
+    pub start: String,
     pub view: SchedulerView,
     pub load: Load,
     /// What the scheduler said last: whether it had a task, and whether a client.
     pub polled: Option<(bool, bool)>,
     pub questions: Option<Questions>,
+    pub retirements: Retirements,
+    pub calls: Vec<Call>,
+}
+
+/// A request about workers that the operator has not heard the answer to.
+#[derive(Clone, Debug)]
+pub struct Call {
+    pub wish: Wish,
+    pub workers: Vec<Victim>,
+    /// What the scheduler has made of it. None: it is still at it.
+    pub said: Option<Said>,
 }
 
 pub struct World {
@@ -152,10 +164,7 @@ impl World {
             Happening::Compute(index) => self.with_dask(|dask| dask.compute(*index)),
             Happening::TasksEnd => self.with_dask(Dask::tasks_end),
             Happening::Release => self.with_dask(|dask| dask.keys.clear()),
-            Happening::TheyRetire => self.with_dask(|dask| {
-                let closing: Vec<String> = std::mem::take(&mut dask.closing).into_iter().collect();
-                dask.retire(&closing);
-            }),
+            Happening::TheyRetire => self.answers_come(),
             Happening::Run(index, phase) => self.run(*index, *phase),
         }
     }
@@ -222,8 +231,8 @@ impl World {
         let is_scheduler = state::is_component(pod, labels::SCHEDULER);
         self.change_pod(name, |pod| pod.status = Some(container_status(pod, image == BAD)));
         if image != BAD && is_scheduler {
-            let uid = self.truth.pods[name].metadata.uid.clone().unwrap();
-            self.dask = Some(Dask { uid, ..Dask::default() });
+            let start = start_of(&self.truth.pods[name]).unwrap();
+            self.dask = Some(Dask { start, ..Dask::default() });
         }
     }
 
@@ -234,6 +243,7 @@ impl World {
         let retired = was_known && self.dask.as_ref().is_some_and(|dask| !dask.workers.contains_key(name));
         let Some(dask) = self.dask.as_mut().filter(|_| !retired) else { return };
         dask.workers.entry(name.to_owned()).or_default();
+        dask.let_go.remove(name);
         self.change_pod(name, |pod| drop(pod.annotations_mut().insert("known".into(), String::new())));
     }
 
@@ -277,10 +287,14 @@ impl World {
             return;
         }
         self.dies(name);
-        let uid = pod_uid(&self.truth.pods[name]);
-        self.change_pod(name, |pod| drop(pod.annotations_mut().remove("known")));
+        self.change_pod(name, |pod| {
+            pod.annotations_mut().remove("known");
+            let statuses = pod.status.as_mut().and_then(|status| status.container_statuses.as_mut());
+            statuses.unwrap()[0].restart_count += 1;
+        });
         if name == "c-scheduler" {
-            self.dask = Some(Dask { uid, ..Dask::default() });
+            let start = start_of(&self.truth.pods[name]).unwrap();
+            self.dask = Some(Dask { start, ..Dask::default() });
         }
     }
 
@@ -331,8 +345,9 @@ impl World {
     }
 }
 
-pub fn pod_uid(pod: &Pod) -> String {
-    pod.metadata.uid.clone().unwrap()
+/// Which start of the scheduler runs in its pod.
+pub fn start_of(pod: &Pod) -> Option<String> {
+    state::start_of(pod, scheduler::CONTAINER)
 }
 
 pub fn is_running(pod: &Pod) -> bool {

@@ -320,16 +320,17 @@ fn a_worker_that_could_not_be_closed_is_asked_for_again_less_and_less() {
     let (mut cluster, mut observed, all) = closing([1, 1, 1]);
     let first = plan(&cluster, &observed, now());
     annotate(&mut observed, &first);
-    let mut status = first.status;
-    // What the steps add to the status where the scheduler keeps them.
-    let old = std::mem::take(&mut status.conditions);
-    status.conditions = crate::plan::conditions::held(&[], old, "the scheduler keeps them", now());
-    cluster.status = Some(status);
+    let asked = victims(&observed, &all[..2]);
+    let kept = Said { kept: all[..2].iter().cloned().collect(), ..Said::default() };
+    observed.retirements.hear((Wish::CloseToTasks, &asked), Ok(&kept), now());
+    let told = plan(&cluster, &observed, now());
+    assert_eq!((told.steps.len(), reason(&told, ConditionType::Reconciling)), (0, "WorkersHeld".to_owned()));
+    cluster.status = Some(told.status);
     let later = now() + Duration::from_secs(20);
     let second = plan(&cluster, &observed, later);
     assert_eq!((kinds(&second), closed(&second)), (vec!["close"], all[..2].to_vec()));
     assert_eq!(second.next, Next::After(Duration::from_secs(20)));
-    observed.moving = all[..2].iter().cloned().collect();
+    observed.retirements.begin(&asked, later);
     assert_eq!(plan(&cluster, &observed, later).steps, [], "the scheduler has not answered yet");
 }
 
