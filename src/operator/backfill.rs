@@ -13,9 +13,9 @@ use super::flow::{live_runs, runs_of};
 use super::lookup;
 use super::reconcile::Planned;
 use crate::api::{Flow, FlowBackfill, FlowBackfillStatus, Reason};
-use crate::plan::Plan;
 use crate::plan::backfill::{self, Observed};
-use crate::plan::conditions::{Failure, failing, told};
+use crate::plan::conditions::{Failure, told};
+use crate::plan::{Plan, failing};
 
 impl Planned for FlowBackfill {
     type Status = FlowBackfillStatus;
@@ -39,9 +39,7 @@ impl Planned for FlowBackfill {
     }
 
     fn failing(&self, _planned: Option<Self::Status>, failure: &Failure, now: Timestamp) -> Self::Status {
-        let old = self.status.clone().unwrap_or_default();
-        let conditions = failing((&old.conditions, &old.conditions), self.metadata.generation, now, failure);
-        FlowBackfillStatus { conditions, ..old }
+        failing::backfill(self, failure, now)
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
@@ -18,13 +17,12 @@ use super::flow::runs_at_work;
 use super::reconcile::Planned;
 use super::schedulers::{Asks, Look, look};
 use crate::api::{DaskCluster, DaskClusterStatus, FlowRun, Reason, labels};
-use crate::plan::cluster::load::Answer;
-use crate::plan::cluster::{self, Load, Observed, SchedulerView};
-use crate::plan::conditions::{Failure, failing, told};
+use crate::plan::cluster::{self, Observed, SchedulerView};
+use crate::plan::conditions::{Failure, told};
 use crate::plan::pods::tls::Certificate;
 use crate::plan::pods::{scheduler, state};
 use crate::plan::run::{is_run_now, phase_of};
-use crate::plan::{Plan, names};
+use crate::plan::{Plan, failing, names};
 
 impl Planned for DaskCluster {
     type Status = DaskClusterStatus;
@@ -62,11 +60,7 @@ impl Planned for DaskCluster {
     }
 
     fn failing(&self, planned: Option<Self::Status>, failure: &Failure, now: Timestamp) -> Self::Status {
-        // What was observed is so, whatever became of the steps.
-        let status = planned.or_else(|| self.status.clone()).unwrap_or_default();
-        let old = self.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
-        let conditions = failing((old, &status.conditions), self.metadata.generation, now, failure);
-        DaskClusterStatus { observed_generation: self.metadata.generation, conditions, ..status }
+        failing::cluster(self, planned, failure, now)
     }
 }
 
@@ -88,7 +82,7 @@ async fn observe(context: &Context, cluster: &DaskCluster, live: bool) -> Result
     let questions = cluster::questions(cluster, &pods, &tls);
     let mut load = context.schedulers.poll(&namespace, &name, questions.as_ref());
     let activity = questions.as_ref().is_some_and(|questions| questions.activity);
-    let began = clock::now();
+    let began = context.clock.now();
     let look = match context.schedulers.line(&namespace, &name) {
         // Nobody asks a scheduler that is not there yet, or not any more.
         Some(kept) if live && followed.registered().is_some() => {
@@ -102,10 +96,9 @@ async fn observe(context: &Context, cluster: &DaskCluster, live: bool) -> Result
     if let Some(registered) = look.view.registered().filter(|_| live) {
         context.schedulers.see((&namespace, &name), &pods, registered, began);
     }
-    // No record of seconds ago is reason enough to stop anything.
     if let Some(answer) = look.activity {
         let memory = questions.map(|questions| questions.memory).unwrap_or_default();
-        load = renewed(load, answer, context.clock.now(), memory);
+        load.renew(answer, context.clock.now(), memory);
     }
     let (runs, last_run_end) = runs_on(context, cluster, live && activity).await?;
     Ok(Observed {
@@ -127,17 +120,6 @@ async fn observe(context: &Context, cluster: &DaskCluster, live: bool) -> Result
         seed: context.chance.seed(),
         pods,
     })
-}
-
-/// The record with what the scheduler said just now: whether it is idle, and for whom it works. Where it did not say,
-/// nobody knows.
-fn renewed(mut load: Load, answer: Answer, now: Timestamp, memory: Duration) -> Load {
-    if answer.idle.is_none() {
-        (load.idle_since, load.clients, load.since) = (None, None, None);
-    } else if load.since.is_some() && load.failure.is_none() {
-        load.hear(answer, now, memory);
-    }
-    load
 }
 
 /// The runs on a cluster that have not ended, and when the last of the others ended. A run that is starting must not find its
@@ -231,18 +213,7 @@ mod tests {
         let mut cluster = DaskCluster::new("demo", serde_json::from_value(json!({"image": "a"})).unwrap());
         cluster.metadata.namespace = Some("default".to_owned());
         cluster.metadata.uid = Some("u".to_owned());
-        cluster.metadata.generation = Some(2);
-        cluster.status = Some(DaskClusterStatus { observed_generation: Some(1), ..Default::default() });
         cluster
-    }
-
-    #[test]
-    fn a_spec_that_was_refused_is_observed_and_stalled() {
-        let (reason, message) = (Reason::Rejected, "no".to_owned());
-        let failure = Failure { reason, message, lasting: true, spares_what_serves: true };
-        let status = cluster().failing(None, &failure, Timestamp::UNIX_EPOCH);
-        assert_eq!(status.observed_generation, Some(2));
-        assert_eq!(told(&status.conditions, Some(2), Reason::Rejected), Some("no"));
     }
 
     #[tokio::test]
@@ -256,17 +227,6 @@ mod tests {
         let pods = [Arc::new(serde_json::from_value(pod).unwrap())];
         assert_eq!(follow(&context, &cluster(), &pods), SchedulerView::Unknown);
         assert!(context.schedulers.line("default", "demo").is_none());
-    }
-
-    #[test]
-    fn a_record_counts_only_with_an_answer_of_now() {
-        let at = Timestamp::UNIX_EPOCH;
-        let known = Load { idle_since: Some(at), since: Some(at), ..Load::default() };
-        let says = |idle| Answer { idle, ..Answer::default() };
-        let hear = |idle| renewed(known.clone(), says(idle), at, Duration::ZERO);
-        assert_eq!(hear(Some(true)).idle_since, Some(at));
-        assert_eq!(hear(Some(false)).idle_since, None);
-        assert_eq!((hear(None).idle_since, hear(None).since), (None, None));
     }
 
     #[test]

@@ -17,13 +17,13 @@ use super::lookup;
 use super::reconcile::Planned;
 use crate::api::common::ConfigMapKey;
 use crate::api::{DaskCluster, Flow, FlowRun, FlowStatus, Reason, labels};
-use crate::plan::Plan;
 use crate::plan::backfill::runs_counted_on;
-use crate::plan::conditions::{Failure, failing, told};
+use crate::plan::conditions::{Failure, told};
 use crate::plan::flow::{self, CodeMap, Observed};
 use crate::plan::pods::runner::{self, Script};
 use crate::plan::pods::state;
 use crate::plan::run::{Ground, ScriptView, phase_of};
+use crate::plan::{Plan, failing};
 
 impl Planned for Flow {
     type Status = FlowStatus;
@@ -52,14 +52,8 @@ impl Planned for Flow {
         told(&self.status.as_ref()?.conditions, self.metadata.generation, reason)
     }
 
-    /// A run that could not be created stays due, so the clocks' memory is kept. The other runs get their places all the
-    /// same.
     fn failing(&self, planned: Option<Self::Status>, failure: &Failure, now: Timestamp) -> Self::Status {
-        let old = self.status.clone().unwrap_or_default();
-        let conditions = failing((&old.conditions, &old.conditions), self.metadata.generation, now, failure);
-        let planned = planned.unwrap_or_else(|| old.clone());
-        let (admitted, active, last_run) = (planned.admitted, planned.active, planned.last_run);
-        FlowStatus { active, admitted, last_run, conditions, ..old }
+        failing::flow(self, planned, failure, now)
     }
 }
 

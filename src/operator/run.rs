@@ -22,13 +22,13 @@ use super::unwritten::Unwritten;
 use crate::api::tls::ClientTls;
 use crate::api::{DaskCluster, Flow, FlowRun, FlowRunStatus, Phase, Reason, labels};
 use crate::dask::{self, Address, Scheduler};
-use crate::plan::conditions::{Failure, cut, failing, told};
+use crate::plan::conditions::{Failure, told};
 use crate::plan::pods::tls::Certificate;
 use crate::plan::pods::{runner, scheduler, state};
 use crate::plan::run::{
     self, ForeignScheduler, Observed, ScriptView, Wiring, attempt_of, job_of, needs, phase_of,
 };
-use crate::plan::{Plan, names};
+use crate::plan::{Plan, failing, names};
 
 /// How long a scheduler outside may take to answer.
 const FOREIGN: Duration = Duration::from_secs(3);
@@ -76,16 +76,7 @@ impl Planned for FlowRun {
     }
 
     fn failing(&self, _planned: Option<Self::Status>, failure: &Failure, now: Timestamp) -> Self::Status {
-        let mut status = self.status.clone().unwrap_or_default();
-        if status.phase.is_final() {
-            return status;
-        }
-        status.reason = Some(failure.reason.as_str().to_owned());
-        status.message = Some(cut(&failure.message, 1_000));
-        status.conditions =
-            failing((&status.conditions, &status.conditions), self.metadata.generation, now, failure);
-        status.conditions.retain(|condition| condition.type_ != "Ready");
-        status
+        failing::run(self, failure, now)
     }
 }
 

@@ -8,6 +8,7 @@ pub mod backfill;
 pub mod cluster;
 pub mod conditions;
 mod count;
+pub mod failing;
 pub mod field;
 mod figure;
 pub mod flow;

@@ -74,7 +74,8 @@ struct Followed {
     load: Shared<Load>,
     poller: Option<Poller>,
     retirements: Shared<Retirements>,
-    /// The requests to let workers go or to close them that are under way. They end with what is kept of the scheduler.
+    /// The requests to let workers go or to close them that are under way. They end with what is kept of the
+    /// scheduler.
     calls: JoinSet<()>,
     _follower: AbortOnDropHandle<()>,
 }
@@ -156,13 +157,12 @@ impl Schedulers {
             if followed.poller.take().is_some() {
                 followed.line.hang_up();
             }
-            // What is heard no longer is not known to be so.
             let mut load = lock(&followed.load);
-            *load = Load { last_client: load.last_client, ..Load::default() };
+            load.keep_asked(None);
             return load.clone();
         };
         if followed.poller.as_ref().is_none_or(|poller| poller.questions != *questions) {
-            poll::forget_what_is_not_asked(&mut lock(&followed.load), questions);
+            lock(&followed.load).keep_asked(Some(questions));
             let task = poll::poll(
                 followed.line.clone(),
                 questions.clone(),
@@ -200,9 +200,9 @@ impl Schedulers {
         }
     }
 
-    /// Begins to ask the scheduler that is followed to let these workers go or to close them, over a connection of its own.
-    /// Its answer goes into the record of this start of it, and wakes the cluster. Workers that it is being asked about are
-    /// not asked about again.
+    /// Begins to ask the scheduler that is followed to let these workers go or to close them, over a
+    /// connection of its own. Its answer goes into the record of this start of it, and wakes the cluster.
+    /// Workers that it is being asked about are not asked about again.
     ///
     /// # Errors
     ///
@@ -221,12 +221,18 @@ impl Schedulers {
         if !asked.is_empty() {
             let whereabouts = followed.line.whereabouts().clone();
             let record = followed.retirements.clone();
-            followed.calls.spawn(retire::call(whereabouts, (wish, asked), record, (key, self.triggers.clone())));
+            followed.calls.spawn(retire::call(
+                whereabouts,
+                (wish, asked),
+                record,
+                (key, self.triggers.clone()),
+            ));
         }
         Ok(())
     }
 
-    /// What the scheduler that is followed was asked to do with workers that are to leave, and what it answered.
+    /// What the scheduler that is followed was asked to do with workers that are to leave, and what it
+    /// answered.
     pub(super) fn retirements(&self, namespace: &str, cluster: &str) -> Retirements {
         let key = (namespace.to_owned(), cluster.to_owned());
         let all = lock(&self.followed);

@@ -96,17 +96,6 @@ impl Failures {
     }
 }
 
-/// What is asked no longer is not known to be so when it is asked again.
-pub(super) fn forget_what_is_not_asked(load: &mut Load, questions: &Questions) {
-    if questions.target.is_none() && !questions.resources {
-        load.targets.clear();
-    }
-    if !questions.activity {
-        load.idle_since = None;
-        load.clients = None;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -104,6 +104,31 @@ impl Load {
         news
     }
 
+    /// Takes in what was asked once more before pods are stopped: whether the scheduler is idle, and its
+    /// clients. No record of seconds ago is reason enough for that. Where it did not say, it is not known.
+    pub fn renew(&mut self, answer: Answer, now: Timestamp, memory: Duration) {
+        if answer.idle.is_none() {
+            (self.idle_since, self.clients, self.since) = (None, None, None);
+        } else if self.since.is_some() && self.failure.is_none() {
+            self.hear(answer, now, memory);
+        }
+    }
+
+    /// Forgets what is not asked from now on: what is not heard is not known to be true when it is asked
+    /// again.
+    pub fn keep_asked(&mut self, questions: Option<&Questions>) {
+        let Some(questions) = questions else {
+            *self = Self { last_client: self.last_client, ..Self::default() };
+            return;
+        };
+        if questions.target.is_none() && !questions.resources {
+            self.targets.clear();
+        }
+        if !questions.activity {
+            (self.idle_since, self.clients) = (None, None);
+        }
+    }
+
     fn hear_target(&mut self, target: Target) -> bool {
         let last = self.targets.last();
         let same =
@@ -195,6 +220,38 @@ mod tests {
         assert!(load.hear(idle(false), at(6), MEMORY));
         assert!(load.hear(idle(true), at(7), MEMORY));
         assert_eq!(load.idle_since, Some(at(7)));
+    }
+
+    #[test]
+    fn a_record_counts_only_with_an_answer_of_now() {
+        let known = Load { idle_since: Some(at(0)), since: Some(at(0)), ..Load::default() };
+        let hear = |idle| {
+            let mut load = known.clone();
+            load.renew(Answer { idle, ..Answer::default() }, at(9), Duration::ZERO);
+            load
+        };
+        assert_eq!(hear(Some(true)).idle_since, Some(at(0)));
+        assert_eq!(hear(Some(false)).idle_since, None);
+        assert_eq!((hear(None).idle_since, hear(None).since), (None, None));
+    }
+
+    #[test]
+    fn what_is_not_asked_any_more_is_forgotten() {
+        let mut load = Load { last_client: Some(at(1)), ..Load::default() };
+        load.hear(Answer { idle: Some(true), ..target(3) }, at(2), MEMORY);
+        let questions = Questions {
+            every: MEMORY,
+            target: Some(MEMORY),
+            resources: false,
+            activity: false,
+            memory: MEMORY,
+        };
+        load.keep_asked(Some(&questions));
+        assert_eq!((load.idle_since, load.targets.len(), load.since), (None, 1, Some(at(2))));
+        load.keep_asked(Some(&Questions { target: None, activity: true, ..questions }));
+        assert_eq!(load.targets.len(), 0);
+        load.keep_asked(None);
+        assert_eq!(load, Load { last_client: Some(at(1)), ..Load::default() });
     }
 
     #[test]
