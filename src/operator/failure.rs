@@ -6,6 +6,7 @@ use super::requests::is_of_stop;
 use crate::api::Reason;
 use crate::dask;
 use crate::plan::conditions::Failure;
+use crate::plan::order::Refusal;
 
 /// Why a reconcile did not get to its end.
 #[derive(Debug, thiserror::Error)]
@@ -139,13 +140,16 @@ impl Error {
         }
     }
 
-    /// Whether the API server, or the owner of a name, says no to what was asked, and to nothing else: what is asked of it
-    /// next may well be granted.
-    pub(super) fn is_refusal(&self) -> bool {
-        let is_answer = !matches!(self, Self::Unreadable { .. });
-        is_answer
-            && (self.disposition() == Disposition::Lasting || self.is_quota())
-            && !self.is_of_ending_namespace()
+    /// Where the API server, or the owner of a name, says no to what was asked, and to nothing else: what is
+    /// asked of it next may well be granted.
+    pub(super) fn refusal(&self) -> Option<Refusal> {
+        if matches!(self, Self::Unreadable { .. }) || self.is_of_ending_namespace() {
+            return None;
+        }
+        if self.is_quota() {
+            return Some(Refusal::Quota);
+        }
+        (self.disposition() == Disposition::Lasting).then_some(Refusal::Part)
     }
 }
 

@@ -331,17 +331,6 @@ fn forget_unwritten<K: Planned>(context: &Context, namespace: &str, name: &str) 
     }
 }
 
-/// Whether a plan of which a step failed can still tell this: what it was to create may not have been created.
-fn is_so_without_steps(note: &Note) -> bool {
-    use Reason::{
-        ClusterCreated, RunnerCreated, SchedulerCreated, SchedulerReplaced, TickMissed, WorkersCreated,
-    };
-    !matches!(
-        note.reason,
-        SchedulerCreated | SchedulerReplaced | WorkersCreated | ClusterCreated | RunnerCreated | TickMissed
-    )
-}
-
 /// After a failure: tell it where it is worth telling, and come back later and later.
 async fn failed<K: Planned>(
     context: &Context,
@@ -365,7 +354,7 @@ async fn failed<K: Planned>(
         let mut notes = Vec::new();
         if written.as_ref().is_ok_and(|is_written| *is_written) {
             // The next plan begins from this status, and tells them no more.
-            notes.extend(stop.events.into_iter().filter(is_so_without_steps));
+            notes.extend(stop.events.into_iter().filter(|note| !note.needs_steps));
         }
         if written.is_ok() && news {
             notes.push(Note::warning(failure.reason, failure.message));

@@ -14,6 +14,7 @@ mod figure;
 pub mod flow;
 pub mod lease;
 pub mod names;
+pub mod order;
 mod part;
 pub mod pods;
 pub mod requests;
@@ -181,14 +182,14 @@ pub enum Step {
         /// The new Secret, still without files.
         to: Box<Secret>,
     },
-    /// Begin to ask the scheduler to give these workers no more tasks; those that they run go on. It cannot be undone. What the
-    /// scheduler answers is observed later.
+    /// Begin to ask the scheduler to give these workers no more tasks; those that they run go on. It cannot
+    /// be undone. What the scheduler answers is observed later.
     CloseToTasks {
         /// Their pods, whose names are their names in Dask.
         workers: Vec<Victim>,
     },
-    /// Begin to ask the scheduler to let these workers go. What it answers is observed later, and a later plan deletes the
-    /// pods of those that it let go.
+    /// Begin to ask the scheduler to let these workers go. What it answers is observed later, and a later
+    /// plan deletes the pods of those that it let go.
     Retire {
         /// Their pods, whose names are their names in Dask.
         workers: Vec<Victim>,
@@ -277,16 +278,25 @@ pub struct Note {
     pub reason: Reason,
     /// A sentence, stable for the same cause.
     pub message: String,
+    /// Whether it is true only when the steps of the plan have been carried out: what was to be created may
+    /// not have been.
+    pub needs_steps: bool,
 }
 
 impl Note {
     /// A normal event.
     pub fn normal(reason: Reason, message: impl Into<String>) -> Self {
-        Self { warning: false, reason, message: message.into() }
+        Self { warning: false, reason, message: message.into(), needs_steps: false }
     }
 
     /// A warning.
     pub fn warning(reason: Reason, message: impl Into<String>) -> Self {
-        Self { warning: true, reason, message: message.into() }
+        Self { warning: true, reason, message: message.into(), needs_steps: false }
+    }
+
+    /// The same, of what the steps of the plan do.
+    #[must_use]
+    pub fn after_steps(self) -> Self {
+        Self { needs_steps: true, ..self }
     }
 }

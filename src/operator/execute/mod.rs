@@ -1,7 +1,5 @@
-//! Carries out the steps of a plan, in order. The first that fails ends it; the next reconcile plans anew.
-//!
-//! Three exceptions: pods of workers are created side by side, and pods are deleted so; what a full quota refuses stops no step
-//! that frees room; and what the API server refuses for one part, such as a group of workers or a run, stops no other part.
+//! Carries out the steps of a plan, in their order, and side by side or not at all where `plan::order` says
+//! so. The next reconcile plans anew.
 
 mod objects;
 #[cfg(test)]
@@ -11,7 +9,6 @@ use std::future::Future;
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use kube::api::{Api, Patch, PatchParams};
 use serde_json::json;
@@ -19,9 +16,9 @@ use serde_json::json;
 use super::certificates;
 use super::context::Context;
 use super::failure::{Error, chain};
-use crate::api::{FlowRun, labels};
+use crate::api::FlowRun;
 use crate::plan::cluster::Wish;
-use crate::plan::pods::state;
+use crate::plan::order::{Refusals, Then};
 use crate::plan::{Applied, Object, Step, Victim, VictimKind};
 use objects::{annotate, apply, create, dry_run, end_pod, limit, try_again};
 pub(super) use objects::{check_owner, create_one, delete};
@@ -51,102 +48,43 @@ pub(super) async fn steps(
     bounds: Bounds,
 ) -> Result<(), Error> {
     let hands = Hands { context, namespace, name };
-    let (mut no_room, mut rest) = (None, steps);
-    let mut refused = Refused::default();
+    let (mut refusals, mut rest) = (Refusals::default(), steps);
+    let (mut no_room, mut refused) = (None, None);
     while let Some(step) = rest.first() {
-        let (now, later) = rest.split_at(rest.iter().take_while(|next| is_beside(next, step)).count().max(1));
+        let (now, later) = rest.split_at(rest.iter().take_while(|next| next.is_beside(step)).count().max(1));
         rest = later;
-        if refused.stops(step) || (no_room.is_some() && !needs_no_room(step)) {
+        if refusals.stop(step) {
             continue;
         }
         for step in now {
             tracing::info!(step = %describe(step), "step");
         }
-        match side_by_side(bounds.at_once, now, |step| hands.carry_out(step)).await {
-            Ok(()) => {}
-            // Room may come of the steps that follow.
-            Err(error) if error.is_quota() && wants_room(step) => no_room = Some(error),
-            Err(error) if step.part().is_some() && error.is_refusal() => refused.add(step, error),
-            Err(error) => {
-                let Some(first) = no_room.or(refused.first) else { return Err(error) };
+        let Err(error) = side_by_side(bounds.at_once, now, |step| hands.carry_out(step)).await else {
+            continue;
+        };
+        match refusals.add(step, error.refusal()) {
+            Then::AwaitRoom => no_room = Some(error),
+            Then::LeaveOut => {
+                tracing::warn!(error = chain(&error), step = %describe(step), "a step was refused");
+                refused.get_or_insert(of_part(step, error));
+            }
+            Then::End => {
+                let Some(first) = no_room.or(refused) else { return Err(error) };
                 tracing::warn!(error = chain(&error), "a step failed after that");
                 return Err(first);
             }
         }
     }
     // A refusal needs somebody, and room may come by itself.
-    refused.first.or(no_room).map_or(Ok(()), Err)
+    refused.or(no_room).map_or(Ok(()), Err)
 }
 
-/// What the API server refused for parts of an object.
-#[derive(Default)]
-struct Refused<'a> {
-    steps: Vec<&'a Step>,
-    /// The first refusal, as it is told.
-    first: Option<Error>,
-}
-
-impl<'a> Refused<'a> {
-    fn add(&mut self, step: &'a Step, error: Error) {
-        self.steps.push(step);
-        tracing::warn!(error = chain(&error), step = %describe(step), "a step was refused");
-        let told = match step.part().and_then(|part| part.title()) {
-            Some(part) => Error::Part { part, cause: Box::new(error) },
-            None => error,
-        };
-        self.first.get_or_insert(told);
+/// What was refused for a part of an object, as it is told.
+fn of_part(step: &Step, error: Error) -> Error {
+    match step.part().and_then(|part| part.title()) {
+        Some(part) => Error::Part { part, cause: Box::new(error) },
+        None => error,
     }
-
-    /// Whether the step is in vain.
-    fn stops(&self, step: &Step) -> bool {
-        self.steps.iter().any(|refused| step.needs(refused))
-    }
-}
-
-/// Whether the step is carried out at the same time as the one before it, `first`: both create workers of one group, or
-/// both delete a pod.
-fn is_beside(step: &Step, first: &Step) -> bool {
-    let deletes = |step: &Step| matches!(step, Step::Delete(victim) if victim.kind == VictimKind::Pod);
-    let creates = |step: &Step| new_worker(step).is_some();
-    (creates(step) && creates(first) && step.part() == first.part()) || (deletes(step) && deletes(first))
-}
-
-/// The pod that a step creates, if it does.
-fn new_pod(step: &Step) -> Option<&Pod> {
-    match step {
-        Step::Create(object) => match object.as_ref() {
-            Object::Pod(pod) => Some(pod),
-            _ => None,
-        },
-        _ => None,
-    }
-}
-
-/// The worker's pod that a step creates, if it does. No worker is worth a try where the scheduler was refused, so the
-/// scheduler's pod is not one of many.
-fn new_worker(step: &Step) -> Option<&Pod> {
-    new_pod(step).filter(|pod| state::is_component(pod, labels::WORKER))
-}
-
-/// Whether a quota can refuse the step. What it refuses leaves the others as they are.
-fn wants_room(step: &Step) -> bool {
-    new_pod(step).is_some() || matches!(step, Step::Try(_) | Step::Replace { .. })
-}
-
-/// Whether the step is carried out although the quota for pods is full. Certificates expire regardless.
-fn needs_no_room(step: &Step) -> bool {
-    matches!(
-        step,
-        Step::Apply(_)
-            | Step::Delete(_)
-            | Step::Retire { .. }
-            | Step::CloseToTasks { .. }
-            | Step::Annotate { .. }
-            | Step::Issue(_)
-            | Step::Request(_)
-            | Step::Withdraw(_)
-            | Step::Copy { .. }
-    )
 }
 
 /// Does `work` to all items, at most so many at the same time. After a failure no more is begun, and what was begun ends.

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use super::*;
-use crate::api::Reason;
+use crate::api::{Reason, labels};
 use crate::operator::testing::{
     self, Scheduler, context, identity, quota_refusal, refusal, respond, serve, summary, workers,
 };

@@ -215,7 +215,7 @@ impl Schedulers {
         let key = (namespace.to_owned(), cluster.to_owned());
         let mut all = lock(&self.followed);
         let Some(followed) = all.get_mut(&key) else { return Err(Error::Closed(None)) };
-        let asked = lock(&followed.retirements).begin(workers, clock::now());
+        let asked = lock(&followed.retirements).begin(workers, self.clock.now());
         // What has ended is of no use.
         while followed.calls.try_join_next().is_some() {}
         if !asked.is_empty() {

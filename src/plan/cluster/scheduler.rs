@@ -45,7 +45,7 @@ pub(super) fn fill(work: &mut Work<'_>, wanted: Pod) {
         } else {
             (Reason::SchedulerCreated, "created")
         };
-        work.notes.push(Note::normal(reason, format!("the scheduler's pod is {done}")));
+        work.notes.push(Note::normal(reason, format!("the scheduler's pod is {done}")).after_steps());
         work.steps.push(Step::Create(Box::new(Object::Pod(wanted))));
         return;
     };
@@ -117,7 +117,7 @@ fn outdated(work: &mut Work<'_>, pod: &Arc<Pod>, wanted: Pod) {
         work.next = work.next.sooner(Next::At(at), work.now);
         return;
     }
-    work.notes.push(Note::normal(Reason::SchedulerReplaced, REPLACING));
+    work.notes.push(Note::normal(Reason::SchedulerReplaced, REPLACING).after_steps());
     // What the API server would refuse must not cost the scheduler that there is.
     work.steps.push(Step::Replace { wanted: Box::new(nameless(wanted)), victim: victim(pod) });
 }

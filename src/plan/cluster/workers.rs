@@ -116,7 +116,7 @@ fn create(
     }
     *portion -= now;
     let message = format!("{now} worker pods of the group {} are created", group.name);
-    work.notes.push(Note::normal(Reason::WorkersCreated, message));
+    work.notes.push(Note::normal(Reason::WorkersCreated, message).after_steps());
     Ok(())
 }
 

@@ -103,7 +103,7 @@ pub fn plan(flow: &Flow, observed: &Observed, now: Timestamp) -> Plan<FlowStatus
         let message = format!(
             "{count} ticks passed without a run: the operator was away, and catchUp or startingDeadline do not let them start late, or their clock was edited before they started"
         );
-        events.push(Note::warning(Reason::TickMissed, message));
+        events.push(Note::warning(Reason::TickMissed, message).after_steps());
     }
     let fault = ticks.violation.clone().or_else(|| violations::of_runs(flow).into_iter().next());
     events.extend(news(flow, fault.as_ref()));

@@ -163,7 +163,7 @@ impl<'a> Ground<'a> {
         };
         let message = format!("the DaskCluster {name} is created for this run");
         let step = Step::Create(Box::new(Object::Cluster(cluster)));
-        Some((step, Note::normal(Reason::ClusterCreated, message)))
+        Some((step, Note::normal(Reason::ClusterCreated, message).after_steps()))
     }
 
     /// The step that takes away what was made for the run and is of no use on this ground.

@@ -96,7 +96,7 @@ impl Work<'_> {
             let message = format!(
                 "the Job {name} is created; {left_out} more keys of the ConfigMap with its script are not beside it, because they are too large together"
             );
-            self.notes.push(Note::normal(Reason::RunnerCreated, message));
+            self.notes.push(Note::normal(Reason::RunnerCreated, message).after_steps());
         }
         self.enter(Phase::Provisioning, Reason::RunnerStarting, "the runner's container is starting");
         self.starts_soon(self.now);
