@@ -7,9 +7,10 @@ use std::sync::Arc;
 use daskflow::api::{DaskCluster, DaskClusterStatus, Reason, labels};
 use daskflow::plan::cluster::load::Answer;
 use daskflow::plan::cluster::{self, Load, Observed, Said, SchedulerView, TlsView, Wish};
-use daskflow::plan::conditions::{self, Failure};
+use daskflow::plan::conditions::Failure;
+use daskflow::plan::order::{Refusal, Refusals, Then};
 use daskflow::plan::pods::{scheduler, state};
-use daskflow::plan::{Applied, Next, Object, Plan, Step, Victim, VictimKind};
+use daskflow::plan::{Applied, Next, Object, Plan, Step, Victim, VictimKind, failing};
 use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -20,6 +21,7 @@ use super::laws::Before;
 use super::world::{Call, Followed, World, start_of};
 
 /// How far the steps of a plan went.
+#[derive(Clone, Copy)]
 enum Went {
     /// All of them.
     Through,
@@ -72,19 +74,9 @@ impl World {
         let followed = self.followed.take().filter(|followed| followed.start == start);
         let mut followed = followed.unwrap_or_else(|| Followed { start, ..Followed::default() });
         let questions = cluster::questions(cluster, pods, &TlsView::default());
-        match &questions {
-            None => {
-                followed.load = Load { last_client: followed.load.last_client, ..Load::default() };
-                followed.polled = None;
-            }
-            Some(questions) => {
-                if questions.target.is_none() && !questions.resources {
-                    followed.load.targets.clear();
-                }
-                if !questions.activity {
-                    (followed.load.idle_since, followed.load.clients, followed.polled) = (None, None, None);
-                }
-            }
+        followed.load.keep_asked(questions.as_ref());
+        if questions.as_ref().is_none_or(|questions| !questions.activity) {
+            followed.polled = None;
         }
         followed.questions = questions;
         let said = (followed.view.clone(), followed.load.clone());
@@ -180,16 +172,13 @@ impl World {
     /// Writes the status, if nobody else has written since.
     fn tell(&mut self, cluster: &DaskCluster, plan: Plan<DaskClusterStatus>, went: Went) {
         let mut status = plan.status;
-        let old = cluster.status.as_ref().map(|status| status.conditions.clone()).unwrap_or_default();
         match went {
             Went::Ended => return,
             Went::Through => {}
             Went::Refused => {
                 let (reason, message) = (Reason::QuotaExceeded, "exceeded quota: pods".to_owned());
                 let failure = Failure { reason, message, lasting: false, spares_what_serves: true };
-                let generation = cluster.metadata.generation;
-                status.conditions =
-                    conditions::failing((&old, &status.conditions), generation, self.now, &failure);
+                status = failing::cluster(cluster, Some(status), &failure, self.now);
             }
         }
         let is_news = cluster.status.as_ref() != Some(&status);
@@ -201,9 +190,9 @@ impl World {
     }
 
     fn carry_out(&mut self, before: &Before, left: &mut usize, plan: &Plan<DaskClusterStatus>) -> Went {
-        let mut refused = false;
+        let (mut refusals, mut went) = (Refusals::default(), Went::Through);
         for step in &plan.steps {
-            if refused && matches!(step, Step::Create(_) | Step::Try(_) | Step::Replace { .. }) {
+            if refusals.stop(step) {
                 continue;
             }
             if *left == 0 {
@@ -211,14 +200,16 @@ impl World {
             }
             *left -= 1;
             let is_full = self.quota.is_some_and(|quota| self.truth.pods.len() >= quota);
+            let mut is_refused = false;
             match step {
                 Step::Apply(object) => self.apply(object),
-                Step::Try(_) => refused |= is_full,
                 Step::Create(object) => match self.create(object, is_full) {
-                    Some(done) => refused |= !done,
+                    Some(done) => is_refused = !done,
                     None => return Went::Ended,
                 },
-                Step::Delete(victim) => self.delete(before, victim),
+                Step::Try(_) | Step::Replace { .. } if is_full => is_refused = true,
+                Step::Try(_) => {}
+                Step::Replace { victim, .. } | Step::Delete(victim) => self.delete(before, victim),
                 Step::Retire { workers } => {
                     before.may_retire(self, &names_of(workers));
                     self.ask(Wish::Retire, workers);
@@ -227,13 +218,15 @@ impl World {
                     Before::may_close(self, &names_of(workers));
                     self.ask(Wish::CloseToTasks, workers);
                 }
-                Step::Replace { victim, .. } if !is_full => self.delete(before, victim),
-                Step::Replace { .. } => refused = true,
                 Step::Annotate { pod, key, value } => self.annotate(pod, key, value.as_ref()),
                 other => panic!("not expected here: {other:?}"),
             }
+            if is_refused {
+                assert_eq!(refusals.add(step, Some(Refusal::Quota)), Then::AwaitRoom, "{step:?}");
+                went = Went::Refused;
+            }
         }
-        if refused { Went::Refused } else { Went::Through }
+        went
     }
 
     fn apply(&mut self, object: &Applied) {
@@ -292,7 +285,8 @@ impl World {
         }
     }
 
-    /// Begins to ask the scheduler to let workers go or to close them. Its answer comes at once, later or never.
+    /// Begins to ask the scheduler to let workers go or to close them. Its answer comes at once, later or
+    /// never.
     fn ask(&mut self, wish: Wish, workers: &[Victim]) {
         let followed = self.followed.as_mut().expect("it asks a scheduler that it does not follow");
         let workers = followed.retirements.begin(workers, self.now);
@@ -321,8 +315,8 @@ impl World {
         }
     }
 
-    /// What the scheduler is at comes to its end, and the operator hears all answers that have not come yet, if it still
-    /// listens to this start of it.
+    /// What the scheduler is at comes to its end, and the operator hears all answers that have not come yet,
+    /// if it still listens to this start of it.
     pub fn answers_come(&mut self) {
         let mut retired = Vec::new();
         if let Some(dask) = &mut self.dask {
@@ -332,9 +326,8 @@ impl World {
         let Some(followed) = &mut self.followed else { return };
         for call in std::mem::take(&mut followed.calls) {
             let dask = self.dask.as_ref().filter(|dask| self.reachable && dask.start == followed.start);
-            let said = dask.map(|dask| {
-                call.said.unwrap_or_else(|| what_is_said(dask, &call.workers, retired.clone()))
-            });
+            let said = dask
+                .map(|dask| call.said.unwrap_or_else(|| what_is_said(dask, &call.workers, retired.clone())));
             let said = said.as_ref().ok_or("connection lost");
             followed.retirements.hear((call.wish, &call.workers), said, self.now);
         }
