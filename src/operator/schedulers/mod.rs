@@ -224,7 +224,7 @@ impl Schedulers {
             followed.calls.spawn(retire::call(
                 whereabouts,
                 (wish, asked),
-                record,
+                (record, self.clock.clone()),
                 (key, self.triggers.clone()),
             ));
         }

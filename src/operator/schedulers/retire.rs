@@ -11,7 +11,7 @@ use futures::FutureExt;
 use super::line::{Whereabouts, names};
 use super::{Key, Shared, lock};
 use crate::dask::{Error, Retirement};
-use crate::operator::clock;
+use crate::operator::clock::Clock;
 use crate::operator::failure::chain;
 use crate::operator::route::Triggers;
 use crate::plan::Victim;
@@ -24,7 +24,7 @@ const LIMIT: Duration = Duration::from_secs(600);
 pub(super) async fn call(
     whereabouts: Whereabouts,
     (wish, workers): (Wish, Vec<Victim>),
-    record: Shared<Retirements>,
+    (record, clock): (Shared<Retirements>, Clock),
     (key, triggers): (Key, Triggers),
 ) {
     let answer = AssertUnwindSafe(ask(&whereabouts, wish, &workers)).catch_unwind().await;
@@ -41,7 +41,7 @@ pub(super) async fn call(
             "the scheduler did not report which workers it retired or closed"
         );
     }
-    lock(&record).hear((wish, &workers), said.as_ref().map_err(String::as_str), clock::now());
+    lock(&record).hear((wish, &workers), said.as_ref().map_err(String::as_str), clock.now());
     triggers.cluster(&key.0, &key.1);
 }
 

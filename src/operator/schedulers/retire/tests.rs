@@ -64,7 +64,7 @@ async fn until_answered(context: &Context, wakes: &mut Wakes, name: &str) -> Ret
 }
 
 fn outcome<'r>(record: &'r Retirements, name: &str) -> Option<&'r Outcome> {
-    record.outcome(&worker(name), clock::now())
+    record.outcome(&worker(name), Clock::of_machine().now())
 }
 
 #[tokio::test]
