@@ -2,10 +2,8 @@
 
 use jiff::Timestamp;
 
-use super::clock::ScheduleError;
-
-/// The most dates that a clock may have: a leap year of days.
-pub const DATES_MAX: usize = 366;
+use super::error::ScheduleError;
+use super::spec::DATES_MAX;
 
 /// Instants in order, none of them twice.
 #[derive(Debug, Clone)]

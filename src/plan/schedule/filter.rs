@@ -10,7 +10,7 @@ use jiff::civil::{Date, DateTime, Time, Weekday};
 use super::budget::Budget;
 #[cfg(test)]
 use super::budget::work;
-use super::clock::ScheduleError;
+use super::error::ScheduleError;
 use super::zone::{SECOND, Zone};
 use crate::api::schedule::{Day, TickFilter};
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use jiff::civil::DateTime;
 use jiff::{Span, Timestamp};
 
-use super::clock::ScheduleError;
+use super::error::ScheduleError;
 use super::zone::Zone;
 use crate::api::interval::CalendarStep;
 

@@ -24,17 +24,21 @@ mod clock;
 mod cron;
 mod dates;
 mod due;
+mod error;
 mod filter;
 mod interval;
 mod rrule;
 mod sieve;
+mod spec;
+mod ticks;
 mod zone;
 
-pub use clock::{Clock, ClockSpec, ScheduleError, Timing};
+pub use clock::Clock;
 pub use cron::{CRON_LENGTH_MAX, CronError, both_days};
-pub use dates::DATES_MAX;
 pub use due::{CatchUp, ClockState, Due, MISSED_MAX, ON_TIME, Rules, due};
+pub use error::ScheduleError;
 pub use rrule::{RRULE_COUNT_MAX, RRULE_LENGTH_MAX, RruleError, idle_exdates};
+pub use spec::{ClockSpec, DATES_MAX, Timing};
 pub use zone::find_zone;
 
 pub use crate::api::interval::CalendarStep;

@@ -11,8 +11,8 @@ use jiff::civil::{Date, Time};
 use jiff::{Span, Timestamp};
 
 use super::budget::Budget;
-use super::clock::Ticks;
 use super::filter::{Filter, LAST_TIME, is_weekend};
+use super::ticks::Source;
 use super::zone::{SECOND, Zone};
 
 /// What a turn between clock and filter costs, in looks.
@@ -23,24 +23,6 @@ const STRETCHES_MAX: usize = 4;
 
 /// Weekends that a search for a moved tick looks at; one or two, and more only where a zone skips a Monday.
 const WEEKENDS_MAX: usize = 4;
-
-/// A clock's ticks from its start on.
-#[derive(Debug, Clone)]
-pub(super) struct Source {
-    pub(super) ticks: Ticks,
-    /// The last second before the clock starts.
-    pub(super) before_start: Option<Timestamp>,
-}
-
-impl Source {
-    pub(super) fn next_after(&self, after: Timestamp, budget: &mut Budget) -> Option<Timestamp> {
-        self.ticks.next_after(self.before_start.map_or(after, |start| start.max(after)), budget)
-    }
-
-    pub(super) fn latest_until(&self, until: Timestamp, budget: &mut Budget) -> Option<Timestamp> {
-        self.ticks.latest_until(until, budget).filter(|tick| Some(*tick) > self.before_start)
-    }
-}
 
 /// A clock's ticks through its schedule's filter and adjustment.
 #[derive(Debug)]

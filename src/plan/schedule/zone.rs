@@ -12,7 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 
 #[cfg(test)]
 use super::budget::work;
-use super::clock::ScheduleError;
+use super::error::ScheduleError;
 
 /// The resolution of ticks.
 pub(super) const SECOND: SignedDuration = SignedDuration::from_secs(1);

@@ -3,7 +3,9 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::api::schedule::TickFilter;
 use crate::plan::schedule::RRULE_LENGTH_MAX;
+use crate::plan::schedule::Timing;
 use crate::plan::schedule::budget::{LOOKS_MAX, work};
 
 const TEXTS: &str = include_str!("../../../../tests/schedule/hostile.txt");

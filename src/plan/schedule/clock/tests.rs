@@ -1,8 +1,11 @@
 //! One clock: its bounds, its faults, its arithmetic.
 
+use std::time::Duration;
+
 use rstest::rstest;
 
 use super::*;
+use crate::plan::schedule::Timing;
 
 fn at(text: &str) -> Timestamp {
     text.parse().unwrap()

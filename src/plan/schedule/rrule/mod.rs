@@ -10,6 +10,7 @@
 //! occurrences are listed when the rule is read, and there is a greatest COUNT for that reason.
 
 mod days;
+mod error;
 mod expand;
 mod parse;
 mod times;
@@ -17,7 +18,8 @@ mod times;
 use jiff::Timestamp;
 use jiff::civil::{DateTime, Time, date};
 
-pub use parse::{RRULE_COUNT_MAX, RRULE_LENGTH_MAX, RruleError};
+pub use error::{RRULE_LENGTH_MAX, RruleError};
+pub use parse::RRULE_COUNT_MAX;
 
 use super::budget::Budget;
 use super::zone::{SECOND, Zone};
