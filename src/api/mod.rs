@@ -11,6 +11,7 @@ pub mod flow;
 pub mod flow_backfill;
 pub mod flow_run;
 pub mod interval;
+mod kind;
 pub mod labels;
 pub mod network_policy;
 pub mod quantity;
@@ -26,6 +27,7 @@ pub use dask_cluster::{DaskCluster, DaskClusterSpec, DaskClusterStatus};
 pub use flow::{Flow, FlowSpec, FlowStatus};
 pub use flow_backfill::{FlowBackfill, FlowBackfillSpec, FlowBackfillStatus};
 pub use flow_run::{FlowRun, FlowRunSpec, FlowRunStatus, Phase};
+pub use kind::Kind;
 pub use tls::Tls;
 pub use worker_group::WorkersSpec;
 

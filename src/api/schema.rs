@@ -1,9 +1,6 @@
 //! Schemas that the derive macros cannot write: opaque objects and lists merged by key.
 
-use schemars::transform::{RecursiveTransform, Transform};
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-
-use super::dask_cluster::DaskClusterSpec;
+use schemars::{Schema, SchemaGenerator, json_schema};
 
 /// An object whose fields the CRD does not describe: a pod template, parameters.
 ///
@@ -11,19 +8,6 @@ use super::dask_cluster::DaskClusterSpec;
 /// as an opaque object it costs under 100 bytes.
 pub fn opaque_object(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "object", "nullable": true, "x-kubernetes-preserve-unknown-fields": true})
-}
-
-/// The spec of a `DaskCluster` inside another kind: its types, bounds and rules, without its descriptions.
-///
-/// They are told by `kubectl explain daskcluster.spec`. A second copy of them would be a sixth of the Flow's CRD, and
-/// leave it no room to grow below the limit that `tests/files/crd_size.rs` holds.
-pub fn embedded_cluster(generator: &mut SchemaGenerator) -> Schema {
-    let mut schema = <Option<DaskClusterSpec>>::json_schema(generator);
-    RecursiveTransform(|schema: &mut Schema| {
-        schema.remove("description");
-    })
-    .transform(&mut schema);
-    schema
 }
 
 /// A point in time in RFC 3339 form, as `metav1.Time` has it in built-in kinds.

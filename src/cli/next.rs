@@ -13,8 +13,8 @@ use serde_json::{Map, Value};
 
 use super::files::Files;
 use super::validate::{FileFault, Output};
-use crate::api::Flow;
-use crate::manifest::{self, Kind};
+use crate::api::{Flow, Kind};
+use crate::manifest;
 use crate::operator::clock::Clock;
 use crate::plan::flow::coming::{self, ComingRun, Outlook};
 

@@ -22,4 +22,4 @@ mod similar;
 mod yaml;
 
 pub use fault::Fault;
-pub use object::{Checked, Kind, Manifest, check};
+pub use object::{Checked, Manifest, check};

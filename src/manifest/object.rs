@@ -7,35 +7,8 @@ use super::schemas::SCHEMAS;
 use super::similar::similar;
 use super::yaml::{Content, Document, Node, documents};
 use super::{metadata, placeholder, planner, rules, schema};
-use crate::api::{GROUP, VERSION};
+use crate::api::{GROUP, Kind, VERSION};
 use crate::plan::field::FieldPath;
-
-/// The kinds of ours.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// [`crate::api::DaskCluster`]
-    DaskCluster,
-    /// [`crate::api::Flow`]
-    Flow,
-    /// [`crate::api::FlowRun`]
-    FlowRun,
-    /// [`crate::api::FlowBackfill`]
-    FlowBackfill,
-}
-
-impl Kind {
-    const ALL: [Self; 4] = [Self::DaskCluster, Self::Flow, Self::FlowRun, Self::FlowBackfill];
-
-    /// The word in `kind`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::DaskCluster => "DaskCluster",
-            Self::Flow => "Flow",
-            Self::FlowRun => "FlowRun",
-            Self::FlowBackfill => "FlowBackfill",
-        }
-    }
-}
 
 /// An object of ours.
 #[derive(Clone, Debug)]

@@ -3,8 +3,7 @@
 use serde_json::Value;
 
 use super::fault::Finding;
-use super::object::Kind;
-use crate::api::{DaskCluster, Flow, FlowBackfill, FlowRun};
+use crate::api::{DaskCluster, Flow, FlowBackfill, FlowRun, Kind};
 use crate::plan::field::FieldPath;
 use crate::plan::pods::Violation;
 use crate::plan::{cluster, flow};

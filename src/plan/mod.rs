@@ -14,6 +14,7 @@ mod figure;
 pub mod flow;
 pub mod lease;
 pub mod names;
+pub mod objects;
 pub mod order;
 mod part;
 pub mod pods;
@@ -25,6 +26,7 @@ pub mod site;
 pub mod subset;
 pub mod tls;
 pub mod turns;
+pub mod violation;
 mod violations;
 
 use std::collections::BTreeMap;

@@ -4,9 +4,10 @@ use k8s_openapi::DeepMerge;
 use k8s_openapi::api::core::v1::{EnvVar, PodTemplateSpec};
 use serde_json::{Map, Value, json};
 
-use super::{Violation, written};
+use super::written;
 use crate::api::common::Resources;
 use crate::plan::subset;
+use crate::plan::violation::Violation;
 
 /// Fields of which an object may have one only: a given one takes the place of what is there.
 const ONE_OF: &[&[&str]] = &[

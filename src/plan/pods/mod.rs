@@ -16,39 +16,16 @@ pub mod written;
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{Pod, PodTemplateSpec};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
-use kube::{Resource, ResourceExt};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::ResourceExt;
 use serde::Serialize;
 
 use super::names;
 use crate::api::common::Entrypoint;
-use crate::api::{DaskCluster, DaskClusterSpec, Reason, labels};
+use crate::api::{DaskCluster, DaskClusterSpec};
 
-/// What is wrong in a spec that the schema could not refuse.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Violation {
-    /// The field, as a path such as `spec.workers.template`.
-    pub field: String,
-    /// The reason word for conditions and events.
-    pub reason: Reason,
-    /// What is wrong, and what to write instead.
-    pub message: String,
-}
-
-impl Violation {
-    /// An [`Reason::InvalidSpec`] of this field.
-    pub fn invalid(field: impl Into<String>, message: impl Into<String>) -> Self {
-        let field = field.into();
-        let message = format!("{field}: {}", message.into());
-        Self { field, reason: Reason::InvalidSpec, message }
-    }
-
-    /// The message without the field in front of it.
-    pub fn said(&self) -> &str {
-        let rest = self.message.strip_prefix(&self.field).and_then(|rest| rest.strip_prefix(": "));
-        rest.unwrap_or(&self.message)
-    }
-}
+pub use super::objects::{common_labels, content_hash, controller_ref};
+pub use super::violation::Violation;
 
 /// What shapes the pods of a cluster beside what all releases of the operator had: nothing of it is in a hash where it is not
 /// written, so that a new release replaces no pod.
@@ -79,32 +56,6 @@ fn shape_hash(
         None if is_plain => content_hash(shape),
         certificate => content_hash(&(shape, certificate.map(|one| &one.secret), further)),
     }
-}
-
-/// The labels that every object of ours has.
-pub fn common_labels(instance: &str, component: &str) -> BTreeMap<String, String> {
-    [
-        (labels::APP_NAME, labels::APP),
-        (labels::APP_INSTANCE, instance),
-        (labels::APP_COMPONENT, component),
-        (labels::APP_MANAGED_BY, labels::APP),
-        (labels::APP_PART_OF, labels::APP),
-    ]
-    .into_iter()
-    .map(|(key, value)| (key.to_owned(), value.to_owned()))
-    .collect()
-}
-
-/// A reference that makes `owner` the controller of an object in its namespace. None for an object that the API
-/// server has not seen.
-pub fn controller_ref<K: Resource<DynamicType = ()>>(owner: &K) -> Option<OwnerReference> {
-    owner.controller_owner_ref(&())
-}
-
-/// Eight hexadecimal digits for the content of anything that can be written as JSON.
-pub fn content_hash(content: &impl Serialize) -> String {
-    let text = serde_json::to_string(content).unwrap_or_default();
-    names::short_hash(&text, 8)
 }
 
 /// Puts the restart policy back after the user's template was merged: with another one a retired worker would come

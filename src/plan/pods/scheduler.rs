@@ -22,7 +22,7 @@ use crate::plan::names;
 use crate::plan::site::Site;
 
 /// The name of the scheduler's container.
-pub const CONTAINER: &str = "scheduler";
+pub const CONTAINER: &str = labels::SCHEDULER;
 /// Asks the scheduler for an answer.
 const ALIVE: &str = include_str!("alive.py");
 

@@ -1,6 +1,7 @@
 //! What the state of a pod means to us.
 
 use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::batch::v1::{Job, JobCondition};
 use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod, PodCondition};
 
 use super::ends::crash;
@@ -60,6 +61,19 @@ fn has_ended_for_good(pod: &Pod, name: &str) -> bool {
         Some("OnFailure") => end.exit_code == 0,
         _ => false,
     }
+}
+
+/// The final condition of a Job, once it has one.
+pub fn end_of_job(job: &Job) -> Option<&JobCondition> {
+    let conditions = job.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
+    conditions.iter().find(|condition| {
+        condition.status == "True" && matches!(condition.type_.as_str(), "Complete" | "Failed")
+    })
+}
+
+/// Whether a Job has ended.
+pub fn has_ended(job: &Job) -> bool {
+    end_of_job(job).is_some()
 }
 
 /// A label of the pod, or nothing.

@@ -22,7 +22,7 @@ use crate::plan::names;
 use crate::plan::site::{Folder, Site};
 
 /// The name of the worker's container.
-pub const CONTAINER: &str = "worker";
+pub const CONTAINER: &str = labels::WORKER;
 /// The group of `spec.workers`.
 pub const DEFAULT_GROUP: &str = "default";
 /// Characters of the random end of a worker's name.

@@ -3,10 +3,10 @@
 use k8s_openapi::api::core::v1::{Container, EnvVar};
 use serde_json::Value;
 
-use super::Violation;
 use crate::api::common::{Amount, Entrypoint};
-use crate::api::{DaskClusterSpec, WorkersSpec};
+use crate::api::{DaskClusterSpec, WorkersSpec, labels};
 use crate::plan::site::Site;
+use crate::plan::violation::Violation;
 
 /// The name in `podDefaults` of the container that a pod is for.
 pub const EVERY: &str = "*";
@@ -28,12 +28,12 @@ impl Pages {
     /// The scheduler's.
     pub fn of_scheduler(spec: &DaskClusterSpec) -> Self {
         let own = &spec.scheduler;
-        Self::of(spec, super::scheduler::CONTAINER, &own.args, own.template.as_ref())
+        Self::of(spec, labels::SCHEDULER, &own.args, own.template.as_ref())
     }
 
     /// That of the workers of a group. Dask reads the same certificate for their pages as for the scheduler's.
     pub fn of_worker(spec: &DaskClusterSpec, workers: &WorkersSpec) -> Self {
-        Self::of(spec, super::worker::CONTAINER, &workers.args, workers.template.as_ref())
+        Self::of(spec, labels::WORKER, &workers.args, workers.template.as_ref())
     }
 
     /// As the arguments and the environment have it, those of templates included.

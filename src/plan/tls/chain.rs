@@ -10,9 +10,9 @@ use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
 use rustls::{CertificateError, Error, RootCertStore};
 
+use super::fault::{CA, CERTIFICATE, Fault};
 use super::material::{Files, Parsed};
 use super::strict;
-use super::{CA, CERTIFICATE, Fault};
 use crate::api::Reason;
 
 /// A fault, unless one of the CAs that are valid at `now` has issued the certificate, for servers and for clients.

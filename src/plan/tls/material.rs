@@ -12,7 +12,7 @@ use x509_parser::extensions::{GeneralName, ParsedExtension, X509Extension};
 use x509_parser::prelude::{FromDer, X509Certificate, X509Version};
 use x509_parser::time::ASN1Time;
 
-use super::{CA, CERTIFICATE, Fault, KEY};
+use super::fault::{CA, CERTIFICATE, Fault, KEY};
 use crate::api::Reason;
 
 /// How PEM marks a private key with a password: in PKCS#8, and in the older form (RFC 1421).

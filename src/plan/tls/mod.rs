@@ -8,6 +8,7 @@
 //! Nothing of a private key ever gets into a message, a hash or a `Debug`.
 
 mod chain;
+mod fault;
 mod material;
 mod renewal;
 mod secret;
@@ -19,20 +20,12 @@ use jiff::Timestamp;
 use k8s_openapi::ByteString;
 use rustls::pki_types::CertificateDer;
 
-use super::{names, pods};
-use crate::api::Reason;
+use super::{names, objects};
 use material::{Files, Parsed};
 
+pub use fault::{CA, CERTIFICATE, Fault, KEY};
 pub use renewal::renew_at;
 pub use secret::{Judge, file, is_in_certificate, judge, not_found, not_ours};
-
-/// The key of a Secret that holds the certificates of the CA, in PEM. It may be missing: see [`read`].
-pub const CA: &str = "ca.crt";
-/// The key of a Secret that holds the certificate, in PEM, and behind it what leads from it to the CA.
-pub const CERTIFICATE: &str = "tls.crt";
-/// The key of a Secret that holds the private key, in PEM. It may be missing if [`CERTIFICATE`] holds the private key
-/// too, as Python permits.
-pub const KEY: &str = "tls.key";
 
 /// What the files of a Secret say, without the private key. Safe to print.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,15 +43,6 @@ pub struct Certificates {
     pub ca_not_after: Timestamp,
     /// The DNS names of the certificate, sorted.
     pub names: Vec<String>,
-}
-
-/// Why a Secret does not serve.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
-    /// The reason word.
-    pub reason: Reason,
-    /// What is wrong, in which key of which Secret, and what to do. It quotes none of the content.
-    pub message: String,
 }
 
 /// Reads the data of a Secret and judges it at `now`. `secret` is its name, for messages.
@@ -97,7 +81,7 @@ pub fn read(
         strict::check(&files, leaf_der, intermediates, &authorities, now)?;
     }
     Ok(Certificates {
-        hash: pods::content_hash(&(given.as_deref().map(plain), plain(&own))),
+        hash: objects::content_hash(&(given.as_deref().map(plain), plain(&own))),
         trust: trust_of(cas),
         not_before: leaf.not_before(),
         not_after: leaf.not_after(),
@@ -120,7 +104,7 @@ pub fn read_authority(
     files.check_key(der)?;
     files.check_time(CERTIFICATE, &authority, now)?;
     Ok(Certificates {
-        hash: pods::content_hash(&plain(&own)),
+        hash: objects::content_hash(&plain(&own)),
         trust: trust_of(std::slice::from_ref(der)),
         not_before: authority.not_before(),
         not_after: authority.not_after(),
@@ -130,7 +114,7 @@ pub fn read_authority(
 }
 
 fn trust_of(authorities: &[CertificateDer<'_>]) -> String {
-    pods::content_hash(&authorities.iter().map(AsRef::<[u8]>::as_ref).collect::<BTreeSet<_>>())
+    objects::content_hash(&authorities.iter().map(AsRef::<[u8]>::as_ref).collect::<BTreeSet<_>>())
 }
 
 /// The certificates of the CA file, each with what it says.

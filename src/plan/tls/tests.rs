@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use rstest::rstest;
 
 use super::*;
+use crate::api::Reason;
 
 /// The files of `testdata`, which its `make.sh` made with OpenSSL.
 macro_rules! pem {
