@@ -40,7 +40,7 @@ enum Error {
 pub(super) fn run(arguments: &Arguments) -> ExitCode {
     match write(arguments) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => super::fail(&error),
+        Err(error) => super::output::fail(&error),
     }
 }
 

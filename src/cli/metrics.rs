@@ -8,6 +8,6 @@ use crate::operator::metrics::table;
 pub(super) fn run() -> ExitCode {
     match io::stdout().lock().write_all(table::markdown().as_bytes()) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => super::fail(&error),
+        Err(error) => super::output::fail(&error),
     }
 }

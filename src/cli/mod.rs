@@ -5,12 +5,12 @@ mod files;
 mod metrics;
 mod next;
 mod operator;
+mod output;
 mod rbac;
 mod ready;
 mod reference;
 mod validate;
 
-use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -53,36 +53,4 @@ pub fn run() -> ExitCode {
         Command::Ready(arguments) => ready::run(&arguments),
         Command::Rbac(arguments) => rbac::run(&arguments),
     }
-}
-
-/// Prints why the program ends, with the whole chain of causes.
-fn fail(error: &dyn std::error::Error) -> ExitCode {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    eprintln!("daskflow: {text}");
-    ExitCode::FAILURE
-}
-
-/// A number and what it counts: `1 object`, `2 objects`.
-fn counted(number: usize, thing: &str) -> String {
-    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
-}
-
-/// Writes rows as kubectl does: every column but the last as wide as its widest cell, and three spaces more.
-fn write_table<const COLUMNS: usize>(out: &mut impl Write, rows: &[[String; COLUMNS]]) -> io::Result<()> {
-    let mut widths = [0; COLUMNS];
-    for row in rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = cell.chars().count().max(*width);
-        }
-    }
-    for row in rows {
-        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}"));
-        writeln!(out, "{}", cells.collect::<Vec<_>>().join("   ").trim_end())?;
-    }
-    Ok(())
 }

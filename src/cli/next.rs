@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::files::Files;
-use super::validate::{FileFault, Output};
+use super::output::{FileFault, Output, fail, write_table};
 use crate::api::{Flow, Kind};
 use crate::manifest;
 use crate::operator::clock::Clock;
@@ -100,7 +100,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
         match source {
             Ok(source) => told.file(&source.name, &source.text, question),
             Err(error) => {
-                super::fail(&error);
+                fail(&error);
                 told.unreadable = true;
             }
         }
@@ -161,15 +161,12 @@ impl Told {
                 let header = HEADER.map(str::to_owned);
                 if !self.rows.iter().any(|row| row.delayed) {
                     let rows = self.rows.iter().map(Row::cells);
-                    return super::write_table(
-                        &mut out,
-                        &[header].into_iter().chain(rows).collect::<Vec<_>>(),
-                    );
+                    return write_table(&mut out, &[header].into_iter().chain(rows).collect::<Vec<_>>());
                 }
                 let header = with_start(header, "START");
                 let start = |row: &Row| row.start.clone().unwrap_or_else(|| "<unknown>".to_owned());
                 let rows = self.rows.iter().map(|row| with_start(row.cells(), &start(row)));
-                super::write_table(&mut out, &[header].into_iter().chain(rows).collect::<Vec<_>>())
+                write_table(&mut out, &[header].into_iter().chain(rows).collect::<Vec<_>>())
             }
         }
     }

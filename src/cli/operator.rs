@@ -172,15 +172,15 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return super::fail(&error),
+        Err(error) => return super::output::fail(&error),
     };
     let traces = match traces(arguments, &runtime) {
         Ok(traces) => traces,
-        Err(error) => return super::fail(error.as_ref()),
+        Err(error) => return super::output::fail(error.as_ref()),
     };
     let log = match log::start(&arguments.log, format, traces.as_ref()) {
         Ok(level) => level,
-        Err(error) => return super::fail(&error),
+        Err(error) => return super::output::fail(&error),
     };
     let result = runtime.block_on(async {
         let stop = CancellationToken::new();
@@ -199,7 +199,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     runtime.shutdown_background();
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => super::fail(&error),
+        Err(error) => super::output::fail(&error),
     }
 }
 

@@ -43,7 +43,7 @@ enum Error {
 pub(super) fn run(arguments: &Arguments) -> ExitCode {
     match ask(arguments) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => super::fail(&error),
+        Err(error) => super::output::fail(&error),
     }
 }
 

@@ -3,10 +3,10 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use clap::{Args, ValueEnum};
-use serde::Serialize;
+use clap::Args;
 
 use super::files::Files;
+use super::output::{FileFault, Output, counted, fail};
 use crate::manifest::{self, Fault};
 
 /// Exit code 0: no faults; there may be hints about what is right and may be meant otherwise. 1: there are faults, or a file
@@ -18,34 +18,6 @@ pub(super) struct Arguments {
     /// The output format.
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
     output: Output,
-}
-
-/// For people or for programs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Output {
-    /// Lines for people.
-    Text,
-    /// One JSON list.
-    Json,
-}
-
-/// A fault, or a hint, and the file that it is in.
-#[derive(Debug, Serialize)]
-pub(super) struct FileFault {
-    pub file: String,
-    #[serde(flatten)]
-    pub fault: Fault,
-}
-
-impl std::fmt::Display for FileFault {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Fault { line, field, message, hint, .. } = &self.fault;
-        let hint = if *hint { "hint: " } else { "" };
-        // A message of several lines would be several faults to whoever counts them.
-        let message = message.replace('\n', " ");
-        let field = if field.is_empty() { String::new() } else { format!("{field}: ") };
-        write!(f, "{}:{line}: {hint}{field}{message}", self.file)
-    }
 }
 
 /// What was found in all files.
@@ -79,7 +51,7 @@ fn report(files: &Files) -> Report {
         let source = match source {
             Ok(source) => source,
             Err(error) => {
-                super::fail(&error);
+                fail(&error);
                 report.unreadable = true;
                 continue;
             }
@@ -113,14 +85,14 @@ impl Report {
     }
 
     fn summary(&self) -> String {
-        let mut words = vec![format!("{} checked", super::counted(self.objects, "object"))];
+        let mut words = vec![format!("{} checked", counted(self.objects, "object"))];
         if self.others > 0 {
             words.push(format!("{} of other kinds passed over", self.others));
         }
         let hints = self.faults.iter().filter(|found| found.fault.hint).count();
         for (count, word) in [(self.faults.len() - hints, "fault"), (hints, "hint")] {
             if count > 0 {
-                words.push(super::counted(count, word));
+                words.push(counted(count, word));
             }
         }
         words.join(", ")

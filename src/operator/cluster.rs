@@ -10,7 +10,6 @@ use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
 
 use super::caches::list_live;
-use super::certificates;
 use super::context::Context;
 use super::failure::Error;
 use super::flow::runs_at_work;
@@ -77,7 +76,7 @@ async fn observe(context: &Context, cluster: &DaskCluster, live: bool) -> Result
     pods.retain(|pod| {
         pod.owner_references().iter().any(|owner| Some(&owner.uid) == cluster.metadata.uid.as_ref())
     });
-    let tls = certificates::view(context, cluster, live, context.clock.now()).await?;
+    let tls = context.certificates.view(cluster, live, context.clock.now()).await?;
     let followed = follow(context, cluster, &pods);
     let questions = cluster::questions(cluster, &pods, &tls);
     let mut load = context.schedulers.poll(&namespace, &name, questions.as_ref());

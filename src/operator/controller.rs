@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::context::Context;
 use super::reconcile::{self, Planned};
 use super::requests::Look;
-use super::route::Wake;
+use super::wakes::Wake;
 use crate::plan::requests::line::Rank;
 use crate::plan::turns::{Bounds, Key, Then, Turn, Turns};
 

@@ -7,11 +7,12 @@
 use std::time::Duration;
 
 use axum::http::Request;
+use kube::Client;
 use serde_json::Value;
 
-use super::context::Context;
-use super::failure::chain;
+use super::pulse::Pulse;
 use crate::api::{self, GROUP, VERSION};
+use crate::causes::chain;
 use crate::plan::served::{Difference, compare};
 
 /// How soon the API server is asked again. It publishes a new CRD within a second or two.
@@ -33,14 +34,14 @@ enum Answer {
     Failure(kube::Error),
 }
 
-/// Ends when our kinds are served. Until then the context says why not.
-pub(super) async fn until_served(context: &Context) {
+/// Ends when our kinds are served. Until then `pulse` says why not.
+pub(super) async fn until_served(client: &Client, pulse: &Pulse) {
     let mut told = None;
     loop {
-        let Some(complaint) = complaint(context).await else { break };
+        let Some(complaint) = complaint(client).await else { break };
         if told.as_ref() != Some(&complaint) {
             tracing::error!("{complaint}");
-            context.waits_for(Some(complaint.clone()));
+            pulse.waits_for(Some(complaint.clone()));
             told = Some(complaint);
         }
         tokio::time::sleep(ASK_AGAIN).await;
@@ -48,12 +49,12 @@ pub(super) async fn until_served(context: &Context) {
     if told.is_some() {
         tracing::info!("the CRDs are as this operator knows them");
     }
-    context.waits_for(None);
+    pulse.waits_for(None);
 }
 
 /// What is wrong with what is served, if anything.
-async fn complaint(context: &Context) -> Option<String> {
-    let document = match ask(context).await {
+async fn complaint(client: &Client) -> Option<String> {
+    let document = match ask(client).await {
         Answer::Document(document) => document,
         Answer::Nothing => Value::Null,
         Answer::Forbidden => {
@@ -73,10 +74,10 @@ async fn complaint(context: &Context) -> Option<String> {
     complaint
 }
 
-async fn ask(context: &Context) -> Answer {
+async fn ask(client: &Client) -> Answer {
     let request = Request::get(format!("/openapi/v3/apis/{GROUP}/{VERSION}")).body(Vec::new());
     let answer = match request {
-        Ok(request) => match tokio::time::timeout(ANSWER, context.client.request::<Value>(request)).await {
+        Ok(request) => match tokio::time::timeout(ANSWER, client.request::<Value>(request)).await {
             Ok(answer) => answer,
             Err(_) => return Answer::Silence,
         },
@@ -107,13 +108,15 @@ mod tests {
         let (asked, _serving) = testing::serve(server, {
             let (context, said) = (context.clone(), said.clone());
             move |_| {
-                said.lock().unwrap().push(context.obstacle());
+                said.lock().unwrap().push(context.pulse.obstacle());
                 let index = next.fetch_add(1, Ordering::Relaxed).min(answers.len() - 1);
                 answers[index].clone()
             }
         });
-        tokio::time::timeout(Duration::from_secs(60), until_served(&context)).await.unwrap();
-        said.lock().unwrap().push(context.obstacle());
+        tokio::time::timeout(Duration::from_secs(60), until_served(&context.client, &context.pulse))
+            .await
+            .unwrap();
+        said.lock().unwrap().push(context.pulse.obstacle());
         let said = said.lock().unwrap().clone();
         (said, asked.count("GET v1alpha1"))
     }

@@ -16,9 +16,9 @@ use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio_util::sync::CancellationToken;
 
 use super::clock::Clock;
-use super::failure::chain;
 use super::metrics::Metrics;
 use super::requests::is_of_stop;
+use crate::causes::chain;
 use crate::plan::Note;
 use crate::plan::conditions::cut;
 
@@ -225,7 +225,7 @@ mod tests {
         }
         assert!(asked.all().is_empty(), "nobody has waited for one");
         let lost = "daskflow_events_lost_total 3";
-        let text = context.metrics.text(&crate::operator::metrics::Now::of(&context));
+        let text = context.scrape();
         assert!(text.contains(lost), "{text}");
         let done = CancellationToken::new();
         done.cancel();

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use kube::ResourceExt;
 use kube::api::{Api, ListParams};
@@ -143,7 +142,7 @@ pub(super) async fn script(
 fn code_maps(context: &Context, namespace: &str, flow: &str) -> Vec<CodeMap> {
     let in_use = |name: &str| {
         let jobs = context.stores.by.jobs_by_code.of(namespace, name);
-        jobs.iter().any(|job| !has_ended(job))
+        jobs.iter().any(|job| !state::has_ended(job))
     };
     let maps = context.stores.by.code_by_flow.of(namespace, flow);
     maps.iter()
@@ -154,12 +153,4 @@ fn code_maps(context: &Context, namespace: &str, flow: &str) -> Vec<CodeMap> {
             in_use: in_use(&map.name_any()),
         })
         .collect()
-}
-
-/// Whether a Job has a final condition.
-pub(super) fn has_ended(job: &Job) -> bool {
-    let conditions = job.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
-    conditions.iter().any(|condition| {
-        condition.status == "True" && matches!(condition.type_.as_str(), "Complete" | "Failed")
-    })
 }

@@ -12,17 +12,30 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 
 use super::Error;
-use super::context::Context;
+use super::caches::Watched;
 use super::heartbeats::SILENCE_MAX;
-use super::metrics::Now;
+use super::pulse::Pulse;
+use super::undecodable::Register;
+
+/// What is served.
+pub(super) struct Served {
+    /// What the probes show.
+    pub(super) pulse: Arc<Pulse>,
+    /// What the caches still wait for.
+    pub(super) watched: Arc<Watched>,
+    /// The objects that cannot be read.
+    pub(super) undecodable: Arc<Register>,
+    /// Makes the text that a scrape is answered with.
+    pub(super) scrape: Box<dyn Fn() -> String + Send + Sync>,
+}
 
 /// Serves for as long as it is polled.
-pub(super) async fn serve(listener: TcpListener, context: Arc<Context>) {
+pub(super) async fn serve(listener: TcpListener, served: Served) {
     let routes = Router::new()
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
-        .with_state(context);
+        .with_state(Arc::new(served));
     if let Err(error) = axum::serve(listener, routes).await {
         tracing::error!(error = &error as &dyn std::error::Error, "the HTTP server failed");
     }
@@ -45,8 +58,8 @@ pub async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
 }
 
 /// Alive while all loops turn.
-async fn livez(State(context): State<Arc<Context>>) -> (StatusCode, String) {
-    match context.heartbeats.stalled() {
+async fn livez(State(served): State<Arc<Served>>) -> (StatusCode, String) {
+    match served.pulse.heartbeats.stalled() {
         None => (StatusCode::OK, "ok".to_owned()),
         Some((name, silence)) => {
             let text = format!("nothing was heard of {name} for {} s", silence.as_secs());
@@ -56,9 +69,9 @@ async fn livez(State(context): State<Arc<Context>>) -> (StatusCode, String) {
 }
 
 /// Whether it is ready, and why not. Objects that cannot be read make nothing unready, and are named in either case.
-async fn readyz(State(context): State<Arc<Context>>) -> (StatusCode, String) {
-    let (code, text) = readiness(&context);
-    match context.undecodable.names() {
+async fn readyz(State(served): State<Arc<Served>>) -> (StatusCode, String) {
+    let (code, text) = readiness(&served.pulse, &served.watched);
+    match served.undecodable.names() {
         names if names.is_empty() => (code, text),
         names => (code, format!("{text}; objects that cannot be read, and are left alone: {names}")),
     }
@@ -66,18 +79,18 @@ async fn readyz(State(context): State<Arc<Context>>) -> (StatusCode, String) {
 
 /// Ready when the caches are full, and the API server has lately reported who leads: an operator that leads, or could
 /// take over at once.
-fn readiness(context: &Context) -> (StatusCode, String) {
+fn readiness(pulse: &Pulse, watched: &Watched) -> (StatusCode, String) {
     let unready = |why: &str| (StatusCode::SERVICE_UNAVAILABLE, why.to_owned());
-    if context.is_stopping() {
+    if pulse.is_stopping() {
         return unready("stopping");
     }
-    if !context.is_ready() {
-        return unready(&context.obstacle().unwrap_or_else(|| filling(&context.stores.watched.refusals())));
+    if !pulse.is_ready() {
+        return unready(&pulse.obstacle().unwrap_or_else(|| filling(&watched.refusals())));
     }
-    if context.claim.is_current() {
+    if pulse.claim.is_current() {
         return (StatusCode::OK, "ok: leader".to_owned());
     }
-    match context.claim.holder(SILENCE_MAX) {
+    match pulse.claim.holder(SILENCE_MAX) {
         None => unready("the API server has not reported who leads"),
         Some(holder) if holder.is_empty() => (StatusCode::OK, "ok: standby, no operator leads".to_owned()),
         Some(holder) => (StatusCode::OK, format!("ok: standby, {holder} leads")),
@@ -91,9 +104,9 @@ fn filling(refused: &str) -> String {
     format!("the caches are being filled; the API server refuses to list {refused}: rights are missing")
 }
 
-async fn metrics(State(context): State<Arc<Context>>) -> impl IntoResponse {
+async fn metrics(State(served): State<Arc<Served>>) -> impl IntoResponse {
     let format = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(header::CONTENT_TYPE, format)], context.metrics.text(&Now::of(&context)))
+    ([(header::CONTENT_TYPE, format)], (served.scrape)())
 }
 
 #[cfg(test)]
@@ -105,10 +118,19 @@ mod tests {
 
     use super::*;
     use crate::operator::leader::{self, Claim};
-    use crate::operator::testing::context;
 
-    async fn probe(context: &Arc<Context>) -> (u16, String) {
-        let (code, text) = readyz(State(context.clone())).await;
+    /// Of an operator that watches all namespaces for two kinds.
+    fn served(claim: Arc<Claim>, stop: CancellationToken) -> Arc<Served> {
+        Arc::new(Served {
+            pulse: Arc::new(Pulse::new(claim, stop)),
+            watched: Arc::new(Watched::new(&[], 2)),
+            undecodable: Arc::default(),
+            scrape: Box::new(String::new),
+        })
+    }
+
+    async fn probe(served: &Arc<Served>) -> (u16, String) {
+        let (code, text) = readyz(State(served.clone())).await;
         (code.as_u16(), text)
     }
 
@@ -122,11 +144,11 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_loop_that_is_stuck_fails_the_liveness_probe() {
-        let context = Arc::new(context(0).0);
-        context.heartbeats.beat(leader::HEARTBEAT);
-        assert_eq!(livez(State(context.clone())).await.0, StatusCode::OK);
+        let served = served(Arc::new(Claim::forever()), CancellationToken::new());
+        served.pulse.heartbeats.beat(leader::HEARTBEAT);
+        assert_eq!(livez(State(served.clone())).await.0, StatusCode::OK);
         advance(Duration::from_secs(61)).await;
-        let (code, text) = livez(State(context.clone())).await;
+        let (code, text) = livez(State(served.clone())).await;
         assert_eq!(code, StatusCode::INTERNAL_SERVER_ERROR);
         assert_eq!(text, "nothing was heard of the Lease for 61 s");
     }
@@ -134,23 +156,23 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn readiness_tells_the_truth() {
         let (claim, stop) = (Arc::new(Claim::new()), CancellationToken::new());
-        let context = Arc::new(context(0).0.led_by(claim.clone(), stop.clone()));
-        assert_eq!(probe(&context).await, (503, "the caches are being filled".into()));
-        context.stores.watched.refused(0, "Job");
+        let served = served(claim.clone(), stop.clone());
+        assert_eq!(probe(&served).await, (503, "the caches are being filled".into()));
+        served.watched.refused(0, "Job");
         let refused = "the caches are being filled; the API server refuses to list Job: rights are missing";
-        assert_eq!(probe(&context).await, (503, refused.into()));
-        context.caches_are_ready();
-        assert_eq!(probe(&context).await, (503, "the API server has not reported who leads".into()));
+        assert_eq!(probe(&served).await, (503, refused.into()));
+        served.pulse.caches_are_ready();
+        assert_eq!(probe(&served).await, (503, "the API server has not reported who leads".into()));
         claim.learn("other");
-        assert_eq!(probe(&context).await, (200, "ok: standby, other leads".into()));
+        assert_eq!(probe(&served).await, (200, "ok: standby, other leads".into()));
         claim.learn("");
-        assert_eq!(probe(&context).await, (200, "ok: standby, no operator leads".into()));
+        assert_eq!(probe(&served).await, (200, "ok: standby, no operator leads".into()));
         claim.extend(claim.now() + Duration::from_secs(8));
-        assert_eq!(probe(&context).await, (200, "ok: leader".into()));
+        assert_eq!(probe(&served).await, (200, "ok: leader".into()));
         advance(Duration::from_secs(61)).await;
-        assert_eq!(probe(&context).await, (503, "the API server has not reported who leads".into()));
+        assert_eq!(probe(&served).await, (503, "the API server has not reported who leads".into()));
         claim.learn("other");
         stop.cancel();
-        assert_eq!(probe(&context).await, (503, "stopping".into()));
+        assert_eq!(probe(&served).await, (503, "stopping".into()));
     }
 }

@@ -5,6 +5,7 @@
 //! may work at once; that wastes work but breaks nothing: what must happen once is guarded by names and resourceVersions.
 
 mod backfill;
+mod backoff;
 pub mod caches;
 mod certificates;
 pub mod client;
@@ -13,6 +14,7 @@ mod cluster;
 pub mod context;
 mod controller;
 mod crd_check;
+mod error;
 mod events;
 mod execute;
 mod failure;
@@ -24,6 +26,7 @@ mod leader;
 pub mod log;
 mod lookup;
 pub mod metrics;
+mod pulse;
 mod reconcile;
 mod requests;
 pub mod rights;
@@ -40,6 +43,8 @@ mod testing;
 mod tests;
 mod undecodable;
 mod unwritten;
+mod wakes;
+mod watch;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -53,15 +58,21 @@ use tokio_util::task::AbortOnDropHandle;
 use tower::timeout::TimeoutLayer;
 use tracing::field::display;
 
-use crate::plan::lease::Loss;
 use caches::Stores;
 use context::Context;
 use controller::controller;
+use http::Served;
 use leader::{Candidacy, Claim, Guard};
 use metrics::{CountRequests, Metrics};
+use pulse::Pulse;
 use requests::Adapt;
+use route::Routes;
+use schedulers::Schedulers;
+use wakes::Wakes;
+use watch::Watches;
 
 pub use self::http::listen;
+pub use error::Error;
 pub use leader::{Candidature, LeaseOptions, Place};
 pub use surroundings::Surroundings;
 
@@ -73,34 +84,6 @@ const DRAIN: Duration = Duration::from_secs(20);
 
 /// The heartbeat of the task that polls watches and controllers.
 const HEARTBEAT: &str = "the watches and controllers";
-
-/// Why the operator ended.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// No way to the API server is configured.
-    #[error("there is neither a kubeconfig nor a service account to reach Kubernetes with")]
-    Config(#[source] kube::config::InferConfigError),
-    /// The client could not be built.
-    #[error("the Kubernetes client could not be built")]
-    Client(#[source] kube::Error),
-    /// The thread of the Lease could not be started.
-    #[error("the thread that keeps the Lease could not be started")]
-    Thread(#[source] std::io::Error),
-    /// The address for probes and metrics is taken.
-    #[error("cannot listen on {address}")]
-    Listen {
-        /// The address.
-        address: SocketAddr,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// Another operator leads, or may lead soon.
-    #[error("this operator no longer leads")]
-    Lost(#[source] Loss),
-    /// A task that must never end has ended.
-    #[error("{0} has ended unexpectedly")]
-    TaskEnded(&'static str),
-}
 
 /// An operator's settings, and all that it needs of the world: nothing in it is global.
 pub struct Options {
@@ -125,32 +108,57 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<(), Error>
     let claim = Arc::new(if lease.is_some() { Claim::new() } else { Claim::forever() });
     let metrics = Metrics::default();
     let client = layered(client, &claim, &metrics, Adapt::new(&metrics, &stop, &surroundings.chance));
-    let (triggers, wakes) = route::channels();
-    let stores = Stores::new(&namespaces);
-    let context = Context::new(client.clone(), stores.clone(), triggers.clone(), metrics, surroundings);
-    let context = Arc::new(context.led_by(claim, stop.clone()));
+    let (triggers, wakes) = wakes::channels();
+    let schedulers = Arc::new(Schedulers::new(client.clone(), triggers.clone(), &surroundings));
+    let routes = Routes { stores: Stores::new(&namespaces), triggers, schedulers };
+    let context = Context::new(client.clone(), routes, metrics, surroundings);
+    let context = Arc::new(context.led_by(Pulse::new(claim, stop.clone())));
     let listen = listener.local_addr().ok().map(display);
-    let mut http = AbortOnDropHandle::new(tokio::spawn(http::serve(listener, context.clone())));
+    let mut http = AbortOnDropHandle::new(tokio::spawn(http::serve(listener, served(&context))));
     tracing::info!(listen, version = env!("CARGO_PKG_VERSION"), "the operator has started");
-    let mut election = Candidacy::start(lease, &context)?;
+    let given = (context.clock.clone(), context.chance.clone());
+    let mut election =
+        Candidacy::start(lease, client.default_namespace(), (&context.metrics, &context.pulse), given)?;
     // Nothing is watched before the kinds are served as this program knows them, so no controller starts either.
     let watches = async {
-        crd_check::until_served(&context).await;
-        stores.watch(&client, &context).await;
+        crd_check::until_served(&client, &context.pulse).await;
+        watches(&context).keep_all().await;
     };
     let controllers = controllers(&context, wakes, &stop);
+    let untold = undecodable::tell_all((&client, &context.clock), &context.undecodable, &context.events, &context.pulse.claim);
     let ended = tokio::select! {
         loss = election.lost() => return Err(loss),
         () = watches => Err(Error::TaskEnded("the watch")),
         _ = &mut http => Err(Error::TaskEnded("the HTTP server")),
         () = controllers => if stop.is_cancelled() { Ok(()) } else { Err(Error::TaskEnded("a controller")) },
-        () = undecodable::tell_all(&context) => Err(Error::TaskEnded("the telling of objects that do not decode")),
+        () = untold => Err(Error::TaskEnded("the telling of objects that do not decode")),
         () = drained(&stop) => Ok(()),
-        () = context.heartbeats.keep(HEARTBEAT) => Ok(()),
+        () = context.pulse.heartbeats.keep(HEARTBEAT) => Ok(()),
     };
     // Watches and controllers are dropped by now, and with them what was still under way.
     election.release().await;
     ended
+}
+
+/// What probes and scrapes are answered with.
+fn served(context: &Arc<Context>) -> Served {
+    let scraped = context.clone();
+    Served {
+        pulse: context.pulse.clone(),
+        watched: context.stores.watched.clone(),
+        undecodable: context.undecodable.clone(),
+        scrape: Box::new(move || scraped.scrape()),
+    }
+}
+
+/// The watches, none of which has begun.
+fn watches(context: &Context) -> Watches {
+    Watches {
+        client: context.client.clone(),
+        routes: context.routes.clone(),
+        metrics: context.metrics.clone(),
+        undecodable: context.undecodable.clone(),
+    }
 }
 
 /// Ends when the operator was asked to stop and the time for draining is over.
@@ -170,13 +178,13 @@ fn layered(given: Client, claim: &Arc<Claim>, metrics: &Metrics, adapt: Adapt) -
 }
 
 /// All controllers. They start when this process leads and all caches are full, since a plan may look into any of them.
-async fn controllers(context: &Arc<Context>, mut wakes: route::Wakes, stop: &CancellationToken) {
+async fn controllers(context: &Arc<Context>, mut wakes: Wakes, stop: &CancellationToken) {
     let stores = &context.stores;
     let begin = async {
         stores.wait_until_ready().await?;
-        context.caches_are_ready();
+        context.pulse.caches_are_ready();
         tracing::info!("all caches are full");
-        context.claim.begins().await;
+        context.pulse.claim.begins().await;
         Ok::<_, RecvError>(())
     };
     tokio::select! {
@@ -185,7 +193,7 @@ async fn controllers(context: &Arc<Context>, mut wakes: route::Wakes, stop: &Can
         () = stop.cancelled() => return,
     }
     // Nobody has listened to wake-ups until now.
-    route::everything(context);
+    route::everything(&context.routes);
     tracing::info!("reconciling starts");
     let done = CancellationToken::new();
     let work = async {

@@ -17,15 +17,16 @@ use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 use tracing::Instrument;
 
-use super::clock::Chance;
-use super::context::{Context, backoff, backoff_within};
+use super::backoff::{backoff, backoff_within};
+use super::context::Context;
 use super::controller::Action;
 use super::execute::Bounds;
-use super::failure::{Disposition, Error, chain};
+use super::failure::{Disposition, Error};
 use super::route::{Cached, written};
 use super::unwritten::Unwritten;
 use super::{execute, lookup, requests};
 use crate::api::Reason;
+use crate::causes::chain;
 use crate::plan::conditions::Failure;
 use crate::plan::{Next, Note, Plan, Urgency};
 
@@ -102,7 +103,7 @@ pub(super) async fn reconcile<K: Planned>(
     object: Arc<K>,
     context: Arc<Context>,
 ) -> Result<Action, Infallible> {
-    if !context.claim.is_current() {
+    if !context.pulse.claim.is_current() {
         // The process is about to end, and whoever leads now looks at everything; or a renewal is about to be answered.
         return Ok(Action::Retry(Duration::from_secs(1)));
     }
@@ -123,7 +124,7 @@ fn key<K: Planned>(namespace: &str, name: &str) -> String {
 
 /// The object is gone: nothing is kept of it.
 pub(super) fn gone<K: Planned>(context: &Context, namespace: &str, name: &str) {
-    context.succeeded(&key::<K>(namespace, name));
+    context.backoff.succeeded(&key::<K>(namespace, name));
     forget_unwritten::<K>(context, namespace, name);
     K::gone(context, namespace, name);
 }
@@ -134,19 +135,20 @@ async fn bounded<K: Planned>(object: Arc<K>, context: Arc<Context>, key: &str) -
     let work = AssertUnwindSafe(once(&context, object.clone())).catch_unwind();
     let (result, action) = match requests::within(LIMIT, work).await {
         Some(Ok(Ok(end))) => {
-            context.succeeded(key);
+            context.backoff.succeeded(key);
             let then = |next| Action::Requeue(delay(next, &context));
             ("success", end.map_or(Action::Retry(CACHE_LAG), then))
         }
         Some(Ok(Err(stop)))
-            if stop.error.disposition() == Disposition::Conflict && context.failed(key) <= CONFLICTS_MAX =>
+            if stop.error.disposition() == Disposition::Conflict
+                && context.backoff.failed(key) <= CONFLICTS_MAX =>
         {
             ("conflict", Action::Retry(CACHE_LAG))
         }
         // What was begun ends here; the deletion of the object is the change that comes next.
         Some(Ok(Err(stop))) if stop.error.is_of_ending_namespace() => {
             tracing::debug!("the namespace is being deleted");
-            context.succeeded(key);
+            context.backoff.succeeded(key);
             ("success", Action::Requeue(delay(Next::Change, &context)))
         }
         // It had to wait when the process was asked to stop. The next one looks at everything.
@@ -156,18 +158,18 @@ async fn bounded<K: Planned>(object: Arc<K>, context: Arc<Context>, key: &str) -
         }
         Some(Ok(Err(stop))) => {
             let begun = Begun::of(&context, object);
-            let failures = context.failed(key);
+            let failures = context.backoff.failed(key);
             // What is to be said waits for its turn as well.
             let said = requests::within(LIMIT, failed(&context, &begun, failures, stop)).await;
             ("failure", said.unwrap_or_else(|| Action::Retry(backoff(failures, &context.chance))))
         }
         Some(Err(_)) => {
             // The panic hook has logged where. One object must not take the others down.
-            ("failure", Action::Retry(backoff(context.failed(key), &context.chance)))
+            ("failure", Action::Retry(backoff(context.backoff.failed(key), &context.chance)))
         }
         None => {
             tracing::warn!(limit = ?LIMIT, "the reconcile took too long and was given up");
-            ("timeout", Action::Retry(backoff(context.failed(key), &context.chance)))
+            ("timeout", Action::Retry(backoff(context.backoff.failed(key), &context.chance)))
         }
     };
     context.metrics.reconciled(K::KIND, result, started.elapsed());
@@ -319,7 +321,7 @@ async fn write_status<K: Planned>(
         Err(error) => Err(Error::Api(error)),
         Ok(answer) => {
             forget_unwritten::<K>(context, &namespace, &name);
-            written(context, ticket, answer);
+            written(&context.routes, ticket, answer);
             Ok(true)
         }
     }

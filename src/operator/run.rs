@@ -11,16 +11,16 @@ use kube::api::{Api, ListParams};
 use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
 
-use super::certificates;
 use super::certificates::credentials::reason_of;
 use super::context::Context;
-use super::failure::{Error, chain};
-use super::flow::{has_ended, live_runs, runs_of, script};
+use super::failure::Error;
+use super::flow::{live_runs, runs_of, script};
 use super::lookup;
 use super::reconcile::Planned;
 use super::unwritten::Unwritten;
 use crate::api::tls::ClientTls;
 use crate::api::{DaskCluster, Flow, FlowRun, FlowRunStatus, Phase, Reason, labels};
+use crate::causes::chain;
 use crate::dask::{self, Address, Scheduler};
 use crate::plan::conditions::{Failure, told};
 use crate::plan::pods::tls::Certificate;
@@ -266,7 +266,7 @@ async fn pods(
     let cached = Pods::of(run, job, namespace, of_run);
     let settled =
         cached.newest.as_ref().is_some_and(|pod| state::terminated(pod, runner::CONTAINER).is_some());
-    let behind = !settled && job.is_some_and(has_ended);
+    let behind = !settled && job.is_some_and(state::has_ended);
     let stopping = run.status.as_ref().is_some_and(|status| status.stop.is_some());
     let may_be_at_work = attempt_of(run) > 1 || job_of(run).is_some() || stopping;
     let unseen = live && job.is_none() && may_be_at_work;
@@ -301,7 +301,7 @@ async fn ask(
     let (mut credentials, mut files) = (None, None);
     if let Some(tls) = tls {
         let host = tls.verify_host_name.then(|| parsed.host());
-        match certificates::of_client(context, namespace, (&tls.secret_name, host)).await? {
+        match context.certificates.of_client(namespace, (&tls.secret_name, host), context.clock.now()).await? {
             Ok(found) => (credentials, files) = (Some(found.0), Some(found.1)),
             Err(fault) => return refused(fault.reason, fault.message),
         }

@@ -18,8 +18,9 @@ use tokio_util::task::AbortOnDropHandle;
 use super::clock::Clock;
 use super::context::Context;
 use super::reconcile::{gone, reconcile};
-use super::route::{self, Change, Wakes};
+use super::route::{self, Change};
 use super::testing::{self, ApiServer, refusal, respond};
+use super::wakes::Wakes;
 use crate::api::{DaskCluster, Flow, FlowRun};
 use crate::plan::pods::runner;
 
@@ -251,26 +252,26 @@ impl Stage {
         let Some((plural, is_gone, object)) = self.held.lock().unwrap().told.pop_front() else {
             return false;
         };
-        let (context, stores) = (&self.context, &self.context.stores);
+        let (routes, stores) = (&self.context.routes, &self.context.stores);
         match plural.as_str() {
             "flows" => {
                 for object in stores.flows.take(None, event::<Flow>(is_gone, object)) {
-                    route::flow(context, Change::Of(&object));
+                    route::flow(routes, Change::Of(&object));
                 }
             }
             "flowruns" => {
                 for object in stores.runs.take(None, event::<FlowRun>(is_gone, object)) {
-                    route::run(context, Change::Of(&object));
+                    route::run(routes, Change::Of(&object));
                 }
             }
             "jobs" => {
                 for object in stores.jobs.take(None, event::<Job>(is_gone, object)) {
-                    route::job(context, Change::Of(&object));
+                    route::job(routes, Change::Of(&object));
                 }
             }
             "pods" => {
                 for object in stores.pods.take(None, event::<Pod>(is_gone, object)) {
-                    route::pod(context, Change::Of(&object));
+                    route::pod(routes, Change::Of(&object));
                 }
             }
             _ => {}

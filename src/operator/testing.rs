@@ -18,9 +18,10 @@ use super::caches::Stores;
 use super::context::Context;
 use super::metrics::Metrics;
 use super::reconcile::{Planned, reconcile};
-use super::route::{self, Wakes};
+use super::route::Routes;
 use super::schedulers::Schedulers;
 use super::surroundings::Surroundings;
+use super::wakes::{self, Wakes};
 use crate::dask::Reach;
 use crate::dask::connection::Stream;
 use crate::dask::frame::{self, Decoder, Limits};
@@ -50,12 +51,12 @@ pub(super) type ApiServer = mock::Handle<Request<Body>, Response<Body>>;
 /// A context whose requests go to the test, whose wakes come to it, and whose schedulers listen on `port`.
 pub(super) fn context(port: u16) -> (Context, ApiServer, Wakes) {
     let (service, server) = mock::pair();
-    let (triggers, wakes) = route::channels();
+    let (triggers, wakes) = wakes::channels();
     let client = Client::new(service, "default");
-    let (stores, surroundings) = (Stores::new(&[]), Surroundings::of_machine(Reach::All));
-    let mut context = Context::new(client, stores, triggers.clone(), Metrics::default(), surroundings);
-    context.schedulers = Schedulers::on_port(context.client.clone(), triggers, port);
-    (context, server, wakes)
+    let schedulers = Arc::new(Schedulers::on_port(client.clone(), triggers.clone(), port));
+    let routes = Routes { stores: Stores::new(&[]), triggers, schedulers };
+    let surroundings = Surroundings::of_machine(Reach::All);
+    (Context::new(client, routes, Metrics::default(), surroundings), server, wakes)
 }
 
 /// Answers all requests by their method and path, such as `POST /api/v1/namespaces/default/pods`, with a status code and a

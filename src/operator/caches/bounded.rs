@@ -27,7 +27,7 @@ pub(in crate::operator) const LEVELS_MAX: usize = 100;
 
 /// An object, or why it is none.
 #[derive(Clone, Debug)]
-pub(super) struct Bounded<K>(DeserializeGuard<K>);
+pub(in crate::operator) struct Bounded<K>(DeserializeGuard<K>);
 
 impl<K> Bounded<K>
 where
@@ -112,7 +112,7 @@ impl<K: Resource> Resource for Bounded<K> {
 }
 
 /// The same event, of what is inside.
-pub(super) fn guarded<K>(event: Event<Bounded<K>>) -> Event<DeserializeGuard<K>> {
+pub(in crate::operator) fn guarded<K>(event: Event<Bounded<K>>) -> Event<DeserializeGuard<K>> {
     match event {
         Event::Apply(object) => Event::Apply(object.0),
         Event::Delete(object) => Event::Delete(object.0),

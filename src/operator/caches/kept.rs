@@ -4,6 +4,7 @@ use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use kube::Resource;
+use kube::core::DeserializeGuard;
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::watcher::Event;
@@ -78,8 +79,16 @@ where
         self.lock().take(namespace, event)
     }
 
-    /// The writable side.
-    pub(super) fn lock(&self) -> MutexGuard<'_, Cache<K>> {
+    /// What an object that does not decode ends, as [`Cache::take_undecodable`] says.
+    pub(in crate::operator) fn take_undecodable(
+        &self,
+        namespace: Option<&str>,
+        event: &Event<DeserializeGuard<K>>,
+    ) -> Vec<K> {
+        self.lock().take_undecodable(namespace, event)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Cache<K>> {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -11,7 +11,6 @@ use kube::runtime::watcher::Event;
 
 use super::cache::Cache;
 use super::*;
-use crate::operator::testing::{context, refusal, serve};
 
 fn map(namespace: &str, name: &str) -> ConfigMap {
     let metadata = ObjectMeta {
@@ -176,33 +175,6 @@ fn what_does_not_decode_any_more_is_known_until_it_is_gone() {
     assert_eq!(names(cache.take_undecodable(None, &Event::Delete(broken("b", "one"))).iter()), [""; 0]);
     assert_eq!(names(cache.take_undecodable(None, &Event::Delete(broken("a", "one"))).iter()), ["a/one"]);
     assert_eq!(all(&store), [""; 0]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_list_that_fails_again_and_again_is_asked_for_ever_more_rarely() {
-    let (context, server, _wakes) = context(0);
-    let context = Arc::new(context);
-    let (asked, _server) = serve(server, |_| refusal(500, "InternalError", "the database does not answer"));
-    let config = watcher::Config::default();
-    let watch = keep(&context.client, &config, &context.stores.jobs, &context, route::job);
-    tokio::time::timeout(Duration::from_secs(600), watch).await.unwrap_err();
-    // At 250 ms, doubled up to 30 s, and each up to twice as long.
-    let lists = asked.count("GET jobs");
-    assert!((12..=40).contains(&lists), "{lists} LISTs in ten minutes");
-}
-
-#[test]
-fn a_list_that_works_lets_the_next_failures_begin_anew() {
-    let mut pauses = Pauses { refusals: 0, lists: None };
-    let failure = || Err(watcher::Error::InitialListFailed(kube::Error::LinesCodecMaxLineLengthExceeded));
-    let mut last = Duration::ZERO;
-    for _ in 0..12 {
-        last = pauses.after::<()>(&failure());
-        assert_eq!(pauses.after::<()>(&Ok(Event::Init)), Duration::ZERO, "said before each LIST");
-    }
-    assert!(last >= LIST_RETRY_MAX && last <= LIST_RETRY_MAX * 2, "{last:?}");
-    assert_eq!(pauses.after::<()>(&Ok(Event::InitDone)), Duration::ZERO);
-    assert!(pauses.after::<()>(&failure()) <= LIST_RETRY_FIRST * 2);
 }
 
 fn versioned(name: &str, uid: &str, version: u32) -> ConfigMap {

@@ -28,7 +28,7 @@ struct Progress {
 
 impl Watched {
     /// Watches this many kinds in these namespaces; without one, in all.
-    pub(super) fn new(namespaces: &[String], kinds: usize) -> Self {
+    pub(in crate::operator) fn new(namespaces: &[String], kinds: usize) -> Self {
         let mut places: Vec<_> = namespaces.iter().cloned().map(Some).collect();
         if places.is_empty() {
             places.push(None);
@@ -53,17 +53,17 @@ impl Watched {
     }
 
     /// How many places there are.
-    pub(super) fn places(&self) -> usize {
+    pub(in crate::operator) fn places(&self) -> usize {
         self.places.len()
     }
 
     /// The namespace that is this place; none where it is all of them.
-    pub(super) fn namespace(&self, place: usize) -> Option<&str> {
+    pub(in crate::operator) fn namespace(&self, place: usize) -> Option<&str> {
         self.places.get(place)?.as_deref()
     }
 
     /// A kind was listed. Whether with it the place has become fully known.
-    pub(super) fn listed(&self, place: usize, kind: &str) -> bool {
+    pub(in crate::operator) fn listed(&self, place: usize, kind: &str) -> bool {
         let mut all = self.lock();
         let Some(progress) = all.get_mut(place) else { return false };
         let is_new = progress.listed.insert(kind.to_owned());

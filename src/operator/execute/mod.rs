@@ -1,6 +1,7 @@
 //! Carries out the steps of a plan, in their order, and side by side or not at all where `plan::order` says
 //! so. The next reconcile plans anew.
 
+mod certificates;
 mod objects;
 #[cfg(test)]
 mod tests;
@@ -13,18 +14,15 @@ use kube::ResourceExt;
 use kube::api::{Api, Patch, PatchParams};
 use serde_json::json;
 
-use super::certificates;
 use super::context::Context;
-use super::failure::{Error, chain};
+use super::failure::Error;
 use crate::api::FlowRun;
+use crate::causes::chain;
 use crate::plan::cluster::Wish;
 use crate::plan::order::{Refusals, Then};
 use crate::plan::{Applied, Object, Step, Victim, VictimKind};
-use objects::{annotate, apply, create, dry_run, end_pod, limit, try_again};
-pub(super) use objects::{check_owner, create_one, delete};
+use objects::{MANAGER, annotate, apply, create, create_one, delete, dry_run, end_pod, limit, try_again};
 
-/// The field manager of objects that are applied.
-pub(super) const MANAGER: &str = "daskflow";
 
 /// How far the steps of one plan may go.
 #[derive(Clone, Copy, Debug)]
@@ -171,7 +169,7 @@ impl Hands<'_> {
     /// Begins to ask the scheduler to let workers go or to close them.
     fn begin(&self, wish: Wish, workers: &[Victim]) -> Result<(), Error> {
         // A scheduler does not know whom to obey.
-        self.context.claim.check()?;
+        self.context.pulse.claim.check()?;
         Ok(self.context.schedulers.begin((self.namespace, self.name), (wish, workers))?)
     }
 }

@@ -14,14 +14,16 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use super::MANAGER;
 use crate::api::{DaskCluster, FlowRun};
+use crate::causes::chain;
 use crate::operator::context::Context;
-use crate::operator::failure::{Error, chain};
+use crate::operator::failure::Error;
 use crate::operator::route::{Cached, written};
 use crate::plan::pods::runner;
 use crate::plan::{Applied, Object, Victim, VictimKind};
 
+/// The field manager of objects that are applied.
+pub(super) const MANAGER: &str = "daskflow";
 /// For how long what was taken in a dry run counts as taken where something speaks against it. A plan asks every 10 s.
 const TAKEN: Duration = Duration::from_secs(9);
 
@@ -73,7 +75,7 @@ where
 {
     let ticket = K::kept(&context.stores).ticket();
     if let Some(created) = create_one(context, namespace, object).await? {
-        written(context, ticket, created);
+        written(&context.routes, ticket, created);
     }
     Ok(())
 }
@@ -169,11 +171,7 @@ pub(super) async fn dry_run(context: &Context, namespace: &str, pod: &Pod) -> Re
 
 /// Creates an object. One that exists and has the same owner was created by us before: a repeated step, or one
 /// whose answer got lost. Gives what was created now.
-pub(in crate::operator) async fn create_one<K>(
-    context: &Context,
-    namespace: &str,
-    object: &K,
-) -> Result<Option<K>, Error>
+pub(super) async fn create_one<K>(context: &Context, namespace: &str, object: &K) -> Result<Option<K>, Error>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
         + Clone
@@ -220,11 +218,7 @@ where
 }
 
 /// Whether the object that is there belongs to the owner of the one that is wanted.
-pub(in crate::operator) fn check_owner(
-    there: &ObjectMeta,
-    wanted: &ObjectMeta,
-    kind: &'static str,
-) -> Result<(), Error> {
+pub(super) fn check_owner(there: &ObjectMeta, wanted: &ObjectMeta, kind: &'static str) -> Result<(), Error> {
     if there.deletion_timestamp.is_some() {
         return Err(being_deleted(wanted, kind));
     }
@@ -260,11 +254,7 @@ fn kind_name<K: Resource<DynamicType = ()>>() -> &'static str {
     }
 }
 
-pub(in crate::operator) async fn delete(
-    context: &Context,
-    namespace: &str,
-    victim: &Victim,
-) -> Result<(), Error> {
+pub(super) async fn delete(context: &Context, namespace: &str, victim: &Victim) -> Result<(), Error> {
     match victim.kind {
         VictimKind::Pod => delete_one::<Pod>(context, namespace, victim).await,
         VictimKind::Job => delete_one::<Job>(context, namespace, victim).await,

@@ -11,8 +11,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{Election, LeaseOptions, Ways};
-use crate::operator::context::Context;
-use crate::operator::metrics::CountRequests;
+use crate::operator::clock::{Chance, Clock};
+use crate::operator::metrics::{CountRequests, Metrics};
+use crate::operator::pulse::Pulse;
 use crate::operator::{Error, client};
 use crate::plan::lease::Loss;
 
@@ -44,26 +45,27 @@ pub(in crate::operator) struct Candidacy {
 }
 
 impl Candidacy {
-    /// Begins to look at the Lease, and asks for it once the caches are full.
+    /// Begins to look at the Lease, and asks for it once the caches are full. `namespace` is that of the Lease
+    /// where its options name none.
     pub(in crate::operator) fn start(
         candidature: Option<Candidature>,
-        context: &Context,
+        namespace: &str,
+        (metrics, pulse): (&Metrics, &Pulse),
+        given: (Clock, Chance),
     ) -> Result<Self, Error> {
         let release = CancellationToken::new();
         let Some(Candidature { lease, client, place }) = candidature else {
             return Ok(Self { release, ended: None, _task: None });
         };
-        let namespace = lease.namespace.clone();
-        let namespace = namespace.unwrap_or_else(|| context.client.default_namespace().to_owned());
+        let namespace = lease.namespace.clone().unwrap_or_else(|| namespace.to_owned());
         tracing::info!(
             lease = lease.name,
             namespace,
             identity = lease.identity,
             "this operator is a candidate"
         );
-        let tells = (context.claim.clone(), context.heartbeats.clone());
-        let given = (context.clock.clone(), context.chance.clone());
-        let count = CountRequests(context.metrics.clone());
+        let tells = (pulse.claim.clone(), pulse.heartbeats.clone());
+        let count = CountRequests(metrics.clone());
         let election = move || {
             let way = || {
                 let client = client::over(client().map_err(Error::Client)?).with_layer(&count).build();
@@ -73,7 +75,7 @@ impl Candidacy {
             Ok(Election::new(ways, &lease.name, lease.candidate(), tells, given))
         };
         let (tell, ended) = oneshot::channel();
-        let candidacy = elect(election, context.full.clone(), release.clone());
+        let candidacy = elect(election, pulse.able(), release.clone());
         let task = match place {
             Place::Thread => {
                 alone(candidacy, tell)?;

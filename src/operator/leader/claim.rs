@@ -7,7 +7,10 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-use super::guard::DoesNotLead;
+/// Why a request was not made, or its answer not waited for.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("this operator does not lead, so it writes nothing")]
+pub(crate) struct DoesNotLead;
 
 /// The claim of this process to lead. It ends by itself, by the monotonic clock: a process that was stopped for long
 /// knows that it leads no more before anybody tells it.

@@ -14,12 +14,7 @@ use http::{Method, Request};
 use kube::client::Body;
 use tower::{BoxError, Layer, Service};
 
-use super::claim::Claim;
-
-/// Why a request was not made, or its answer not waited for.
-#[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("this operator does not lead, so it writes nothing")]
-pub(crate) struct DoesNotLead;
+use super::claim::{Claim, DoesNotLead};
 
 /// Lets through what only reads, and writes while the claim holds.
 #[derive(Clone)]

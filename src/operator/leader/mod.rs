@@ -27,12 +27,14 @@ use tokio_util::sync::CancellationToken;
 use super::clock::{Chance, Clock};
 use super::heartbeats::Heartbeats;
 use super::lookup;
+use crate::causes::chain;
 use crate::plan::lease::{Asked, Candidate, Decision, Loss, ObservedLease, Timing};
 
 pub(super) use candidacy::Candidacy;
 pub use candidacy::{Candidature, Place};
 pub use claim::Claim;
-pub(super) use guard::{DoesNotLead, Guard};
+pub(super) use claim::DoesNotLead;
+pub(super) use guard::Guard;
 use ways::Ways;
 
 /// The loop's heartbeat.
@@ -273,7 +275,7 @@ impl Election {
             }
             Answer::Read(Some(Err(error)))
             | Answer::Created(Some(Err(error)))
-            | Answer::Replaced(Some(Err(error))) => self.failed(asked, &super::failure::chain(&error)),
+            | Answer::Replaced(Some(Err(error))) => self.failed(asked, &chain(&error)),
             Answer::Read(None) | Answer::Created(None) | Answer::Replaced(None) => {
                 self.failed(asked, "the API server does not answer");
             }

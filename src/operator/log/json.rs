@@ -14,8 +14,8 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::{LookupSpan, Scope};
 
+use crate::causes::chain;
 use crate::operator::clock::Clock;
-use crate::operator::failure::chain;
 
 /// The spans whose fields are told: those of others say the same in other words.
 const OURS: &str = "daskflow";

@@ -1,7 +1,6 @@
 //! What is so at the moment of a scrape, read from the caches.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::Ordering;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -12,7 +11,7 @@ use prometheus_client::registry::Registry;
 
 use super::{Because, OfKind, PLANNED, of_kind, register, table};
 use crate::api::{ConditionType, Phase, Reason};
-use crate::operator::context::Context;
+use crate::operator::caches::Stores;
 use crate::operator::schedulers::Connections;
 use crate::plan::conditions::is_true;
 use crate::plan::run::phase_of;
@@ -57,20 +56,19 @@ pub(in crate::operator) struct Now {
 }
 
 impl Now {
-    /// Counts what the caches hold.
-    pub(in crate::operator) fn of(context: &Context) -> Self {
-        let mut now = Self {
-            connections: context.schedulers.connections(),
-            in_backoff: context.in_backoff(),
-            leads: context.leader.load(Ordering::Relaxed),
-            ..Self::default()
-        };
-        now.count_objects(context);
+    /// Counts what the caches hold, beside these.
+    pub(in crate::operator) fn of(
+        stores: &Stores,
+        connections: Connections,
+        in_backoff: BTreeMap<String, i64>,
+        leads: bool,
+    ) -> Self {
+        let mut now = Self { connections, in_backoff, leads, ..Self::default() };
+        now.count_objects(stores);
         now
     }
 
-    fn count_objects(&mut self, context: &Context) {
-        let stores = &context.stores;
+    fn count_objects(&mut self, stores: &Stores) {
         for cluster in stores.clusters.all() {
             let status = cluster.status.as_ref();
             self.add("DaskCluster", state(status.map(|status| status.conditions.as_slice())));

@@ -95,7 +95,7 @@ async fn what_is_written_is_kept_without_the_fields_of_its_writers() {
     flow.metadata.managed_fields = serde_json::from_value(writers).unwrap();
     flow.metadata.resource_version = Some("1000000".into());
     let ticket = stage.context.stores.flows.ticket();
-    crate::operator::route::written(&stage.context, ticket, flow);
+    crate::operator::route::written(&stage.context.routes, ticket, flow);
     let named = kube::runtime::reflector::ObjectRef::new("etl").within(crate::operator::stage::NAMESPACE);
     let kept = stage.context.stores.flows.get(&named).unwrap();
     assert_eq!(kept.metadata.resource_version.as_deref(), Some("1000000"), "it is taken in");
@@ -120,7 +120,7 @@ async fn what_is_gone_through_for_a_run_does_not_grow_with_what_else_is_there() 
         }
         while stage.tell() {}
         stage.woken();
-        stage.context.triggers.flow(crate::operator::stage::NAMESPACE, "etl");
+        stage.context.routes.triggers.flow(crate::operator::stage::NAMESPACE, "etl");
         visits::take();
         live_through(&mut stage).await;
         visits.push(visits::take());

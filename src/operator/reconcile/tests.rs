@@ -6,7 +6,6 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::*;
 use crate::api::{DaskCluster, DaskClusterSpec, Flow, FlowRun};
-use crate::operator::metrics::Now;
 use crate::operator::testing::{ApiServer, context, look, merged, quota_refusal, refusal, respond, serve};
 use crate::operator::undecodable::Undecodable;
 
@@ -130,7 +129,7 @@ async fn the_end_of_a_run_is_counted_when_it_is_written_and_not_before() {
         _ => (200, json!(*known)),
     });
     let counted = || {
-        let text = context.metrics.text(&Now::of(&context));
+        let text = context.scrape();
         let line = "daskflow_runs_ended_total{result=\"Cancelled\",reason=\"Cancelled\"} ";
         text.lines().find_map(|served| served.strip_prefix(line)).unwrap().to_owned()
     };
@@ -138,7 +137,7 @@ async fn the_end_of_a_run_is_counted_when_it_is_written_and_not_before() {
         look(run.clone(), &context).await;
         assert_eq!(counted(), written, "{:?}", asked.all());
     }
-    let text = context.metrics.text(&Now::of(&context));
+    let text = context.scrape();
     assert!(text.contains("daskflow_reconcile_total{kind=\"FlowRun\",result=\"conflict\"} 2"), "{text}");
 }
 
@@ -164,7 +163,7 @@ async fn nothing_is_written_into_a_namespace_that_is_being_deleted() {
         1,
         "the first refusal ends it, and neither a status nor an event follows: {writes:?}"
     );
-    assert_eq!(context.in_backoff(), [].into(), "it waits for the deletion");
+    assert_eq!(context.backoff.by_kind(), [].into(), "it waits for the deletion");
 }
 
 /// Lets the operator know of an object that does not decode.
@@ -223,10 +222,10 @@ async fn a_run_on_a_cluster_that_cannot_be_read_goes_on_and_says_so() {
 #[tokio::test]
 async fn an_object_that_is_gone_is_not_in_backoff() {
     let (context, _server, _wakes) = context(1);
-    context.failed("Flow/default/etl");
-    context.failed("Flow/default/etl");
-    context.failed("FlowRun/default/etl");
-    assert_eq!(context.in_backoff(), [("Flow".to_owned(), 1), ("FlowRun".to_owned(), 1)].into());
+    context.backoff.failed("Flow/default/etl");
+    context.backoff.failed("Flow/default/etl");
+    context.backoff.failed("FlowRun/default/etl");
+    assert_eq!(context.backoff.by_kind(), [("Flow".to_owned(), 1), ("FlowRun".to_owned(), 1)].into());
     gone::<Flow>(&context, "default", "etl");
-    assert_eq!(context.in_backoff(), [("FlowRun".to_owned(), 1)].into());
+    assert_eq!(context.backoff.by_kind(), [("FlowRun".to_owned(), 1)].into());
 }

@@ -8,9 +8,9 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio::time::{Instant, timeout_at};
 
+use super::closed::is_closing;
 use super::follow::unreachable;
 use super::line::{Line, names};
-use crate::dask::message::WorkerInfo;
 use crate::dask::{Error, Scheduler};
 use crate::plan::cluster::SchedulerView;
 use crate::plan::cluster::load::{Answer, Questions};
@@ -20,8 +20,6 @@ use crate::plan::cluster::load::{Answer, Questions};
 const SPARE: u32 = 20;
 /// All questions of one look together. The reconcile that looks has more to do.
 const LOOK: Duration = Duration::from_secs(9);
-/// The status of a worker that gets no more tasks, and whose data moves away.
-const CLOSING: &str = "closing_gracefully";
 
 /// What a look asks beside the workers and who may go.
 #[derive(Clone, Copy, Debug, Default)]
@@ -106,11 +104,6 @@ impl Told<'_> {
 async fn within<T>(deadline: Instant, answer: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     let late = Error::Timeout { what: "answer", limit: LOOK };
     timeout_at(deadline, answer).await.unwrap_or(Err(late))
-}
-
-/// Whether a worker is given no more tasks.
-pub(super) fn is_closing(worker: &WorkerInfo) -> bool {
-    worker.status.as_deref() == Some(CLOSING)
 }
 
 /// What is asked where workers are waited for.

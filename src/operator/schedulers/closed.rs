@@ -8,9 +8,10 @@
 
 use std::collections::BTreeMap;
 
-use super::ask::is_closing;
 use crate::dask::message::WorkerInfo;
 
+/// The status of a worker that gets no more tasks, and whose data moves away.
+const CLOSING: &str = "closing_gracefully";
 /// The heartbeats after which a worker is believed.
 const BEATS: u32 = 2;
 
@@ -44,6 +45,11 @@ impl Closed {
         }
         running
     }
+}
+
+/// Whether a worker is given no more tasks.
+pub(super) fn is_closing(worker: &WorkerInfo) -> bool {
+    worker.status.as_deref() == Some(CLOSING)
 }
 
 #[cfg(test)]

@@ -7,12 +7,12 @@ use futures::FutureExt;
 use tokio::time::Instant;
 
 use super::line::{Whereabouts, names};
-use super::{CONNECT, Key, Shared, lock};
+use super::shared::{CONNECT, Key, Shared, lock};
 use crate::api::Reason;
+use crate::causes::chain;
 use crate::dask::{Error, MembershipStream, SubscribeEvent};
 use crate::operator::certificates::credentials::reason_of;
-use crate::operator::failure::chain;
-use crate::operator::route::Triggers;
+use crate::operator::wakes::Triggers;
 use crate::plan::cluster::SchedulerView;
 
 /// After this much silence the subscription is made anew: another subscriber may have taken our place unseen.

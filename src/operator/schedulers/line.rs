@@ -8,7 +8,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::closed::Closed;
-use super::{CONNECT, Shared, lock};
+use super::shared::{CONNECT, Shared, lock};
 use crate::dask::message::{WorkerInfo, WorkerName};
 use crate::dask::tls::Credentials;
 use crate::dask::{Address, Connector, Error, Scheduler};

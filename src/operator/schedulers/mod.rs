@@ -9,11 +9,12 @@ mod follow;
 mod line;
 mod poll;
 mod retire;
+mod shared;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -24,8 +25,8 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::certificates::credentials::Keeper;
 use super::clock::Clock;
-use super::route::Triggers;
 use super::surroundings::Surroundings;
+use super::wakes::Triggers;
 #[cfg(test)]
 use crate::dask::Reach;
 use crate::dask::{Address, Connector, Error, Scheme};
@@ -35,13 +36,7 @@ use crate::plan::cluster::{Load, Retirements, SchedulerView, Wish};
 
 pub(super) use ask::{Asks, Look, look};
 use line::{Line, Whereabouts};
-
-/// How long connecting, and each step of subscribing, may take.
-const CONNECT: Duration = Duration::from_secs(5);
-
-/// Namespace and name of a cluster.
-type Key = (String, String);
-type Shared<T> = Arc<Mutex<T>>;
+use shared::{Key, Shared, lock};
 
 /// The schedulers that are followed.
 pub(super) struct Schedulers {
@@ -269,8 +264,4 @@ impl Schedulers {
     fn address(&self, scheme: Scheme, ip: &str) -> Option<Address> {
         Address::new(scheme, ip, self.port).ok()
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

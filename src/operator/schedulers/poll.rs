@@ -10,11 +10,11 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::ask::Asker;
 use super::line::Line;
-use super::{Key, Shared, lock};
+use super::shared::{Key, Shared, lock};
+use crate::causes::chain;
 use crate::dask::Error;
 use crate::operator::clock::Clock;
-use crate::operator::failure::chain;
-use crate::operator::route::Triggers;
+use crate::operator::wakes::Triggers;
 use crate::plan::cluster::Load;
 use crate::plan::cluster::load::{Answer, Questions};
 

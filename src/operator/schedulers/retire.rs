@@ -9,11 +9,11 @@ use std::time::Duration;
 use futures::FutureExt;
 
 use super::line::{Whereabouts, names};
-use super::{Key, Shared, lock};
+use super::shared::{Key, Shared, lock};
+use crate::causes::chain;
 use crate::dask::{Error, Retirement};
 use crate::operator::clock::Clock;
-use crate::operator::failure::chain;
-use crate::operator::route::Triggers;
+use crate::operator::wakes::Triggers;
 use crate::plan::Victim;
 use crate::plan::cluster::{Retirements, Said, Wish};
 

@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use super::*;
-use crate::operator::route::Wakes;
 use crate::operator::testing::{Scheduler, identity};
+use crate::operator::wakes::{self, Wakes};
 
 const KEY: (&str, &str) = ("ns", "demo");
 
@@ -48,7 +48,7 @@ fn nobody() -> Client {
 }
 
 fn followed(port: u16) -> (Schedulers, Wakes) {
-    let (triggers, wakes) = crate::operator::route::channels();
+    let (triggers, wakes) = wakes::channels();
     let schedulers = Schedulers::on_port(nobody(), triggers, port);
     schedulers.follow(("ns", "demo"), ("uid", "127.0.0.1"), None);
     (schedulers, wakes)

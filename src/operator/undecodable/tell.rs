@@ -1,19 +1,22 @@
 //! Tells the people of an object that the operator cannot read: in its conditions, and by an event.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::Client;
 use kube::api::{Api, DynamicObject, GetParams};
 use kube::core::Request;
 use serde_json::{Value, json};
 
-use super::register::{Id, Problem, reference};
+use super::register::{Id, Problem, Register, reference};
 use crate::api::{ConditionType, Phase, Reason};
+use crate::causes::chain;
 use crate::operator::caches::bounded::{LEVELS_MAX, Shallow};
-use crate::operator::context::Context;
-use crate::operator::failure::{Disposition, Error, chain};
+use crate::operator::clock::Clock;
+use crate::operator::events::Events;
+use crate::operator::failure::{Disposition, Error};
+use crate::operator::leader::Claim;
 use crate::operator::status;
 use crate::plan::Note;
 use crate::plan::conditions::{Failure, failing};
@@ -22,12 +25,17 @@ use crate::plan::conditions::{Failure, failing};
 const AGAIN: Duration = Duration::from_secs(30);
 
 /// Tells them while this process leads, for as long as it is polled.
-pub(in crate::operator) async fn tell_all(context: &Arc<Context>) {
-    context.claim.begins().await;
+pub(in crate::operator) async fn tell_all(
+    (client, clock): (&Client, &Clock),
+    register: &Register,
+    events: &Events,
+    claim: &Claim,
+) {
+    claim.begins().await;
     loop {
-        for (id, problem) in context.undecodable.untold() {
-            match tell(context, &id, &problem).await {
-                Ok(()) => context.undecodable.is_told(&id, &problem),
+        for (id, problem) in register.untold() {
+            match tell((client, events), &id, (&problem, clock.now())).await {
+                Ok(()) => register.is_told(&id, &problem),
                 Err(error) => {
                     let (kind, namespace, name) = &id;
                     tracing::warn!(
@@ -41,14 +49,18 @@ pub(in crate::operator) async fn tell_all(context: &Arc<Context>) {
             }
         }
         // It times out where something was not told, and does no harm where nothing was.
-        let _ = tokio::time::timeout(AGAIN, context.undecodable.changed()).await;
+        let _ = tokio::time::timeout(AGAIN, register.changed()).await;
     }
 }
 
-async fn tell(context: &Context, id: &Id, problem: &Problem) -> Result<(), Error> {
+async fn tell(
+    (client, events): (&Client, &Events),
+    id: &Id,
+    (problem, now): (&Problem, Timestamp),
+) -> Result<(), Error> {
     let text = format!("the operator cannot read this object, and leaves it alone: {}", problem.error);
     let is_ours = problem.resource.group == crate::api::GROUP;
-    let written = if is_ours { write_conditions(context, id, problem, &text).await } else { Ok(true) };
+    let written = if is_ours { write_conditions(client, id, (problem, now), &text).await } else { Ok(true) };
     match written {
         Ok(true) => {}
         Ok(false) => return Ok(()),
@@ -61,18 +73,23 @@ async fn tell(context: &Context, id: &Id, problem: &Problem) -> Result<(), Error
         }
         Err(error) => return Err(error),
     }
-    context.events.tell(&Note::warning(Reason::Unreadable, text), reference(id, problem));
+    events.tell(&Note::warning(Reason::Unreadable, text), reference(id, problem));
     Ok(())
 }
 
 /// Writes that it does not decode into its conditions, beside the status that it has. Whether that is news: it is not
 /// where it stands there already, or the object is gone or another.
-async fn write_conditions(context: &Context, id: &Id, problem: &Problem, text: &str) -> Result<bool, Error> {
+async fn write_conditions(
+    client: &Client,
+    id: &Id,
+    (problem, now): (&Problem, Timestamp),
+    text: &str,
+) -> Result<bool, Error> {
     let (_, namespace, name) = id;
-    let api = Api::<DynamicObject>::namespaced_with(context.client.clone(), namespace, &problem.resource);
+    let api = Api::<DynamicObject>::namespaced_with(client.clone(), namespace, &problem.resource);
     let objects = Request::new(api.resource_url());
     let request = objects.get(name, &GetParams::default()).map_err(kube::Error::BuildRequest)?;
-    let Shallow(object) = match context.client.request(request).await {
+    let Shallow(object) = match client.request(request).await {
         Err(kube::Error::Api(answer)) if answer.is_not_found() => return Ok(false),
         answer => answer?,
     };
@@ -85,7 +102,7 @@ async fn write_conditions(context: &Context, id: &Id, problem: &Problem, text: &
     if phase.is_some_and(Phase::is_final) {
         return Ok(false);
     }
-    let Some(status) = stalled(&object, text, context.clock.now()) else { return Ok(true) };
+    let Some(status) = stalled(&object, text, now) else { return Ok(true) };
     if Some(&status) == object.get("status") {
         return Ok(false);
     }
@@ -94,7 +111,7 @@ async fn write_conditions(context: &Context, id: &Id, problem: &Problem, text: &
     let request = objects.patch_subresource("status", name, &params, &patch);
     let request = request.map_err(kube::Error::BuildRequest)?;
     // Its answer is the object, as deep as it is.
-    context.client.request::<Shallow>(request).await?;
+    client.request::<Shallow>(request).await?;
     Ok(true)
 }
 
@@ -139,7 +156,6 @@ mod tests {
 
     use super::*;
     use crate::operator::testing::{context, serve};
-    use crate::operator::undecodable::Register;
 
     fn run(status: &Value) -> Value {
         let mut parameters = json!(1);
@@ -170,7 +186,7 @@ mod tests {
             _ => (201, event.clone()),
         };
         let (asked, _server) = serve(server, answer);
-        tell(&context, &id(), &problem()).await.unwrap();
+        tell((&context.client, &context.events), &id(), &problem()).await.unwrap();
         context.events.publish_waiting().await;
         asked.all().iter().map(|what| what.split(' ').next().unwrap().to_owned()).collect()
     }

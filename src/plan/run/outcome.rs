@@ -68,10 +68,7 @@ fn of_container(pod: &Pod) -> Option<Outcome> {
 }
 
 fn of_job(job: &Job, pod: Option<&Pod>) -> Option<Outcome> {
-    let conditions = job.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
-    let ended = conditions.iter().find(|condition| {
-        condition.status == "True" && matches!(condition.type_.as_str(), "Complete" | "Failed")
-    })?;
+    let ended = state::end_of_job(job)?;
     let terminated = pod.and_then(|pod| state::terminated(pod, runner::CONTAINER));
     let words = terminated.map(last_words).unwrap_or_default();
     let exit_code = terminated.map(|terminated| terminated.exit_code);

@@ -19,9 +19,9 @@ use source::{paths, tokens};
 /// The layers, each with the ones that it may use. What is not in this table may not be in `src/`.
 const LAYERS: &[(&str, &[&str])] = &[
     ("main", &["cli"]),
-    ("cli", &["operator", "local", "manifest", "plan", "api", "dask", "gateway", "runner"]),
-    ("operator", &["plan", "api", "dask", "gateway", "runner"]),
-    ("local", &["manifest", "plan", "api", "dask", "gateway", "runner"]),
+    ("cli", &["operator", "local", "manifest", "plan", "api", "dask", "gateway", "runner", "causes"]),
+    ("operator", &["plan", "api", "dask", "gateway", "runner", "causes"]),
+    ("local", &["manifest", "plan", "api", "dask", "gateway", "runner", "causes"]),
     // Text in, faults out: as pure as the rules that it asks.
     ("manifest", &["plan", "api"]),
     ("plan", &["api", "runner"]),
@@ -30,6 +30,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("gateway", &[]),
     // The program that starts in the user's image: a text, known to whoever delivers it.
     ("runner", &[]),
+    // An error in words.
+    ("causes", &[]),
 ];
 
 /// What reaches outside the process, waits, reads a clock or draws a random number.

@@ -10,17 +10,17 @@ use kube::ResourceExt;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::Value;
 
-use super::issue::{self, Pem};
-use super::requests;
+use super::objects::{MANAGER, check_owner, create_one, delete};
+use crate::operator::certificates::issue::{self, Pem};
+use crate::operator::certificates::requests;
 use crate::operator::context::Context;
-use crate::operator::execute::{MANAGER, check_owner, create_one, delete};
 use crate::operator::failure::Error;
 use crate::operator::lookup;
 use crate::plan::{Issue, Victim, VictimKind, tls};
 
 /// Makes a certificate, and its authority where there is none. The authority is written first: without it nobody could
 /// issue the next certificate.
-pub(in crate::operator) async fn issue(
+pub(super) async fn issue(
     context: &Context,
     (namespace, cluster): (&str, &str),
     wanted: &Issue,
@@ -85,7 +85,7 @@ async fn put(api: &Api<Secret>, mut wanted: Secret) -> Result<(), Error> {
 
 /// Copies the files of `from` into the Secret `to`, if they are still those of `hash`. If they are not, the next look
 /// finds so.
-pub(in crate::operator) async fn copy(
+pub(super) async fn copy(
     context: &Context,
     (namespace, cluster): (&str, &str),
     (from, hash): (&str, &str),
@@ -105,7 +105,7 @@ pub(in crate::operator) async fn copy(
 }
 
 /// Asks cert-manager for a certificate.
-pub(in crate::operator) async fn request(
+pub(super) async fn request(
     context: &Context,
     (namespace, cluster): (&str, &str),
     wanted: &Value,
@@ -134,7 +134,7 @@ pub(in crate::operator) async fn request(
 }
 
 /// Asks cert-manager no more.
-pub(in crate::operator) async fn withdraw(
+pub(super) async fn withdraw(
     context: &Context,
     (namespace, cluster): (&str, &str),
     name: &str,
@@ -147,7 +147,7 @@ pub(in crate::operator) async fn withdraw(
 }
 
 /// Deletes a copy of a certificate, if it is this cluster's. One that is gone is done.
-pub(in crate::operator) async fn delete_copy(
+pub(super) async fn delete_copy(
     context: &Context,
     (namespace, cluster): (&str, &str),
     name: &str,

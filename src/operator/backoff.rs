@@ -1,0 +1,59 @@
+//! How long an object is left alone after failures.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::clock::Chance;
+
+/// The first wait after a failure.
+const BACKOFF_FIRST: Duration = Duration::from_secs(1);
+/// The longest wait after failures.
+const BACKOFF_MAX: Duration = Duration::from_secs(300);
+
+/// How often each object has failed and not succeeded since.
+#[derive(Default)]
+pub(super) struct Backoff {
+    failures: Mutex<HashMap<String, u32>>,
+}
+
+impl Backoff {
+    /// Counts a failure of this object, and says how many there were in a row.
+    pub(super) fn failed(&self, key: &str) -> u32 {
+        let mut failures = self.lock();
+        let count = failures.entry(key.to_owned()).or_default();
+        *count = count.saturating_add(1);
+        *count
+    }
+
+    /// Forgets the failures of this object.
+    pub(super) fn succeeded(&self, key: &str) {
+        self.lock().remove(key);
+    }
+
+    /// How many objects of each kind have failed and not succeeded since.
+    pub(super) fn by_kind(&self) -> BTreeMap<String, i64> {
+        let mut kinds = BTreeMap::new();
+        for key in self.lock().keys() {
+            let kind = key.split('/').next().unwrap_or_default();
+            *kinds.entry(kind.to_owned()).or_default() += 1;
+        }
+        kinds
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, u32>> {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How long to wait after the `count`th failure in a row: doubling from a second to five minutes, with full jitter, so
+/// that a thousand objects that fail together do not come back together.
+pub(super) fn backoff(count: u32, chance: &Chance) -> Duration {
+    backoff_within(count, BACKOFF_MAX, chance)
+}
+
+/// The same, but at most `longest`.
+pub(super) fn backoff_within(count: u32, longest: Duration, chance: &Chance) -> Duration {
+    let doubled = BACKOFF_FIRST.saturating_mul(2_u32.saturating_pow(count.saturating_sub(1).min(16)));
+    doubled.min(longest).mul_f64(chance.jitter()).max(Duration::from_millis(50))
+}
