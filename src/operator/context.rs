@@ -34,8 +34,6 @@ pub struct Context {
     pub(super) schedulers: Arc<Schedulers>,
     /// What the Secrets of clusters with TLS say.
     pub(super) certificates: Certificates,
-    /// To which of the addresses that people write connections may go.
-    pub(super) reach: Reach,
     /// The objects that cannot be read.
     pub(super) undecodable: Arc<Register>,
     /// Whom a change concerns.

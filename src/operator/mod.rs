@@ -46,7 +46,6 @@ mod unwritten;
 mod wakes;
 mod watch;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -125,7 +124,12 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<(), Error>
         watches(&context).keep_all().await;
     };
     let controllers = controllers(&context, wakes, &stop);
-    let untold = undecodable::tell_all((&client, &context.clock), &context.undecodable, &context.events, &context.pulse.claim);
+    let untold = undecodable::tell_all(
+        (&client, &context.clock),
+        &context.undecodable,
+        &context.events,
+        &context.pulse.claim,
+    );
     let ended = tokio::select! {
         loss = election.lost() => return Err(loss),
         () = watches => Err(Error::TaskEnded("the watch")),

@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use tracing::Instrument;
 
 use super::backoff::{backoff, backoff_within};
+use super::clock::Chance;
 use super::context::Context;
 use super::controller::Action;
 use super::execute::Bounds;

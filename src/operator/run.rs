@@ -301,7 +301,8 @@ async fn ask(
     let (mut credentials, mut files) = (None, None);
     if let Some(tls) = tls {
         let host = tls.verify_host_name.then(|| parsed.host());
-        match context.certificates.of_client(namespace, (&tls.secret_name, host), context.clock.now()).await? {
+        match context.certificates.of_client(namespace, (&tls.secret_name, host), context.clock.now()).await?
+        {
             Ok(found) => (credentials, files) = (Some(found.0), Some(found.1)),
             Err(fault) => return refused(fault.reason, fault.message),
         }

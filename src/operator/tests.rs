@@ -19,6 +19,7 @@ use super::*;
 use crate::api::{FlowRun, Phase};
 use crate::dask::connection::Stream;
 use crate::dask::{Budget, Connector};
+use crate::plan::lease::Loss;
 use crate::plan::site::Site;
 use clock::{Chance, Clock};
 use leader::tests::Server;

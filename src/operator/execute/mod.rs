@@ -21,8 +21,7 @@ use crate::causes::chain;
 use crate::plan::cluster::Wish;
 use crate::plan::order::{Refusals, Then};
 use crate::plan::{Applied, Object, Step, Victim, VictimKind};
-use objects::{MANAGER, annotate, apply, create, create_one, delete, dry_run, end_pod, limit, try_again};
-
+use objects::{MANAGER, annotate, apply, create, delete, dry_run, end_pod, limit, try_again};
 
 /// How far the steps of one plan may go.
 #[derive(Clone, Copy, Debug)]

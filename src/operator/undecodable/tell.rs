@@ -186,7 +186,7 @@ mod tests {
             _ => (201, event.clone()),
         };
         let (asked, _server) = serve(server, answer);
-        tell((&context.client, &context.events), &id(), &problem()).await.unwrap();
+        tell((&context.client, &context.events), &id(), (&problem(), context.clock.now())).await.unwrap();
         context.events.publish_waiting().await;
         asked.all().iter().map(|what| what.split(' ').next().unwrap().to_owned()).collect()
     }

@@ -20,7 +20,6 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
 use serde::Serialize;
 
-use super::names;
 use crate::api::common::Entrypoint;
 use crate::api::{DaskCluster, DaskClusterSpec};
 

@@ -21,13 +21,18 @@ fn too_wide(file: &str, text: &str) -> Vec<String> {
 
 #[test]
 fn comments_are_as_wide_as_code() {
-    let found = project_files(&["rs"]).into_iter().flat_map(|file| too_wide(&file.display().to_string(), &read(&file)));
+    let found = project_files(&["rs"])
+        .into_iter()
+        .flat_map(|file| too_wide(&file.display().to_string(), &read(&file)));
     none(&found.collect::<Vec<_>>());
 }
 
 #[test]
 fn scanner_finds_wide_comments() {
     let wide = "word ".repeat(30);
-    let text = format!("//! {wide}\nlet a = \"{wide}\";\n/// https://{}\n    // {wide}\n/// | {wide} |\n/// short", "a".repeat(120));
+    let text = format!(
+        "//! {wide}\nlet a = \"{wide}\";\n/// https://{}\n    // {wide}\n/// | {wide} |\n/// short",
+        "a".repeat(120)
+    );
     assert_eq!(too_wide("a.rs", &text), ["a.rs:1: 154 characters", "a.rs:4: 157 characters"]);
 }

@@ -4,8 +4,8 @@
 //! The length of functions is clippy's (`too_many_lines`, 70).
 
 mod comments;
-mod ground;
 mod globals;
+mod ground;
 mod modules;
 mod source;
 

@@ -7,8 +7,8 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::operator::context::Context;
-use crate::operator::route::Wakes;
 use crate::operator::testing::{Scheduler, context, identity, workers};
+use crate::operator::wakes::Wakes;
 use crate::plan::VictimKind;
 use crate::plan::cluster::Outcome;
 
