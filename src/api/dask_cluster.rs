@@ -263,6 +263,21 @@ pub struct DaskClusterStatus {
     /// When the scheduler's container last ended by itself. Results that it knew of then are lost, though the pod is the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scheduler_ended_at: Option<Time>,
+    /// Since when the scheduler answers and can be reached. Missing while it does not or cannot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scheduler_ready_since: Option<Time>,
+    /// Since when no run starts on the cluster, because its scheduler is about to be replaced. Missing where
+    /// it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closing_since: Option<Time>,
+    /// Since when workers that are to be removed stay, because the scheduler does not let them go. Missing
+    /// where none does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workers_kept_since: Option<Time>,
+    /// What the API server refused when the cluster was last brought in line with its spec. Missing where it
+    /// refused nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refusal: Option<Refusal>,
     /// Worker counts of all groups together, as the scheduler reports them.
     #[serde(default)]
     pub workers: WorkerCounts,
@@ -290,6 +305,17 @@ pub struct DaskClusterStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
+}
+
+/// What the API server refused when the cluster was last brought in line with its spec; missing where it
+/// refused nothing. `Quota`: a pod, for which the namespace's quota has no room. `Object`: an object as the
+/// spec wants it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Refusal {
+    /// A pod that the namespace's quota has no room for: pods are tried one at a time until there is room.
+    Quota,
+    /// An object as the spec wants it: it is tried again at each look.
+    Object,
 }
 
 /// Worker counts of a cluster.

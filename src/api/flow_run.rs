@@ -143,6 +143,46 @@ impl Phase {
     }
 }
 
+/// What a run waits for before its runner is created; missing once there is a Job. `Flow`: a Flow of the name
+/// in `spec.flow`. `FlowPlace`: a place among the active runs of its Flow. `AnotherPlace`: a place again,
+/// after it has given its own back because there are fewer. `ClusterPlace`: a place among the active runs on
+/// its `DaskCluster`. `Resume`: that `spec.suspend` of the run or of its Flow is set to false; it has given
+/// its place back. `ClusterResume`: that `spec.suspend` of its `DaskCluster` is set to false; it keeps its
+/// place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum WaitsFor {
+    /// A `Flow` of the name in `spec.flow`.
+    Flow,
+    /// A place among the active runs of its Flow.
+    FlowPlace,
+    /// A place again: there are fewer places than when the run got its own, and it has given that back.
+    AnotherPlace,
+    /// A place among the active runs on its `DaskCluster`; its Flow has admitted it.
+    ClusterPlace,
+    /// That `spec.suspend`, of the run or of its Flow, is set to false. The run has given its place back.
+    Resume,
+    /// That `spec.suspend` of its `DaskCluster` is set to false. The run keeps its place among those of its
+    /// Flow.
+    ClusterResume,
+}
+
+impl WaitsFor {
+    /// Whether the run has no place among those of its Flow any more, whatever its Flow's status lists.
+    pub fn gave_place_back(self) -> bool {
+        matches!(self, Self::AnotherPlace | Self::Resume)
+    }
+}
+
+/// What the attempt counts against: `Flow` is `retries.limit`, `Infrastructure` is `retries.infrastructure`.
+/// Missing where it is not tried again whatever they are, and where an earlier version wrote this.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Budget {
+    /// `retries.limit`
+    Flow,
+    /// `retries.infrastructure`
+    Infrastructure,
+}
+
 /// What is known of a `FlowRun`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
@@ -159,6 +199,9 @@ pub struct FlowRunStatus {
     /// The reason for the phase, in a sentence; of a failed run, the last message of the runner.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+    /// What the run waits for before its runner is created. Missing once there is a Job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waits_for: Option<WaitsFor>,
     /// The number of the attempt, from 1. While the run waits to be tried again, that of the one that failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempt: Option<i32>,
@@ -172,6 +215,10 @@ pub struct FlowRunStatus {
     /// How the last attempt ended, while the next one is waited for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_failure: Option<AttemptFailure>,
+    /// How the attempt will end, from what its pod says while it is taken away. The pod may no longer exist
+    /// when the Job ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub foreseen: Option<Foreseen>,
     /// Why the runner is being stopped. It is written before the runner is touched, so that the reason is not lost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stop: Option<Stop>,
@@ -267,18 +314,41 @@ pub struct AttemptFailure {
     pub reason: String,
     /// Why it failed, in a sentence.
     pub message: String,
+    /// What it counts against. Missing where an earlier version wrote this: then `reason` says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counts_against: Option<Budget>,
     /// When.
     #[schemars(schema_with = "schema::required_timestamp")]
     pub at: Time,
 }
 
+/// How an attempt will end, as long as its Job does not say so.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Foreseen {
+    /// Why, in one word.
+    pub reason: String,
+    /// Why, in a sentence.
+    pub message: String,
+    /// What the attempt will count against.
+    pub counts_against: Budget,
+}
+
 /// That a runner is being stopped, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct Stop {
     /// Why, in one word.
     pub reason: String,
     /// Why, in a sentence.
     pub message: String,
+    /// The phase that follows when the runner has ended, unless the attempt is tried again. Missing where an
+    /// earlier version wrote this: then `reason` says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase: Option<Phase>,
+    /// What the attempt will count against, if anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counts_against: Option<Budget>,
     /// When the stop began.
     #[schemars(schema_with = "schema::timestamp")]
     pub since: Time,

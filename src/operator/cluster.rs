@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::{Api, ListParams};
 use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
@@ -15,6 +16,7 @@ use super::failure::Error;
 use super::flow::runs_at_work;
 use super::reconcile::Planned;
 use super::schedulers::{Asks, Look, look};
+use crate::api::dask_cluster::Refusal;
 use crate::api::{DaskCluster, DaskClusterStatus, FlowRun, Reason, labels};
 use crate::plan::cluster::{self, Observed, SchedulerView};
 use crate::plan::conditions::{Failure, told};
@@ -51,6 +53,10 @@ impl Planned for DaskCluster {
 
     fn told(&self, reason: Reason) -> Option<&str> {
         told(&self.status.as_ref()?.conditions, self.metadata.generation, reason)
+    }
+
+    fn lacks_room(&self) -> bool {
+        self.status.as_ref().is_some_and(|status| status.refusal == Some(Refusal::Quota))
     }
 
     fn gone(context: &Context, namespace: &str, name: &str) {

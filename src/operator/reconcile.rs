@@ -71,8 +71,14 @@ pub(super) trait Planned:
         now: Timestamp,
     ) -> impl Future<Output = Result<Plan<Self::Status>, Error>> + Send;
 
-    /// What the last status, of this generation, says with this reason.
+    /// What the last status, of this generation, says with this reason. For what is news, and for nothing
+    /// else.
     fn told(&self, reason: Reason) -> Option<&str>;
+
+    /// Whether the quota had no room for its pods the last time.
+    fn lacks_room(&self) -> bool {
+        false
+    }
 
     /// Whether somebody waits for what comes of it, rather than a clock: it goes before the rest of its namespace.
     fn is_urgent(&self, _context: &Context) -> bool {
@@ -252,8 +258,7 @@ async fn turn<K: Planned>(context: &Context, object: Arc<K>) -> Result<Turn<K>, 
         plan = Box::pin(begun.object.plan(context, true, now)).await?;
     }
     let object = begun.object.as_ref();
-    let no_room = object.told(Reason::QuotaExceeded).is_some();
-    let bounds = if no_room { Bounds::CAREFUL } else { Bounds::USUAL };
+    let bounds = if object.lacks_room() { Bounds::CAREFUL } else { Bounds::USUAL };
     let steps = Box::pin(execute::steps(context, (&namespace, &name), &plan.steps, bounds));
     if let Err(error) = steps.await {
         return Err(Stop { error, planned: Some(plan.status), events: plan.events });

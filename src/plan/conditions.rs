@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
+use crate::api::dask_cluster::Refusal;
 use crate::api::{ConditionType, Reason};
 
 /// The longest message that is stored, in bytes; the API allows 32 KiB, a reader of `kubectl describe` much less.
@@ -116,6 +117,16 @@ pub fn is_true(conditions: &[Condition], kind: ConditionType) -> bool {
     find(conditions, kind).is_some_and(|condition| condition.status == "True")
 }
 
+/// Whether the condition of this type gives this reason: it is no news any more.
+pub fn gives(conditions: &[Condition], kind: ConditionType, reason: Reason) -> bool {
+    find(conditions, kind).is_some_and(|condition| condition.reason == reason.as_str())
+}
+
+/// Whether the condition of this type has this message: it is no news any more.
+pub fn says(conditions: &[Condition], kind: ConditionType, message: &str) -> bool {
+    find(conditions, kind).is_some_and(|condition| condition.message == cut(message, MESSAGE_BYTES_MAX))
+}
+
 /// The message of a condition of this generation that gives this reason.
 pub fn told(conditions: &[Condition], generation: Option<i64>, reason: Reason) -> Option<&str> {
     let mut current = conditions.iter().filter(|condition| condition.observed_generation == generation);
@@ -217,6 +228,17 @@ pub struct Failure {
     pub lasting: bool,
     /// What serves already goes on serving without it: pods that there is no room for, the next certificate.
     pub spares_what_serves: bool,
+}
+
+impl Failure {
+    /// What the next plan goes on from, where it does: the words are for readers.
+    pub fn refusal(&self) -> Option<Refusal> {
+        match self.reason {
+            Reason::QuotaExceeded => Some(Refusal::Quota),
+            Reason::Rejected => Some(Refusal::Object),
+            _ => None,
+        }
+    }
 }
 
 #[cfg(test)]

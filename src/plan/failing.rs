@@ -25,7 +25,8 @@ pub fn cluster(
     let status = planned.or_else(|| cluster.status.clone()).unwrap_or_default();
     let old = cluster.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
     let conditions = failing((old, &status.conditions), cluster.metadata.generation, now, failure);
-    DaskClusterStatus { observed_generation: cluster.metadata.generation, conditions, ..status }
+    let (observed_generation, refusal) = (cluster.metadata.generation, failure.refusal());
+    DaskClusterStatus { observed_generation, conditions, refusal, ..status }
 }
 
 /// A Flow. A run that could not be created stays due, so the clocks' memory is kept. The other runs get their

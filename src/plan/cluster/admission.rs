@@ -3,8 +3,9 @@
 use kube::ResourceExt;
 
 use super::Observed;
-use crate::api::{DaskCluster, FlowRun, Phase, Reason};
-use crate::plan::run::{due_at, job_of, phase_of};
+use crate::api::flow_run::WaitsFor;
+use crate::api::{DaskCluster, FlowRun, Phase};
+use crate::plan::run::{due_at, is_unsaid, job_of, phase_of, waits_for};
 
 /// The runs that hold a place, at most `maxActiveRuns` of them, and none where there is no such limit.
 ///
@@ -45,7 +46,7 @@ pub(super) fn plan(cluster: &DaskCluster, observed: &Observed) -> Vec<String> {
 /// suspended or its Flow holds it, gives it back: it may wait for a run that waits for this place, a deadlock otherwise.
 fn holds(name: &str, observed: &Observed) -> bool {
     let run = observed.runs.iter().find(|run| run.name_any() == name);
-    run.is_some_and(|run| phase_of(run) != Phase::Queued || is_told_busy(run))
+    run.is_some_and(|run| phase_of(run) != Phase::Queued || waits_for_place(run) || is_unsaid(run))
         || observed.runners.contains(name)
 }
 
@@ -60,10 +61,9 @@ fn has_begun(run: &FlowRun) -> bool {
 
 /// Whether a run waits for nothing but a place here: its Flow has let it through.
 fn waits(run: &FlowRun) -> bool {
-    is_told_busy(run) && !has_begun(run) && !run.spec.suspend && !run.spec.cancel
+    waits_for_place(run) && !has_begun(run) && !run.spec.suspend && !run.spec.cancel
 }
 
-fn is_told_busy(run: &FlowRun) -> bool {
-    let reason = run.status.as_ref().and_then(|status| status.reason.as_deref());
-    reason == Some(Reason::ClusterBusy.as_str())
+fn waits_for_place(run: &FlowRun) -> bool {
+    waits_for(run) == Some(WaitsFor::ClusterPlace)
 }

@@ -14,8 +14,8 @@ use super::drain::{drain_timeout, nobody_drains, spare_the_busy, wait_for_closed
 use super::groups::Group;
 use super::retirements::{ASK_AGAIN_MAX, ASK_AGAIN_MIN, Outcome, Wish};
 use super::{Work, delete, victim};
-use crate::api::{ConditionType, Reason};
-use crate::plan::conditions::{find, told};
+use crate::api::Reason;
+use crate::plan::conditions::told;
 use crate::plan::pods::{state, worker};
 use crate::plan::{Next, Note, Step, Victim};
 
@@ -215,11 +215,9 @@ fn willing<'p>(
 
 /// As long again as it has held on to them, within bounds.
 pub(super) fn ask_again(work: &Work<'_>) -> Duration {
-    let held = find(work.conditions(), ConditionType::Reconciling)
-        .filter(|condition| condition.reason == Reason::WorkersHeld.as_str());
-    let since =
-        held.map(|condition| work.now.duration_since(condition.last_transition_time.0).unsigned_abs());
-    since.unwrap_or_default().clamp(ASK_AGAIN_MIN, ASK_AGAIN_MAX)
+    let since = work.status().and_then(|status| status.workers_kept_since.as_ref());
+    let kept = since.map(|since| work.now.duration_since(since.0).unsigned_abs());
+    kept.unwrap_or_default().clamp(ASK_AGAIN_MIN, ASK_AGAIN_MAX)
 }
 
 fn is_told(work: &Work<'_>, reason: Reason) -> bool {

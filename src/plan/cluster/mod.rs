@@ -48,11 +48,11 @@ use certificates::Decision;
 use groups::Group;
 use idle::Rest;
 
-use super::conditions::{self, MESSAGE_BYTES_MAX, cut};
+use super::conditions::says;
 use super::pods::{self, Violation, state};
 use super::site::Site;
 use super::{Applied, Next, Note, Plan, Step, Victim, VictimKind, subset};
-use crate::api::dask_cluster::{IdleAction, ServiceType};
+use crate::api::dask_cluster::{IdleAction, Refusal, ServiceType};
 use crate::api::worker_group::Drain;
 use crate::api::{ConditionType, DaskCluster, DaskClusterStatus, FlowRun, Reason, labels};
 use pods::tls::Certificate;
@@ -176,8 +176,7 @@ pub fn plan(cluster: &DaskCluster, observed: &Observed, now: Timestamp) -> Plan<
 /// A violation is told once, not at every look.
 fn is_news(cluster: &DaskCluster, violation: &Violation) -> bool {
     let conditions = cluster.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
-    conditions::find(conditions, ConditionType::Stalled)
-        .is_none_or(|stalled| stalled.message != cut(&violation.message, MESSAGE_BYTES_MAX))
+    !says(conditions, ConditionType::Stalled, &violation.message)
 }
 
 /// A plan under construction.
@@ -197,6 +196,8 @@ pub(crate) struct Work<'a> {
     held: Option<(Reason, String)>,
     /// Whether that is worth a warning: the scheduler was asked to let them go, and did not.
     warns: bool,
+    /// The scheduler does not let workers go.
+    keeps_workers: bool,
     /// Why something waits to be replaced.
     outdated: Option<String>,
     /// No run is to start any more: the scheduler is about to be replaced.
@@ -221,6 +222,7 @@ impl<'a> Work<'a> {
             look_again: rest.look_again,
             held: None,
             warns: false,
+            keeps_workers: false,
             outdated: None,
             closes: false,
             rest,
@@ -274,10 +276,9 @@ impl<'a> Work<'a> {
     /// The pods of each group that the API server has to judge: those of a new spec with a template in it, and of one in
     /// which it has refused something. What it refuses is told at once, not when the next worker is due.
     fn tries(&self) -> (Vec<Step>, Option<Violation>) {
-        let told = self.cluster.status.as_ref().and_then(|status| status.observed_generation);
+        let told = self.status().and_then(|status| status.observed_generation);
         let is_new = told != self.cluster.metadata.generation;
-        let was_refused = conditions::find(self.conditions(), ConditionType::Stalled)
-            .is_some_and(|stalled| stalled.status == "True" && stalled.reason == Reason::Rejected.as_str());
+        let was_refused = self.status().is_some_and(|status| status.refusal == Some(Refusal::Object));
         let (mut tries, mut violation) = (Vec::new(), None);
         for (name, workers) in groups::of_spec(self.cluster) {
             let (site, certificate) = (self.observed.site, self.tls.serving.as_ref());
@@ -360,12 +361,18 @@ impl<'a> Work<'a> {
 
     /// Notes why something stays that should go; the first reason stands.
     fn hold(&mut self, reason: Reason, message: String) {
+        self.keeps_workers |= reason == Reason::WorkersHeld;
         self.held.get_or_insert((reason, message));
+    }
+
+    /// The status that was written last.
+    fn status(&self) -> Option<&'a DaskClusterStatus> {
+        self.cluster.status.as_ref()
     }
 
     /// The conditions that were written last.
     fn conditions(&self) -> &'a [Condition] {
-        self.cluster.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default()
+        self.status().map(|status| status.conditions.as_slice()).unwrap_or_default()
     }
 }
 

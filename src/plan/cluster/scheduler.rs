@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::Pod;
 use super::{ANNOUNCED, Work, delete, victim};
 use crate::api::dask_cluster::Rollout;
 use crate::api::{ConditionType, DaskCluster, FlowRun, Phase, Reason, labels};
-use crate::plan::conditions::{find, is_true};
+use crate::plan::conditions::{gives, is_true};
 use crate::plan::pods::tls::Certificate;
 use crate::plan::pods::{scheduler, state};
 use crate::plan::run::{job_of, phase_of};
@@ -71,8 +71,7 @@ fn leaving(work: &mut Work<'_>, pod: &Arc<Pod>) {
         work.next = work.next.sooner(Next::At(at), work.now);
         return;
     }
-    let told = find(work.conditions(), ConditionType::SchedulerReady);
-    if told.is_none_or(|told| told.reason != Reason::SchedulerLost.as_str()) {
+    if !gives(work.conditions(), ConditionType::SchedulerReady, Reason::SchedulerLost) {
         work.notes.push(Note::warning(Reason::SchedulerLost, overdue(pod)));
     }
 }
@@ -131,9 +130,8 @@ pub(super) fn nameless(mut pod: Pod) -> Pod {
 /// Until when a scheduler that serves is left, after the status has begun to say that it does not. A run that was about
 /// to start when nobody used the cluster has started by then, and counts.
 fn closed_from(work: &Work<'_>) -> Option<Timestamp> {
-    let ready = find(work.conditions(), ConditionType::Ready);
-    let since =
-        ready.filter(|ready| ready.status == "False").map_or(work.now, |ready| ready.last_transition_time.0);
+    let since = work.status().and_then(|status| status.closing_since.as_ref());
+    let since = since.map_or(work.now, |since| since.0);
     since.checked_add(ANNOUNCED).ok().filter(|at| *at > work.now)
 }
 

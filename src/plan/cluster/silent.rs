@@ -10,8 +10,7 @@ use k8s_openapi::api::core::v1::Pod;
 
 use super::groups::Group;
 use super::{Work, delete, victim};
-use crate::api::{ConditionType, Reason, labels};
-use crate::plan::conditions::find;
+use crate::api::{Reason, labels};
 use crate::plan::pods::{state, worker};
 use crate::plan::{Next, Note, Step};
 
@@ -23,9 +22,8 @@ const REPLACED_AFTER: Duration = Duration::from_secs(600);
 /// Notes since when workers are silent, and replaces those that are for too long. Only workers made from the present spec:
 /// others are replaced anyway.
 pub(super) fn fill(work: &mut Work<'_>, groups: &[Group<'_>], registered: &BTreeSet<String>) {
-    let ready = find(work.conditions(), ConditionType::SchedulerReady);
-    let ready = ready.filter(|ready| ready.status == "True");
-    let serving_since = ready.map_or(work.now, |ready| ready.last_transition_time.0);
+    let serving_since = work.status().and_then(|status| status.scheduler_ready_since.as_ref());
+    let serving_since = serving_since.map_or(work.now, |since| since.0);
     for pod in groups.iter().flat_map(|group| &group.current) {
         let noted = since(pod);
         if registered.contains(state::name(pod)) {

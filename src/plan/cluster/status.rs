@@ -70,6 +70,11 @@ pub(super) fn status(work: &Work<'_>, violation: Option<&Violation>) -> DaskClus
             Pages::of_scheduler(&cluster.spec).status_of(&observed.site.dashboard((&namespace, &name))),
         ),
         scheduler_ended_at: scheduler_ended_at(work),
+        scheduler_ready_since: work.since(scheduler.ready, |old| old.scheduler_ready_since.as_ref()),
+        closing_since: work.since(work.closes, |old| old.closing_since.as_ref()),
+        workers_kept_since: work.since(work.keeps_workers, |old| old.workers_kept_since.as_ref()),
+        // Whoever carries out the plan writes it.
+        refusal: None,
         workers,
         groups,
         idle: work.rest.status.clone(),
@@ -78,6 +83,13 @@ pub(super) fn status(work: &Work<'_>, violation: Option<&Violation>) -> DaskClus
         selector: Some(selector(&name)),
         admitted: admission::plan(cluster, observed),
         conditions: conditions.finish(),
+    }
+}
+
+impl Work<'_> {
+    /// Since when something is so that `is` so: as the last status says, or since now.
+    fn since(&self, is: bool, known: fn(&DaskClusterStatus) -> Option<&Time>) -> Option<Time> {
+        is.then(|| self.status().and_then(known).cloned().unwrap_or(Time(self.now)))
     }
 }
 

@@ -1,4 +1,5 @@
 mod certificates;
+mod earlier;
 mod ending;
 mod growing;
 mod leaving;
@@ -17,9 +18,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::json;
 
 use super::*;
+use crate::api::flow_run::WaitsFor;
 use crate::api::{DaskClusterSpec, FlowRunSpec, FlowRunStatus, Phase, labels};
 use crate::plan::Object;
-use crate::plan::conditions::find;
+use crate::plan::conditions::{self, find};
 use crate::plan::pods::{scheduler, worker};
 
 fn now() -> Timestamp {
@@ -304,7 +306,7 @@ fn waiting_run(name: &str, minute: i8) -> Arc<FlowRun> {
         ..FlowRunSpec::default()
     };
     let mut run = FlowRun::new(name, spec);
-    run.status = Some(FlowRunStatus { reason: Some("ClusterBusy".into()), ..FlowRunStatus::default() });
+    run.status = Some(FlowRunStatus { waits_for: Some(WaitsFor::ClusterPlace), ..FlowRunStatus::default() });
     Arc::new(run)
 }
 
@@ -340,7 +342,7 @@ fn a_run_that_does_not_wait_for_the_cluster_takes_no_place() {
     observed.runs = vec![
         change("suspended", 1, |run| run.spec.suspend = true),
         change("cancelled", 2, |run| run.spec.cancel = true),
-        change("held", 3, |run| run.status.as_mut().unwrap().reason = Some("ConcurrencyForbidden".into())),
+        change("held", 3, |run| run.status.as_mut().unwrap().waits_for = Some(WaitsFor::FlowPlace)),
         change("new", 5, |run| run.status.as_mut().unwrap().phase = Phase::Provisioning),
         waiting_run("b", 4),
     ];
@@ -349,7 +351,7 @@ fn a_run_that_does_not_wait_for_the_cluster_takes_no_place() {
     cluster.status = Some(first.status);
     // What is held for another reason gives its place back: it may wait for a run that waits for this place.
     observed.runs[4] =
-        change("b", 4, |run| run.status.as_mut().unwrap().reason = Some("ConcurrencyForbidden".into()));
+        change("b", 4, |run| run.status.as_mut().unwrap().waits_for = Some(WaitsFor::FlowPlace));
     observed.runs.swap(3, 4);
     assert_eq!(plan(&cluster, &observed, now()).status.admitted, ["new"]);
 }

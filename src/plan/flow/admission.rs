@@ -4,8 +4,9 @@ use kube::ResourceExt;
 
 use super::{Observed, is_over};
 use crate::api::flow::{CatchUpPolicy, Concurrency};
-use crate::api::{Flow, FlowRun, FlowSpec, FlowStatus, Phase, Reason};
-use crate::plan::run::{Newest, due_at, has_started, is_backfill, is_tick, phase_of};
+use crate::api::flow_run::WaitsFor;
+use crate::api::{Flow, FlowRun, FlowSpec, FlowStatus, Phase};
+use crate::plan::run::{Newest, due_at, has_started, is_backfill, is_tick, phase_of, waits_for};
 
 /// The runs that hold a place: as many as the policy allows, and none under `Allow`, where nothing needs to be held.
 ///
@@ -69,9 +70,7 @@ fn holds(name: &str, observed: &Observed) -> bool {
 /// Whether the run itself has written that it stands in the queue without a place, because it or its Flow is suspended or
 /// there are fewer places than before: from then on it looks live before it begins.
 fn has_given_back(run: &FlowRun) -> bool {
-    let reason = run.status.as_ref().and_then(|status| status.reason.as_deref());
-    let given_back = [Reason::Suspended, Reason::PlaceGivenBack].map(|reason| Some(reason.as_str()));
-    phase_of(run) == Phase::Queued && given_back.contains(&reason)
+    phase_of(run) == Phase::Queued && waits_for(run).is_some_and(WaitsFor::gave_place_back)
 }
 
 /// Those that wait, first come, first served.

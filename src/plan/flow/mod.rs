@@ -23,7 +23,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::conditions::{MESSAGE_BYTES_MAX, cut, is_true};
+use super::conditions::{is_true, says};
 use super::pods::Violation;
 use super::{Next, Note, Plan, Step};
 use crate::api::common::ConfigMapKey;
@@ -134,8 +134,7 @@ pub fn counts(flow: &Flow, plan: &Plan<FlowStatus>) -> bool {
 fn news(flow: &Flow, violation: Option<&Violation>) -> Option<Note> {
     let violation = violation?;
     let conditions = flow.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
-    let told = super::conditions::find(conditions, ConditionType::Stalled)
-        .is_some_and(|stalled| stalled.message == cut(&violation.message, MESSAGE_BYTES_MAX));
+    let told = says(conditions, ConditionType::Stalled, &violation.message);
     (!told).then(|| Note::warning(violation.reason, violation.message.clone()))
 }
 

@@ -13,11 +13,12 @@ use super::history::{finished_at, short_name};
 use super::ticks::{Ticks, describe};
 use super::{Observed, edits, is_over, violations};
 use crate::api::flow::LastRun;
+use crate::api::flow_run::WaitsFor;
 use crate::api::{ConditionType, Flow, FlowRun, FlowStatus, Phase, Reason};
 use crate::plan::conditions::{Conditions, Holds, Progress, find};
 use crate::plan::count::to_i32;
 use crate::plan::pods::Violation;
-use crate::plan::run::{Ground, phase_of};
+use crate::plan::run::{Ground, phase_of, waits_for};
 
 /// How soon a missing ConfigMap is looked for again: the users' own are not watched.
 pub(super) const ASK_AGAIN: Duration = Duration::from_secs(5);
@@ -78,9 +79,7 @@ fn active(flow: &Flow, observed: &Observed, ticks: &Ticks, admitted: &[String]) 
 
 /// Whether a run in the queue waits for something else than its place in the Flow.
 fn is_held(flow: &Flow, run: &FlowRun) -> bool {
-    let told = run.status.as_ref().and_then(|status| status.reason.as_deref()).and_then(Reason::from_word);
-    let waits_for_place =
-        matches!(told, None | Some(Reason::ConcurrencyForbidden | Reason::MaxActiveReached));
+    let waits_for_place = matches!(waits_for(run), None | Some(WaitsFor::FlowPlace));
     !waits_for_place || run.spec.suspend || is_held_by_suspension(flow, run)
 }
 

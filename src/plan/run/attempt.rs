@@ -8,7 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::outcome::Outcome;
 use super::{Work, ground};
 use crate::api::flow::Retries;
-use crate::api::flow_run::{AttemptFailure, Failures};
+use crate::api::flow_run::{AttemptFailure, Budget, Failures, Foreseen};
 use crate::api::{Flow, Phase, Reason};
 use crate::plan::conditions::{MESSAGE_BYTES_MAX, cut};
 use crate::plan::{Note, names};
@@ -16,18 +16,9 @@ use crate::plan::{Note, names};
 /// The last attempt of any run: `<run>-<attempt>` is a label of 63 characters up to here.
 const ATTEMPTS_MAX: i32 = 999;
 
-/// What an attempt that failed counts against.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Budget {
-    /// `retries.limit`
-    Flow,
-    /// `retries.infrastructure`
-    Infrastructure,
-}
-
 impl Budget {
     /// Nothing where another attempt would end in the same way: the code or the spec has to be changed first.
-    fn of(reason: Reason) -> Option<Self> {
+    pub(super) fn of(reason: Reason) -> Option<Self> {
         match reason {
             Reason::ScriptError | Reason::FlowFailed | Reason::RunnerError | Reason::TimeoutExceeded => {
                 Some(Self::Flow)
@@ -62,7 +53,40 @@ impl Budget {
     }
 }
 
+/// How an attempt failed.
+pub(super) struct End {
+    /// The phase in which the run ends if it is not tried again.
+    pub phase: Phase,
+    /// What the attempt counts against.
+    pub budget: Option<Budget>,
+    pub reason: Reason,
+    pub message: String,
+}
+
+impl End {
+    /// An end that is counted as its reason says.
+    pub fn new(phase: Phase, reason: Reason, message: String) -> Self {
+        Self { phase, budget: Budget::of(reason), reason, message }
+    }
+
+    /// The one that its pod foretold.
+    fn foreseen(phase: Phase, foreseen: &Foreseen) -> Self {
+        let reason = Reason::from_word(&foreseen.reason).unwrap_or(Reason::NodeLost);
+        Self { phase, budget: Some(foreseen.counts_against), reason, message: foreseen.message.clone() }
+    }
+}
+
 impl Work<'_> {
+    /// What the pod says of an end that its Job has not come to yet. The pod may no longer exist by then.
+    pub(super) fn foresee(&mut self, reason: Reason, message: String) {
+        self.status.foreseen = Budget::of(reason).map(|counts_against| Foreseen {
+            reason: reason.as_str().to_owned(),
+            message: cut(&message, MESSAGE_BYTES_MAX),
+            counts_against,
+        });
+        self.say(reason, &message);
+    }
+
     /// The attempt's Job has ended.
     pub(super) fn ended(&mut self, outcome: Outcome) {
         self.status.exit_code = outcome.exit_code.or(self.status.exit_code);
@@ -75,33 +99,28 @@ impl Work<'_> {
             return self.enter(Phase::Cancelled, Reason::Cancelled, message);
         }
         // The pod may be gone by now; what it said while it was there stands in the status.
-        let (reason, message) = match (outcome.reason, self.foreseen()) {
-            (Reason::NodeLost, Some(foreseen)) => foreseen,
-            (reason, _) => (reason, outcome.message),
+        let mut end = match (outcome.reason, &self.status.foreseen) {
+            (Reason::NodeLost, Some(foreseen)) => End::foreseen(outcome.phase, foreseen),
+            (reason, _) => End::new(outcome.phase, reason, outcome.message),
         };
-        let reason_of_all = ground::lost(&self.status, self.observed);
-        if let Some(lost) = reason_of_all.filter(|_| Budget::of(reason) == Some(Budget::Flow)) {
-            let message = format!("{lost}; the runner said: {message}");
-            return self.attempt_failed(Phase::Failed, Reason::ClusterLost, message);
+        let lost = ground::lost(&self.status, self.observed);
+        if let Some(lost) = lost.filter(|_| end.budget == Some(Budget::Flow)) {
+            let message = format!("{lost}; the runner said: {}", end.message);
+            return self.attempt_failed(End::new(Phase::Failed, Reason::ClusterLost, message));
         }
         let never_started = outcome.phase == Phase::TimedOut && self.status.started_at.is_none();
-        let last = self.status.message.clone().filter(|_| never_started);
-        let detail = last.map(|last| format!("; the runner had not started: {last}")).unwrap_or_default();
-        self.attempt_failed(outcome.phase, reason, format!("{message}{detail}"));
-    }
-
-    /// What the status says of a failure that its Job had not yet ended by.
-    fn foreseen(&self) -> Option<(Reason, String)> {
-        let reason = self.status.reason.as_deref().and_then(Reason::from_word)?;
-        Budget::of(reason)?;
-        Some((reason, self.status.message.clone().unwrap_or_default()))
+        if let Some(last) = self.last_words().filter(|_| never_started) {
+            end.message = format!("{}; the runner had not started: {last}", end.message);
+        }
+        self.attempt_failed(end);
     }
 
     /// Another attempt where a budget has room, else the end of the run in this phase.
-    pub(super) fn attempt_failed(&mut self, phase: Phase, reason: Reason, message: String) {
+    pub(super) fn attempt_failed(&mut self, end: End) {
+        let End { phase, budget, reason, message } = end;
         let flow = self.observed.flow.clone();
         let retries = flow.as_ref().and_then(|flow| flow.spec.retries.as_ref());
-        let (Some(retries), Some(budget)) = (retries, Budget::of(reason)) else {
+        let (Some(retries), Some(budget)) = (retries, budget) else {
             return self.enter(phase, reason, message);
         };
         let failures = self.status.failures.get_or_insert_default();
@@ -111,11 +130,12 @@ impl Work<'_> {
             phase,
             reason: reason.as_str().to_owned(),
             message: cut(&message, MESSAGE_BYTES_MAX),
+            counts_against: Some(budget),
             at: Time(self.now),
         };
         self.wait_or_end(&failure, Some(retries));
         if self.status.phase == Phase::Retrying {
-            let told = self.status.message.clone().unwrap_or_default();
+            let told = self.last_words().unwrap_or_default().to_owned();
             self.notes.push(Note::warning(reason, told));
         }
     }
@@ -133,7 +153,9 @@ impl Work<'_> {
         let reason = Reason::from_word(&failure.reason).unwrap_or(Reason::RunnerError);
         let attempt = self.status.attempt.unwrap_or(1);
         let mut failures = self.status.failures.unwrap_or_default();
-        let room = retries.zip(Budget::of(reason)).filter(|(retries, budget)| {
+        // An earlier version wrote the word only.
+        let budget = failure.counts_against.or_else(|| Budget::of(reason));
+        let room = retries.zip(budget).filter(|(retries, budget)| {
             *budget.count(&mut failures) <= budget.limit(retries) && attempt < ATTEMPTS_MAX
         });
         let message = &failure.message;

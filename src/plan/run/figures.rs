@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use super::words::reason_or;
 use super::{is_tick, logical_time};
 use crate::api::{Flow, FlowRun, FlowRunStatus, Reason, UNSEEN};
 use crate::plan::Figure;
@@ -29,7 +30,7 @@ pub(super) fn of(run: &FlowRun, flow: Option<&Flow>, new: &FlowRunStatus, now: T
         figures.push(Figure::RunnerStarted { waited: between(admitted.0, started.0) });
     }
     if new.phase.is_final() && !old.phase.is_final() {
-        let reason = new.reason.as_deref().and_then(Reason::from_word).unwrap_or(Reason::RunnerError);
+        let reason = reason_or(new, Reason::RunnerError);
         let end = new.finished_at.as_ref().map_or(now, |time| time.0);
         let took = new.started_at.as_ref().map(|started| between(started.0, end));
         figures.push(Figure::RunEnded { phase: new.phase, reason, took });

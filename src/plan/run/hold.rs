@@ -7,6 +7,7 @@ use kube::ResourceExt;
 use super::{Newest, Work, clocks_of, due_at, is_backfill, is_tick, phase_of};
 use crate::api::duration::Written;
 use crate::api::flow::{CatchUpPolicy, Concurrency};
+use crate::api::flow_run::WaitsFor;
 use crate::api::{DaskCluster, Flow, FlowRun, Phase, Reason};
 use crate::plan::count::to_i32;
 use crate::plan::flow::admission::{gives_way, is_held_by_suspension, places};
@@ -41,6 +42,24 @@ impl Place {
     }
 }
 
+/// What keeps a run from starting.
+pub(super) struct Hold {
+    pub waits_for: WaitsFor,
+    pub reason: Reason,
+    pub message: String,
+}
+
+impl Hold {
+    fn new(waits_for: WaitsFor, reason: Reason, message: impl Into<String>) -> Self {
+        Self { waits_for, reason, message: message.into() }
+    }
+
+    /// There are fewer places than when the run got its own.
+    fn given_back() -> Self {
+        Self::new(WaitsFor::AnotherPlace, Reason::PlaceGivenBack, GIVEN_BACK)
+    }
+}
+
 impl Work<'_> {
     /// The run's place among those of its Flow. Right after the policy was changed nobody knows who keeps theirs.
     fn place(&self, flow: &Flow) -> Place {
@@ -60,7 +79,7 @@ impl Work<'_> {
             (Place::TooMany, _) | (_, Some(Place::TooMany)) => {
                 self.forget_attempt();
                 self.release_own_cluster();
-                self.enter(Phase::Queued, Reason::PlaceGivenBack, GIVEN_BACK);
+                self.wait(Phase::Queued, Hold::given_back());
                 false
             }
             (place, _) => place == Place::One,
@@ -79,22 +98,23 @@ impl Work<'_> {
     }
 
     /// Why the run may not start, if so.
-    pub(super) fn held(&self, flow: &Flow) -> Option<(Reason, String)> {
+    pub(super) fn held(&self, flow: &Flow) -> Option<Hold> {
         if self.run.spec.suspend {
-            return Some((Reason::Suspended, "the run is suspended: spec.suspend is true".to_owned()));
+            let message = "the run is suspended: spec.suspend is true";
+            return Some(Hold::new(WaitsFor::Resume, Reason::Suspended, message));
         }
         if is_held_by_suspension(flow, self.run) {
             let message = "the Flow is suspended: spec.suspend of the Flow is true, and its ticks wait";
-            return Some((Reason::Suspended, message.to_owned()));
+            return Some(Hold::new(WaitsFor::Resume, Reason::Suspended, message));
         }
         self.held_by_flow(flow).or_else(|| self.held_by_cluster())
     }
 
-    fn held_by_flow(&self, flow: &Flow) -> Option<(Reason, String)> {
+    fn held_by_flow(&self, flow: &Flow) -> Option<Hold> {
         let admitted = admitted(flow);
         match self.place(flow) {
             Place::One => return None,
-            Place::TooMany => return Some((Reason::PlaceGivenBack, GIVEN_BACK.to_owned())),
+            Place::TooMany => return Some(Hold::given_back()),
             Place::None => {}
         }
         let active = match admitted {
@@ -102,7 +122,7 @@ impl Work<'_> {
             [run] => format!("run {run} is active"),
             runs => format!("{} runs are active", runs.len()),
         };
-        Some(match flow.spec.concurrency {
+        let (reason, message) = match flow.spec.concurrency {
             Concurrency::Queue => {
                 let places = flow.spec.max_active.unwrap_or(1);
                 (Reason::MaxActiveReached, format!("{active}, and maxActive is {places}"))
@@ -111,29 +131,31 @@ impl Work<'_> {
                 (Reason::ConcurrencyForbidden, format!("{active} and is being replaced by this run"))
             }
             policy => (Reason::ConcurrencyForbidden, format!("{active}, and concurrency is {policy:?}")),
-        })
+        };
+        Some(Hold::new(WaitsFor::FlowPlace, reason, message))
     }
 
-    fn held_by_cluster(&self) -> Option<(Reason, String)> {
+    fn held_by_cluster(&self) -> Option<Hold> {
         self.held_by_suspension().or_else(|| self.held_by_limit())
     }
 
     /// The cluster is suspended, and serves nobody until somebody resumes it.
-    pub(super) fn held_by_suspension(&self) -> Option<(Reason, String)> {
+    pub(super) fn held_by_suspension(&self) -> Option<Hold> {
         let cluster = self.observed.cluster.as_ref().filter(|cluster| cluster.spec.suspend)?;
-        Some((Reason::ClusterSuspended, format!("the DaskCluster {} is suspended", cluster.name_any())))
+        let message = format!("the DaskCluster {} is suspended", cluster.name_any());
+        Some(Hold::new(WaitsFor::ClusterResume, Reason::ClusterSuspended, message))
     }
 
     /// The cluster limits its runs, and this one has no place.
-    pub(super) fn held_by_limit(&self) -> Option<(Reason, String)> {
+    pub(super) fn held_by_limit(&self) -> Option<Hold> {
         let cluster = self.observed.cluster.as_ref()?;
         let name = cluster.name_any();
         let places = cluster.spec.max_active_runs?;
         let message = format!("the DaskCluster {name} has no place: its maxActiveRuns is {places}");
         match self.place_on(cluster) {
             Place::One => None,
-            Place::None => Some((Reason::ClusterBusy, message)),
-            Place::TooMany => Some((Reason::PlaceGivenBack, GIVEN_BACK.to_owned())),
+            Place::None => Some(Hold::new(WaitsFor::ClusterPlace, Reason::ClusterBusy, message)),
+            Place::TooMany => Some(Hold::given_back()),
         }
     }
 

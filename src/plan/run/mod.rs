@@ -14,6 +14,7 @@ mod phase;
 mod program;
 mod stop;
 mod tick;
+mod words;
 
 pub use ground::{ForeignScheduler, Ground, Wiring, cluster_to_observe, is_usable};
 pub use tick::{Newest, clocks_of, is_run_now, is_tick, made_for};
@@ -27,13 +28,13 @@ use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 
-use super::conditions::{Conditions, Progress, is_news_of_pods};
 use super::pods::runner::Script;
 use super::pods::{controller_ref, runner, state};
 use super::site::Site;
 use super::{Next, Note, Object, Plan, Step, Urgency, Victim, VictimKind};
+use crate::api::flow_run::WaitsFor;
 use crate::api::tls::ClientTls;
-use crate::api::{ConditionType, DaskCluster, Flow, FlowRun, FlowRunStatus, Phase, Reason, is_seen, labels};
+use crate::api::{DaskCluster, Flow, FlowRun, FlowRunStatus, Phase, Reason, is_seen, labels};
 
 /// How long a run waits for its cluster where the Flow does not say.
 pub const CLUSTER_TIMEOUT: Duration = Duration::from_secs(600);
@@ -115,6 +116,19 @@ pub fn phase_of(run: &FlowRun) -> Phase {
 /// The Job that was last written.
 pub fn job_of(run: &FlowRun) -> Option<&str> {
     run.status.as_ref()?.job.as_deref()
+}
+
+/// What the run waits for, as it was last written.
+pub fn waits_for(run: &FlowRun) -> Option<WaitsFor> {
+    run.status.as_ref()?.waits_for
+}
+
+/// Whether a run stands in the queue and its status does not say what it waits for, as one of a version that
+/// did not write that. At its next look, which is soon after the start of the operator, it says so; until
+/// then it neither gets a place nor loses one.
+pub(in crate::plan) fn is_unsaid(run: &FlowRun) -> bool {
+    let status = run.status.as_ref().filter(|status| is_seen(status.observed_generation));
+    status.is_some_and(|status| status.phase == Phase::Queued && status.waits_for.is_none())
 }
 
 /// The logical time of a run: the tick, else the second of its creation.
@@ -280,14 +294,13 @@ impl Work<'_> {
     /// Moves to `phase`, and notes the moment.
     fn enter(&mut self, phase: Phase, reason: Reason, message: impl Into<String>) {
         let message = message.into();
-        let told = self.run.status.as_ref().and_then(|status| status.reason.as_deref());
-        if !phase.is_final() && self.is_news(told, reason) {
+        if !phase.is_final() && self.is_news(reason) {
             self.notes.push(Note::warning(reason, message.clone()));
         }
         self.urgency = Urgency::Now;
         self.status.phase = phase;
-        self.status.reason = Some(reason.as_str().to_owned());
-        self.status.message = (!message.is_empty()).then(|| super::conditions::cut(&message, 1_000));
+        self.status.waits_for = None;
+        self.say(reason, &message);
         let goes_back = phase == Phase::Queued && phase_of(self.run) != Phase::Queued;
         if phase.is_final() || goes_back {
             // A Job that no cache knows yet must not outlive its run, nor be at work while that waits.
@@ -296,21 +309,11 @@ impl Work<'_> {
         if phase.is_final() {
             self.status.finished_at.get_or_insert(Time(self.now));
             self.next = Next::Change;
-            let text =
-                self.status.message.clone().unwrap_or_else(|| format!("the run ended as {}", phase.as_str()));
+            let otherwise = || format!("the run ended as {}", phase.as_str());
+            let text = self.last_words().map_or_else(otherwise, str::to_owned);
             let good = matches!(phase, Phase::Succeeded | Phase::Cancelled);
             self.notes.push(if good { Note::normal(reason, text) } else { Note::warning(reason, text) });
         }
-    }
-
-    /// Whether a run that goes on waits for something new that somebody has to put right.
-    fn is_news(&self, told: Option<&str>, reason: Reason) -> bool {
-        let foreign = self.observed.foreign != ForeignScheduler::NotAsked;
-        let is_lasting = reason.is_of_tls() || (foreign && reason == Reason::SchedulerUnreachable);
-        // What keeps a cluster from starting is an event of the cluster; a hopeless reason ends the run, which is an event.
-        let is_of_runner =
-            self.observed.job.is_some() && is_news_of_pods(told, reason) && !state::is_hopeless(reason);
-        is_of_runner || (is_lasting && told != Some(reason.as_str()))
     }
 
     /// Whether nothing was written of the run yet.
@@ -326,28 +329,13 @@ impl Work<'_> {
 
     fn finish(mut self) -> Plan<FlowRunStatus> {
         self.status.observed_generation = self.run.metadata.generation;
-        let before = self.run.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
-        let mut conditions = Conditions::new(before, self.run.metadata.generation, self.now);
-        let phase = self.status.phase;
-        let reason = self.status.reason.as_deref().and_then(Reason::from_word).unwrap_or(Reason::Progressing);
-        let message = self.status.message.clone().unwrap_or_default();
-        let stalled = reason.is_of_tls()
-            || matches!(
-                reason,
-                Reason::FlowNotFound | Reason::ClusterNotFound | Reason::CodeNotFound | Reason::InvalidSpec
-            );
-        // Cancelled or suspended as its spec says: nobody has to wait for it, nor to put anything right (kstatus).
-        let at_rest = phase == Phase::Cancelled || (phase == Phase::Queued && reason == Reason::Suspended);
-        let progress = match phase {
-            Phase::Succeeded => Progress::Done,
-            _ if at_rest => Progress::Done,
-            _ if stalled || phase.is_final() => Progress::Stalled,
-            _ => Progress::UnderWay,
-        };
-        conditions.set_progress(progress, reason, &message);
-        conditions.set(ConditionType::Complete, phase == Phase::Succeeded, reason, message.clone());
-        conditions.set(ConditionType::Failed, phase.is_final() && phase != Phase::Succeeded, reason, message);
-        self.status.conditions = conditions.finish();
+        if self.status.phase != Phase::Queued && !is_let_through(&self.status) {
+            self.status.waits_for = None;
+        }
+        if !matches!(self.status.phase, Phase::Provisioning | Phase::Running) {
+            self.status.foreseen = None;
+        }
+        self.conclude();
         self.steps.extend(end_of_pod(self.observed));
         let figures = figures::of(self.run, self.observed.flow.as_deref(), &self.status, self.now);
         Plan {

@@ -8,9 +8,12 @@ use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 
+use super::attempt::End;
+use super::hold::Hold;
 use super::launch::SETTLE;
-use super::{CLUSTER_TIMEOUT, Ground, Work, is_backfill, made_for, outcome};
+use super::{CLUSTER_TIMEOUT, Ground, ScriptView, Work, is_backfill, is_unsaid, made_for, outcome, waits_for};
 use crate::api::duration::Written;
+use crate::api::flow_run::WaitsFor;
 use crate::api::{Flow, Phase, Reason};
 use crate::plan::flow::run_violation;
 use crate::plan::pods::{runner, state};
@@ -75,7 +78,13 @@ impl Work<'_> {
         let message = format!("there is no Flow called {} in this namespace", self.run.spec.flow);
         // In the queue there is never the Job of an attempt that has ended.
         let phase = if self.status.phase == Phase::Retrying { Phase::Retrying } else { Phase::Queued };
-        self.enter(phase, Reason::FlowNotFound, message);
+        self.wait(phase, Hold { waits_for: WaitsFor::Flow, reason: Reason::FlowNotFound, message });
+    }
+
+    /// Goes on waiting in this phase.
+    pub(super) fn wait(&mut self, phase: Phase, hold: Hold) {
+        self.enter(phase, hold.reason, hold.message);
+        self.status.waits_for = Some(hold.waits_for);
     }
 
     /// Held until its Flow's concurrency policy and its cluster let it through.
@@ -87,16 +96,16 @@ impl Work<'_> {
         if self.run.spec.suspend {
             self.release_own_cluster();
         }
-        let Some((reason, message)) = self.held(flow) else { return self.begin(flow) };
+        let Some(hold) = self.held(flow) else { return self.begin(flow) };
         // A run that had begun once is no longer late, and nobody takes its place.
         if self.status.admitted_at.is_none()
-            && let Some((reason, message)) = self.skipped(flow, &message)
+            && let Some((reason, message)) = self.skipped(flow, &hold.message)
         {
             return self.enter(Phase::Skipped, reason, message);
         }
-        self.enter(Phase::Queued, reason, message);
         // The Flow may be about to give it a place.
-        let waits_for_flow = matches!(reason, Reason::ConcurrencyForbidden | Reason::MaxActiveReached);
+        let waits_for_flow = hold.waits_for == WaitsFor::FlowPlace;
+        self.wait(Phase::Queued, hold);
         let created = self.run.metadata.creation_timestamp.as_ref().map(|time| time.0);
         if let Some(created) = created.filter(|_| waits_for_flow && self.is_new()) {
             self.urgency = self.settling_since(created);
@@ -113,7 +122,7 @@ impl Work<'_> {
     /// An attempt begins: its cluster is waited for.
     fn begin(&mut self, flow: &Flow) {
         // Who was suspended may have lost its place, and no cache know it yet.
-        self.look_again |= self.has_given_place_back() && !self.observed.live;
+        self.look_again |= self.may_have_given_back() && !self.observed.live;
         self.status.admitted_at = Some(Time(self.now));
         self.status.attempt.get_or_insert(1);
         self.forget_attempt();
@@ -129,9 +138,10 @@ impl Work<'_> {
         }
     }
 
-    fn has_given_place_back(&self) -> bool {
-        let told = self.run.status.as_ref().and_then(|status| status.reason.as_deref());
-        [Reason::Suspended, Reason::PlaceGivenBack].iter().any(|reason| Some(reason.as_str()) == told)
+    /// Whether the status says that the run has given its place back, or is of a version that did not say
+    /// what a run waits for.
+    fn may_have_given_back(&self) -> bool {
+        waits_for(self.run).map_or(is_unsaid(self.run), WaitsFor::gave_place_back)
     }
 
     /// What to say of a run made by hand that names a clock which the Flow does not have: nobody knows its parameters. A
@@ -161,6 +171,7 @@ impl Work<'_> {
         (status.job, status.scheduler) = (None, None);
         (status.started_at, status.retry_at) = (None, None);
         (status.exit_code, status.tasks, status.last_failure) = (None, None, None);
+        status.foreseen = None;
     }
 
     /// The next attempt, when its time has come.
@@ -181,9 +192,8 @@ impl Work<'_> {
     fn without_job(&mut self) {
         if self.observed.pod.as_deref().is_some_and(|pod| state::is_at_work(pod, runner::CONTAINER)) {
             // The Job is gone and its runner is not, yet: it has its grace period.
-            self.status.reason = Some(Reason::JobDeleted.as_str().to_owned());
-            self.status.message = Some("the runner is being stopped, because its Job was deleted".to_owned());
-            return;
+            let message = "the runner is being stopped, because its Job was deleted";
+            return self.say(Reason::JobDeleted, message);
         }
         match self.status.job.clone() {
             Some(job) => self.enter(
@@ -206,20 +216,16 @@ impl Work<'_> {
         }
         // Until there is a Job, the run goes where the Flow says.
         self.name_cluster(flow);
-        if let Some((reason, message)) = self.held_by_suspension() {
-            return self.enter(Phase::Queued, reason, message);
+        if let Some(hold) = self.held_by_suspension() {
+            return self.wait(Phase::Queued, hold);
         }
         if !self.keeps_its_place(flow) {
             return;
         }
-        // A cluster that came after the run, or anew, has its limit too.
-        let waits_for = self.not_ready(flow).or_else(|| self.held_by_limit());
-        if let Some((reason, message)) = waits_for.clone() {
-            self.enter(Phase::Provisioning, reason, message);
-        }
+        let waits = self.waits_for_cluster(flow);
         // Before anything is created: what the API server refuses is refused again at each look.
         if let Some(message) = self.not_in_time(flow, since.0) {
-            return self.attempt_failed(Phase::Failed, Reason::ClusterTimeout, message);
+            return self.attempt_failed(End::new(Phase::Failed, Reason::ClusterTimeout, message));
         }
         let ground = Ground::of(flow);
         if let Some((step, note)) = ground.ensure(self.run, self.observed) {
@@ -227,13 +233,26 @@ impl Work<'_> {
             self.steps.push(step);
             self.notes.push(note);
         }
-        if let Some((reason, _)) = waits_for {
-            if ground.is_outside() || reason == Reason::CodeNotFound {
+        if waits {
+            let is_code_missing = matches!(self.observed.script, ScriptView::Missing(_));
+            if ground.is_outside() || is_code_missing {
                 self.next = self.next.sooner(Next::After(ASK_AGAIN), self.now);
             }
             return;
         }
         self.launch(flow);
+    }
+
+    /// Says what the run waits for before its Job is created, and whether it does.
+    fn waits_for_cluster(&mut self, flow: &Flow) -> bool {
+        if let Some((reason, message)) = self.not_ready(flow) {
+            self.enter(Phase::Provisioning, reason, message);
+            return true;
+        }
+        // A cluster that came after the run, or anew, has its limit too.
+        let Some(hold) = self.held_by_limit() else { return false };
+        self.wait(Phase::Provisioning, hold);
+        true
     }
 
     /// What to say of an attempt that has waited too long, with the reason it waited for.
@@ -248,7 +267,7 @@ impl Work<'_> {
             self.wake_at(until);
             return None;
         }
-        let last = self.status.message.clone().unwrap_or_default();
+        let last = self.last_words().unwrap_or_default();
         Some(format!("not started within clusterTimeout ({}s); at the end: {last}", limit.as_secs()))
     }
 
@@ -309,9 +328,7 @@ impl Work<'_> {
             self.status.exit_code = pod
                 .and_then(|pod| state::terminated(pod, runner::CONTAINER))
                 .map(|terminated| terminated.exit_code);
-            self.status.reason = Some(reason.as_str().to_owned());
-            self.status.message = Some(message);
-            return;
+            return self.foresee(reason, message);
         }
         if pod.is_some_and(|pod| {
             state::runs(pod, runner::CONTAINER) || state::terminated(pod, runner::CONTAINER).is_some()

@@ -8,17 +8,35 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 
+use super::attempt::End;
+use super::hold::Hold;
 use super::{Work, ground, outcome};
 use crate::api::flow::Concurrency;
-use crate::api::flow_run::Stop;
+use crate::api::flow_run::{Budget, Stop, WaitsFor};
 use crate::api::{Phase, Reason};
 use crate::plan::pods::{runner, state};
 use crate::plan::{Step, Urgency, Victim, VictimKind};
 
+/// The phase that follows when a runner has ended that was stopped for this reason.
+fn phase_after(reason: Reason) -> Phase {
+    match reason {
+        Reason::Cancelled | Reason::Replaced => Phase::Cancelled,
+        Reason::DeadlineExceeded => Phase::TimedOut,
+        Reason::Suspended => Phase::Queued,
+        _ => Phase::Failed,
+    }
+}
+
 impl Work<'_> {
     /// A stop for this reason, from now on.
     pub(super) fn stop(&self, reason: Reason, message: impl Into<String>) -> Stop {
-        Stop { reason: reason.as_str().to_owned(), message: message.into(), since: Time(self.now) }
+        Stop {
+            reason: reason.as_str().to_owned(),
+            message: message.into(),
+            phase: Some(phase_after(reason)),
+            counts_against: Budget::of(reason),
+            since: Time(self.now),
+        }
     }
 
     /// Why the run must not go on, if so.
@@ -67,8 +85,7 @@ impl Work<'_> {
     /// Ends the runner, then draws the consequence.
     pub(super) fn carry_out(&mut self, stop: Stop) {
         // Who cancels does not want to see it tried again.
-        let cancelled = self.run.spec.cancel && stop.reason != Reason::Cancelled.as_str();
-        let stop = if cancelled {
+        let stop = if self.run.spec.cancel {
             Stop { since: stop.since, ..self.stop(Reason::Cancelled, "cancelled") }
         } else {
             stop
@@ -104,8 +121,7 @@ impl Work<'_> {
     }
 
     fn is_stopping(&mut self, stop: Stop) {
-        self.status.reason = Some(stop.reason.clone());
-        self.status.message = Some(format!("the runner is being stopped: {}", stop.message));
+        self.say(reason_of(&stop), &format!("the runner is being stopped: {}", stop.message));
         self.status.stop = Some(stop);
         self.urgency = Urgency::Now;
     }
@@ -115,7 +131,7 @@ impl Work<'_> {
         self.status.stop = None;
         // A Job that no cache knows yet must not outlive this.
         self.look_again |= self.observed.job.is_none() && !self.observed.live;
-        let reason = Reason::from_word(&stop.reason).unwrap_or(Reason::Terminated);
+        let reason = reason_of(stop);
         let when = if self.status.phase == Phase::Retrying {
             "while it waited for its next attempt".to_owned()
         } else if self.status.started_at.is_some() {
@@ -127,21 +143,33 @@ impl Work<'_> {
             "before the runner started".to_owned()
         };
         let message = format!("{} {when}", stop.message);
-        match reason {
-            Reason::Cancelled | Reason::Replaced => self.enter(Phase::Cancelled, reason, message),
-            Reason::DeadlineExceeded => self.enter(Phase::TimedOut, reason, message),
-            Reason::Suspended => self.suspended(&stop.message),
-            _ => self.attempt_failed(Phase::Failed, reason, stop.message.clone()),
+        // An earlier version wrote the word only.
+        let (phase, budget) = match stop.phase {
+            Some(phase) => (phase, stop.counts_against),
+            None => (phase_after(reason), Budget::of(reason)),
+        };
+        match phase {
+            Phase::Queued => self.suspended(stop.message.clone()),
+            Phase::Failed => {
+                self.attempt_failed(End { phase, budget, reason, message: stop.message.clone() })
+            }
+            _ => self.enter(phase, reason, message),
         }
     }
 
     /// Back into the queue; the next attempt starts from the beginning, and counts against no budget.
-    fn suspended(&mut self, message: &str) {
+    fn suspended(&mut self, message: String) {
         if self.status.job.is_some() {
             self.status.attempt = Some(self.status.attempt.unwrap_or(1).saturating_add(1));
         }
         self.forget_attempt();
         self.release_own_cluster();
-        self.enter(Phase::Queued, Reason::Suspended, message);
+        let (waits_for, reason) = (WaitsFor::Resume, Reason::Suspended);
+        self.wait(Phase::Queued, Hold { waits_for, reason, message });
     }
+}
+
+/// The word to show for a stop.
+fn reason_of(stop: &Stop) -> Reason {
+    Reason::from_word(&stop.reason).unwrap_or(Reason::Terminated)
 }

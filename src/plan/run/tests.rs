@@ -1,4 +1,5 @@
 mod clocks;
+mod earlier;
 mod edits;
 mod ends;
 mod grounds;
@@ -17,7 +18,8 @@ use serde_json::{Value, json};
 use super::*;
 use crate::api::flow::{ClusterSource, Code, Concurrency};
 use crate::api::tls::TlsStatus;
-use crate::api::{DaskClusterSpec, FlowRunSpec, FlowSpec};
+use crate::api::{ConditionType, DaskClusterSpec, FlowRunSpec, FlowSpec};
+use crate::plan::conditions::Conditions;
 use crate::plan::{Object, conditions, names};
 
 fn now() -> Timestamp {

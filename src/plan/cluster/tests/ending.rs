@@ -124,9 +124,7 @@ fn a_worker_that_runs_and_never_registers_is_replaced() {
     assert!(due.events.iter().any(|note| note.reason == Reason::WorkerLost), "{:?}", due.events);
     // A scheduler that has just begun to serve has heard of nobody yet.
     let mut fresh = cluster.clone();
-    for condition in &mut fresh.status.as_mut().unwrap().conditions {
-        condition.last_transition_time = Time(second(600));
-    }
+    fresh.status.as_mut().unwrap().scheduler_ready_since = Some(Time(second(600)));
     assert_eq!(kinds(&plan(&fresh, &silent(&fresh, Some(60)), second(660))), Vec::<&str>::new());
 }
 

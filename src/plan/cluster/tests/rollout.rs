@@ -102,6 +102,15 @@ fn a_run_that_started_while_the_cluster_closed_keeps_the_scheduler() {
 }
 
 #[test]
+fn a_cluster_that_closed_under_an_earlier_version_says_so_anew() {
+    let (mut cluster, observed) = outdated(&[]);
+    let mut status = plan(&cluster, &observed, now()).status;
+    assert_eq!(status.closing_since.take(), Some(Time(now())));
+    cluster.status = Some(status);
+    assert_eq!(steps_when_closed(&cluster, &observed, at(60)).len(), 1);
+}
+
+#[test]
 fn a_scheduler_is_replaced_at_once_where_that_is_asked_for() {
     let (mut cluster, mut observed) = outdated(&["Client-1"]);
     observed.runs = vec![active_run()];
@@ -251,6 +260,7 @@ fn what_was_refused_is_tried_until_it_is_taken() {
     let (reason, message) = (Reason::Rejected, "no such class".to_owned());
     let failure = conditions::Failure { reason, message, lasting: true, spares_what_serves: true };
     status.conditions = conditions::failing((&[], &status.conditions), Some(1), now(), &failure);
+    status.refusal = failure.refusal();
     cluster.status = Some(status);
     assert_eq!(kinds(&plan(&cluster, &observed, now())), ["try"]);
 }

@@ -4,6 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use rstest::rstest;
 
 use super::*;
+use crate::api::flow_run::WaitsFor;
 
 /// A run of a tick of this clock, which overrides parameters.
 fn tick_of(clock: &str, tick: &str, phase: Phase) -> FlowRun {
@@ -347,9 +348,24 @@ fn with_fewer_places_those_that_have_started_keep_theirs() {
     // The other one has written that it gives its place back.
     let mut back = waiting;
     let status = back.status.as_mut().unwrap();
-    (status.phase, status.reason) = (Phase::Queued, Some("PlaceGivenBack".into()));
+    (status.phase, status.waits_for) = (Phase::Queued, Some(WaitsFor::AnotherPlace));
     let second = plan(&after(flow, &first), &observed(vec![started.clone(), back]), at("09:03:00"));
     assert_eq!(second.status.admitted, [started.name_any()]);
+}
+
+#[test]
+fn a_run_that_does_not_say_what_it_waits_for_keeps_its_place() {
+    let mut flow = flow(vec![]);
+    let mut earlier = tick_of("us", "09:02:00", Phase::Queued);
+    let status = earlier.status.as_mut().unwrap();
+    // As an earlier version wrote it: the run says at its next look whether it has given its place back.
+    (status.observed_generation, status.reason) = (Some(1), Some("Suspended".into()));
+    flow.status = Some(FlowStatus { admitted: vec![earlier.name_any()], ..FlowStatus::default() });
+    let first = plan(&flow, &observed(vec![earlier.clone()]), at("09:03:00"));
+    assert_eq!(first.status.admitted, [earlier.name_any()]);
+    (earlier.spec.suspend, earlier.status.as_mut().unwrap().waits_for) = (true, Some(WaitsFor::Resume));
+    let second = plan(&after(flow, &first), &observed(vec![earlier]), at("09:03:00"));
+    assert_eq!(second.status.admitted, Vec::<String>::new());
 }
 
 #[test]

@@ -203,7 +203,9 @@ fn what_takes_the_pod_away_counts_from_when_it_did(#[case] take: fn(Pod, i64) ->
 fn a_runner_that_ended_before_its_stop_has_ended_well() {
     let mut run = running();
     run.spec.cancel = true;
-    let stop = Stop { reason: "Cancelled".into(), message: "cancelled".into(), since: Time(at(10)) };
+    // As an earlier version wrote it.
+    let (phase, counts_against, since) = (None, None, Time(at(10)));
+    let stop = Stop { reason: "Cancelled".into(), message: "cancelled".into(), phase, counts_against, since };
     run.status.as_mut().unwrap().stop = Some(stop);
     for job in [Some(job(None)), None] {
         let ended = deleted(pod_of(0, GOOD), 11);
