@@ -8,6 +8,7 @@ mod globals;
 mod ground;
 mod modules;
 mod source;
+mod words;
 
 use std::fs;
 use std::path::{Path, PathBuf};

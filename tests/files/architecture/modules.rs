@@ -30,7 +30,7 @@ fn places(file: &Path, name: &str) -> [PathBuf; 2] {
 }
 
 /// The files that a text names as its modules: those of `mod name;`, wherever `#[path]` says that they are.
-fn modules(file: &Path, text: &str) -> Vec<PathBuf> {
+pub(super) fn modules(file: &Path, text: &str) -> Vec<PathBuf> {
     let (mut found, mut path) = (Vec::new(), None);
     for line in text.lines().map(str::trim) {
         if let Some(named) = line.strip_prefix("#[path = \"").and_then(|rest| rest.strip_suffix("\"]")) {
