@@ -21,6 +21,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 use proptest::prelude::*;
 
+use super::words::{Words, decide_nothing};
+
 /// Histories of the law: always, and in a long search.
 const HISTORIES: [u32; 2] = [500, 25_000];
 const HOUR: SignedDuration = SignedDuration::from_hours(1);
@@ -248,7 +250,10 @@ impl World {
     ) -> daskflow::plan::Plan<daskflow::api::FlowBackfillStatus> {
         let runs = seen.runs.values().cloned().map(Arc::new).collect();
         let observed = backfill::Observed { flow: Some(Arc::new(self.flow.clone())), runs, live };
-        backfill::plan(&seen.backfill, &observed, self.now)
+        let plan = backfill::plan(&seen.backfill, &observed, self.now);
+        let silent = backfill::plan(&seen.backfill.clone().silent(), &observed.silent(), self.now);
+        decide_nothing(&plan, silent);
+        plan
     }
 
     fn look_at_flow(&mut self, stale: bool, writes: usize) {

@@ -7,6 +7,7 @@
 mod backfill;
 mod cluster;
 mod flow;
+mod words;
 
 /// How many histories a law lives through: in each run of the tests, or in a long search.
 fn histories([always, long]: [u32; 2]) -> u32 {

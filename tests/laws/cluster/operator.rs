@@ -19,6 +19,7 @@ use kube::ResourceExt;
 use super::dask::{Answers, Closing, Dask};
 use super::laws::Before;
 use super::world::{Call, Followed, World, start_of};
+use crate::words::{Words, decide_nothing};
 
 /// How far the steps of a plan went.
 #[derive(Clone, Copy)]
@@ -158,6 +159,8 @@ impl World {
             plan = cluster::plan(&cluster, &observed, self.now);
         }
         assert!(observed.live || plan.steps.is_empty(), "it acts on the word of a cache: {:?}", plan.steps);
+        let silent = cluster::plan(&cluster.clone().silent(), &observed.clone().silent(), self.now);
+        decide_nothing(&plan, silent);
         self.next = plan.next;
         let before = Before::new(self, &cluster, &observed, &plan);
         before.plan_is_lawful(self);

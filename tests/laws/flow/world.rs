@@ -22,6 +22,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ManagedFieldsEnt
 use kube::{Resource, ResourceExt};
 
 use super::Happening;
+use crate::words::{Words, decide_nothing};
 
 /// What a Flow says, as far as the laws differ by it.
 #[derive(Clone, Copy, Debug)]
@@ -285,7 +286,9 @@ impl World {
             cluster_exists: true,
             ..flow::Observed::default()
         };
-        flow::plan(flow, &observed, self.now)
+        let plan = flow::plan(flow, &observed, self.now);
+        decide_nothing(&plan, flow::plan(&flow.clone().silent(), &observed.silent(), self.now));
+        plan
     }
 
     /// Of the cluster only its places matter here.
@@ -296,8 +299,10 @@ impl World {
             runners: runners(&seen.pods),
             ..cluster::Observed::default()
         };
-        let admitted = cluster::plan(&seen.cluster, &observed, self.now).status.admitted;
         let current = self.truth.cluster.resource_version() == seen.cluster.resource_version();
+        let plan = cluster::plan(&seen.cluster, &observed, self.now);
+        let admitted = plan.status.admitted.clone();
+        decide_nothing(&plan, cluster::plan(&seen.cluster.silent(), &observed.silent(), self.now));
         if current && self.truth.cluster.status.as_ref().unwrap().admitted != admitted {
             let version = self.version();
             touch(&mut self.truth.cluster, version).status.as_mut().unwrap().admitted = admitted;
@@ -375,11 +380,17 @@ impl World {
 
     /// Live, what a runner's start depends on is read first, and what an end depends on where it is none.
     fn plan_run(&self, object: &FlowRun, seen: &Stored, live: bool) -> Plan<FlowRunStatus> {
-        let plan = run::plan(object, &self.observe_run(object, seen, (live, false)), self.now);
+        let plan = self.plan_of(object, self.observe_run(object, seen, (live, false)));
         if !live || run::starts_a_runner(&plan) {
             return plan;
         }
-        run::plan(object, &self.observe_run(object, seen, (live, true)), self.now)
+        self.plan_of(object, self.observe_run(object, seen, (live, true)))
+    }
+
+    fn plan_of(&self, run: &FlowRun, observed: run::Observed) -> Plan<FlowRunStatus> {
+        let plan = run::plan(run, &observed, self.now);
+        decide_nothing(&plan, run::plan(&run.clone().silent(), &observed.silent(), self.now));
+        plan
     }
 
     fn observe_run(&self, object: &FlowRun, seen: &Stored, (live, all): (bool, bool)) -> run::Observed {
@@ -496,6 +507,8 @@ impl World {
         assert!(twice.is_empty(), "a Job was created twice: {twice:?}");
         let policy = self.rules.concurrency;
         for run in self.truth.runs.values() {
+            let status = run.status.as_ref().filter(|status| status.phase == Phase::Queued);
+            assert!(status.is_none_or(|status| status.waits_for.is_some()), "for what does it wait? {run:?}");
             let reason = run.status.as_ref().and_then(|status| status.reason.as_deref());
             assert!(reason != Some("Replaced") || policy == Concurrency::Replace, "{policy:?}: {run:?}");
             let newest_only = matches!(policy, Concurrency::Forbid | Concurrency::Replace);
