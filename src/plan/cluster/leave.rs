@@ -148,6 +148,7 @@ fn hold_kept(work: &mut Work<'_>, workers: &[&Arc<Pod>]) {
     let parts: Vec<String> = kept.into_iter().chain(unknown).collect();
     if !parts.is_empty() {
         work.held = Some((Reason::WorkersHeld, parts.join("; ")));
+        work.keeps_workers = true;
         work.warns = true;
     }
 }
