@@ -106,7 +106,7 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<(), Error>
     let Options { client, lease, namespaces, surroundings, listener } = options;
     let claim = Arc::new(if lease.is_some() { Claim::new() } else { Claim::forever() });
     let metrics = Metrics::default();
-    let client = layered(client, &claim, &metrics, Adapt::new(&metrics, &stop, &surroundings.chance));
+    let client = layered(client, &claim, &metrics, &Adapt::new(&metrics, &stop, &surroundings.chance));
     let (triggers, wakes) = wakes::channels();
     let schedulers = Arc::new(Schedulers::new(client.clone(), triggers.clone(), &surroundings));
     let routes = Routes { stores: Stores::new(&namespaces), triggers, schedulers };
@@ -173,12 +173,12 @@ async fn drained(stop: &CancellationToken) {
 }
 
 /// The client of watches and reconciles.
-fn layered(given: Client, claim: &Arc<Claim>, metrics: &Metrics, adapt: Adapt) -> Client {
+fn layered(given: Client, claim: &Arc<Claim>, metrics: &Metrics, adapt: &Adapt) -> Client {
     let builder = client::over(given).with_layer(&TimeoutLayer::new(REQUEST_TIMEOUT));
     let builder = builder.with_layer(&Guard(claim.clone()));
     let builder = builder.with_layer(&CountRequests(metrics.clone()));
     // The outermost layer tries again, and lets others go in the meantime.
-    builder.with_layer(&adapt).build()
+    builder.with_layer(adapt).build()
 }
 
 /// All controllers. They start when this process leads and all caches are full, since a plan may look into any of them.

@@ -26,7 +26,7 @@ pub fn cluster(
     let old = cluster.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
     let conditions = failing((old, &status.conditions), cluster.metadata.generation, now, failure);
     let (observed_generation, refusal) = (cluster.metadata.generation, failure.refusal());
-    DaskClusterStatus { observed_generation, conditions, refusal, ..status }
+    DaskClusterStatus { observed_generation, refusal, conditions, ..status }
 }
 
 /// A Flow. A run that could not be created stays due, so the clocks' memory is kept. The other runs get their

@@ -78,13 +78,13 @@ impl End {
 
 impl Work<'_> {
     /// What the pod says of an end that its Job has not come to yet. The pod may no longer exist by then.
-    pub(super) fn foresee(&mut self, reason: Reason, message: String) {
+    pub(super) fn foresee(&mut self, reason: Reason, message: &str) {
         self.status.foreseen = Budget::of(reason).map(|counts_against| Foreseen {
             reason: reason.as_str().to_owned(),
-            message: cut(&message, MESSAGE_BYTES_MAX),
+            message: cut(message, MESSAGE_BYTES_MAX),
             counts_against,
         });
-        self.say(reason, &message);
+        self.say(reason, message);
     }
 
     /// The attempt's Job has ended.

@@ -328,7 +328,7 @@ impl Work<'_> {
             self.status.exit_code = pod
                 .and_then(|pod| state::terminated(pod, runner::CONTAINER))
                 .map(|terminated| terminated.exit_code);
-            return self.foresee(reason, message);
+            return self.foresee(reason, &message);
         }
         if pod.is_some_and(|pod| {
             state::runs(pod, runner::CONTAINER) || state::terminated(pod, runner::CONTAINER).is_some()

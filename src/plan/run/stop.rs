@@ -151,7 +151,7 @@ impl Work<'_> {
         match phase {
             Phase::Queued => self.suspended(stop.message.clone()),
             Phase::Failed => {
-                self.attempt_failed(End { phase, budget, reason, message: stop.message.clone() })
+                self.attempt_failed(End { phase, budget, reason, message: stop.message.clone() });
             }
             _ => self.enter(phase, reason, message),
         }
