@@ -13,12 +13,11 @@ use std::time::{Duration, Instant};
 use croner::parser::{CronParser, Seconds, Year};
 use daskflow::api::common::NameRef;
 use daskflow::api::flow::{ClockEntry, ClusterSource, Schedule};
+use daskflow::api::interval::parse_interval;
 use daskflow::api::{DaskCluster, DaskClusterSpec, Flow, FlowSpec};
 use daskflow::plan::cluster::SchedulerView;
 use daskflow::plan::pods::{scheduler, state, worker};
-use daskflow::plan::schedule::{
-    Adjustment, Clock, ClockSpec, DateSpan, Day, TickFilter, TimeSpan, Timing, parse_interval,
-};
+use daskflow::plan::schedule::{Adjustment, Clock, ClockSpec, DateSpan, Day, TickFilter, TimeSpan, Timing};
 use daskflow::plan::site::Site;
 use daskflow::plan::{Step, cluster, flow};
 use jiff::tz::TimeZoneDatabase;
@@ -149,8 +148,8 @@ fn clocks(now: Timestamp) {
     };
     let dates = (0..366).map(|day| now + SignedDuration::from_hours(24 * 10 * day)).collect();
     let plain = [
-        ("interval, elapsed (5m)", parse_interval("5m").unwrap()),
-        ("interval, calendar (1mo)", parse_interval("1mo").unwrap()),
+        ("interval, elapsed (5m)", parse_interval("5m").unwrap().into()),
+        ("interval, calendar (1mo)", parse_interval("1mo").unwrap().into()),
         ("cron, fixed (30 2 * * 1-5)", Timing::Cron("30 2 * * 1-5".into())),
         ("cron, repeating (*/5 8-18 * * 1-5)", Timing::Cron("*/5 8-18 * * 1-5".into())),
         ("cron, rare (0 0 29 2 *)", Timing::Cron("0 0 29 2 *".into())),

@@ -21,7 +21,11 @@ use thiserror::Error;
 /// of an older CRD, and no rule refuses a number that is too large. The object decodes all the same, the violations
 /// of its spec name the field, and a planner leaves undone what only that field could decide (ADR 0037).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Written<T> {
+pub struct Written<T>(Box<Content<T>>);
+
+/// In a box: a spec has many such fields, and most are left out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Content<T> {
     text: String,
     read: Result<T, DurationError>,
 }
@@ -58,20 +62,20 @@ impl<T: Copy> Written<T> {
     ///
     /// Says what to write instead.
     pub fn read(&self) -> Result<T, &DurationError> {
-        self.read.as_ref().copied()
+        self.0.read.as_ref().copied()
     }
 }
 
 impl<T> Written<T> {
     /// The text itself.
     pub fn as_str(&self) -> &str {
-        &self.text
+        &self.0.text
     }
 }
 
 impl<T: FromText> From<String> for Written<T> {
     fn from(text: String) -> Self {
-        Self { read: T::from_text(&text), text }
+        Self(Box::new(Content { read: T::from_text(&text), text }))
     }
 }
 
@@ -83,13 +87,13 @@ impl<T: FromText> From<&str> for Written<T> {
 
 impl<T> fmt::Display for Written<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
+        f.write_str(self.as_str())
     }
 }
 
 impl<T> Serialize for Written<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.text)
+        serializer.serialize_str(self.as_str())
     }
 }
 
