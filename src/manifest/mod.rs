@@ -7,6 +7,7 @@
 //! is there, what an admission webhook says) is not found here. Rules about a change of an object (`oldSelf`) have
 //! nothing to compare with and are passed over, as at a first `kubectl apply`.
 
+pub mod admission;
 mod fault;
 mod json;
 mod meant;

@@ -126,7 +126,7 @@ fn manifest(kind: Kind, node: &Node) -> Manifest {
         let mut mended = object.clone();
         metadata::generate_name(&mut mended);
         let fits = found.iter().all(|finding| finding.repair.is_none());
-        found.extend(rules::findings(&schema.rules, &mended, fits));
+        found.extend(rules::findings(&schema.rules, &mended, None, fits));
         let refused = mend(&mut mended, &found);
         found.extend(planner::findings(kind, &mended, &refused));
     }

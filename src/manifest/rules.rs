@@ -1,17 +1,22 @@
 //! The CEL rules of a kind, asked of one object.
 
-use kube_cel::{CompiledSchema, ErrorKind, ValidationError, Validator};
+use kube_cel::{CompiledSchema, ErrorKind, ValidationError, validate_compiled};
 use serde_json::Value;
 
 use super::fault::Finding;
 use crate::plan::field::FieldPath;
 
-/// The rules that `object` breaks.
+/// The rules that `object` breaks. Those about a change are asked where there is an `old` object.
 ///
 /// `fits` says that the object is of the right shape. In one that is not, rules stumble over what is wrong already,
 /// and only those that give an answer are told.
-pub(super) fn findings(rules: &CompiledSchema, object: &Value, fits: bool) -> Vec<Finding> {
-    let errors = match Validator::new().validate_compiled(rules, object, None) {
+pub(super) fn findings(
+    rules: &CompiledSchema,
+    object: &Value,
+    old: Option<&Value>,
+    fits: bool,
+) -> Vec<Finding> {
+    let errors = match validate_compiled(rules, object, old) {
         Ok(()) => return Vec::new(),
         Err(errors) => errors.into_vec(),
     };

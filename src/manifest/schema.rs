@@ -45,7 +45,7 @@ pub(super) fn prune_nulls(schema: &Value, value: &mut Value) {
 }
 
 /// The schema of a field, or of the values of a map.
-fn schema_of<'a>(schema: &'a Value, name: &str) -> Option<&'a Value> {
+pub(super) fn schema_of<'a>(schema: &'a Value, name: &str) -> Option<&'a Value> {
     let property = schema.get("properties").and_then(|properties| properties.get(name));
     property.or_else(|| schema.get("additionalProperties").filter(|values| values.is_object()))
 }
@@ -263,7 +263,7 @@ fn described(value: &Value) -> String {
 }
 
 /// RFC 3339, with a zone, as the `date-time` of a schema wants it. Other forms that jiff reads are none.
-fn is_date_time(text: &str) -> bool {
+pub(super) fn is_date_time(text: &str) -> bool {
     let shape = text.len() > 19
         && text.chars().take(19).enumerate().all(|(at, c)| match at {
             4 | 7 => c == '-',

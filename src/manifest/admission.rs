@@ -1,0 +1,187 @@
+//! What an API server does to an object of ours before it keeps it: it drops what the kind does not know,
+//! fills in the defaults, and refuses what breaks the schema or a rule.
+//!
+//! [`super::check`] is for people, who want to hear of everything at once with the lines that it stands on;
+//! this is for [`crate::cluster_api`], which answers as the API server does.
+
+use serde_json::{Map, Value};
+
+use super::object::Kind;
+use super::schemas::{KindSchema, SCHEMAS};
+use super::{rules, schema};
+use crate::plan::field::{FieldPath, Step};
+
+/// A rule of its kind that an object breaks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// The path of the field.
+    pub field: String,
+    /// What the field has, if it is there.
+    pub value: Option<Value>,
+    /// What is wrong with it.
+    pub message: String,
+    /// Whether a CEL rule says so, rather than the schema.
+    pub by_rule: bool,
+}
+
+fn of(kind: Kind) -> Option<&'static KindSchema> {
+    SCHEMAS.get(kind.as_str())
+}
+
+/// The schema of a kind, with that of its metadata.
+pub fn schema(kind: Kind) -> Option<&'static Value> {
+    of(kind).map(|schema| &schema.openapi)
+}
+
+/// Drops the fields that the kind does not know, and gives their paths. Fields that are null and may not be
+/// count as not given.
+pub fn prune(kind: Kind, object: &mut Value) -> Vec<String> {
+    let mut dropped = Vec::new();
+    if let Some(schema) = schema(kind) {
+        schema::prune_nulls(schema, object);
+        prune_value(schema, object, &FieldPath::default(), &mut dropped);
+    }
+    dropped
+}
+
+fn prune_value(schema: &Value, value: &mut Value, path: &FieldPath, dropped: &mut Vec<String>) {
+    let keeps = schema.get("x-kubernetes-preserve-unknown-fields").and_then(Value::as_bool) == Some(true);
+    match value {
+        Value::Object(fields) => fields.retain(|name, field| {
+            let path = path.join(Step::Field(name.clone()));
+            match schema::schema_of(schema, name) {
+                Some(schema) => {
+                    prune_value(schema, field, &path, dropped);
+                    true
+                }
+                None if keeps => true,
+                None => {
+                    dropped.push(path.to_string());
+                    false
+                }
+            }
+        }),
+        Value::Array(items) => {
+            if let Some(schema) = schema.get("items") {
+                for (index, item) in items.iter_mut().enumerate() {
+                    prune_value(schema, item, &path.join(Step::Item(index)), dropped);
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Fills in what the schema has a default for and the object does not say.
+pub fn fill_in(kind: Kind, object: &mut Value) {
+    if let Some(schema) = schema(kind) {
+        fill_in_value(schema, object);
+    }
+}
+
+fn fill_in_value(schema: &Value, value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            let none = Map::new();
+            let properties = schema.get("properties").and_then(Value::as_object).unwrap_or(&none);
+            for (name, schema) in properties {
+                if let Some(default) = schema.get("default").filter(|_| !fields.contains_key(name)) {
+                    fields.insert(name.clone(), default.clone());
+                }
+            }
+            for (name, field) in fields.iter_mut() {
+                if let Some(schema) = schema::schema_of(schema, name) {
+                    fill_in_value(schema, field);
+                }
+            }
+        }
+        Value::Array(items) => {
+            if let Some(schema) = schema.get("items") {
+                items.iter_mut().for_each(|item| fill_in_value(schema, item));
+            }
+        }
+        _ => {}
+    }
+}
+
+/// What is wrong with an object that takes the place of `old`, if there was one.
+pub fn violations(kind: Kind, object: &Value, old: Option<&Value>) -> Vec<Violation> {
+    let Some(known) = of(kind) else { return Vec::new() };
+    let mut by_schema = schema::findings(&known.openapi, object);
+    by_schema.retain(|finding| {
+        let is_of_time = finding.message.starts_with("must be of type date-time");
+        !(is_of_time && finding.path.get(object).is_some_and(is_far_off))
+    });
+    // The API server asks no rule of an object that is not of the right shape.
+    let by_rule =
+        if by_schema.is_empty() { rules::findings(&known.rules, object, old, true) } else { Vec::new() };
+    let said = by_schema.into_iter().map(|finding| (finding, false));
+    said.chain(by_rule.into_iter().map(|finding| (finding, true)))
+        .map(|(finding, by_rule)| {
+            // No rule may stand at metadata: one about the name is one of the object as a whole.
+            let path =
+                if by_rule && is_of_metadata(&finding.path) { FieldPath::default() } else { finding.path };
+            Violation {
+                field: path.to_string(),
+                value: path.get(object).cloned(),
+                message: finding.message,
+                by_rule,
+            }
+        })
+        .collect()
+}
+
+fn is_of_metadata(path: &FieldPath) -> bool {
+    matches!(path.steps().first(), Some(Step::Field(name)) if name == "metadata")
+}
+
+/// Whether this is one of the last instants of the year 9999, which cannot be reckoned with here. To the API server
+/// it is an instant as any other, and it asks the rules about it.
+fn is_far_off(value: &Value) -> bool {
+    let rest = value
+        .as_str()
+        .and_then(|text| ["9999-12-30", "9999-12-31"].iter().find_map(|day| text.strip_prefix(day)));
+    rest.is_some_and(|rest| schema::is_date_time(&format!("9999-12-29{rest}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn run(spec: Value) -> Value {
+        json!({
+            "apiVersion": "daskflow.dev/v1alpha1", "kind": "FlowRun", "metadata": {"name": "etl-1"}, "spec": spec
+        })
+    }
+
+    #[test]
+    fn what_the_kind_does_not_know_is_dropped_and_what_is_opaque_stays() {
+        let mut object = run(json!({"flow": "etl", "colour": 1, "parameters": {"any": {"thing": 1}}}));
+        object["metadata"]["shape"] = json!("round");
+        let mut dropped = prune(Kind::FlowRun, &mut object);
+        dropped.sort();
+        assert_eq!(dropped, ["metadata.shape", "spec.colour"]);
+        assert_eq!(object["spec"], json!({"flow": "etl", "parameters": {"any": {"thing": 1}}}));
+    }
+
+    #[test]
+    fn defaults_are_filled_in_and_go_on_inside_of_them() {
+        let mut cluster = json!({"metadata": {"name": "dask"}, "spec": {"image": "dask:1"}});
+        fill_in(Kind::DaskCluster, &mut cluster);
+        assert_eq!(cluster["status"]["observedGeneration"], json!(crate::api::UNSEEN));
+        assert!(cluster["spec"]["workers"]["drain"].is_string(), "{cluster}");
+    }
+
+    #[test]
+    fn rules_hold_against_the_object_that_was_there() {
+        let (old, new) = (run(json!({"flow": "etl"})), run(json!({"flow": "other"})));
+        assert_eq!(violations(Kind::FlowRun, &new, None), Vec::new());
+        let said = violations(Kind::FlowRun, &new, Some(&old));
+        assert_eq!(said.len(), 1, "{said:?}");
+        assert_eq!((said[0].field.as_str(), said[0].by_rule), ("spec.flow", true));
+        let said = violations(Kind::FlowRun, &run(json!({"flow": 1})), Some(&old));
+        assert_eq!((said[0].field.as_str(), said[0].by_rule), ("spec.flow", false));
+    }
+}
