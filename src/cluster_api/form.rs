@@ -1,0 +1,109 @@
+//! How objects are shown: whole, as metadata alone, or as a table; by themselves and in lists.
+
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+
+use super::event;
+use super::kinds::Kind;
+use super::path::Form;
+use super::table;
+
+/// Where a list stands, for the next page of it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Page {
+    pub version: u64,
+    /// The token for what is left, if anything is.
+    pub next: Option<String>,
+    /// How many objects are left, where that is known.
+    pub left: Option<usize>,
+}
+
+impl Page {
+    fn metadata(&self) -> Value {
+        let mut metadata = json!({"resourceVersion": self.version.to_string()});
+        if let Some(next) = &self.next {
+            metadata["continue"] = json!(next);
+        }
+        if let Some(left) = self.left {
+            metadata["remainingItemCount"] = json!(left);
+        }
+        metadata
+    }
+}
+
+/// One object in its form of this kind.
+fn whole(kind: &Kind, object: &Value) -> Value {
+    if kind.is_new_event() { event::to_new(object.clone()) } else { object.clone() }
+}
+
+fn partial(object: &Value) -> Value {
+    json!({
+        "kind": "PartialObjectMetadata",
+        "apiVersion": "meta.k8s.io/v1",
+        "metadata": object.get("metadata").cloned().unwrap_or_default(),
+    })
+}
+
+/// One object.
+pub(super) fn one(kind: &Kind, object: &Value, form: Form, now: Timestamp) -> Value {
+    match form {
+        Form::Whole | Form::Discovery => whole(kind, object),
+        Form::Metadata => partial(object),
+        Form::Table | Form::FullTable => {
+            let version = object.pointer("/metadata/resourceVersion").cloned().unwrap_or_default();
+            table::table(kind, &[object], &json!({"resourceVersion": version}), (form, now))
+        }
+    }
+}
+
+/// A list.
+pub(super) fn list(kind: &Kind, objects: &[&Value], page: &Page, form: Form, now: Timestamp) -> Value {
+    let metadata = page.metadata();
+    match form {
+        Form::Whole | Form::Discovery => {
+            let items: Vec<Value> = objects.iter().map(|object| item(kind, object)).collect();
+            json!({
+                "kind": format!("{}List", kind.kind), "apiVersion": kind.api_version(), "metadata": metadata,
+                "items": items,
+            })
+        }
+        Form::Metadata => {
+            let items: Vec<Value> = objects.iter().map(|object| partial(object)).collect();
+            json!({
+                "kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1", "metadata": metadata,
+                "items": items,
+            })
+        }
+        Form::Table | Form::FullTable => table::table(kind, objects, &metadata, (form, now)),
+    }
+}
+
+/// An object in a list: of core kinds, the list alone says what they are.
+fn item(kind: &Kind, object: &Value) -> Value {
+    let mut whole = whole(kind, object);
+    if kind.ours.is_none()
+        && let Some(fields) = whole.as_object_mut()
+    {
+        fields.remove("kind");
+        fields.remove("apiVersion");
+    }
+    whole
+}
+
+/// What a watch sends so that its client knows how far it is; at the end of the objects that were there it
+/// says so.
+pub(super) fn bookmark(kind: &Kind, version: u64, form: Form, is_initial_end: bool) -> Value {
+    let mut metadata = Map::new();
+    metadata.insert("resourceVersion".to_owned(), json!(version.to_string()));
+    if is_initial_end {
+        metadata.insert("annotations".to_owned(), json!({"k8s.io/initial-events-end": "true"}));
+    }
+    if matches!(form, Form::Table | Form::FullTable) {
+        return json!({"kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": metadata, "rows": []});
+    }
+    let (word, group_version) = match form {
+        Form::Metadata => ("PartialObjectMetadata", "meta.k8s.io/v1".to_owned()),
+        _ => (kind.kind.as_str(), kind.api_version()),
+    };
+    json!({"kind": word, "apiVersion": group_version, "metadata": metadata})
+}

@@ -1,0 +1,122 @@
+//! The API on a port of this machine, for `kubectl` and other programs of the same user.
+//!
+//! It speaks plain HTTP, asks for no password and takes every command, so it listens on loopback alone, and
+//! answers only those that call it so: a web page in a browser that has its own name resolved to this machine
+//! is refused.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::Request;
+use http::{HeaderMap, Response};
+use serde_json::Value;
+use tokio::net::TcpListener;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::status::Refusal;
+use super::{ClusterApi, json_response};
+
+/// The largest body that is read, as with Kubernetes.
+const BODY_BYTES_MAX: usize = 3 * 1024 * 1024;
+
+/// A port that is listened on for as long as this lives.
+pub struct Listening {
+    address: SocketAddr,
+    _server: AbortOnDropHandle<io::Result<()>>,
+}
+
+impl Listening {
+    /// The address, with the port that was free if none was asked for.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+impl ClusterApi {
+    /// Listens on an address, which must be one of loopback. Port 0 is any that is free.
+    pub async fn listen(&self, address: SocketAddr) -> io::Result<Listening> {
+        if !address.ip().is_loopback() {
+            let why = format!("{address} is reached from elsewhere; only loopback addresses are listened on");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+        }
+        let listener = TcpListener::bind(address).await?;
+        let address = listener.local_addr()?;
+        let api = self.clone();
+        let router = Router::new().fallback(move |request: Request| {
+            let api = api.clone();
+            async move { api.answer_http(request).await }
+        });
+        let server = tokio::spawn(async move { axum::serve(listener, router).await });
+        Ok(Listening { address, _server: AbortOnDropHandle::new(server) })
+    }
+
+    async fn answer_http(&self, request: Request) -> Response<Body> {
+        let (parts, body) = request.into_parts();
+        let refused = |refusal: Refusal| json_response(refusal.code, &refusal.body(), &[]);
+        if !is_local(&parts.headers) {
+            return refused(Refusal {
+                code: 403,
+                reason: "Forbidden",
+                message: "requests must name this machine by its loopback address".to_owned(),
+                details: Value::Null,
+            });
+        }
+        match to_bytes(body, BODY_BYTES_MAX).await {
+            Ok(bytes) => self.answer(&parts, &bytes),
+            Err(_) => refused(Refusal {
+                code: 413,
+                reason: "RequestEntityTooLarge",
+                message: format!(
+                    "the body of the request has more than {BODY_BYTES_MAX} bytes, or ends early"
+                ),
+                details: Value::Null,
+            }),
+        }
+    }
+}
+
+/// Whether the client has called this machine by an address of loopback.
+fn is_local(headers: &HeaderMap) -> bool {
+    let Some(host) = headers.get(http::header::HOST).and_then(|host| host.to_str().ok()) else {
+        return false;
+    };
+    if let Ok(address) = host.parse::<SocketAddr>() {
+        return address.ip().is_loopback();
+    }
+    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    name == "localhost" || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_this_machine_is_meant() {
+        for (host, expected) in [
+            ("127.0.0.1:8001", true),
+            ("[::1]:8001", true),
+            ("localhost:1", true),
+            ("localhost", true),
+            ("127.0.0.1", true),
+            ("example.com:8001", false),
+            ("192.168.0.1:80", false),
+            ("localhost.example.com", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(http::header::HOST, host.parse().unwrap());
+            assert_eq!(is_local(&headers), expected, "{host}");
+        }
+        assert!(!is_local(&HeaderMap::new()));
+    }
+
+    #[tokio::test]
+    async fn other_addresses_are_not_listened_on() {
+        let api = ClusterApi::new(|| jiff::Timestamp::UNIX_EPOCH, 1);
+        assert!(api.listen("0.0.0.0:0".parse().unwrap()).await.is_err());
+        let listening = api.listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        assert_ne!(listening.address().port(), 0);
+    }
+}

@@ -1,0 +1,231 @@
+//! What `kubectl` sees of it. Without one on the path (`tests/cluster.sh build` makes it) the tests leave
+//! themselves out.
+
+use std::path::PathBuf;
+use std::process::{Output, Stdio};
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::process::Command;
+
+use crate::cluster_api::{ClusterApi, Listening, jobs};
+
+/// `kubectl`, and the API that it asks.
+struct Kubectl {
+    program: PathBuf,
+    listening: Listening,
+    api: ClusterApi,
+}
+
+impl Kubectl {
+    /// None where there is no `kubectl`.
+    async fn find() -> Option<Self> {
+        let paths = std::env::var_os("PATH")?;
+        let program =
+            std::env::split_paths(&paths).map(|path| path.join("kubectl")).find(|path| path.is_file());
+        let Some(program) = program else {
+            eprintln!("left out: there is no kubectl");
+            return None;
+        };
+        let api = ClusterApi::new(|| Timestamp::from_second(super::START).unwrap(), 1);
+        let listening = api.listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        Some(Self { program, listening, api })
+    }
+
+    fn command(&self, arguments: &str) -> Command {
+        let mut command = Command::new(&self.program);
+        let cache = std::env::temp_dir().join(format!("daskflow-kubectl-{}", std::process::id()));
+        command
+            .env_clear()
+            .env("HOME", &cache)
+            .args(["--server", &format!("http://{}", self.listening.address())])
+            .args(["--kubeconfig", "/dev/null", "--cache-dir"])
+            .arg(cache.join(self.listening.address().port().to_string()))
+            .args(arguments.split_whitespace())
+            .kill_on_drop(true)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    async fn output(&self, arguments: &str, input: &Value) -> Output {
+        let mut child = self.command(arguments).spawn().unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        stdin.write_all(input.to_string().as_bytes()).await.unwrap();
+        drop(stdin);
+        child.wait_with_output().await.unwrap()
+    }
+
+    /// What a command prints; it must succeed.
+    async fn run(&self, arguments: &str, input: &Value) -> String {
+        let output = self.output(arguments, input).await;
+        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "kubectl {arguments}: {out}{err}");
+        out.into_owned()
+    }
+
+    /// What a command that is refused says.
+    async fn fails(&self, arguments: &str, input: &Value) -> String {
+        let output = self.output(arguments, input).await;
+        assert!(!output.status.success(), "kubectl {arguments} succeeds");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    }
+}
+
+/// One object of each of our kinds, and a field that may change.
+fn ours() -> Vec<(&'static str, Value, &'static str)> {
+    let of = |kind: &str, name: &str, spec: Value| json!({"apiVersion": "daskflow.dev/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec});
+    vec![
+        (
+            "daskclusters",
+            of("DaskCluster", "dask", json!({"image": "dask:1"})),
+            r#"{"spec":{"image":"dask:2"}}"#,
+        ),
+        (
+            "flows",
+            of("Flow", "etl", json!({"cluster": {"ref": {"name": "dask"}}})),
+            r#"{"spec":{"suspend":true}}"#,
+        ),
+        ("flowruns", of("FlowRun", "etl-now", json!({"flow": "etl"})), r#"{"spec":{"cancel":true}}"#),
+        (
+            "flowbackfills",
+            of(
+                "FlowBackfill",
+                "again",
+                json!({"flow": "etl", "from": "2026-01-01T00:00:00Z", "to": "2026-01-02T00:00:00Z"}),
+            ),
+            r#"{"spec":{"suspend":true}}"#,
+        ),
+    ]
+}
+
+#[tokio::test]
+async fn objects_of_every_kind_of_ours_are_applied_shown_changed_and_deleted() {
+    let Some(kubectl) = Kubectl::find().await else { return };
+    for (plural, object, patch) in ours() {
+        let name = object["metadata"]["name"].as_str().unwrap();
+        let said = kubectl.run("apply -f -", &object).await;
+        assert!(said.ends_with(&format!("/{name} created\n")), "{said}");
+        let said = kubectl.run("apply -f -", &object).await;
+        assert!(said.ends_with("unchanged\n"), "{said}");
+        let said = kubectl.run(&format!("patch {plural} {name} --type=merge -p {patch}"), &Value::Null).await;
+        assert!(said.ends_with("patched\n"), "{said}");
+        let table = kubectl.run(&format!("get {plural}"), &Value::Null).await;
+        assert!(table.starts_with("NAME ") && table.contains(name) && table.contains("AGE"), "{table}");
+        let shown = kubectl.run(&format!("get {plural} {name} -o json"), &Value::Null).await;
+        let shown: Value = serde_json::from_str(&shown).unwrap();
+        assert_eq!(shown["metadata"]["generation"], 2);
+        let described = kubectl.run(&format!("describe {plural} {name}"), &Value::Null).await;
+        assert!(
+            described.contains(&format!("Name:         {name}")) && described.contains("Events:"),
+            "{described}"
+        );
+        let explained = kubectl.run(&format!("explain {plural}.spec"), &Value::Null).await;
+        assert!(
+            explained.contains("GROUP:      daskflow.dev") && explained.contains("FIELDS:"),
+            "{explained}"
+        );
+        let said = kubectl.run(&format!("delete {plural} {name}"), &Value::Null).await;
+        assert!(said.contains("deleted"), "{said}");
+        let said = kubectl.fails(&format!("get {plural} {name}"), &Value::Null).await;
+        assert_eq!(
+            said,
+            format!("Error from server (NotFound): {plural}.daskflow.dev \"{name}\" not found\n")
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_refused_in_the_words_of_kubernetes() {
+    let Some(kubectl) = Kubectl::find().await else { return };
+    let cluster = |image: &str, extra: &str| {
+        json!({
+            "apiVersion": "daskflow.dev/v1alpha1", "kind": "DaskCluster", "metadata": {"name": "dask"},
+            "spec": {"image": image, (extra): 1},
+        })
+    };
+    let said = kubectl.fails("create -f -", &cluster("dask:1", "colour")).await;
+    assert!(said.contains("strict decoding error: unknown field \"spec.colour\""), "{said}");
+    let said = kubectl.run("create --validate=false -f -", &cluster("dask:1", "colour")).await;
+    assert!(said.contains("created"), "{said}");
+    let said = kubectl.fails("create -f -", &cluster("dask:1", "maxActiveRuns")).await;
+    assert!(said.contains("(AlreadyExists)"), "{said}");
+    let said = kubectl.fails("apply -f -", &cluster("", "maxActiveRuns")).await;
+    assert!(said.contains("The DaskCluster \"dask\" is invalid: spec.image: Invalid value"), "{said}");
+    let said = kubectl.fails("get deployments", &Value::Null).await;
+    assert!(said.contains("the server doesn't have a resource type \"deployments\""), "{said}");
+}
+
+#[tokio::test]
+async fn clusters_are_scaled_waited_for_and_watched() {
+    let Some(kubectl) = Kubectl::find().await else { return };
+    let (_, cluster, _) = ours().remove(0);
+    kubectl.run("apply --server-side -f -", &cluster).await;
+    kubectl.run("scale dkc dask --replicas=3", &Value::Null).await;
+    let replicas = "get dkc dask -o jsonpath={.spec.workers.replicas}";
+    assert_eq!(kubectl.run(replicas, &Value::Null).await, "3");
+    let mut watch = kubectl.command("get dkc -w -o name").spawn().unwrap();
+    let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines();
+    assert_eq!(lines.next_line().await.unwrap().as_deref(), Some("daskcluster.daskflow.dev/dask"));
+    // A status that answers to an older generation would not count.
+    let condition = r#"{"status":{"observedGeneration":2,"conditions":[{"type":"Ready","status":"True","reason":"ClusterReady","message":"","lastTransitionTime":"2026-01-01T00:00:00Z"}]}}"#;
+    let ready = kubectl.run("wait dkc/dask --for=condition=Ready --timeout=60s", &Value::Null);
+    let patch = format!("patch dkc dask --subresource=status --type=merge -p {condition}");
+    let (said, _) = futures::join!(ready, kubectl.run(&patch, &Value::Null));
+    assert_eq!(said, "daskcluster.daskflow.dev/dask condition met\n");
+    assert_eq!(lines.next_line().await.unwrap().as_deref(), Some("daskcluster.daskflow.dev/dask"));
+    watch.kill().await.unwrap();
+    let all = kubectl.run("get daskflow", &Value::Null).await;
+    assert!(all.contains("dask"), "{all}");
+}
+
+#[tokio::test]
+async fn core_kinds_are_created_merged_and_shown() {
+    let Some(kubectl) = Kubectl::find().await else { return };
+    // Without a file kubectl sends core kinds as protobuf, which is not read here.
+    let said = kubectl.fails("create configmap words --from-literal=a=b", &Value::Null).await;
+    assert!(said.contains("accepted media types include: application/json"), "{said}");
+    for command in [
+        "configmap words --from-literal=a=b",
+        "secret generic keys --from-literal=a=b",
+        "namespace team",
+        "job count -n team --image=busybox:1 -- true",
+    ] {
+        let (command, run) = command.split_once(" -- ").unwrap_or((command, ""));
+        let run = if run.is_empty() { String::new() } else { format!(" -- {run}") };
+        let made =
+            kubectl.run(&format!("create {command} --dry-run=client -o json{run}"), &Value::Null).await;
+        kubectl.run("create -f -", &serde_json::from_str(&made).unwrap()).await;
+    }
+    let table = kubectl.run("get secrets,configmaps", &Value::Null).await;
+    assert!(
+        table.contains("secret/keys") && table.contains("Opaque") && table.contains("configmap/words"),
+        "{table}"
+    );
+    assert!(jobs::step(&kubectl.api).changed > 0);
+    let table = kubectl.run("get pods -n team", &Value::Null).await;
+    assert!(table.contains("READY") && table.contains("Pending") && table.contains("count-"), "{table}");
+    let job = kubectl.run("describe job count -n team", &Value::Null).await;
+    assert!(job.contains("Pods Statuses:"), "{job}");
+    let pod = json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "one"},
+        "spec": {"containers": [{"name": "main", "image": "dask:1"}]},
+    });
+    kubectl.run("apply -f -", &pod).await;
+    let mut other = pod.clone();
+    other["spec"]["containers"][0]["image"] = json!("dask:2");
+    let said = kubectl.run("apply -f -", &other).await;
+    assert_eq!(said, "pod/one configured\n");
+    let described = kubectl.run("describe pod one", &Value::Null).await;
+    assert!(described.contains("dask:2"), "{described}");
+    let explained = kubectl.run("explain pod.spec.containers.image", &Value::Null).await;
+    assert!(explained.contains("Container image name"), "{explained}");
+    let said = kubectl.fails("logs one", &Value::Null).await;
+    assert!(said.contains("pods/log is not part of the API in this process"), "{said}");
+    kubectl.run("delete namespace team --wait=false", &Value::Null).await;
+    while kubectl.api.collect() + usize::try_from(jobs::step(&kubectl.api).changed).unwrap() > 0 {}
+    let said = kubectl.run("get namespaces -o name", &Value::Null).await;
+    assert_eq!(said, "namespace/default\n");
+}
