@@ -1,7 +1,8 @@
 //! The table of objects that obey the rules of the API and of objects that break one: `tests/api/{good,bad}/*.yaml`.
 //!
-//! One table, two judges: `tests/files/api_rules.rs` asks the rules themselves, without a cluster; the end-to-end test
-//! `rules_hold_on_the_real_api_server` asks a real API server.
+//! One table, three judges: `tests/files/api_rules.rs` asks the rules themselves, without a cluster,
+//! `tests/files/cluster_api.rs` the API in this process; the end-to-end test `rules_hold_on_the_real_api_server`
+//! asks a real API server.
 //!
 //! A file holds one object, or two: then the second replaces the first, and it is the second that is judged. A bad
 //! one starts with what it is refused for:
@@ -38,6 +39,27 @@ pub struct Refusal {
     pub message: String,
     /// Who finds the fault.
     pub by: Judge,
+}
+
+impl Refusal {
+    /// Whether an API server says what the table says. It calls the object as a whole `<nil>`.
+    pub fn is_said(&self, message: &str) -> bool {
+        let field = if self.field.is_empty() { "<nil>" } else { &self.field };
+        match self.by {
+            Judge::Server if self.field.is_empty() => message.contains(&self.message),
+            _ => (message.split(&format!("{field}: ")))
+                .skip(1)
+                .any(|rest| first_fault(rest).contains(&self.message)),
+        }
+    }
+}
+
+/// Several faults come as `[field: fault, field: fault]`; each ends where the next known word for a fault begins.
+fn first_fault(rest: &str) -> &str {
+    let words =
+        [": Invalid value: ", ": Required value", ": Unsupported value: ", ": Duplicate value: ", ": Too "];
+    let start = words.iter().filter_map(|word| rest.find(word)).min().unwrap_or(rest.len());
+    &rest[..start]
 }
 
 /// One file of the table.

@@ -7,7 +7,7 @@ use kube::core::Status;
 use kube::{Api, ResourceExt};
 use serde_json::json;
 
-use crate::cases::{self, Case, Judge, Refusal};
+use crate::cases::{self, Case};
 use crate::support::figures::figure;
 use crate::support::namespace::Kind;
 use crate::support::{Load, Namespace, test};
@@ -27,7 +27,7 @@ async fn rules_hold_on_the_real_api_server() {
             let refusal = case.refusal.as_ref().unwrap();
             match ask(namespace, case).await {
                 Ok(()) => faults.push(format!("bad/{} is accepted", case.name)),
-                Err(status) if says(&status.message, refusal) => {}
+                Err(status) if refusal.is_said(&status.message) => {}
                 Err(status) => {
                     faults.push(format!("bad/{} is refused otherwise: {}", case.name, status.message));
                 }
@@ -53,25 +53,6 @@ async fn the_crds_of_this_tree_are_installed(namespace: &Namespace) {
             "the installed {name} is not the one of this tree"
         );
     }
-}
-
-/// Whether the API server says what the table says. It calls the object as a whole `<nil>`.
-fn says(message: &str, refusal: &Refusal) -> bool {
-    let field = if refusal.field.is_empty() { "<nil>" } else { &refusal.field };
-    match refusal.by {
-        Judge::Server if refusal.field.is_empty() => message.contains(&refusal.message),
-        _ => (message.split(&format!("{field}: ")))
-            .skip(1)
-            .any(|rest| first_fault(rest).contains(&refusal.message)),
-    }
-}
-
-/// Several faults come as `[field: fault, field: fault]`; each ends where the next known word for a fault begins.
-fn first_fault(rest: &str) -> &str {
-    let words =
-        [": Invalid value: ", ": Required value", ": Unsupported value: ", ": Duplicate value: ", ": Too "];
-    let start = words.iter().filter_map(|word| rest.find(word)).min().unwrap_or(rest.len());
-    &rest[..start]
 }
 
 async fn ask(namespace: &Namespace, case: &Case) -> Result<(), Box<Status>> {

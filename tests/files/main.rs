@@ -10,6 +10,7 @@ mod architecture;
 mod cases;
 mod cli_next;
 mod cli_validate;
+mod cluster_api;
 mod crd_additive;
 mod crd_size;
 mod docs;
