@@ -139,7 +139,8 @@ mod tests {
 
     fn apply(live: Option<&Value>, spec: Value, manager: &str, force: bool) -> Result<Value, Refusal> {
         let shape = Shape::of(kinds::find("", "v1", "services").unwrap());
-        let config = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "s"}, "spec": spec});
+        let mut config = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "s"}});
+        config["spec"] = spec;
         let applier = managed::writer(manager, true, "v1", Door::Main, Timestamp::UNIX_EPOCH);
         applied(live, &config, shape, (Door::Main, force), applier)
     }

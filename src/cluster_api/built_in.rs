@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 
 use super::kinds::Kind;
 use super::status::{Cause, Refusal};
+use super::value::{fill, part};
 
 /// Reads an object as one of its kind, and writes it as the kind is written; gives the paths of what the kind
 /// does not know.
@@ -67,22 +68,6 @@ fn differ(given: &Value, read: &Value, path: &str, unknown: &mut Vec<String>) {
         }
         _ => {}
     }
-}
-
-/// Sets a field that is not there.
-fn fill(object: &mut Value, field: &str, value: Value) {
-    if let Some(fields) = object.as_object_mut() {
-        let there = fields.entry(field).or_insert(Value::Null);
-        if there.is_null() {
-            *there = value;
-        }
-    }
-}
-
-/// A part of an object, made if it is not there.
-fn part<'a>(object: &'a mut Value, field: &str) -> &'a mut Value {
-    fill(object, field, json!({}));
-    &mut object[field]
 }
 
 /// Fills in what the API server does.

@@ -117,7 +117,7 @@ fn follow_owners(state: &mut State, all: &[Placed], now: Timestamp) {
                 // An owner is in the same namespace, or in none.
                 Some((_, place, _)) if !place.namespace.is_empty() && place.namespace != key.namespace => {}
                 Some((_, _, owner)) if is_ending(owner) && finalizers(owner).contains(&FOREGROUND) => {
-                    wait = true
+                    wait = true;
                 }
                 Some(_) => stay = true,
                 None => {}

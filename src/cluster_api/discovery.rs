@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::kinds::{self, Kind};
 use super::path::Form;
 use super::status::Refusal;
+use super::value::set;
 use super::{json_response, openapi};
 
 /// The release of Kubernetes whose behaviour this follows.
@@ -37,8 +38,8 @@ pub(super) fn document(path: &str, form: Form) -> Result<Response<Body>, Refusal
         }
         ["apis", name] if groups().iter().any(|known| known == name) => {
             let mut document = group(name);
-            document["kind"] = json!("APIGroup");
-            document["apiVersion"] = json!("v1");
+            set(&mut document, "kind", json!("APIGroup"));
+            set(&mut document, "apiVersion", json!("v1"));
             document
         }
         ["api", version] => resources("", version)?,
@@ -111,10 +112,10 @@ fn resources(group: &str, version: &str) -> Result<Value, Refusal> {
             "verbs": verbs(kind),
         });
         if !kind.short.is_empty() {
-            resource["shortNames"] = json!(kind.short);
+            set(&mut resource, "shortNames", json!(kind.short));
         }
         if !kind.categories.is_empty() {
-            resource["categories"] = json!(kind.categories);
+            set(&mut resource, "categories", json!(kind.categories));
         }
         all.push(resource);
         for (part, [group, version, word]) in parts(kind) {
@@ -123,8 +124,8 @@ fn resources(group: &str, version: &str) -> Result<Value, Refusal> {
                 "kind": word, "verbs": ["get", "patch", "update"],
             });
             if part == "scale" {
-                resource["group"] = json!(group);
-                resource["version"] = json!(version);
+                set(&mut resource, "group", json!(group));
+                set(&mut resource, "version", json!(version));
             }
             all.push(resource);
         }

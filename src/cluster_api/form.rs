@@ -7,6 +7,7 @@ use super::event;
 use super::kinds::Kind;
 use super::path::Form;
 use super::table;
+use super::value::set;
 
 /// Where a list stands, for the next page of it.
 #[derive(Clone, Debug, Default)]
@@ -22,10 +23,10 @@ impl Page {
     fn metadata(&self) -> Value {
         let mut metadata = json!({"resourceVersion": self.version.to_string()});
         if let Some(next) = &self.next {
-            metadata["continue"] = json!(next);
+            set(&mut metadata, "continue", json!(next));
         }
         if let Some(left) = self.left {
-            metadata["remainingItemCount"] = json!(left);
+            set(&mut metadata, "remainingItemCount", json!(left));
         }
         metadata
     }

@@ -11,8 +11,10 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::delete::{self, Options, Propagation};
+use super::job_status::{add_condition, has, has_ready, set_count};
 use super::kinds::{self, Kind};
 use super::store::Key;
+use super::value::{part, set};
 use super::write::{self, Validation, Write, finalizers, text};
 use super::{ClusterApi, State, seconds};
 
@@ -105,13 +107,6 @@ fn controller(pod: &Value) -> Option<&str> {
     job?.get("uid")?.as_str()
 }
 
-/// Whether a Job has a condition of this type.
-fn has(job: &Value, word: &str) -> bool {
-    let all = job.pointer("/status/conditions").and_then(Value::as_array).into_iter().flatten();
-    let mut met = all.filter(|condition| condition.get("status") == Some(&json!("True")));
-    met.any(|condition| condition.get("type") == Some(&json!(word)))
-}
-
 impl One<'_> {
     /// Does what can be done; gives when there will be more to do without any change.
     fn advance(&mut self) -> Option<Timestamp> {
@@ -125,7 +120,7 @@ impl One<'_> {
         let mut status = self.job.get("status").cloned().unwrap_or_else(|| json!({}));
         let suspended = self.job.pointer("/spec/suspend") == Some(&Value::Bool(true));
         if !suspended && status.get("startTime").is_none() {
-            status["startTime"] = json!(seconds(self.now));
+            set(&mut status, "startTime", json!(seconds(self.now)));
         }
         let count = |list: &[(Key, Value)]| i64::try_from(list.len()).unwrap_or(i64::MAX);
         let succeeded = number(&status, "/succeeded") + count(&pods.succeeded);
@@ -146,7 +141,7 @@ impl One<'_> {
             let (word, reason, message) = why.unwrap_or_default();
             add_condition(&mut status, word, (reason, message), self.now);
             if word == "Complete" {
-                status["completionTime"] = json!(seconds(self.now));
+                set(&mut status, "completionTime", json!(seconds(self.now)));
             }
         } else if !is_over && !suspended {
             let replaces_early = self.job.pointer("/spec/podReplacementPolicy") != Some(&json!("Failed"));
@@ -161,8 +156,8 @@ impl One<'_> {
         for (field, value) in [("active", active), ("succeeded", succeeded), ("failed", failed)] {
             set_count(&mut status, field, value);
         }
-        status["ready"] = json!(ready);
-        status["terminating"] = json!(terminating);
+        set(&mut status, "ready", json!(ready));
+        set(&mut status, "terminating", json!(terminating));
         if self.write_status(status) {
             for (key, pod) in pods.succeeded.iter().chain(&pods.failed) {
                 untrack(self.state, self.pods, key, pod, self.now);
@@ -298,7 +293,7 @@ impl One<'_> {
     /// Writes the status; false if the Job is not there any more.
     fn write_status(&mut self, status: Value) -> bool {
         let mut object = self.job.clone();
-        object["status"] = status;
+        set(&mut object, "status", status);
         let write = Write { part: Some(super::path::Part::Status), ..self.write(self.jobs, &self.key) };
         write::update(self.state, &write, object).is_ok()
     }
@@ -341,45 +336,13 @@ fn internal(kind: &'static Kind, key: &Key, now: Timestamp) -> Write {
     }
 }
 
-fn has_ready(pod: &Value) -> bool {
-    has(&json!({"status": pod.get("status")}), "Ready")
-}
-
-/// Counts of nothing are left out.
-fn set_count(status: &mut Value, field: &str, count: i64) {
-    if count > 0 {
-        status[field] = json!(count);
-    } else {
-        status.as_object_mut().map(|status| status.remove(field));
-    }
-}
-
-fn add_condition(status: &mut Value, word: &str, (reason, message): (&str, &str), now: Timestamp) {
-    if has(&json!({"status": status}), word) {
-        return;
-    }
-    let now = seconds(now);
-    let condition = json!({
-        "type": word, "status": "True", "reason": reason, "message": message, "lastProbeTime": now,
-        "lastTransitionTime": now,
-    });
-    if !status.get("conditions").is_some_and(Value::is_array) {
-        status["conditions"] = json!([]);
-    }
-    let all = status.get_mut("conditions").and_then(Value::as_array_mut);
-    if let Some(all) = all {
-        all.retain(|one| one.get("type") != Some(&json!(word)));
-        all.push(condition);
-    }
-}
-
 /// Lets a pod go that is counted.
 fn untrack(state: &mut State, pods: &'static Kind, key: &Key, pod: &Value, now: Timestamp) {
     let left: Vec<&str> = finalizers(pod).into_iter().filter(|name| *name != TRACKED).collect();
     let mut object = pod.clone();
-    object["metadata"]["finalizers"] = json!(left);
+    set(part(&mut object, "metadata"), "finalizers", json!(left));
     // In the version that is there: the pass itself may have marked it as ending.
-    object["metadata"]["resourceVersion"] = Value::Null;
+    set(part(&mut object, "metadata"), "resourceVersion", Value::Null);
     // One that has gone needs nothing.
     let _ = write::update(state, &internal(pods, key, now), object);
 }

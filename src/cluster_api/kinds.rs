@@ -10,6 +10,7 @@ use crate::manifest;
 /// One resource of the API.
 #[derive(Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "a row of a table: each says one thing of the kind")]
+#[expect(clippy::struct_field_names, reason = "as in Kubernetes")]
 pub(super) struct Kind {
     pub group: String,
     pub version: String,

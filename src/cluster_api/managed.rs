@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::shape::{ListKind, Shape, identity};
+use super::value::set;
 
 /// A set of fields.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -188,7 +189,7 @@ fn is_item(item: &Value, name: &str) -> bool {
             let names: Vec<&str> = keys.keys().map(String::as_str).collect();
             identity(item, &names).as_ref() == Some(&keys)
         }
-        Some(("v:", value)) => item.to_string() == value,
+        Some(("v:", value)) => serde_json::from_str::<Value>(value).is_ok_and(|value| value == *item),
         _ => false,
     }
 }
@@ -298,7 +299,7 @@ pub(super) fn set_entries(object: &mut Value, entries: Vec<Entry>) {
             "fieldsV1": entry.fields.write(),
         });
         if !entry.subresource.is_empty() {
-            written["subresource"] = json!(entry.subresource);
+            set(&mut written, "subresource", json!(entry.subresource));
         }
         written
     });
@@ -337,10 +338,14 @@ pub(super) fn after_update(
     writer.fields = own.map(|own| own.fields).unwrap_or_default();
     for way in &gone {
         writer.fields.remove(way);
-        all.iter_mut().for_each(|entry| entry.fields.remove(way));
+        for entry in &mut all {
+            entry.fields.remove(way);
+        }
     }
     for way in &changed {
-        all.iter_mut().for_each(|entry| entry.fields.remove(way));
+        for entry in &mut all {
+            entry.fields.remove(way);
+        }
         writer.fields.add(way);
     }
     all.push(writer);

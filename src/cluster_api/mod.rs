@@ -32,6 +32,7 @@ mod delete;
 mod discovery;
 mod event;
 mod form;
+mod job_status;
 pub mod jobs;
 mod kinds;
 mod listen;
@@ -47,6 +48,7 @@ mod shape;
 mod status;
 mod store;
 mod table;
+mod value;
 mod verbs;
 mod watch;
 mod write;
@@ -71,6 +73,7 @@ use tokio::sync::watch as channel;
 use names::Names;
 use status::Refusal;
 use store::{Key, Store};
+use value::set;
 
 pub use listen::Listening;
 
@@ -243,14 +246,16 @@ fn install(state: &mut State, now: Timestamp) {
     for (name, crd) in &*DEFINITIONS {
         let mut object = crd.clone();
         let condition = |type_: &str, reason: &str| json!({"type": type_, "status": "True", "reason": reason, "message": "", "lastTransitionTime": created});
-        object["status"] = json!({
-            "acceptedNames": object["spec"]["names"],
+        let status = json!({
+            "acceptedNames": object.pointer("/spec/names"),
             "conditions": [condition("NamesAccepted", "NoConflicts"), condition("Established", "InitialNamesAccepted")],
             "storedVersions": [crate::api::VERSION],
         });
-        object["metadata"] = json!({
+        set(&mut object, "status", status);
+        let metadata = json!({
             "name": name, "uid": state.names.uid(), "creationTimestamp": created, "generation": 1,
         });
+        set(&mut object, "metadata", metadata);
         state.store.put(kind.stored, Key::new("", name), object);
     }
 }

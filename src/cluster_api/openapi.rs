@@ -14,6 +14,7 @@ use serde_json::{Map, Value, json};
 
 use super::kinds::{self, Kind};
 use super::status::Refusal;
+use super::value::{part, set};
 use crate::manifest::admission;
 
 /// The parameters of a patch. `kubectl` sends those alone that it finds here.
@@ -51,7 +52,7 @@ pub(super) fn document(group: &str, version: &str) -> Result<Value, Refusal> {
     for kind in of {
         add_paths(&mut paths, kind);
         let (name, mut schema) = schema(kind, &mut generator);
-        schema["x-kubernetes-group-version-kind"] = json!([gvk(kind)]);
+        set(&mut schema, "x-kubernetes-group-version-kind", json!([gvk(kind)]));
         schemas.insert(name, schema);
     }
     for (name, schema) in generator.take_definitions(true) {
@@ -75,7 +76,7 @@ fn schema(kind: &Kind, generator: &mut SchemaGenerator) -> (String, Value) {
         let name = format!("dev.daskflow.{}.{}", kind.version, kind.kind);
         let mut schema = admission::schema(ours).cloned().unwrap_or_default();
         let metadata = generator.subschema_for::<ObjectMeta>();
-        schema["properties"]["metadata"] = json!({"allOf": [metadata]});
+        set(part(&mut schema, "properties"), "metadata", json!({"allOf": [metadata]}));
         return (name, schema);
     }
     match kind.kind.as_str() {
@@ -119,9 +120,9 @@ fn add_paths(paths: &mut Map<String, Value>, kind: &Kind) {
     let one = format!("{within}/{plural}/{{name}}");
     let (mut all, mut each) = (json!({"get": verb("list")}), json!({"get": verb("get")}));
     if kind.writable {
-        all["post"] = verb("post");
+        set(&mut all, "post", verb("post"));
         for method in ["put", "patch", "delete"] {
-            each[method] = verb(method);
+            set(&mut each, method, verb(method));
         }
     }
     paths.insert(format!("{within}/{plural}"), all);

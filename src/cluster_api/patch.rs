@@ -122,11 +122,11 @@ fn strategic_list(target: &mut Value, items: Vec<Value>, shape: Shape<'_>) -> Re
             let mut all = target.as_array().cloned().unwrap_or_default();
             all.extend(items);
             let mut once: Vec<Value> = Vec::new();
-            all.into_iter().for_each(|item| {
+            for item in all {
                 if !once.contains(&item) {
-                    once.push(item)
+                    once.push(item);
                 }
-            });
+            }
             *target = Value::Array(once);
             return Ok(());
         }
@@ -147,14 +147,15 @@ fn strategic_list(target: &mut Value, items: Vec<Value>, shape: Shape<'_>) -> Re
                 let message = format!("map: {item} does not contain declared merge key: {key}");
                 return Err(Refusal::bad_request(message));
             }
-            _ => match all.iter_mut().find(|there| same(there)) {
-                Some(there) => strategic(there, item, shape.item())?,
-                None => {
+            _ => {
+                if let Some(there) = all.iter_mut().find(|there| same(there)) {
+                    strategic(there, item, shape.item())?;
+                } else {
                     let mut new = Value::Null;
                     strategic(&mut new, item, shape.item())?;
                     all.push(new);
                 }
-            },
+            }
         }
     }
     *target = Value::Array(all);

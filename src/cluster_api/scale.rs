@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use super::kinds::Kind;
 use super::status::{Cause, Refusal};
 use super::table::json_path;
+use super::value::{part, set};
 
 /// The scale of an object.
 pub(super) fn of(kind: &Kind, object: &Value) -> Value {
@@ -17,7 +18,7 @@ pub(super) fn of(kind: &Kind, object: &Value) -> Value {
         kept.filter_map(|name| Some((name.to_owned(), metadata?.get(name)?.clone()))).collect();
     let mut status = json!({"replicas": at(places.map(|places| places.status.as_str())).unwrap_or(json!(0))});
     if let Some(selector) = at(places.and_then(|places| places.selector.as_deref())) {
-        status["selector"] = selector;
+        set(&mut status, "selector", selector);
     }
     let replicas = at(places.map(|places| places.spec.as_str())).unwrap_or(json!(0));
     json!({
@@ -46,7 +47,7 @@ pub(super) fn scaled(kind: &Kind, object: &Value, scale: &Value) -> Result<Value
     *place = replicas;
     for field in ["uid", "resourceVersion"] {
         if let Some(value) = scale.get("metadata").and_then(|metadata| metadata.get(field)) {
-            object["metadata"][field] = value.clone();
+            set(part(&mut object, "metadata"), field, value.clone());
         }
     }
     Ok(object)

@@ -4,6 +4,7 @@
 use serde_json::{Value, json};
 
 use super::kinds::Kind;
+use super::value::set;
 
 /// A request that is not carried out.
 #[derive(Clone, Debug)]
@@ -50,7 +51,7 @@ impl Refusal {
     fn about(code: u16, reason: &'static str, kind: &Kind, name: &str, message: String) -> Self {
         let mut details = json!({"name": name, "kind": kind.plural});
         if !kind.group.is_empty() {
-            details["group"] = json!(kind.group);
+            set(&mut details, "group", json!(kind.group));
         }
         Self { details, ..Self::new(code, reason, message) }
     }
@@ -123,7 +124,7 @@ impl Refusal {
             .collect();
         let mut details = json!({"name": name, "kind": kind.kind, "causes": list});
         if !kind.group.is_empty() {
-            details["group"] = json!(kind.group);
+            set(&mut details, "group", json!(kind.group));
         }
         Self { details, ..Self::new(422, "Invalid", message) }
     }
@@ -181,7 +182,7 @@ impl Refusal {
             "message": self.message, "reason": self.reason, "code": self.code,
         });
         if !self.details.is_null() {
-            body["details"] = self.details.clone();
+            set(&mut body, "details", self.details.clone());
         }
         body
     }
@@ -191,7 +192,7 @@ impl Refusal {
 pub(super) fn deleted(kind: &Kind, name: &str, uid: &Value) -> Value {
     let mut details = json!({"name": name, "kind": kind.plural, "uid": uid});
     if !kind.group.is_empty() {
-        details["group"] = json!(kind.group);
+        set(&mut details, "group", json!(kind.group));
     }
     json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details})
 }

@@ -13,6 +13,7 @@ use super::selector::Selector;
 use super::shape::Shape;
 use super::status::{Cause, Refusal};
 use super::store::Key;
+use super::value::{part, set};
 use super::write::{self, Validation, Write, Written};
 use super::{ClusterApi, discovery, event, form, json_response, read, scale, watch};
 
@@ -154,7 +155,7 @@ impl Asked<'_> {
                 .map_err(|error| Refusal::bad_request(format!("error decoding patch: {error}")))?
         };
         if form == Patch::Apply {
-            return self.apply(write, body);
+            return self.apply(write, &body);
         }
         if self.query.get("force").is_some() {
             return Err(Refusal::bad_request("force is only for apply patches"));
@@ -170,7 +171,7 @@ impl Asked<'_> {
         Ok(self.written(&written))
     }
 
-    fn apply(&self, write: Write, config: Value) -> Result<Response<Body>, Refusal> {
+    fn apply(&self, write: Write, config: &Value) -> Result<Response<Body>, Refusal> {
         let (kind, write) = (self.target.kind, Write { applies: true, ..write });
         if kind.is_new_event() {
             return Err(Refusal::not_implemented(
@@ -200,14 +201,14 @@ impl Asked<'_> {
             return Err(Refusal::not_found(kind, &write.key.name));
         }
         let how = (write.door(), self.query.is_set("force"));
-        let mut object = applied(live.as_deref(), &config, Shape::of(kind), how, write.applier())?;
+        let mut object = applied(live.as_deref(), config, Shape::of(kind), how, write.applier())?;
         // The version and the uid that the applier means, if it says any.
         for field in ["resourceVersion", "uid"] {
             if let Some(value) = config.get("metadata").and_then(|metadata| metadata.get(field)) {
-                object["metadata"][field] = value.clone();
+                set(part(&mut object, "metadata"), field, value.clone());
             }
         }
-        object["metadata"]["name"] = json!(write.key.name);
+        set(part(&mut object, "metadata"), "name", json!(write.key.name));
         let written = match live {
             Some(_) => write::update(&mut state, &write, object)?,
             None => write::create(&mut state, write, object)?,

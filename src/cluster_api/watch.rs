@@ -20,6 +20,7 @@ use super::path::{Form, Query, Target};
 use super::selector::Selector;
 use super::status::Refusal;
 use super::store::Change;
+use super::value::{part, set};
 use super::{ClusterApi, News, form};
 
 /// How often a client that asks for it is told how far the watch is.
@@ -185,7 +186,7 @@ impl Watching {
             // of its end.
             (Some(before), None) => {
                 let mut last = (*before).clone();
-                last["metadata"]["resourceVersion"] = json!(change.version.to_string());
+                set(part(&mut last, "metadata"), "resourceVersion", json!(change.version.to_string()));
                 self.tell("DELETED", &last);
             }
             (None, None) => {}

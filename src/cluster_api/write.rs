@@ -218,7 +218,9 @@ fn keep(state: &mut State, write: &Write, old: &Arc<Value>, object: Value) -> Ar
 fn is_same(old: &Value, new: &Value) -> bool {
     let without = |object: &Value| {
         let mut all = managed::entries(object);
-        all.iter_mut().for_each(|entry| entry.time = Value::Null);
+        for entry in &mut all {
+            entry.time = Value::Null;
+        }
         let mut object = object.clone();
         set(&mut object, "managedFields", None);
         (object, all)

@@ -97,7 +97,9 @@ fn fill_in_value(schema: &Value, value: &mut Value) {
         }
         Value::Array(items) => {
             if let Some(schema) = schema.get("items") {
-                items.iter_mut().for_each(|item| fill_in_value(schema, item));
+                for item in items {
+                    fill_in_value(schema, item);
+                }
             }
         }
         _ => {}
@@ -151,9 +153,10 @@ mod tests {
     use super::*;
 
     fn run(spec: Value) -> Value {
-        json!({
-            "apiVersion": "daskflow.dev/v1alpha1", "kind": "FlowRun", "metadata": {"name": "etl-1"}, "spec": spec
-        })
+        let mut run =
+            json!({"apiVersion": "daskflow.dev/v1alpha1", "kind": "FlowRun", "metadata": {"name": "etl-1"}});
+        run["spec"] = spec;
+        run
     }
 
     #[test]

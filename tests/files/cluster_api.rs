@@ -104,7 +104,7 @@ where
 }
 
 /// The program, with the API in this process for its cluster: it leads, reports, and makes what a run needs; and what
-/// it made goes with the Flow.
+/// it made goes with the Flow, the run first.
 #[tokio::test]
 async fn the_operator_runs_on_the_api_in_this_process() {
     let served = ClusterApi::new(daskflow::operator::clock::now, 1);
@@ -152,8 +152,6 @@ async fn the_operator_runs_on_the_api_in_this_process() {
     let flows: Api<Flow> = Api::namespaced(client.clone(), "default");
     let pods: Api<Pod> = Api::namespaced(client.clone(), "default");
     flows.delete("etl", &DeleteParams::background()).await.unwrap();
-    let runs: Api<FlowRun> = Api::namespaced(client.clone(), "default");
-    runs.delete("etl-now", &DeleteParams::background()).await.unwrap();
     let (name, uid) = (pod.name_any(), pod.uid().unwrap());
     let ended = await_condition(pods, &name, conditions::is_deleted(&uid));
     timeout(Duration::from_secs(60), ended).await.unwrap().unwrap();
