@@ -19,9 +19,9 @@ use crate::api::dask_cluster::Refusal;
 use crate::api::{DaskCluster, DaskClusterStatus, FlowRun, Reason, labels};
 use crate::plan::cluster::{self, Observed, SchedulerView};
 use crate::plan::conditions::{Failure, told};
+use crate::plan::facts::{is_run_now, phase_of};
 use crate::plan::pods::tls::Certificate;
 use crate::plan::pods::{scheduler, state};
-use crate::plan::run::{is_run_now, phase_of};
 use crate::plan::{Plan, failing, names};
 
 impl Planned for DaskCluster {

@@ -18,10 +18,11 @@ use crate::api::common::ConfigMapKey;
 use crate::api::{DaskCluster, Flow, FlowRun, FlowStatus, Reason, labels};
 use crate::plan::backfill::runs_counted_on;
 use crate::plan::conditions::{Failure, told};
+use crate::plan::facts::phase_of;
 use crate::plan::flow::{self, CodeMap, Observed};
 use crate::plan::pods::runner::{self, Script};
 use crate::plan::pods::state;
-use crate::plan::run::{Ground, ScriptView, phase_of};
+use crate::plan::run::{Ground, ScriptView};
 use crate::plan::{Plan, failing};
 
 impl Planned for Flow {

@@ -16,8 +16,8 @@ use super::wakes::Triggers;
 use crate::api::flow::Concurrency;
 use crate::api::{DaskCluster, Flow, FlowBackfill, FlowRun, Phase, labels};
 use crate::plan::backfill::{is_concerned, is_unfinished};
+use crate::plan::facts::{is_run_now, phase_of};
 use crate::plan::pods::state;
-use crate::plan::run::{is_run_now, phase_of};
 
 /// Where a change leads: what there is, and who can be woken.
 #[derive(Clone)]

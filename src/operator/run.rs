@@ -23,11 +23,10 @@ use crate::api::{DaskCluster, Flow, FlowRun, FlowRunStatus, Phase, Reason, label
 use crate::causes::chain;
 use crate::dask::{self, Address, Scheduler};
 use crate::plan::conditions::{Failure, told};
+use crate::plan::facts::{self, attempt_of, job_of, phase_of};
 use crate::plan::pods::tls::Certificate;
 use crate::plan::pods::{runner, scheduler, state};
-use crate::plan::run::{
-    self, ForeignScheduler, Observed, ScriptView, Wiring, attempt_of, job_of, needs, phase_of,
-};
+use crate::plan::run::{self, ForeignScheduler, Observed, ScriptView, Wiring, needs};
 use crate::plan::{Plan, failing, names};
 
 /// How long a scheduler outside may take to answer.
@@ -60,11 +59,11 @@ impl Planned for FlowRun {
     }
 
     fn is_urgent(&self, _context: &Context) -> bool {
-        run::is_run_now(self)
+        facts::is_run_now(self)
     }
 
     fn is_commit(status: &Self::Status) -> bool {
-        run::is_let_through(status)
+        facts::is_let_through(status)
     }
 
     fn unwritten(context: &Context) -> Option<&Unwritten<Self::Status>> {

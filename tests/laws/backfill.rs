@@ -14,7 +14,7 @@ use daskflow::api::{
     Flow, FlowBackfill, FlowBackfillSpec, FlowRun, FlowRunSpec, FlowRunStatus, FlowSpec, Phase, labels,
 };
 use daskflow::plan::backfill::{is_unfinished, runs_counted_on};
-use daskflow::plan::run::phase_of;
+use daskflow::plan::facts::phase_of;
 use daskflow::plan::{Object, Step, VictimKind, backfill, flow};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;

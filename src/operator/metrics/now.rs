@@ -14,7 +14,7 @@ use crate::api::{ConditionType, Phase, Reason};
 use crate::operator::caches::Stores;
 use crate::operator::schedulers::Connections;
 use crate::plan::conditions::is_true;
-use crate::plan::run::phase_of;
+use crate::plan::facts::phase_of;
 
 /// The phases of a run.
 const PHASES: [Phase; 9] = [

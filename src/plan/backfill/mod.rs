@@ -16,13 +16,13 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use kube::ResourceExt;
 
+use super::facts::phase_of;
 use super::flow::parameters;
 use super::pods::Violation;
-use super::run::phase_of;
 use super::{Next, Object, Plan, Step, Victim, VictimKind};
 use crate::api::flow_backfill::BackfillOrder;
 use crate::api::{Flow, FlowBackfill, FlowBackfillStatus, FlowRun, Reason, labels};
-use ticks::{State, Tick};
+use ticks::{State, Tick, is_of};
 
 pub use ticks::TICKS_MAX;
 
@@ -56,17 +56,6 @@ pub fn is_concerned(backfill: &FlowBackfill, run: &FlowRun) -> bool {
     backfill.spec.flow == run.spec.flow
         && is_unfinished(backfill)
         && run.spec.scheduled_time.as_ref().is_some_and(|time| in_range(time.0))
-}
-
-/// Whether the backfill made the run. One of the same name that was deleted before did not.
-fn is_of(run: &FlowRun, backfill: &FlowBackfill) -> bool {
-    let uid = run.annotations().get(labels::BACKFILL_UID);
-    run.spec.backfill.as_ref() == Some(&backfill.name_any()) && uid == backfill.metadata.uid.as_ref()
-}
-
-/// Whether it was a backfill that cancelled the run, rather than a user.
-fn is_cancelled_by(run: &FlowRun) -> bool {
-    run.annotations().contains_key(labels::CANCELLED_BY)
 }
 
 /// Plans the next steps for `backfill`.

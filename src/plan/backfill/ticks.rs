@@ -6,15 +6,14 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 
-use super::{is_cancelled_by, is_of};
 use crate::api::flow::ClockEntry;
 use crate::api::flow_backfill::SkippedTicks;
 use crate::api::{Flow, FlowBackfill, FlowRun, Phase, Reason, labels};
+use crate::plan::facts::phase_of;
 use crate::plan::flow::parameters;
 use crate::plan::flow::record::Record;
 use crate::plan::flow::ticks::{name, parse, run};
 use crate::plan::pods::Violation;
-use crate::plan::run::phase_of;
 use crate::plan::schedule::Clock;
 
 /// The most ticks that one backfill may have. Each keeps a run until all have ended, so this bounds what a backfill
@@ -208,6 +207,17 @@ fn of_run<'a>(run: &'a FlowRun, backfill: &FlowBackfill) -> State<'a> {
         _ if ours || is_of_later_backfill(run, backfill) => State::Failed,
         _ => State::Due(Some(run)),
     }
+}
+
+/// Whether the backfill made the run. One of the same name that was deleted before did not.
+pub(super) fn is_of(run: &FlowRun, backfill: &FlowBackfill) -> bool {
+    let uid = run.annotations().get(labels::BACKFILL_UID);
+    run.spec.backfill.as_ref() == Some(&backfill.name_any()) && uid == backfill.metadata.uid.as_ref()
+}
+
+/// Whether it was a backfill that cancelled the run, rather than a user.
+pub(super) fn is_cancelled_by(run: &FlowRun) -> bool {
+    run.annotations().contains_key(labels::CANCELLED_BY)
 }
 
 /// Whether another backfill made the run since this one exists. Two that share a tick which always fails would

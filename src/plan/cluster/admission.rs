@@ -2,10 +2,10 @@
 
 use kube::ResourceExt;
 
-use super::Observed;
+use super::observed::Observed;
 use crate::api::flow_run::WaitsFor;
 use crate::api::{DaskCluster, FlowRun, Phase};
-use crate::plan::run::{due_at, is_unsaid, job_of, phase_of, waits_for};
+use crate::plan::facts::{due_at, is_unsaid, job_of, phase_of, waits_for};
 
 /// The runs that hold a place, at most `maxActiveRuns` of them, and none where there is no such limit.
 ///

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::Observed;
-use super::groups::Group;
+use super::group::Group;
 use super::load::Target;
+use super::observed::Observed;
 use crate::api::worker_group::Autoscale;
 use crate::plan::Next;
 use crate::plan::pods::worker::DEFAULT_GROUP;

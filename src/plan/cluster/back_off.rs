@@ -10,8 +10,8 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::Observed;
-use super::groups::Group;
+use super::group::Group;
+use super::observed::Observed;
 use crate::api::dask_cluster::EarlyEnds;
 use crate::api::{DaskCluster, labels};
 use crate::plan::pods::{ends, scheduler, state, worker};

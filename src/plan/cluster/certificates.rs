@@ -15,7 +15,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use kube::ResourceExt;
 use serde_json::{Value, json};
 
-use super::Observed;
+use super::observed::{Observed, TlsView};
 use super::secrets::source_name;
 use crate::api::duration::Written;
 use crate::api::tls::{Issuer, TlsStatus};
@@ -38,21 +38,6 @@ const LOOK_AT_OURS: Duration = Duration::from_secs(300);
 
 /// When a renewed certificate is looked at.
 const RETRY: Duration = Duration::from_secs(2);
-
-/// What was observed of the certificates of a cluster.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct TlsView {
-    /// The Secret that the issuer fills. None: it was not read.
-    pub source: Option<Result<Certificates, Fault>>,
-    /// The Secret of our own authority. None: it was not read.
-    pub authority: Option<Result<Certificates, Fault>>,
-    /// Whether the copy of the source that pods are made with is there.
-    pub copied: bool,
-    /// The object by which cert-manager is asked.
-    pub request: Option<Value>,
-    /// The Secrets that runners have which have not ended.
-    pub of_runners: BTreeSet<String>,
-}
 
 /// The name of the copy of these certificates.
 pub fn copy_name(cluster: &str, certificates: &Certificates) -> String {

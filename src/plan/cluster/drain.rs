@@ -13,9 +13,11 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 
-use super::groups::Group;
+use super::deletion::victim;
+use super::group::Group;
 use super::leave::{ask_again, asks};
-use super::{Wish, Work, victim};
+use super::retirements::Wish;
+use super::work::Work;
 use crate::api::worker_group::Drain;
 use crate::api::{Reason, labels};
 use crate::plan::pods::state;

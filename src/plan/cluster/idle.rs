@@ -10,11 +10,16 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 
-use super::{ANNOUNCED, Observed};
+use super::observed::Observed;
 use crate::api::dask_cluster::{Idle, IdleAction, IdleStatus};
 use crate::api::{DaskCluster, FlowRun, Phase, Reason};
-use crate::plan::run::phase_of;
+use crate::plan::facts::phase_of;
 use crate::plan::{Next, Note};
+
+/// For how long the status says that a cluster closes before anything is taken from under a run that was about to start:
+/// times in a status are whole seconds, so a whole one has passed. A run reads the cluster and creates its Job within
+/// milliseconds of each other.
+pub(super) const ANNOUNCED: Duration = Duration::from_secs(2);
 
 /// What is decided.
 #[derive(Clone, Debug)]

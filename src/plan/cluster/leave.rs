@@ -10,10 +10,11 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
+use super::deletion::{delete, victim};
 use super::drain::{drain_timeout, nobody_drains, spare_the_busy, wait_for_closed};
-use super::groups::Group;
+use super::group::Group;
 use super::retirements::{ASK_AGAIN_MAX, ASK_AGAIN_MIN, Outcome, Wish};
-use super::{Work, delete, victim};
+use super::work::Work;
 use crate::api::Reason;
 use crate::plan::conditions::told;
 use crate::plan::pods::{state, worker};

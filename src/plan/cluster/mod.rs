@@ -7,12 +7,15 @@ mod admission;
 mod autoscale;
 mod back_off;
 mod certificates;
+mod deletion;
 mod drain;
+mod group;
 mod groups;
 mod idle;
 mod leave;
 pub mod load;
 mod network;
+mod observed;
 mod questions;
 mod retirements;
 mod scheduler;
@@ -20,12 +23,14 @@ mod secrets;
 mod silent;
 mod status;
 mod violations;
+mod work;
 mod workers;
 
-pub use certificates::{TlsView, copy_name};
+pub use certificates::copy_name;
 pub use groups::may_have_workers;
 pub use load::Load;
 pub use network::network_policy;
+pub use observed::{Observed, SchedulerView, TlsView};
 pub use questions::questions;
 #[cfg(test)]
 pub(crate) use retirements::Outcome;
@@ -33,20 +38,14 @@ pub use retirements::{Retirements, Said, Wish};
 pub use secrets::{Secrets, is_owned, secrets};
 pub use violations::violations;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
-use std::time::Duration;
-
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Pod, Service};
-use k8s_openapi::api::networking::v1::NetworkPolicy;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::api::core::v1::Service;
 use kube::ResourceExt;
 use serde_json::Value;
 
-use certificates::Decision;
-use groups::Group;
-use idle::Rest;
+use deletion::delete;
+use group::Group;
+use work::Work;
 
 use super::conditions::says;
 use super::pods::{self, Violation, state};
@@ -54,85 +53,8 @@ use super::site::Site;
 use super::{Applied, Next, Note, Plan, Step, Victim, VictimKind, subset};
 use crate::api::dask_cluster::{IdleAction, Refusal, ServiceType};
 use crate::api::worker_group::Drain;
-use crate::api::{ConditionType, DaskCluster, DaskClusterStatus, FlowRun, Reason, labels};
-use pods::tls::Certificate;
+use crate::api::{ConditionType, DaskCluster, DaskClusterStatus, Reason, labels};
 use pods::worker::DEFAULT_GROUP;
-
-/// For how long the status says that a cluster closes before anything is taken from under a run that was about to start:
-/// times in a status are whole seconds, so a whole one has passed. A run reads the cluster and creates its Job within
-/// milliseconds of each other.
-const ANNOUNCED: Duration = Duration::from_secs(2);
-
-/// What was observed of a cluster.
-#[derive(Clone, Debug, Default)]
-pub struct Observed {
-    /// Where the cluster lives.
-    pub site: Site,
-    /// The scheduler's Service.
-    pub service: Option<Arc<Service>>,
-    /// The NetworkPolicy of the cluster's name, whoever owns it.
-    pub network_policy: Option<Arc<NetworkPolicy>>,
-    /// All pods of the cluster, runners not among them.
-    pub pods: Vec<Arc<Pod>>,
-    /// Whether the pods were listed from the API server just now, rather than from a cache.
-    pub live: bool,
-    /// What the scheduler says.
-    pub scheduler: SchedulerView,
-    /// The workers in the order in which the scheduler would close them, idle ones and those with least data first.
-    /// None when it was not asked or did not answer.
-    pub closable: Option<Vec<String>>,
-    /// The workers that the scheduler gives no more tasks: it was asked to close them, or is letting them go.
-    pub closing: BTreeSet<String>,
-    /// What the scheduler was asked to do with workers that are to leave, and what it answered.
-    pub retirements: Retirements,
-    /// How many tasks lie with each worker, those not counted that never begin there because it is closed. None when the
-    /// scheduler was not asked or did not answer.
-    pub busy: Option<BTreeMap<String, u64>>,
-    /// Whether the scheduler can close workers to new tasks. Unknown is no.
-    pub closes: bool,
-    /// What the scheduler told of its load.
-    pub load: Load,
-    /// The runs on this cluster that have not ended, those that wait for a place on it among them.
-    pub runs: Vec<Arc<FlowRun>>,
-    /// Runs whose runner's pod has not ended, whatever became of the run itself.
-    pub runners: BTreeSet<String>,
-    /// When the last of the other runs on this cluster ended.
-    pub last_run_end: Option<Timestamp>,
-    /// Its certificates.
-    pub tls: TlsView,
-    /// Random bits for new names.
-    pub seed: u64,
-}
-
-/// What the Dask scheduler says over the native protocol.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum SchedulerView {
-    /// Nobody is connected to it.
-    #[default]
-    Unknown,
-    /// It could not be reached, or the connection was lost.
-    Unreachable {
-        /// The reason word.
-        reason: Reason,
-        /// A sentence.
-        message: String,
-    },
-    /// It answers.
-    Answering {
-        /// The Dask names of the registered workers.
-        workers: BTreeSet<String>,
-    },
-}
-
-impl SchedulerView {
-    /// The registered workers, if the scheduler answers.
-    pub fn registered(&self) -> Option<&BTreeSet<String>> {
-        match self {
-            Self::Answering { workers } => Some(workers),
-            _ => None,
-        }
-    }
-}
 
 /// Whether a live look has to ask how many tasks lie with each worker.
 pub fn asks_who_is_busy(cluster: &DaskCluster) -> bool {
@@ -179,31 +101,6 @@ fn is_news(cluster: &DaskCluster, violation: &Violation) -> bool {
     !says(conditions, ConditionType::Stalled, &violation.message)
 }
 
-/// A plan under construction.
-pub(crate) struct Work<'a> {
-    cluster: &'a DaskCluster,
-    observed: &'a Observed,
-    now: Timestamp,
-    rest: Rest,
-    tls: Decision,
-    groups: Vec<Group<'a>>,
-    steps: Vec<Step>,
-    notes: Vec<Note>,
-    next: Next,
-    /// Who may leave is for the scheduler to say, and it was not asked yet.
-    look_again: bool,
-    /// Why workers that should go cannot, or a size cannot be told.
-    held: Option<(Reason, String)>,
-    /// Whether that is worth a warning: the scheduler was asked to let them go, and did not.
-    warns: bool,
-    /// The scheduler does not let workers go.
-    keeps_workers: bool,
-    /// Why something waits to be replaced.
-    outdated: Option<String>,
-    /// No run is to start any more: the scheduler is about to be replaced.
-    closes: bool,
-}
-
 impl<'a> Work<'a> {
     fn new(cluster: &'a DaskCluster, observed: &'a Observed, now: Timestamp) -> Self {
         let rest = idle::judge(cluster, observed, now);
@@ -228,11 +125,6 @@ impl<'a> Work<'a> {
             rest,
             tls,
         }
-    }
-
-    /// Whether no pod is to run.
-    fn is_suspended(&self) -> bool {
-        self.cluster.spec.suspend || self.rest.action == Some(IdleAction::Suspend)
     }
 
     /// Adds all steps. Gives what is wrong with the spec: what runs goes on running, and only the part that cannot be
@@ -352,28 +244,6 @@ impl<'a> Work<'a> {
             self.next = self.next.sooner(Next::At(at), self.now);
         }
     }
-
-    /// Whether the worker in this pod and the scheduler trust the same authorities.
-    fn is_understood(&self, pod: &Pod) -> bool {
-        let trust = |certificate: &Certificate| certificate.trust.clone();
-        Certificate::of(pod).as_ref().map(trust) == self.tls.serving.as_ref().map(trust)
-    }
-
-    /// Notes why something stays that should go; the first reason stands.
-    fn hold(&mut self, reason: Reason, message: String) {
-        self.keeps_workers |= reason == Reason::WorkersHeld;
-        self.held.get_or_insert((reason, message));
-    }
-
-    /// The status that was written last.
-    fn status(&self) -> Option<&'a DaskClusterStatus> {
-        self.cluster.status.as_ref()
-    }
-
-    /// The conditions that were written last.
-    fn conditions(&self) -> &'a [Condition] {
-        self.status().map(|status| status.conditions.as_slice()).unwrap_or_default()
-    }
 }
 
 /// Whoever reaches a scheduler without TLS can run code in the pods of its cluster.
@@ -399,16 +269,6 @@ fn delete_cluster(cluster: &DaskCluster) -> Step {
         name: cluster.name_any(),
         uid: cluster.metadata.uid.clone(),
     })
-}
-
-/// Deletes exactly this pod.
-pub(crate) fn delete(pod: &Pod) -> Step {
-    Step::Delete(victim(pod))
-}
-
-/// Exactly this pod.
-pub(crate) fn victim(pod: &Pod) -> Victim {
-    Victim { kind: VictimKind::Pod, name: state::name(pod).to_owned(), uid: pod.metadata.uid.clone() }
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::ResourceExt;
 use serde_json::Value;
 
-use super::Work;
+use super::work::Work;
 use crate::api::{DaskCluster, labels};
 use crate::plan::pods::{common_labels, controller_ref, scheduler};
 use crate::plan::site::Site;

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
 
-use super::certificates::{TlsView, chosen};
+use super::certificates::chosen;
 use super::groups::of_spec;
 use super::load::Questions;
+use super::observed::TlsView;
 use super::scheduler::is_outdated;
 use crate::api::DaskCluster;
 use crate::api::dask_cluster::Rollout;

@@ -13,7 +13,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 
-use super::victim;
+use super::deletion::victim;
 use crate::plan::Victim;
 
 /// How soon a scheduler that keeps its workers is asked again, at first and in the long run. Between the two

@@ -5,13 +5,15 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 
-use super::{ANNOUNCED, Work, delete, victim};
+use super::deletion::{delete, victim};
+use super::idle::ANNOUNCED;
+use super::work::Work;
 use crate::api::dask_cluster::Rollout;
 use crate::api::{ConditionType, DaskCluster, FlowRun, Phase, Reason, labels};
 use crate::plan::conditions::{gives, is_true};
+use crate::plan::facts::{job_of, phase_of};
 use crate::plan::pods::tls::Certificate;
 use crate::plan::pods::{scheduler, state};
-use crate::plan::run::{job_of, phase_of};
 use crate::plan::{Next, Note, Object, Step};
 
 /// For how long a scheduler must have been idle that cannot tell its clients, so that one who computes now and then is

@@ -8,8 +8,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 
-use super::groups::Group;
-use super::{Work, delete, victim};
+use super::deletion::{delete, victim};
+use super::group::Group;
+use super::work::Work;
 use crate::api::{Reason, labels};
 use crate::plan::pods::{state, worker};
 use crate::plan::{Next, Note, Step};

@@ -7,10 +7,12 @@ use k8s_openapi::api::core::v1::{ContainerStateTerminated, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::ResourceExt;
 
+use super::admission;
 use super::certificates::is_expiring;
-use super::groups::Group;
+use super::group::Group;
+use super::observed::{Observed, SchedulerView};
 use super::scheduler::{REPLACING, lost};
-use super::{Observed, SchedulerView, Work, admission};
+use super::work::Work;
 use crate::api::dask_cluster::{GroupStatus, IdleAction, WorkerCounts};
 use crate::api::{ConditionType, DaskClusterStatus, Reason, labels};
 use crate::plan::Note;

@@ -10,16 +10,19 @@ mod rollout;
 mod services;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{
-    ContainerState, ContainerStateRunning, ContainerStateWaiting, ContainerStatus, PodStatus,
+    ContainerState, ContainerStateRunning, ContainerStateWaiting, ContainerStatus, Pod, PodStatus,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::json;
 
+use super::deletion::victim;
+use super::idle::ANNOUNCED;
 use super::*;
 use crate::api::flow_run::WaitsFor;
-use crate::api::{DaskClusterSpec, FlowRunSpec, FlowRunStatus, Phase, labels};
+use crate::api::{DaskClusterSpec, FlowRun, FlowRunSpec, FlowRunStatus, Phase, labels};
 use crate::plan::Object;
 use crate::plan::conditions::{self, find};
 use crate::plan::pods::{scheduler, worker};

@@ -7,8 +7,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 
-use super::groups::Group;
-use super::{Work, delete, leave, silent};
+use super::deletion::delete;
+use super::group::Group;
+use super::work::Work;
+use super::{leave, silent};
 use crate::api::Reason;
 use crate::plan::pods::{Violation, ends, state, worker};
 use crate::plan::{Next, Note, Object, Step};

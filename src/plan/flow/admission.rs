@@ -2,11 +2,13 @@
 
 use kube::ResourceExt;
 
-use super::{Observed, is_over};
-use crate::api::flow::{CatchUpPolicy, Concurrency};
+use super::observed::Observed;
+use super::terms::{gives_way, has_begun, is_held_by_suspension, places};
+use crate::api::flow::Concurrency;
 use crate::api::flow_run::WaitsFor;
 use crate::api::{Flow, FlowRun, FlowSpec, FlowStatus, Phase};
-use crate::plan::run::{Newest, due_at, has_started, is_backfill, is_tick, phase_of, waits_for};
+use crate::plan::facts::{due_at, has_started, is_backfill, is_over, phase_of, waits_for};
+use crate::plan::newest::Newest;
 
 /// The runs that hold a place: as many as the policy allows, and none under `Allow`, where nothing needs to be held.
 ///
@@ -44,20 +46,6 @@ pub(super) fn plan(flow: &Flow, old: &FlowStatus, observed: &Observed, created: 
     admitted
 }
 
-/// How many runs may be active at once; without a number, any.
-pub(in crate::plan) fn places(spec: &FlowSpec) -> Option<usize> {
-    match spec.concurrency {
-        Concurrency::Allow => None,
-        Concurrency::Forbid | Concurrency::Replace => Some(1),
-        Concurrency::Queue => Some(usize::try_from(spec.max_active.unwrap_or(1)).unwrap_or(1)),
-    }
-}
-
-/// Whether a run waits because its Flow is suspended: a tick does that has not begun.
-pub(in crate::plan) fn is_held_by_suspension(flow: &Flow, run: &FlowRun) -> bool {
-    flow.spec.suspend && is_tick(run) && !has_begun(run)
-}
-
 /// Whether an admitted run still holds its place. One that no cache knows was created a moment ago, or is gone; it
 /// was asked for.
 fn holds(name: &str, observed: &Observed) -> bool {
@@ -82,18 +70,4 @@ fn line<'a>(spec: &FlowSpec, mut waiting: Vec<&'a FlowRun>) -> Vec<&'a FlowRun> 
     let replaces_nobody = |run: &FlowRun| spec.concurrency == Concurrency::Replace && is_backfill(run);
     waiting.sort_by_cached_key(|run| (replaces_nobody(run), due_at(run), run.name_any()));
     waiting
-}
-
-fn has_begun(run: &FlowRun) -> bool {
-    run.status.as_ref().is_some_and(|status| status.admitted_at.is_some())
-}
-
-/// Whether a run that waits gives way to a newer one of its kind ([`Newest`]): under `Forbid` a tick does, as under a CronJob
-/// that forbids overlap, and under `Replace` any run but a backfill's. Where all missed ticks are to run, none does.
-pub(in crate::plan) fn gives_way(spec: &FlowSpec, run: &FlowRun) -> bool {
-    match spec.concurrency {
-        Concurrency::Allow | Concurrency::Queue => false,
-        Concurrency::Forbid => is_tick(run) && spec.catch_up.policy != CatchUpPolicy::All,
-        Concurrency::Replace => !is_backfill(run),
-    }
 }

@@ -10,6 +10,7 @@ use jiff::tz::TimeZone;
 use kube::ResourceExt;
 use serde_json::{Map, Value};
 
+use super::terms::offset;
 use super::{parameters, ticks, violations};
 use crate::api::Flow;
 use crate::api::flow::ClockEntry;
@@ -108,7 +109,7 @@ pub fn coming(flow: &Flow, after: Timestamp, count: usize) -> Result<Outlook, Ve
 fn known_offset(flow: &Flow) -> Option<Duration> {
     let delays = flow.spec.schedule.as_ref().is_some_and(|schedule| schedule.jitter.is_some());
     let known = flow.metadata.namespace.is_some() && flow.metadata.name.is_some();
-    (known || !delays).then(|| ticks::offset(flow))
+    (known || !delays).then(|| offset(flow))
 }
 
 /// The runs of one instant, and the clocks that tick then moved on. As in [`ticks::plan`], the first clock of the
@@ -216,7 +217,7 @@ mod tests {
         let unknown = coming(&flow, after, 2).unwrap().runs;
         assert!(unknown.iter().all(|run| run.start.is_none() && run.tick > after), "{unknown:?}");
         flow.metadata.namespace = Some("lab".to_owned());
-        let offset = ticks::offset(&flow);
+        let offset = offset(&flow);
         assert!(offset > Duration::from_secs(60), "the tick before is to start: {offset:?}");
         let known = coming(&flow, after, 2).unwrap().runs;
         let ticks: Vec<String> = known.iter().map(|run| run.tick.to_string()).collect();

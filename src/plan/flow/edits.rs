@@ -5,10 +5,11 @@
 
 use jiff::Timestamp;
 
-use super::{Observed, ticks};
+use super::observed::Observed;
+use super::terms::offset;
 use crate::api::flow::ClockStatus;
 use crate::api::{Flow, FlowStatus};
-use crate::plan::run::{clocks_of, made_for};
+use crate::plan::facts::{clocks_of, made_for};
 
 /// When somebody wrote the spec last, as far as the API server says.
 fn written_at(flow: &Flow) -> Option<Timestamp> {
@@ -43,7 +44,7 @@ pub(super) fn lost_tick(
     now: Timestamp,
 ) -> Option<Timestamp> {
     let tick = known.next_tick.as_ref()?.0;
-    let start = tick.checked_add(ticks::offset(flow)).unwrap_or(tick);
+    let start = tick.checked_add(offset(flow)).unwrap_or(tick);
     let is_run = |run: &crate::api::FlowRun| {
         made_for(run) == Some(tick) && clocks_of(run).any(|clock| clock == known.name)
     };

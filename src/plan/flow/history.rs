@@ -6,13 +6,13 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 
-use super::Observed;
-use super::admission::places;
+use super::observed::{CodeMap, Observed};
 use super::record::Record;
+use super::terms::places;
 use crate::api::duration::Days;
 use crate::api::flow::{ClockStatus, FlowStatus};
 use crate::api::{Flow, FlowRun, Phase, labels};
-use crate::plan::run::{clocks_of, is_backfill, job_of, kept_until, made_for, phase_of};
+use crate::plan::facts::{clocks_of, is_backfill, job_of, kept_until, made_for, phase_of};
 use crate::plan::{Step, Victim, VictimKind, names};
 
 /// What labels or annotations begin with by which programs mark the objects that they apply.
@@ -185,15 +185,12 @@ pub(super) fn code(flow: &Flow, observed: &Observed, now: Timestamp) -> Vec<Step
     let program = |run: &'_ FlowRun| run.status.as_ref()?.program.as_ref()?.config_map.clone();
     let of_runs: BTreeSet<String> = unfinished().filter_map(|run| program(run)).collect();
     let newest = observed.code_maps.iter().map(|map| map.created).max();
-    let spare = |map: &&super::CodeMap| {
+    let spare = |map: &&CodeMap| {
         let age = now.duration_since(map.created);
         !map.in_use && !of_runs.contains(&map.name) && Some(map.created) != newest && age > CODE_AGE_MIN
     };
-    let victim = |map: &super::CodeMap| Victim {
-        kind: VictimKind::ConfigMap,
-        name: map.name.clone(),
-        uid: map.uid.clone(),
-    };
+    let victim =
+        |map: &CodeMap| Victim { kind: VictimKind::ConfigMap, name: map.name.clone(), uid: map.uid.clone() };
     observed.code_maps.iter().filter(spare).map(|map| Step::Delete(victim(map))).collect()
 }
 

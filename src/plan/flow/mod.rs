@@ -4,22 +4,22 @@
 //! Under any policy but `Allow` a run starts only when it stands in `status.admitted`, and that status is written with
 //! the resourceVersion it was read with: of two writers one loses, so never more runs than places hold one.
 
-pub(super) mod admission;
+mod admission;
 pub mod coming;
 mod edits;
 mod hints;
 mod history;
+mod observed;
 pub mod parameters;
 pub(super) mod record;
 mod status;
-pub(in crate::plan) mod ticks;
+pub(super) mod terms;
+pub(super) mod ticks;
 mod violations;
 
 pub use hints::{Hint, hints};
+pub use observed::{CodeMap, Observed};
 pub use violations::{run_violation, violations};
-
-use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use jiff::Timestamp;
 
@@ -27,44 +27,7 @@ use super::conditions::{is_true, says};
 use super::pods::Violation;
 use super::{Next, Note, Plan, Step};
 use crate::api::common::ConfigMapKey;
-use crate::api::{ConditionType, Flow, FlowRun, FlowStatus, Reason};
-
-/// What was observed of a Flow.
-#[derive(Clone, Debug, Default)]
-pub struct Observed {
-    /// All its runs.
-    pub runs: Vec<Arc<FlowRun>>,
-    /// Whether the Flow was read from the API server just now, rather than from a cache.
-    pub live: bool,
-    /// Admitted runs that are in no cache, but were found by asking for them.
-    pub found: BTreeSet<String>,
-    /// Runs whose runner's pod has not ended, whatever became of the run itself.
-    pub runners: BTreeSet<String>,
-    /// Whether the `DaskCluster` of `cluster.ref` exists; true where there is none to exist.
-    pub cluster_exists: bool,
-    /// What is missing of `code.configMap`.
-    pub code_missing: Option<String>,
-    /// The code ConfigMaps of this Flow.
-    pub code_maps: Vec<CodeMap>,
-    /// Its backfills, ended ones too: their runs stay as long as they do.
-    pub backfills: BTreeSet<String>,
-    /// The names that the runs of the ticks of unfinished backfills have, whoever made them: such a run may be why a tick is
-    /// left out.
-    pub backfilled: BTreeSet<String>,
-}
-
-/// A ConfigMap with code, as far as deleting it is concerned.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CodeMap {
-    /// Its name.
-    pub name: String,
-    /// Its uid.
-    pub uid: Option<String>,
-    /// When it was created.
-    pub created: Timestamp,
-    /// Whether a Job that has not ended mounts it.
-    pub in_use: bool,
-}
+use crate::api::{ConditionType, Flow, FlowStatus, Reason};
 
 /// The key of a ConfigMap that has to be looked for: while the spec is new, or the Flow not ready. Users' ConfigMaps are not
 /// watched, and a run that starts reads its own anyway.
@@ -74,16 +37,6 @@ pub fn code_to_look_for(flow: &Flow) -> Option<&ConfigMapKey> {
             && is_true(&status.conditions, ConditionType::Ready)
     });
     flow.spec.code.as_ref()?.config_map.as_ref().filter(|_| !settled)
-}
-
-/// When the Flow starts a tick: at its time, and later by the Flow's share of `jitter`.
-pub(in crate::plan) fn start_of(flow: &Flow, tick: Timestamp) -> Timestamp {
-    tick.checked_add(ticks::offset(flow)).unwrap_or(tick)
-}
-
-/// Whether a run has ended, or is on its way out.
-fn is_over(run: &FlowRun) -> bool {
-    super::run::phase_of(run).is_final() || run.metadata.deletion_timestamp.is_some()
 }
 
 /// Plans the next steps for `flow`.

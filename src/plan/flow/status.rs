@@ -8,17 +8,19 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 
-use super::admission::{is_held_by_suspension, places};
 use super::history::{finished_at, short_name};
+use super::observed::Observed;
+use super::terms::{is_held_by_suspension, places};
 use super::ticks::{Ticks, describe};
-use super::{Observed, edits, is_over, violations};
+use super::{edits, violations};
 use crate::api::flow::LastRun;
 use crate::api::flow_run::WaitsFor;
 use crate::api::{ConditionType, Flow, FlowRun, FlowStatus, Phase, Reason};
 use crate::plan::conditions::{Conditions, Holds, Progress, find};
 use crate::plan::count::to_i32;
+use crate::plan::facts::{is_over, phase_of, waits_for};
 use crate::plan::pods::Violation;
-use crate::plan::run::{Ground, phase_of, waits_for};
+use crate::plan::run::Ground;
 
 /// How soon a missing ConfigMap is looked for again: the users' own are not watched.
 pub(super) const ASK_AGAIN: Duration = Duration::from_secs(5);

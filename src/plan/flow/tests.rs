@@ -1,12 +1,14 @@
 mod lost;
 
+use std::sync::Arc;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::json;
 
 use super::*;
 use crate::api::common::NameRef;
 use crate::api::flow::{CatchUp, CatchUpPolicy, ClockEntry, ClusterSource, Concurrency, History, Schedule};
-use crate::api::{ConditionType, FlowRunSpec, FlowRunStatus, FlowSpec, Phase};
+use crate::api::{ConditionType, FlowRun, FlowRunSpec, FlowRunStatus, FlowSpec, Phase};
 use crate::plan::conditions::find;
 use crate::plan::{Object, VictimKind};
 use kube::ResourceExt;

@@ -2,20 +2,21 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use kube::ResourceExt;
 use serde::Serialize;
 
+use super::observed::Observed;
 use super::record::Record;
-use super::{Observed, edits, parameters};
+use super::terms::offset;
+use super::{edits, parameters};
 use crate::api::duration::Written;
 use crate::api::flow::{CatchUpPolicy, ClockEntry, ClockStatus, Schedule};
 use crate::api::{Flow, FlowRun, FlowRunSpec, FlowStatus, Phase, Reason, is_seen, labels};
+use crate::plan::facts::{clocks_of, made_for, phase_of};
 use crate::plan::pods::{Violation, common_labels, content_hash, controller_ref};
-use crate::plan::run::{clocks_of, made_for, phase_of};
 use crate::plan::schedule::{CatchUp, Clock, ClockSpec, ClockState, Due, Rules, Timing, due};
 use crate::plan::{Figure, Object, Step, names};
 
@@ -154,16 +155,6 @@ fn rules(flow: &Flow) -> Rules {
     };
     let starting_deadline = flow.spec.starting_deadline.as_ref().and_then(Written::get);
     Rules { starting_deadline, catch_up, offset: offset(flow), ..Rules::default() }
-}
-
-/// How much later than its ticks a Flow starts its runs: its share of `jitter`, in whole seconds, drawn from its name.
-pub(in crate::plan) fn offset(flow: &Flow) -> Duration {
-    let jitter = flow.spec.schedule.as_ref().and_then(|schedule| schedule.jitter.as_ref()?.get());
-    let Some(jitter) = jitter else { return Duration::ZERO };
-    let name = format!("{}/{}", flow.namespace().unwrap_or_default(), flow.name_any());
-    let drawn = u64::from_str_radix(&names::short_hash(&name, 8), 16).unwrap_or(0);
-    // The jitter itself is one of the times that can be drawn.
-    Duration::from_secs(drawn.checked_rem(jitter.as_secs().saturating_add(1)).unwrap_or(0))
 }
 
 /// How many more runs a clock may start, as its status has it.

@@ -5,8 +5,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
+use super::ground;
 use super::outcome::Outcome;
-use super::{Work, ground};
+use super::work::Work;
 use crate::api::flow::Retries;
 use crate::api::flow_run::{AttemptFailure, Budget, Failures, Foreseen};
 use crate::api::{Flow, Phase, Reason};

@@ -3,11 +3,11 @@
 use jiff::Timestamp;
 
 use super::words::reason_or;
-use super::{is_tick, logical_time};
 use crate::api::{Flow, FlowRun, FlowRunStatus, Reason, UNSEEN};
 use crate::plan::Figure;
+use crate::plan::facts::{is_tick, logical_time};
 use crate::plan::figure::between;
-use crate::plan::flow::start_of;
+use crate::plan::flow::terms::start_of;
 
 /// What has happened between the status that `run` has and `new`, which is written at `now`.
 pub(super) fn of(run: &FlowRun, flow: Option<&Flow>, new: &FlowRunStatus, now: Timestamp) -> Vec<Figure> {

@@ -8,52 +8,19 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
 
-use super::{Observed, job_of, phase_of};
+use super::observed::{ForeignScheduler, Observed, Wiring};
 use crate::api::tls::ClientTls;
 use crate::api::{
     ConditionType, DaskCluster, DaskClusterSpec, Flow, FlowRun, FlowRunStatus, Phase, Reason, labels,
 };
 use crate::plan::cluster::{self, may_have_workers};
+use crate::plan::facts::{job_of, phase_of};
 use crate::plan::pods::runner::Target;
 use crate::plan::pods::tls::Files;
 use crate::plan::pods::{Violation, common_labels, controller_ref};
 use crate::plan::site::Site;
 use crate::plan::violations::moved;
 use crate::plan::{Note, Object, Step, Victim, VictimKind, conditions, names};
-
-/// How the Dask scheduler of a cluster is spoken to.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Wiring {
-    /// There is no pod of it that anybody knows.
-    #[default]
-    Unknown,
-    /// Plain TCP.
-    Plain,
-    /// TLS, with the certificate in this Secret.
-    Tls(String),
-}
-
-/// What is known of a scheduler outside of any `DaskCluster`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum ForeignScheduler {
-    /// It was not asked.
-    #[default]
-    NotAsked,
-    /// It answers.
-    Answering {
-        /// It has so many workers.
-        workers: usize,
-        /// Where it speaks TLS: what a runner needs for that.
-        tls: Option<Files>,
-    },
-    /// It cannot be spoken to, and why.
-    Unreachable {
-        /// The reason word.
-        reason: Reason,
-        /// A sentence.
-        message: String,
-    },
-}
 
 /// Where the cluster of a Flow's runs comes from.
 #[derive(Clone, Copy, Debug, PartialEq)]

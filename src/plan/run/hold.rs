@@ -4,14 +4,15 @@ use std::time::Duration;
 
 use kube::ResourceExt;
 
-use super::{Newest, Work, clocks_of, due_at, is_backfill, is_tick, phase_of};
+use super::work::Work;
 use crate::api::duration::Written;
 use crate::api::flow::{CatchUpPolicy, Concurrency};
 use crate::api::flow_run::WaitsFor;
 use crate::api::{DaskCluster, Flow, FlowRun, Phase, Reason};
 use crate::plan::count::to_i32;
-use crate::plan::flow::admission::{gives_way, is_held_by_suspension, places};
-use crate::plan::flow::ticks::offset as start_offset;
+use crate::plan::facts::{clocks_of, due_at, is_backfill, is_tick, phase_of};
+use crate::plan::flow::terms::{gives_way, is_held_by_suspension, offset as start_offset, places};
+use crate::plan::newest::Newest;
 
 /// What is told of a run that gives its place back.
 const GIVEN_BACK: &str =

@@ -6,11 +6,14 @@ use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use serde_json::{Map, Value};
 
+use super::ground::Ground;
 use super::ground::cluster_not_ready;
+use super::observed::ScriptView;
 use super::phase::ASK_AGAIN;
-use super::{Ground, ScriptView, Work, logical_time};
+use super::work::Work;
 use crate::api::duration::Written;
 use crate::api::{DaskCluster, Flow, Phase, Reason, labels};
+use crate::plan::facts::{attempt_of, logical_time};
 use crate::plan::flow::parameters;
 use crate::plan::pods::runner::{self, Attempt, LogicalTime};
 use crate::plan::{Next, Note, Object, Step, Urgency};
@@ -73,7 +76,7 @@ impl Work<'_> {
             site: self.observed.site,
             flow,
             run: self.run,
-            number: super::attempt_of(self.run),
+            number: attempt_of(self.run),
             target: &target,
             script,
             parameters,

@@ -9,16 +9,22 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 
 use super::attempt::End;
+use super::ground::Ground;
 use super::hold::Hold;
 use super::launch::SETTLE;
-use super::{CLUSTER_TIMEOUT, Ground, ScriptView, Work, is_backfill, is_unsaid, made_for, outcome, waits_for};
+use super::observed::ScriptView;
+use super::outcome;
+use super::work::Work;
 use crate::api::duration::Written;
 use crate::api::flow_run::WaitsFor;
 use crate::api::{Flow, Phase, Reason};
+use crate::plan::facts::{is_backfill, is_unsaid, made_for, waits_for};
 use crate::plan::flow::run_violation;
 use crate::plan::pods::{runner, state};
 use crate::plan::{Next, Step, Urgency, Victim, VictimKind};
 
+/// How long a run waits for its cluster where the Flow does not say.
+pub(super) const CLUSTER_TIMEOUT: Duration = Duration::from_secs(600);
 /// How soon something that is not watched is asked again.
 pub(super) const ASK_AGAIN: Duration = Duration::from_secs(2);
 

@@ -2,7 +2,9 @@
 
 use kube::ResourceExt;
 
-use super::{Ground, ScriptView, Work};
+use super::ground::Ground;
+use super::observed::ScriptView;
+use super::work::Work;
 use crate::api::common::ConfigMapKey;
 use crate::api::flow::Code;
 use crate::api::flow_run::Program;

@@ -10,7 +10,8 @@ use kube::ResourceExt;
 
 use super::attempt::End;
 use super::hold::Hold;
-use super::{Work, ground, outcome};
+use super::work::Work;
+use super::{ground, outcome};
 use crate::api::flow::Concurrency;
 use crate::api::flow_run::{Budget, Stop, WaitsFor};
 use crate::api::{Phase, Reason};

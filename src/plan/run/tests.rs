@@ -6,21 +6,27 @@ mod grounds;
 mod life;
 mod runner_pod;
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use jiff::SignedDuration;
-use k8s_openapi::api::batch::v1::{JobCondition, JobStatus};
+use k8s_openapi::api::batch::v1::{Job, JobCondition, JobStatus};
 use k8s_openapi::api::core::v1::{
     ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStateWaiting, ContainerStatus,
-    PodStatus,
+    Pod, PodStatus,
 };
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use rstest::rstest;
 use serde_json::{Value, json};
 
+use super::phase::CLUSTER_TIMEOUT;
 use super::*;
 use crate::api::flow::{ClusterSource, Code, Concurrency};
+use crate::api::flow_run::WaitsFor;
 use crate::api::tls::TlsStatus;
-use crate::api::{ConditionType, DaskClusterSpec, FlowRunSpec, FlowSpec};
+use crate::api::{ConditionType, DaskCluster, DaskClusterSpec, FlowRunSpec, FlowSpec, Reason};
 use crate::plan::conditions::Conditions;
-use crate::plan::{Object, conditions, names};
+use crate::plan::{conditions, names};
 
 fn now() -> Timestamp {
     "2026-12-01T09:00:00Z".parse().unwrap()
@@ -344,7 +350,7 @@ fn a_tick_that_starts_late_by_its_jitter_is_held_as_long_as_another() {
     flow.spec.starting_deadline = Some("1m".into());
     flow.spec.schedule =
         Some(crate::api::flow::Schedule { jitter: Some("10h".into()), ..Default::default() });
-    let start = now() + crate::plan::flow::ticks::offset(&flow);
+    let start = now() + crate::plan::flow::terms::offset(&flow);
     assert!(start > now() + Duration::from_secs(60), "{start}");
     let held = plan(&run(Phase::Queued), &observed(flow.clone()), start);
     assert_eq!(phase_and_reason(&held), (Phase::Queued, "ConcurrencyForbidden".into()));

@@ -2,7 +2,8 @@
 //! message, and compared to see what is news. Nothing else is decided by them: what the next plan goes on
 //! from has a field of its own.
 
-use super::{ForeignScheduler, Work};
+use super::observed::ForeignScheduler;
+use super::work::Work;
 use crate::api::flow_run::WaitsFor;
 use crate::api::{ConditionType, FlowRunStatus, Phase, Reason};
 use crate::plan::conditions::{Conditions, MESSAGE_BYTES_MAX, Progress, cut, is_news_of_pods};

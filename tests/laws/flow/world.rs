@@ -13,7 +13,8 @@ use daskflow::api::interval::Interval;
 use daskflow::api::{
     DaskCluster, DaskClusterSpec, DaskClusterStatus, Flow, FlowRun, FlowRunStatus, FlowSpec, Phase,
 };
-use daskflow::plan::run::{ForeignScheduler, attempt_of, phase_of};
+use daskflow::plan::facts::{attempt_of, phase_of};
+use daskflow::plan::run::ForeignScheduler;
 use daskflow::plan::{Object, Plan, Step, Urgency, VictimKind, cluster, flow, run};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::batch::v1::{Job, JobCondition, JobStatus};

@@ -4,6 +4,7 @@
 use super::*;
 use crate::api::flow::Retries;
 use crate::api::flow_run::{AttemptFailure, Budget, Failures, Foreseen, Stop};
+use crate::plan::facts::is_unsaid;
 
 /// A run that an earlier version has looked at.
 fn seen(phase: Phase) -> FlowRun {

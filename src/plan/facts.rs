@@ -1,19 +1,92 @@
-//! Which tick a run is, and which waiting run another one takes the place of.
+//! Facts of a run: what its spec and its status say of it, for all planners.
 //!
 //! A tick's run is known by its name, which is made from the tick: so a run that somebody makes by hand with the `clock` and
 //! the `scheduledTime` of a tick is none, and the runs of an earlier release are.
 
-use std::collections::BTreeMap;
-
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 
-use super::{due_at, has_started, is_backfill};
-use crate::api::FlowRun;
-use crate::plan::names;
+use super::names;
+use crate::api::flow_run::WaitsFor;
+use crate::api::{Flow, FlowRun, FlowRunStatus, Phase, is_seen};
 
 /// How far the clock of the API server, which dates creations, may be behind the operator's, which makes ticks.
 const CLOCK_SKEW_MAX: SignedDuration = SignedDuration::from_mins(5);
+
+/// The phase that was last written.
+pub fn phase_of(run: &FlowRun) -> Phase {
+    run.status.as_ref().map(|status| status.phase).unwrap_or_default()
+}
+
+/// The Job that was last written.
+pub fn job_of(run: &FlowRun) -> Option<&str> {
+    run.status.as_ref()?.job.as_deref()
+}
+
+/// What the run waits for, as it was last written.
+pub fn waits_for(run: &FlowRun) -> Option<WaitsFor> {
+    run.status.as_ref()?.waits_for
+}
+
+/// Whether a run stands in the queue and its status does not say what it waits for, as one of a version that
+/// did not write that. At its next look, which is soon after the start of the operator, it says so; until
+/// then it neither gets a place nor loses one.
+pub(in crate::plan) fn is_unsaid(run: &FlowRun) -> bool {
+    let status = run.status.as_ref().filter(|status| is_seen(status.observed_generation));
+    status.is_some_and(|status| status.phase == Phase::Queued && status.waits_for.is_none())
+}
+
+/// The logical time of a run: the tick, else the second of its creation.
+pub fn logical_time(run: &FlowRun) -> Timestamp {
+    let created = run.metadata.creation_timestamp.as_ref();
+    run.spec.scheduled_time.as_ref().or(created).map_or(Timestamp::UNIX_EPOCH, |time| time.0)
+}
+
+/// When a run came into the line: a tick at its time, another run when it was created.
+pub fn due_at(run: &FlowRun) -> Timestamp {
+    if is_tick(run) {
+        return logical_time(run);
+    }
+    run.metadata.creation_timestamp.as_ref().map_or(Timestamp::MAX, |time| time.0)
+}
+
+/// Whether the run has started: its runner's Job is there, or was.
+pub fn has_started(run: &FlowRun) -> bool {
+    match phase_of(run) {
+        Phase::Queued => false,
+        Phase::Provisioning => job_of(run).is_some(),
+        _ => true,
+    }
+}
+
+/// Whether a run with this status is let through to its cluster, and its Job, which is created after that, is not there yet.
+pub fn is_let_through(status: &FlowRunStatus) -> bool {
+    status.phase == Phase::Provisioning && status.job.is_none()
+}
+
+/// Whether a `FlowBackfill` started the run.
+pub fn is_backfill(run: &FlowRun) -> bool {
+    run.spec.backfill.is_some()
+}
+
+/// The number of the attempt whose Job is to be observed, from 1.
+pub fn attempt_of(run: &FlowRun) -> u32 {
+    let attempt = run.status.as_ref().and_then(|status| status.attempt);
+    attempt.and_then(|attempt| u32::try_from(attempt).ok()).unwrap_or(1)
+}
+
+/// Whether a run has ended, or is on its way out.
+pub(in crate::plan) fn is_over(run: &FlowRun) -> bool {
+    phase_of(run).is_final() || run.metadata.deletion_timestamp.is_some()
+}
+
+/// Until when the cluster of a run that ended without success is kept.
+pub(in crate::plan) fn kept_until(status: &FlowRunStatus, flow: Option<&Flow>) -> Option<Timestamp> {
+    let keep = flow?.spec.cluster.keep_on_failure.as_ref()?.get()?;
+    let failed = matches!(status.phase, Phase::Failed | Phase::TimedOut);
+    let since = status.finished_at.as_ref().filter(|_| failed)?.0;
+    since.checked_add(keep).ok()
+}
 
 /// The tick that a run was made for, by a clock or by a `FlowBackfill`.
 pub fn made_for(run: &FlowRun) -> Option<Timestamp> {
@@ -39,49 +112,6 @@ pub fn is_run_now(run: &FlowRun) -> bool {
 pub fn clocks_of(run: &FlowRun) -> impl Iterator<Item = &str> {
     let alone = run.spec.clock.iter().filter(|_| run.spec.clocks.is_empty());
     alone.chain(&run.spec.clocks).map(String::as_str)
-}
-
-/// The newest runs of those that wait, by what they are: the ticks of each clock, and what is made by hand for each clock
-/// or none.
-#[derive(Debug, Default)]
-pub struct Newest<'a> {
-    ticks: BTreeMap<&'a str, (Timestamp, String)>,
-    by_hand: BTreeMap<Option<&'a str>, (Timestamp, String)>,
-}
-
-impl<'a> Newest<'a> {
-    /// Of these runs.
-    pub fn of(runs: impl Iterator<Item = &'a FlowRun>) -> Self {
-        let mut newest = Self::default();
-        for run in runs {
-            let place = (due_at(run), run.name_any());
-            if is_tick(run) {
-                for clock in clocks_of(run) {
-                    let known = newest.ticks.entry(clock).or_insert_with(|| place.clone());
-                    *known = place.clone().max(known.clone());
-                }
-            } else {
-                let known = newest.by_hand.entry(run.spec.clock.as_deref()).or_insert_with(|| place.clone());
-                *known = place.clone().max(known.clone());
-            }
-        }
-        newest
-    }
-
-    /// The run that is to run in place of this one: a newer tick of its clock, of a shared run one of each of its clocks; of a
-    /// run made by hand, one that was made by hand later. Ticks of one instant never stand in each other's place.
-    pub fn in_place_of<'b>(&'b self, run: &'b FlowRun) -> Option<&'b str> {
-        let mine = (due_at(run), run.name_any());
-        if !is_tick(run) {
-            let newer = self.by_hand.get(&run.spec.clock.as_deref()).filter(|newer| **newer > mine)?;
-            return Some(&newer.1);
-        }
-        let mut newest = None;
-        for clock in clocks_of(run) {
-            newest = newest.max(Some(self.ticks.get(clock).filter(|newer| newer.0 > mine.0)?));
-        }
-        newest.map(|newest| newest.1.as_str())
-    }
 }
 
 #[cfg(test)]
@@ -122,22 +152,5 @@ mod tests {
     ) {
         assert_eq!(names::clock_hash("nightly"), "2a3b");
         assert_eq!(is_tick(&run(name, clock, created)), is);
-    }
-
-    #[test]
-    fn a_shared_run_gives_way_only_where_each_of_its_clocks_has_a_newer_tick() {
-        let mut shared = run("etl-20261201t090000", Some("hourly"), TICK);
-        shared.spec.clocks = vec!["hourly".into(), "nightly".into()];
-        let later = |clock: &str, tick: &str, name: &str| {
-            let mut run = run(name, Some(clock), tick);
-            run.spec.scheduled_time = Some(Time(tick.parse().unwrap()));
-            run
-        };
-        let hourly = later("hourly", "2026-12-01T10:00:00Z", "etl-20261201t100000");
-        let nightly = later("nightly", "2026-12-02T09:00:00Z", "etl-20261202t090000");
-        assert_eq!(Newest::of([&hourly].into_iter()).in_place_of(&shared), None);
-        let both = Newest::of([&hourly, &nightly].into_iter());
-        assert_eq!(both.in_place_of(&shared), Some("etl-20261202t090000"));
-        assert_eq!(both.in_place_of(&nightly), None);
     }
 }

@@ -1,0 +1,68 @@
+//! A plan under construction, and what all parts of it ask.
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+
+use super::certificates::Decision;
+use super::group::Group;
+use super::idle::Rest;
+use super::observed::Observed;
+use crate::api::dask_cluster::IdleAction;
+use crate::api::{DaskCluster, DaskClusterStatus, Reason};
+use crate::plan::pods::tls::Certificate;
+use crate::plan::{Next, Note, Step};
+
+/// A plan under construction.
+pub(crate) struct Work<'a> {
+    pub(super) cluster: &'a DaskCluster,
+    pub(super) observed: &'a Observed,
+    pub(super) now: Timestamp,
+    pub(super) rest: Rest,
+    pub(super) tls: Decision,
+    pub(super) groups: Vec<Group<'a>>,
+    pub(super) steps: Vec<Step>,
+    pub(super) notes: Vec<Note>,
+    pub(super) next: Next,
+    /// Who may leave is for the scheduler to say, and it was not asked yet.
+    pub(super) look_again: bool,
+    /// Why workers that should go cannot, or a size cannot be told.
+    pub(super) held: Option<(Reason, String)>,
+    /// Whether that is worth a warning: the scheduler was asked to let them go, and did not.
+    pub(super) warns: bool,
+    /// The scheduler does not let workers go.
+    pub(super) keeps_workers: bool,
+    /// Why something waits to be replaced.
+    pub(super) outdated: Option<String>,
+    /// No run is to start any more: the scheduler is about to be replaced.
+    pub(super) closes: bool,
+}
+
+impl<'a> Work<'a> {
+    /// Whether no pod is to run.
+    pub(super) fn is_suspended(&self) -> bool {
+        self.cluster.spec.suspend || self.rest.action == Some(IdleAction::Suspend)
+    }
+
+    /// Whether the worker in this pod and the scheduler trust the same authorities.
+    pub(super) fn is_understood(&self, pod: &Pod) -> bool {
+        let trust = |certificate: &Certificate| certificate.trust.clone();
+        Certificate::of(pod).as_ref().map(trust) == self.tls.serving.as_ref().map(trust)
+    }
+
+    /// Notes why something stays that should go; the first reason stands.
+    pub(super) fn hold(&mut self, reason: Reason, message: String) {
+        self.keeps_workers |= reason == Reason::WorkersHeld;
+        self.held.get_or_insert((reason, message));
+    }
+
+    /// The status that was written last.
+    pub(super) fn status(&self) -> Option<&'a DaskClusterStatus> {
+        self.cluster.status.as_ref()
+    }
+
+    /// The conditions that were written last.
+    pub(super) fn conditions(&self) -> &'a [Condition] {
+        self.status().map(|status| status.conditions.as_slice()).unwrap_or_default()
+    }
+}
