@@ -3,6 +3,7 @@
 //!
 //! The length of functions is clippy's (`too_many_lines`, 70).
 
+mod circles;
 mod comments;
 mod globals;
 mod ground;

@@ -31,28 +31,48 @@ fn places(file: &Path, name: &str) -> [PathBuf; 2] {
 
 /// The files that a text names as its modules: those of `mod name;`, wherever `#[path]` says that they are.
 pub(super) fn modules(file: &Path, text: &str) -> Vec<PathBuf> {
-    let (mut found, mut path) = (Vec::new(), None);
+    let (production, tests) = by_purpose(file, text);
+    [production, tests].concat()
+}
+
+/// The same: those that are always compiled, and those for tests only.
+fn by_purpose(file: &Path, text: &str) -> (Vec<PathBuf>, Vec<PathBuf>) {
+    let (mut production, mut tests) = (Vec::new(), Vec::new());
+    let (mut path, mut is_test) = (None, false);
     for line in text.lines().map(str::trim) {
+        is_test |= line == "#[cfg(test)]";
         if let Some(named) = line.strip_prefix("#[path = \"").and_then(|rest| rest.strip_suffix("\"]")) {
             path = Some(plain(&file.with_file_name(named)));
         }
         if let Some((before, name)) = line.strip_suffix(';').and_then(|line| line.rsplit_once("mod "))
             && (before.is_empty() || before.starts_with("pub"))
         {
+            let found = if is_test { &mut tests } else { &mut production };
             found.extend(path.take().map_or_else(|| places(file, name).to_vec(), |path| vec![path]));
         }
+        is_test &= line.starts_with("#[");
     }
-    found
+    (production, tests)
+}
+
+/// The files of the library that are no tests.
+pub(super) fn production() -> BTreeSet<PathBuf> {
+    closure(vec![PathBuf::from("src/lib.rs")], |file, text| by_purpose(file, text).0)
 }
 
 /// All that is compiled for these files.
-fn compiled(mut waiting: Vec<PathBuf>) -> BTreeSet<PathBuf> {
-    let mut compiled = BTreeSet::new();
+fn compiled(roots: Vec<PathBuf>) -> BTreeSet<PathBuf> {
+    closure(roots, modules)
+}
+
+/// These files, those that they have as modules by `named`, and so on.
+fn closure(mut waiting: Vec<PathBuf>, named: fn(&Path, &str) -> Vec<PathBuf>) -> BTreeSet<PathBuf> {
+    let mut all = BTreeSet::new();
     while let Some(file) = waiting.pop() {
-        waiting.extend(modules(&file, &read(&file)).into_iter().filter(|file| root().join(file).is_file()));
-        compiled.insert(file);
+        waiting.extend(named(&file, &read(&file)).into_iter().filter(|file| root().join(file).is_file()));
+        all.insert(file);
     }
-    compiled
+    all
 }
 
 #[test]

@@ -12,6 +12,17 @@ pub struct Token<'a> {
     pub text: &'a str,
 }
 
+/// What a path is there for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Something is named.
+    Named,
+    /// It is imported.
+    Import,
+    /// It is imported, and others may import it from here.
+    Export,
+}
+
 /// A path such as `kube::Client`, absolute where it began with `crate`, `self` or `super`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Path {
@@ -19,6 +30,10 @@ pub struct Path {
     pub line: usize,
     /// The names between the `::`.
     pub segments: Vec<String>,
+    /// What an import is called here.
+    pub name: String,
+    /// What it is there for.
+    pub purpose: Purpose,
 }
 
 impl Path {
@@ -133,9 +148,50 @@ fn raw_string(rest: &str) -> Option<usize> {
     Some(text.find(&end).map_or(rest.len(), |at| marks + 1 + at + end.len()))
 }
 
+/// The same tokens without what is compiled for tests only.
+pub fn without_tests<'a>(tokens: &[Token<'a>]) -> Vec<Token<'a>> {
+    const TESTS: [&str; 7] = ["#", "[", "cfg", "(", "test", ")", "]"];
+    let (mut kept, mut at) = (Vec::new(), 0);
+    while let Some(token) = tokens.get(at) {
+        let here = tokens[at..].iter().map(|token| token.text).take(TESTS.len());
+        if here.eq(TESTS) {
+            at = end_of_item(tokens, at + TESTS.len());
+        } else {
+            kept.push(*token);
+            at += 1;
+        }
+    }
+    kept
+}
+
+/// Where the item or statement ends that begins at `at`, with its attributes.
+fn end_of_item(tokens: &[Token<'_>], mut at: usize) -> usize {
+    let mut depth = 0_usize;
+    while let Some(token) = tokens.get(at) {
+        at += 1;
+        match token.text {
+            "{" | "(" | "[" => depth += 1,
+            ")" | "]" => depth = depth.saturating_sub(1),
+            "}" => {
+                depth = depth.saturating_sub(1);
+                if depth == 0 {
+                    break;
+                }
+            }
+            ";" if depth == 0 => break,
+            _ => {}
+        }
+    }
+    at
+}
+
 /// All paths of `source`, which is the text of the module `module` (`["plan", "schedule"]`; the root is empty).
 pub fn paths(source: &str, module: &[&str]) -> Vec<Path> {
-    let tokens = tokens(source);
+    paths_of(&tokens(source), module)
+}
+
+/// The same of the tokens of a text.
+pub fn paths_of(tokens: &[Token<'_>], module: &[&str]) -> Vec<Path> {
     let text = |at: usize| tokens.get(at).map_or("", |token| token.text);
     let mut here: Vec<String> = module.iter().map(ToString::to_string).collect();
     let (mut found, mut open, mut depth, mut at) = (Vec::new(), Vec::new(), 0_usize, 0);
@@ -154,15 +210,27 @@ pub fn paths(source: &str, module: &[&str]) -> Vec<Path> {
                     here.pop();
                 }
             }
-            word if word.starts_with(is_word) && !continues(&tokens, at) => {
-                let mut branches = Vec::new();
-                at = tree(&tokens, at, &[], &mut branches);
-                found.extend(branches.into_iter().map(|path| resolve(path, &here)));
+            word if word.starts_with(is_word) && !continues(tokens, at) => {
+                let (mut branches, purpose) = (Vec::new(), purpose(tokens, at));
+                at = tree(tokens, at, &[], &mut branches);
+                let branches = branches.into_iter().map(|path| Path { purpose, ..resolve(path, &here) });
+                found.extend(branches);
             }
             _ => at += 1,
         }
     }
     found
+}
+
+/// What the path is there for that begins at `at`.
+fn purpose(tokens: &[Token<'_>], at: usize) -> Purpose {
+    let before =
+        |back: usize| at.checked_sub(back).and_then(|at| tokens.get(at)).map_or("", |token| token.text);
+    match (before(1), before(2)) {
+        ("use", "pub" | ")") => Purpose::Export,
+        ("use", _) => Purpose::Import,
+        _ => Purpose::Named,
+    }
 }
 
 /// Whether the word at `at` goes on with something before it that is no name, as `now` in `<T>::now`.
@@ -195,7 +263,9 @@ fn tree(tokens: &[Token<'_>], mut at: usize, prefix: &[String], found: &mut Vec<
         }
         let next = text(at + 2);
         if text(at + 1) != "::" || !(next.starts_with(is_word) || matches!(next, "{" | "*")) {
-            found.push(Path { line, segments });
+            let last = segments.last().cloned().unwrap_or_default();
+            let name = if text(at + 1) == "as" { next.to_owned() } else { last };
+            found.push(Path { line, segments, name, purpose: Purpose::Named });
             return at + 1;
         }
         at += 2;
@@ -212,6 +282,7 @@ fn resolve(path: Path, module: &[String]) -> Path {
     }
     let base = module.iter().take(module.len().saturating_sub(ups));
     let tail = path.segments.iter().skip(ups + own);
-    let segments = std::iter::once("crate".to_owned()).chain(base.chain(tail).cloned()).collect();
-    Path { line: path.line, segments }
+    let segments: Vec<String> =
+        std::iter::once("crate".to_owned()).chain(base.chain(tail).cloned()).collect();
+    Path { segments, ..path }
 }
