@@ -1,5 +1,5 @@
-//! Many Flows that are due at one instant, beside Kubernetes' CronJobs and beside the limit, which is a client that only
-//! creates; what a write costs the API server; and a restart under load.
+//! Many Flows that are due at one instant, beside Kubernetes' CronJobs and beside the limit, which is a
+//! client that only creates; what a write costs the API server; and a restart under load.
 //!
 //! `make bench-burst` brings up a cluster with fake nodes for it and prints tables in Markdown. Without
 //! `--directory`, as where all benches are run, it does nothing and says so.
@@ -145,7 +145,8 @@ impl Bench {
         Audit::from_now(&format!("{}/logs/audit.log", self.directory), user)
     }
 
-    /// All three, by turns, so that none is always the first. The client comes after daskflow: it creates what that did.
+    /// All three, by turns, so that none is always the first. The client comes after daskflow: it creates
+    /// what that did.
     async fn rounds(&self, count: usize, title: &str) -> (Turns, Option<Templates>) {
         let (mut turns, mut templates) = (Turns::new(), None);
         for round in 0..count {

@@ -1,8 +1,9 @@
-//! What deciding costs: one look at an object, one question to a clock of each kind, a cluster of a thousand workers, the
-//! costliest question that is known, and ten thousand Flows after an outage. No cluster is involved.
+//! What deciding costs: one look at an object, one question to a clock of each kind, a cluster of a thousand
+//! workers, the costliest question that is known, and ten thousand Flows after an outage. No cluster is
+//! involved.
 //!
-//! `make bench` prints the median of the rounds, in microseconds. Not run by `cargo bench`, everything is done once or
-//! twice: whether it works.
+//! `make bench` prints the median of the rounds, in microseconds. Not run by `cargo bench`, everything is
+//! done once or twice: whether it works.
 
 #![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a benchmark prints its figures")]
 
@@ -75,8 +76,8 @@ fn plans(now: Timestamp) {
     println!("a new DaskCluster of 10 workers: {new:.1} us");
 }
 
-/// A cluster of a thousand workers, all of them registered: one that stays as it is, and one whose spec now asks for a
-/// single worker.
+/// A cluster of a thousand workers, all of them registered: one that stays as it is, and one whose spec now
+/// asks for a single worker.
 fn many_workers(now: Timestamp) {
     let spec = DaskClusterSpec { image: "flows:1".into(), ..DaskClusterSpec::default() };
     let mut subject = DaskCluster::new("analytics", spec);

@@ -1,9 +1,10 @@
-//! What questions to a real Dask scheduler cost: over one kept connection and over a new one for each, natively and, in
-//! the same run, by Python's own `distributed.rpc`. The scheduler has two workers and 200 tasks in flight.
+//! What questions to a real Dask scheduler cost: over one kept connection and over a new one for each,
+//! natively and, in the same run, by Python's own `distributed.rpc`. The scheduler has two workers and 200
+//! tasks in flight.
 //!
 //! `make bench` prints the median and, in brackets, the 95th percentile, in microseconds. Without
-//! `DASKFLOW_DASK_VENVS` (see `tests/dask/venvs.sh`) there is no scheduler, and it says so. Not run by `cargo bench`, each
-//! question is asked twice: whether it works.
+//! `DASKFLOW_DASK_VENVS` (see `tests/dask/venvs.sh`) there is no scheduler, and it says so. Not run by
+//! `cargo bench`, each question is asked twice: whether it works.
 
 #![allow(
     clippy::print_stdout,
@@ -38,7 +39,8 @@ const RELEASES: [&str; 2] = ["2022.2.0", "2026.8.0"];
 
 const PLENTY: Duration = Duration::from_secs(60);
 
-/// The questions. Before 2022.2.1 an activity is put together from three answers, and there is no `check_idle`.
+/// The questions. Before 2022.2.1 an activity is put together from three answers, and there is no
+/// `check_idle`.
 const QUESTIONS: [&str; 4] = ["identity", "adaptive_target", "activity", "check_idle"];
 
 #[tokio::main(flavor = "current_thread")]

@@ -1,7 +1,7 @@
 //! An error in words.
 
-/// An error with all that caused it, in one line. Some print their cause as well, and kube's the whole Status of the API
-/// server after that: of each only its own words are taken.
+/// An error with all that caused it, in one line. Some print their cause as well, and kube's the whole Status
+/// of the API server after that: of each only its own words are taken.
 pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = String::new();
     let mut next = Some(error);

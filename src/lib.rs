@@ -1,9 +1,10 @@
 //! daskflow deploys flows onto Dask clusters.
 //!
-//! The layers, and who may know whom: `cli` knows `operator` and `manifest`; `operator` knows `plan` and `dask`;
-//! `manifest` knows `plan`; `plan` knows `api`; `api` and `dask` know none of the others. `plan` decides and is pure, and
-//! so is `manifest`, which checks what users write; `operator` acts. `cluster_api`, a Kubernetes API in this process, knows
-//! `manifest` and `api`. `causes` puts errors into words. `tests/files/architecture` enforces it.
+//! The layers, and who may know whom: `cli` knows `operator` and `manifest`; `operator` knows `plan` and
+//! `dask`; `manifest` knows `plan`; `plan` knows `api`; `api` and `dask` know none of the others. `plan`
+//! decides and is pure, and so is `manifest`, which checks what users write; `operator` acts. `cluster_api`,
+//! a Kubernetes API in this process, knows `manifest` and `api`. `causes` puts errors into words.
+//! `tests/files/architecture` enforces it.
 
 pub mod api;
 pub mod causes;

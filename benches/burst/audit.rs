@@ -124,7 +124,8 @@ impl Audit {
         }
     }
 
-    /// How many seconds after `begin` each object of a resource was created, in order: of the requests that are meant.
+    /// How many seconds after `begin` each object of a resource was created, in order: of the requests that
+    /// are meant.
     pub fn created(&self, resource: &str, begin: Timestamp, is_meant: impl Fn(&Request) -> bool) -> Vec<f64> {
         let mut seconds: Vec<f64> = self
             .requests
@@ -137,7 +138,8 @@ impl Audit {
     }
 }
 
-/// The least time within which so many hundredths of all that were `wanted` are done; none if they never were.
+/// The least time within which so many hundredths of all that were `wanted` are done; none if they never
+/// were.
 pub fn percentile(sorted: &[f64], wanted: usize, percent: usize) -> Option<f64> {
     sorted.get((wanted * percent).div_ceil(100).saturating_sub(1)).copied()
 }

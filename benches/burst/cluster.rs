@@ -229,8 +229,8 @@ pub fn cron_job(name: &str, tick: Timestamp, run_s: u64) -> Value {
     })
 }
 
-/// The object again under another name, without what the API server and controllers have added: a Job that the
-/// controller of Jobs leaves alone, so that it need not be waited for.
+/// The object again under another name, without what the API server and controllers have added: a Job that
+/// the controller of Jobs leaves alone, so that it need not be waited for.
 pub fn copy<K: Serialize>(object: &K, name: &str) -> Value {
     let mut copy = serde_json::to_value(object).unwrap();
     let labels = copy["metadata"]["labels"].clone();

@@ -58,7 +58,8 @@ impl Drop for Busy {
     }
 }
 
-/// The operator as a process of this machine. One that ends by itself is started again, as in a cluster, and counted.
+/// The operator as a process of this machine. One that ends by itself is started again, as in a cluster, and
+/// counted.
 pub struct Operator {
     program: String,
     kubeconfig: String,

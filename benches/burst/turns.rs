@@ -184,8 +184,8 @@ impl Bench {
         }
     }
 
-    /// The limit: a client that creates the same runs and then the same Jobs, and nothing else; or, with the commits and
-    /// live reads of decisions 0004 and 0034 before each, what an operator cannot leave out.
+    /// The limit: a client that creates the same runs and then the same Jobs, and nothing else; or, with the
+    /// commits and live reads of decisions 0004 and 0034 before each, what an operator cannot leave out.
     pub async fn limit(&self, templates: &Templates, with_commits: bool) -> Turn {
         let prefix = if with_commits { "committed" } else { "bare" };
         let (begin, mut audit) = (now(), self.audit(cluster::ADMINISTRATOR));

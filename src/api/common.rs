@@ -32,8 +32,9 @@ impl PullPolicy {
     }
 }
 
-/// Whether the `ENTRYPOINT` of the image runs: `tini`, one that activates an environment, or one that installs
-/// `EXTRA_PIP_PACKAGES`. Default: `Python`, it does not; for a Flow as the cluster has it, where the image is the cluster's.
+/// Whether the `ENTRYPOINT` of the image runs: `tini`, one that activates an environment, or one that
+/// installs `EXTRA_PIP_PACKAGES`. Default: `Python`, it does not; for a Flow as the cluster has it, where the
+/// image is the cluster's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Entrypoint {
     /// The container's command is Python itself; the image's `ENTRYPOINT` does not run.
@@ -69,7 +70,8 @@ impl CodeEngine {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Amount {
-    /// A whole number, of any size that YAML has: bytes of memory do not fit the 32 bits of Kubernetes' own type.
+    /// A whole number, of any size that YAML has: bytes of memory do not fit the 32 bits of Kubernetes' own
+    /// type.
     Number(i64),
     /// A number with a suffix.
     Text(String),

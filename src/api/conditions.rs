@@ -82,7 +82,8 @@ reasons! {
     Progressing,
     /// The spec asks for something impossible.
     InvalidSpec,
-    /// The operator cannot read the object: it is nested too deeply, or has a field of another type than this release knows.
+    /// The operator cannot read the object: it is nested too deeply, or has a field of another type than this
+    /// release knows.
     Unreadable,
     /// The API server refused an object that we made from the spec.
     Rejected,

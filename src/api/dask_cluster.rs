@@ -49,7 +49,8 @@ use super::worker_group::{WorkerGroup, WorkersSpec};
 #[serde(rename_all = "camelCase")]
 pub struct DaskClusterSpec {
     /// The image of the scheduler, the workers and, where a Flow names none, the runners. Dask needs the same
-    /// versions in all of them. Tasks are unpickled on the scheduler too, so Prefect must be in it for Prefect flows.
+    /// versions in all of them. Tasks are unpickled on the scheduler too, so Prefect must be in it for
+    /// Prefect flows.
     #[schemars(length(min = 1, max = 1024))]
     pub image: String,
     /// When the image is pulled. Default: as in a pod (`Always` for the tag `latest`, else `IfNotPresent`).
@@ -59,18 +60,19 @@ pub struct DaskClusterSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub image_pull_secrets: Vec<core::LocalObjectReference>,
-    /// The Python that starts the scheduler and the workers in the image: a name that is looked for in its `PATH`, or a
-    /// path, such as `python3` or `/opt/venv/bin/python`. Default: `python`.
+    /// The Python that starts the scheduler and the workers in the image: a name that is looked for in its
+    /// `PATH`, or a path, such as `python3` or `/opt/venv/bin/python`. Default: `python`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 256))]
     pub python: Option<String>,
-    /// Whether the `ENTRYPOINT` of the image runs, such as `tini`, one that activates an environment, or one that installs
-    /// `EXTRA_PIP_PACKAGES`. Default: `Python`, it does not.
+    /// Whether the `ENTRYPOINT` of the image runs, such as `tini`, one that activates an environment, or one
+    /// that installs `EXTRA_PIP_PACKAGES`. Default: `Python`, it does not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub entrypoint: Option<Entrypoint>,
-    /// A pod template for all pods of the cluster and for the runners on it: labels, annotations, volumes, node selectors,
-    /// security settings … `*` is the name of the container that each pod is for. It is merged over the generated template;
-    /// the fields of this spec, and `template` of a scheduler, a group or a Flow, take precedence.
+    /// A pod template for all pods of the cluster and for the runners on it: labels, annotations, volumes,
+    /// node selectors, security settings … `*` is the name of the container that each pod is for. It is
+    /// merged over the generated template; the fields of this spec, and `template` of a scheduler, a group or
+    /// a Flow, take precedence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::opaque_object")]
     pub pod_defaults: Option<serde_json::Value>,
@@ -85,8 +87,8 @@ pub struct DaskClusterSpec {
     /// The workers of the group called "default".
     #[serde(default)]
     pub workers: WorkersSpec,
-    /// More groups of workers, such as ones with GPUs or much memory. The workers of a group that is taken out of the
-    /// list are retired.
+    /// More groups of workers, such as ones with GPUs or much memory. The workers of a group that is taken
+    /// out of the list are retired.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
@@ -97,8 +99,8 @@ pub struct DaskClusterSpec {
     /// When a change of the spec may restart the scheduler, which forgets all results.
     #[serde(default)]
     pub rollout: Rollout,
-    /// The maximum number of runs that are active on this cluster at the same time, of all Flows together. Further runs
-    /// wait, and start in the order in which they became due. Default: no limit.
+    /// The maximum number of runs that are active on this cluster at the same time, of all Flows together.
+    /// Further runs wait, and start in the order in which they became due. Default: no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100))]
     pub max_active_runs: Option<i32>,
@@ -204,8 +206,8 @@ impl ServiceType {
 /// When a change of the spec may restart the scheduler.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Rollout {
-    /// When it is idle: no run is active, no client is connected and no task is left, and a worker of the new spec
-    /// has registered, so that its image is known to be good.
+    /// When it is idle: no run is active, no client is connected and no task is left, and a worker of the new
+    /// spec has registered, so that its image is known to be good.
     #[default]
     WhenIdle,
     /// At once. What runs on the cluster fails.
@@ -260,7 +262,8 @@ pub struct DaskClusterStatus {
     /// Where the Dask web UI is, such as `http://analytics-scheduler.team-a.svc:8787/status`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dashboard_address: Option<String>,
-    /// When the scheduler's container last ended by itself. Results that it knew of then are lost, though the pod is the same.
+    /// When the scheduler's container last ended by itself. Results that it knew of then are lost, though the
+    /// pod is the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scheduler_ended_at: Option<Time>,
     /// Since when the scheduler answers and can be reached. Missing while it does not or cannot.
@@ -297,8 +300,8 @@ pub struct DaskClusterStatus {
     /// Selects the worker pods of the group "default"; the scale subresource reads it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selector: Option<String>,
-    /// With `maxActiveRuns`: the runs that are admitted. A run starts only when it is listed here. The list is written
-    /// with the object's resourceVersion, so that the limit is never exceeded.
+    /// With `maxActiveRuns`: the runs that are admitted. A run starts only when it is listed here. The list
+    /// is written with the object's resourceVersion, so that the limit is never exceeded.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub admitted: Vec<String>,
     /// The latest observations of the object, as Kubernetes conditions.
@@ -337,13 +340,14 @@ pub struct GroupStatus {
     pub desired: i32,
     /// Workers that are registered with the scheduler.
     pub ready: i32,
-    /// That its workers end as soon as they start. It is forgotten when all of them are registered, and when the spec of
-    /// the group changes.
+    /// That its workers end as soon as they start. It is forgotten when all of them are registered, and when
+    /// the spec of the group changes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub early_ends: Option<EarlyEnds>,
 }
 
-/// Workers that end as soon as they start: they are created again after a delay, which doubles from 10 seconds to 5 minutes.
+/// Workers that end as soon as they start: they are created again after a delay, which doubles from 10
+/// seconds to 5 minutes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct EarlyEnds {

@@ -1,8 +1,8 @@
 //! Durations as users write them: `90s`, `5m`, `1h30m`.
 //!
-//! The form is Go's, as everywhere in Kubernetes, restricted to whole hours, minutes and seconds. It is elapsed
-//! time: calendar units (days, weeks, months) mean different lengths on different dates and are no durations. An
-//! age (`30d`, `1d12h`) has days of 24 hours besides.
+//! The form is Go's, as everywhere in Kubernetes, restricted to whole hours, minutes and seconds. It is
+//! elapsed time: calendar units (days, weeks, months) mean different lengths on different dates and are no
+//! durations. An age (`30d`, `1d12h`) has days of 24 hours besides.
 //!
 //! A text is read once, when its object is decoded ([`Written`]); the schema and the rules of such fields are
 //! here, too.
@@ -17,9 +17,10 @@ use thiserror::Error;
 
 /// A length of time as a user wrote it, and what was read in it.
 ///
-/// A text in which nothing can be read is kept, with the reason: the API server may have taken it under the rules
-/// of an older CRD, and no rule refuses a number that is too large. The object decodes all the same, the violations
-/// of its spec name the field, and a planner leaves undone what only that field could decide (ADR 0037).
+/// A text in which nothing can be read is kept, with the reason: the API server may have taken it under the
+/// rules of an older CRD, and no rule refuses a number that is too large. The object decodes all the same,
+/// the violations of its spec name the field, and a planner leaves undone what only that field could decide
+/// (ADR 0037).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Written<T>(Box<Content<T>>);
 

@@ -61,8 +61,8 @@ pub use super::schedule::{ClockEntry, Schedule};
         .message("maxActive and maxQueued are for concurrency: Queue; the other policies have one place, or no limit")
 )]
 pub struct FlowSpec {
-    /// The image of the runner. Default: the image of the cluster, which is also the safest, as Dask needs the
-    /// same versions on both sides.
+    /// The image of the runner. Default: the image of the cluster, which is also the safest, as Dask needs
+    /// the same versions on both sides.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024))]
     pub image: Option<String>,
@@ -73,19 +73,21 @@ pub struct FlowSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub image_pull_secrets: Vec<core::LocalObjectReference>,
-    /// The Python that starts the script in the image: a name that is looked for in its `PATH`, or a path, such as
-    /// `python3` or `/opt/venv/bin/python`. Default: `python`, or the cluster's where the image is the cluster's.
+    /// The Python that starts the script in the image: a name that is looked for in its `PATH`, or a path,
+    /// such as `python3` or `/opt/venv/bin/python`. Default: `python`, or the cluster's where the image is
+    /// the cluster's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 256))]
     pub python: Option<String>,
-    /// Whether the `ENTRYPOINT` of the image runs, with the script or `command` as its arguments. Default: `Python`, it
-    /// does not, or as the cluster has it where the image is the cluster's.
+    /// Whether the `ENTRYPOINT` of the image runs, with the script or `command` as its arguments. Default:
+    /// `Python`, it does not, or as the cluster has it where the image is the cluster's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub entrypoint: Option<Entrypoint>,
     /// The script to run. Default: the image's own command.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<Code>,
-    /// Instead of `code`: a command that is run as it is, and finds the cluster by environment variables only.
+    /// Instead of `code`: a command that is run as it is, and finds the cluster by environment variables
+    /// only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     pub command: Vec<String>,
@@ -100,8 +102,9 @@ pub struct FlowSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::opaque_object")]
     pub parameters: Option<serde_json::Value>,
-    /// Environment variables of the runner only; tasks run on the workers, which have `env` of the `DaskCluster`. They
-    /// take precedence over the cluster's and over the generated ones, except for the scheduler's address.
+    /// Environment variables of the runner only; tasks run on the workers, which have `env` of the
+    /// `DaskCluster`. They take precedence over the cluster's and over the generated ones, except for the
+    /// scheduler's address.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 200))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
@@ -144,13 +147,14 @@ pub struct FlowSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = duration::at_least_a_second("5m or 1h30m"))]
     pub starting_deadline: Option<Duration>,
-    /// How long one attempt of a run may take, from the creation of its Job on, so the pull of its image included;
-    /// afterwards it is stopped, and tried again where `retries` allows, else the run has `TimedOut`. Default: no limit.
+    /// How long one attempt of a run may take, from the creation of its Job on, so the pull of its image
+    /// included; afterwards it is stopped, and tried again where `retries` allows, else the run has
+    /// `TimedOut`. Default: no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = duration::at_least_a_second("5m or 1h30m"))]
     pub timeout: Option<Duration>,
-    /// How long a run may take in all, from its creation to its end: waiting, its cluster, all attempts and the delays
-    /// between them. Afterwards it is stopped as `TimedOut`. Default: no limit.
+    /// How long a run may take in all, from its creation to its end: waiting, its cluster, all attempts and
+    /// the delays between them. Afterwards it is stopped as `TimedOut`. Default: no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = duration::at_least_a_second("5m or 1h30m"))]
     pub deadline: Option<Duration>,
@@ -164,8 +168,8 @@ pub struct FlowSpec {
     /// How many finished runs are kept, with their Jobs, pods and logs.
     #[serde(default)]
     pub history: History,
-    /// True: no tick starts a run, and ticks that have become runs and wait go on waiting. Runs that have begun go on, and
-    /// runs created by hand still run.
+    /// True: no tick starts a run, and ticks that have become runs and wait go on waiting. Runs that have
+    /// begun go on, and runs created by hand still run.
     #[serde(default)]
     pub suspend: bool,
 }
@@ -204,8 +208,8 @@ pub struct ClusterSource {
     /// A `DaskCluster` of this namespace.
     #[serde(rename = "ref", default, skip_serializing_if = "Option::is_none")]
     pub ref_: Option<NameRef>,
-    /// A `DaskCluster` that is created for each run and deleted after it: the same fields as in the `spec` of one, see
-    /// `kubectl explain daskcluster.spec`.
+    /// A `DaskCluster` that is created for each run and deleted after it: the same fields as in the `spec` of
+    /// one, see `kubectl explain daskcluster.spec`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "embedded_cluster")]
     pub template: Option<DaskClusterSpec>,
@@ -218,7 +222,8 @@ pub struct ClusterSource {
     #[schemars(length(min = 1, max = 512))]
     #[x_kube(validation = Rule::new("self.matches('^(tcp|tls)://[^/ ]+:[0-9]+$')").message("write the address of a Dask scheduler as tcp://HOST:PORT or tls://HOST:PORT; a cluster of Dask Gateway has no other: write tls:// and the address of its scheduler, and not gateway://"))]
     pub address: Option<String>,
-    /// With an address that begins with `tls://`: the certificate for the scheduler there, and the CA that is trusted.
+    /// With an address that begins with `tls://`: the certificate for the scheduler there, and the CA that is
+    /// trusted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<ClientTls>,
 }
@@ -230,7 +235,8 @@ pub struct FlowStatus {
     /// The generation of the spec that this status describes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// When the spec that was looked at last had been written, as far as the API server says; else when it was looked at.
+    /// When the spec that was looked at last had been written, as far as the API server says; else when it
+    /// was looked at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::timestamp")]
     pub spec_written_at: Option<Time>,
@@ -246,19 +252,19 @@ pub struct FlowStatus {
     /// Ticks that passed without a run, since the flow was created.
     #[serde(default)]
     pub missed: i64,
-    /// Runs that were given up before they started, since the flow was created: superseded by a newer tick of their clock,
-    /// too late, or too many for the queue.
+    /// Runs that were given up before they started, since the flow was created: superseded by a newer tick of
+    /// their clock, too late, or too many for the queue.
     #[serde(default)]
     pub skipped: i64,
-    /// The runs that are counted in `skipped` and were there when the last one was counted: the beginning of a hash of each
-    /// one's uid.
+    /// The runs that are counted in `skipped` and were there when the last one was counted: the beginning of
+    /// a hash of each one's uid.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub skipped_runs: Vec<String>,
     /// Runs that have started and not ended.
     #[serde(default)]
     pub active: i32,
-    /// Under any policy but `Allow`: the runs that are admitted. A run starts only when it is listed here. The list is
-    /// written with the object's resourceVersion, so that the limit is never exceeded.
+    /// Under any policy but `Allow`: the runs that are admitted. A run starts only when it is listed here.
+    /// The list is written with the object's resourceVersion, so that the limit is never exceeded.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub admitted: Vec<String>,
     /// How the newest finished run ended.
@@ -296,8 +302,8 @@ pub struct ClockStatus {
     pub name: String,
     /// Hash of what decides its ticks. When it changes, the clock counts as new.
     pub hash: String,
-    /// Ticks up to this instant do not count: the clock was created, edited or resumed then, or as much earlier as `jitter`
-    /// starts it later.
+    /// Ticks up to this instant do not count: the clock was created, edited or resumed then, or as much
+    /// earlier as `jitter` starts it later.
     #[schemars(schema_with = "schema::timestamp")]
     pub since: Time,
     /// The newest tick for which a run was created, or that was missed.
@@ -308,8 +314,8 @@ pub struct ClockStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::timestamp")]
     pub next_tick: Option<Time>,
-    /// The ticks that have succeeded, at most the newest 2,000: instants, each followed by steps of seconds to later ones
-    /// such as `+3600*24`. A FlowBackfill does not run them again.
+    /// The ticks that have succeeded, at most the newest 2,000: instants, each followed by steps of seconds
+    /// to later ones such as `+3600*24`. A FlowBackfill does not run them again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub succeeded: Option<String>,
     /// From when on `succeeded` is complete. Default: from the beginning.
@@ -326,8 +332,8 @@ pub struct ClockStatus {
 
 /// The spec of a `DaskCluster` inside another kind: its types, bounds and rules, without its descriptions.
 ///
-/// They are told by `kubectl explain daskcluster.spec`. A second copy of them would be a sixth of the Flow's CRD, and
-/// leave it no room to grow below the limit that `tests/files/crd_size.rs` holds.
+/// They are told by `kubectl explain daskcluster.spec`. A second copy of them would be a sixth of the Flow's
+/// CRD, and leave it no room to grow below the limit that `tests/files/crd_size.rs` holds.
 fn embedded_cluster(generator: &mut SchemaGenerator) -> Schema {
     let mut schema = <Option<DaskClusterSpec>>::json_schema(generator);
     RecursiveTransform(|schema: &mut Schema| {

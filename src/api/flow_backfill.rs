@@ -60,8 +60,8 @@ pub struct FlowBackfillSpec {
     /// Which ticks are run first.
     #[serde(default)]
     pub order: BackfillOrder,
-    /// The maximum number of runs of this backfill at the same time, waiting ones included. The Flow's own concurrency
-    /// policy applies as well.
+    /// The maximum number of runs of this backfill at the same time, waiting ones included. The Flow's own
+    /// concurrency policy applies as well.
     #[serde(default = "FlowBackfillSpec::default_parallelism")]
     #[schemars(range(min = 1, max = 100))]
     pub parallelism: i32,
@@ -75,8 +75,8 @@ pub struct FlowBackfillSpec {
     /// True: no further runs are started. Active ones go on.
     #[serde(default, skip_serializing_if = "is_false")]
     pub suspend: bool,
-    /// True: no further runs are started, and active ones are cancelled. Set back to false, it goes on where it
-    /// stopped, and runs the ticks anew whose runs it cancelled.
+    /// True: no further runs are started, and active ones are cancelled. Set back to false, it goes on where
+    /// it stopped, and runs the ticks anew whose runs it cancelled.
     #[serde(default, skip_serializing_if = "is_false")]
     pub cancel: bool,
 }
@@ -116,13 +116,14 @@ pub enum BackfillOrder {
 /// Which ticks a backfill leaves out because they have a run already.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum SkippedTicks {
-    /// Those that have succeeded, also where the run has been forgotten since. An active run is waited for. One that ended
-    /// otherwise is deleted, and its tick run anew.
+    /// Those that have succeeded, also where the run has been forgotten since. An active run is waited for.
+    /// One that ended otherwise is deleted, and its tick run anew.
     #[default]
     Succeeded,
     /// Those that have a run, in whatever phase, and those that have succeeded.
     Ran,
-    /// None: every tick is run anew, also where it has succeeded. An active run is waited for; one that has ended is deleted.
+    /// None: every tick is run anew, also where it has succeeded. An active run is waited for; one that has
+    /// ended is deleted.
     None,
 }
 
@@ -151,8 +152,8 @@ pub struct FlowBackfillStatus {
     /// Ticks that were left out because they had a run already.
     #[serde(default)]
     pub skipped: i32,
-    /// Ticks without a run from before the time that the Flow's record of its clocks reaches back to: whether they have
-    /// succeeded once is not known, and they are run.
+    /// Ticks without a run from before the time that the Flow's record of its clocks reaches back to: whether
+    /// they have succeeded once is not known, and they are run.
     #[serde(default)]
     pub unrecorded: i32,
     /// Ticks that are yet to be run.

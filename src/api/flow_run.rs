@@ -59,8 +59,8 @@ pub struct FlowRunSpec {
     #[x_kube(validation = Rule::new("self == oldSelf").message("scheduledTime cannot be changed: create another FlowRun"))]
     #[x_kube(validation = Rule::new("self >= timestamp('0001-01-01T00:00:00Z') && self < timestamp('9999-12-30T00:00:00Z')").message("write an instant between the years 1 and 9999, before 9999-12-30; for no end, leave the field out"))]
     pub scheduled_time: Option<Time>,
-    /// The clock whose tick this run is; set by the operator. A run made by hand may name one to get its parameters: that
-    /// makes it no tick of the clock.
+    /// The clock whose tick this run is; set by the operator. A run made by hand may name one to get its
+    /// parameters: that makes it no tick of the clock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
     #[x_kube(validation = Rule::new("self == oldSelf").message("clock cannot be changed: create another FlowRun"))]
@@ -71,14 +71,14 @@ pub struct FlowRunSpec {
     #[x_kube(validation = Rule::new("self == oldSelf").message("clocks cannot be changed: create another FlowRun"))]
     pub clocks: Vec<String>,
     /// Parameters of this run, over the flow's.
-    // The API server's comparison of opaque objects overlooks a key that is renamed while the number of keys stays
-    // (its CEL map equality skips keys that the other side lacks); no rule can do better.
+    // The API server's comparison of opaque objects overlooks a key that is renamed while the number of keys
+    // stays (its CEL map equality skips keys that the other side lacks); no rule can do better.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::opaque_object")]
     #[x_kube(validation = Rule::new("self == oldSelf").message("parameters cannot be changed: create another FlowRun"))]
     pub parameters: Option<serde_json::Value>,
-    /// All parameters of the run as they were at its tick: the Flow's, over them the clock's and the backfill's; set by the
-    /// operator. What the Flow says later does not reach a run that has them.
+    /// All parameters of the run as they were at its tick: the Flow's, over them the clock's and the
+    /// backfill's; set by the operator. What the Flow says later does not reach a run that has them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::opaque_object")]
     #[x_kube(validation = Rule::new("self == oldSelf").message("mergedParameters cannot be changed: create another FlowRun"))]
@@ -91,8 +91,9 @@ pub struct FlowRunSpec {
     /// True: the run is stopped, and ends as `Cancelled`.
     #[serde(default, skip_serializing_if = "is_false")]
     pub cancel: bool,
-    /// True: neither the run's runner nor a cluster of its own exists; a running one is stopped. When it is false
-    /// again, the run joins the queue and starts from the beginning. Kueue and similar controllers suspend a run so.
+    /// True: neither the run's runner nor a cluster of its own exists; a running one is stopped. When it is
+    /// false again, the run joins the queue and starts from the beginning. Kueue and similar controllers
+    /// suspend a run so.
     #[serde(default, skip_serializing_if = "is_false")]
     pub suspend: bool,
 }
@@ -100,7 +101,8 @@ pub struct FlowRunSpec {
 /// The phase of a run. The last five are final: a run never leaves them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum Phase {
-    /// Waiting: because of `suspend`, the concurrency policy, or a cluster that is suspended or has no free place.
+    /// Waiting: because of `suspend`, the concurrency policy, or a cluster that is suspended or has no free
+    /// place.
     #[default]
     Queued,
     /// Its cluster is coming up, or the runner's container is.
@@ -219,11 +221,13 @@ pub struct FlowRunStatus {
     /// when the Job ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub foreseen: Option<Foreseen>,
-    /// Why the runner is being stopped. It is written before the runner is touched, so that the reason is not lost.
+    /// Why the runner is being stopped. It is written before the runner is touched, so that the reason is not
+    /// lost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stop: Option<Stop>,
-    /// All parameters of a run that was made by hand, as they were when its first attempt began: the Flow's, over them the
-    /// clock's if it names one, over them its own. Every attempt gets them. A tick has them in its spec.
+    /// All parameters of a run that was made by hand, as they were when its first attempt began: the Flow's,
+    /// over them the clock's if it names one, over them its own. Every attempt gets them. A tick has them in
+    /// its spec.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::opaque_object")]
     pub merged_parameters: Option<serde_json::Value>,
@@ -236,7 +240,8 @@ pub struct FlowRunStatus {
     /// The `DaskCluster`, or the address of the scheduler, that it runs on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cluster: Option<String>,
-    /// Which start of the Dask scheduler the attempt is on: its pod's uid and how often its container was restarted.
+    /// Which start of the Dask scheduler the attempt is on: its pod's uid and how often its container was
+    /// restarted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scheduler: Option<String>,
     /// When this attempt was admitted to its cluster; `clusterTimeout` counts from it.
@@ -264,7 +269,8 @@ pub struct FlowRunStatus {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Program {
-    /// The image, where the Flow names one. One that comes from the cluster is that of the scheduler which an attempt joins.
+    /// The image, where the Flow names one. One that comes from the cluster is that of the scheduler which an
+    /// attempt joins.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
     /// The path of the script in the image.

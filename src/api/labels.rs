@@ -26,7 +26,8 @@ pub const FLOW: &str = "daskflow.dev/flow";
 pub const RUN: &str = "daskflow.dev/run";
 /// The FlowBackfill that a FlowRun belongs to.
 pub const BACKFILL: &str = "daskflow.dev/backfill";
-/// Annotation on a FlowRun: the uid of its FlowBackfill. One of the same name that came after it is another one.
+/// Annotation on a FlowRun: the uid of its FlowBackfill. One of the same name that came after it is another
+/// one.
 pub const BACKFILL_UID: &str = "daskflow.dev/backfill-uid";
 /// Annotation on a FlowRun: the FlowBackfill that cancelled it, rather than a user.
 pub const CANCELLED_BY: &str = "daskflow.dev/cancelled-by";
@@ -41,7 +42,8 @@ pub const PREVIOUS_TICK: &str = "daskflow.dev/previous-tick";
 /// Annotation on runs, Jobs and runner pods: the tick of the run's clock after this one.
 pub const NEXT_TICK: &str = "daskflow.dev/next-tick";
 
-/// Annotation on a pod of a cluster with TLS: the authorities that it trusts, as a hash. Pods of others cannot talk to it.
+/// Annotation on a pod of a cluster with TLS: the authorities that it trusts, as a hash. Pods of others
+/// cannot talk to it.
 pub const TRUST: &str = "daskflow.dev/trust";
 /// Annotation on a pod of a cluster with TLS: the Secret that its certificate is in.
 pub const CERTIFICATE: &str = "daskflow.dev/certificate";
@@ -50,11 +52,11 @@ pub const CERTIFICATE_BEGINS: &str = "daskflow.dev/certificate-begins";
 /// Annotation on a pod of a cluster with TLS: when its certificate ends, RFC 3339 in UTC.
 pub const CERTIFICATE_ENDS: &str = "daskflow.dev/certificate-ends";
 
-/// Annotation on a worker's pod: since when it is waited for its tasks to end, so that it can leave. It gets new ones as
-/// before, and may be wanted again.
+/// Annotation on a worker's pod: since when it is waited for its tasks to end, so that it can leave. It gets
+/// new ones as before, and may be wanted again.
 pub const DRAINING_SINCE: &str = "daskflow.dev/draining-since";
-/// Annotation on a worker's pod: since when it is waited for its tasks to end, and it gets no new ones. It is never wanted
-/// again.
+/// Annotation on a worker's pod: since when it is waited for its tasks to end, and it gets no new ones. It is
+/// never wanted again.
 pub const CLOSED_SINCE: &str = "daskflow.dev/closed-since";
 
 /// Annotation on a worker's pod: since when its worker is known not to be registered though it runs.

@@ -50,8 +50,9 @@ pub fn crds() -> Vec<CustomResourceDefinition> {
 
 /// Gives an object that no operator has seen a status that answers to no generation.
 ///
-/// kstatus, which Flux and others wait with, takes an object without any status for one that is as it was asked to be:
-/// a wait right after an apply would be over before the operator has looked. Flux's own kinds do the same.
+/// kstatus, which Flux and others wait with, takes an object without any status for one that is as it was
+/// asked to be: a wait right after an apply would be over before the operator has looked. Flux's own kinds do
+/// the same.
 fn default_status(crd: &mut CustomResourceDefinition) {
     let schemas = crd.spec.versions.iter_mut().filter_map(|version| version.schema.as_mut());
     let properties = schemas.filter_map(|schema| schema.open_api_v3_schema.as_mut()?.properties.as_mut());

@@ -14,7 +14,8 @@ pub enum Concurrency {
     /// A run waits until the active one has ended; of several waiting ticks only the newest runs.
     #[default]
     Forbid,
-    /// The newest run takes the place of the active one, which is cancelled; it starts when that one has ended.
+    /// The newest run takes the place of the active one, which is cancelled; it starts when that one has
+    /// ended.
     Replace,
     /// Up to `maxActive` runs are active, and up to `maxQueued` wait: first come, first served.
     Queue,
@@ -65,8 +66,8 @@ pub struct Retries {
     #[serde(default)]
     #[schemars(range(min = 0, max = 100))]
     pub limit: i32,
-    /// Further attempts after failures of the infrastructure: an evicted, preempted or killed runner, a lost node or
-    /// cluster, an image that cannot be pulled, a cluster that does not start.
+    /// Further attempts after failures of the infrastructure: an evicted, preempted or killed runner, a lost
+    /// node or cluster, an image that cannot be pulled, a cluster that does not start.
     #[serde(default = "Retries::default_infrastructure")]
     #[schemars(range(min = 0, max = 100))]
     pub infrastructure: i32,
@@ -126,7 +127,8 @@ pub struct History {
     #[serde(default = "History::default_limit")]
     #[schemars(range(min = 0, max = 1000))]
     pub failed: i32,
-    /// Finished runs that ended longer ago are deleted, even if fewer are kept than the numbers above allow. Days have 24 hours. Default: no limit.
+    /// Finished runs that ended longer ago are deleted, even if fewer are kept than the numbers above allow.
+    /// Days have 24 hours. Default: no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = duration::of_an_age())]
     pub older_than: Option<Age>,

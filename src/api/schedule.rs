@@ -21,13 +21,13 @@ pub struct Schedule {
     /// What cron does where the zone skips or repeats an hour: each fixed time once a day, or as a CronJob.
     #[serde(default)]
     pub daylight_saving: DaylightSaving,
-    /// Spreads the starts of many Flows: each starts its runs later than their ticks by a time of its own, always the same,
-    /// up to this. The logical time of a run stays its tick.
+    /// Spreads the starts of many Flows: each starts its runs later than their ticks by a time of its own,
+    /// always the same, up to this. The logical time of a run stays its tick.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = duration::at_least_a_second("30s or 5m"))]
     pub jitter: Option<Duration>,
-    /// The clocks. A tick of any of them starts a run. Clocks without `parameters` that tick at one instant share one; a
-    /// clock with `parameters` has runs of its own.
+    /// The clocks. A tick of any of them starts a run. Clocks without `parameters` that tick at one instant
+    /// share one; a clock with `parameters` has runs of its own.
     #[schemars(length(min = 1, max = 32))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub clocks: Vec<ClockEntry>,
@@ -60,9 +60,9 @@ pub struct ClockEntry {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64))]
     pub time_zone: Option<String>,
-    /// Time between ticks: elapsed, such as `1m` or `36h`, counted from `startAt`, else from 1970-01-01T00:00:00Z; or
-    /// on the calendar of the zone, one of `1d`, `2w`, `1mo` and `1y`, at the time of day of `startAt`, else at
-    /// midnight, counted from 1970-01-01.
+    /// Time between ticks: elapsed, such as `1m` or `36h`, counted from `startAt`, else from
+    /// 1970-01-01T00:00:00Z; or on the calendar of the zone, one of `1d`, `2w`, `1mo` and `1y`, at the time
+    /// of day of `startAt`, else at midnight, counted from 1970-01-01.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = interval::of_an_interval())]
     pub interval: Option<Interval>,
@@ -72,8 +72,9 @@ pub struct ClockEntry {
     #[schemars(length(min = 1, max = 100))]
     #[x_kube(validation = Rule::new("self.startsWith('@') || self.split(' ').filter(x, x != '').size() == 5").message("write cron with five fields (minute, hour, day of month, month, day of week) or as @hourly, @daily, @weekly, @monthly, @yearly"))]
     pub cron: Option<String>,
-    /// A recurrence rule of RFC 5545, such as `FREQ=MONTHLY;BYDAY=-1FR;BYHOUR=9;BYMINUTE=0`, if need be with lines for
-    /// DTSTART, RDATE and EXDATE. Without DTSTART it starts at `startAt`, else with 1970 in the clock's zone.
+    /// A recurrence rule of RFC 5545, such as `FREQ=MONTHLY;BYDAY=-1FR;BYHOUR=9;BYMINUTE=0`, if need be with
+    /// lines for DTSTART, RDATE and EXDATE. Without DTSTART it starts at `startAt`, else with 1970 in the
+    /// clock's zone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1000))]
     #[x_kube(validation = Rule::new("self.matches('(?i)FREQ=(YEARLY|MONTHLY|WEEKLY|DAILY|HOURLY|MINUTELY)')").message("write a recurrence rule with FREQ=YEARLY, MONTHLY, WEEKLY, DAILY, HOURLY or MINUTELY, such as FREQ=MONTHLY;BYDAY=-1FR"))]
@@ -108,8 +109,8 @@ pub struct ClockEntry {
 /// What cron does on the day on which the clocks change.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum DaylightSaving {
-    /// A fixed time runs once a day: a skipped one at the first instant after the gap, a repeated one on its first
-    /// pass.
+    /// A fixed time runs once a day: a skipped one at the first instant after the gap, a repeated one on its
+    /// first pass.
     #[default]
     Once,
     /// As Kubernetes' own CronJob does: a skipped time does not run that day, and a repeated one runs twice.

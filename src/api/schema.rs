@@ -4,8 +4,8 @@ use schemars::{Schema, SchemaGenerator, json_schema};
 
 /// An object whose fields the CRD does not describe: a pod template, parameters.
 ///
-/// A typed pod template would make the CRD 338 KB, over the 256 KB that client-side `kubectl apply` can store;
-/// as an opaque object it costs under 100 bytes.
+/// A typed pod template would make the CRD 338 KB, over the 256 KB that client-side `kubectl apply` can
+/// store; as an opaque object it costs under 100 bytes.
 pub fn opaque_object(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "object", "nullable": true, "x-kubernetes-preserve-unknown-fields": true})
 }
@@ -26,7 +26,8 @@ pub fn dates(_: &mut SchemaGenerator) -> Schema {
         "type": "array", "nullable": true, "minItems": 1, "maxItems": 366,
         "items": {
             "type": "string", "format": "date-time",
-            // The API server takes more than can be reckoned with, and an object that holds it would be read by nobody.
+            // The API server takes more than can be reckoned with, and an object that holds it would be read
+            // by nobody.
             "x-kubernetes-validations": [{
                 "rule": "self >= timestamp('0001-01-01T00:00:00Z') && self < timestamp('9999-12-30T00:00:00Z')",
                 "message": "write an instant between the years 1 and 9999, before 9999-12-30",
@@ -35,7 +36,8 @@ pub fn dates(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
-/// A map from resource name to quantity. As in built-in kinds, a quantity may be a number (`cpu: 1`) or a text.
+/// A map from resource name to quantity. As in built-in kinds, a quantity may be a number (`cpu: 1`) or a
+/// text.
 pub fn quantities(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "object",
@@ -55,7 +57,8 @@ pub fn quantity(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
-/// Dask's worker resources: amounts by name. A name must not hold what separates them on a worker's command line.
+/// Dask's worker resources: amounts by name. A name must not hold what separates them on a worker's command
+/// line.
 pub fn dask_resources(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "object",

@@ -30,8 +30,8 @@ pub struct WorkerGroup {
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("!(has(self.replicas) && has(self.autoscale))").message("write replicas or autoscale, not both: an autoscaled group has no fixed size (replicas that your file does not have were set by kubectl scale: remove them with kubectl patch)"))]
 pub struct WorkersSpec {
-    /// How many workers run. Default: 1. `kubectl scale` and a `HorizontalPodAutoscaler` set it; both need the field to
-    /// be present.
+    /// How many workers run. Default: 1. `kubectl scale` and a `HorizontalPodAutoscaler` set it; both need
+    /// the field to be present.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 10_000))]
     pub replicas: Option<i32>,
@@ -42,8 +42,9 @@ pub struct WorkersSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1024))]
     pub threads: Option<i32>,
-    /// Memory that a worker may fill before it spills and pauses, in Dask's or Kubernetes' units (`4Gi`, `4GB`).
-    /// Default: its memory limit; without one, the memory of the whole node, whatever else runs there.
+    /// Memory that a worker may fill before it spills and pauses, in Dask's or Kubernetes' units (`4Gi`,
+    /// `4GB`). Default: its memory limit; without one, the memory of the whole node, whatever else runs
+    /// there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 32))]
     #[x_kube(validation = Rule::new("self.matches('^[0-9]+([.][0-9]+)?([kMGT]i?B?|B)?$')").message("write memory as a number with a unit, such as 4Gi, 512Mi or 4GB"))]
@@ -51,7 +52,8 @@ pub struct WorkersSpec {
     /// Compute resources of a worker's container, extended ones such as `nvidia.com/gpu` among them.
     #[serde(default)]
     pub resources: Resources,
-    /// Dask's own worker resources: what a task asks for with `resources={"GPU": 1}`. The amount is what one worker has.
+    /// Dask's own worker resources: what a task asks for with `resources={"GPU": 1}`. The amount is what one
+    /// worker has.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "schema::dask_resources")]
     pub dask_resources: BTreeMap<String, f64>,
@@ -73,13 +75,13 @@ pub struct WorkersSpec {
     /// What happens to the tasks of a worker that is removed because the group shrinks or its spec changed.
     #[serde(default)]
     pub drain: Drain,
-    /// Under `drain: Wait`: how long a busy worker that is being removed may finish its tasks. Default: 1h. A worker that
-    /// gets no new tasks meanwhile is removed and replaced even where it is wanted again.
+    /// Under `drain: Wait`: how long a busy worker that is being removed may finish its tasks. Default: 1h. A
+    /// worker that gets no new tasks meanwhile is removed and replaced even where it is wanted again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = duration::from_zero("90s, 10m or 1h30m"))]
     pub drain_timeout: Option<Duration>,
-    /// Arguments added to the worker's command. Not `--name` or `--nworkers`: a worker is called as its pod, and there
-    /// is one in a pod.
+    /// Arguments added to the worker's command. Not `--name` or `--nworkers`: a worker is called as its pod,
+    /// and there is one in a pod.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     pub args: Vec<String>,
@@ -199,7 +201,7 @@ pub enum Drain {
     /// As Dask does: its results move to other workers, and the tasks that it runs start again elsewhere.
     #[default]
     Restart,
-    /// It gets no new tasks, and is removed when those that it runs have ended, at the latest after `drainTimeout`. Before
-    /// distributed 2024.4.2 it gets new ones, and is removed when it has none.
+    /// It gets no new tasks, and is removed when those that it runs have ended, at the latest after
+    /// `drainTimeout`. Before distributed 2024.4.2 it gets new ones, and is removed when it has none.
     Wait,
 }

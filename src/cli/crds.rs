@@ -19,7 +19,8 @@ pub(super) struct Arguments {
     /// Write one file for each kind into this folder. Default: all to standard output.
     #[arg(long)]
     out: Option<PathBuf>,
-    /// Write them as templates of the Helm chart, with its labels and its switches `crds.enabled` and `crds.keep`.
+    /// Write them as templates of the Helm chart, with its labels and its switches `crds.enabled` and
+    /// `crds.keep`.
     #[arg(long)]
     helm: bool,
     /// Write the reference of all fields, as Markdown, to standard output.
@@ -58,8 +59,9 @@ fn write(arguments: &Arguments) -> Result<(), Error> {
     Ok(())
 }
 
-/// A definition as a template. Helm never upgrades what lies in a chart's folder `crds`, so they are templates like the
-/// rest; what keeps them at an uninstall is an annotation, which the chart's own template writes.
+/// A definition as a template. Helm never upgrades what lies in a chart's folder `crds`, so they are
+/// templates like the rest; what keeps them at an uninstall is an annotation, which the chart's own template
+/// writes.
 fn template(crd: &CustomResourceDefinition) -> Result<String, serde_yaml::Error> {
     let name = crd.metadata.name.as_deref().unwrap_or_default();
     // A brace pair of a description would be an action of the template.

@@ -13,7 +13,8 @@ const STANDARD_INPUT: &str = "STDIN";
 
 #[derive(Debug, Args)]
 pub(super) struct Files {
-    /// A file, a folder with files (*.yaml, *.yml, *.json), or - for standard input. May be given several times.
+    /// A file, a folder with files (*.yaml, *.yml, *.json), or - for standard input. May be given several
+    /// times.
     #[arg(short = 'f', long = "filename", value_name = "FILE", required = true, num_args = 1..)]
     filename: Vec<PathBuf>,
     /// Look into folders of folders as well.

@@ -18,14 +18,14 @@ use crate::manifest;
 use crate::operator::clock::Clock;
 use crate::plan::flow::coming::{self, ComingRun, Outlook};
 
-/// Exit code 0: the runs of all Flows are listed. 1: a Flow has faults, or a file cannot be read, or there is no Flow.
-/// 2: the command line is wrong.
+/// Exit code 0: the runs of all Flows are listed. 1: a Flow has faults, or a file cannot be read, or there is
+/// no Flow. 2: the command line is wrong.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     #[command(flatten)]
     files: Files,
-    /// Only runs that start later than this instant, such as 2026-03-29T00:00:00Z; a date is its midnight in UTC.
-    /// Default: now.
+    /// Only runs that start later than this instant, such as 2026-03-29T00:00:00Z; a date is its midnight in
+    /// UTC. Default: now.
     #[arg(long, value_name = "INSTANT", value_parser = instant)]
     after: Option<Timestamp>,
     /// How many runs to list for each Flow.

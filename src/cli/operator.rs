@@ -24,12 +24,13 @@ pub(super) struct Arguments {
     /// Watch these namespaces only, such as `team-a,team-b`. Default: all.
     #[arg(long, env = "DASKFLOW_NAMESPACES", value_name = "NS,...", default_value = "")]
     namespace: Namespaces,
-    /// The networks in which a Flow's `cluster.address` may be, such as `10.0.0.0/8,192.168.7.5/32`: addresses in them, and
-    /// no others. Default: all but loopback, link-local and metadata addresses where the operator runs in Kubernetes, else all.
+    /// The networks in which a Flow's `cluster.address` may be, such as `10.0.0.0/8,192.168.7.5/32`:
+    /// addresses in them, and no others. Default: all but loopback, link-local and metadata addresses where
+    /// the operator runs in Kubernetes, else all.
     #[arg(long, env = "DASKFLOW_SCHEDULER_NETWORKS", value_name = "CIDR,...", default_value = "")]
     scheduler_networks: Networks,
-    /// The address on which `GET /log` returns the log filter and `PUT /log` changes it: a loopback address, which only
-    /// this machine, or the pod, can reach. `kubectl port-forward` reaches it.
+    /// The address on which `GET /log` returns the log filter and `PUT /log` changes it: a loopback address,
+    /// which only this machine, or the pod, can reach. `kubectl port-forward` reaches it.
     #[arg(long, env = "DASKFLOW_ADMIN_LISTEN", default_value = "127.0.0.1:8081", value_parser = loopback)]
     admin_listen: SocketAddr,
     /// The log filter, such as `info` or `daskflow=debug,warn`.
@@ -58,8 +59,8 @@ struct LeaseArguments {
     /// The namespace of the Lease, by default that of the service account or the kubeconfig.
     #[arg(long, env = "POD_NAMESPACE")]
     lease_namespace: Option<String>,
-    /// Seconds after the last renewal until another operator takes the Lease. For tests: all figures of `plan::lease`
-    /// follow it.
+    /// Seconds after the last renewal until another operator takes the Lease. For tests: all figures of
+    /// `plan::lease` follow it.
     #[arg(long, hide = true, default_value_t = Timing::LEASE_S, value_parser = clap::value_parser!(u16).range(2..=120))]
     lease_seconds: u16,
     /// This pod's name.
@@ -80,8 +81,8 @@ impl LeaseArguments {
         })
     }
 
-    /// A container that is started anew in its pod has its predecessor's identity and, since that one is certainly dead,
-    /// its Lease at once. Outside of a pod every process is another one.
+    /// A container that is started anew in its pod has its predecessor's identity and, since that one is
+    /// certainly dead, its Lease at once. Outside of a pod every process is another one.
     fn identity(&self) -> String {
         if let (Some(name), Some(uid)) = (&self.pod_name, &self.pod_uid) {
             return format!("{name}_{uid}");

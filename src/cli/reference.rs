@@ -1,7 +1,7 @@
 //! The field reference: what the definitions of the kinds say, as a page for people.
 //!
-//! Nothing is written here that the API server does not have: descriptions, defaults, bounds and rules come from the
-//! schemas alone.
+//! Nothing is written here that the API server does not have: descriptions, defaults, bounds and rules come
+//! from the schemas alone.
 
 use std::fmt::Write as _;
 

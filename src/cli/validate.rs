@@ -9,8 +9,8 @@ use super::files::Files;
 use super::output::{FileFault, Output, counted, fail};
 use crate::manifest::{self, Fault};
 
-/// Exit code 0: no faults; there may be hints about what is right and may be meant otherwise. 1: there are faults, or a file
-/// cannot be read, or there is no object. 2: the command line is wrong.
+/// Exit code 0: no faults; there may be hints about what is right and may be meant otherwise. 1: there are
+/// faults, or a file cannot be read, or there is no object. 2: the command line is wrong.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     #[command(flatten)]

@@ -5,7 +5,6 @@ use std::sync::LazyLock;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 
 use crate::api;
-use crate::manifest;
 
 /// One resource of the API.
 #[derive(Debug)]
@@ -32,7 +31,7 @@ pub(super) struct Kind {
     /// Whether it may be written: the definitions of our kinds are those of this program.
     pub writable: bool,
     /// The kind of ours that it is.
-    pub ours: Option<manifest::Kind>,
+    pub ours: Option<api::Kind>,
     /// The columns of `kubectl get`, for ours.
     pub columns: Vec<Column>,
     /// Where its objects are kept: the place in the table of the kind that keeps them.
@@ -185,10 +184,10 @@ fn defined(crd: CustomResourceDefinition) -> Option<Kind> {
     let (names, group) = (crd.spec.names, crd.spec.group);
     let version = crd.spec.versions.into_iter().find(|version| version.name == api::VERSION)?;
     let ours = match names.kind.as_str() {
-        "DaskCluster" => manifest::Kind::DaskCluster,
-        "Flow" => manifest::Kind::Flow,
-        "FlowRun" => manifest::Kind::FlowRun,
-        "FlowBackfill" => manifest::Kind::FlowBackfill,
+        "DaskCluster" => api::Kind::DaskCluster,
+        "Flow" => api::Kind::Flow,
+        "FlowRun" => api::Kind::FlowRun,
+        "FlowBackfill" => api::Kind::FlowBackfill,
         _ => return None,
     };
     let subresources = version.subresources.unwrap_or_default();

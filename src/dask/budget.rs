@@ -1,8 +1,8 @@
 //! How much memory the messages may take that are being read, those of all connections together that share a
 //! budget.
 //!
-//! A message that is short is read at once. A longer one waits until there is room for it, and must then come to its end
-//! within a time, so that a peer that sends it byte by byte does not hold the room for ever.
+//! A message that is short is read at once. A longer one waits until there is room for it, and must then come
+//! to its end within a time, so that a peer that sends it byte by byte does not hold the room for ever.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -16,8 +16,8 @@ const SHORT_BYTES: u64 = 64 << 10;
 /// The room of all together, in KiB: two of the longest at one time, as they came and decoded.
 const ROOM_KIB: usize = 64 << 10;
 
-/// What a message takes: its own bytes, and as many again once it is decoded. A hostile one takes more: the bounds of
-/// [`super::lenient`] keep it to some 30 MiB.
+/// What a message takes: its own bytes, and as many again once it is decoded. A hostile one takes more: the
+/// bounds of [`super::lenient`] keep it to some 30 MiB.
 const COST: u64 = 2;
 
 /// How long a message may take to come that has room: this, and as long again for each so many bytes.
@@ -79,8 +79,8 @@ impl Payload {
         Self { bytes, _room: room }
     }
 
-    /// Decodes it; a long one on a thread of its own, since that may take a second and other connections have the same
-    /// threads. What is dropped meanwhile is lost.
+    /// Decodes it; a long one on a thread of its own, since that may take a second and other connections have
+    /// the same threads. What is dropped meanwhile is lost.
     pub(super) async fn decoded<T: Send + 'static>(
         self,
         decode: impl FnOnce(&[u8]) -> T + Send + 'static,

@@ -60,7 +60,8 @@ impl Connection {
         timeout(deadline, greeted).await.unwrap_or(Err(late))
     }
 
-    /// Sends one message, within `limit`. After an error, or when dropped before the end, part of it may be sent.
+    /// Sends one message, within `limit`. After an error, or when dropped before the end, part of it may be
+    /// sent.
     pub async fn send(&mut self, payload: &[u8], limit: Duration) -> Result<(), Error> {
         let bytes = frame::encode(payload);
         let written = async {
@@ -73,8 +74,9 @@ impl Connection {
         }
     }
 
-    /// Waits for a message, at most `limit`; `None` when none came. May be dropped at any time without loss: what has
-    /// come of a message is kept. A long message that has begun and does not come to its end is [`Error::Unended`].
+    /// Waits for a message, at most `limit`; `None` when none came. May be dropped at any time without loss:
+    /// what has come of a message is kept. A long message that has begun and does not come to its end is
+    /// [`Error::Unended`].
     pub async fn receive(&mut self, limit: Duration) -> Result<Option<Payload>, Error> {
         match timeout(limit, self.next_message()).await {
             Ok(message) => message.map(Some),
@@ -87,8 +89,8 @@ impl Connection {
         self.start < self.end || !self.decoder.is_between_messages()
     }
 
-    /// Our handshake, then theirs. The listener writes its own without waiting for ours, on every version; a connector
-    /// may do either (measured), and to write first saves a turn.
+    /// Our handshake, then theirs. The listener writes its own without waiting for ours, on every version; a
+    /// connector may do either (measured), and to write first saves a turn.
     pub(super) async fn greet(
         stream: Box<dyn Stream>,
         scheme: Option<Scheme>,
@@ -112,7 +114,8 @@ impl Connection {
     }
 
     async fn exchange_greetings(&mut self, ours: &[u8]) -> Result<Payload, Error> {
-        // A peer of TLS hangs up on our bytes, and may have said why before: so read also when writing failed.
+        // A peer of TLS hangs up on our bytes, and may have said why before: so read also when writing
+        // failed.
         let written = async {
             self.stream.write_all(ours).await?;
             self.stream.flush().await
@@ -130,7 +133,8 @@ impl Connection {
             return Error::WrongScheme("the port speaks TLS: write tls:// for tcp://");
         }
         match error {
-            // What a TLS port of Dask does to a plain handshake, without a word (measured on 2022.2.0 and 2026.8.0).
+            // What a TLS port of Dask does to a plain handshake, without a word (measured on 2022.2.0 and
+            // 2026.8.0).
             Error::Closed(Some(error))
                 if is_plain && self.greeting.is_empty() && error.kind() == io::ErrorKind::ConnectionReset =>
             {
@@ -154,7 +158,8 @@ impl Connection {
                 let room = self.room.take().map(|(room, _)| room);
                 return Ok(Payload::new(message.payload, room));
             }
-            // All of the chunk is taken. This wait and the read are the only ones, and lose nothing when they are dropped.
+            // All of the chunk is taken. This wait and the read are the only ones, and lose nothing when they
+            // are dropped.
             let announced = self.decoder.announced();
             if self.room.is_none() && budget::needs_room(announced) {
                 self.room = Some((self.budget.room(announced).await, Instant::now()));

@@ -11,32 +11,34 @@ pub enum Error {
     /// Nobody answers there: no such host, refused, no route. Worth another try.
     #[error("scheduler is unreachable")]
     Unreachable(#[source] io::Error),
-    /// Nothing that this host means is an address to which connections may go ([`Reach`](super::Reach)). Wrong until the
-    /// address changes.
+    /// Nothing that this host means is an address to which connections may go ([`Reach`](super::Reach)).
+    /// Wrong until the address changes.
     #[error("no address of {host} is one to which connections may go")]
     OutOfReach {
         /// The host.
         host: String,
     },
-    /// The address says TLS and the port speaks plain TCP, or the other way around. Wrong until the address changes;
-    /// but a scheduler that dies just when it is greeted looks the same, so believe it when it comes twice.
+    /// The address says TLS and the port speaks plain TCP, or the other way around. Wrong until the address
+    /// changes; but a scheduler that dies just when it is greeted looks the same, so believe it when it comes
+    /// twice.
     #[error("{0}")]
     WrongScheme(&'static str),
-    /// The scheduler ended the TLS session because of our certificate. Wrong until the certificates change, ours or the
-    /// scheduler's CA file.
+    /// The scheduler ended the TLS session because of our certificate. Wrong until the certificates change,
+    /// ours or the scheduler's CA file.
     #[error("scheduler refused our certificate: {reason}")]
     CredentialsRefused {
         /// What it has against it, and what to do.
         reason: &'static str,
     },
-    /// We ended the TLS session because of the scheduler's certificate. Wrong until the certificates change, the
-    /// scheduler's or our CA file.
+    /// We ended the TLS session because of the scheduler's certificate. Wrong until the certificates change,
+    /// the scheduler's or our CA file.
     #[error("scheduler's certificate is refused: {reason}")]
     Untrusted {
         /// What is against it, and what to do. Names that the scheduler gave are cut.
         reason: String,
     },
-    /// No TLS session came about, or it broke, for a reason that is no certificate: for instance nothing in common.
+    /// No TLS session came about, or it broke, for a reason that is no certificate: for instance nothing in
+    /// common.
     #[error(
         "TLS with the scheduler failed: it must offer TLS 1.2 or 1.3, with ECDHE and AES-GCM or ChaCha20"
     )]
@@ -53,8 +55,9 @@ pub enum Error {
         /// What the scheduler says, cut to 1000 bytes.
         text: String,
     },
-    /// The peer hung up, or this connection was given up after an earlier failure. A scheduler also hangs up when
-    /// it cannot write an answer (measured), so a request that ends so again and again is not worth repeating.
+    /// The peer hung up, or this connection was given up after an earlier failure. A scheduler also hangs up
+    /// when it cannot write an answer (measured), so a request that ends so again and again is not worth
+    /// repeating.
     #[error("connection to the scheduler is closed")]
     Closed(#[source] Option<io::Error>),
     /// No answer in time. Once means slow, several times in a row means down.
@@ -65,8 +68,8 @@ pub enum Error {
         /// How long was waited.
         limit: Duration,
     },
-    /// A long message has begun and does not come to its end, or so slowly that it would keep others from the memory that
-    /// long messages share.
+    /// A long message has begun and does not come to its end, or so slowly that it would keep others from the
+    /// memory that long messages share.
     #[error("scheduler did not send its message of {bytes} bytes to the end within {limit:?}")]
     Unended {
         /// What it announced.
@@ -95,9 +98,10 @@ pub enum Error {
         /// The scheduler's.
         version: Version,
     },
-    /// The scheduler ended the connection in place of telling its state, or told it in a shape not understood: what
-    /// the debugging operation `dump_state` may do after any upgrade. A scheduler that dies just then looks the same.
-    /// Ask [`Scheduler::coarse_activity`](super::Scheduler::coarse_activity), over a new connection.
+    /// The scheduler ended the connection in place of telling its state, or told it in a shape not
+    /// understood: what the debugging operation `dump_state` may do after any upgrade. A scheduler that dies
+    /// just then looks the same. Ask [`Scheduler::coarse_activity`](super::Scheduler::coarse_activity), over
+    /// a new connection.
     #[error("scheduler does not report the state of its tasks (dump_state)")]
     StateUntold(#[source] Box<Error>),
     /// The question would keep the scheduler from its work for too long. The connection stays good.
@@ -108,14 +112,16 @@ pub enum Error {
         /// How many are asked about at most.
         limit: u64,
     },
-    /// The scheduler answered nil, as each does to an operation that it does not have. The connection stays good.
+    /// The scheduler answered nil, as each does to an operation that it does not have. The connection stays
+    /// good.
     #[error("scheduler does not know the operation {op}")]
     UnknownOperation {
         /// The operation.
         op: String,
     },
-    /// The scheduler that answers has another identity than the one that answered before, which has gone. Never given by
-    /// this module, which knows one connection only; who connects anew compares [`Identity::id`](super::Identity::id).
+    /// The scheduler that answers has another identity than the one that answered before, which has gone.
+    /// Never given by this module, which knows one connection only; who connects anew compares
+    /// [`Identity::id`](super::Identity::id).
     #[error("another scheduler answers at {address}")]
     AnotherScheduler {
         /// Where.

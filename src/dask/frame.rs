@@ -4,17 +4,17 @@
 //! message := u64 block | u64 n | u64 length[0] … u64 length[n-1] | frame[0] … frame[n-1]
 //! ```
 //!
-//! All numbers are little-endian (a scheduler writes in its host's order, and every host that Dask ships for is
-//! little-endian). `block` counts what follows it. From distributed 2023.11 on it may cover only the first of the
-//! frames (measured); the others follow the block bare, and the table of lengths tells how long they are. Frame 0
-//! is the message; further frames hold pickles and buffers, which are counted and thrown away as they pass, so
-//! that a decoder never holds more than one frame 0.
+//! All numbers are little-endian (a scheduler writes in its host's order, and every host that Dask ships for
+//! is little-endian). `block` counts what follows it. From distributed 2023.11 on it may cover only the first
+//! of the frames (measured); the others follow the block bare, and the table of lengths tells how long they
+//! are. Frame 0 is the message; further frames hold pickles and buffers, which are counted and thrown away as
+//! they pass, so that a decoder never holds more than one frame 0.
 //!
 //! It is not concerned with what a frame says; that is [`super::message`].
 
-/// The most bytes that one message may have unless told otherwise: an identity has about 800 bytes for each worker
-/// (measured), so this is room for the 20,000 workers that are accepted. What one scheduler sends is in memory at once, and
-/// it must not be able to take all of the operator's.
+/// The most bytes that one message may have unless told otherwise: an identity has about 800 bytes for each
+/// worker (measured), so this is room for the 20,000 workers that are accepted. What one scheduler sends is
+/// in memory at once, and it must not be able to take all of the operator's.
 pub const MESSAGE_BYTES_MAX: u64 = 16 << 20;
 
 /// The most frames that one message may have unless told otherwise.
@@ -90,8 +90,8 @@ pub enum FrameError {
     Malformed,
 }
 
-/// Frames one message for sending: always one frame, which every version reads. The payload is MessagePack and so
-/// has one byte at least.
+/// Frames one message for sending: always one frame, which every version reads. The payload is MessagePack
+/// and so has one byte at least.
 pub fn encode(payload: &[u8]) -> Vec<u8> {
     let length = payload.len() as u64;
     let mut bytes = Vec::with_capacity(payload.len().saturating_add(24));
@@ -146,8 +146,9 @@ impl Decoder {
         Self { limits, state: State::Block, word: [0; 8], word_bytes: 0, payload: Vec::new() }
     }
 
-    /// Takes bytes off the front of `input` up to the end of a message, and gives that message; or takes all of them
-    /// and gives `None`, which means that the message is not complete. After an error the decoder is of no use.
+    /// Takes bytes off the front of `input` up to the end of a message, and gives that message; or takes all
+    /// of them and gives `None`, which means that the message is not complete. After an error the decoder is
+    /// of no use.
     pub fn decode(&mut self, input: &mut &[u8]) -> Result<Option<Message>, FrameError> {
         loop {
             self.state = match self.state {

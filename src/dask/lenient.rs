@@ -7,15 +7,16 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 
-/// The most entries that are taken of a list or map that a scheduler sends, with one for each worker: more than any cluster
-/// has. An entry of six bytes takes a hundred in memory, so that bytes alone bound nothing.
+/// The most entries that are taken of a list or map that a scheduler sends, with one for each worker: more
+/// than any cluster has. An entry of six bytes takes a hundred in memory, so that bytes alone bound nothing.
 pub(super) const ENTRIES_MAX: usize = 20_000;
 
-/// The most entries that are kept of a map inside of a worker, such as its resources; the others are passed over.
+/// The most entries that are kept of a map inside of a worker, such as its resources; the others are passed
+/// over.
 const DETAILS_MAX: usize = 16;
 
-/// The longest text of a worker, in bytes: an address or a name of DNS has 253 characters at most. A longer one counts as
-/// none.
+/// The longest text of a worker, in bytes: an address or a name of DNS has 253 characters at most. A longer
+/// one counts as none.
 pub(super) const TEXT_BYTES_MAX: usize = 300;
 
 /// The most packages that are kept of those that a scheduler runs on.
@@ -245,8 +246,8 @@ impl Seen {
     }
 }
 
-/// Gives each entry of a map to `on`, whose values must read anything themselves. Entries whose key is no text are
-/// passed over, and so is what is no map.
+/// Gives each entry of a map to `on`, whose values must read anything themselves. Entries whose key is no
+/// text are passed over, and so is what is no map.
 pub(super) fn each<'de, V, F>(on: F) -> impl Visitor<'de, Value = Seen>
 where
     V: Deserialize<'de>,

@@ -1,8 +1,8 @@
 //! What messages say: the handshake, requests, answers, and the types in them. Pure.
 //!
-//! Everything is MessagePack with text for keys. Reading is tolerant: fields not named here are skipped, fields
-//! that are missing or of another kind than expected are empty, because they differ between versions; only what a
-//! caller would decide on wrongly is required.
+//! Everything is MessagePack with text for keys. Reading is tolerant: fields not named here are skipped,
+//! fields that are missing or of another kind than expected are empty, because they differ between versions;
+//! only what a caller would decide on wrongly is required.
 use super::lenient::{self, ByAddress, Length, List, Scalar};
 use super::running;
 use super::version::Version;
@@ -22,8 +22,8 @@ const ERROR_BYTES_MAX: usize = 1000;
 /// What an answer of nil looks like.
 const NIL: [u8; 1] = [0xc0];
 
-/// What each side says first. The keys of ours are the ones every version demands; saying no compression switches it
-/// off in both directions.
+/// What each side says first. The keys of ours are the ones every version demands; saying no compression
+/// switches it off in both directions.
 #[derive(Debug, Serialize)]
 struct Handshake {
     compression: Option<&'static str>,
@@ -54,7 +54,8 @@ pub enum ReplyError {
         /// What it says of the failure, cut to 1000 bytes.
         text: String,
     },
-    /// The answer is nil where a value is wanted: what every scheduler answers to an operation it does not have.
+    /// The answer is nil where a value is wanted: what every scheduler answers to an operation it does not
+    /// have.
     #[error("scheduler answered nothing, as it does for an operation that it does not have")]
     Nil,
     /// The answer is of another shape.
@@ -228,12 +229,12 @@ pub struct WorkerInfo {
     /// The address of its nanny, if it has one.
     #[serde(default, deserialize_with = "lenient::text")]
     pub nanny: Option<String>,
-    /// How many tasks it runs, those not counted that wait at it, as of its last heartbeat; told by distributed ≥ 2022.10.2
-    /// (source).
+    /// How many tasks it runs, those not counted that wait at it, as of its last heartbeat; told by
+    /// distributed ≥ 2022.10.2 (source).
     #[serde(default, rename = "metrics", deserialize_with = "running::running")]
     pub running: Option<u64>,
-    /// When that heartbeat came, in seconds since the epoch by the scheduler's clock. Up to 10 workers send one twice a
-    /// second, 1000 one every six seconds (source).
+    /// When that heartbeat came, in seconds since the epoch by the scheduler's clock. Up to 10 workers send
+    /// one twice a second, 1000 one every six seconds (source).
     #[serde(default, deserialize_with = "lenient::float")]
     pub last_seen: Option<f64>,
 }
@@ -277,7 +278,8 @@ pub struct Totals {
 }
 
 impl Identity {
-    /// The totals: the scheduler's own count where it tells one (≥ 2025.4.0), else that of the workers listed.
+    /// The totals: the scheduler's own count where it tells one (≥ 2025.4.0), else that of the workers
+    /// listed.
     pub fn totals(&self) -> Totals {
         let sum =
             |amount: fn(&WorkerInfo) -> u64| self.workers.values().map(amount).fold(0, u64::saturating_add);
@@ -319,7 +321,8 @@ impl<'de> Deserialize<'de> for Versions {
 pub struct Retirement {
     /// The names of the workers.
     pub names: Vec<WorkerName>,
-    /// Whether the workers are told to stop. Without it they notice that they were removed, and stop all the same.
+    /// Whether the workers are told to stop. Without it they notice that they were removed, and stop all the
+    /// same.
     pub close_workers: bool,
     /// Whether the scheduler forgets the workers at once.
     pub remove: bool,
@@ -331,17 +334,19 @@ impl Retirement {
         Self { names: names.into_iter().map(Into::into).collect(), close_workers: true, remove: true }
     }
 
-    /// The first half of it: data moves, and the workers stay, closed to new tasks (`closing_gracefully`). For releases from
-    /// [`CLOSES_TO_TASKS_SINCE`](super::version::CLOSES_TO_TASKS_SINCE) on. An answer names those that were closed.
+    /// The first half of it: data moves, and the workers stay, closed to new tasks (`closing_gracefully`).
+    /// For releases from [`CLOSES_TO_TASKS_SINCE`](super::version::CLOSES_TO_TASKS_SINCE) on. An answer names
+    /// those that were closed.
     ///
-    /// Measured on 2022.2.0, 2023.4.1, 2024.3.1 and 2026.8.0 under a backlog: the answer comes within 60 ms, whatever runs. What a
-    /// worker runs ends at it and counts; what had been given to it and had not begun never begins there, and lies with it
-    /// until another worker steals it or this one goes. A worker whose data has nowhere to go is not in the answer, and is open
-    /// again. One that is closed stays so: a retirement that is given up does not open it.
+    /// Measured on 2022.2.0, 2023.4.1, 2024.3.1 and 2026.8.0 under a backlog: the answer comes within 60 ms,
+    /// whatever runs. What a worker runs ends at it and counts; what had been given to it and had not begun
+    /// never begins there, and lies with it until another worker steals it or this one goes. A worker whose
+    /// data has nowhere to go is not in the answer, and is open again. One that is closed stays so: a
+    /// retirement that is given up does not open it.
     ///
-    /// A P2P shuffle that begins later takes it for one of its workers. Its tasks there never begin, and it is no longer among
-    /// those that the scheduler would close, until it is retired all the same; then the shuffle starts again (measured on
-    /// 2024.4.2 and 2026.8.0).
+    /// A P2P shuffle that begins later takes it for one of its workers. Its tasks there never begin, and it
+    /// is no longer among those that the scheduler would close, until it is retired all the same; then the
+    /// shuffle starts again (measured on 2024.4.2 and 2026.8.0).
     pub fn closing<N: Into<WorkerName>>(names: impl IntoIterator<Item = N>) -> Self {
         Self { close_workers: false, remove: false, ..Self::of(names) }
     }
@@ -397,8 +402,8 @@ impl<'de> Visitor<'de> for EventVisitor {
     }
 }
 
-/// Reads a batch of events. Its workers are counted over all of its events: twenty thousand events of as many workers each
-/// would be bounded one by one, and in memory together.
+/// Reads a batch of events. Its workers are counted over all of its events: twenty thousand events of as many
+/// workers each would be bounded one by one, and in memory together.
 pub fn decode_events(payload: &[u8]) -> Result<Vec<SubscribeEvent>, rmp_serde::decode::Error> {
     read::<Batch>(payload).map(|batch| batch.0)
 }

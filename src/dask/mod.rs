@@ -2,8 +2,8 @@
 //!
 //! It is a client of the scheduler's own RPC: who the workers are ([`Scheduler::identity`],
 //! [`MembershipStream`]), how many there should be ([`Scheduler::adaptive_target`]), which may go
-//! ([`Scheduler::closing_order`]), the orderly leave of those ([`Scheduler::retire_workers`]), and whether there is
-//! anything to do at all ([`Scheduler::activity`], [`Scheduler::is_idle`]).
+//! ([`Scheduler::closing_order`]), the orderly leave of those ([`Scheduler::retire_workers`]), and whether
+//! there is anything to do at all ([`Scheduler::activity`], [`Scheduler::is_idle`]).
 //!
 //! It is *not* a Dask client: it submits no work and reads no results, because those are pickles. Parts of a
 //! message that are pickled or in Dask's own formats are skipped unread. It knows nothing of Kubernetes.
@@ -15,8 +15,8 @@
 //!
 //! Invariants:
 //!
-//! - One codec serves distributed 2021.3.1 to 2026.8.0 (framing measured on 2021.6.0 and later). An older peer, or one
-//!   that is not Dask at all, is told from the first eight bytes and never waited for.
+//! - One codec serves distributed 2021.3.1 to 2026.8.0 (framing measured on 2021.6.0 and later). An older
+//!   peer, or one that is not Dask at all, is told from the first eight bytes and never waited for.
 //! - Every wait has a limit, and every length is checked before memory is taken for it.
 //! - What all messages that are being read take together is bounded too ([`budget`]).
 //! - A scheduler has one conversation at a time on a connection, and numbers nothing. So a connection whose

@@ -1,20 +1,22 @@
-//! To which addresses connections may go, where somebody else has written the address: not to what only this machine is
-//! to reach.
+//! To which addresses connections may go, where somebody else has written the address: not to what only this
+//! machine is to reach.
 use ipnet::IpNet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 
-/// Addresses at which clouds tell a machine its secrets, beside the link-local 169.254.169.254: of Alibaba Cloud, of Azure's
-/// hosts, and over IPv6 of AWS (all of `fd00:ec2::/32`,
-/// <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-data-retrieval.html>), Google and Oracle.
+/// Addresses at which clouds tell a machine its secrets, beside the link-local 169.254.169.254: of Alibaba
+/// Cloud, of Azure's hosts, and over IPv6 of AWS (all of `fd00:ec2::/32`,
+/// <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-data-retrieval.html>), Google and
+/// Oracle.
 const METADATA_V4: [Ipv4Addr; 2] = [Ipv4Addr::new(100, 100, 100, 200), Ipv4Addr::new(168, 63, 129, 16)];
 const METADATA_V6: [Ipv6Addr; 2] = [
     Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254),
     Ipv6Addr::new(0xfd00, 0xc1, 0, 0, 0, 0, 0xa9fe, 0xa9fe),
 ];
 
-/// So many names are looked up at a time. All blocking threads together are 512 (tokio's default), and decoding needs some.
+/// So many names are looked up at a time. All blocking threads together are 512 (tokio's default), and
+/// decoding needs some.
 const LOOKUPS_MAX: usize = 64;
 
 /// So many addresses of a name are tried; that of a hostile one may have thousands.

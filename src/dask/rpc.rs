@@ -20,8 +20,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How long an answer is waited for unless told otherwise. Most come within a millisecond; a scheduler that takes in a
-/// large graph or collects garbage is silent for seconds (measured), so less would cry wolf.
+/// How long an answer is waited for unless told otherwise. Most come within a millisecond; a scheduler that
+/// takes in a large graph or collects garbage is silent for seconds (measured), so less would cry wolf.
 pub const CALL_LIMIT: Duration = Duration::from_secs(10);
 
 /// A scheduler that answers questions.
@@ -90,14 +90,15 @@ impl Scheduler {
         Self { call_limit, ..self }
     }
 
-    /// Whether the connection can still be used. A peer that has gone since the last call is not noticed here.
+    /// Whether the connection can still be used. A peer that has gone since the last call is not noticed
+    /// here.
     pub fn is_usable(&self) -> bool {
         !self.in_doubt
     }
 
-    /// Asks for any operation and waits at most `limit` for the answer. The arguments are a struct or map, put beside
-    /// the operation's name. Nil is answered to an operation that the scheduler does not have: where `R` cannot be
-    /// nil that is [`Error::UnknownOperation`].
+    /// Asks for any operation and waits at most `limit` for the answer. The arguments are a struct or map,
+    /// put beside the operation's name. Nil is answered to an operation that the scheduler does not have:
+    /// where `R` cannot be nil that is [`Error::UnknownOperation`].
     pub async fn call<A, R>(&mut self, op: &str, arguments: &A, limit: Duration) -> Result<R, Error>
     where
         A: Serialize,
@@ -135,8 +136,8 @@ impl Scheduler {
         }
     }
 
-    /// The scheduler and all its workers: about 800 bytes for each. For frequent polling see [`Self::totals`] and
-    /// [`Self::ncores`].
+    /// The scheduler and all its workers: about 800 bytes for each. For frequent polling see [`Self::totals`]
+    /// and [`Self::ncores`].
     pub async fn identity(&mut self) -> Result<Identity, Error> {
         self.ask("identity", &NoArguments {}).await
     }
@@ -158,19 +159,20 @@ impl Scheduler {
         Ok(ncores.0)
     }
 
-    /// Names the `n` workers that had better go, as [`Self::closing_order`] does all of them. Changes nothing.
+    /// Names the `n` workers that had better go, as [`Self::closing_order`] does all of them. Changes
+    /// nothing.
     pub async fn workers_to_close(&mut self, n: u64) -> Result<Vec<WorkerName>, Error> {
         let names: Names = self.ask("workers_to_close", &Closing { n, attribute: "name" }).await?;
         Ok(names.0)
     }
 
-    /// Retires these workers: copies the data that only they hold to other workers, then lets them go. Answers
-    /// which were retired, by address. A worker that is asked for and is *not* in the answer holds data that cannot
-    /// move, or is unknown: leave it alone.
+    /// Retires these workers: copies the data that only they hold to other workers, then lets them go.
+    /// Answers which were retired, by address. A worker that is asked for and is *not* in the answer holds
+    /// data that cannot move, or is unknown: leave it alone.
     ///
-    /// Running tasks are not awaited; they start again elsewhere, except with [`Retirement::closing`], which lets them end.
-    /// The copying has no limit of its own, so `limit` is the caller's; after it nothing tells whether the workers were
-    /// retired.
+    /// Running tasks are not awaited; they start again elsewhere, except with [`Retirement::closing`], which
+    /// lets them end. The copying has no limit of its own, so `limit` is the caller's; after it nothing tells
+    /// whether the workers were retired.
     pub async fn retire_workers(
         &mut self,
         retirement: &Retirement,
@@ -185,29 +187,29 @@ impl Scheduler {
         Ok(retired.0)
     }
 
-    /// Whether this scheduler closes workers to new tasks by [`Retirement::closing`], and tells what they still run
-    /// ([`WorkerInfo::running`]).
+    /// Whether this scheduler closes workers to new tasks by [`Retirement::closing`], and tells what they
+    /// still run ([`WorkerInfo::running`]).
     pub async fn closes_to_tasks(&mut self) -> Result<bool, Error> {
         self.version().await.map(|version| version >= CLOSES_TO_TASKS_SINCE)
     }
 
-    /// How many tasks lie with each worker, running or waiting there, by address. With `workers` only with those; an
-    /// address among them that is gone makes the scheduler fail ([`Error::Remote`]).
+    /// How many tasks lie with each worker, running or waiting there, by address. With `workers` only with
+    /// those; an address among them that is gone makes the scheduler fail ([`Error::Remote`]).
     pub async fn processing(&mut self, workers: Option<&[String]>) -> Result<BTreeMap<String, u64>, Error> {
         let counts: TaskCounts = self.ask("processing", &Processing { workers }).await?;
         Ok(counts.0.into_iter().map(|(address, Length(count))| (address, count)).collect())
     }
 
-    /// How many workers would finish all known work in about `target_duration`. Not clamped: 0 when idle. Counts
-    /// tasks that the scheduler itself holds back only from 2023.8.0 on (source).
+    /// How many workers would finish all known work in about `target_duration`. Not clamped: 0 when idle.
+    /// Counts tasks that the scheduler itself holds back only from 2023.8.0 on (source).
     pub async fn adaptive_target(&mut self, target_duration: Duration) -> Result<u64, Error> {
         let target_duration = format!("{}ms", target_duration.as_millis());
         self.ask("adaptive_target", &Target { target_duration }).await
     }
 
-    /// Since when the scheduler has been idle, in seconds since the epoch by its own clock; nothing while it is not.
-    /// Any change since the last question gives nothing once. Before 2024.1.0 it moves only when asked (source), and
-    /// before 2023.4.1 its answer is of no use, so it is [`Error::Unsupported`].
+    /// Since when the scheduler has been idle, in seconds since the epoch by its own clock; nothing while it
+    /// is not. Any change since the last question gives nothing once. Before 2024.1.0 it moves only when
+    /// asked (source), and before 2023.4.1 its answer is of no use, so it is [`Error::Unsupported`].
     pub async fn check_idle(&mut self) -> Result<Option<f64>, Error> {
         let version = self.version().await?;
         if version < CHECK_IDLE_SINCE {
@@ -216,8 +218,8 @@ impl Scheduler {
         self.ask("check_idle", &NoArguments {}).await
     }
 
-    /// Stops the scheduler, and through it its workers. Good when it has hung up, which it does in place of an
-    /// answer (measured on 2022.2.0 and 2026.8.0); the processes end within seconds. A connection that was
+    /// Stops the scheduler, and through it its workers. Good when it has hung up, which it does in place of
+    /// an answer (measured on 2022.2.0 and 2026.8.0); the processes end within seconds. A connection that was
     /// lost before is [`Error::Closed`], since nothing was asked.
     pub async fn terminate(&mut self) -> Result<(), Error> {
         if self.in_doubt {

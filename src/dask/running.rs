@@ -5,8 +5,9 @@ use serde::de::{Deserialize, Deserializer};
 /// Where a worker tells in which states its tasks are, and how many in each.
 const COUNTS: &str = "task_counts";
 
-/// The states of tasks that a thread is at work on, or a coroutine. `long-running`: it has seceded. `resumed`: it had been
-/// given up, and is wanted after all. Those that wait at the worker are `ready`, `constrained` or `waiting`.
+/// The states of tasks that a thread is at work on, or a coroutine. `long-running`: it has seceded.
+/// `resumed`: it had been given up, and is wanted after all. Those that wait at the worker are `ready`,
+/// `constrained` or `waiting`.
 const RUNNING: [&str; 3] = ["executing", "long-running", "resumed"];
 
 /// Reads a worker's metrics. Nothing where they do not tell.

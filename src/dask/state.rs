@@ -1,12 +1,12 @@
 //! What a scheduler tells of its tasks: the answers of `dump_state` and `get_task_prefix_states`. Pure.
 //!
-//! `dump_state` is a debugging operation, "not type stable" by its own words; so nothing in its answer is required, a
-//! part that is missing or of another shape is nothing, and the parts are summed while they are read: an answer of a
-//! million tasks costs the memory of its bytes only.
+//! `dump_state` is a debugging operation, "not type stable" by its own words; so nothing in its answer is
+//! required, a part that is missing or of another shape is nothing, and the parts are summed while they are
+//! read: an answer of a million tasks costs the memory of its bytes only.
 //!
-//! What it costs is decided by what is left out. A name that is excluded is excluded at *all* depths, so a question
-//! keeps one member of each kind of object and names all the others. Names of members that a later release adds come
-//! along, and are skipped.
+//! What it costs is decided by what is left out. A name that is excluded is excluded at *all* depths, so a
+//! question keeps one member of each kind of object and names all the others. Names of members that a later
+//! release adds come along, and are skipped.
 use super::lenient::{ENTRIES_MAX, Scalar, Seen, TEXT_BYTES_MAX, each};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -15,9 +15,9 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The most resources that are told apart; clusters have a handful.
 const RESOURCES_MAX: usize = 1_000;
 
-/// Clients that a scheduler makes up itself (source): what was fired and forgotten, what a published data set, a
-/// `Variable` or a `Queue` of Dask holds, and the clients that tasks open on their workers, which stay for as long as
-/// the worker lives.
+/// Clients that a scheduler makes up itself (source): what was fired and forgotten, what a published data
+/// set, a `Variable` or a `Queue` of Dask holds, and the clients that tasks open on their workers, which stay
+/// for as long as the worker lives.
 const PSEUDO_CLIENTS: [&str; 5] = ["fire-and-forget", "published-", "variable-", "queue-", "Client-worker-"];
 
 /// Members of the scheduler that are never of use here.
@@ -156,8 +156,8 @@ impl Dump {
     }
 }
 
-/// Names as a set of Python. A list would do, and be searched from its front for every member of every task: 1.75 s in
-/// place of 1.05 s for 20,000 tasks (measured on 2024.3.1).
+/// Names as a set of Python. A list would do, and be searched from its front for every member of every task:
+/// 1.75 s in place of 1.05 s for 20,000 tasks (measured on 2024.3.1).
 #[derive(Debug)]
 struct Names(Vec<&'static str>);
 

@@ -1,4 +1,5 @@
-//! Who the workers are, kept up to date by the scheduler itself: no polling, nothing sent while nothing changes.
+//! Who the workers are, kept up to date by the scheduler itself: no polling, nothing sent while nothing
+//! changes.
 //!
 //! It does not reconnect. When the stream ends the membership is stale, and the caller subscribes anew, which
 //! begins with the whole membership again.
@@ -6,9 +7,9 @@
 //! Two limits of the scheduler's side that a caller must make up for, both by asking
 //! [`Scheduler::ncores`](super::Scheduler::ncores) or subscribing anew now and then:
 //!
-//! - **One subscriber for each scheduler.** A second one takes the first one's place, and the first is neither told
-//!   nor closed: it hears nothing more (measured on 2022.2.0 to 2026.8.0). So never subscribe to a scheduler
-//!   that somebody else made: a `Cluster` object of Python watches its own the same way.
+//! - **One subscriber for each scheduler.** A second one takes the first one's place, and the first is
+//!   neither told nor closed: it hears nothing more (measured on 2022.2.0 to 2026.8.0). So never subscribe to
+//!   a scheduler that somebody else made: a `Cluster` object of Python watches its own the same way.
 //! - The stream is silent while nothing changes, and so is a host that has lost its power.
 use super::address::Address;
 use super::connection::{Connection, Stream};
@@ -25,7 +26,8 @@ const OPERATION: &str = "subscribe_worker_status";
 /// The workers of a scheduler.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Membership {
-    /// Their names, by address. What else is known of a worker is not kept: it would be for as long as its scheduler is.
+    /// Their names, by address. What else is known of a worker is not kept: it would be for as long as its
+    /// scheduler is.
     pub workers: BTreeMap<String, WorkerName>,
 }
 
@@ -61,8 +63,8 @@ pub struct MembershipStream {
 }
 
 impl MembershipStream {
-    /// Connects as [`Scheduler::connect`](super::Scheduler::connect) does, and subscribes; each of the two steps has
-    /// `deadline`.
+    /// Connects as [`Scheduler::connect`](super::Scheduler::connect) does, and subscribes; each of the two
+    /// steps has `deadline`.
     pub async fn connect(
         address: &Address,
         credentials: Option<&Credentials>,
@@ -96,9 +98,9 @@ impl MembershipStream {
         &self.membership
     }
 
-    /// Waits for changes, at most `limit`, and takes them in. `None` means that nothing was heard; the
-    /// stream goes on. May be dropped without loss while nothing has come; dropped later, it may have ended the stream. After an error the stream has ended, and every
-    /// further call gives [`Error::Closed`].
+    /// Waits for changes, at most `limit`, and takes them in. `None` means that nothing was heard; the stream
+    /// goes on. May be dropped without loss while nothing has come; dropped later, it may have ended the
+    /// stream. After an error the stream has ended, and every further call gives [`Error::Closed`].
     pub async fn next(&mut self, limit: Duration) -> Result<Option<Vec<SubscribeEvent>>, Error> {
         if self.ended {
             return Err(Error::Closed(None));

@@ -1,15 +1,17 @@
 //! TLS towards a scheduler: what we show it, and the session itself.
 //!
-//! Dask's TLS is mutual: each side shows a certificate, and believes those that its CA file names or issued. [`trust`]
-//! is how we believe; here is what we show, read from the three files that Dask itself is configured with
-//! (`ca-file`, `cert`, `key`). TLS 1.2 and 1.3, with ring as the only provider of cryptography.
+//! Dask's TLS is mutual: each side shows a certificate, and believes those that its CA file names or issued.
+//! [`trust`] is how we believe; here is what we show, read from the three files that Dask itself is
+//! configured with (`ca-file`, `cert`, `key`). TLS 1.2 and 1.3, with ring as the only provider of
+//! cryptography.
 //!
-//! **A short `ClientHello` kills a plain scheduler.** Dask's plain port takes the first eight bytes for a length and gets as
-//! much memory. Of a `ClientHello` below 256 bytes they read as about 2 TiB: where the kernel overcommits, as the nodes of
-//! Kubernetes do, the memory is there and Python begins to fill it with zeros, and the scheduler answers nobody until
-//! it is killed (measured on 2022.2.0 to 2026.8.0 with rustls' own 205 bytes). From 256 bytes on they read as 64 PiB, which
-//! no kernel gives: the scheduler drops that one connection at once (measured on the same). So a wrong `tls://` must
-//! not be sent in few bytes, and [`HELLO_PADDING`] makes them more.
+//! **A short `ClientHello` kills a plain scheduler.** Dask's plain port takes the first eight bytes for a
+//! length and gets as much memory. Of a `ClientHello` below 256 bytes they read as about 2 TiB: where the
+//! kernel overcommits, as the nodes of Kubernetes do, the memory is there and Python begins to fill it with
+//! zeros, and the scheduler answers nobody until it is killed (measured on 2022.2.0 to 2026.8.0 with rustls'
+//! own 205 bytes). From 256 bytes on they read as 64 PiB, which no kernel gives: the scheduler drops that one
+//! connection at once (measured on the same). So a wrong `tls://` must not be sent in few bytes, and
+//! [`HELLO_PADDING`] makes them more.
 //!
 //! Sessions are not resumed: connections are kept for long, so little would be gained, and a certificate that
 //! has expired since would go unseen.
@@ -29,11 +31,12 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-/// What marks a private key that needs a password: PKCS#8's own kind of part, and the header of the older kinds.
+/// What marks a private key that needs a password: PKCS#8's own kind of part, and the header of the older
+/// kinds.
 const ENCRYPTED: [&[u8]; 2] = [b"BEGIN ENCRYPTED PRIVATE KEY", b"Proc-Type: 4,ENCRYPTED"];
 
-/// A protocol that nobody speaks, offered only to make every `ClientHello` longer than 255 bytes. Dask's listeners
-/// ask for no application protocol, and so leave it unread.
+/// A protocol that nobody speaks, offered only to make every `ClientHello` longer than 255 bytes. Dask's
+/// listeners ask for no application protocol, and so leave it unread.
 const HELLO_PADDING: &[u8] = b"x-padding-that-makes-a-plain-dask-port-drop-this-connection-at-once";
 
 /// What is shown to a scheduler, and what is believed of it. A clone is cheap and the same; new files are new
@@ -101,10 +104,10 @@ pub enum FileFault {
 }
 
 impl Credentials {
-    /// Reads the three files, all of them PEM. `ca` may have several certificates; those that cannot be issuers are
-    /// left out while there is another. `certificate` is ours, followed by those between it and the CA, if any. `key` is
-    /// PKCS#8, SEC1 or PKCS#1; when it is empty the key is looked for in `certificate`, as Dask does. Whether our
-    /// certificate has expired is for the scheduler to say.
+    /// Reads the three files, all of them PEM. `ca` may have several certificates; those that cannot be
+    /// issuers are left out while there is another. `certificate` is ours, followed by those between it and
+    /// the CA, if any. `key` is PKCS#8, SEC1 or PKCS#1; when it is empty the key is looked for in
+    /// `certificate`, as Dask does. Whether our certificate has expired is for the scheduler to say.
     pub fn from_pem(ca: &[u8], certificate: &[u8], key: &[u8]) -> Result<Self, CredentialsError> {
         let provider = ring::default_provider();
         let trust = Trust::of(
@@ -128,8 +131,8 @@ impl Credentials {
         Self::of(Arc::new(trust), Arc::new(shown), provider)
     }
 
-    /// Believes only a scheduler whose certificate is also for this name, a DNS name or an IP address: one of its
-    /// subject alternative names. Dask itself looks at no names.
+    /// Believes only a scheduler whose certificate is also for this name, a DNS name or an IP address: one of
+    /// its subject alternative names. Dask itself looks at no names.
     pub fn checking_host_name(self, name: &str) -> Result<Self, CredentialsError> {
         let host_name = ServerName::try_from(name.to_owned())
             .map_err(|_| CredentialsError::HostName(name.chars().take(80).collect()))?;

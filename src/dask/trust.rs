@@ -2,15 +2,17 @@
 //!
 //! A scheduler is believed when it shows
 //!
-//! 1. a certificate that stands in the CA file byte for byte. Plain `openssl req -x509` makes a self-signed certificate
-//!    that is its own CA, and Dask's users deploy it on both sides; webpki takes no CA for a server (measured:
-//!    `CaUsedAsEndEntity`). Or else
-//! 2. one that a certificate of the CA file has issued, directly or through the others that the scheduler shows.
+//! 1. a certificate that stands in the CA file byte for byte. Plain `openssl req -x509` makes a self-signed
+//!    certificate that is its own CA, and Dask's users deploy it on both sides; webpki takes no CA for a
+//!    server (measured: `CaUsedAsEndEntity`). Or else
+//! 2. one that a certificate of the CA file has issued, directly or through the others that the scheduler
+//!    shows.
 //!
-//! Either way it must have the key of that certificate, and the certificate must be valid now. Under 1 webpki is asked
-//! for that by a search without roots, which can only fail, and reads the times before anything else; under 2 it does
-//! so by itself. What webpki does not look at are the times of the CA certificate under 2: one that has expired while
-//! what it issued has not is believed here, and refused by Dask's own processes.
+//! Either way it must have the key of that certificate, and the certificate must be valid now. Under 1 webpki
+//! is asked for that by a search without roots, which can only fail, and reads the times before anything
+//! else; under 2 it does so by itself. What webpki does not look at are the times of the CA certificate under
+//! 2: one that has expired while what it issued has not is believed here, and refused by Dask's own
+//! processes.
 use jiff::Timestamp;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
@@ -32,7 +34,8 @@ pub(super) struct Trust {
 }
 
 impl Trust {
-    /// Believes these certificates and what they issued. One that cannot be an issuer does not spoil the others.
+    /// Believes these certificates and what they issued. One that cannot be an issuer does not spoil the
+    /// others.
     ///
     /// # Errors
     ///
@@ -62,8 +65,8 @@ impl Trust {
         (self.roots.len(), self.host_name.as_ref())
     }
 
-    /// Refuses what has expired, is not valid yet or has no readable times. All else that webpki has against the
-    /// certificate, such as that it is a CA, does not count where the CA file names it.
+    /// Refuses what has expired, is not valid yet or has no readable times. All else that webpki has against
+    /// the certificate, such as that it is a CA, does not count where the CA file names it.
     fn check_times(&self, certificate: &ParsedCertificate<'_>, now: UnixTime) -> Result<(), rustls::Error> {
         let nobody = RootCertStore::empty();
         let searched =
@@ -131,8 +134,8 @@ impl ServerCertVerifier for Trust {
     }
 }
 
-/// Whether a certificate is refused for being X.509 version 1. webpki's own error is not among rustls' words, so it is
-/// known by its text.
+/// Whether a certificate is refused for being X.509 version 1. webpki's own error is not among rustls' words,
+/// so it is known by its text.
 pub(super) fn is_version_1(error: &CertificateError) -> bool {
     matches!(error, CertificateError::Other(other) if other.0.to_string() == "UnsupportedCertVersion")
 }

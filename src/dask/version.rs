@@ -21,17 +21,19 @@ pub struct Version {
 /// "not idle" (measured on 2023.3.2 and 2023.4.1).
 pub const CHECK_IDLE_SINCE: Version = Version::new(2023, 4, 1);
 
-/// `check_idle` looks anew by itself from here on, four times a second; before, only when it is asked (source).
+/// `check_idle` looks anew by itself from here on, four times a second; before, only when it is asked
+/// (source).
 pub const CHECK_IDLE_BY_ITSELF_SINCE: Version = Version::new(2024, 1, 0);
 
-/// `dump_state` leaves out what it is told to from here on. One release before, 200 tasks cost 2.5 MB and 350 ms of the
-/// scheduler's time whatever was excluded (measured).
+/// `dump_state` leaves out what it is told to from here on. One release before, 200 tasks cost 2.5 MB and 350
+/// ms of the scheduler's time whatever was excluded (measured).
 pub const DUMP_STATE_SINCE: Version = Version::new(2022, 2, 1);
 
-/// A worker is closed to new tasks from here on ([`Retirement::closing`](super::Retirement::closing)). Schedulers obey from
-/// 2022.2.0 on (measured), but not before this release do they leave workers within a P2P shuffle out of those that may close,
-/// and tasks of the shuffle that are bound to a closed worker never begin. Heartbeats tell what a worker runs since 2022.10.2
-/// (source). Up to 2022.8.1 a closed worker still counts as idle, so that it may be given what it steals (source).
+/// A worker is closed to new tasks from here on ([`Retirement::closing`](super::Retirement::closing)).
+/// Schedulers obey from 2022.2.0 on (measured), but not before this release do they leave workers within a
+/// P2P shuffle out of those that may close, and tasks of the shuffle that are bound to a closed worker never
+/// begin. Heartbeats tell what a worker runs since 2022.10.2 (source). Up to 2022.8.1 a closed worker still
+/// counts as idle, so that it may be given what it steals (source).
 pub const CLOSES_TO_TASKS_SINCE: Version = Version::new(2024, 4, 2);
 
 /// `identity` takes `n_workers` and tells totals from here on; earlier ones refuse the argument (source).

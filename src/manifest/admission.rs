@@ -6,9 +6,9 @@
 
 use serde_json::{Map, Value};
 
-use super::object::Kind;
 use super::schemas::{KindSchema, SCHEMAS};
 use super::{rules, schema};
+use crate::api::Kind;
 use crate::plan::field::{FieldPath, Step};
 
 /// A rule of its kind that an object breaks.
@@ -137,8 +137,8 @@ fn is_of_metadata(path: &FieldPath) -> bool {
     matches!(path.steps().first(), Some(Step::Field(name)) if name == "metadata")
 }
 
-/// Whether this is one of the last instants of the year 9999, which cannot be reckoned with here. To the API server
-/// it is an instant as any other, and it asks the rules about it.
+/// Whether this is one of the last instants of the year 9999, which cannot be reckoned with here. To the API
+/// server it is an instant as any other, and it asks the rules about it.
 fn is_far_off(value: &Value) -> bool {
     let rest = value
         .as_str()

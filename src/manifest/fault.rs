@@ -13,7 +13,8 @@ pub struct Fault {
     pub line: usize,
     /// The path of the field in its object; empty where it is about the object or the text as a whole.
     pub field: String,
-    /// The word that the operator would tell in a condition; none where the API server would refuse the object before.
+    /// The word that the operator would tell in a condition; none where the API server would refuse the
+    /// object before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<&'static str>,
     /// What is wrong, and what to write instead.

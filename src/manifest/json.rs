@@ -1,6 +1,8 @@
-//! JSON among YAML, as programs write it: one object after the other, and characters beyond 16 bits as two escapes.
+//! JSON among YAML, as programs write it: one object after the other, and characters beyond 16 bits as two
+//! escapes.
 //!
-//! YAML takes most JSON in, but neither of these. A text is cut into its documents only where one of them is JSON.
+//! YAML takes most JSON in, but neither of these. A text is cut into its documents only where one of them is
+//! JSON.
 
 use std::borrow::Cow;
 
@@ -84,8 +86,8 @@ fn split_value(text: &str) -> (&str, &str) {
     (text, "")
 }
 
-/// The same with characters in the place of pairs of escapes such as `\ud83d\ude00`, which YAML does not know. Half a pair is
-/// no character; Go, and so kubectl, puts U+FFFD there.
+/// The same with characters in the place of pairs of escapes such as `\ud83d\ude00`, which YAML does not
+/// know. Half a pair is no character; Go, and so kubectl, puts U+FFFD there.
 fn with_pairs(text: &str) -> Cow<'_, str> {
     if !text.contains("\\ud") && !text.contains("\\uD") {
         return text.into();

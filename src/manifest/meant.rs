@@ -6,8 +6,9 @@ use serde_json::Value;
 
 use super::similar::similar;
 
-/// Words of CronJob, Job and Pod, of dask-kubernetes and of Dask's own options, in small letters without signs, and the
-/// fields that say the same here, below the object in which the word was written. The first that this object has is meant.
+/// Words of CronJob, Job and Pod, of dask-kubernetes and of Dask's own options, in small letters without
+/// signs, and the fields that say the same here, below the object in which the word was written. The first
+/// that this object has is meant.
 const OF_OTHERS: &[(&str, &[&str])] = &[
     ("activedeadlineseconds", &["timeout"]),
     ("adaptive", &["workers.autoscale", "autoscale"]),
@@ -38,7 +39,8 @@ const OF_OTHERS: &[(&str, &[&str])] = &[
 /// So many steps down a field of the same name is looked for.
 const DEPTH: usize = 4;
 
-/// The field of an object of this schema, or of one below it, that was meant by `word`, which is none of its fields.
+/// The field of an object of this schema, or of one below it, that was meant by `word`, which is none of its
+/// fields.
 pub(super) fn meant(schema: &Value, word: &str) -> Option<String> {
     let plain: String =
         word.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
@@ -81,7 +83,8 @@ fn below(schema: &Value, plain: &str) -> Option<String> {
                 if depth > 0 && name.to_ascii_lowercase() == plain && found.replace(path.clone()).is_some() {
                     return None;
                 }
-                // An item of a list is a step further, so that "workers" is nearer than one of "workerGroups".
+                // An item of a list is a step further, so that "workers" is nearer than one of
+                // "workerGroups".
                 if let (Some(item), Some(level)) = (field.get("items"), levels.get_mut(1)) {
                     level.push((format!("{path}[]"), item));
                 }

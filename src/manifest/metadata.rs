@@ -9,8 +9,8 @@ use crate::plan::names::LABEL_MAX;
 /// The characters that the API server puts behind a `generateName`.
 const GENERATED: &str = "xxxxx";
 
-/// What is wrong with the metadata, apart from its types. The form of the name itself is the kinds' own rule, which
-/// is stricter than Kubernetes'.
+/// What is wrong with the metadata, apart from its types. The form of the name itself is the kinds' own rule,
+/// which is stricter than Kubernetes'.
 pub(super) fn findings(object: &Value) -> Vec<Finding> {
     let metadata = FieldPath::default().field("metadata");
     let text = |field: &str| metadata.field(field).get(object).and_then(Value::as_str).unwrap_or_default();
@@ -51,7 +51,8 @@ fn is_label(text: &str, allowed: impl Fn(char) -> bool) -> bool {
         && text.ends_with(|c: char| c.is_ascii_alphanumeric())
 }
 
-/// Gives the object the name that the API server would make of `generateName`, so that rules about names can be asked.
+/// Gives the object the name that the API server would make of `generateName`, so that rules about names can
+/// be asked.
 pub(super) fn generate_name(object: &mut Value) {
     let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) else { return };
     let given = |field: &str| metadata.get(field).and_then(Value::as_str).filter(|text| !text.is_empty());

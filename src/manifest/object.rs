@@ -38,7 +38,8 @@ pub struct Checked {
     starts: Vec<(usize, bool)>,
 }
 
-/// Checks all objects of a text: YAML with any number of documents, or JSON. Lists of objects are looked into.
+/// Checks all objects of a text: YAML with any number of documents, or JSON. Lists of objects are looked
+/// into.
 pub fn check(text: &str) -> Checked {
     let mut checked = Checked::default();
     let (documents, broken) = documents(text);

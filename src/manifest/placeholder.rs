@@ -1,16 +1,18 @@
-//! What stands for a value that another program is to put in: Helm and Jinja write `{{ … }}` and `{% … %}`, envsubst and
-//! Flux `${…}`, kustomize's old variables `$(…)`.
+//! What stands for a value that another program is to put in: Helm and Jinja write `{{ … }}` and `{% … %}`,
+//! envsubst and Flux `${…}`, kustomize's old variables `$(…)`.
 
 use serde_json::Value;
 
 use super::fault::{Fault, Finding};
 use crate::plan::field::{FieldPath, Step};
 
-/// Fields whose texts are the user's own: what looks like a placeholder there is for a shell, a script or the kubelet.
+/// Fields whose texts are the user's own: what looks like a placeholder there is for a shell, a script or the
+/// kubelet.
 const OWN: [&str; 8] =
     ["inline", "command", "args", "env", "parameters", "template", "annotations", "serviceAnnotations"];
 
-/// What to say of a text that is a template, where one can be seen in the line that is broken, or the one before it.
+/// What to say of a text that is a template, where one can be seen in the line that is broken, or the one
+/// before it.
 pub(super) fn of_template(text: &str, line: usize) -> Option<&'static str> {
     let mut near = text.lines().skip(line.saturating_sub(2)).take(2);
     let is_template = near.any(|line| line.contains("{{") || line.contains("{%"));

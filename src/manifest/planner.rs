@@ -10,8 +10,8 @@ use crate::plan::{cluster, flow};
 
 /// What the operator could not carry out.
 ///
-/// `object` has already been mended where its schema refuses it; `refused` are those places, about which nothing more
-/// is told.
+/// `object` has already been mended where its schema refuses it; `refused` are those places, about which
+/// nothing more is told.
 pub(super) fn findings(kind: Kind, object: &Value, refused: &[FieldPath]) -> Vec<Finding> {
     let violations = match violations(kind, object) {
         Ok(violations) => violations,

@@ -8,8 +8,8 @@ use crate::plan::field::FieldPath;
 
 /// The rules that `object` breaks. Those about a change are asked where there is an `old` object.
 ///
-/// `fits` says that the object is of the right shape. In one that is not, rules stumble over what is wrong already,
-/// and only those that give an answer are told.
+/// `fits` says that the object is of the right shape. In one that is not, rules stumble over what is wrong
+/// already, and only those that give an answer are told.
 pub(super) fn findings(
     rules: &CompiledSchema,
     object: &Value,
@@ -30,7 +30,8 @@ pub(super) fn findings(
     told.collect()
 }
 
-/// What a rule is about. One at the root has only the name of the metadata to look at, or whole parts of the object.
+/// What a rule is about. One at the root has only the name of the metadata to look at, or whole parts of the
+/// object.
 fn field(path: FieldPath, error: &ValidationError) -> FieldPath {
     if path.steps().is_empty() && error.rule.contains("self.metadata.name") {
         return path.field("metadata").field("name");

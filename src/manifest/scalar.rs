@@ -1,8 +1,8 @@
 //! What a plain word of YAML means.
 //!
-//! kubectl reads YAML 1.1, in which `on` is true and `0755` is octal, so that is what is read here: a file means the
-//! same to both. Words in quotes are always texts. The facts are those of the parser that kubectl links,
-//! <https://github.com/kubernetes-sigs/yaml> (`goyaml.v2/resolve.go`).
+//! kubectl reads YAML 1.1, in which `on` is true and `0755` is octal, so that is what is read here: a file
+//! means the same to both. Words in quotes are always texts. The facts are those of the parser that kubectl
+//! links, <https://github.com/kubernetes-sigs/yaml> (`goyaml.v2/resolve.go`).
 
 use serde_json::{Number, Value};
 

@@ -1,9 +1,9 @@
 //! A value held against the schema of its kind, as the API server does it.
 //!
-//! It knows the keywords of Kubernetes' structural schemas, which are few, and the ones that no general validator has:
-//! `nullable`, `x-kubernetes-int-or-string`, `x-kubernetes-preserve-unknown-fields` and lists with keys. A field that
-//! no schema names is a fault, as under the strict decoding that `kubectl apply` asks for. The words are the API
-//! server's where it has good ones.
+//! It knows the keywords of Kubernetes' structural schemas, which are few, and the ones that no general
+//! validator has: `nullable`, `x-kubernetes-int-or-string`, `x-kubernetes-preserve-unknown-fields` and lists
+//! with keys. A field that no schema names is a fault, as under the strict decoding that `kubectl apply` asks
+//! for. The words are the API server's where it has good ones.
 
 use std::collections::HashSet;
 
@@ -21,8 +21,8 @@ pub(super) fn findings(schema: &Value, value: &Value) -> Vec<Finding> {
     walk.found
 }
 
-/// Takes out what the API server takes out before it looks: a field that is null where null is no value counts as
-/// not given.
+/// Takes out what the API server takes out before it looks: a field that is null where null is no value
+/// counts as not given.
 pub(super) fn prune_nulls(schema: &Value, value: &mut Value) {
     match value {
         Value::Object(fields) => {

@@ -8,7 +8,8 @@ pub(super) fn similar<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) 
     distances.filter(|(distance, _)| *distance <= limit).min().map(|(_, other)| other)
 }
 
-/// How many characters must be typed, left out or replaced to make one word of the other (Levenshtein), capitals aside.
+/// How many characters must be typed, left out or replaced to make one word of the other (Levenshtein),
+/// capitals aside.
 fn distance(one: &str, other: &str) -> usize {
     let target: Vec<char> = other.to_lowercase().chars().collect();
     let mut row: Vec<usize> = (0..=target.len()).collect();

@@ -1,7 +1,7 @@
 //! YAML (and so JSON) to trees that know their lines.
 //!
-//! Built on the parser's events: what serde makes of a text has no lines, and only here can a name that is written
-//! twice, or one that kubectl takes for `true`, still be seen.
+//! Built on the parser's events: what serde makes of a text has no lines, and only here can a name that is
+//! written twice, or one that kubectl takes for `true`, still be seen.
 
 use std::collections::HashMap;
 
@@ -96,8 +96,8 @@ pub(super) struct Document {
     pub faults: Vec<Fault>,
 }
 
-/// The documents of a text up to the first place that cannot be read, and what is wrong there. Empty documents are
-/// left out.
+/// The documents of a text up to the first place that cannot be read, and what is wrong there. Empty
+/// documents are left out.
 pub(super) fn documents(text: &str) -> (Vec<Document>, Option<Fault>) {
     let mut loader = Loader::default();
     for part in json::parts(text.strip_prefix('\u{feff}').unwrap_or(text)) {
@@ -212,7 +212,8 @@ impl Loader {
             return Ok(());
         }
         let line = if matches!(style, ScalarStyle::Literal | ScalarStyle::Folded) {
-            // The parser tells where the text begins; the value begins with the `|` above it and its empty lines.
+            // The parser tells where the text begins; the value begins with the `|` above it and its empty
+            // lines.
             let empty = word.chars().take_while(|c| *c == '\n').count();
             line.saturating_sub(empty + 1).max(1)
         } else {

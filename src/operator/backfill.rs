@@ -53,7 +53,8 @@ async fn observe(context: &Context, backfill: &FlowBackfill, live: bool) -> Resu
         let flow = context.stores.flows.get(&ObjectRef::<Flow>::new(name).within(&namespace));
         return Ok(Observed { flow, runs: runs_of(context, &namespace, name), live });
     }
-    // The runs first: one that is forgotten in between stands in the record of the Flow that is read after it.
+    // The runs first: one that is forgotten in between stands in the record of the Flow that is read after
+    // it.
     let runs = live_runs(context, &namespace, name).await?;
     let flows: Api<Flow> = Api::namespaced(context.client.clone(), &namespace);
     let flow = lookup::by_name(&flows, name).await?.map(Arc::new);

@@ -46,8 +46,8 @@ impl Backoff {
     }
 }
 
-/// How long to wait after the `count`th failure in a row: doubling from a second to five minutes, with full jitter, so
-/// that a thousand objects that fail together do not come back together.
+/// How long to wait after the `count`th failure in a row: doubling from a second to five minutes, with full
+/// jitter, so that a thousand objects that fail together do not come back together.
 pub(super) fn backoff(count: u32, chance: &Chance) -> Duration {
     backoff_within(count, BACKOFF_MAX, chance)
 }

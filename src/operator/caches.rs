@@ -146,8 +146,8 @@ impl Stores {
         }
     }
 
-    /// Waits until each cache has been filled once. Namespaces in which rights are missing are not waited for while
-    /// there are others.
+    /// Waits until each cache has been filled once. Namespaces in which rights are missing are not waited for
+    /// while there are others.
     pub async fn wait_until_ready(&self) -> Result<(), RecvError> {
         self.watched.wait_until_ready().await
     }

@@ -126,8 +126,8 @@ async fn observe(context: &Context, cluster: &DaskCluster, live: bool) -> Result
     })
 }
 
-/// The runs on a cluster that have not ended, and when the last of the others ended. A run that is starting must not find its
-/// cluster put to rest, or its scheduler replaced, so before that they are listed live.
+/// The runs on a cluster that have not ended, and when the last of the others ended. A run that is starting
+/// must not find its cluster put to rest, or its scheduler replaced, so before that they are listed live.
 async fn runs_on(
     context: &Context,
     cluster: &DaskCluster,

@@ -1,8 +1,8 @@
 //! One controller: has the objects of a kind looked at, when something wakes them or their time has come.
 //!
-//! It does what kube's `Controller` does for a stream of wakes, with another order: which is next is decided in `plan::turns`,
-//! by namespaces in turn, where kube takes any of those that wait (a hash set). There is no debounce: planning costs
-//! microseconds and writes nothing when nothing changed, and a tick should not wait.
+//! It does what kube's `Controller` does for a stream of wakes, with another order: which is next is decided
+//! in `plan::turns`, by namespaces in turn, where kube takes any of those that wait (a hash set). There is no
+//! debounce: planning costs microseconds and writes nothing when nothing changed, and a tick should not wait.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -23,9 +23,9 @@ use super::wakes::Wake;
 use crate::plan::requests::line::Rank;
 use crate::plan::turns::{Bounds, Key, Then, Turn, Turns};
 
-/// Looks side by side at objects of one kind. How many requests they make at the same time is limited apart from that; this
-/// keeps what is read close to what is written on it. A look that has only to tell what it has done, behind what others
-/// wait for, does not count among the first.
+/// Looks side by side at objects of one kind. How many requests they make at the same time is limited apart
+/// from that; this keeps what is read close to what is written on it. A look that has only to tell what it
+/// has done, behind what others wait for, does not count among the first.
 const LOOKS: Bounds = Bounds { at_work: 48, all: 192 };
 
 /// What came of a look: when to look again.

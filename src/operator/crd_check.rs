@@ -1,8 +1,8 @@
 //! The check at the start that the API server serves our kinds as this program knows them.
 //!
-//! It asks for the OpenAPI document of our group, which `system:discovery` lets every account read: in the mode of single
-//! namespaces the operator has no right to read CRDs. It waits for as long as it takes; meanwhile the operator is not
-//! ready, says why, and goes on by itself when the CRDs are right.
+//! It asks for the OpenAPI document of our group, which `system:discovery` lets every account read: in the
+//! mode of single namespaces the operator has no right to read CRDs. It waits for as long as it takes;
+//! meanwhile the operator is not ready, says why, and goes on by itself when the CRDs are right.
 
 use std::time::Duration;
 
@@ -26,7 +26,8 @@ enum Answer {
     Document(Value),
     /// Our group is not served at all.
     Nothing,
-    /// This account may not read it, as somebody has taken that right from all accounts: there is nothing to check with.
+    /// This account may not read it, as somebody has taken that right from all accounts: there is nothing to
+    /// check with.
     Forbidden,
     /// It did not answer in time.
     Silence,
@@ -100,7 +101,8 @@ mod tests {
     use crate::operator::testing;
     use crate::plan::served::tests::document;
 
-    /// What the context says after each of these answers, and how often the API server was asked until the check ended.
+    /// What the context says after each of these answers, and how often the API server was asked until the
+    /// check ended.
     async fn check(answers: Vec<(u16, Value)>) -> (Vec<Option<String>>, usize) {
         let (context, server, _wakes) = testing::context(1);
         let context = Arc::new(context);

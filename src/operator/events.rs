@@ -1,5 +1,5 @@
-//! Tells events. One that cannot be told is logged and counted; it never fails a reconcile, and no reconcile waits for it: an
-//! event is the last of all requests, and the next look at its object may be the first.
+//! Tells events. One that cannot be told is logged and counted; it never fails a reconcile, and no reconcile
+//! waits for it: an event is the last of all requests, and the next look at its object may be the first.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -35,8 +35,8 @@ const AT_ONCE: usize = 8;
 /// The controller that reports them.
 const CONTROLLER: &str = "daskflow";
 
-/// What is told once more and not anew: the object by its uid, the reason, and the text. kube's own recorder leaves out the
-/// text, so that of three runs that a Flow creates the first one would be named three times.
+/// What is told once more and not anew: the object by its uid, the reason, and the text. kube's own recorder
+/// leaves out the text, so that of three runs that a Flow creates the first one would be named three times.
 type Key = (Option<String>, &'static str, String);
 
 /// An event that was told, for the next one like it.

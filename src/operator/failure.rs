@@ -113,8 +113,8 @@ impl Error {
         self.disposition() == Disposition::Lasting || self.is_quota() || count >= 3
     }
 
-    /// Whether the object's namespace is being deleted, and the object with it: nothing can be created, and nobody has
-    /// to know.
+    /// Whether the object's namespace is being deleted, and the object with it: nothing can be created, and
+    /// nobody has to know.
     pub(super) fn is_of_ending_namespace(&self) -> bool {
         match self {
             Self::Certificate(cause) | Self::Part { cause, .. } => cause.is_of_ending_namespace(),
@@ -154,7 +154,8 @@ impl Error {
     }
 }
 
-/// Whether a 403 is about our rights, in the words of the API server's authorizer, rather than about the object.
+/// Whether a 403 is about our rights, in the words of the API server's authorizer, rather than about the
+/// object.
 fn lacks_right(status: &kube::core::Status) -> bool {
     status.code == 403 && status.message.contains("User \"") && status.message.contains(" cannot ")
 }

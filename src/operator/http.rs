@@ -68,7 +68,8 @@ async fn livez(State(served): State<Arc<Served>>) -> (StatusCode, String) {
     }
 }
 
-/// Whether it is ready, and why not. Objects that cannot be read make nothing unready, and are named in either case.
+/// Whether it is ready, and why not. Objects that cannot be read make nothing unready, and are named in
+/// either case.
 async fn readyz(State(served): State<Arc<Served>>) -> (StatusCode, String) {
     let (code, text) = readiness(&served.pulse, &served.watched);
     match served.undecodable.names() {
@@ -77,8 +78,8 @@ async fn readyz(State(served): State<Arc<Served>>) -> (StatusCode, String) {
     }
 }
 
-/// Ready when the caches are full, and the API server has lately reported who leads: an operator that leads, or could
-/// take over at once.
+/// Ready when the caches are full, and the API server has lately reported who leads: an operator that leads,
+/// or could take over at once.
 fn readiness(pulse: &Pulse, watched: &Watched) -> (StatusCode, String) {
     let unready = |why: &str| (StatusCode::SERVICE_UNAVAILABLE, why.to_owned());
     if pulse.is_stopping() {

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// So many kinds of pods are remembered of a namespace; with one more all of it are forgotten, which costs a dry run each.
+/// So many kinds of pods are remembered of a namespace; with one more all of it are forgotten, which costs a
+/// dry run each.
 const KINDS_MAX: usize = 1_000;
 
 /// And of so many namespaces: those that are gone are not forgotten one by one.
@@ -35,7 +36,8 @@ impl Judged {
         kinds.get(namespace).and_then(|kinds| kinds.get(kind)).is_some_and(|known| known.taken)
     }
 
-    /// Whether to ask about a pod of this kind once more: nobody has within this time. Whoever is told so asks.
+    /// Whether to ask about a pod of this kind once more: nobody has within this time. Whoever is told so
+    /// asks.
     pub(super) fn is_to_ask(&self, namespace: &str, kind: &str, time: Duration) -> bool {
         let mut kinds = self.lock();
         let known = kinds.get_mut(namespace).and_then(|kinds| kinds.get_mut(kind));

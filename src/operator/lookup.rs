@@ -8,9 +8,9 @@ use serde::de::DeserializeOwned;
 /// The longest name of an object: a DNS subdomain, RFC 1123.
 const NAME_BYTES_MAX: usize = 253;
 
-/// The object of this name, if there is one. The name may be one that somebody wrote into a spec: what no object can be called
-/// is not asked for, because kube makes the name a part of the request's path as it is, and `a/b` would read a subresource,
-/// with the rights of the operator.
+/// The object of this name, if there is one. The name may be one that somebody wrote into a spec: what no
+/// object can be called is not asked for, because kube makes the name a part of the request's path as it is,
+/// and `a/b` would read a subresource, with the rights of the operator.
 ///
 /// # Errors
 /// As [`Api::get_opt`].
@@ -22,8 +22,8 @@ where
     if is_name(name) { api.get_opt(name).await } else { Ok(None) }
 }
 
-/// Whether an object can be called so: letters, digits, `-` and `.`, neither of them at an end. Names of some of Kubernetes' own
-/// kinds may have other characters; the operator reads none of them.
+/// Whether an object can be called so: letters, digits, `-` and `.`, neither of them at an end. Names of some
+/// of Kubernetes' own kinds may have other characters; the operator reads none of them.
 fn is_name(name: &str) -> bool {
     let is_inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '.');
     let is_end = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();

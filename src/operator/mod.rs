@@ -1,8 +1,9 @@
 //! The hands in Kubernetes: watches, observes, carries plans out, tells events, serves probes and metrics.
 //!
-//! It decides nothing. Each reconcile is: observe (reads only) → plan (pure) → execute (writes, in plan order) →
-//! status → events → come back. Only the holder of the Lease works. If election is off, or a write arrives late, two
-//! may work at once; that wastes work but breaks nothing: what must happen once is guarded by names and resourceVersions.
+//! It decides nothing. Each reconcile is: observe (reads only) → plan (pure) → execute (writes, in plan
+//! order) → status → events → come back. Only the holder of the Lease works. If election is off, or a write
+//! arrives late, two may work at once; that wastes work but breaks nothing: what must happen once is guarded
+//! by names and resourceVersions.
 
 mod backfill;
 mod backoff;
@@ -100,8 +101,9 @@ pub struct Options {
 
 /// Runs until `stop` is cancelled, or something fails for good.
 ///
-/// On `stop`: it is not ready any more, reconciles that are under way end, and with them the telling of their events, but for
-/// requests that would have to wait for their turn; the Lease is released; then probes and metrics end.
+/// On `stop`: it is not ready any more, reconciles that are under way end, and with them the telling of their
+/// events, but for requests that would have to wait for their turn; the Lease is released; then probes and
+/// metrics end.
 pub async fn run(options: Options, stop: CancellationToken) -> Result<(), Error> {
     let Options { client, lease, namespaces, surroundings, listener } = options;
     let claim = Arc::new(if lease.is_some() { Claim::new() } else { Claim::forever() });
@@ -118,7 +120,8 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<(), Error>
     let given = (context.clock.clone(), context.chance.clone());
     let mut election =
         Candidacy::start(lease, client.default_namespace(), (&context.metrics, &context.pulse), given)?;
-    // Nothing is watched before the kinds are served as this program knows them, so no controller starts either.
+    // Nothing is watched before the kinds are served as this program knows them, so no controller starts
+    // either.
     let watches = async {
         crd_check::until_served(&client, &context.pulse).await;
         watches(&context).keep_all().await;
@@ -181,7 +184,8 @@ fn layered(given: Client, claim: &Arc<Claim>, metrics: &Metrics, adapt: &Adapt) 
     builder.with_layer(adapt).build()
 }
 
-/// All controllers. They start when this process leads and all caches are full, since a plan may look into any of them.
+/// All controllers. They start when this process leads and all caches are full, since a plan may look into
+/// any of them.
 async fn controllers(context: &Arc<Context>, mut wakes: Wakes, stop: &CancellationToken) {
     let stores = &context.stores;
     let begin = async {

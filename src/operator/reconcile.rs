@@ -41,7 +41,8 @@ const CACHE_LAG: Duration = Duration::from_millis(50);
 const CONFLICTS_MAX: u32 = 5;
 /// So often a look goes on from a status that is not written yet.
 const TURNS_MAX: u32 = 3;
-/// The longest wait where the quota has no room: who frees some expects pods soon after, and no watch tells of it.
+/// The longest wait where the quota has no room: who frees some expects pods soon after, and no watch tells
+/// of it.
 const QUOTA_BACKOFF_MAX: Duration = Duration::from_secs(15);
 
 /// A kind that has a planner.
@@ -80,12 +81,14 @@ pub(super) trait Planned:
         false
     }
 
-    /// Whether somebody waits for what comes of it, rather than a clock: it goes before the rest of its namespace.
+    /// Whether somebody waits for what comes of it, rather than a clock: it goes before the rest of its
+    /// namespace.
     fn is_urgent(&self, _context: &Context) -> bool {
         false
     }
 
-    /// Whether something is created once this status is written, which it therefore is before the statuses that only tell.
+    /// Whether something is created once this status is written, which it therefore is before the statuses
+    /// that only tell.
     fn is_commit(_status: &Self::Status) -> bool {
         false
     }
@@ -111,7 +114,8 @@ pub(super) async fn reconcile<K: Planned>(
     context: Arc<Context>,
 ) -> Result<Action, Infallible> {
     if !context.pulse.claim.is_current() {
-        // The process is about to end, and whoever leads now looks at everything; or a renewal is about to be answered.
+        // The process is about to end, and whoever leads now looks at everything; or a renewal is about to be
+        // answered.
         return Ok(Action::Retry(Duration::from_secs(1)));
     }
     if !context.stores.watched.is_known(object.meta().namespace.as_deref().unwrap_or_default()) {
@@ -249,7 +253,8 @@ async fn turn<K: Planned>(context: &Context, object: Arc<K>) -> Result<Turn<K>, 
         return Ok(Turn::Over(Next::Change));
     }
     let mut begun = Begun::of(context, object);
-    // Boxed, so that a reconcile that has only its status to write takes little memory: hundreds may wait for that.
+    // Boxed, so that a reconcile that has only its status to write takes little memory: hundreds may wait for
+    // that.
     let mut plan = Box::pin(begun.object.plan(context, false, now)).await?;
     if plan.look_again {
         let api: Api<K> = Api::namespaced(context.client.clone(), &namespace);
@@ -267,7 +272,8 @@ async fn turn<K: Planned>(context: &Context, object: Arc<K>) -> Result<Turn<K>, 
     tell(context, &begun, plan, (now, done)).await
 }
 
-/// Writes the status, or keeps it until it has to be written, and tells the events. The steps were `done` then.
+/// Writes the status, or keeps it until it has to be written, and tells the events. The steps were `done`
+/// then.
 async fn tell<K: Planned>(
     context: &Context,
     begun: &Begun<K>,
@@ -305,8 +311,8 @@ async fn tell<K: Planned>(
     Ok(turn)
 }
 
-/// Writes the status if it differs from what is written, and only over the version of the object that it was computed from.
-/// Whether it did.
+/// Writes the status if it differs from what is written, and only over the version of the object that it was
+/// computed from. Whether it did.
 async fn write_status<K: Planned>(
     context: &Context,
     begun: &Begun<K>,
@@ -352,8 +358,8 @@ async fn failed<K: Planned>(
     tracing::warn!(count, error = chain(error), "the reconcile failed");
     if error.is_worth_telling(count) {
         let mut failure = error.tell();
-        // Messages of the API server name the object that it refused, and a new one has a new name: one that was told
-        // stays, or each write would bring on the next.
+        // Messages of the API server name the object that it refused, and a new one has a new name: one that
+        // was told stays, or each write would bring on the next.
         let told = object.told(failure.reason).map(str::to_owned);
         let news = told.is_none();
         failure.message = told.unwrap_or(failure.message);
@@ -379,7 +385,8 @@ fn wait_after(error: &Error, count: u32, chance: &Chance) -> Duration {
     if error.is_quota() { backoff_within(count, QUOTA_BACKOFF_MAX, chance) } else { backoff(count, chance) }
 }
 
-/// When to look again. The net under the watches is spread by a tenth, so that it does not fall on all at once.
+/// When to look again. The net under the watches is spread by a tenth, so that it does not fall on all at
+/// once.
 fn delay(next: Next, context: &Context) -> Duration {
     let resync = RESYNC.mul_f64(0.9 + 0.2 * context.chance.jitter());
     let wanted = match next {

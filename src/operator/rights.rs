@@ -1,7 +1,7 @@
 //! Everything that the operator may do in Kubernetes, in one table.
 //!
-//! `daskflow rbac` writes the chart's rights and `docs/rights.md` from it, and an end-to-end test compares what was asked
-//! with what is granted. So it has no verb that nothing needs: each row says what needs it.
+//! `daskflow rbac` writes the chart's rights and `docs/rights.md` from it, and an end-to-end test compares
+//! what was asked with what is granted. So it has no verb that nothing needs: each row says what needs it.
 
 use crate::api::GROUP;
 
@@ -21,7 +21,8 @@ pub enum Use {
     Requests,
     /// By requests that come long after their cause: no test waits for them.
     LateRequests,
-    /// By an admission plugin that asks for it while it judges a request for something else. No audit log shows it.
+    /// By an admission plugin that asks for it while it judges a request for something else. No audit log
+    /// shows it.
     Admission,
 }
 

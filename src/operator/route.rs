@@ -69,9 +69,9 @@ cached! {
     Job, jobs, job;
 }
 
-/// Takes the answer to a write into the cache, and wakes whoever it concerns: the next look rests on it, and not on what was
-/// before, which would be a conflict with oneself. The fields of its writers are left out, as of what a watch tells: they are
-/// half of an object's memory.
+/// Takes the answer to a write into the cache, and wakes whoever it concerns: the next look rests on it, and
+/// not on what was before, which would be a conflict with oneself. The fields of its writers are left out, as
+/// of what a watch tells: they are half of an object's memory.
 pub(super) fn written<K: Cached>(routes: &Routes, ticket: Ticket, mut object: K) {
     condense(object.meta_mut(), &K::kind(&()));
     if K::kept(&routes.stores).take_written(ticket, object.clone()) {
@@ -116,8 +116,8 @@ pub fn flow(routes: &Routes, change: Change<&Flow>) {
     }
 }
 
-/// A run concerns itself, its Flow, the backfills that its tick is part of, and its cluster, which gives it its place
-/// and may wait for its end.
+/// A run concerns itself, its Flow, the backfills that its tick is part of, and its cluster, which gives it
+/// its place and may wait for its end.
 pub fn run(routes: &Routes, change: Change<&FlowRun>) {
     let Change::Of(run) = change else { return everything(routes) };
     let (namespace, name) = key(run);
@@ -176,7 +176,8 @@ pub fn pod(routes: &Routes, change: Change<&Pod>) {
     wake_run(routes, pod);
     wake_cluster(routes, pod);
     let Some(namespace) = &pod.metadata.namespace else { return };
-    // The end of a runner frees its place, of its Flow and of its cluster; its run may be gone, and cannot say which.
+    // The end of a runner frees its place, of its Flow and of its cluster; its run may be gone, and cannot
+    // say which.
     if let Some(flow) = pod.labels().get(labels::FLOW) {
         routes.triggers.flow(namespace, flow);
     }
@@ -229,7 +230,8 @@ fn wake_run(routes: &Routes, object: &impl Resource) {
     }
 }
 
-/// Wakes the cluster whose label an object has, and the one that owns it: somebody may have taken the label away.
+/// Wakes the cluster whose label an object has, and the one that owns it: somebody may have taken the label
+/// away.
 fn wake_cluster(routes: &Routes, object: &impl Resource) {
     let namespace = object.meta().namespace.as_deref().unwrap_or_default();
     let labelled = object.meta().labels.as_ref().and_then(|all| all.get(labels::CLUSTER_NAME));

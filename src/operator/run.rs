@@ -116,8 +116,8 @@ async fn observe(context: &Context, run: &FlowRun, live: bool) -> Result<Observe
     })
 }
 
-/// Reads what the end of a run, or its way back into the queue, depends on: its Job, and of a run in the queue its Flow and the
-/// runs that it may be skipped for.
+/// Reads what the end of a run, or its way back into the queue, depends on: its Job, and of a run in the
+/// queue its Flow and the runs that it may be skipped for.
 async fn look_live(context: &Context, run: &FlowRun, observed: &mut Observed) -> Result<(), Error> {
     let namespace = run.namespace().unwrap_or_default();
     if observed.job.is_none() && !phase_of(run).is_final() {
@@ -169,7 +169,8 @@ fn scheduler(context: &Context, cluster: &DaskCluster, namespace: &str) -> Optio
     state::start_of(&pod, scheduler::CONTAINER).filter(|_| ours)
 }
 
-/// Nothing is decided about a run that goes on over an object that exists and cannot be read: it would count as deleted.
+/// Nothing is decided about a run that goes on over an object that exists and cannot be read: it would count
+/// as deleted.
 fn must_be_readable<K: Resource<DynamicType = ()>>(
     context: &Context,
     run: &FlowRun,
@@ -201,7 +202,8 @@ fn own_cluster(context: &Context, run: &FlowRun, namespace: &str) -> Option<Arc<
     context.stores.clusters.get(&ObjectRef::new(&name).within(namespace))
 }
 
-/// The Job of the run's attempt. One that was created and is in no cache is asked for before it counts as deleted.
+/// The Job of the run's attempt. One that was created and is in no cache is asked for before it counts as
+/// deleted.
 async fn job(context: &Context, run: &FlowRun, namespace: &str) -> Result<Option<Arc<Job>>, Error> {
     let name = names::job_name(&run.name_any(), attempt_of(run));
     if let Some(job) = context.stores.jobs.get(&ObjectRef::new(&name).within(namespace)) {
@@ -239,7 +241,8 @@ impl Pods {
                 && state::label(pod, labels::RUN) == Some(&name)
         };
         let job_name = names::job_name(&name, attempt_of(run));
-        // A pod of an earlier run of the same name, in whose place this one was made, tells nothing of this one.
+        // A pod of an earlier run of the same name, in whose place this one was made, tells nothing of this
+        // one.
         let of_job = |pod: &Arc<Pod>| {
             state::label(pod, JOB_NAME) == Some(&job_name)
                 && job.is_none_or(|job| is_owned_by(pod.owner_references(), job))
@@ -252,8 +255,9 @@ impl Pods {
     }
 }
 
-/// The pods of the run, which may outlive their Job by a grace period. When the Job has ended and the cached pod has not,
-/// the cache is behind. A run that may have a runner, or is about to get another one, is looked at live.
+/// The pods of the run, which may outlive their Job by a grace period. When the Job has ended and the cached
+/// pod has not, the cache is behind. A run that may have a runner, or is about to get another one, is looked
+/// at live.
 async fn pods(
     context: &Context,
     run: &FlowRun,
@@ -285,8 +289,8 @@ fn is_owned_by(owners: &[OwnerReference], job: &Job) -> bool {
     owners.iter().any(|owner| Some(&owner.uid) == job.metadata.uid.as_ref())
 }
 
-/// Asks a scheduler outside of any `DaskCluster` how many workers it has. It is not followed: a scheduler has one
-/// follower only, and somebody else may be it.
+/// Asks a scheduler outside of any `DaskCluster` how many workers it has. It is not followed: a scheduler has
+/// one follower only, and somebody else may be it.
 async fn ask(
     context: &Context,
     namespace: &str,
@@ -321,8 +325,9 @@ async fn ask(
     })
 }
 
-/// Why an address that somebody has written is of no use. That nobody answers, or no Dask scheduler, is one text for
-/// all, since it is the operator that asks, from its own place in the network; what a peer of Dask or TLS answers is told.
+/// Why an address that somebody has written is of no use. That nobody answers, or no Dask scheduler, is one
+/// text for all, since it is the operator that asks, from its own place in the network; what a peer of Dask
+/// or TLS answers is told.
 fn why(address: &str, error: &dask::Error, cause: &str) -> String {
     use dask::Error::{
         Closed, Decode, NotADaskPeer, OutOfReach, Timeout, Tls, Unended, UnknownOperation, Unreachable,

@@ -1,5 +1,5 @@
-//! For the tests: an API server in memory whose watches tell the caches when the test lets them, a Job controller and
-//! kubelets that do as the test says, and the controllers' queues.
+//! For the tests: an API server in memory whose watches tell the caches when the test lets them, a Job
+//! controller and kubelets that do as the test says, and the controllers' queues.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -294,7 +294,8 @@ impl Stage {
         woken
     }
 
-    /// Looks at those that were woken, until nobody is; then lets the next watch tell, until none has anything to tell.
+    /// Looks at those that were woken, until nobody is; then lets the next watch tell, until none has
+    /// anything to tell.
     pub(super) async fn settle(&mut self) {
         loop {
             let woken = self.woken();

@@ -9,7 +9,8 @@ const MANAGER: &str = "daskflow/status";
 
 /// The write of this status over that version of its object; over another one it is refused with 409.
 ///
-/// It costs the API server as little as an update for a Flow, and less for a run: docs/benchmarks.md, "What a write costs".
+/// It costs the API server as little as an update for a Flow, and less for a run: docs/benchmarks.md, "What a
+/// write costs".
 pub(super) fn over(
     version: Option<&str>,
     status: &impl Serialize,

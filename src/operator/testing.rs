@@ -59,8 +59,9 @@ pub(super) fn context(port: u16) -> (Context, ApiServer, Wakes) {
     (Context::new(client, routes, Metrics::default(), surroundings), server, wakes)
 }
 
-/// Answers all requests by their method and path, such as `POST /api/v1/namespaces/default/pods`, with a status code and a
-/// body. What was asked is kept with the last part of the path, or the name of the object that was sent: `POST name`.
+/// Answers all requests by their method and path, such as `POST /api/v1/namespaces/default/pods`, with a
+/// status code and a body. What was asked is kept with the last part of the path, or the name of the object
+/// that was sent: `POST name`.
 pub(super) fn serve(
     mut server: ApiServer,
     answer: impl Fn(&str) -> (u16, Value) + Send + 'static,
@@ -147,8 +148,8 @@ impl Scheduler {
     }
 }
 
-/// Speaks to one client until either hangs up; `"hang up"` for an answer means that the scheduler does, and `"ask again"`
-/// that it takes its time.
+/// Speaks to one client until either hangs up; `"hang up"` for an answer means that the scheduler does, and
+/// `"ask again"` that it takes its time.
 pub(super) async fn converse(
     mut stream: impl Stream,
     log: Asked,

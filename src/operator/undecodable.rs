@@ -1,7 +1,9 @@
-//! Objects that do not decode: they are logged, counted, told of it and left out, and must not stop the watch for all.
+//! Objects that do not decode: they are logged, counted, told of it and left out, and must not stop the watch
+//! for all.
 //!
-//! One that did decode before stays known as it was, until it is deleted: what was made for it must not fall. Nothing is
-//! planned for it meanwhile, and what needs it waits: an operator that has started since does not know it at all.
+//! One that did decode before stays known as it was, until it is deleted: what was made for it must not fall.
+//! Nothing is planned for it meanwhile, and what needs it waits: an operator that has started since does not
+//! know it at all.
 
 mod register;
 mod tell;
@@ -135,7 +137,8 @@ impl Undecodable {
     }
 }
 
-/// Of a Flow and a FlowRun the planner wants to know who wrote the spec, and when. Nobody wants to know which fields.
+/// Of a Flow and a FlowRun the planner wants to know who wrote the spec, and when. Nobody wants to know which
+/// fields.
 pub(super) fn condense(metadata: &mut ObjectMeta, kind: &str) {
     let mut writers = metadata.managed_fields.take().unwrap_or_default();
     writers.retain(|writer| {

@@ -1,5 +1,5 @@
-//! Statuses that are not written yet, because what they say is soon over. The next plan begins from them all the same; who dies
-//! before they are written leaves what is there: a place, a Job.
+//! Statuses that are not written yet, because what they say is soon over. The next plan begins from them all
+//! the same; who dies before they are written leaves what is there: a place, a Job.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -28,7 +28,8 @@ impl<S> Default for Unwritten<S> {
 }
 
 impl<S: Clone + PartialEq> Unwritten<S> {
-    /// What the object's status is to be, if that is not written and rests on what is. Else nothing of it is kept.
+    /// What the object's status is to be, if that is not written and rests on what is. Else nothing of it is
+    /// kept.
     pub(super) fn of(&self, object: &impl Resource, written: Option<&S>) -> Option<S> {
         let (key, mut entries) = (key(object), self.lock());
         let entry = entries.get(&key)?;

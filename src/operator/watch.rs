@@ -1,9 +1,10 @@
 //! The watches, which fill the caches and say what changed.
 //!
-//! Of built-in kinds only objects with our label are watched, so that memory grows with our objects and not with the
-//! Kubernetes cluster.
+//! Of built-in kinds only objects with our label are watched, so that memory grows with our objects and not
+//! with the Kubernetes cluster.
 //!
-//! Where the operator watches some namespaces only, each kind has a watch for each of them and one cache for all.
+//! Where the operator watches some namespaces only, each kind has a watch for each of them and one cache for
+//! all.
 
 use std::fmt::Debug;
 use std::future::Future;
@@ -30,19 +31,19 @@ use super::undecodable::{Register, Undecodable};
 use crate::api::labels;
 use crate::causes::chain;
 
-/// Seconds after which the API server ends a watch that had nothing to say; a dead connection is noticed five seconds
-/// later. kube's default of 290 s would leave the operator blind for as long behind a silent NAT.
+/// Seconds after which the API server ends a watch that had nothing to say; a dead connection is noticed five
+/// seconds later. kube's default of 290 s would leave the operator blind for as long behind a silent NAT.
 const WATCH_TIMEOUT_S: u32 = 60;
-/// A watch that failed starts anew after this time, doubled at each failure up to the longest; kube's own longest wait
-/// of 30 s would be as long a delay of all ticks after an outage of the API server.
+/// A watch that failed starts anew after this time, doubled at each failure up to the longest; kube's own
+/// longest wait of 30 s would be as long a delay of all ticks after an outage of the API server.
 const RETRY_FIRST: Duration = Duration::from_millis(200);
 const RETRY_MAX: Duration = Duration::from_secs(5);
 /// A watch that lived for so long has not failed in a row.
 const RETRY_RESET: Duration = Duration::from_secs(60);
 
-/// A LIST that fails again and again is asked for after this time, doubled at each failure in a row up to the longest, and
-/// up to twice as long by chance; beside the times above, which begin anew with each LIST that is tried. What a LIST costs
-/// the API server is the last that it needs while it is failing.
+/// A LIST that fails again and again is asked for after this time, doubled at each failure in a row up to the
+/// longest, and up to twice as long by chance; beside the times above, which begin anew with each LIST that
+/// is tried. What a LIST costs the API server is the last that it needs while it is failing.
 const LIST_RETRY_FIRST: Duration = Duration::from_millis(250);
 const LIST_RETRY_MAX: Duration = Duration::from_secs(30);
 
@@ -206,9 +207,9 @@ fn list_retries() -> backon::ExponentialBackoff {
     steps.with_jitter().without_max_times().build()
 }
 
-/// The same events; after a second refusal in a row the watch rests, since rights do not come by themselves. The first may be
-/// of an API server that has just started and has not read the rights yet. After a LIST that failed it rests the longer the
-/// more have failed in a row.
+/// The same events; after a second refusal in a row the watch rests, since rights do not come by themselves.
+/// The first may be of an API server that has just started and has not read the rights yet. After a LIST that
+/// failed it rests the longer the more have failed in a row.
 fn paused<T: Send + 'static>(
     events: impl Stream<Item = Result<watcher::Event<T>, watcher::Error>> + Send + 'static,
 ) -> impl Stream<Item = Result<watcher::Event<T>, watcher::Error>> + Send {

@@ -6,7 +6,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use crate::api::dask_cluster::Refusal;
 use crate::api::{ConditionType, Reason};
 
-/// The longest message that is stored, in bytes; the API allows 32 KiB, a reader of `kubectl describe` much less.
+/// The longest message that is stored, in bytes; the API allows 32 KiB, a reader of `kubectl describe` much
+/// less.
 pub(super) const MESSAGE_BYTES_MAX: usize = 1_000;
 
 /// Whether a condition holds.
@@ -38,7 +39,8 @@ impl From<bool> for Holds {
 
 /// The conditions of one object under construction.
 ///
-/// `lastTransitionTime` moves only when the status of a condition changes; a condition that is not set again is dropped.
+/// `lastTransitionTime` moves only when the status of a condition changes; a condition that is not set again
+/// is dropped.
 #[derive(Clone, Debug)]
 pub struct Conditions<'a> {
     old: &'a [Condition],
@@ -143,8 +145,8 @@ pub fn cut(text: &str, bytes_max: usize) -> String {
     format!("{}…", text.get(..end).unwrap_or_default())
 }
 
-/// Whether it is news that a pod does not start for this reason, where `before` was told until now. What a failed step said
-/// may stand where this was told already.
+/// Whether it is news that a pod does not start for this reason, where `before` was told until now. What a
+/// failed step said may stand where this was told already.
 pub fn is_news_of_pods(before: Option<&str>, reason: Reason) -> bool {
     let is_new = |before: Reason| {
         let is_same = before == reason || (is_of_image(before) && is_of_image(reason));
@@ -200,7 +202,8 @@ fn is_on_its_way(reason: Reason) -> bool {
     )
 }
 
-/// The conditions of an object whose steps failed: the planned ones, but stalled, or under way, for this reason.
+/// The conditions of an object whose steps failed: the planned ones, but stalled, or under way, for this
+/// reason.
 pub fn failing(
     (old, planned): (&[Condition], &[Condition]),
     generation: Option<i64>,

@@ -1,7 +1,7 @@
 //! Facts of a run: what its spec and its status say of it, for all planners.
 //!
-//! A tick's run is known by its name, which is made from the tick: so a run that somebody makes by hand with the `clock` and
-//! the `scheduledTime` of a tick is none, and the runs of an earlier release are.
+//! A tick's run is known by its name, which is made from the tick: so a run that somebody makes by hand with
+//! the `clock` and the `scheduledTime` of a tick is none, and the runs of an earlier release are.
 
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
@@ -10,7 +10,8 @@ use super::names;
 use crate::api::flow_run::WaitsFor;
 use crate::api::{Flow, FlowRun, FlowRunStatus, Phase, is_seen};
 
-/// How far the clock of the API server, which dates creations, may be behind the operator's, which makes ticks.
+/// How far the clock of the API server, which dates creations, may be behind the operator's, which makes
+/// ticks.
 const CLOCK_SKEW_MAX: SignedDuration = SignedDuration::from_mins(5);
 
 /// The phase that was last written.
@@ -59,7 +60,8 @@ pub fn has_started(run: &FlowRun) -> bool {
     }
 }
 
-/// Whether a run with this status is let through to its cluster, and its Job, which is created after that, is not there yet.
+/// Whether a run with this status is let through to its cluster, and its Job, which is created after that, is
+/// not there yet.
 pub fn is_let_through(status: &FlowRunStatus) -> bool {
     status.phase == Phase::Provisioning && status.job.is_none()
 }

@@ -1,7 +1,8 @@
 //! Paths to fields, as users read them in messages: `spec.schedule.clocks[0].cron`.
 //!
-//! An item of a list may also be named instead of counted, as in `spec.schedule.clocks[nightly]`: [`FieldPath::find`]
-//! turns both into the place in a given object. It is no query language: a path leads to one place.
+//! An item of a list may also be named instead of counted, as in `spec.schedule.clocks[nightly]`:
+//! [`FieldPath::find`] turns both into the place in a given object. It is no query language: a path leads to
+//! one place.
 
 use std::fmt;
 
@@ -43,8 +44,8 @@ impl FieldPath {
         other.0.starts_with(&self.0)
     }
 
-    /// Reads a path as messages have it. What stands in brackets is the number of an item, the `name` of an item, or a
-    /// key of a map, whichever `object` has.
+    /// Reads a path as messages have it. What stands in brackets is the number of an item, the `name` of an
+    /// item, or a key of a map, whichever `object` has.
     pub fn find(text: &str, object: &Value) -> Self {
         let mut path = Self::default();
         let mut place = Some(object);

@@ -6,21 +6,23 @@ use jiff::Timestamp;
 
 use crate::api::{Phase, Reason};
 
-/// Something that has happened by the status that a plan writes. Whoever carries the plan out counts it when that status
-/// is written, and only then. A status is written over the one that it was computed from, so nothing is counted twice;
-/// what happens while nobody hears the API server's answer is not counted at all.
+/// Something that has happened by the status that a plan writes. Whoever carries the plan out counts it when
+/// that status is written, and only then. A status is written over the one that it was computed from, so
+/// nothing is counted twice; what happens while nobody hears the API server's answer is not counted at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Figure {
     /// Ticks passed without a run.
     TicksMissed {
-        /// `StartingDeadlineExceeded`: they were too late. `Superseded`: `catchUp` lets newer ones start instead.
+        /// `StartingDeadlineExceeded`: they were too late. `Superseded`: `catchUp` lets newer ones start
+        /// instead.
         reason: Reason,
         /// How many.
         count: u32,
     },
     /// The run of a tick exists.
     TickStarted {
-        /// How long after the moment at which the Flow starts that tick: its time, and the Flow's share of `jitter`.
+        /// How long after the moment at which the Flow starts that tick: its time, and the Flow's share of
+        /// `jitter`.
         late: Duration,
     },
     /// The run of a tick was let through to its cluster for the first time.
@@ -30,7 +32,8 @@ pub enum Figure {
     },
     /// The Job of the first attempt of a tick's run was created.
     JobCreated {
-        /// The same moment. How long after it is for whoever created the Job to say: the request may have waited.
+        /// The same moment. How long after it is for whoever created the Job to say: the request may have
+        /// waited.
         start: Timestamp,
     },
     /// The runner's container of an attempt has started.

@@ -1,25 +1,27 @@
 //! Who leads: the decisions of one candidate for the Lease.
 //!
-//! The rule is that of client-go's leader election: a Lease is over when *this candidate* has seen it unchanged for as
-//! long as it says, by its own monotonic clock. `renewTime` is written for people and read by nobody, since the clocks of
-//! two machines need not agree. What keeps two from leading at once:
+//! The rule is that of client-go's leader election: a Lease is over when *this candidate* has seen it
+//! unchanged for as long as it says, by its own monotonic clock. `renewTime` is written for people and read
+//! by nobody, since the clocks of two machines need not agree. What keeps two from leading at once:
 //!
 //! - Each write names the `resourceVersion` that it rests on, so that of two candidates one is refused.
-//! - A leader's claim ends [`Timing::renew_deadline`] after it *sent* the last renewal that is known to be carried out.
-//!   Nobody can have seen that renewal earlier, and nobody takes the Lease before having seen it unchanged for the longer
-//!   [`Timing::lease`].
+//! - A leader's claim ends [`Timing::renew_deadline`] after it *sent* the last renewal that is known to be
+//!   carried out. Nobody can have seen that renewal earlier, and nobody takes the Lease before having seen it
+//!   unchanged for the longer [`Timing::lease`].
 //!
-//! A renewal is known to be carried out by its answer, however late that is, or because the Lease has its mark: the
-//! `renewTime`, which no two writes of a process have in common. It is compared with those that this process wrote, and
-//! with no clock. So a write that was carried out and answered by nobody, or by a conflict with itself, counts as well, and
-//! it too counts from when it was sent.
+//! A renewal is known to be carried out by its answer, however late that is, or because the Lease has its
+//! mark: the `renewTime`, which no two writes of a process have in common. It is compared with those that
+//! this process wrote, and with no clock. So a write that was carried out and answered by nobody, or by a
+//! conflict with itself, counts as well, and it too counts from when it was sent.
 //!
 //! A request is never given up for another: a slow API server would carry out what nobody waits for. After
-//! [`Timing::patience`] the Lease is read beside it, over another connection. No write goes over one that may be on its way,
-//! before [`Timing::lateness`]: of the two one would be refused, perhaps the one that is answered first.
+//! [`Timing::patience`] the Lease is read beside it, over another connection. No write goes over one that may
+//! be on its way, before [`Timing::lateness`]: of the two one would be refused, perhaps the one that is
+//! answered first.
 //!
-//! Clocks must run at about the same rate, and on while a process is stopped, as Linux' `CLOCK_MONOTONIC` does. A Lease that
-//! is deleted by hand while somebody leads is not seen by a candidate that starts at this moment: it cannot know.
+//! Clocks must run at about the same rate, and on while a process is stopped, as Linux' `CLOCK_MONOTONIC`
+//! does. A Lease that is deleted by hand while somebody leads is not seen by a candidate that starts at this
+//! moment: it cannot know.
 //!
 //! Times are durations since an origin that only this candidate knows.
 
@@ -36,10 +38,11 @@ pub use candidate::{Asked, Candidate};
 /// How long the parts of an election take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timing {
-    /// How long others wait after the last renewal that they saw. Whole seconds: it is written into the Lease.
+    /// How long others wait after the last renewal that they saw. Whole seconds: it is written into the
+    /// Lease.
     pub lease: Duration,
-    /// How long after the sending of its last renewal a leader may go on, and how long an answer is waited for. Shorter
-    /// than `lease`.
+    /// How long after the sending of its last renewal a leader may go on, and how long an answer is waited
+    /// for. Shorter than `lease`.
     pub renew_deadline: Duration,
     /// Between two renewals.
     pub renew_interval: Duration,
@@ -52,11 +55,12 @@ pub struct Timing {
 impl Timing {
     /// Seconds of the Lease, unless somebody says otherwise.
     ///
-    /// After a kill, the Lease is taken `lease` after the other candidate has seen the last renewal, for which it looks
-    /// every `retry`: within 13 s and a request, which leaves room in the 15 s that are promised, also for a look that is
-    /// lost with its connection. A Lease that was released is taken within `retry` and a request. A leader stays while each
-    /// answer comes within `lateness`, and one request that gets lost does not end it. Between `renew_deadline` and `lease`
-    /// lie 3 s in which nobody leads: time for what was sent before the deadline to arrive.
+    /// After a kill, the Lease is taken `lease` after the other candidate has seen the last renewal, for
+    /// which it looks every `retry`: within 13 s and a request, which leaves room in the 15 s that are
+    /// promised, also for a look that is lost with its connection. A Lease that was released is taken within
+    /// `retry` and a request. A leader stays while each answer comes within `lateness`, and one request that
+    /// gets lost does not end it. Between `renew_deadline` and `lease` lie 3 s in which nobody leads: time
+    /// for what was sent before the deadline to arrive.
     pub const LEASE_S: u16 = 12;
 
     /// The timing of a Lease of so many seconds; the other figures keep their proportion to it.
@@ -76,14 +80,14 @@ impl Timing {
         i32::try_from(self.lease.as_secs()).unwrap_or(i32::MAX)
     }
 
-    /// How late answers may be for minutes on end: the next renewal is sent when the last one is answered, so two of them
-    /// must find room in the renew deadline. What was not answered for so long is written anew.
+    /// How late answers may be for minutes on end: the next renewal is sent when the last one is answered, so
+    /// two of them must find room in the renew deadline. What was not answered for so long is written anew.
     pub fn lateness(&self) -> Duration {
         self.renew_deadline / 2
     }
 
-    /// A pause of at most `retry`. The jitter, from 0 to 1, shortens it by up to a quarter, so that candidates that began
-    /// together do not ask together.
+    /// A pause of at most `retry`. The jitter, from 0 to 1, shortens it by up to a quarter, so that
+    /// candidates that began together do not ask together.
     fn pause(&self, jitter: f64) -> Duration {
         self.retry.mul_f64(0.75 + 0.25 * jitter.clamp(0.0, 1.0))
     }

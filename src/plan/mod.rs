@@ -1,8 +1,8 @@
 //! The brain: from (spec, status, what was observed, now) to a [`Plan`], a list of steps as data.
 //!
-//! It is pure: no client, no clock, no randomness, no files. And it is total: a spec that makes no sense gives a
-//! plan whose status says so. Whoever holds the hands (`operator` today) carries the steps out in their order,
-//! then writes the status, then tells the events, and comes back when [`Next`] says.
+//! It is pure: no client, no clock, no randomness, no files. And it is total: a spec that makes no sense
+//! gives a plan whose status says so. Whoever holds the hands (`operator` today) carries the steps out in
+//! their order, then writes the status, then tells the events, and comes back when [`Next`] says.
 
 pub mod backfill;
 pub mod cluster;
@@ -65,8 +65,8 @@ pub struct Plan<S> {
     pub urgency: Urgency,
 }
 
-/// How soon a status has to be written. What is soon over is not worth a write; until then the next plan begins from it all
-/// the same.
+/// How soon a status has to be written. What is soon over is not worth a write; until then the next plan
+/// begins from it all the same.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Urgency {
     /// Before anything that follows.
@@ -137,7 +137,8 @@ pub enum Step {
         /// The labels to add.
         labels: BTreeMap<String, String>,
     },
-    /// Delete a pod, if the API server would take `wanted` in its place. What it refuses must cost nothing that is there.
+    /// Delete a pod, if the API server would take `wanted` in its place. What it refuses must cost nothing
+    /// that is there.
     Replace {
         /// The pod that is to follow.
         wanted: Box<Pod>,
@@ -153,7 +154,8 @@ pub enum Step {
         /// What it is to say. None: it goes.
         value: Option<String>,
     },
-    /// Let the kubelet end what still runs in a pod that has this uid; the pod and its logs stay. Nothing depends on it.
+    /// Let the kubelet end what still runs in a pod that has this uid; the pod and its logs stay. Nothing
+    /// depends on it.
     EndPod(Victim),
     /// Set how long a Job that still has this uid may take.
     Limit {

@@ -1,14 +1,15 @@
 //! The names of everything that is created, as pure functions of what it is created for.
 //!
-//! A name is what makes a creation happen once: the same tick always gives the same run name, the same attempt always
-//! the same Job name, so that a second creation meets the first one and stops.
+//! A name is what makes a creation happen once: the same tick always gives the same run name, the same
+//! attempt always the same Job name, so that a second creation meets the first one and stops.
 //!
-//! Every name is a DNS label of at most [`LABEL_MAX`] characters (a pod's name is also its host name and the value of
-//! labels), provided that what it is made from is: users' names are checked by the rules of the kinds themselves,
-//! with the limits given here, and begin with a letter, because the name of a Service must.
+//! Every name is a DNS label of at most [`LABEL_MAX`] characters (a pod's name is also its host name and the
+//! value of labels), provided that what it is made from is: users' names are checked by the rules of the
+//! kinds themselves, with the limits given here, and begin with a letter, because the name of a Service must.
 //!
-//! Where a name would be too long, its head is kept and a hash of all of it put behind. The hash is the beginning of
-//! SHA-256 in hexadecimal. It is part of the format: changing it would make every tick look new after an upgrade.
+//! Where a name would be too long, its head is kept and a hash of all of it put behind. The hash is the
+//! beginning of SHA-256 in hexadecimal. It is part of the format: changing it would make every tick look new
+//! after an upgrade.
 
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
@@ -31,11 +32,11 @@ const WORKER_PREFIX_MAX: usize = LABEL_MAX - 6;
 /// Hexadecimal digits that stand for the cut-off rest of a long name.
 const LONG_HASH: usize = 8;
 
-/// The name of the run of `flow` at `tick`: `<flow>-<YYYYMMDD>t<HHMMSS>`, in UTC, and behind it `-` and [`clock_hash`]
-/// where a clock is given. Seconds are the finest resolution; all ticks are whole seconds.
+/// The name of the run of `flow` at `tick`: `<flow>-<YYYYMMDD>t<HHMMSS>`, in UTC, and behind it `-` and
+/// [`clock_hash`] where a clock is given. Seconds are the finest resolution; all ticks are whole seconds.
 ///
-/// A clock is given when it overrides something, so that two clocks at one instant make two runs only if the runs
-/// would differ.
+/// A clock is given when it overrides something, so that two clocks at one instant make two runs only if the
+/// runs would differ.
 pub fn run_name(flow: &str, tick: Timestamp, clock: Option<&str>) -> String {
     let time = tick.strftime("%Y%m%dt%H%M%S");
     match clock {
@@ -64,8 +65,8 @@ pub fn job_name(run: &str, attempt: u32) -> String {
     format!("{run}-{attempt}")
 }
 
-/// The name of a run's own DaskCluster: the run's, where that is short enough, else its first 44 characters, `-` and 8
-/// hexadecimal digits for all of it.
+/// The name of a run's own DaskCluster: the run's, where that is short enough, else its first 44 characters,
+/// `-` and 8 hexadecimal digits for all of it.
 pub fn cluster_name_for_run(run: &str) -> String {
     shortened(run, CLUSTER_NAME_MAX)
 }
@@ -97,8 +98,8 @@ pub fn network_policy_name(cluster: &str) -> String {
 
 /// The name of a worker's pod: `<cluster>-<group>-<suffix>`, with five random characters for a suffix.
 ///
-/// Where cluster and group together are too long for a label, their first 48 characters, `-` and 8 hexadecimal digits
-/// stand for them.
+/// Where cluster and group together are too long for a label, their first 48 characters, `-` and 8
+/// hexadecimal digits stand for them.
 pub fn worker_name(cluster: &str, group: &str, suffix: &str) -> String {
     format!("{}-{suffix}", shortened(&format!("{cluster}-{group}"), WORKER_PREFIX_MAX))
 }

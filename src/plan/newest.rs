@@ -8,8 +8,8 @@ use kube::ResourceExt;
 use super::facts::{clocks_of, due_at, is_tick};
 use crate::api::FlowRun;
 
-/// The newest runs of those that wait, by what they are: the ticks of each clock, and what is made by hand for each clock
-/// or none.
+/// The newest runs of those that wait, by what they are: the ticks of each clock, and what is made by hand
+/// for each clock or none.
 #[derive(Debug, Default)]
 pub struct Newest<'a> {
     ticks: BTreeMap<&'a str, (Timestamp, String)>,
@@ -35,8 +35,9 @@ impl<'a> Newest<'a> {
         newest
     }
 
-    /// The run that is to run in place of this one: a newer tick of its clock, of a shared run one of each of its clocks; of a
-    /// run made by hand, one that was made by hand later. Ticks of one instant never stand in each other's place.
+    /// The run that is to run in place of this one: a newer tick of its clock, of a shared run one of each of
+    /// its clocks; of a run made by hand, one that was made by hand later. Ticks of one instant never stand
+    /// in each other's place.
     pub fn in_place_of<'b>(&'b self, run: &'b FlowRun) -> Option<&'b str> {
         let mine = (due_at(run), run.name_any());
         if !is_tick(run) {

@@ -23,8 +23,8 @@ pub fn common_labels(instance: &str, component: &str) -> BTreeMap<String, String
     .collect()
 }
 
-/// A reference that makes `owner` the controller of an object in its namespace. None for an object that the API
-/// server has not seen.
+/// A reference that makes `owner` the controller of an object in its namespace. None for an object that the
+/// API server has not seen.
 pub fn controller_ref<K: Resource<DynamicType = ()>>(owner: &K) -> Option<OwnerReference> {
     owner.controller_owner_ref(&())
 }

@@ -8,7 +8,8 @@ use super::pods::worker::DEFAULT_GROUP;
 use super::{Applied, Object, Step};
 use crate::api::labels;
 
-/// A part of what an object is made of. What the API server refuses for one part leaves the others as they are.
+/// A part of what an object is made of. What the API server refuses for one part leaves the others as they
+/// are.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Part {
     /// The scheduler's Service.

@@ -1,9 +1,9 @@
 //! Whether the API server serves our kinds as this program knows them.
 //!
-//! `helm upgrade` leaves the CRDs of a chart's `crds/` folder alone, and somebody who installs by hand may forget them: a
-//! field that the API server does not know is dropped without a word, and the operator would do what nobody asked for.
-//! The comparison reads the OpenAPI document of our group, which every account may read. Only what may be written and
-//! stored counts: descriptions and validation rules may differ.
+//! `helm upgrade` leaves the CRDs of a chart's `crds/` folder alone, and somebody who installs by hand may
+//! forget them: a field that the API server does not know is dropped without a word, and the operator would
+//! do what nobody asked for. The comparison reads the OpenAPI document of our group, which every account may
+//! read. Only what may be written and stored counts: descriptions and validation rules may differ.
 
 use std::collections::BTreeSet;
 
@@ -18,8 +18,8 @@ const NAMED_MAX: usize = 5;
 /// How what is served differs from what this program knows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Difference {
-    /// What this program knows and the API server does not: kinds (`Flow`), subresources (`daskclusters/scale`), fields
-    /// (`Flow.spec.timeout`) and words (`Flow.spec.concurrency: Queue`).
+    /// What this program knows and the API server does not: kinds (`Flow`), subresources
+    /// (`daskclusters/scale`), fields (`Flow.spec.timeout`) and words (`Flow.spec.concurrency: Queue`).
     pub lacking: Vec<String>,
     /// What the API server knows and this program does not, as after a rollback of the program alone.
     pub unknown: Vec<String>,

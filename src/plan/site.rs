@@ -1,14 +1,16 @@
-//! Where clusters and runs live: what others have to know of the place at which Dask's processes and runners are started.
+//! Where clusters and runs live: what others have to know of the place at which Dask's processes and runners
+//! are started.
 //!
-//! It is an argument of whoever plans or looks for a scheduler, as the time is, so that no planner knows by itself where it is.
+//! It is an argument of whoever plans or looks for a scheduler, as the time is, so that no planner knows by
+//! itself where it is.
 
 use super::names;
 
 /// A place where clusters and runs live.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Site {
-    /// Each process in a pod of its own, with an address and all ports of its own; the scheduler behind a Service, and files
-    /// mounted.
+    /// Each process in a pod of its own, with an address and all ports of its own; the scheduler behind a
+    /// Service, and files mounted.
     #[default]
     Kubernetes,
 }
@@ -25,8 +27,8 @@ pub enum Folder {
 }
 
 impl Site {
-    /// The address of a cluster's scheduler for its clients: `tcp://<cluster>-scheduler.<namespace>.svc:8786`, or `tls://…`
-    /// where it `speaks_tls`.
+    /// The address of a cluster's scheduler for its clients:
+    /// `tcp://<cluster>-scheduler.<namespace>.svc:8786`, or `tls://…` where it `speaks_tls`.
     pub fn scheduler_address(self, (namespace, cluster): (&str, &str), speaks_tls: bool) -> String {
         let scheme = if speaks_tls { "tls" } else { "tcp" };
         format!("{scheme}://{}:{}", self.scheduler_host(namespace, cluster), self.comm_port())

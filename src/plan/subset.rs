@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 
-/// Whether all that `wanted` says is so in `actual`. What `wanted` leaves out is free, as under server-side apply:
-/// the API server adds defaults. Lists of items with names are merged by name, so that others may add items of theirs;
-/// other lists must have the same length and match item by item.
+/// Whether all that `wanted` says is so in `actual`. What `wanted` leaves out is free, as under server-side
+/// apply: the API server adds defaults. Lists of items with names are merged by name, so that others may add
+/// items of theirs; other lists must have the same length and match item by item.
 pub fn is_subset(wanted: &Value, actual: &Value) -> bool {
     match (wanted, actual) {
         (Value::Object(wanted), Value::Object(actual)) => wanted.iter().all(|(key, value)| {

@@ -1,12 +1,15 @@
-//! Which object is looked at next: those that were woken, and those whose time has come, one namespace after the other.
+//! Which object is looked at next: those that were woken, and those whose time has come, one namespace after
+//! the other.
 //!
-//! - An object is looked at by one at a time. What wakes it while it is looked at has it looked at once more afterwards.
-//! - A look may leave one time behind, at which the object is looked at again. A wake replaces that time, and is urgent if that
-//!   was.
-//! - Namespaces take turns, and what is urgent goes before the rest of its namespace ([`Line`]). An object that waits alone in
-//!   its namespace waits behind one of each other namespace at most, however many of them were woken at once.
-//! - A look that has done what others wait for, and has only to tell of it, gives its place to the next one, as long as there
-//!   is room for such looks. Where there is none it keeps its own to its end.
+//! - An object is looked at by one at a time. What wakes it while it is looked at has it looked at once more
+//!   afterwards.
+//! - A look may leave one time behind, at which the object is looked at again. A wake replaces that time, and
+//!   is urgent if that was.
+//! - Namespaces take turns, and what is urgent goes before the rest of its namespace ([`Line`]). An object
+//!   that waits alone in its namespace waits behind one of each other namespace at most, however many of them
+//!   were woken at once.
+//! - A look that has done what others wait for, and has only to tell of it, gives its place to the next one,
+//!   as long as there is room for such looks. Where there is none it keeps its own to its end.
 //!
 //! Times are durations since an origin that the caller knows.
 
@@ -96,8 +99,8 @@ impl Turns {
         }
     }
 
-    /// An object is to be looked at now. Whether a look at it is under way that has become urgent by this: what it still
-    /// asks for goes first from now on, since the next look waits for its end.
+    /// An object is to be looked at now. Whether a look at it is under way that has become urgent by this:
+    /// what it still asks for goes first from now on, since the next look waits for its end.
     #[must_use = "a look that is under way may have become urgent"]
     pub fn wake(&mut self, key: &Key, rank: Rank) -> bool {
         let Some(object) = self.objects.get_mut(key).filter(|object| object.look.is_some()) else {
@@ -143,8 +146,8 @@ impl Turns {
         Some(Turn { key, rank, ticket })
     }
 
-    /// This look has only to tell what it has done. It keeps its place where there is no room for more such looks, or those of
-    /// its namespace have three quarters of it. Of a look that has ended it means nothing.
+    /// This look has only to tell what it has done. It keeps its place where there is no room for more such
+    /// looks, or those of its namespace have three quarters of it. Of a look that has ended it means nothing.
     pub fn only_tells(&mut self, turn: &Turn) {
         let room = self.bounds.all.saturating_sub(self.bounds.at_work);
         let look = self.objects.get_mut(&turn.key).and_then(|object| object.look.as_mut());

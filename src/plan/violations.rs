@@ -1,7 +1,7 @@
 //! All that is wrong with a spec, not only the first of it.
 //!
-//! The operator stops at the first [`Violation`] of an object, since it can build nothing with it. Who checks a file
-//! wants to know them all, from the very functions that build.
+//! The operator stops at the first [`Violation`] of an object, since it can build nothing with it. Who checks
+//! a file wants to know them all, from the very functions that build.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -38,7 +38,8 @@ pub(super) fn unreadable<T: Copy>(field: impl Into<String>, written: &Written<T>
     Some(Violation::invalid(field, error.to_string()))
 }
 
-/// The same violation of a spec that lies elsewhere: `spec` of a `DaskCluster` is `spec.cluster.template` of a Flow.
+/// The same violation of a spec that lies elsewhere: `spec` of a `DaskCluster` is `spec.cluster.template` of
+/// a Flow.
 pub(super) fn moved(violation: &Violation, from: &str, to: &str) -> Violation {
     let field = match violation.field.strip_prefix(from) {
         Some(rest) => format!("{to}{rest}"),

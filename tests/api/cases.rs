@@ -1,11 +1,12 @@
-//! The table of objects that obey the rules of the API and of objects that break one: `tests/api/{good,bad}/*.yaml`.
+//! The table of objects that obey the rules of the API and of objects that break one:
+//! `tests/api/{good,bad}/*.yaml`.
 //!
 //! One table, three judges: `tests/files/api_rules.rs` asks the rules themselves, without a cluster,
-//! `tests/files/cluster_api.rs` the API in this process; the end-to-end test `rules_hold_on_the_real_api_server`
-//! asks a real API server.
+//! `tests/files/cluster_api.rs` the API in this process; the end-to-end test
+//! `rules_hold_on_the_real_api_server` asks a real API server.
 //!
-//! A file holds one object, or two: then the second replaces the first, and it is the second that is judged. A bad
-//! one starts with what it is refused for:
+//! A file holds one object, or two: then the second replaces the first, and it is the second that is judged.
+//! A bad one starts with what it is refused for:
 //!
 //! ```yaml
 //! # field: spec.cluster            (the path that is named; none when it is the object itself)
@@ -54,7 +55,8 @@ impl Refusal {
     }
 }
 
-/// Several faults come as `[field: fault, field: fault]`; each ends where the next known word for a fault begins.
+/// Several faults come as `[field: fault, field: fault]`; each ends where the next known word for a fault
+/// begins.
 fn first_fault(rest: &str) -> &str {
     let words =
         [": Invalid value: ", ": Required value", ": Unsupported value: ", ": Duplicate value: ", ": Too "];

@@ -1,8 +1,9 @@
-//! The Helm chart and the kustomizations, as `helm template` and `kubectl kustomize` render them, without a cluster.
+//! The Helm chart and the kustomizations, as `helm template` and `kubectl kustomize` render them, without a
+//! cluster.
 //!
-//! The programs are `.build/bin/helm` and `.build/bin/kubectl` (`tests/cluster.sh build` makes them) or those on the PATH.
-//! Without them the tests say so and leave themselves out, unless `DASKFLOW_CHART_REQUIRED` is set. What a real API server
-//! and a real release say is in `tests/e2e/helm.rs`.
+//! The programs are `.build/bin/helm` and `.build/bin/kubectl` (`tests/cluster.sh build` makes them) or those
+//! on the PATH. Without them the tests say so and leave themselves out, unless `DASKFLOW_CHART_REQUIRED` is
+//! set. What a real API server and a real release say is in `tests/e2e/helm.rs`.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 
@@ -113,7 +114,8 @@ fn names_are_legal_and_told_apart() {
     }
 }
 
-/// A cluster's NetworkPolicy lets in the operator by these labels, and every selector of the chart finds its pods.
+/// A cluster's NetworkPolicy lets in the operator by these labels, and every selector of the chart finds its
+/// pods.
 #[test]
 fn operator_keeps_the_labels_that_others_select_it_by() {
     let Some(objects) = rendered(&read(FULL)) else { return };
@@ -169,7 +171,8 @@ fn without_election_one_operator_stops_before_the_next_starts() {
     assert!(why.contains("two operators need leaderElection.enabled: true"), "{why}");
 }
 
-/// The requests on the Lease are those that the Role for it allows, and go to the priority level of leader elections.
+/// The requests on the Lease are those that the Role for it allows, and go to the priority level of leader
+/// elections.
 #[test]
 fn the_lease_has_a_priority_level_of_the_api_server() {
     let Some(objects) = rendered(&json!({"serviceAccount": {"name": "other"}})) else { return };

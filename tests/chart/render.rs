@@ -20,9 +20,11 @@ pub struct Ran {
     pub err: String,
 }
 
-/// Runs helm with these values on its standard input, where `--values -` reads them. None: there is no helm here.
+/// Runs helm with these values on its standard input, where `--values -` reads them. None: there is no helm
+/// here.
 ///
-/// The Helm that comes with the embedded Kubernetes is one process for all tests: it would start for longer than it renders.
+/// The Helm that comes with the embedded Kubernetes is one process for all tests: it would start for longer
+/// than it renders.
 pub fn helm(arguments: &[&str], values: &Value) -> Option<Ran> {
     let mut renderer = RENDERER.lock().unwrap();
     match &mut *renderer {
@@ -42,7 +44,8 @@ pub fn helm_by_itself(arguments: &[&str], values: &Value) -> Option<Ran> {
 /// None where the embedded Kubernetes is not built.
 static RENDERER: LazyLock<Mutex<Option<Renderer>>> = LazyLock::new(|| Mutex::new(Renderer::start()));
 
-/// `testcluster render`, which runs Helm for each line that it reads. It ends with this process, which closes its input.
+/// `testcluster render`, which runs Helm for each line that it reads. It ends with this process, which closes
+/// its input.
 struct Renderer {
     #[expect(dead_code, reason = "nobody waits for it: its input closes when this process ends")]
     program: Child,

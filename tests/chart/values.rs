@@ -94,7 +94,8 @@ fn schema_and_values_have_the_same_fields() {
     assert_eq!(wrong, Vec::<String>::new());
 }
 
-/// No value is there that does nothing: with its default, something else comes of the file that sets all of them.
+/// No value is there that does nothing: with its default, something else comes of the file that sets all of
+/// them.
 #[test]
 fn every_value_changes_what_is_rendered() {
     let (defaults, full, schema) = (read(VALUES), read(FULL), read(SCHEMA));
@@ -196,7 +197,8 @@ fn senseless_values_are_refused(#[case] place: &str, #[case] value: Value) {
     assert!(why.contains(field), "{place}: {why}");
 }
 
-/// A chart that has this one in it hands down `global`, and whatever it calls the condition of its dependency.
+/// A chart that has this one in it hands down `global`, and whatever it calls the condition of its
+/// dependency.
 #[test]
 fn values_of_a_chart_around_this_one_are_let_in() {
     let values = json!({"global": {"anything": 1}, "enabled": true, "crds": {"enabled": false}});

@@ -1,4 +1,5 @@
-//! Certificates for tests of TLS, made when they are needed: authorities, what they issue, and what is wrong with it.
+//! Certificates for tests of TLS, made when they are needed: authorities, what they issue, and what is wrong
+//! with it.
 use rcgen::{
     BasicConstraints, Certificate, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose,
     date_time_ymd,
@@ -6,7 +7,8 @@ use rcgen::{
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
-/// The certificate file of X.509 version 1 that `openssl x509 -req -signkey` makes without extensions, valid to 2126.
+/// The certificate file of X.509 version 1 that `openssl x509 -req -signkey` makes without extensions, valid
+/// to 2126.
 pub const VERSION_1: &str = include_str!("version1.pem");
 
 /// A certificate and its key, both PEM.
@@ -70,7 +72,8 @@ pub fn self_signed_authority(name: &str) -> Pair {
     self_signed(&authority_params(name))
 }
 
-/// One certificate for everything, that says nothing about being a CA: Dask's temporary security, Dask Gateway.
+/// One certificate for everything, that says nothing about being a CA: Dask's temporary security, Dask
+/// Gateway.
 pub fn self_signed_plain(names: &[&str]) -> Pair {
     self_signed(&leaf_params(names))
 }

@@ -1,7 +1,7 @@
 //! A scheduler that misbehaves: what the client makes of each way in which a peer can be wrong, late or gone.
 //!
-//! The peer is a script in this program: it says its handshake or not, then answers what the test tells it to. It needs
-//! neither Python nor a clock; deadlines are short because nothing will come.
+//! The peer is a script in this program: it says its handshake or not, then answers what the test tells it
+//! to. It needs neither Python nor a clock; deadlines are short because nothing will come.
 
 use super::peer::{Step, answer, framed, framed_in_parts, handshake, peer, versions};
 use daskflow::dask::error::DecodeError;
@@ -229,8 +229,8 @@ fn begun() -> Step {
     Step::Answer(words.chain(std::iter::repeat_n(0x90, 100_000)).collect())
 }
 
-/// Four long messages begin and do not end; there is room for two. So the others wait, and in the end each was given up.
-/// Meanwhile short messages come as always.
+/// Four long messages begin and do not end; there is room for two. So the others wait, and in the end each
+/// was given up. Meanwhile short messages come as always.
 #[tokio::test]
 async fn long_messages_that_do_not_end_take_no_more_than_their_room_and_time() {
     let connector = Connector::default();

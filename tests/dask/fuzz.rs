@@ -1,6 +1,6 @@
-//! What a hostile or broken peer can send: bytes without sense, and messages of a real scheduler that were cut or
-//! changed. Whatever comes, nothing panics, nothing waits for more than the peer sends, and the memory that is taken
-//! is bounded by what came, not by what it announces.
+//! What a hostile or broken peer can send: bytes without sense, and messages of a real scheduler that were
+//! cut or changed. Whatever comes, nothing panics, nothing waits for more than the peer sends, and the memory
+//! that is taken is bounded by what came, not by what it announces.
 //!
 //! `tests/dask/frames` holds messages as a scheduler of 2026.8.0 sent them.
 
@@ -48,7 +48,8 @@ const HEADS: [&[u8]; 8] = [
 /// Limits so small that announcements beyond them are common.
 const SMALL: Limits = Limits { message_bytes: 4096, frames: 16 };
 
-/// What reading one list may take at once for what it announces: serde takes no more than a mebibyte on trust.
+/// What reading one list may take at once for what it announces: serde takes no more than a mebibyte on
+/// trust.
 const TRUSTED_BYTES: u64 = 1 << 20;
 
 /// Longer than anything takes that ends at all.

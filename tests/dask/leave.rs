@@ -1,8 +1,8 @@
-//! The program with which a worker's pod takes leave of its scheduler, run as a pod's preStop step does, against real
-//! schedulers of releases from 2022 to now, and against one that is silent.
+//! The program with which a worker's pod takes leave of its scheduler, run as a pod's preStop step does,
+//! against real schedulers of releases from 2022 to now, and against one that is silent.
 //!
-//! `DASKFLOW_DASK_VENVS` names the list that `tests/dask/venvs.sh` writes; without it these tests are left out and
-//! say so (`DASKFLOW_DASK_REQUIRED=1`: they fail).
+//! `DASKFLOW_DASK_VENVS` names the list that `tests/dask/venvs.sh` writes; without it these tests are left
+//! out and say so (`DASKFLOW_DASK_REQUIRED=1`: they fail).
 
 use super::peer::{Step, answer, handshake, peer};
 use super::processes::{Cluster, Settings, python_with, scratch};

@@ -1,4 +1,5 @@
-//! What speaks to a Dask scheduler: real ones of several releases, scripts that play one, and bytes without sense.
+//! What speaks to a Dask scheduler: real ones of several releases, scripts that play one, and bytes without
+//! sense.
 //!
 //! `cargo test --test dask real` are those with real schedulers, `faults::` and so on those of one file.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]

@@ -52,8 +52,8 @@ pub fn framed_in_parts(frames: &[&[u8]], inside: usize) -> Vec<u8> {
     bytes
 }
 
-/// A peer that plays `steps` to whoever connects first, and then stays silent. The requests it got come out of the
-/// channel.
+/// A peer that plays `steps` to whoever connects first, and then stays silent. The requests it got come out
+/// of the channel.
 pub async fn peer(steps: Vec<Step>) -> (Address, mpsc::UnboundedReceiver<Value>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = Address::new(Scheme::Tcp, "127.0.0.1", listener.local_addr().unwrap().port()).unwrap();

@@ -1,7 +1,9 @@
-//! Real schedulers, workers and clients for tests: started, waited for by what they say, and gone with the test.
+//! Real schedulers, workers and clients for tests: started, waited for by what they say, and gone with the
+//! test.
 //!
-//! Every process has its own port, and a scratch folder of the build's; so tests run side by side. It is forked from one
-//! that has imported its release of Dask (`fork.py`): to import it takes longer than most tests.
+//! Every process has its own port, and a scratch folder of the build's; so tests run side by side. It is
+//! forked from one that has imported its release of Dask (`fork.py`): to import it takes longer than most
+//! tests.
 use daskflow::dask::Address;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -19,8 +21,9 @@ use tokio::time::timeout;
 /// How long a process may take to say what it is waited for. Many may be starting on few cores.
 const PATIENCE: Duration = Duration::from_secs(90);
 
-/// The Python that has this release of Dask, by the list that `tests/dask/venvs.sh` writes. Without one the reason
-/// is printed past the test harness, and the test is left out; `DASKFLOW_DASK_REQUIRED=1` makes it fail instead.
+/// The Python that has this release of Dask, by the list that `tests/dask/venvs.sh` writes. Without one the
+/// reason is printed past the test harness, and the test is left out; `DASKFLOW_DASK_REQUIRED=1` makes it
+/// fail instead.
 pub fn python_with(release: &str) -> Option<PathBuf> {
     let reason = match find_python(release) {
         Ok(python) => return Some(python),
@@ -52,7 +55,8 @@ fn env(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// A process that writes its log to standard error. Killed when it is dropped; its log is shown when the test fails.
+/// A process that writes its log to standard error. Killed when it is dropped; its log is shown when the test
+/// fails.
 pub struct Process {
     title: String,
     child: Child,
@@ -192,7 +196,8 @@ fn child(title: &str, python: &Path, module: &str, arguments: &[&str], settings:
     Process::start(title, python, &[&[module][..], arguments].concat(), settings)
 }
 
-/// By which name the `fork.py` of this Python is reached. It ends with this process, which holds its standard input.
+/// By which name the `fork.py` of this Python is reached. It ends with this process, which holds its standard
+/// input.
 fn fork_server(python: &Path) -> String {
     static SERVERS: Mutex<BTreeMap<PathBuf, (std::process::Child, String)>> = Mutex::new(BTreeMap::new());
     let mut servers = SERVERS.lock().unwrap();

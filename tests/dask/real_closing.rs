@@ -1,8 +1,8 @@
-//! A worker of a real Dask cluster that is closed to new tasks under load, of releases from 2022 to now: it becomes free,
-//! and no task runs twice.
+//! A worker of a real Dask cluster that is closed to new tasks under load, of releases from 2022 to now: it
+//! becomes free, and no task runs twice.
 //!
-//! `DASKFLOW_DASK_VENVS` names the list that `tests/dask/venvs.sh` writes; without it these tests are left out and
-//! say so (`DASKFLOW_DASK_REQUIRED=1`: they fail).
+//! `DASKFLOW_DASK_VENVS` names the list that `tests/dask/venvs.sh` writes; without it these tests are left
+//! out and say so (`DASKFLOW_DASK_REQUIRED=1`: they fail).
 
 use super::processes::{Cluster, python_with, scratch};
 use daskflow::dask::{Retirement, Scheduler, Version, WorkerInfo};

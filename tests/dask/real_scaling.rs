@@ -1,7 +1,7 @@
 //! What one who sizes a cluster asks of real Dask schedulers, of releases from 2022 to now.
 //!
-//! `DASKFLOW_DASK_VENVS` names the list that `tests/dask/venvs.sh` writes; without it these tests are left out and
-//! say so (`DASKFLOW_DASK_REQUIRED=1`: they fail).
+//! `DASKFLOW_DASK_VENVS` names the list that `tests/dask/venvs.sh` writes; without it these tests are left
+//! out and say so (`DASKFLOW_DASK_REQUIRED=1`: they fail).
 
 use super::processes::{Cluster, python_with};
 use daskflow::dask::{Activity, Address, Error, Scheduler, Version};
@@ -97,7 +97,8 @@ async fn work_and_clients_are_counted(cluster: Cluster, release: Version) {
     assert_eq!(scheduler.activity().await.unwrap(), none);
     until_idle(&mut scheduler).await;
 
-    // Without a worker the scheduler of 2022.2.0 does not tell how much there is, only that there is something.
+    // Without a worker the scheduler of 2022.2.0 does not tell how much there is, only that there is
+    // something.
     let first = cluster.load(&["tasks", "40"]).await;
     let activity = until(&mut scheduler, |activity| activity.in_flight == if exact { 40 } else { 1 }).await;
     assert_eq!((activity.clients.is_some(), clients(&activity)), (exact, usize::from(exact)), "{activity:?}");

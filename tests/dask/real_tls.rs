@@ -1,7 +1,7 @@
 //! Real Dask schedulers and workers that speak TLS, of releases from 2022 to now.
 //!
-//! `DASKFLOW_DASK_VENVS` names the list that `tests/dask/venvs.sh` writes; without it these tests are left out and
-//! say so (`DASKFLOW_DASK_REQUIRED=1`: they fail).
+//! `DASKFLOW_DASK_VENVS` names the list that `tests/dask/venvs.sh` writes; without it these tests are left
+//! out and say so (`DASKFLOW_DASK_REQUIRED=1`: they fail).
 
 use super::certificates::{Authority, Pair, self_signed_authority, self_signed_plain};
 use super::processes::{Cluster, python_with, scratch};

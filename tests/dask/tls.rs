@@ -1,4 +1,5 @@
-//! TLS towards a scheduler: which certificates are believed, which of ours are taken, and what the errors say.
+//! TLS towards a scheduler: which certificates are believed, which of ours are taken, and what the errors
+//! say.
 //!
 //! The schedulers are scripts in this program behind rustls; `real_tls.rs` has real ones. Keys of other forms
 //! than PKCS#8 are made by the program openssl.
@@ -32,8 +33,8 @@ const BRIEF: Duration = Duration::from_millis(100);
 /// Both versions of TLS that are spoken.
 const VERSIONS: [&SupportedProtocolVersion; 2] = [&TLS12, &TLS13];
 
-/// A scheduler on 127.0.0.1 that shows `shown` and takes the clients of `clients`. On each connection it shakes hands and
-/// answers one question for its workers: one, with two threads.
+/// A scheduler on 127.0.0.1 that shows `shown` and takes the clients of `clients`. On each connection it
+/// shakes hands and answers one question for its workers: one, with two threads.
 async fn scheduler(shown: &Pair, clients: &Authority, version: &'static SupportedProtocolVersion) -> Address {
     let provider = Arc::new(ring::default_provider());
     let mut roots = RootCertStore::empty();
@@ -76,7 +77,8 @@ async fn ask(address: &Address, credentials: &Credentials) -> Result<u64, Error>
     Ok(scheduler.ncores().await?.values().sum())
 }
 
-/// What comes of asking a scheduler that shows `shown`, with `ca` for CA file, over either version of TLS. Ours is good.
+/// What comes of asking a scheduler that shows `shown`, with `ca` for CA file, over either version of TLS.
+/// Ours is good.
 async fn asked(shown: &Pair, ca: &str) -> [Result<u64, Error>; 2] {
     asked_with(shown, ca, |credentials| credentials).await
 }
@@ -282,8 +284,8 @@ async fn the_session_is_within_the_deadline() {
     assert!(matches!(error, Error::Timeout { limit: BRIEF, .. }), "{error:?}");
 }
 
-/// The first eight bytes are what a plain Dask port gets memory for: of a short hello 2 TiB, which it may be given and dies
-/// of, of one of 256 bytes and more 64 PiB, which it never is.
+/// The first eight bytes are what a plain Dask port gets memory for: of a short hello 2 TiB, which it may be
+/// given and dies of, of one of 256 bytes and more 64 PiB, which it never is.
 #[tokio::test]
 async fn a_hello_asks_a_plain_port_for_more_memory_than_there_can_be() {
     let ca = Authority::new("ca");

@@ -1,7 +1,8 @@
 //! The pages of the documentation, their blocks, and the commands in them.
 //!
-//! `commands.txt` beside this file says of each command how it is tried. `tests/files/docs.rs` fails where a command is not in it
-//! and runs those that need no cluster; the end-to-end test `docs_commands_work` runs the others.
+//! `commands.txt` beside this file says of each command how it is tried. `tests/files/docs.rs` fails where a
+//! command is not in it and runs those that need no cluster; the end-to-end test `docs_commands_work` runs
+//! the others.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -110,7 +111,8 @@ pub fn blocks(page: &str) -> Vec<Block<'_>> {
     found
 }
 
-/// The files that a page says to save: blocks whose first line is a comment with nothing but the name of the file.
+/// The files that a page says to save: blocks whose first line is a comment with nothing but the name of the
+/// file.
 pub fn files_of(page: &str) -> Vec<(&str, &str)> {
     let is_name = |word: &&str| {
         let extension = Path::new(word).extension().unwrap_or_default();

@@ -44,8 +44,8 @@ fn size() -> Size {
     Size { title: "rest", load: Load::Disruptive, flows: 1_000, clusters: 100, settle_s: 45, rest_s }
 }
 
-/// The clusters' pods find no node, so that a small machine bears a hundred of them; their schedulers never answer. The
-/// Flows tick once a year.
+/// The clusters' pods find no node, so that a small machine bears a hundred of them; their schedulers never
+/// answer. The Flows tick once a year.
 #[tokio::test]
 async fn at_rest() {
     let size = size();

@@ -120,7 +120,8 @@ fn told(name: &str) -> Value {
     inline(name, include_str!("flows/attempts.py"), "dask")
 }
 
-/// A run on the cluster `dask` that sleeps in its first attempt, which it is in, and succeeds in the second one.
+/// A run on the cluster `dask` that sleeps in its first attempt, which it is in, and succeeds in the second
+/// one.
 async fn start(namespace: &Namespace, run: &str) -> (Timeline<Pod>, Timeline<FlowRun>) {
     let watched = (Timeline::watch(namespace), Timeline::watch(namespace));
     let more = json!({"retries": {"infrastructure": 1, "delay": "1s"}});

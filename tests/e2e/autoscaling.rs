@@ -39,8 +39,8 @@ async fn autoscale_from_zero_and_back() {
         until_at_rest(namespace).await;
         figure_seconds("autoscale_back_to_zero", seconds(ended, now()));
 
-        // Tasks that ask for a GPU take longer than `scaleDownAfter`. That no other task waits, so that the group
-        // "default" has nothing to do, must not take their workers away.
+        // Tasks that ask for a GPU take longer than `scaleDownAfter`. That no other task waits, so that the
+        // group "default" has nothing to do, must not take their workers away.
         let client = namespace.client("gpus", "dask", WORKING, &["2", "10", "GPU=1"]).await;
         let log = client.until_done(180).await;
         assert!(log.contains("starts: [1, 1]"), "each task ran once: {log}");

@@ -130,8 +130,8 @@ fn is_ours(version: &Seen<FlowRun>) -> bool {
     version.object.spec.flow == FLOW
 }
 
-/// Each tick had one run that succeeded, and besides only the one that had failed before and runs that the backfill
-/// cancelled, one of them at least.
+/// Each tick had one run that succeeded, and besides only the one that had failed before and runs that the
+/// backfill cancelled, one of them at least.
 fn assert_each_tick_succeeded_once(runs: &Timeline<FlowRun>) {
     runs.read(|seen| {
         let last: BTreeMap<String, &FlowRun> = seen
@@ -185,7 +185,8 @@ fn assert_never_too_many(runs: &Timeline<FlowRun>) {
     });
 }
 
-/// Of four ticks one fails. Another backfill of the range, when the Flow has forgotten all runs, runs that one alone.
+/// Of four ticks one fails. Another backfill of the range, when the Flow has forgotten all runs, runs that
+/// one alone.
 #[tokio::test]
 async fn second_backfill_repeats_no_success() {
     test("second_backfill_repeats_no_success", Load::Dask, async |namespace| {

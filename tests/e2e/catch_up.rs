@@ -1,5 +1,5 @@
-//! What starts after the operator was away for hours. Nothing here starts a Dask process: the cluster is suspended, and
-//! the runs wait for it.
+//! What starts after the operator was away for hours. Nothing here starts a Dask process: the cluster is
+//! suspended, and the runs wait for it.
 
 use std::collections::BTreeMap;
 
@@ -15,8 +15,8 @@ use crate::support::manifests::{inline, named_run, with};
 use crate::support::operator::{Operator, SHORT_LEASE};
 use crate::support::{Load, Namespace, dask_cluster, poll, test, within};
 
-/// The ticks that passed in three hours, as minutes ago: half hours from a beginning that keeps the next one far from
-/// the test.
+/// The ticks that passed in three hours, as minutes ago: half hours from a beginning that keeps the next one
+/// far from the test.
 const TICKS_MIN: [i64; 6] = [165, 135, 105, 75, 45, 15];
 
 #[tokio::test]

@@ -56,7 +56,8 @@ async fn docs_commands_work() {
     .await;
 }
 
-/// Each script of the page goes from the reader's file to a run that has succeeded, by the commands of the page.
+/// Each script of the page goes from the reader's file to a run that has succeeded, by the commands of the
+/// page.
 #[tokio::test]
 async fn get_started_works() {
     test("get_started_works", Load::Crowd, async |namespace| {
@@ -193,7 +194,8 @@ impl<'a> Reader<'a> {
         assert!(count > 15, "only {count} manifests were found");
     }
 
-    /// A Flow with all that one has, up to a run that has succeeded: what its later commands look at is there.
+    /// A Flow with all that one has, up to a run that has succeeded: what its later commands look at is
+    /// there.
     async fn follow_first_flow(&mut self) {
         self.shell("the first flow", "kubectl apply -f analytics.yaml -f nightly.yaml -f backfill.yaml")
             .await;

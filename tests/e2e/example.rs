@@ -1,4 +1,5 @@
-//! The main job: the example of `manifests/samples/example`, unedited, with all of its work on the Dask workers.
+//! The main job: the example of `manifests/samples/example`, unedited, with all of its work on the Dask
+//! workers.
 
 use std::fs;
 use std::path::Path;
@@ -36,8 +37,8 @@ async fn example_flow_runs_every_minute() {
             assert_eq!(phase_of(run), Phase::Succeeded);
             assert_once(namespace, run).await;
         }
-        // The workers are the same pods for both runs, whose lines part where the second runner started: under
-        // Forbid the first one was over then, however long it took on a busy machine.
+        // The workers are the same pods for both runs, whose lines part where the second runner started:
+        // under Forbid the first one was over then, however long it took on a busy machine.
         let status = |run: &FlowRun| run.status.clone().unwrap();
         let started = status(&second).started_at.unwrap().0;
         assert!(status(&first).finished_at.unwrap().0 <= started, "the runs did not overlap");

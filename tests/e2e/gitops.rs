@@ -84,7 +84,8 @@ async fn see_no_drift(namespace: &Namespace, way: Way) {
     assert_scale_is_the_users(namespace, way, &manifest).await;
 }
 
-/// A cluster that serves, runs by hand, by a clock, by a backfill and on a cluster of their own, every default left out.
+/// A cluster that serves, runs by hand, by a clock, by a backfill and on a cluster of their own, every
+/// default left out.
 fn live_objects(image: &str) -> Vec<Value> {
     let workers = json!({"threads": 1, "memory": "400Mi", "nanny": false});
     let script = "print('done')";
@@ -287,13 +288,14 @@ async fn versions(namespace: &Namespace, way: Way) -> Vec<(String, Option<i64>, 
 
 async fn assert_second_apply_changes_nothing(namespace: &Namespace, way: Way, manifest: &str) {
     let before = versions(namespace, way).await;
-    // Client-side, kubectl says "configured" where items of a list have defaults, and the API server finds nothing to write.
+    // Client-side, kubectl says "configured" where items of a list have defaults, and the API server finds
+    // nothing to write.
     kubectl(namespace, "apply", way.arguments(), manifest).await.succeeded();
     assert_eq!(versions(namespace, way).await, before, "the second apply wrote something");
 }
 
-/// The operator owns the status of what users write. A run that was made by hand gets its Flow as an owner, and the label
-/// that its Flow finds it by; beyond that nothing.
+/// The operator owns the status of what users write. A run that was made by hand gets its Flow as an owner,
+/// and the label that its Flow finds it by; beyond that nothing.
 async fn assert_nothing_of_users_is_ours(namespace: &Namespace, way: Way) {
     for (kind, object) in applied(namespace).await {
         for entry in object.managed_fields() {
@@ -350,8 +352,8 @@ async fn assert_unmarked<K: Kind>(namespace: &Namespace) -> usize {
     children.len()
 }
 
-/// Workers that were scaled by hand, or by a HorizontalPodAutoscaler, are no drift where the manifest leaves their number
-/// to others; the operator does not put it back either.
+/// Workers that were scaled by hand, or by a HorizontalPodAutoscaler, are no drift where the manifest leaves
+/// their number to others; the operator does not put it back either.
 async fn assert_scale_is_the_users(namespace: &Namespace, way: Way, manifest: &str) {
     // The scale subresource needs a number to start from.
     kubectl_on_live(

@@ -1,5 +1,5 @@
-//! The Helm chart on a real cluster with a real Helm: every value served; and a release from its first day to its last,
-//! while a Dask cluster and a run work on.
+//! The Helm chart on a real cluster with a real Helm: every value served; and a release from its first day to
+//! its last, while a Dask cluster and a run work on.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, resume_unwind};
@@ -101,7 +101,8 @@ async fn helm_install_upgrade_rollback_uninstall() {
     .await;
 }
 
-/// The chart of the earlier commit, with the kinds of this one: the operator is today's, and does not work with fewer fields.
+/// The chart of the earlier commit, with the kinds of this one: the operator is today's, and does not work
+/// with fewer fields.
 async fn earlier_chart() -> String {
     let folder = concat!(env!("CARGO_TARGET_TMPDIR"), "/earlier");
     std::fs::create_dir_all(folder).unwrap();
@@ -238,7 +239,8 @@ impl<'a> Release<'a> {
         found.remove(0)
     }
 
-    /// Of the release no object is left but the CRDs. Helm does not wait for pods, which take their time to stop.
+    /// Of the release no object is left but the CRDs. Helm does not wait for pods, which take their time to
+    /// stop.
     async fn nothing_is_left(&self) {
         let kinds = "deployments,replicasets,pods,services,serviceaccounts,configmaps,secrets,roles,rolebindings,\
                      poddisruptionbudgets,networkpolicies,clusterroles,clusterrolebindings,flowschemas";
@@ -267,7 +269,8 @@ impl<'a> Release<'a> {
         }
     }
 
-    /// Whatever became of the release, it goes, the CRDs lose its marks, and the operator under test comes back.
+    /// Whatever became of the release, it goes, the CRDs lose its marks, and the operator under test comes
+    /// back.
     async fn clear_away(&self) {
         let gone =
             ["uninstall", RELEASE, "--namespace", &self.place, "--ignore-not-found", "--wait", PATIENCE];

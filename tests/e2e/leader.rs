@@ -34,7 +34,8 @@ async fn killed_leader_is_replaced() {
         operator.scale(2).await;
         ticks::next_run(namespace, 60).await;
 
-        // The process alone: its container is started anew and may have the Lease back before the other one takes it.
+        // The process alone: its container is started anew and may have the Lease back before the other one
+        // takes it.
         let leader = operator.ready_pod().await;
         let moment = now() + SignedDuration::from_secs(5);
         let taken = until_lease(&operator, |lease| acquisition(lease) > moment);
@@ -90,8 +91,8 @@ async fn stopped_leader_hands_over_in_two_seconds() {
     .await;
 }
 
-/// Watches the operator's Lease until it is as wanted. The answer is all versions with the time at which each was seen, and
-/// the time of the last.
+/// Watches the operator's Lease until it is as wanted. The answer is all versions with the time at which each
+/// was seen, and the time of the last.
 async fn until_lease(
     operator: &Operator,
     wanted: impl Fn(&Lease) -> bool,

@@ -1,9 +1,10 @@
 //! End-to-end tests: real Kubernetes, real containers, real Dask and Prefect, and the operator's own image.
 //!
-//! `make e2e` makes a cluster and runs them. Without a cluster each test says why it is left out. Every test works in
-//! a namespace of its own, or shares one with a cluster in it; it is deleted when they succeed and kept when one fails.
-//! The tests run side by side, but not more Dask clusters than a small machine bears. Those that kill the operator come
-//! after the others, each with an operator of its own, and those that disturb everybody run alone (`support::turns`).
+//! `make e2e` makes a cluster and runs them. Without a cluster each test says why it is left out. Every test
+//! works in a namespace of its own, or shares one with a cluster in it; it is deleted when they succeed and
+//! kept when one fails. The tests run side by side, but not more Dask clusters than a small machine bears.
+//! Those that kill the operator come after the others, each with an operator of its own, and those that
+//! disturb everybody run alone (`support::turns`).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 #[path = "../api/cases.rs"]

@@ -22,7 +22,8 @@ use crate::support::{Load, Namespace, flow, poll, small_cluster, test, within};
 
 /// Flows that are due.
 const FLOWS: usize = 300;
-/// Threads that do nothing but use the processor: twice the cores of the machine that the project is built on.
+/// Threads that do nothing but use the processor: twice the cores of the machine that the project is built
+/// on.
 const BUSY: usize = 4;
 /// How long before the tick the Flows are created, on a machine that is busy already.
 const LEAD: SignedDuration = SignedDuration::from_secs(45);

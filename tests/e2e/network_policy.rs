@@ -1,7 +1,7 @@
 //! The NetworkPolicy of a cluster is there when the spec asks for it, and only then.
 //!
-//! The embedded Kubernetes enforces no policies, so whom it keeps out is not seen here: the unit tests of the planner
-//! read its rules as Kubernetes does.
+//! The embedded Kubernetes enforces no policies, so whom it keeps out is not seen here: the unit tests of the
+//! planner read its rules as Kubernetes does.
 
 use daskflow::api::{DaskCluster, Flow, Phase};
 use daskflow::plan::cluster::network_policy;

@@ -16,8 +16,8 @@ const KILLED_MS: [i64; 5] = [-400, 150, -60, 700, 2500];
 /// When it is deleted, which lets it release its Lease if it is quick.
 const DELETED_MS: [i64; 5] = [20, 60, 100, 40, 250];
 
-/// It takes a minute and a half: five times, a new operator starts, waits until the dead one's Lease is over, and makes a
-/// run, before it dies in turn.
+/// It takes a minute and a half: five times, a new operator starts, waits until the dead one's Lease is over,
+/// and makes a run, before it dies in turn.
 #[tokio::test]
 async fn operator_killed_around_a_tick_runs_it_once() {
     test("operator_killed_around_a_tick_runs_it_once", Load::OwnOperator, async |namespace| {
@@ -54,8 +54,8 @@ async fn dies_at(namespace: &Namespace, moments_ms: &[i64], is_killed: bool) {
     ticks::assert_each_once(namespace, end).await;
 }
 
-/// Kills the operator's process from the node with SIGKILL, at that moment. Deleting a pod cannot do that: the kubelet
-/// always asks politely first.
+/// Kills the operator's process from the node with SIGKILL, at that moment. Deleting a pod cannot do that:
+/// the kubelet always asks politely first.
 pub async fn kill(namespace: &Namespace, operator: &Pod, moment: Timestamp) {
     strike(namespace, operator, moment, "SIGKILL").await;
 }

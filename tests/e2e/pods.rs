@@ -12,8 +12,8 @@ use crate::support::manifests::{inline, secret, with};
 use crate::support::workers::{condition, uids};
 use crate::support::{Load, Namespace, poll, small_cluster, test, within};
 
-/// Two workers, of which one closes itself as it does when its scheduler goes or its `--lifetime` is over. The scheduler is
-/// asked itself: of `Client.retire_workers` a script on a shared cluster is relieved.
+/// Two workers, of which one closes itself as it does when its scheduler goes or its `--lifetime` is over.
+/// The scheduler is asked itself: of `Client.retire_workers` a script on a shared cluster is relieved.
 const CLOSE_ONE: &str = "from distributed import Client\n\
     client = Client()\n\
     client.wait_for_workers(2)\n\

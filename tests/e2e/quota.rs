@@ -62,7 +62,8 @@ async fn quota_is_respected() {
     .await;
 }
 
-/// Waits until the quota controller has taken the number up: until then the API server judges by the one before.
+/// Waits until the quota controller has taken the number up: until then the API server judges by the one
+/// before.
 async fn until_enforced(namespace: &Namespace, pods: &str) {
     let wait = within(30, format!("the quota of {pods} pods counts"));
     namespace

@@ -39,8 +39,8 @@ async fn rules_hold_on_the_real_api_server() {
     .await;
 }
 
-/// The API server takes the generated CRDs, cost budget of the rules included, and has none but these: applying them
-/// would not make a new generation.
+/// The API server takes the generated CRDs, cost budget of the rules included, and has none but these:
+/// applying them would not make a new generation.
 async fn the_crds_of_this_tree_are_installed(namespace: &Namespace) {
     let installed: Api<CustomResourceDefinition> = Api::all(namespace.client.clone());
     for crd in api::crds() {

@@ -43,7 +43,8 @@ async fn scale_down_keeps_every_result() {
 #[tokio::test]
 async fn shrinking_one_group_leaves_the_other() {
     test("shrinking_one_group_leaves_the_other", Load::Crowd, async |namespace| {
-        // Tasks that ask for this resource go to the group "default", which then is busy while the other one is idle.
+        // Tasks that ask for this resource go to the group "default", which then is busy while the other one
+        // is idle.
         let mut cluster = small_cluster("dask", &namespace.settings.dask, 2);
         cluster["spec"]["workers"]["daskResources"] = json!({"seat": 1});
         let mut other = small_cluster("", "", 2)["spec"]["workers"].take();
@@ -134,8 +135,8 @@ async fn shrink_before_new_workers_register_loses_nothing() {
     .await;
 }
 
-/// The steps down, and how long after each of them the operator dies, in milliseconds: while it asks the scheduler, while
-/// data moves, while it deletes pods.
+/// The steps down, and how long after each of them the operator dies, in milliseconds: while it asks the
+/// scheduler, while data moves, while it deletes pods.
 const DEATHS: [(i32, i64); 3] = [(4, 150), (2, 450), (1, 300)];
 
 #[tokio::test]

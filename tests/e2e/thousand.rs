@@ -74,7 +74,8 @@ async fn until_pods(pods: &Timeline<Pod>, wanted: usize) {
     .await;
 }
 
-/// Makes another cluster, without workers and pods, and tells how many seconds the operator took to begin with it.
+/// Makes another cluster, without workers and pods, and tells how many seconds the operator took to begin
+/// with it.
 async fn make_another(namespace: &Namespace, services: &Timeline<Service>, number: usize) -> f64 {
     let name = format!("other-{number}");
     let mut cluster = small_cluster(&name, &namespace.settings.dask, 0);

@@ -16,7 +16,8 @@ pub const FLOW: &str = "ticker";
 /// Seconds between its ticks.
 pub const INTERVAL_S: i64 = 5;
 
-/// Makes a cluster and a flow that does next to nothing on it every five seconds. Runs may overlap, and all are kept.
+/// Makes a cluster and a flow that does next to nothing on it every five seconds. Runs may overlap, and all
+/// are kept.
 pub async fn start(namespace: &Namespace) {
     namespace.ready_cluster(dask_cluster("dask", &namespace.settings.dask, 1)).await;
     let spec = json!({
@@ -40,8 +41,8 @@ pub async fn next_run(namespace: &Namespace, limit_s: u64) -> Timestamp {
     .await
 }
 
-/// Every due tick up to `end` is there exactly once: as one run with one Job, or as one that was missed. `end` must be
-/// the tick of a run that was made after the last disturbance.
+/// Every due tick up to `end` is there exactly once: as one run with one Job, or as one that was missed.
+/// `end` must be the tick of a run that was made after the last disturbance.
 pub async fn assert_each_once(namespace: &Namespace, end: Timestamp) {
     let runs = poll(within(120, format!("the runs up to {end} have ended")), async || {
         let runs: Vec<FlowRun> =

@@ -105,7 +105,8 @@ fn bad_objects_break_exactly_the_rule_that_they_name() {
                     case.name
                 );
             }
-            // It asks no rule of an object that does not fit the schema; asked all the same, some have no answer.
+            // It asks no rule of an object that does not fit the schema; asked all the same, some have no
+            // answer.
             Judge::Server => assert_eq!(answers(&case), [], "{}", case.name),
         }
         let before = case.before.map(|object| Case { object, before: None, refusal: None, name: case.name });
@@ -175,7 +176,8 @@ fn forget_descriptions(schema: &mut Value) {
     }
 }
 
-/// The type of a duration bounds its length. Which of the rules of `api::duration` it has stands at the field.
+/// The type of a duration bounds its length. Which of the rules of `api::duration` it has stands at the
+/// field.
 #[test]
 fn every_duration_has_a_rule() {
     let mut found = 0;
@@ -229,7 +231,8 @@ fn collect_rules(schema: &Value, path: &str, rules: &mut Vec<(String, Value)>) {
     }
 }
 
-/// The ranges and sets of words of a schema. A cluster's spec inside a Flow is the same type as a `DaskCluster`'s.
+/// The ranges and sets of words of a schema. A cluster's spec inside a Flow is the same type as a
+/// `DaskCluster`'s.
 fn collect_bounds(schema: &Value, path: &str, bounds: &mut Vec<(String, &'static str)>) {
     if path == EMBEDDED {
         return;

@@ -68,8 +68,8 @@ fn bad_objects_are_told_as_their_header_says() {
     }
 }
 
-/// The line of a field, found in the text as a reader finds it: further down and to the right at each step of the
-/// path, as far as it goes.
+/// The line of a field, found in the text as a reader finds it: further down and to the right at each step of
+/// the path, as far as it goes.
 fn expected_line(text: &str, field: &str) -> usize {
     let start = text.lines().position(|line| !line.starts_with('#')).unwrap();
     let at = |found: usize| text[..found].matches('\n').count() + 1;
@@ -168,7 +168,8 @@ fn the_planner_says_what_rules_cannot() {
     );
 }
 
-/// The rules of the API have a file each, which is told as its header says; here, what only the planner knows.
+/// The rules of the API have a file each, which is told as its header says; here, what only the planner
+/// knows.
 #[test]
 fn a_fault_of_a_worker_group_is_told_on_its_own_line() {
     let groups = "

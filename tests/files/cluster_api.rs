@@ -103,8 +103,8 @@ where
     timeout(Duration::from_secs(120), found).await.unwrap_or_else(|_| panic!("no {kind} as it should be"))
 }
 
-/// The program, with the API in this process for its cluster: it leads, reports, and makes what a run needs; and what
-/// it made goes with the Flow, the run first.
+/// The program, with the API in this process for its cluster: it leads, reports, and makes what a run needs;
+/// and what it made goes with the Flow, the run first.
 #[tokio::test]
 async fn the_operator_runs_on_the_api_in_this_process() {
     let served = ClusterApi::new(daskflow::operator::clock::now, 1);

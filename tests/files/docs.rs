@@ -1,5 +1,6 @@
-//! What the documentation says, held against the program: reason words exist, manifests are what the API server and the
-//! operator take, links lead somewhere, commands that need no cluster work, and of each other one it is known who tries it.
+//! What the documentation says, held against the program: reason words exist, manifests are what the API
+//! server and the operator take, links lead somewhere, commands that need no cluster work, and of each other
+//! one it is known who tries it.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -50,8 +51,8 @@ fn completed(page: &str, yaml: &str) -> String {
         .to_string()
 }
 
-/// What is wrong with the manifests in `yaml`, and how many objects of ours there are. It is what `daskflow validate` says: the
-/// schemas and CEL rules of the CRDs, and the planner.
+/// What is wrong with the manifests in `yaml`, and how many objects of ours there are. It is what
+/// `daskflow validate` says: the schemas and CEL rules of the CRDs, and the planner.
 fn faults(yaml: &str, place: &str) -> (usize, Vec<String>) {
     let checked = manifest::check(yaml);
     let count = checked.manifests.len();

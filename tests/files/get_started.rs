@@ -1,5 +1,5 @@
-//! What `docs/get-started.md` shows beside what it tells to do: the change of each script gives the whole script, and its
-//! Dockerfiles name the versions that the tests run.
+//! What `docs/get-started.md` shows beside what it tells to do: the change of each script gives the whole
+//! script, and its Dockerfiles name the versions that the tests run.
 
 use std::fs;
 

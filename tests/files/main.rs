@@ -1,5 +1,5 @@
-//! What needs nothing but the files of the project and its program: rules, definitions, pages, commands, metrics, the shape
-//! of the code, what comes into it, and what GitOps tools make of our objects.
+//! What needs nothing but the files of the project and its program: rules, definitions, pages, commands,
+//! metrics, the shape of the code, what comes into it, and what GitOps tools make of our objects.
 //!
 //! `cargo test --test files docs` are those of one file.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]

@@ -1,5 +1,5 @@
-//! What comes into the program, held against `deny.toml` by what Cargo itself knows: no network, and no cargo-deny, which
-//! reads the same file and adds the advisories (`make deny`).
+//! What comes into the program, held against `deny.toml` by what Cargo itself knows: no network, and no
+//! cargo-deny, which reads the same file and adds the advisories (`make deny`).
 
 use std::fs;
 use std::path::Path;

@@ -1,4 +1,5 @@
-//! The words that pages, field descriptions, help texts and messages avoid: the first column of the table in `docs/style.md`.
+//! The words that pages, field descriptions, help texts and messages avoid: the first column of the table in
+//! `docs/style.md`.
 
 use std::fmt::Write;
 use std::fs;
@@ -9,7 +10,8 @@ use serde_json::Value;
 use super::pages::{blocks, pages, root};
 use super::program;
 
-/// Pages where the words may stand: the list itself, the glossary of the code, and decisions, which are not rewritten.
+/// Pages where the words may stand: the list itself, the glossary of the code, and decisions, which are not
+/// rewritten.
 const FREE: [&str; 3] = ["docs/style.md", "docs/contributing-tour.md", "docs/adr/"];
 
 /// Messages in which such a word is the right one.
@@ -133,7 +135,8 @@ fn help_texts_use_the_words_of_kubernetes() {
     }
 }
 
-/// The texts between quotes of a file of Rust, up to its tests, that are long enough to be sentences. Comments are left out.
+/// The texts between quotes of a file of Rust, up to its tests, that are long enough to be sentences.
+/// Comments are left out.
 fn messages(source: &str) -> Vec<&str> {
     let lines = source.lines().take_while(|line| line.trim() != "#[cfg(test)]");
     let code = lines.filter(|line| !line.trim_start().starts_with("//"));

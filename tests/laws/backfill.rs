@@ -1,9 +1,10 @@
-//! Laws of backfills that hold over any history: of crashes between any two writes, stale caches, runs that end well or
-//! badly, suspensions, cancellations, resumptions and deletions, and a Flow that forgets its finished runs at once.
+//! Laws of backfills that hold over any history: of crashes between any two writes, stale caches, runs that
+//! end well or badly, suspensions, cancellations, resumptions and deletions, and a Flow that forgets its
+//! finished runs at once.
 //!
-//! The world below is the API server as far as the planner can tell it apart from the real one: names are unique, what
-//! is deleted or cancelled is told by its uid, a status is written only over the version that it was read with, and a
-//! cache may be behind.
+//! The world below is the API server as far as the planner can tell it apart from the real one: names are
+//! unique, what is deleted or cancelled is told by its uid, a status is written only over the version that it
+//! was read with, and a cache may be behind.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -44,7 +45,8 @@ struct Begin {
 /// Something that happens.
 #[derive(Clone, Debug)]
 enum Happening {
-    /// The backfill is reconciled, from the caches or from the truth, and the operator dies after so many writes.
+    /// The backfill is reconciled, from the caches or from the truth, and the operator dies after so many
+    /// writes.
     LookAtBackfill { stale: bool, writes: usize },
     /// The same for the Flow, which forgets finished runs.
     LookAtFlow { stale: bool, writes: usize },

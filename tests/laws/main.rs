@@ -1,7 +1,8 @@
-//! Laws that hold over any history, each lived through many times: `cargo test --test laws cluster` for one kind.
+//! Laws that hold over any history, each lived through many times: `cargo test --test laws cluster` for one
+//! kind.
 //!
-//! With `DASKFLOW_LAWS=long`, as `make laws` has it, they live through many more, for as long as a search for rare faults
-//! takes.
+//! With `DASKFLOW_LAWS=long`, as `make laws` has it, they live through many more, for as long as a search for
+//! rare faults takes.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod backfill;

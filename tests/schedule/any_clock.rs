@@ -28,7 +28,8 @@ pub const ZONES: [&str; 15] = [
     "Antarctica/Troll",
 ];
 
-/// 1990 to 2060, in seconds: whole-minute offsets everywhere, and years beyond what zone files list one by one.
+/// 1990 to 2060, in seconds: whole-minute offsets everywhere, and years beyond what zone files list one by
+/// one.
 pub const YEARS: std::ops::Range<i64> = 631_152_000..2_840_140_800;
 
 /// What a clock says, owned.

@@ -1,8 +1,8 @@
 //! Against another implementation: wherever croner means the same by a schedule, it finds the same ticks.
 //!
 //! It means something else, and is left out here, for
-//! - several fixed times a day (`0 2,14 * * *`): to croner a schedule that repeats, so it loses the one in a gap and
-//!   doubles the one in an overlap; here each happens once;
+//! - several fixed times a day (`0 2,14 * * *`): to croner a schedule that repeats, so it loses the one in a
+//!   gap and doubles the one in an overlap; here each happens once;
 //! - a gap that reaches midnight (Nuuk): croner drops the run when the next day is not in the schedule;
 //! - a gap of more than two hours (Apia's lost day): croner gives up the search.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]

@@ -1,5 +1,6 @@
-//! The cases that Kubernetes' own CronJob controller decides in one look at a CronJob, as data: what is created, what is
-//! told, when the next look is. Times are of 19 May 2016 in UTC, a Thursday; the schedule is `0 * * * ?`.
+//! The cases that Kubernetes' own CronJob controller decides in one look at a CronJob, as data: what is
+//! created, what is told, when the next look is. Times are of 19 May 2016 in UTC, a Thursday; the schedule is
+//! `0 * * * ?`.
 //!
 //! Here such a look is [`plan`]. Where it decides otherwise the row says by which rule, [`Ours`].
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
@@ -72,15 +73,17 @@ enum Ours {
     Reported,
     /// Under `Forbid` a run waits for the active one; there its tick is dropped.
     Waits,
-    /// Under `Replace` the new run is created at once, and the active one is not deleted here: the plan of the active run
-    /// stops it, and the new one waits until that has ended.
+    /// Under `Replace` the new run is created at once, and the active one is not deleted here: the plan of
+    /// the active run stops it, and the new one waits until that has ended.
     GivesWay,
-    /// The run of the tick is there from a look whose status was lost. It is seen, and the next look is known.
+    /// The run of the tick is there from a look whose status was lost. It is seen, and the next look is
+    /// known.
     Named,
 }
 
-/// Name, policy, spec, child, starting deadline, now; then what the controller does: runs created, runs deleted, runs
-/// active afterwards, warnings, minutes until the next look (0: none), whether the status changes; then our rule.
+/// Name, policy, spec, child, starting deadline, now; then what the controller does: runs created, runs
+/// deleted, runs active afterwards, warnings, minutes until the next look (0: none), whether the status
+/// changes; then our rule.
 type Row = (&'static str, Policy, Spec, Child, &'static str, &'static str, (u8, u8, u8, u8), i64, bool, Ours);
 
 /// Table D.

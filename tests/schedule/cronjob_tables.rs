@@ -1,5 +1,5 @@
-//! The cases that Kubernetes' own CronJob controller decides, as data: which tick is due, how much was missed, how long
-//! until the next one. Times are of May 2016 in UTC, `DD hh:mm`; the 19th is a Thursday.
+//! The cases that Kubernetes' own CronJob controller decides, as data: which tick is due, how much was
+//! missed, how long until the next one. Times are of May 2016 in UTC, `DD hh:mm`; the 19th is a Thursday.
 //!
 //! Row B5 differs from that controller on purpose: it estimates where this program searches.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
@@ -70,7 +70,8 @@ fn a_schedule_that_never_comes_is_refused() {
 #[case::b2("0 * * * *", "19 10:00", "-", "-", "19 11:01", "19 11:00", 1)]
 #[case::b3("0 * * * *", "19 10:00:10", "-", "-", "19 15:01", "19 15:00", 5)]
 #[case::b4("30 6-16/4 * * 1-5", "19 10:00", "19 10:30", "-", "20 10:31", "20 10:30", 3)]
-// The controller's estimate from the first two ticks finds nothing here; there were five, and 12:30 is the latest.
+// The controller's estimate from the first two ticks finds nothing here; there were five, and 12:30 is the
+// latest.
 #[case::b5_exact("30 10,11,12 * * 1-5", "19 10:00", "19 10:30", "-", "20 16:30", "20 12:30", 5)]
 #[case::b6("30 6-16/4 * * 1-5", "19 10:00", "19 10:30", "-", "23 10:31", "23 10:30", 6)]
 #[case::b7("30 6-16/4 * * 1-5", "19 10:00", "-", "-", "20 10:31", "20 10:30", 4)]
@@ -106,10 +107,12 @@ fn b8_an_interval_after_a_week() {
     assert_eq!(answer.next, Some(at("26 10:01")));
 }
 
-/// Table E, where `@every 1h` is an interval that is anchored at the creation: what is due now, and how long until the next
-/// one. A row of a CronJob whose run is active is here once, because that is not for a clock to know.
+/// Table E, where `@every 1h` is an interval that is anchored at the creation: what is due now, and how long
+/// until the next one. A row of a CronJob whose run is active is here once, because that is not for a clock
+/// to know.
 ///
-/// Row E8 is disabled in the controller's own tests: it counts from the deadline, and forgets the tick that is 9 s late.
+/// Row E8 is disabled in the controller's own tests: it counts from the deadline, and forgets the tick that
+/// is 9 s late.
 #[rstest]
 #[case::e1("19 09:59", "-", "-", "19 10:00", "-", "59m")]
 #[case::e2("19 08:59", "-", "-", "19 09:59", "19 09:59", "1h")]

@@ -1,9 +1,11 @@
-//! Recurrence rules and intervals against dateutil and plain arithmetic. dateutil knows the wall only; the oracle maps its
-//! times to instants by our rule, with the zones of Python: in a gap the first instant after it, of two passes the first.
+//! Recurrence rules and intervals against dateutil and plain arithmetic. dateutil knows the wall only; the
+//! oracle maps its times to instants by our rule, with the zones of Python: in a gap the first instant after
+//! it, of two passes the first.
 //!
-//! The forms in which dateutil is known to mean something else are not asked for: weekdays with a number beside ones
-//! without (`BYDAY=MO,2TU`: RFC 5545 wants either, dateutil both), weeks counted from the end of the year, and weeks 52 and
-//! 53, which dateutil confuses in the first days of a year, as it takes the length of the wrong one.
+//! The forms in which dateutil is known to mean something else are not asked for: weekdays with a number
+//! beside ones without (`BYDAY=MO,2TU`: RFC 5545 wants either, dateutil both), weeks counted from the end of
+//! the year, and weeks 52 and 53, which dateutil confuses in the first days of a year, as it takes the length
+//! of the wrong one.
 
 use std::collections::BTreeMap;
 
@@ -79,14 +81,16 @@ struct Answered {
 enum Rule {
     /// See [`rules::Rule::PythonAtNuuk`].
     PythonAtNuuk,
-    /// The rule is refused because COUNT is too far away to be listed. Within the horizon dateutil does not reach it.
+    /// The rule is refused because COUNT is too far away to be listed. Within the horizon dateutil does not
+    /// reach it.
     CountTooFar,
 }
 
 #[derive(Default)]
 struct Tally {
     agree: u32,
-    /// Of those that agree: the answer of both is that there is a tick, that there is none, and that it is not near.
+    /// Of those that agree: the answer of both is that there is a tick, that there is none, and that it is
+    /// not near.
     found: u32,
     far: u32,
     by_rule: BTreeMap<Rule, u32>,

@@ -1,5 +1,5 @@
-//! Ticks around changes of the clocks. Each case lists every tick in a stretch of time, in UTC, and is searched in both
-//! directions.
+//! Ticks around changes of the clocks. Each case lists every tick in a stretch of time, in UTC, and is
+//! searched in both directions.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 #![allow(clippy::too_many_arguments, reason = "the columns of a table")]
 
@@ -47,7 +47,8 @@ fn check_clock(clock: &Clock, year: &str, (from, to): (&str, &str), expected: &s
     assert_eq!(clock.count_in(at(from), at(to), u32::MAX), u32::try_from(expected.len()).unwrap());
 }
 
-/// New York 2027: 02:00 to 03:00 is skipped on 14 March (at 07:00Z), 01:00 to 02:00 repeated on 7 November (at 06:00Z).
+/// New York 2027: 02:00 to 03:00 is skipped on 14 March (at 07:00Z), 01:00 to 02:00 repeated on 7 November
+/// (at 06:00Z).
 #[rstest]
 #[case::gap_runs_at_its_end("30 2 * * *", "03-13T12:00", "03-15T12:00", "03-14T07:00 03-15T06:30")]
 #[case::gap_start("0 2 * * *", "03-13T12:00", "03-15T12:00", "03-14T07:00 03-15T06:00")]
@@ -104,7 +105,8 @@ fn new_york(#[case] cron: &str, #[case] from: &str, #[case] to: &str, #[case] ex
     "11-01T12:00",
     "10-31T00:30 11-01T01:30"
 )]
-// Half an hour: 02:00 to 02:30 is skipped on 3 October at 15:30Z the day before, 01:30 to 02:00 repeated on 4 April at 15:00Z.
+// Half an hour: 02:00 to 02:30 is skipped on 3 October at 15:30Z the day before, 01:30 to 02:00 repeated on 4
+// April at 15:00Z.
 #[case::lord_howe_gap(
     "Australia/Lord_Howe",
     "2027",
@@ -129,7 +131,8 @@ fn new_york(#[case] cron: &str, #[case] from: &str, #[case] to: &str, #[case] ex
     "04-03T15:30",
     "04-03T14:30 04-03T14:45 04-03T15:00 04-03T15:15 04-03T15:30"
 )]
-// Offsets of 12:45 and 13:45: 02:45 to 03:45 is skipped on 26 September and repeated on 4 April, each at 14:00Z the day before.
+// Offsets of 12:45 and 13:45: 02:45 to 03:45 is skipped on 26 September and repeated on 4 April, each at
+// 14:00Z the day before.
 #[case::chatham_gap(
     "Pacific/Chatham",
     "2027",
@@ -155,7 +158,8 @@ fn new_york(#[case] cron: &str, #[case] from: &str, #[case] to: &str, #[case] ex
     "04-30T23:00",
     "04-29T22:00 04-30T21:00"
 )]
-// The gap ends at midnight: Nuuk skips 23:00 to 24:00 on Saturday 27 March, at 01:00Z. Saturday's run is not lost.
+// The gap ends at midnight: Nuuk skips 23:00 to 24:00 on Saturday 27 March, at 01:00Z. Saturday's run is not
+// lost.
 #[case::nuuk_gap_before_midnight(
     "America/Nuuk",
     "2027",
@@ -271,11 +275,12 @@ fn elsewhere(
     check(Timing::Cron(cron.to_owned()), zone, year, (from, to), expected);
 }
 
-/// New York in 2026, where 02:00 to 03:00 is skipped on 8 March (at 07:00Z) and 01:00 to 02:00 repeated on 1 November (at
-/// 06:00Z): what two releases of Prefect do there, as measured, and what is done here. They differ from each other and from
-/// their own documents, so neither is copied.
+/// New York in 2026, where 02:00 to 03:00 is skipped on 8 March (at 07:00Z) and 01:00 to 02:00 repeated on 1
+/// November (at 06:00Z): what two releases of Prefect do there, as measured, and what is done here. They
+/// differ from each other and from their own documents, so neither is copied.
 #[rstest]
-// Prefect 1.4.1: 06, 07, 08, so 05:00Z is lost. Prefect 3: 05, 07, 08, so 06:00Z is lost. Here: elapsed time, none is lost.
+// Prefect 1.4.1: 06, 07, 08, so 05:00Z is lost. Prefect 3: 05, 07, 08, so 06:00Z is lost. Here: elapsed time,
+// none is lost.
 #[case::hourly_interval_fold(
     hours(1),
     "11-01T04:30",
@@ -287,14 +292,16 @@ fn elsewhere(
 // Both keep 09:00 and 21:00 local. Here: 36 hours that have passed, counted from 1970.
 #[case::interval_of_36_hours_gap(hours(36), "03-07T00:00", "03-10T00:00", "03-08T00:00 03-09T12:00")]
 #[case::interval_of_36_hours_fold(hours(36), "10-31T00:00", "11-03T00:00", "11-01T12:00 11-03T00:00")]
-// Prefect 1.4.1: 06, 07, 08, the second 01:00 only. Prefect 3: 05, 07, 08, the first only. Here: it repeats, on both passes.
+// Prefect 1.4.1: 06, 07, 08, the second 01:00 only. Prefect 3: 05, 07, 08, the first only. Here: it repeats,
+// on both passes.
 #[case::hourly_cron_fold(
     cron("0 * * * *"),
     "11-01T04:30",
     "11-01T08:00",
     "11-01T05:00 11-01T06:00 11-01T07:00 11-01T08:00"
 )]
-// Prefect 1.4.1: nothing from 05:00Z to 05:45Z. Prefect 3: nothing from 06:00Z to 06:45Z. Here: on both passes.
+// Prefect 1.4.1: nothing from 05:00Z to 05:45Z. Prefect 3: nothing from 06:00Z to 06:45Z. Here: on both
+// passes.
 #[case::quarters_fold(
     cron("*/15 * * * *"),
     "11-01T04:50",
@@ -314,11 +321,11 @@ fn where_prefect_differs(
     check(timing, "America/New_York", "2026", (from, to), expected);
 }
 
-/// A day on the wall of New York in 2026, from an anchor on the day before the clocks change: 02:30 in the gap, 01:30 in the
-/// fold, and 09:00 across both.
+/// A day on the wall of New York in 2026, from an anchor on the day before the clocks change: 02:30 in the
+/// gap, 01:30 in the fold, and 09:00 across both.
 #[rstest]
-// Prefect 1.4.1: 07:30Z, which is 03:30, then 02:30 again; Prefect 3: 07:30Z, and 03:30 from then on. Here: the first
-// instant after the gap, then 02:30 again.
+// Prefect 1.4.1: 07:30Z, which is 03:30, then 02:30 again; Prefect 3: 07:30Z, and 03:30 from then on. Here:
+// the first instant after the gap, then 02:30 again.
 #[case::gap("03-07T07:30", "03-07T12:00", "03-10T12:00", "03-08T07:00 03-09T06:30 03-10T06:30")]
 // Both: 06:30Z, the second pass. Here: the first.
 #[case::fold("10-31T05:30", "10-31T12:00", "11-03T12:00", "11-01T05:30 11-02T06:30 11-03T06:30")]

@@ -1,5 +1,5 @@
-//! The laws of clocks, for every kind of clock and with every kind of filter; and filters and adjustment against a slow
-//! and obvious definition of them.
+//! The laws of clocks, for every kind of clock and with every kind of filter; and filters and adjustment
+//! against a slow and obvious definition of them.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
 #[path = "any_clock.rs"]
@@ -76,7 +76,8 @@ proptest! {
         }
     }
 
-    /// Every other clock with these filters is the same clock without them, its ticks judged and moved one by one.
+    /// Every other clock with these filters is the same clock without them, its ticks judged and moved one by
+    /// one.
     #[test]
     fn filters_and_adjustment_are_those_of_the_definition(
         timing in any_timing(),
@@ -150,7 +151,8 @@ fn within(shown: &str, from: &str, to: &str) -> bool {
     if from <= to { from <= shown && shown <= to } else { from <= shown || shown <= to }
 }
 
-/// The Monday after a tick of a weekend, at the time that the wall shows: at the end of a gap, on the first pass.
+/// The Monday after a tick of a weekend, at the time that the wall shows: at the end of a gap, on the first
+/// pass.
 fn moved(tick: Timestamp, zone: &TimeZone) -> Option<Timestamp> {
     let wall = zone.to_datetime(tick);
     let days = match wall.weekday() {

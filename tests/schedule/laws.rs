@@ -1,5 +1,5 @@
-//! What holds for every clock: ticks move forward, both directions of search agree, counting agrees with walking, and
-//! around every change of every clock the ticks are those of a slow and obvious definition.
+//! What holds for every clock: ticks move forward, both directions of search agree, counting agrees with
+//! walking, and around every change of every clock the ticks are those of a slow and obvious definition.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::collections::BTreeSet;
@@ -104,8 +104,9 @@ impl Cron {
             && self.weekdays.contains(&wall.weekday().to_sunday_zero_offset())
     }
 
-    /// The definition: look at the wall at every minute. A repeating schedule ticks whenever it shows a time of the
-    /// schedule. A fixed time ticks when the wall first shows it or something later, on a date that exists.
+    /// The definition: look at the wall at every minute. A repeating schedule ticks whenever it shows a time
+    /// of the schedule. A fixed time ticks when the wall first shows it or something later, on a date that
+    /// exists.
     fn by_definition(&self, zone: &TimeZone, first: Timestamp, minutes: i64) -> BTreeSet<Timestamp> {
         let at = |minute| first.checked_add(SignedDuration::from_mins(minute)).unwrap();
         let shown: Vec<_> = (0..minutes).map(|minute| (at(minute), zone.to_datetime(at(minute)))).collect();
@@ -130,7 +131,8 @@ fn change_near(zone: &TimeZone, around: i64) -> Timestamp {
     changes.take(1).next().unwrap_or(around).max(second(YEARS.start))
 }
 
-/// 1990 to 2060, in seconds: whole-minute offsets everywhere, and years beyond what zone files list one by one.
+/// 1990 to 2060, in seconds: whole-minute offsets everywhere, and years beyond what zone files list one by
+/// one.
 const YEARS: std::ops::Range<i64> = 631_152_000..2_840_140_800;
 
 proptest! {
@@ -212,7 +214,8 @@ proptest! {
         prop_assert_eq!(clock.latest_in(t, second(next.as_second() - 1)), None);
     }
 
-    /// However often it is asked, and however the clock jumps, each tick is considered at most once and in order.
+    /// However often it is asked, and however the clock jumps, each tick is considered at most once and in
+    /// order.
     #[test]
     fn due_considers_each_tick_once(
         cron in any_cron(),

@@ -1,5 +1,5 @@
-//! Schedules against their laws, against other people's implementations, and against tables of cases. One program for all,
-//! because each would be linked with everything else anew.
+//! Schedules against their laws, against other people's implementations, and against tables of cases. One
+//! program for all, because each would be linked with everything else anew.
 #![allow(missing_docs, reason = "a test's modules are no one's interface")]
 
 mod croner;

@@ -1,4 +1,5 @@
-//! The Python program that answers for croniter, cronsim and dateutil: started once for each kind, asked everything.
+//! The Python program that answers for croniter, cronsim and dateutil: started once for each kind, asked
+//! everything.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -7,8 +8,8 @@ use std::process::{Command, Stdio};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// The Python with the oracles. Without one the reason is printed past the test harness, and the test is left out;
-/// `DASKFLOW_ORACLES_REQUIRED=1` makes it fail instead.
+/// The Python with the oracles. Without one the reason is printed past the test harness, and the test is left
+/// out; `DASKFLOW_ORACLES_REQUIRED=1` makes it fail instead.
 pub fn python() -> Option<PathBuf> {
     let reason = match env("DASKFLOW_ORACLES_PYTHON").map(PathBuf::from) {
         Some(python) if python.exists() => return Some(python),

@@ -1,9 +1,11 @@
-//! Random schedules against other people's programs: croniter and cronsim for cron, dateutil for recurrence rules and for
-//! steps of the calendar, and plain arithmetic for elapsed intervals. The latter three are in `dateutil.rs`.
+//! Random schedules against other people's programs: croniter and cronsim for cron, dateutil for recurrence
+//! rules and for steps of the calendar, and plain arithmetic for elapsed intervals. The latter three are in
+//! `dateutil.rs`.
 //!
 //! Where one of them answers otherwise, a named rule must say why; a difference without a rule fails the
-//! test. `DASKFLOW_ORACLES_PYTHON` names the Python that `tests/schedule/venv.sh` makes; without it the test is left out
-//! and says so (`DASKFLOW_ORACLES_REQUIRED=1`: it fails). `DASKFLOW_ORACLES_SEED` gives other schedules.
+//! test. `DASKFLOW_ORACLES_PYTHON` names the Python that `tests/schedule/venv.sh` makes; without it the test
+//! is left out and says so (`DASKFLOW_ORACLES_REQUIRED=1`: it fails). `DASKFLOW_ORACLES_SEED` gives other
+//! schedules.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 
 #[path = "dateutil.rs"]

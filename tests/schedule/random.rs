@@ -6,7 +6,8 @@ use jiff::tz::TimeZoneDatabase;
 
 use super::dateutil::Case;
 
-/// Zones with changes of many kinds: an hour, half an hour, at midnight, before it, for Ramadan, a day that was lost.
+/// Zones with changes of many kinds: an hour, half an hour, at midnight, before it, for Ramadan, a day that
+/// was lost.
 pub const ZONES: [&str; 16] = [
     "Etc/UTC",
     "America/New_York",
@@ -113,8 +114,8 @@ pub fn elapsed(random: &mut Rng) -> Case {
     Case { kind: "elapsed", text, zone, at, start, end }
 }
 
-/// A step of the calendar. Half of the anchors show the time of day of the question, which is often near a change of the
-/// clocks, and many are the last day of a month.
+/// A step of the calendar. Half of the anchors show the time of day of the question, which is often near a
+/// change of the clocks, and many are the last day of a month.
 pub fn calendar(random: &mut Rng) -> Case {
     let zone = zone(random);
     let at = instant(random, zone);
@@ -139,7 +140,8 @@ pub fn calendar(random: &mut Rng) -> Case {
     Case { kind: "calendar", text, zone, at, start, end }
 }
 
-/// Frequencies, how long before a question a rule may start, in seconds, and the most that a number of BYDAY may be.
+/// Frequencies, how long before a question a rule may start, in seconds, and the most that a number of BYDAY
+/// may be.
 const FREQUENCIES: [(&str, i64, i64); 6] = [
     ("YEARLY", 40 * YEAR, 20),
     ("MONTHLY", 15 * YEAR, 5),
@@ -149,8 +151,8 @@ const FREQUENCIES: [(&str, i64, i64); 6] = [
     ("MINUTELY", DAY, 0),
 ];
 
-/// A recurrence rule, with a DTSTART or with a `startAt` that it begins at. dateutil walks all the way from there, so
-/// frequent rules begin near the question.
+/// A recurrence rule, with a DTSTART or with a `startAt` that it begins at. dateutil walks all the way from
+/// there, so frequent rules begin near the question.
 pub fn rrule(random: &mut Rng) -> Case {
     let zone = zone(random);
     let at = instant(random, zone);

@@ -1,8 +1,9 @@
-//! The vectors of robfig/cron, which Kubernetes' own scheduled jobs are read and run by: 58 next ticks, 4 more with
-//! offsets, 29 activations, and the texts of its parser. The data and their source are in `robfig_data.rs`.
+//! The vectors of robfig/cron, which Kubernetes' own scheduled jobs are read and run by: 58 next ticks, 4
+//! more with offsets, 29 activations, and the texts of its parser. The data and their source are in
+//! `robfig_data.rs`.
 //!
-//! With `daylightSaving: CronJob` every row holds as it is. Where fixed times happen once, five of them are answered
-//! otherwise; a table says which, and by what rule.
+//! With `daylightSaving: CronJob` every row holds as it is. Where fixed times happen once, five of them are
+//! answered otherwise; a table says which, and by what rule.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 #[path = "robfig_data.rs"]

@@ -1,5 +1,6 @@
-//! The vectors of robfig/cron 3.0.1, the parser and clock of Kubernetes' CronJob: facts from its `spec_test.go` and
-//! `parser_test.go`, with times rewritten as RFC 3339. "Local" of its tests is UTC here, unless the row names a zone.
+//! The vectors of robfig/cron 3.0.1, the parser and clock of Kubernetes' CronJob: facts from its
+//! `spec_test.go` and `parser_test.go`, with times rewritten as RFC 3339. "Local" of its tests is UTC here,
+//! unless the row names a zone.
 
 /// Zone, an instant, the schedule as robfig/cron reads it, and its next tick; no tick is an empty text.
 ///
@@ -119,11 +120,13 @@ pub enum Read {
     RefusedHere(&'static str),
 }
 
-/// `TestParseSchedule`, `TestOptionalSecondSchedule`, `TestStandardSpecSchedule`, `TestParseScheduleErrors`, `TestErrors`,
-/// `TestSlash0NoHang` and `TestNoDescriptorParser`: each text and what becomes of it. Where robfig/cron was told to read
-/// seconds and the text has none to read, the row says what its standard parser does.
+/// `TestParseSchedule`, `TestOptionalSecondSchedule`, `TestStandardSpecSchedule`, `TestParseScheduleErrors`,
+/// `TestErrors`, `TestSlash0NoHang` and `TestNoDescriptorParser`: each text and what becomes of it. Where
+/// robfig/cron was told to read seconds and the text has none to read, the row says what its standard parser
+/// does.
 ///
-/// Left out, because they test parts that only robfig/cron has: `TestAll`, `TestBits` and `TestNormalizeFields`.
+/// Left out, because they test parts that only robfig/cron has: `TestAll`, `TestBits` and
+/// `TestNormalizeFields`.
 pub const TEXTS: &[(&str, Read)] = &[
     ("0 5 * * * *", Read::RefusedHere(SIX)),
     ("5 5 * * * *", Read::RefusedHere(SIX)),
@@ -160,9 +163,9 @@ pub const SIX: &str = "the cron schedule has 6 fields and needs five: minute, ho
 /// A zone in front.
 pub const ZONE: &str = "a zone inside the schedule is not supported; write it into timeZone";
 
-/// `TestRange` and `TestField`: a field of the days of the week, whose values there are 0 to 7 too, and its days, Sunday
-/// being 0; or why it is refused. Rows for a field of 1 to 3, 1 to 5, 1 to 7 or 3 to 5, which no schedule has, are
-/// carried over to the field that the message speaks of.
+/// `TestRange` and `TestField`: a field of the days of the week, whose values there are 0 to 7 too, and its
+/// days, Sunday being 0; or why it is refused. Rows for a field of 1 to 3, 1 to 5, 1 to 7 or 3 to 5, which no
+/// schedule has, are carried over to the field that the message speaks of.
 pub const FIELDS: &[(&str, Result<&[i8], &str>)] = &[
     ("5", Ok(&[5])),
     ("0", Ok(&[0])),

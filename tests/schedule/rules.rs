@@ -1,8 +1,9 @@
-//! Why another program answers otherwise: each rule says what that program does, and checks that the case is of its kind.
+//! Why another program answers otherwise: each rule says what that program does, and checks that the case is
+//! of its kind.
 //!
-//! There are two sorts. A *reading* is a text that means something else there: the text is rewritten to say in our dialect
-//! what the other program takes it for, and must then have the other program's answer. The others are about changes of the
-//! clocks: such a change must be there.
+//! There are two sorts. A *reading* is a text that means something else there: the text is rewritten to say
+//! in our dialect what the other program takes it for, and must then have the other program's answer. The
+//! others are about changes of the clocks: such a change must be there.
 
 use std::fmt;
 
@@ -22,39 +23,45 @@ const CHANGE: i64 = 2 * 3600;
 /// A named difference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Rule {
-    /// Python takes the last hour of 28 October 2023 in Nuuk for summer time, which began there with the next year's.
+    /// Python takes the last hour of 28 October 2023 in Nuuk for summer time, which began there with the next
+    /// year's.
     PythonAtNuuk,
-    /// croniter takes a range of one value, `4-4` or `4-4/2`, for `*` or `*/2`. So it does with a step from the last value.
+    /// croniter takes a range of one value, `4-4` or `4-4/2`, for `*` or `*/2`. So it does with a step from
+    /// the last value.
     CroniterRangeOfOne,
-    /// croniter does not take `*/1` for a star beside another day field without one, and takes a list of all values for a
-    /// star beside a field with one. To Kubernetes `*/1` is a star, and a list of all values is not.
+    /// croniter does not take `*/1` for a star beside another day field without one, and takes a list of all
+    /// values for a star beside a field with one. To Kubernetes `*/1` is a star, and a list of all values is
+    /// not.
     CroniterWholeDayField,
-    /// croniter adds elapsed time across a change of the clocks, so that an answer beyond it is off by its length, or is
-    /// a tick before or after, even one before the question. It runs a time in a gap after it, and passes over the
-    /// second of two passes.
+    /// croniter adds elapsed time across a change of the clocks, so that an answer beyond it is off by its
+    /// length, or is a tick before or after, even one before the question. It runs a time in a gap after it,
+    /// and passes over the second of two passes.
     CroniterAcrossChange,
     /// croniter gives up on `0 0 31 4 1`, because no April has a 31st, though a Monday suffices.
     CroniterNoSuchDay,
     /// croniter does not find a 29th of February backwards.
     CroniterLeapDay,
-    /// croniter passes over the 1st of a month where the month before lacks a later day of the schedule, as in `0 0 1,31 * *`.
+    /// croniter passes over the 1st of a month where the month before lacks a later day of the schedule, as
+    /// in `0 0 1,31 * *`.
     CroniterShortMonth,
     /// cronsim takes `4-4/2` for `4/2`.
     CronsimRangeOfOne,
-    /// cronsim counts `3/2` in the days of the week up to 7, which is Sunday. To Kubernetes the last day is 6.
+    /// cronsim counts `3/2` in the days of the week up to 7, which is Sunday. To Kubernetes the last day is
+    /// 6.
     CronsimStepToSunday,
-    /// cronsim, as Debian's cron, wants both day fields to hold where one begins with a star, stepped or not. To Kubernetes a
-    /// stepped star restricts, and either field suffices.
+    /// cronsim, as Debian's cron, wants both day fields to hold where one begins with a star, stepped or not.
+    /// To Kubernetes a stepped star restricts, and either field suffices.
     CronsimSteppedStar,
-    /// cronsim takes a schedule for fixed times unless its minutes or hours begin with a star: `0/15 2 * * *` is fixed.
-    /// Here a step anywhere in them makes it repeat.
+    /// cronsim takes a schedule for fixed times unless its minutes or hours begin with a star: `0/15 2 * * *`
+    /// is fixed. Here a step anywhere in them makes it repeat.
     CronsimFixedUnlessStar,
     /// cronsim forgets on which pass of a repeated hour it was asked.
     CronsimForgetsPass,
-    /// cronsim runs the times of a calendar day that the zone skipped when that day would have ended. Here they are lost.
+    /// cronsim runs the times of a calendar day that the zone skipped when that day would have ended. Here
+    /// they are lost.
     CronsimLostDay,
-    /// cronsim steps in hours and from midnight: where a change is no whole hour, not on the hour, or at midnight, it lands
-    /// beside the tick, or goes round for ever.
+    /// cronsim steps in hours and from midnight: where a change is no whole hour, not on the hour, or at
+    /// midnight, it lands beside the tick, or goes round for ever.
     CronsimSteps,
 }
 
@@ -209,7 +216,8 @@ impl Fields {
         ours(&CronCase { text, ..case.clone() }, Direction::Next) == Answer::None
     }
 
-    /// Whether the fields that cronsim takes for fixed have all minutes or all hours in them, which is no list here.
+    /// Whether the fields that cronsim takes for fixed have all minutes or all hours in them, which is no
+    /// list here.
     fn fixed_and_whole(&self) -> bool {
         self.fixed() && (self.0[0] == "0-59" || self.0[1] == "0-23")
     }
@@ -287,7 +295,8 @@ fn second(at: i64) -> Timestamp {
     Timestamp::from_second(at).unwrap()
 }
 
-/// The changes of the clocks between a question and its answers, and a day on either side: when, and by how much.
+/// The changes of the clocks between a question and its answers, and a day on either side: when, and by how
+/// much.
 struct Changes(Vec<(i64, i64, TimeZone)>);
 
 impl Changes {

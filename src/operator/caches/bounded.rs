@@ -1,9 +1,9 @@
-//! Objects as the API server sends them, read one by one: one that cannot be decoded must not fail the list or the watch
-//! that it comes in.
+//! Objects as the API server sends them, read one by one: one that cannot be decoded must not fail the list
+//! or the watch that it comes in.
 //!
-//! The API server takes objects of 10,000 levels; the parser of JSON gives up a whole answer at 128. So what lies deeper
-//! than [`LEVELS_MAX`] is skipped as it passes, which takes neither stack nor memory, and the object counts as one that does
-//! not decode.
+//! The API server takes objects of 10,000 levels; the parser of JSON gives up a whole answer at 128. So what
+//! lies deeper than [`LEVELS_MAX`] is skipped as it passes, which takes neither stack nor memory, and the
+//! object counts as one that does not decode.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -21,8 +21,9 @@ use serde::de::{
 };
 use serde_json::{Map, Value};
 
-/// The most levels of lists and maps that an object may have. A run holds its Flow's cluster some levels deeper, and a list
-/// its objects, and managed fields are three levels deeper than what they manage; all of this must stay below the 128 levels that the parser takes.
+/// The most levels of lists and maps that an object may have. A run holds its Flow's cluster some levels
+/// deeper, and a list its objects, and managed fields are three levels deeper than what they manage; all of
+/// this must stay below the 128 levels that the parser takes.
 pub(in crate::operator) const LEVELS_MAX: usize = 100;
 
 /// An object, or why it is none.
@@ -70,8 +71,8 @@ impl<'de> Deserialize<'de> for Shallow {
     }
 }
 
-/// What can be read of the metadata: whose object it is, without the fields that somebody manages, which are as deep as the
-/// object.
+/// What can be read of the metadata: whose object it is, without the fields that somebody manages, which are
+/// as deep as the object.
 fn metadata(value: &Value) -> ObjectMeta {
     let mut fields = value.get("metadata").and_then(Value::as_object).cloned().unwrap_or_default();
     fields.remove("managedFields");

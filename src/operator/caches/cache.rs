@@ -13,19 +13,21 @@ use kube::runtime::watcher::Event;
 
 use super::index::Index;
 
-/// When a write was asked for, as far as lists are concerned: its answer may be older than a list that came since.
+/// When a write was asked for, as far as lists are concerned: its answer may be older than a list that came
+/// since.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::operator) struct Ticket(u64);
 
-/// The cache of one kind. kube's own writer takes each list for a list of everything and drops what is not in it; here
-/// a list drops only what is in the namespace that it is of.
+/// The cache of one kind. kube's own writer takes each list for a list of everything and drops what is not in
+/// it; here a list drops only what is in the namespace that it is of.
 pub(super) struct Cache<K>
 where
     K: Resource<DynamicType = ()> + Clone + 'static,
 {
     writer: Writer<K>,
     store: Store<K>,
-    /// What the lists that are under way have told until now, by the namespace that is listed; all of them: `None`.
+    /// What the lists that are under way have told until now, by the namespace that is listed; all of them:
+    /// `None`.
     listed: HashMap<Option<String>, HashSet<ObjectRef<K>>>,
     indexes: Vec<Index<K>>,
     /// How often a list began or ended.
@@ -52,8 +54,8 @@ where
         Ticket(self.lists)
     }
 
-    /// Takes in the answer to a write. Not if the watch is past it, or a list came in between: the object may have gone since,
-    /// and nothing would ever tell. Whether it was news.
+    /// Takes in the answer to a write. Not if the watch is past it, or a list came in between: the object may
+    /// have gone since, and nothing would ever tell. Whether it was news.
     pub(super) fn take_written(&mut self, ticket: Ticket, object: K) -> bool {
         let namespace = object.meta().namespace.clone();
         let place = if self.seen.contains_key(&namespace) { namespace } else { None };
@@ -97,8 +99,8 @@ where
         Some(version(object)?.cmp(&version(known.as_ref())?))
     }
 
-    /// Takes in what the watch of a namespace tells of an object that does not decode: it is as it was known, until it is
-    /// gone. Gives it if it is.
+    /// Takes in what the watch of a namespace tells of an object that does not decode: it is as it was known,
+    /// until it is gone. Gives it if it is.
     pub(super) fn take_undecodable(
         &mut self,
         namespace: Option<&str>,
@@ -122,8 +124,8 @@ where
         }
     }
 
-    /// Takes in what the watch of a namespace tells. Gives the objects that were created, changed or deleted; those of
-    /// a list only if they are gone. What was known already, since it was written here, is no news.
+    /// Takes in what the watch of a namespace tells. Gives the objects that were created, changed or deleted;
+    /// those of a list only if they are gone. What was known already, since it was written here, is no news.
     pub(super) fn take(&mut self, namespace: Option<&str>, event: Event<K>) -> Vec<K> {
         let key = namespace.map(str::to_owned);
         match event {

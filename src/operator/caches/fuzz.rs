@@ -1,6 +1,6 @@
-//! What an API server may hand out as ours: the good objects of `tests/api`, with values of any kind and depth in any place of the spec,
-//! as an API server does that serves other definitions than this program knows. Whatever is in one object, the others of its
-//! list are read, and nothing panics over the one.
+//! What an API server may hand out as ours: the good objects of `tests/api`, with values of any kind and
+//! depth in any place of the spec, as an API server does that serves other definitions than this program
+//! knows. Whatever is in one object, the others of its list are read, and nothing panics over the one.
 
 use std::fs;
 use std::path::Path;

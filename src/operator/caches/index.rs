@@ -1,5 +1,5 @@
-//! Objects of a cache by something else than their name, so that the change of one object, or a look at it, does not go
-//! through all others of its kind.
+//! Objects of a cache by something else than their name, so that the change of one object, or a look at it,
+//! does not go through all others of its kind.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -11,8 +11,8 @@ type Place = (String, String);
 /// The objects of each place, by name.
 type Places<K> = HashMap<Place, BTreeMap<String, Arc<K>>>;
 
-/// The objects of one kind by a key within their namespace. They are the cache's own, and not copied; the cache that it is
-/// an index of keeps it.
+/// The objects of one kind by a key within their namespace. They are the cache's own, and not copied; the
+/// cache that it is an index of keeps it.
 pub struct Index<K> {
     keys: fn(&K) -> Vec<&str>,
     places: Arc<RwLock<Places<K>>>,

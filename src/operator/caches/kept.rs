@@ -50,7 +50,8 @@ where
         self.store.get(name)
     }
 
-    /// All of them, in no order. For what looks at everything by its nature; what concerns one object asks an index.
+    /// All of them, in no order. For what looks at everything by its nature; what concerns one object asks an
+    /// index.
     pub fn all(&self) -> Vec<Arc<K>> {
         let all = self.store.state();
         #[cfg(test)]
@@ -68,8 +69,8 @@ where
         self.lock().ticket()
     }
 
-    /// Takes in the answer to a write of ours, if the watch has not told as much already: what follows from it is decided
-    /// from it, and not from what was before. Whether it was news.
+    /// Takes in the answer to a write of ours, if the watch has not told as much already: what follows from
+    /// it is decided from it, and not from what was before. Whether it was news.
     pub(in crate::operator) fn take_written(&self, ticket: Ticket, object: K) -> bool {
         self.lock().take_written(ticket, object)
     }

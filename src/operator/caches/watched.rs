@@ -6,8 +6,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 use tokio::sync::watch::error::RecvError;
 
-/// The namespaces that are watched. What is in one that is not fully known is left alone: a pod whose kind could not be
-/// listed would count as missing.
+/// The namespaces that are watched. What is in one that is not fully known is left alone: a pod whose kind
+/// could not be listed would count as missing.
 pub struct Watched {
     /// A place is a namespace, or the one of all: `None`.
     places: Vec<Option<String>>,
@@ -37,8 +37,8 @@ impl Watched {
         Self { places, kinds, progress, ready: watch::Sender::new(false) }
     }
 
-    /// Whether all kinds in a namespace have been listed once. Nobody asks before the operator is ready, so that where
-    /// all namespaces are watched together, each is known.
+    /// Whether all kinds in a namespace have been listed once. Nobody asks before the operator is ready, so
+    /// that where all namespaces are watched together, each is known.
     pub fn is_known(&self, namespace: &str) -> bool {
         let place =
             self.places.iter().position(|place| place.as_deref().is_none_or(|name| name == namespace));
@@ -82,7 +82,8 @@ impl Watched {
         news
     }
 
-    /// The kinds for which rights are missing, each with its namespace if that was named; empty while none is.
+    /// The kinds for which rights are missing, each with its namespace if that was named; empty while none
+    /// is.
     pub fn refusals(&self) -> String {
         let progress = self.lock();
         let refused = self.places.iter().zip(progress.iter()).flat_map(|(place, progress)| {

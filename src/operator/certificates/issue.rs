@@ -1,7 +1,7 @@
 //! Makes a CA for a cluster, and the certificate of its processes: ECDSA P-256, with rcgen over ring.
 //!
-//! The certificates keep the rules of RFC 5280 that OpenSSL checks with `X509_V_FLAG_X509_STRICT`, since Python does so
-//! from 3.13 on.
+//! The certificates keep the rules of RFC 5280 that OpenSSL checks with `X509_V_FLAG_X509_STRICT`, since
+//! Python does so from 3.13 on.
 
 use std::fmt;
 use std::time::Duration;
@@ -14,8 +14,8 @@ use rcgen::{
 
 use crate::plan::tls;
 
-/// How long before its making a certificate is valid, for clocks that are late. At most a third of its life, or a very
-/// short life would be due for renewal when it begins.
+/// How long before its making a certificate is valid, for clocks that are late. At most a third of its life,
+/// or a very short life would be due for renewal when it begins.
 const LATE_CLOCKS: Duration = Duration::from_secs(15 * 60);
 /// The most characters of a common name (RFC 5280, appendix A.1).
 const COMMON_NAME_MAX: usize = 64;
@@ -72,8 +72,8 @@ pub fn authority(
     Ok(pem(&params.self_signed(&key)?, &key))
 }
 
-/// A new certificate with these DNS names from the CA, for a server and for a client. It begins a quarter of an
-/// hour before `now`, and lives `life` from `now` on, but never outside the life of the CA.
+/// A new certificate with these DNS names from the CA, for a server and for a client. It begins a quarter of
+/// an hour before `now`, and lives `life` from `now` on, but never outside the life of the CA.
 pub fn leaf(authority: &Pem, names: &[String], life: Duration, now: Timestamp) -> Result<Pem, Error> {
     let (from, until) =
         tls::validity(&authority.certificate).ok_or(rcgen::Error::CouldNotParseCertificate)?;
@@ -107,7 +107,8 @@ fn begin(life: Duration, now: Timestamp) -> Timestamp {
     now.saturating_sub(LATE_CLOCKS.min(life / 3)).unwrap_or(now)
 }
 
-/// Certificates know whole seconds: the last one is taken whole, so that the life is not shorter than asked for.
+/// Certificates know whole seconds: the last one is taken whole, so that the life is not shorter than asked
+/// for.
 fn end(life: Duration, now: Timestamp) -> Timestamp {
     now.saturating_add(life)
         .and_then(|end| end.saturating_add(Duration::from_nanos(999_999_999)))

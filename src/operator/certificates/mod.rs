@@ -1,7 +1,7 @@
 //! The certificates of clusters: what their Secrets say, and how a certificate is issued.
 //!
-//! Secrets are read by name and never listed or watched, so that the operator needs no right to see all of them. Keys are
-//! in memory while one is copied, issued or connected with, and nowhere else.
+//! Secrets are read by name and never listed or watched, so that the operator needs no right to see all of
+//! them. Keys are in memory while one is copied, issued or connected with, and nowhere else.
 
 pub(super) mod credentials;
 pub(super) mod issue;
@@ -26,8 +26,8 @@ use crate::plan::pods::state;
 use crate::plan::pods::tls::Files;
 use crate::plan::tls::{self, Fault};
 
-/// For how long what was read counts, where no live look is asked for: a cluster that scales is planned many times a
-/// second.
+/// For how long what was read counts, where no live look is asked for: a cluster that scales is planned many
+/// times a second.
 const FRESH: Duration = Duration::from_secs(10);
 
 /// What the Secrets of clusters say, and said last.
@@ -160,7 +160,8 @@ fn identity(cluster: &DaskCluster) -> (Option<String>, Option<i64>) {
     (cluster.metadata.uid.clone(), cluster.metadata.generation)
 }
 
-/// The object by which cert-manager is asked. Where its kind is not known the API server answers without a status.
+/// The object by which cert-manager is asked. Where its kind is not known the API server answers without a
+/// status.
 async fn requested(client: &Client, namespace: &str, name: &str) -> Result<Option<DynamicObject>, Error> {
     match lookup::by_name(&requests(client, namespace), name).await {
         Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),

@@ -18,8 +18,8 @@ use crate::operator::failure::Error;
 use crate::operator::lookup;
 use crate::plan::{Issue, Victim, VictimKind, tls};
 
-/// Makes a certificate, and its authority where there is none. The authority is written first: without it nobody could
-/// issue the next certificate.
+/// Makes a certificate, and its authority where there is none. The authority is written first: without it
+/// nobody could issue the next certificate.
 pub(super) async fn issue(
     context: &Context,
     (namespace, cluster): (&str, &str),
@@ -83,8 +83,8 @@ async fn put(api: &Api<Secret>, mut wanted: Secret) -> Result<(), Error> {
     Ok(())
 }
 
-/// Copies the files of `from` into the Secret `to`, if they are still those of `hash`. If they are not, the next look
-/// finds so.
+/// Copies the files of `from` into the Secret `to`, if they are still those of `hash`. If they are not, the
+/// next look finds so.
 pub(super) async fn copy(
     context: &Context,
     (namespace, cluster): (&str, &str),

@@ -24,7 +24,8 @@ use crate::plan::{Applied, Object, Victim, VictimKind};
 
 /// The field manager of objects that are applied.
 pub(super) const MANAGER: &str = "daskflow";
-/// For how long what was taken in a dry run counts as taken where something speaks against it. A plan asks every 10 s.
+/// For how long what was taken in a dry run counts as taken where something speaks against it. A plan asks
+/// every 10 s.
 const TAKEN: Duration = Duration::from_secs(9);
 
 pub(super) async fn apply(context: &Context, namespace: &str, object: &Applied) -> Result<(), Error> {
@@ -80,9 +81,9 @@ where
     Ok(())
 }
 
-/// Lets the API server say what it thinks of a Job's pod, without creating it, once for each different pod. What it refuses,
-/// such as a missing service account, would otherwise show in no pod and no status, only in the Job controller's events; what
-/// it refuses later, it is asked about when a Job has no pod (`plan::run`).
+/// Lets the API server say what it thinks of a Job's pod, without creating it, once for each different pod.
+/// What it refuses, such as a missing service account, would otherwise show in no pod and no status, only in
+/// the Job controller's events; what it refuses later, it is asked about when a Job has no pod (`plan::run`).
 async fn try_pod(context: &Context, namespace: &str, job: &Job) -> Result<(), Error> {
     let Some(template) = job.spec.as_ref().map(|spec| spec.template.clone()) else { return Ok(()) };
     let mut metadata = template.metadata.unwrap_or_default();
@@ -97,8 +98,8 @@ async fn try_pod(context: &Context, namespace: &str, job: &Job) -> Result<(), Er
     Ok(())
 }
 
-/// Asks about a pod once more, such as that of a Job which has none yet. What was asked about a moment ago is not again:
-/// in a burst the Job controller comes to all of them late, and they are of a few kinds.
+/// Asks about a pod once more, such as that of a Job which has none yet. What was asked about a moment ago is
+/// not again: in a burst the Job controller comes to all of them late, and they are of a few kinds.
 pub(super) async fn try_again(context: &Context, namespace: &str, pod: &Pod) -> Result<(), Error> {
     let kind = runner::kind_of_pod(pod);
     if !context.judged.is_to_ask(namespace, &kind, TAKEN) {
@@ -125,8 +126,9 @@ pub(super) async fn annotate(
     }
 }
 
-/// Gives a pod one second to live, so that the kubelet ends the containers that are left in it: the pod stays, with its
-/// logs. A verdict stands already, so a refusal is no more than a line in the log; the next look asks again.
+/// Gives a pod one second to live, so that the kubelet ends the containers that are left in it: the pod
+/// stays, with its logs. A verdict stands already, so a refusal is no more than a line in the log; the next
+/// look asks again.
 pub(super) async fn end_pod(context: &Context, namespace: &str, pod: &Victim) {
     let api: Api<Pod> = Api::namespaced(context.client.clone(), namespace);
     let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
@@ -169,8 +171,8 @@ pub(super) async fn dry_run(context: &Context, namespace: &str, pod: &Pod) -> Re
     }
 }
 
-/// Creates an object. One that exists and has the same owner was created by us before: a repeated step, or one
-/// whose answer got lost. Gives what was created now.
+/// Creates an object. One that exists and has the same owner was created by us before: a repeated step, or
+/// one whose answer got lost. Gives what was created now.
 pub(super) async fn create_one<K>(context: &Context, namespace: &str, object: &K) -> Result<Option<K>, Error>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
@@ -197,8 +199,8 @@ where
     }
 }
 
-/// Gives an object of ours the labels back that somebody has changed: without them it is not found among ours, and nothing
-/// else can have its name.
+/// Gives an object of ours the labels back that somebody has changed: without them it is not found among
+/// ours, and nothing else can have its name.
 async fn relabel<K>(api: &Api<K>, there: &ObjectMeta, wanted: &ObjectMeta) -> Result<(), Error>
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,

@@ -1,8 +1,8 @@
 //! The candidacy of this process, where its caller wants it: as a rule on a thread of its own.
 //!
-//! Whatever the runtime of watches and reconciles is busy with, and be it with one message that takes seconds to decode on each
-//! of its threads, the Lease is then renewed. Its clients have connections of their own, and
-//! their tasks are on that thread too.
+//! Whatever the runtime of watches and reconciles is busy with, and be it with one message that takes seconds
+//! to decode on each of its threads, the Lease is then renewed. Its clients have connections of their own,
+//! and their tasks are on that thread too.
 
 use kube::{Api, Client};
 use tokio::runtime::Builder;
@@ -45,8 +45,8 @@ pub(in crate::operator) struct Candidacy {
 }
 
 impl Candidacy {
-    /// Begins to look at the Lease, and asks for it once the caches are full. `namespace` is that of the Lease
-    /// where its options name none.
+    /// Begins to look at the Lease, and asks for it once the caches are full. `namespace` is that of the
+    /// Lease where its options name none.
     pub(in crate::operator) fn start(
         candidature: Option<Candidature>,
         namespace: &str,

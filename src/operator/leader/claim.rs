@@ -12,8 +12,8 @@ use tokio::time::{Instant, sleep_until};
 #[error("this operator does not lead, so it writes nothing")]
 pub(crate) struct DoesNotLead;
 
-/// The claim of this process to lead. It ends by itself, by the monotonic clock: a process that was stopped for long
-/// knows that it leads no more before anybody tells it.
+/// The claim of this process to lead. It ends by itself, by the monotonic clock: a process that was stopped
+/// for long knows that it leads no more before anybody tells it.
 pub struct Claim {
     origin: Instant,
     facts: watch::Sender<Facts>,

@@ -1,9 +1,9 @@
 //! Stands between reconciles and the API server: nothing is written by a process that does not lead.
 //!
-//! A claim may end while a reconcile is under way, and a process may be stopped anywhere. So the clock is looked at
-//! when a request is made, and again each time that it is polled: a request that is to be tried again, or that waits for a
-//! connection, goes no further. What is handed to the kernel cannot be taken back; for that there is time between the end of
-//! a claim and the end of the Lease.
+//! A claim may end while a reconcile is under way, and a process may be stopped anywhere. So the clock is
+//! looked at when a request is made, and again each time that it is polled: a request that is to be tried
+//! again, or that waits for a connection, goes no further. What is handed to the kernel cannot be taken back;
+//! for that there is time between the end of a claim and the end of the Lease.
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
@@ -62,7 +62,8 @@ where
         Box::pin(async move {
             let (mut answer, mut ends) = (pin!(answer), pin!(claim.ends()));
             poll_fn(|context| {
-                // A timer may not have gone off yet in a process that has just been let go on; the clock is right.
+                // A timer may not have gone off yet in a process that has just been let go on; the clock is
+                // right.
                 if !claim.is_current() || ends.as_mut().poll(context).is_ready() {
                     return Poll::Ready(Err(DoesNotLead.into()));
                 }

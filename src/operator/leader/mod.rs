@@ -1,8 +1,9 @@
-//! The Lease: who of several operators works. This is the thin loop around [`plan::lease`](crate::plan::lease), which
-//! decides, and the guard that keeps reconciles from writing when the claim has ended.
+//! The Lease: who of several operators works. This is the thin loop around
+//! [`plan::lease`](crate::plan::lease), which decides, and the guard that keeps reconciles from writing when
+//! the claim has ended.
 //!
-//! Whoever loses the Lease does not become a candidate again: the process ends. What it had in memory, and what it was about
-//! to do, is of no use to anybody, and a new process knows nothing wrong.
+//! Whoever loses the Lease does not become a candidate again: the process ends. What it had in memory, and
+//! what it was about to do, is of no use to anybody, and a new process knows nothing wrong.
 
 mod candidacy;
 mod claim;
@@ -60,8 +61,8 @@ impl LeaseOptions {
     }
 }
 
-/// How long a leader whose time is over looks for an answer that has arrived and was not read yet: all of the machine may
-/// have stood still. It writes nothing meanwhile.
+/// How long a leader whose time is over looks for an answer that has arrived and was not read yet: all of the
+/// machine may have stood still. It writes nothing meanwhile.
 const LAST_LOOK: Duration = Duration::from_millis(50);
 
 /// What a request came to; none of them: it was not answered.
@@ -115,8 +116,8 @@ impl Election {
         }
     }
 
-    /// Waits for the Lease, takes it once this process is `able` to work, and renews it, until it is lost, or until it is to
-    /// be released: then it is, when nobody may be writing any more.
+    /// Waits for the Lease, takes it once this process is `able` to work, and renews it, until it is lost, or
+    /// until it is to be released: then it is, when nobody may be writing any more.
     pub(super) async fn run(
         mut self,
         able: CancellationToken,
@@ -236,7 +237,8 @@ impl Election {
         }));
     }
 
-    /// The present moment, as Kubernetes keeps it: in microseconds. None is given out twice, so it is the mark of a write.
+    /// The present moment, as Kubernetes keeps it: in microseconds. None is given out twice, so it is the
+    /// mark of a write.
     fn moment(&mut self) -> Timestamp {
         let now = self.clock.now();
         self.mark = now.as_microsecond().max(self.mark + 1);
@@ -269,7 +271,8 @@ impl Election {
             Answer::Replaced(Some(Err(kube::Error::Api(status)))) if matches!(status.code, 404 | 409) => {
                 self.conflicted(asked, &status.message);
             }
-            // What cannot be created because there is no such namespace is a failure: it would be tried without a pause.
+            // What cannot be created because there is no such namespace is a failure: it would be tried
+            // without a pause.
             Answer::Created(Some(Err(kube::Error::Api(status)))) if status.code == 409 => {
                 self.conflicted(asked, &status.message);
             }

@@ -73,8 +73,9 @@ impl Server {
         Ways::new(std::array::from_fn(|_| Api::namespaced(self.client(), "default")))
     }
 
-    /// A client of this server, with connections of its own. As with hyper, whoever finds none that is free opens one, and takes
-    /// the first that becomes free; it may be another one, and others may take that which was opened.
+    /// A client of this server, with connections of its own. As with hyper, whoever finds none that is free
+    /// opens one, and takes the first that becomes free; it may be another one, and others may take that
+    /// which was opened.
     pub(in crate::operator) fn client(&self) -> Client {
         let (server, free) = (self.clone(), Arc::new(Semaphore::new(0)));
         let service = tower::service_fn(move |request| {

@@ -1,6 +1,6 @@
-//! Lines of JSON with one flat object each: what the spans around say stands beside what the line says, so that a query
-//! for `name` finds every line about an object. The format of `tracing-subscriber` nests spans, and has a `name` of its own
-//! in them.
+//! Lines of JSON with one flat object each: what the spans around say stands beside what the line says, so
+//! that a query for `name` finds every line about an object. The format of `tracing-subscriber` nests spans,
+//! and has a `name` of its own in them.
 
 use std::fmt::Debug;
 use std::io::Write;

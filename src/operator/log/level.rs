@@ -1,9 +1,9 @@
-//! What is logged, changed over HTTP while the operator runs: `GET /log` tells the filter, `PUT /log` sets another one
-//! until the operator ends.
+//! What is logged, changed over HTTP while the operator runs: `GET /log` tells the filter, `PUT /log` sets
+//! another one until the operator ends.
 //!
-//! It has a listener of its own, on a loopback address. `kubectl port-forward` connects from within the pod's network, so
-//! whoever may forward ports of the operator's pod may change it, and nobody else: neither other pods nor a proxy before
-//! the metrics reach a loopback address.
+//! It has a listener of its own, on a loopback address. `kubectl port-forward` connects from within the pod's
+//! network, so whoever may forward ports of the operator's pod may change it, and nobody else: neither other
+//! pods nor a proxy before the metrics reach a loopback address.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -79,8 +79,8 @@ impl Level {
     }
 }
 
-/// Serves the filter on `address`, which must be a loopback address, for as long as it is polled. Where the address is
-/// taken, the filter stays as it is: that is no reason not to run flows.
+/// Serves the filter on `address`, which must be a loopback address, for as long as it is polled. Where the
+/// address is taken, the filter stays as it is: that is no reason not to run flows.
 pub async fn serve(address: SocketAddr, level: Level) {
     let result = match TcpListener::bind(address).await {
         Ok(listener) => axum::serve(listener, routes(level)).await,

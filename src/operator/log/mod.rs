@@ -1,7 +1,8 @@
-//! Log lines: text for people or JSON for programs, each with the object that it is about, and a filter that can be
-//! changed while the operator runs.
+//! Log lines: text for people or JSON for programs, each with the object that it is about, and a filter that
+//! can be changed while the operator runs.
 //!
-//! A reconcile opens a span with `kind`, `namespace` and `name`; all that is logged within it has them, whoever logs.
+//! A reconcile opens a span with `kind`, `namespace` and `name`; all that is logged within it has them,
+//! whoever logs.
 
 mod json;
 pub mod level;

@@ -1,7 +1,9 @@
-//! Traces: each reconcile is a span, with its log lines as events, and goes to a collector by OTLP over plain HTTP.
+//! Traces: each reconcile is a span, with its log lines as events, and goes to a collector by OTLP over plain
+//! HTTP.
 //!
-//! <https://opentelemetry.io/docs/specs/otlp/#otlphttp>. The standard environment variables for sampling, headers and
-//! attributes of the resource apply. It speaks no TLS: a collector in the same cluster passes on what is to leave it.
+//! <https://opentelemetry.io/docs/specs/otlp/#otlphttp>. The standard environment variables for sampling,
+//! headers and attributes of the resource apply. It speaks no TLS: a collector in the same cluster passes on
+//! what is to leave it.
 
 use std::sync::mpsc;
 use std::time::Duration;
@@ -24,7 +26,8 @@ const EXPORT_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct Traces(SdkTracerProvider);
 
 impl Traces {
-    /// To the collector at this address, such as `http://collector:4318`, from a task of the tokio runtime that is entered.
+    /// To the collector at this address, such as `http://collector:4318`, from a task of the tokio runtime
+    /// that is entered.
     ///
     /// # Errors
     ///
@@ -51,7 +54,8 @@ impl Traces {
     /// Sends what is left, for five seconds at most. It blocks, so it must not be called from a task.
     pub fn end(self) {
         let (ended, end) = mpsc::channel();
-        // The batches that are left are sent one after the other, each with its own limit; the SDK has none for all.
+        // The batches that are left are sent one after the other, each with its own limit; the SDK has none
+        // for all.
         std::thread::spawn(move || ended.send(self.0.shutdown()));
         match end.recv_timeout(EXPORT_TIMEOUT) {
             Ok(Ok(())) => {}

@@ -1,4 +1,5 @@
-//! Metrics for Prometheus: counters that are kept, and gauges that are read from the caches when somebody asks.
+//! Metrics for Prometheus: counters that are kept, and gauges that are read from the caches when somebody
+//! asks.
 
 mod now;
 mod requests;
@@ -203,7 +204,8 @@ impl Metrics {
         self.reconcile_durations.get_or_create(&of_kind(kind)).observe(took.as_secs_f64());
     }
 
-    /// Counts what has happened by a status that was written; what was to be created before that was created at `done`.
+    /// Counts what has happened by a status that was written; what was to be created before that was created
+    /// at `done`.
     pub(super) fn count(&self, figure: Figure, done: Timestamp) {
         let start_skew = |stage| self.start_skews.get_or_create(&Stage { stage });
         match figure {

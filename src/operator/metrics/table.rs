@@ -1,8 +1,8 @@
 //! The table of all metrics: their names, types, labels and what they measure.
 //!
-//! Everything that is served is registered from here; `docs/metrics.md` is written from here; the dashboard and the alerts
-//! of the chart are checked against it. No label holds the name of an object or free text: each has few values, which
-//! Kubernetes, Dask or this program fixes.
+//! Everything that is served is registered from here; `docs/metrics.md` is written from here; the dashboard
+//! and the alerts of the chart are checked against it. No label holds the name of an object or free text:
+//! each has few values, which Kubernetes, Dask or this program fixes.
 
 use std::fmt::Write;
 

@@ -19,7 +19,8 @@ fn cluster(replicas: i32) -> DaskCluster {
     cluster
 }
 
-/// An API server whose namespace has room for no pod. It keeps the cluster's status, and which requests there were.
+/// An API server whose namespace has room for no pod. It keeps the cluster's status, and which requests there
+/// were.
 struct FullNamespace {
     cluster: Arc<Mutex<DaskCluster>>,
     asked: Arc<Mutex<Vec<String>>>,

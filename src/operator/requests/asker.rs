@@ -1,4 +1,5 @@
-//! Who asks: what the layer knows of a request beyond its method and path, which stands with the task that makes it.
+//! Who asks: what the layer knows of a request beyond its method and path, which stands with the task that
+//! makes it.
 
 use std::cell::Cell;
 use std::future::Future;

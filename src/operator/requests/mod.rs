@@ -1,15 +1,16 @@
-//! Stands between whoever asks and the API server: each request waits for its turn, and no more are under way than the API
-//! server answers swiftly.
+//! Stands between whoever asks and the API server: each request waits for its turn, and no more are under way
+//! than the API server answers swiftly.
 //!
-//! What goes first and how many may be under way is decided in `plan::requests`; here it is carried out, in a layer around
-//! the client of watches and reconciles. Watches wait for no turn, as they take no time of others. The Lease has a client of
-//! its own, without this.
+//! What goes first and how many may be under way is decided in `plan::requests`; here it is carried out, in a
+//! layer around the client of watches and reconciles. Watches wait for no turn, as they take no time of
+//! others. The Lease has a client of its own, without this.
 //!
-//! The layer is outside of all others: what limits a request in time, counts it, or refuses it to a process that no longer
-//! leads, looks at it when it is sent and not while it waits. Whoever no longer waits for an answer gives its place back.
+//! The layer is outside of all others: what limits a request in time, counts it, or refuses it to a process
+//! that no longer leads, looks at it when it is sent and not while it waits. Whoever no longer waits for an
+//! answer gives its place back.
 //!
-//! In a process that was asked to stop nothing waits: what can go at once goes, so that what was begun ends, and the rest is left
-//! to the next operator, which then has the Lease soon.
+//! In a process that was asked to stop nothing waits: what can go at once goes, so that what was begun ends,
+//! and the rest is left to the next operator, which then has the Lease soon.
 
 mod asker;
 mod retries;
@@ -252,7 +253,8 @@ impl Gate {
             state.pace.closed_until(now)
         };
         if let (Outcome::Busy(Some(_)), Some(until)) = (outcome, closed) {
-            // Whoever waits then may all have come after this, and nobody else may be under way to let them through.
+            // Whoever waits then may all have come after this, and nobody else may be under way to let them
+            // through.
             let (gate, until) = (self.clone(), self.began + until);
             tokio::spawn(async move {
                 tokio::time::sleep_until(until).await;

@@ -1,6 +1,6 @@
-//! A request that the API server had no time for is made again, as kube's own client does; here, so that others go in the
-//! meantime, and so that the answer that counts as a refusal is seen. What may have been done is not asked for again blindly:
-//! whoever asked looks first.
+//! A request that the API server had no time for is made again, as kube's own client does; here, so that
+//! others go in the meantime, and so that the answer that counts as a refusal is seen. What may have been
+//! done is not asked for again blindly: whoever asked looks first.
 
 use std::time::Duration;
 
@@ -37,8 +37,8 @@ impl Retries {
     }
 }
 
-/// Whether a request that was answered so was not carried out, or changes nothing more when it is carried out twice. A creation
-/// that was given up in the middle (504, or 503 from something in between) may have been.
+/// Whether a request that was answered so was not carried out, or changes nothing more when it is carried out
+/// twice. A creation that was given up in the middle (504, or 503 from something in between) may have been.
 pub(super) fn may_be_made_again<B>(method: &Method, answer: &Response<B>) -> bool {
     *method != Method::POST
         || answer.status() == 429

@@ -37,7 +37,8 @@ struct Server {
 }
 
 impl Server {
-    /// The layer over it. `answer` says what comes of a request and how long it takes, by how many are under way.
+    /// The layer over it. `answer` says what comes of a request and how long it takes, by how many are under
+    /// way.
     fn behind(
         &self,
         answer: fn(&str, usize) -> (u16, Duration),

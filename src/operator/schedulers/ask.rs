@@ -15,8 +15,8 @@ use crate::dask::{Error, Scheduler};
 use crate::plan::cluster::SchedulerView;
 use crate::plan::cluster::load::{Answer, Questions};
 
-/// What tasks want may take a scheduler seconds to tell, in which it does nothing else. It is left alone for this many times
-/// as long.
+/// What tasks want may take a scheduler seconds to tell, in which it does nothing else. It is left alone for
+/// this many times as long.
 const SPARE: u32 = 20;
 /// All questions of one look together. The reconcile that looks has more to do.
 const LOOK: Duration = Duration::from_secs(9);
@@ -47,8 +47,8 @@ pub(in crate::operator) struct Look {
     pub(in crate::operator) activity: Option<Answer>,
 }
 
-/// Asks the scheduler of `cluster` for its workers, whom it can spare, and what else is told. What it does not answer is
-/// left out, and the plan holds what would need it.
+/// Asks the scheduler of `cluster` for its workers, whom it can spare, and what else is told. What it does
+/// not answer is left out, and the plan holds what would need it.
 pub(in crate::operator) async fn look(line: &Line, asks: Asks, cluster: (&str, &str)) -> Look {
     let deadline = Instant::now() + LOOK;
     let told = Told { deadline, cluster };
@@ -149,8 +149,8 @@ impl Asker {
         Self { questions, resources: None, spared_until: Instant::now() }
     }
 
-    /// What the scheduler answers. What its release cannot tell is left out; with `coarse` it is asked for no more than
-    /// every release and every scheduler can tell.
+    /// What the scheduler answers. What its release cannot tell is left out; with `coarse` it is asked for no
+    /// more than every release and every scheduler can tell.
     pub(super) async fn ask(&mut self, scheduler: &mut Scheduler, coarse: bool) -> Result<Answer, Error> {
         let mut answer = Answer::default();
         if let Some(duration) = self.questions.target {

@@ -1,10 +1,10 @@
 //! Which of the workers that are closed to new tasks still run one.
 //!
-//! The scheduler knows which tasks lie with a worker, and not which of them have begun: those that had not are never begun at
-//! a worker that is closed, and lie there until it goes (measured). What a worker runs it tells with its heartbeats. The
-//! last one may be from a time before the worker knew that it is closed, and a task may have begun since. So a worker is
-//! believed from its second heartbeat on after it was seen to be closed: that one was begun after the first had been
-//! answered.
+//! The scheduler knows which tasks lie with a worker, and not which of them have begun: those that had not
+//! are never begun at a worker that is closed, and lie there until it goes (measured). What a worker runs it
+//! tells with its heartbeats. The last one may be from a time before the worker knew that it is closed, and a
+//! task may have begun since. So a worker is believed from its second heartbeat on after it was seen to be
+//! closed: that one was begun after the first had been answered.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,8 @@ const CLOSING: &str = "closing_gracefully";
 /// The heartbeats after which a worker is believed.
 const BEATS: u32 = 2;
 
-/// What was heard of the closed workers of one scheduler, by address: where a worker is started anew it has another.
+/// What was heard of the closed workers of one scheduler, by address: where a worker is started anew it has
+/// another.
 #[derive(Debug, Default)]
 pub(super) struct Closed(BTreeMap<String, Heard>);
 
@@ -27,8 +28,8 @@ struct Heard {
 }
 
 impl Closed {
-    /// Takes in what a scheduler says of its workers, and gives how many tasks the closed ones run, by name, where that is
-    /// certain.
+    /// Takes in what a scheduler says of its workers, and gives how many tasks the closed ones run, by name,
+    /// where that is certain.
     pub(super) fn hear(&mut self, workers: &BTreeMap<String, WorkerInfo>) -> BTreeMap<String, u64> {
         let is_closed = |address: &String| workers.get(address).is_some_and(is_closing);
         self.0.retain(|address, _| is_closed(address));

@@ -27,8 +27,9 @@ const AFTER_FAULT: Duration = Duration::from_secs(30);
 /// A scheduler that starts is not yet "unreachable" for this long.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Listens to a scheduler for as long as its pod lives. What it sends may show a fault of this program: that is told, and
-/// tried again later, since a follower that ended unseen would leave its last word standing for ever.
+/// Listens to a scheduler for as long as its pod lives. What it sends may show a fault of this program: that
+/// is told, and tried again later, since a follower that ended unseen would leave its last word standing for
+/// ever.
 pub(super) async fn follow(
     whereabouts: Whereabouts,
     view: Shared<SchedulerView>,

@@ -14,10 +14,12 @@ use crate::dask::tls::Credentials;
 use crate::dask::{Address, Connector, Error, Scheduler};
 use crate::operator::certificates::credentials::Keeper;
 
-/// How long a scheduler that could not write its state is asked for less. What it has to write may be less by then.
+/// How long a scheduler that could not write its state is asked for less. What it has to write may be less by
+/// then.
 const COARSE: Duration = Duration::from_secs(300);
 
-/// Where a scheduler is, and which one is expected there: addresses of pods are given to others when they end.
+/// Where a scheduler is, and which one is expected there: addresses of pods are given to others when they
+/// end.
 #[derive(Clone)]
 pub(super) struct Whereabouts {
     address: Address,
@@ -76,8 +78,8 @@ pub(super) fn names<'a>(names: impl IntoIterator<Item = &'a WorkerName>) -> BTre
     names.into_iter().map(ToString::to_string).collect()
 }
 
-/// A connection to one scheduler over which one question is asked at a time. One that failed is opened anew by the next
-/// question.
+/// A connection to one scheduler over which one question is asked at a time. One that failed is opened anew
+/// by the next question.
 pub(in crate::operator) struct Line {
     whereabouts: Whereabouts,
     kept: Mutex<Option<Scheduler>>,
@@ -103,15 +105,15 @@ impl Line {
         &self.whereabouts
     }
 
-    /// Asks, once the questions before have been answered. The question is asked a second time if the scheduler turns out
-    /// to have hung up since the last one, so it must change nothing.
+    /// Asks, once the questions before have been answered. The question is asked a second time if the
+    /// scheduler turns out to have hung up since the last one, so it must change nothing.
     pub(in crate::operator) async fn ask<R>(
         &self,
         question: impl for<'a> Fn(&'a mut Scheduler) -> BoxFuture<'a, Result<R, Error>>,
     ) -> Result<R, Error> {
         let mut kept = self.kept.lock().await;
-        // Taken out while it is asked: one whose answer nobody waits for any more, or that failed, holds the memory of what has
-        // come of that answer.
+        // Taken out while it is asked: one whose answer nobody waits for any more, or that failed, holds the
+        // memory of what has come of that answer.
         if let Some(mut scheduler) = kept.take() {
             match question(&mut scheduler).await {
                 Err(Error::Closed(_) | Error::StateUntold(_)) => {}
@@ -137,8 +139,8 @@ impl Line {
         *lock(&self.coarse_until) = Some(Instant::now() + COARSE);
     }
 
-    /// How many tasks the workers run that are closed to new ones, by name, where that is certain. `workers`: what the
-    /// scheduler says of all its workers now.
+    /// How many tasks the workers run that are closed to new ones, by name, where that is certain. `workers`:
+    /// what the scheduler says of all its workers now.
     pub(super) fn running_at_closed(&self, workers: &BTreeMap<String, WorkerInfo>) -> BTreeMap<String, u64> {
         lock(&self.closed).hear(workers)
     }

@@ -1,5 +1,5 @@
-//! What is kept of each scheduler: a connection over which it tells its workers unasked, and one over which it is
-//! asked, for as long as there is something to ask over and over.
+//! What is kept of each scheduler: a connection over which it tells its workers unasked, and one over which
+//! it is asked, for as long as there is something to ask over and over.
 //!
 //! Nothing here makes a request to the API server, and a cluster is woken only by news.
 
@@ -99,9 +99,9 @@ impl Schedulers {
         Self { port, ..Self::new(client, triggers, &Surroundings::of_machine(Reach::All)) }
     }
 
-    /// Follows one start of a scheduler and returns what it last reported. A new pod, a restarted container or another
-    /// expected host name starts from `Unknown`. With TLS, `secret` is what the pod was made with, and `host` the name
-    /// that its certificate must have.
+    /// Follows one start of a scheduler and returns what it last reported. A new pod, a restarted container
+    /// or another expected host name starts from `Unknown`. With TLS, `secret` is what the pod was made with,
+    /// and `host` the name that its certificate must have.
     pub(super) fn follow(
         &self,
         (namespace, cluster): (&str, &str),
@@ -142,7 +142,8 @@ impl Schedulers {
         SchedulerView::Unknown
     }
 
-    /// Asks the scheduler that is followed these questions from now on, or none, and gives what it answered so far.
+    /// Asks the scheduler that is followed these questions from now on, or none, and gives what it answered
+    /// so far.
     pub(super) fn poll(&self, namespace: &str, cluster: &str, questions: Option<&Questions>) -> Load {
         let key = (namespace.to_owned(), cluster.to_owned());
         let mut all = lock(&self.followed);

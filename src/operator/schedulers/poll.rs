@@ -23,8 +23,8 @@ const SHORTEST: Duration = Duration::from_millis(100);
 /// One that does not answer is asked at least so often.
 const LONGEST: Duration = Duration::from_secs(60);
 
-/// Asks for as long as it is polled. A scheduler that does not answer is asked anew later, and later still when it does
-/// not answer then.
+/// Asks for as long as it is polled. A scheduler that does not answer is asked anew later, and later still
+/// when it does not answer then.
 pub(super) async fn poll(
     line: Arc<Line>,
     questions: Questions,
@@ -79,8 +79,8 @@ struct Failures {
 }
 
 impl Failures {
-    /// Takes a failure in. One of the same kind in other words is no news, and the first words stay: texts may change at
-    /// each failure.
+    /// Takes a failure in. One of the same kind in other words is no news, and the first words stay: texts
+    /// may change at each failure.
     fn tell(&mut self, load: &mut Load, error: &Error) -> bool {
         let kind = discriminant(error);
         let is_told = load.failure.is_some() && self.kind == Some(kind);

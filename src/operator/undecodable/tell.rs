@@ -64,7 +64,8 @@ async fn tell(
     match written {
         Ok(true) => {}
         Ok(false) => return Ok(()),
-        // A status that the API server refuses keeps nobody from the event, and is not written again and again.
+        // A status that the API server refuses keeps nobody from the event, and is not written again and
+        // again.
         Err(error) if error.disposition() == Disposition::Lasting => {
             tracing::warn!(
                 error = chain(&error),
@@ -77,8 +78,8 @@ async fn tell(
     Ok(())
 }
 
-/// Writes that it does not decode into its conditions, beside the status that it has. Whether that is news: it is not
-/// where it stands there already, or the object is gone or another.
+/// Writes that it does not decode into its conditions, beside the status that it has. Whether that is news:
+/// it is not where it stands there already, or the object is gone or another.
 async fn write_conditions(
     client: &Client,
     id: &Id,
@@ -115,7 +116,8 @@ async fn write_conditions(
     Ok(true)
 }
 
-/// The status of an object, with conditions that say this; nothing where the status itself is too deep to be written again.
+/// The status of an object, with conditions that say this; nothing where the status itself is too deep to be
+/// written again.
 fn stalled(object: &Value, text: &str, now: Timestamp) -> Option<Value> {
     let mut status = object.get("status").cloned().unwrap_or_else(|| json!({}));
     if levels(&status) + 1 >= LEVELS_MAX {

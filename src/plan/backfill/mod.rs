@@ -1,12 +1,12 @@
 //! One `FlowBackfill`: which ticks of its range to run now, and which of its runs to cancel.
 //!
-//! It makes ordinary runs, named after their ticks: creating one is the commit, as for the Flow's own clocks. What has
-//! been done is read from the runs, which the Flow's history spares as long as the backfill is there, and from the Flow's
-//! record of ticks that have succeeded.
+//! It makes ordinary runs, named after their ticks: creating one is the commit, as for the Flow's own clocks.
+//! What has been done is read from the runs, which the Flow's history spares as long as the backfill is
+//! there, and from the Flow's record of ticks that have succeeded.
 //!
-//! Invariants. Nothing is created, deleted, cancelled or called finished on the word of a cache: such a plan is made
-//! from runs that were listed live. A tick's run of this backfill is replaced only if the backfill itself cancelled it.
-//! A backfill that has ended stays so.
+//! Invariants. Nothing is created, deleted, cancelled or called finished on the word of a cache: such a plan
+//! is made from runs that were listed live. A tick's run of this backfill is replaced only if the backfill
+//! itself cancelled it. A backfill that has ended stays so.
 
 mod status;
 mod ticks;
@@ -37,14 +37,15 @@ pub struct Observed {
     pub live: bool,
 }
 
-/// Whether a backfill may yet start runs. One that is suspended, cancelled or stalled may: somebody can let it go on.
+/// Whether a backfill may yet start runs. One that is suspended, cancelled or stalled may: somebody can let
+/// it go on.
 pub fn is_unfinished(backfill: &FlowBackfill) -> bool {
     let ended = backfill.status.as_ref().is_some_and(|status| status.finished_at.is_some());
     !ended && backfill.metadata.deletion_timestamp.is_none()
 }
 
-/// The names of the runs, there or not, that an unfinished backfill of `flow` reads from what has been done: at most
-/// [`TICKS_MAX`]. None where its ticks cannot be computed, and so none are run.
+/// The names of the runs, there or not, that an unfinished backfill of `flow` reads from what has been done:
+/// at most [`TICKS_MAX`]. None where its ticks cannot be computed, and so none are run.
 pub fn runs_counted_on(backfill: &FlowBackfill, flow: &Flow) -> Vec<String> {
     let ticks = ticks::of_range(backfill, flow).unwrap_or_default();
     ticks.into_iter().filter(|_| is_unfinished(backfill)).map(|tick| tick.name).collect()

@@ -29,8 +29,8 @@ impl Verdict {
     }
 }
 
-/// The status of a backfill whose ticks stand so, with `active` runs of its own that have not ended, and `unrecorded` ticks
-/// that had no record when it was looked at.
+/// The status of a backfill whose ticks stand so, with `active` runs of its own that have not ended, and
+/// `unrecorded` ticks that had no record when it was looked at.
 pub(super) fn of_ticks(
     backfill: &FlowBackfill,
     ticks: &[State<'_>],

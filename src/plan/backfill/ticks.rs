@@ -16,8 +16,8 @@ use crate::plan::flow::ticks::{name, parse, run};
 use crate::plan::pods::Violation;
 use crate::plan::schedule::Clock;
 
-/// The most ticks that one backfill may have. Each keeps a run until all have ended, so this bounds what a backfill
-/// stores, and what a look at it costs.
+/// The most ticks that one backfill may have. Each keeps a run until all have ended, so this bounds what a
+/// backfill stores, and what a look at it costs.
 pub const TICKS_MAX: usize = 1_000;
 
 /// One tick of the range.
@@ -78,8 +78,8 @@ pub(super) enum State<'a> {
 ///
 /// # Errors
 ///
-/// The Flow has no such clocks, or no valid ones, or there are more than [`TICKS_MAX`] ticks. Counting stops there,
-/// so that a wide range costs no more than a full one.
+/// The Flow has no such clocks, or no valid ones, or there are more than [`TICKS_MAX`] ticks. Counting stops
+/// there, so that a wide range costs no more than a full one.
 pub(super) fn of_range<'a>(backfill: &FlowBackfill, flow: &'a Flow) -> Result<Vec<Tick<'a>>, Violation> {
     let flow_name = flow.name_any();
     let Some(schedule) = &flow.spec.schedule else {
@@ -144,8 +144,8 @@ pub(super) fn states<'a>(
     let again = backfill.spec.skip == SkippedTicks::None;
     let state = |tick: &Tick<'_>| {
         let of_run = by_name.get(&tick.name).map(|run| of_run(run, backfill));
-        // What the record says holds also where a run of the tick is there, under a name of before or after: a clock
-        // that was given parameters names its runs otherwise.
+        // What the record says holds also where a run of the tick is there, under a name of before or after:
+        // a clock that was given parameters names its runs otherwise.
         match of_run {
             None | Some(State::Due(_)) if !again && records.contain(tick) => State::Skipped,
             None | Some(State::Due(_)) if tick.at > now => State::Ahead,
@@ -220,8 +220,8 @@ pub(super) fn is_cancelled_by(run: &FlowRun) -> bool {
     run.annotations().contains_key(labels::CANCELLED_BY)
 }
 
-/// Whether another backfill made the run since this one exists. Two that share a tick which always fails would
-/// otherwise run it in turns for ever.
+/// Whether another backfill made the run since this one exists. Two that share a tick which always fails
+/// would otherwise run it in turns for ever.
 fn is_of_later_backfill(run: &FlowRun, backfill: &FlowBackfill) -> bool {
     run.spec.backfill.is_some()
         && run.metadata.creation_timestamp.as_ref() >= backfill.metadata.creation_timestamp.as_ref()

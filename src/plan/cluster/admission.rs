@@ -9,8 +9,8 @@ use crate::plan::facts::{due_at, is_unsaid, job_of, phase_of, waits_for};
 
 /// The runs that hold a place, at most `maxActiveRuns` of them, and none where there is no such limit.
 ///
-/// First come, first served, whatever Flow they are of: each run gets its turn, since only those that became due before
-/// it go first. A place is given back when the run and its runner have ended.
+/// First come, first served, whatever Flow they are of: each run gets its turn, since only those that became
+/// due before it go first. A place is given back when the run and its runner have ended.
 pub(super) fn plan(cluster: &DaskCluster, observed: &Observed) -> Vec<String> {
     let Some(places) = cluster.spec.max_active_runs else { return Vec::new() };
     let places = usize::try_from(places).unwrap_or(1);
@@ -42,8 +42,9 @@ pub(super) fn plan(cluster: &DaskCluster, observed: &Observed) -> Vec<String> {
     admitted
 }
 
-/// Whether a run that was let through still holds its place. One that stands in the queue for another reason, because it was
-/// suspended or its Flow holds it, gives it back: it may wait for a run that waits for this place, a deadlock otherwise.
+/// Whether a run that was let through still holds its place. One that stands in the queue for another reason,
+/// because it was suspended or its Flow holds it, gives it back: it may wait for a run that waits for this
+/// place, a deadlock otherwise.
 fn holds(name: &str, observed: &Observed) -> bool {
     let run = observed.runs.iter().find(|run| run.name_any() == name);
     run.is_some_and(|run| phase_of(run) != Phase::Queued || waits_for_place(run) || is_unsaid(run))

@@ -1,8 +1,8 @@
 //! How many workers an autoscaled group is to have.
 //!
-//! The scheduler's target goes to the group "default"; a further group follows the amounts of its `daskResources` that
-//! tasks ask for. A group grows at once, and shrinks to the most that was wanted within `scaleDownAfter`: so a
-//! target that swings moves nothing, and one that stays moves it once.
+//! The scheduler's target goes to the group "default"; a further group follows the amounts of its
+//! `daskResources` that tasks ask for. A group grows at once, and shrinks to the most that was wanted within
+//! `scaleDownAfter`: so a target that swings moves nothing, and one that stays moves it once.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -52,7 +52,8 @@ pub(super) fn size(groups: &mut [Group<'_>], observed: &Observed, now: Timestamp
 struct Bounds {
     minimum: usize,
     maximum: usize,
-    /// For how long fewer workers must have been enough. None: that cannot be read; the group does not shrink.
+    /// For how long fewer workers must have been enough. None: that cannot be read; the group does not
+    /// shrink.
     scale_down_after: Option<Duration>,
 }
 
@@ -100,8 +101,8 @@ fn fall((bounds, after): (Bounds, Duration), demand: &[Demand], now: Timestamp) 
     (workers, next)
 }
 
-/// How many workers each group should have for `target`, in the order of `groups`; `registered`: how many it has, and how
-/// many of all groups are closed to new tasks besides. None where nobody knows.
+/// How many workers each group should have for `target`, in the order of `groups`; `registered`: how many it
+/// has, and how many of all groups are closed to new tasks besides. None where nobody knows.
 fn shares(
     groups: &[Group<'_>],
     (registered, closed): (&[usize], usize),
@@ -117,10 +118,11 @@ fn shares(
     shares
 }
 
-/// The scheduler's target counts the workers of all groups, and the tasks that only some of them can run. What is lacking
-/// goes to the default group, less what groups with resources will get; what there is too much leaves it, less what
-/// those groups are at work on. The default group does not grow by that: while its workers are replaced there are more of
-/// them than wanted. It counts workers that are closed to new tasks as well, which nobody is to replace for that.
+/// The scheduler's target counts the workers of all groups, and the tasks that only some of them can run.
+/// What is lacking goes to the default group, less what groups with resources will get; what there is too
+/// much leaves it, less what those groups are at work on. The default group does not grow by that: while its
+/// workers are replaced there are more of them than wanted. It counts workers that are closed to new tasks as
+/// well, which nobody is to replace for that.
 fn share_of_default(
     groups: &[Group<'_>],
     (registered, closed): (&[usize], usize),
@@ -148,8 +150,8 @@ fn share_of_default(
     }
 }
 
-/// How many workers of this group supply what is left to be supplied, which becomes less by it. None for a group without
-/// resources.
+/// How many workers of this group supply what is left to be supplied, which becomes less by it. None for a
+/// group without resources.
 fn take(group: &Group<'_>, left: &mut BTreeMap<String, f64>) -> Option<usize> {
     let spec = group.spec.filter(|spec| group.name != DEFAULT_GROUP && !spec.dask_resources.is_empty())?;
     let supplied = spec.dask_resources.iter().filter(|(_, amount)| **amount > 0.0);

@@ -1,6 +1,6 @@
-//! Workers that end as soon as they start are created again after a delay that doubles, as the kubelet restarts containers:
-//! a group that cannot work must not be made in a loop. What is known of it stands in the status, so that a restart of the
-//! operator does not begin anew.
+//! Workers that end as soon as they start are created again after a delay that doubles, as the kubelet
+//! restarts containers: a group that cannot work must not be made in a loop. What is known of it stands in
+//! the status, so that a restart of the operator does not begin anew.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -70,8 +70,8 @@ impl BackOff {
     }
 }
 
-/// Whether the scheduler that there is started after the worker: workers end with their scheduler, through no fault of
-/// theirs.
+/// Whether the scheduler that there is started after the worker: workers end with their scheduler, through no
+/// fault of theirs.
 fn outlived_a_scheduler(pod: &Pod, cluster: &DaskCluster, observed: &Observed) -> bool {
     let started = state::terminated(pod, worker::CONTAINER).and_then(|end| end.started_at.as_ref());
     let mut pods = observed.pods.iter().filter(|pod| state::is_component(pod, labels::SCHEDULER));

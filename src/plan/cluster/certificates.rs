@@ -1,9 +1,9 @@
 //! The certificates of a cluster: which one its pods are made with, and when another is needed.
 //!
-//! Pods are made with a copy of the issuer's Secret that never changes, named by its content. So a pod that is made anew
-//! has what its neighbours have, whatever became of the Secret meanwhile, and a new certificate rolls through the cluster
-//! as any change of the spec does. Pods that trust other authorities cannot talk: workers and runners are made with what
-//! the scheduler was started with, until it is replaced.
+//! Pods are made with a copy of the issuer's Secret that never changes, named by its content. So a pod that
+//! is made anew has what its neighbours have, whatever became of the Secret meanwhile, and a new certificate
+//! rolls through the cluster as any change of the spec does. Pods that trust other authorities cannot talk:
+//! workers and runners are made with what the scheduler was started with, until it is replaced.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -27,8 +27,8 @@ use crate::plan::{Issue, Next, Note, Step, Victim, VictimKind, names, subset};
 
 /// How long a certificate is good for where the spec does not say: 90 days, cert-manager's default.
 const DURATION: Duration = Duration::from_secs(90 * 24 * 3_600);
-/// How long an authority is good for at least, and in lives of its certificates: it is renewed seldom, because that
-/// restarts the whole cluster.
+/// How long an authority is good for at least, and in lives of its certificates: it is renewed seldom,
+/// because that restarts the whole cluster.
 const AUTHORITY_MIN: Duration = Duration::from_secs(10 * 365 * 24 * 3_600);
 const AUTHORITY_LIVES: u32 = 10;
 /// How often Secrets of others are read: the kubelet looks at mounted ones about as often.
@@ -131,8 +131,8 @@ fn certificate(cluster: &str, certificates: &Certificates) -> Certificate {
     }
 }
 
-/// Issues a certificate where there is none, where the one that is there has lived two thirds of its life, or where it is
-/// not what the cluster needs.
+/// Issues a certificate where there is none, where the one that is there has lived two thirds of its life, or
+/// where it is not what the cluster needs.
 fn issue(decision: &mut Decision, cluster: &DaskCluster, observed: &Observed, now: Timestamp) {
     let (Some(source), Some(authority)) = (&observed.tls.source, &observed.tls.authority) else { return };
     let (namespace, name) = (cluster.namespace().unwrap_or_default(), cluster.name_any());
@@ -175,7 +175,8 @@ fn issue(decision: &mut Decision, cluster: &DaskCluster, observed: &Observed, no
 
 fn duration(cluster: &DaskCluster) -> Duration {
     let written = cluster.spec.tls.as_ref().and_then(|tls| tls.duration.as_ref());
-    // Certificates expire whatever is wrong with the spec: a duration that cannot be read holds up no renewal.
+    // Certificates expire whatever is wrong with the spec: a duration that cannot be read holds up no
+    // renewal.
     written.and_then(Written::get).unwrap_or(DURATION)
 }
 
@@ -213,7 +214,8 @@ fn ask_cert_manager(decision: &mut Decision, cluster: &DaskCluster, observed: &O
     }
 }
 
-/// The Certificate of cert-manager: <https://cert-manager.io/docs/reference/api-docs/#cert-manager.io/v1.Certificate>.
+/// The Certificate of cert-manager:
+/// <https://cert-manager.io/docs/reference/api-docs/#cert-manager.io/v1.Certificate>.
 pub fn request(cluster: &DaskCluster) -> Value {
     let (namespace, name) = (cluster.namespace().unwrap_or_default(), cluster.name_any());
     let issuer = cluster.spec.tls.as_ref().and_then(|tls| tls.issuer_ref.clone()).unwrap_or_default();

@@ -1,9 +1,9 @@
 //! `drain: Wait`: a worker with tasks leaves when they have ended.
 //!
-//! Under load a scheduler gives each worker the next task when one ends, so none would ever be free. So where the scheduler
-//! can, it first closes the worker to new tasks; the worker is then waited for. What is written on its pod comes before
-//! that: whatever happens in between, the worker leaves. It cannot be opened again, so it is not counted any more, and
-//! where it is wanted again another one takes its place.
+//! Under load a scheduler gives each worker the next task when one ends, so none would ever be free. So where
+//! the scheduler can, it first closes the worker to new tasks; the worker is then waited for. What is written
+//! on its pod comes before that: whatever happens in between, the worker leaves. It cannot be opened again,
+//! so it is not counted any more, and where it is wanted again another one takes its place.
 //!
 //! Schedulers that cannot go on giving tasks to a worker that is waited for, and it may be wanted again.
 
@@ -41,9 +41,9 @@ pub(super) fn drain_timeout(group: &Group<'_>) -> Option<Duration> {
     Some(timeout.get().unwrap_or(Duration::MAX))
 }
 
-/// Of the workers that may leave, those without a task, and those that were waited for long enough. Of the others as many
-/// are closed to new tasks as are still to leave. Since when each is waited for stands on its pod, so that a restart of
-/// the operator does not begin anew.
+/// Of the workers that may leave, those without a task, and those that were waited for long enough. Of the
+/// others as many are closed to new tasks as are still to leave. Since when each is waited for stands on its
+/// pod, so that a restart of the operator does not begin anew.
 pub(super) fn spare_the_busy<'p>(
     work: &mut Work<'_>,
     (group, count): (&Group<'_>, usize),
@@ -72,7 +72,8 @@ pub(super) fn spare_the_busy<'p>(
     chosen
 }
 
-/// Of the workers that are closed to new tasks, those that run none, and those that were waited for long enough.
+/// Of the workers that are closed to new tasks, those that run none, and those that were waited for long
+/// enough.
 pub(super) fn wait_for_closed<'p>(
     work: &mut Work<'_>,
     group: &Group<'_>,
@@ -91,8 +92,9 @@ pub(super) fn wait_for_closed<'p>(
     chosen
 }
 
-/// Closes those of these workers that are open: the operator may have ended before it asked for that, the scheduler may have
-/// found no place for their data, or be another one by now; a nanny may have started the worker anew.
+/// Closes those of these workers that are open: the operator may have ended before it asked for that, the
+/// scheduler may have found no place for their data, or be another one by now; a nanny may have started the
+/// worker anew.
 fn close_again(work: &mut Work<'_>, waiting: &[(&Arc<Pod>, Timestamp)]) {
     let is_open = |pod: &&Arc<Pod>| !work.observed.closing.contains(state::name(pod));
     if !work.observed.closes {

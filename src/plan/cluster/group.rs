@@ -32,7 +32,8 @@ pub(super) struct Group<'a> {
     pub(super) current: Vec<&'a Arc<Pod>>,
     /// Its pods that are made from an earlier spec.
     pub(super) outdated: Vec<&'a Arc<Pod>>,
-    /// Its pods whose workers are closed to new tasks, of any spec: as good as gone, but for the tasks that they run.
+    /// Its pods whose workers are closed to new tasks, of any spec: as good as gone, but for the tasks that
+    /// they run.
     pub(super) closed: Vec<&'a Arc<Pod>>,
     /// Its pods whose workers the scheduler has let go: they are deleted, whatever is wanted by now.
     pub(super) let_go: Vec<&'a Arc<Pod>>,
@@ -59,8 +60,8 @@ impl Group<'_> {
         self.closed.iter().filter(|pod| registered.contains(state::name(pod))).count()
     }
 
-    /// Whether those are there that must be. A worker that finishes its tasks may take an hour to make room for the next one;
-    /// no run is to wait for that as long as there is another one for it.
+    /// Whether those are there that must be. A worker that finishes its tasks may take an hour to make room
+    /// for the next one; no run is to wait for that as long as there is another one for it.
     pub(super) fn serves(&self, registered: &BTreeSet<String>) -> bool {
         let open = self.registered(registered);
         open >= self.needed || (open > 0 && open + self.finishing(registered) >= self.needed)

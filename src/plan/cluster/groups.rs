@@ -1,4 +1,5 @@
-//! The groups of workers of a cluster: those of the spec, and those that were taken out of it and still have workers.
+//! The groups of workers of a cluster: those of the spec, and those that were taken out of it and still have
+//! workers.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -27,8 +28,8 @@ pub fn may_have_workers(cluster: &DaskCluster) -> bool {
     of_spec(cluster).any(|(_, workers)| workers.autoscale.is_some() || workers.fixed_size() > 0)
 }
 
-/// All groups, with their pods and the sizes that are wanted. `asleep`: nobody uses the cluster, so no worker is.
-/// `certificate`: what their pods are made with.
+/// All groups, with their pods and the sizes that are wanted. `asleep`: nobody uses the cluster, so no worker
+/// is. `certificate`: what their pods are made with.
 pub(super) fn all<'a>(
     cluster: &'a DaskCluster,
     observed: &'a Observed,

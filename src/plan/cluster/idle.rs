@@ -1,8 +1,8 @@
 //! Whether nobody uses a cluster, and what becomes of it then.
 //!
-//! In use is a cluster with a run on it that has not ended, with a task, or with a client that came within `after`. A client
-//! that is only connected does not count, as it does not for Dask's own idle timeout; what it holds on the workers is safe
-//! under `ScaleToZero`, since a worker whose data cannot move is not retired.
+//! In use is a cluster with a run on it that has not ended, with a task, or with a client that came within
+//! `after`. A client that is only connected does not count, as it does not for Dask's own idle timeout; what
+//! it holds on the workers is safe under `ScaleToZero`, since a worker whose data cannot move is not retired.
 
 use std::time::Duration;
 
@@ -16,9 +16,9 @@ use crate::api::{DaskCluster, FlowRun, Phase, Reason};
 use crate::plan::facts::phase_of;
 use crate::plan::{Next, Note};
 
-/// For how long the status says that a cluster closes before anything is taken from under a run that was about to start:
-/// times in a status are whole seconds, so a whole one has passed. A run reads the cluster and creates its Job within
-/// milliseconds of each other.
+/// For how long the status says that a cluster closes before anything is taken from under a run that was
+/// about to start: times in a status are whole seconds, so a whole one has passed. A run reads the cluster
+/// and creates its Job within milliseconds of each other.
 pub(super) const ANNOUNCED: Duration = Duration::from_secs(2);
 
 /// What is decided.
@@ -120,8 +120,8 @@ fn stay_or_rest(
     }
 }
 
-/// Only says so: what is to be done follows when it stands in the status. A run that starts meanwhile sees it there and
-/// waits, and whatever happens in between, the next look goes on from here.
+/// Only says so: what is to be done follows when it stands in the status. A run that starts meanwhile sees it
+/// there and waits, and whatever happens in between, the next look goes on from here.
 fn rest(cluster: &DaskCluster, idle: &Idle, now: Timestamp) -> Rest {
     let what = match idle.action {
         IdleAction::ScaleToZero => "its workers are removed until it is used again",

@@ -1,6 +1,6 @@
-//! How workers leave that are too many: first those that hold nothing because they never registered, then the ones
-//! that the scheduler names, and those only when it has let them go. Under `drain: Wait` a worker with tasks is closed to
-//! new ones first (`drain`).
+//! How workers leave that are too many: first those that hold nothing because they never registered, then the
+//! ones that the scheduler names, and those only when it has let them go. Under `drain: Wait` a worker with
+//! tasks is closed to new ones first (`drain`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -50,8 +50,9 @@ pub(super) fn retire(work: &mut Work<'_>, group: &Group<'_>, candidates: &[&Arc<
         work.look_again = true;
         return;
     }
-    // Whoever was asked to go before goes on going, or more would leave than are to. Nobody is asked twice: a scheduler
-    // that gives up both times leaves such a worker closed to new tasks for ever (read in its source).
+    // Whoever was asked to go before goes on going, or more would leave than are to. Nobody is asked twice: a
+    // scheduler that gives up both times leaves such a worker closed to new tasks for ever (read in its
+    // source).
     let (closing, asked) = (&work.observed.closing, &work.observed.retirements);
     let is_going = |pod: &&Arc<Pod>| closing.contains(state::name(pod)) || asked.is_moving(pod);
     let (going, staying): (Vec<&Arc<Pod>>, Vec<&Arc<Pod>>) = candidates.iter().copied().partition(is_going);
@@ -66,11 +67,12 @@ pub(super) fn retire(work: &mut Work<'_>, group: &Group<'_>, candidates: &[&Arc<
     let_go(work, group, chosen.into_iter().take(count));
 }
 
-/// Lets the workers of the group go that are closed to new tasks, each when those that it runs have ended. They cannot be
-/// opened again, so they leave even where they are wanted again, and are replaced.
+/// Lets the workers of the group go that are closed to new tasks, each when those that it runs have ended.
+/// They cannot be opened again, so they leave even where they are wanted again, and are replaced.
 ///
-/// The scheduler is not asked whether it would close them: to a shuffle that begins while a worker is closed it counts as one
-/// more, and whoever takes part in a shuffle is not offered, but the shuffle's tasks at that worker never begin (measured).
+/// The scheduler is not asked whether it would close them: to a shuffle that begins while a worker is closed
+/// it counts as one more, and whoever takes part in a shuffle is not offered, but the shuffle's tasks at that
+/// worker never begin (measured).
 pub(super) fn finish(work: &mut Work<'_>, group: &Group<'_>, registered: &BTreeSet<String>) {
     let (known, unknown): (Vec<&Arc<Pod>>, Vec<&Arc<Pod>>) =
         group.closed.iter().copied().partition(|pod| registered.contains(state::name(pod)));

@@ -1,15 +1,15 @@
 //! What a cluster's scheduler told of its load, as far back as a decision needs it.
 //!
-//! The record is kept in the operator's memory, and only grows more certain: after a restart it begins anew, and what
-//! needs a longer look back than there is waits.
+//! The record is kept in the operator's memory, and only grows more certain: after a restart it begins anew,
+//! and what needs a longer look back than there is waits.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
 
-/// The most targets that are kept; the oldest are forgotten first. Equal ones in a row are kept once, so this many
-/// changes within a window are a load that never settles.
+/// The most targets that are kept; the oldest are forgotten first. Equal ones in a row are kept once, so this
+/// many changes within a window are a load that never settles.
 const TARGETS_MAX: usize = 1_000;
 
 /// What to ask a scheduler, over and over.
@@ -66,7 +66,8 @@ pub struct Load {
     pub since: Option<Timestamp>,
     /// Why the last questions were not answered.
     pub failure: Option<String>,
-    /// The last question was not answered. One is a stall (a large graph, a garbage collection), several are a failure.
+    /// The last question was not answered. One is a stall (a large graph, a garbage collection), several are
+    /// a failure.
     pub stalled: bool,
 }
 

@@ -1,7 +1,8 @@
 //! One `DaskCluster`: its scheduler, its workers, its status.
 //!
-//! Invariants: never two schedulers (the pod's fixed name is the lock); no worker is created or deleted on the word of
-//! a cache; a worker that is registered is deleted only after the scheduler let it go, unless the whole cluster goes.
+//! Invariants: never two schedulers (the pod's fixed name is the lock); no worker is created or deleted on
+//! the word of a cache; a worker that is registered is deleted only after the scheduler let it go, unless the
+//! whole cluster goes.
 
 mod admission;
 mod autoscale;
@@ -127,8 +128,8 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// Adds all steps. Gives what is wrong with the spec: what runs goes on running, and only the part that cannot be
-    /// built is left undone.
+    /// Adds all steps. Gives what is wrong with the spec: what runs goes on running, and only the part that
+    /// cannot be built is left undone.
     fn fill(&mut self) -> Option<Violation> {
         if self.rest.closes {
             return None;
@@ -165,8 +166,9 @@ impl<'a> Work<'a> {
         violation
     }
 
-    /// The pods of each group that the API server has to judge: those of a new spec with a template in it, and of one in
-    /// which it has refused something. What it refuses is told at once, not when the next worker is due.
+    /// The pods of each group that the API server has to judge: those of a new spec with a template in it,
+    /// and of one in which it has refused something. What it refuses is told at once, not when the next
+    /// worker is due.
     fn tries(&self) -> (Vec<Step>, Option<Violation>) {
         let told = self.status().and_then(|status| status.observed_generation);
         let is_new = told != self.cluster.metadata.generation;

@@ -1,7 +1,7 @@
 //! The NetworkPolicy of a cluster: who may open a connection to its pods.
 //!
-//! It restricts what comes in and nothing that goes out. Its rules add to those of other policies: whoever wants more
-//! let in writes a policy of their own. Why it is so: `docs/adr/0018-network-policy.md`.
+//! It restricts what comes in and nothing that goes out. Its rules add to those of other policies: whoever
+//! wants more let in writes a policy of their own. Why it is so: `docs/adr/0018-network-policy.md`.
 
 use std::collections::BTreeMap;
 
@@ -55,7 +55,8 @@ pub fn network_policy(cluster: &DaskCluster, site: Site) -> NetworkPolicy {
     }
 }
 
-/// The scheduler and the workers of a cluster. Clusters of other operators have the same Dask labels, but not our mark.
+/// The scheduler and the workers of a cluster. Clusters of other operators have the same Dask labels, but not
+/// our mark.
 fn own_pods(cluster: &str) -> LabelSelector {
     let ours = scheduler::component_labels(cluster, labels::SCHEDULER);
     let components = LabelSelectorRequirement {
@@ -104,8 +105,8 @@ fn only(mut all: BTreeMap<String, String>, keys: &[&str]) -> BTreeMap<String, St
     all
 }
 
-/// Makes the policy what the spec wants, or takes it away. One of the same name that is not ours is never deleted, and
-/// applying says that its name is taken.
+/// Makes the policy what the spec wants, or takes it away. One of the same name that is not ours is never
+/// deleted, and applying says that its name is taken.
 pub(super) fn fill(work: &mut Work<'_>) {
     let (cluster, there) = (work.cluster, work.observed.network_policy.as_deref());
     if cluster.spec.network_policy.as_ref().is_some_and(|policy| policy.enabled) {
@@ -122,8 +123,8 @@ pub(super) fn fill(work: &mut Work<'_>) {
     }
 }
 
-/// Whether all that is ours in the policy is so. What a rule leaves out means "any", so the rules must be the same to the
-/// letter; the API server adds no default to them. `egress` is left to others.
+/// Whether all that is ours in the policy is so. What a rule leaves out means "any", so the rules must be the
+/// same to the letter; the API server adds no default to them. `egress` is left to others.
 fn is_as_wanted(wanted: &NetworkPolicy, there: &NetworkPolicy) -> bool {
     let metadata = |policy: &NetworkPolicy| serde_json::to_value(&policy.metadata).unwrap_or(Value::Null);
     let rules = |policy: &NetworkPolicy| {

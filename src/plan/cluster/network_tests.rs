@@ -84,8 +84,8 @@ fn selects(selector: &LabelSelector, labels: &Labels) -> bool {
         })
 }
 
-/// Whether a pod with the labels `from`, in its namespace, may open a connection to a port of the pod `to` of the namespace
-/// "team", as Kubernetes reads the policy.
+/// Whether a pod with the labels `from`, in its namespace, may open a connection to a port of the pod `to` of
+/// the namespace "team", as Kubernetes reads the policy.
 fn may_reach(policy: &NetworkPolicy, (namespace, from): (&str, &Labels), (to, port): (&Labels, i32)) -> bool {
     let home = policy.metadata.namespace.as_deref().unwrap();
     let spec = policy.spec.as_ref().unwrap();

@@ -29,15 +29,15 @@ pub struct Observed {
     pub live: bool,
     /// What the scheduler says.
     pub scheduler: SchedulerView,
-    /// The workers in the order in which the scheduler would close them, idle ones and those with least data first.
-    /// None when it was not asked or did not answer.
+    /// The workers in the order in which the scheduler would close them, idle ones and those with least data
+    /// first. None when it was not asked or did not answer.
     pub closable: Option<Vec<String>>,
     /// The workers that the scheduler gives no more tasks: it was asked to close them, or is letting them go.
     pub closing: BTreeSet<String>,
     /// What the scheduler was asked to do with workers that are to leave, and what it answered.
     pub retirements: Retirements,
-    /// How many tasks lie with each worker, those not counted that never begin there because it is closed. None when the
-    /// scheduler was not asked or did not answer.
+    /// How many tasks lie with each worker, those not counted that never begin there because it is closed.
+    /// None when the scheduler was not asked or did not answer.
     pub busy: Option<BTreeMap<String, u64>>,
     /// Whether the scheduler can close workers to new tasks. Unknown is no.
     pub closes: bool,

@@ -13,8 +13,8 @@ use super::scheduler::is_outdated;
 use crate::api::DaskCluster;
 use crate::api::dask_cluster::Rollout;
 
-/// The shortest and the longest time between two questions. One costs the scheduler less than a millisecond (measured,
-/// over a kept connection).
+/// The shortest and the longest time between two questions. One costs the scheduler less than a millisecond
+/// (measured, over a kept connection).
 const EVERY_MIN: Duration = Duration::from_secs(1);
 const EVERY_MAX: Duration = Duration::from_secs(5);
 /// In how many questions a cluster is found to be idle.

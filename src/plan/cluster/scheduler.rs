@@ -16,10 +16,11 @@ use crate::plan::pods::tls::Certificate;
 use crate::plan::pods::{scheduler, state};
 use crate::plan::{Next, Note, Object, Step};
 
-/// For how long a scheduler must have been idle that cannot tell its clients, so that one who computes now and then is
-/// not taken for nobody. An assumption; releases from 2022.2.1 on tell their clients.
+/// For how long a scheduler must have been idle that cannot tell its clients, so that one who computes now
+/// and then is not taken for nobody. An assumption; releases from 2022.2.1 on tell their clients.
 const QUIET: std::time::Duration = std::time::Duration::from_secs(60);
-/// How much longer than its grace a pod may take to go before its node is taken for lost: a kubelet confirms within seconds.
+/// How much longer than its grace a pod may take to go before its node is taken for lost: a kubelet confirms
+/// within seconds.
 const OVERDUE: std::time::Duration = std::time::Duration::from_secs(30);
 /// What the status says when the scheduler is about to be replaced.
 pub(super) const REPLACING: &str = "the scheduler is replaced because the spec has changed";
@@ -65,8 +66,8 @@ pub(super) fn fill(work: &mut Work<'_>, wanted: Pod) {
     }
 }
 
-/// A scheduler's pod that does not leave keeps its name, which is the lock that there is one scheduler only. Kubernetes
-/// itself deletes the pods of a node that was deleted, or that has the taint `out-of-service`.
+/// A scheduler's pod that does not leave keeps its name, which is the lock that there is one scheduler only.
+/// Kubernetes itself deletes the pods of a node that was deleted, or that has the taint `out-of-service`.
 fn leaving(work: &mut Work<'_>, pod: &Arc<Pod>) {
     let Some(at) = overdue_from(pod) else { return };
     if at > work.now {
@@ -78,8 +79,8 @@ fn leaving(work: &mut Work<'_>, pod: &Arc<Pod>) {
     }
 }
 
-/// From when on a pod that is being deleted should have been gone: a while after its grace, which its deletion timestamp
-/// includes.
+/// From when on a pod that is being deleted should have been gone: a while after its grace, which its
+/// deletion timestamp includes.
 fn overdue_from(pod: &Pod) -> Option<Timestamp> {
     pod.metadata.deletion_timestamp.as_ref()?.0.checked_add(OVERDUE).ok()
 }
@@ -99,8 +100,8 @@ fn overdue(pod: &Pod) -> String {
     )
 }
 
-/// A new scheduler forgets all results, so an outdated one is replaced when nobody uses it, or when it does not work
-/// anyway.
+/// A new scheduler forgets all results, so an outdated one is replaced when nobody uses it, or when it does
+/// not work anyway.
 fn outdated(work: &mut Work<'_>, pod: &Arc<Pod>, wanted: Pod) {
     // With a certificate that has ended nobody gets to it any more, nor does it tell that it is idle.
     let has_ended = work.tls.in_use.as_ref().is_some_and(|certificate| certificate.ends <= work.now);
@@ -129,8 +130,8 @@ pub(super) fn nameless(mut pod: Pod) -> Pod {
     pod
 }
 
-/// Until when a scheduler that serves is left, after the status has begun to say that it does not. A run that was about
-/// to start when nobody used the cluster has started by then, and counts.
+/// Until when a scheduler that serves is left, after the status has begun to say that it does not. A run that
+/// was about to start when nobody used the cluster has started by then, and counts.
 fn closed_from(work: &Work<'_>) -> Option<Timestamp> {
     let since = work.status().and_then(|status| status.closing_since.as_ref());
     let since = since.map_or(work.now, |since| since.0);
@@ -162,8 +163,8 @@ fn is_quiet(idle_since: Timestamp, now: Timestamp) -> bool {
     idle_since.checked_add(QUIET).is_ok_and(|at| at <= now)
 }
 
-/// The new image is known to be good when a worker made from it is registered. Where no worker serves, nothing is lost
-/// by trying.
+/// The new image is known to be good when a worker made from it is registered. Where no worker serves,
+/// nothing is lost by trying.
 fn waits_for_proof(work: &Work<'_>) -> Option<String> {
     let registered = work.observed.scheduler.registered()?;
     let proven = work.groups.iter().flat_map(|group| &group.current);
@@ -174,8 +175,8 @@ fn waits_for_proof(work: &Work<'_>) -> Option<String> {
     })
 }
 
-/// Whether an attempt of this run has begun and not ended, or begins any moment since the cluster `serves`. Between two
-/// attempts nobody misses the scheduler.
+/// Whether an attempt of this run has begun and not ended, or begins any moment since the cluster `serves`.
+/// Between two attempts nobody misses the scheduler.
 fn is_at_work(run: &FlowRun, serves: bool) -> bool {
     match phase_of(run) {
         Phase::Running => true,

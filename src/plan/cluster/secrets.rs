@@ -1,5 +1,5 @@
-//! The Secrets of a cluster with TLS: which have to be read, and whether what was found is to be believed. A Secret under
-//! our name may be somebody else's: it is neither used nor signed with.
+//! The Secrets of a cluster with TLS: which have to be read, and whether what was found is to be believed. A
+//! Secret under our name may be somebody else's: it is neither used nor signed with.
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;

@@ -1,5 +1,5 @@
-//! Workers that run and are not registered, for long: an import that hangs, a lost connection that nobody ends, a node that
-//! does not answer and is tolerated. Such a worker is replaced.
+//! Workers that run and are not registered, for long: an import that hangs, a lost connection that nobody
+//! ends, a node that does not answer and is tolerated. Such a worker is replaced.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -17,11 +17,12 @@ use crate::plan::{Next, Note, Step};
 
 /// How long a worker may start, or be away, before anybody writes that down.
 const NOTED_AFTER: Duration = Duration::from_secs(60);
-/// How long it may be without the scheduler after that. Images that install packages when they start take minutes.
+/// How long it may be without the scheduler after that. Images that install packages when they start take
+/// minutes.
 const REPLACED_AFTER: Duration = Duration::from_secs(600);
 
-/// Notes since when workers are silent, and replaces those that are for too long. Only workers made from the present spec:
-/// others are replaced anyway.
+/// Notes since when workers are silent, and replaces those that are for too long. Only workers made from the
+/// present spec: others are replaced anyway.
 pub(super) fn fill(work: &mut Work<'_>, groups: &[Group<'_>], registered: &BTreeSet<String>) {
     let serving_since = work.status().and_then(|status| status.scheduler_ready_since.as_ref());
     let serving_since = serving_since.map_or(work.now, |since| since.0);
@@ -44,8 +45,9 @@ pub(super) fn fill(work: &mut Work<'_>, groups: &[Group<'_>], registered: &BTree
     }
 }
 
-/// Whether the kubelet waits before it starts the worker again, which ended before there was a scheduler: it would wait for up to
-/// five minutes. A new pod starts at once. One that has ended since ends for a reason of its own.
+/// Whether the kubelet waits before it starts the worker again, which ended before there was a scheduler: it
+/// would wait for up to five minutes. A new pod starts at once. One that has ended since ends for a reason of
+/// its own.
 fn sleeps_since_before(pod: &Pod, serving_since: Timestamp) -> bool {
     let waits =
         state::container(pod, worker::CONTAINER).and_then(|status| status.state.as_ref()?.waiting.as_ref());

@@ -196,7 +196,8 @@ fn suspended(conditions: &mut Conditions<'_>, work: &Work<'_>) {
     let progress = if gone { Progress::Done } else { Progress::UnderWay };
     conditions.set_progress(progress, Reason::Suspending, message);
     conditions.set(ConditionType::Suspended, gone, reason, message);
-    // At rest it is what its spec asks for: whoever waits for what was applied (kstatus) need not wait any longer.
+    // At rest it is what its spec asks for: whoever waits for what was applied (kstatus) need not wait any
+    // longer.
     conditions.set(ConditionType::Ready, gone, reason, message);
 }
 
@@ -263,9 +264,9 @@ pub(super) fn news_of_pods(old: &[Condition], new: &[Condition]) -> Option<Note>
     is_news_of_pods(before, reason).then(|| Note::warning(reason, told.message.clone()))
 }
 
-/// A scheduler that served and whose container has ended since. The kubelet starts it again in the same pod, so that
-/// nothing else tells of it; the operator may see that the connection is lost before it sees the end, or the end only
-/// when the next container serves already.
+/// A scheduler that served and whose container has ended since. The kubelet starts it again in the same pod,
+/// so that nothing else tells of it; the operator may see that the connection is lost before it sees the end,
+/// or the end only when the next container serves already.
 pub(super) fn news_of_scheduler(work: &Work<'_>) -> Option<Note> {
     let ended = end_of_scheduler(work.observed)?;
     let (started, finished) = (ended.started_at.as_ref()?.0, ended.finished_at.as_ref()?.0);
@@ -290,7 +291,8 @@ fn end_of_scheduler(observed: &Observed) -> Option<&ContainerStateTerminated> {
     state::last_end(pod, scheduler::CONTAINER)
 }
 
-/// The condition that says what the cluster waits for: one that serves may be waiting as well, for its rollout.
+/// The condition that says what the cluster waits for: one that serves may be waiting as well, for its
+/// rollout.
 fn in_the_way(conditions: &[Condition]) -> Option<&Condition> {
     let waits = find(conditions, ConditionType::Reconciling).filter(|condition| condition.status == "True");
     waits.or_else(|| find(conditions, ConditionType::Ready))

@@ -80,7 +80,8 @@ fn twice(rules: &[TopologySpread], field: &str) -> Option<Violation> {
     Some(Violation::invalid(format!("{field}.topologySpread[{index}]"), message))
 }
 
-/// A rule of spreading over what no label is called: with `ScheduleAnyway` Kubernetes would take it, and spread nothing.
+/// A rule of spreading over what no label is called: with `ScheduleAnyway` Kubernetes would take it, and
+/// spread nothing.
 fn no_label(rules: &[TopologySpread], field: &str) -> Option<Violation> {
     let (index, rule) = rules.iter().enumerate().find(|(_, rule)| !is_label(&rule.topology_key))?;
     let message = format!(
@@ -90,7 +91,8 @@ fn no_label(rules: &[TopologySpread], field: &str) -> Option<Violation> {
     Some(Violation::invalid(format!("{field}.topologySpread[{index}].topologyKey"), message))
 }
 
-/// Whether a label can be called so: <https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/>.
+/// Whether a label can be called so:
+/// <https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/>.
 fn is_label(key: &str) -> bool {
     let is_part = |part: &str, bytes_max: usize, others: &[char]| {
         let is_end = |c: char| c.is_ascii_alphanumeric();

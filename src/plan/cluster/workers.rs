@@ -17,8 +17,8 @@ use crate::plan::{Next, Note, Object, Step};
 
 /// Pods created in one go, before other objects get their turn.
 const CREATED_AT_ONCE_MAX: usize = 50;
-/// A new worker that has found no node for so long will find none before an old one leaves. An autoscaler of nodes may
-/// take longer; then one worker is missing until it has brought one.
+/// A new worker that has found no node for so long will find none before an old one leaves. An autoscaler of
+/// nodes may take longer; then one worker is missing until it has brought one.
 const NO_ROOM: Duration = Duration::from_secs(60);
 
 /// Adds the steps for the workers of all groups.
@@ -46,8 +46,8 @@ pub(super) fn fill(work: &mut Work<'_>) {
     work.groups = groups;
 }
 
-/// Deletes the pods of workers that have ended. Gives how many places stay empty for now, because who had them ended as
-/// soon as it started.
+/// Deletes the pods of workers that have ended. Gives how many places stay empty for now, because who had
+/// them ended as soon as it started.
 fn remove_finished(work: &mut Work<'_>, group: &Group<'_>) -> usize {
     let mut held_back = 0;
     let mut lost = Vec::new();
@@ -82,8 +82,8 @@ fn remove_finished(work: &mut Work<'_>, group: &Group<'_>) -> usize {
     held_back
 }
 
-/// New workers for the missing ones. While outdated ones are replaced, or ones that are closed to new tasks, a quarter more
-/// than wanted may exist, at least one, so that work goes on.
+/// New workers for the missing ones. While outdated ones are replaced, or ones that are closed to new tasks,
+/// a quarter more than wanted may exist, at least one, so that work goes on.
 fn create(
     work: &mut Work<'_>,
     group: &Group<'_>,
@@ -138,8 +138,8 @@ fn let_go(work: &mut Work<'_>, group: &Group<'_>, registered: &BTreeSet<String>)
     }
     let (old, unknown): (Vec<&Arc<Pod>>, Vec<&Arc<Pod>>) =
         group.outdated.iter().copied().partition(|pod| is_known(&pod));
-    // Those that do not run hold nothing, and will never be wanted. Those that do may be on their way back to a scheduler
-    // that was started anew, if they trust each other.
+    // Those that do not run hold nothing, and will never be wanted. Those that do may be on their way back to
+    // a scheduler that was started anew, if they trust each other.
     let (joining, dead): (Vec<&Arc<Pod>>, Vec<&Arc<Pod>>) =
         unknown.into_iter().partition(|pod| state::runs(pod, worker::CONTAINER) && work.is_understood(pod));
     for pod in dead {
@@ -156,8 +156,8 @@ fn let_go(work: &mut Work<'_>, group: &Group<'_>, registered: &BTreeSet<String>)
         work.steps.push(delete(pod));
     }
     let spare = spare.saturating_sub(joining.len());
-    // Where no node has room for one more, one has to make room: but the last one that works never goes for a spec that may
-    // fit no node at all.
+    // Where no node has room for one more, one has to make room: but the last one that works never goes for a
+    // spec that may fit no node at all.
     let mut makes_room = 0;
     if let Some(since) =
         waits_for_room(group, work.now).filter(|_| there == group.wanted && serving + old.len() > 1)
@@ -184,8 +184,8 @@ fn waits_for_room(group: &Group<'_>, now: Timestamp) -> Option<Timestamp> {
     from.min()
 }
 
-/// Without the scheduler's word nobody knows which workers hold data, so those that run stay. Those that do not run hold
-/// none: outdated ones will never be wanted, and of the others the youngest are too many.
+/// Without the scheduler's word nobody knows which workers hold data, so those that run stay. Those that do
+/// not run hold none: outdated ones will never be wanted, and of the others the youngest are too many.
 fn hold_unreachable(work: &mut Work<'_>, groups: &[Group<'_>]) {
     let mut is_held = false;
     for group in groups {

@@ -1,7 +1,8 @@
 //! What a Flow will do: its next runs, told before anything is in a cluster.
 //!
-//! The runs are the ones that the operator would create, by the same clocks, under the same names and with the same
-//! parameters. When each of them starts is the cluster's matter: under `Forbid` a run waits for the one before it.
+//! The runs are the ones that the operator would create, by the same clocks, under the same names and with
+//! the same parameters. When each of them starts is the cluster's matter: under `Forbid` a run waits for the
+//! one before it.
 
 use std::time::Duration;
 
@@ -24,8 +25,8 @@ pub struct ComingRun {
     pub run: String,
     /// Its logical time.
     pub tick: Timestamp,
-    /// When it is created: later than its tick by the Flow's share of `jitter`. None where that share is unknown,
-    /// because it is drawn from the namespace or the name, and the Flow does not have them yet.
+    /// When it is created: later than its tick by the Flow's share of `jitter`. None where that share is
+    /// unknown, because it is drawn from the namespace or the name, and the Flow does not have them yet.
     pub start: Option<Timestamp>,
     /// The IANA name of the zone of its first clock.
     pub zone_name: String,
@@ -67,8 +68,9 @@ impl Hand<'_> {
     }
 }
 
-/// The first `count` runs of `flow` that start later than `after`; where it is unknown by how much jitter delays them,
-/// those with ticks later than `after`. None are ahead of a Flow that has no schedule or is suspended.
+/// The first `count` runs of `flow` that start later than `after`; where it is unknown by how much jitter
+/// delays them, those with ticks later than `after`. None are ahead of a Flow that has no schedule or is
+/// suspended.
 ///
 /// # Errors
 ///
@@ -112,8 +114,8 @@ fn known_offset(flow: &Flow) -> Option<Duration> {
     (known || !delays).then(|| offset(flow))
 }
 
-/// The runs of one instant, and the clocks that tick then moved on. As in [`ticks::plan`], the first clock of the
-/// schedule gives a shared run its parameters.
+/// The runs of one instant, and the clocks that tick then moved on. As in [`ticks::plan`], the first clock of
+/// the schedule gives a shared run its parameters.
 fn runs_at(
     flow: &Flow,
     hands: &mut [Hand<'_>],

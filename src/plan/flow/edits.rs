@@ -1,7 +1,7 @@
 //! When a Flow's spec was written, and which tick an edit passed over.
 //!
-//! The API server notes for each writer when it wrote last (`metadata.managedFields`). It notes nothing where a writer only
-//! takes something away, so a time that was known before is not that of a new edit.
+//! The API server notes for each writer when it wrote last (`metadata.managedFields`). It notes nothing where
+//! a writer only takes something away, so a time that was known before is not that of a new edit.
 
 use jiff::Timestamp;
 
@@ -35,7 +35,8 @@ pub(super) fn edited_at(flow: &Flow, old: &FlowStatus, now: Timestamp) -> Timest
     new.map_or(now, |written| written.min(now))
 }
 
-/// The tick that a clock, as it was known, was about to deal with, and that was due when the Flow was edited: it is no run.
+/// The tick that a clock, as it was known, was about to deal with, and that was due when the Flow was edited:
+/// it is no run.
 pub(super) fn lost_tick(
     flow: &Flow,
     old: &FlowStatus,

@@ -1,5 +1,5 @@
-//! What a Flow says, is carried out as it says, and may not be what its author means. No fault: `daskflow validate` and
-//! `next` tell it, and the operator does as it is told.
+//! What a Flow says, is carried out as it says, and may not be what its author means. No fault:
+//! `daskflow validate` and `next` tell it, and the operator does as it is told.
 
 use jiff::Timestamp;
 
@@ -8,7 +8,8 @@ use crate::api::Flow;
 use crate::api::flow::{ClockEntry, Schedule};
 use crate::plan::schedule::{both_days, idle_exdates};
 
-/// Where coming ticks are looked for, so that the same text gives the same hints on every day: 2027-01-01T00:00:00Z.
+/// Where coming ticks are looked for, so that the same text gives the same hints on every day:
+/// 2027-01-01T00:00:00Z.
 const REFERENCE: i64 = 1_798_761_600;
 /// So many coming runs are compared with each other.
 const RUNS: usize = 500;

@@ -30,8 +30,8 @@ const APPLIED: [&str; 8] = [
 /// Code younger than this stays, used or not: its Job may be about to be created.
 const CODE_AGE_MIN: SignedDuration = SignedDuration::from_mins(10);
 
-/// Deletes the oldest finished runs above the limits, and those that ended too long ago; their Jobs and pods go with
-/// them. A run that has not ended is never touched.
+/// Deletes the oldest finished runs above the limits, and those that ended too long ago; their Jobs and pods
+/// go with them. A run that has not ended is never touched.
 pub(super) fn runs(flow: &Flow, observed: &Observed, now: Timestamp) -> Vec<Step> {
     let limits = &flow.spec.history;
     let finished = |class: fn(Phase) -> bool| {
@@ -63,8 +63,8 @@ pub(super) fn next(flow: &Flow, observed: &Observed, now: Timestamp) -> Option<T
     looked_at.chain(too_old).min()
 }
 
-/// The finished runs that are there, may go, and that nobody counts on. The cluster that `keepOnFailure` keeps would go
-/// with its run.
+/// The finished runs that are there, may go, and that nobody counts on. The cluster that `keepOnFailure`
+/// keeps would go with its run.
 fn kept<'a>(
     flow: &'a Flow,
     observed: &'a Observed,
@@ -93,8 +93,8 @@ pub(super) fn is_to_follow(flow: &Flow, status: &FlowStatus, observed: &Observed
     !runs(&written, observed, now).is_empty()
 }
 
-/// Whether the status that was read holds what the run had to say: how the last run ended, that its tick succeeded, that it
-/// was given up. A run that goes before that is written would not have been.
+/// Whether the status that was read holds what the run had to say: how the last run ended, that its tick
+/// succeeded, that it was given up. A run that goes before that is written would not have been.
 fn is_told(flow: &Flow, run: &FlowRun) -> bool {
     let Some(status) = &flow.status else { return false };
     match phase_of(run) {
@@ -119,12 +119,13 @@ pub(super) fn short_name(run: &FlowRun) -> String {
     names::short_hash(run.metadata.uid.as_deref().unwrap_or(&run.name_any()), 8)
 }
 
-/// Whether somebody applies the run from a description of it, out of Git for one: if it were deleted it would be created
-/// again, and run again. Such a run is its owner's to delete.
+/// Whether somebody applies the run from a description of it, out of Git for one: if it were deleted it would
+/// be created again, and run again. Such a run is its owner's to delete.
 fn is_applied(run: &FlowRun) -> bool {
     let (labels, annotations) = (run.labels(), run.annotations());
     let says = |prefix: &str| labels.keys().chain(annotations.keys()).any(|key| key.starts_with(prefix));
-    // Argo CD marks objects by this label unless it is told to use its annotation, and so do charts. Ours have it too.
+    // Argo CD marks objects by this label unless it is told to use its annotation, and so do charts. Ours
+    // have it too.
     let of_instance = labels.contains_key(labels::APP_INSTANCE)
         && labels.get(labels::APP_MANAGED_BY).map(String::as_str) != Some(labels::APP);
     let by_hand = made_for(run).is_none();
@@ -142,8 +143,8 @@ fn looked_at_until(flow: &Flow, run: &FlowRun) -> Option<Timestamp> {
     kept_until(run.status.as_ref()?, Some(flow))
 }
 
-/// Whether the tick of a run stands in the status of its clock. Before it does, the run alone keeps the tick from being
-/// started again.
+/// Whether the tick of a run stands in the status of its clock. Before it does, the run alone keeps the tick
+/// from being started again.
 fn is_remembered(flow: &Flow, run: &FlowRun, now: Timestamp) -> bool {
     let (Some(clock), Some(tick)) = (&run.spec.clock, &run.spec.scheduled_time) else { return true };
     // Only ticks between the clock's memory and now could be started again.
@@ -168,15 +169,15 @@ fn ends(flow: &Flow, run: &FlowRun) -> Option<Timestamp> {
     finished_at(run)?.checked_add(age).ok()
 }
 
-/// Whether the run is that of a backfill which is still there, or would be made once more by an unfinished one if it were
-/// gone. Such a run pushes out no other one either.
+/// Whether the run is that of a backfill which is still there, or would be made once more by an unfinished
+/// one if it were gone. Such a run pushes out no other one either.
 fn is_counted_on(run: &FlowRun, observed: &Observed) -> bool {
     let of_backfill = run.spec.backfill.as_ref().is_some_and(|name| observed.backfills.contains(name));
     of_backfill || observed.backfilled.contains(&run.name_any())
 }
 
-/// Deletes code that nobody mounts any more, except the newest. While a run may be about to get its Job, all stays: it may
-/// mount any of it.
+/// Deletes code that nobody mounts any more, except the newest. While a run may be about to get its Job, all
+/// stays: it may mount any of it.
 pub(super) fn code(flow: &Flow, observed: &Observed, now: Timestamp) -> Vec<Step> {
     let unfinished = || observed.runs.iter().filter(|run| !phase_of(run).is_final());
     if unfinished().any(|run| may_get_its_job(flow, run, now)) {
@@ -194,8 +195,8 @@ pub(super) fn code(flow: &Flow, observed: &Observed, now: Timestamp) -> Vec<Step
     observed.code_maps.iter().filter(spare).map(|map| Step::Delete(victim(map))).collect()
 }
 
-/// Whether a run that has not ended may be about to get a Job. One that has a Job, waits for its place or waits long for its
-/// next attempt is not.
+/// Whether a run that has not ended may be about to get a Job. One that has a Job, waits for its place or
+/// waits long for its next attempt is not.
 fn may_get_its_job(flow: &Flow, run: &FlowRun, now: Timestamp) -> bool {
     let status = run.status.as_ref();
     match phase_of(run) {

@@ -1,8 +1,9 @@
 //! One `Flow`: which runs to create, which to let start, which to forget.
 //!
-//! Invariants. The name of a run is made from its tick, and creating it is the commit: doing it twice gives one run.
-//! Under any policy but `Allow` a run starts only when it stands in `status.admitted`, and that status is written with
-//! the resourceVersion it was read with: of two writers one loses, so never more runs than places hold one.
+//! Invariants. The name of a run is made from its tick, and creating it is the commit: doing it twice gives
+//! one run. Under any policy but `Allow` a run starts only when it stands in `status.admitted`, and that
+//! status is written with the resourceVersion it was read with: of two writers one loses, so never more runs
+//! than places hold one.
 
 mod admission;
 pub mod coming;
@@ -29,8 +30,8 @@ use super::{Next, Note, Plan, Step};
 use crate::api::common::ConfigMapKey;
 use crate::api::{ConditionType, Flow, FlowStatus, Reason};
 
-/// The key of a ConfigMap that has to be looked for: while the spec is new, or the Flow not ready. Users' ConfigMaps are not
-/// watched, and a run that starts reads its own anyway.
+/// The key of a ConfigMap that has to be looked for: while the spec is new, or the Flow not ready. Users'
+/// ConfigMaps are not watched, and a run that starts reads its own anyway.
 pub fn code_to_look_for(flow: &Flow) -> Option<&ConfigMapKey> {
     let settled = flow.status.as_ref().is_some_and(|status| {
         status.observed_generation == flow.metadata.generation
@@ -69,14 +70,15 @@ pub fn plan(flow: &Flow, observed: &Observed, now: Timestamp) -> Plan<FlowStatus
         next = next.sooner(Next::After(status::ASK_AGAIN), now);
     }
     let mut plan = Plan { steps, events, figures: ticks.missed.figures(), next, ..Plan::status_only(status) };
-    // A Flow that a cache has may be of before a tick whose run has come and gone, or of before what was counted.
+    // A Flow that a cache has may be of before a tick whose run has come and gone, or of before what was
+    // counted.
     plan.look_again = (counts(flow, &plan) || !ticks.created.is_empty()) && !observed.live;
     plan
 }
 
-/// Whether the plan counts ticks as missed, or runs as given up. A run that no cache knows yet must not be one of the
-/// missed, nor one that a cache still has and that was counted and deleted one of those given up: such a plan is made from
-/// runs that were listed live.
+/// Whether the plan counts ticks as missed, or runs as given up. A run that no cache knows yet must not be
+/// one of the missed, nor one that a cache still has and that was counted and deleted one of those given up:
+/// such a plan is made from runs that were listed live.
 pub fn counts(flow: &Flow, plan: &Plan<FlowStatus>) -> bool {
     let of = |status: &FlowStatus| (status.missed, status.skipped);
     let (missed, skipped) = flow.status.as_ref().map(of).unwrap_or_default();

@@ -26,8 +26,8 @@ pub struct Observed {
     pub code_maps: Vec<CodeMap>,
     /// Its backfills, ended ones too: their runs stay as long as they do.
     pub backfills: BTreeSet<String>,
-    /// The names that the runs of the ticks of unfinished backfills have, whoever made them: such a run may be why a tick is
-    /// left out.
+    /// The names that the runs of the ticks of unfinished backfills have, whoever made them: such a run may
+    /// be why a tick is left out.
     pub backfilled: BTreeSet<String>,
 }
 

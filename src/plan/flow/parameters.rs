@@ -5,20 +5,21 @@ use serde_json::{Map, Value};
 use crate::api::{Flow, FlowRun, FlowRunSpec};
 use crate::plan::pods::Violation;
 
-/// Linux starts no program with a longer string among its arguments or its environment, such as `NAME=value`; the NUL at the
-/// end counts (`MAX_ARG_STRLEN`, 32 pages of 4 KiB: <https://man7.org/linux/man-pages/man2/execve.2.html>).
+/// Linux starts no program with a longer string among its arguments or its environment, such as `NAME=value`;
+/// the NUL at the end counts (`MAX_ARG_STRLEN`, 32 pages of 4 KiB:
+/// <https://man7.org/linux/man-pages/man2/execve.2.html>).
 const STRING_BYTES_MAX: usize = 131_071;
-/// All of them together. Linux takes 2 MiB with the usual limit of the stack; a Job is stored whole, and a write to the API
-/// server has 1.5 MiB at most (etcd's default), with the Job's pod beside them.
+/// All of them together. Linux takes 2 MiB with the usual limit of the stack; a Job is stored whole, and a
+/// write to the API server has 1.5 MiB at most (etcd's default), with the Job's pod beside them.
 const STRINGS_BYTES_MAX: usize = 1_000_000;
-/// The most levels of lists and maps within each other. The operator reads objects of a hundred levels, and a run holds its
-/// parameters some levels deeper than the Flow that they are of; nobody writes half as many.
+/// The most levels of lists and maps within each other. The operator reads objects of a hundred levels, and a
+/// run holds its parameters some levels deeper than the Flow that they are of; nobody writes half as many.
 const LEVELS_MAX: usize = 50;
 /// The variable in which a runner finds them.
 const VARIABLE: &str = "DASKFLOW_PARAMETERS";
 
-/// The Flow's parameters, over them those of the run's clock, or those of the run's tick in place of both; over them the
-/// run's own; each name by itself.
+/// The Flow's parameters, over them those of the run's clock, or those of the run's tick in place of both;
+/// over them the run's own; each name by itself.
 pub fn merged(flow: &Flow, run: &FlowRunSpec) -> Map<String, Value> {
     let clock = run.clock.as_deref().and_then(|name| {
         let schedule = flow.spec.schedule.as_ref()?;
@@ -32,7 +33,8 @@ pub fn merged(flow: &Flow, run: &FlowRunSpec) -> Map<String, Value> {
     objects.flat_map(|object| object.iter().map(|(name, value)| (name.clone(), value.clone()))).collect()
 }
 
-/// The parameters of all attempts of a run: those of its tick, else those of its first attempt, else what they would be now.
+/// The parameters of all attempts of a run: those of its tick, else those of its first attempt, else what
+/// they would be now.
 pub(in crate::plan) fn of_run(flow: &Flow, run: &FlowRun) -> Map<String, Value> {
     let begun = run.status.as_ref().and_then(|status| status.merged_parameters.as_ref()?.as_object());
     begun.filter(|_| run.spec.merged_parameters.is_none()).cloned().unwrap_or_else(|| merged(flow, &run.spec))

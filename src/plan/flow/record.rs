@@ -1,7 +1,7 @@
 //! Which ticks of a clock have succeeded, remembered longer than their runs.
 //!
-//! As text: the first instant, then steps in seconds to the later ones, `2026-10-01T00:00:00Z+86400*30+172800` for every day
-//! but one. What cannot be read counts for nothing.
+//! As text: the first instant, then steps in seconds to the later ones,
+//! `2026-10-01T00:00:00Z+86400*30+172800` for every day but one. What cannot be read counts for nothing.
 
 use std::collections::BTreeSet;
 
@@ -45,8 +45,8 @@ impl Record {
         self.ticks.insert(tick)
     }
 
-    /// Whether the tick is not there, and would be if it were added: that it is from before the beginning does not say
-    /// so, since a record that begins late has room for earlier ones.
+    /// Whether the tick is not there, and would be if it were added: that it is from before the beginning
+    /// does not say so, since a record that begins late has room for earlier ones.
     pub fn would_gain(&self, tick: Timestamp) -> bool {
         let mut with = self.clone();
         with.add(tick) && {

@@ -70,7 +70,8 @@ pub(super) fn status(
     }
 }
 
-/// How many runs are at work, or begin now: that those with a place go on from the queue is not worth a write of its own.
+/// How many runs are at work, or begin now: that those with a place go on from the queue is not worth a write
+/// of its own.
 fn active(flow: &Flow, observed: &Observed, ticks: &Ticks, admitted: &[String]) -> usize {
     let has_place = |run: &FlowRun| places(&flow.spec).is_none() || admitted.contains(&run.name_any());
     let begins = |run: &FlowRun| has_place(run) && !is_held(flow, run);
@@ -165,9 +166,10 @@ fn newer(old: Option<LastRun>, seen: Option<LastRun>) -> Option<LastRun> {
     }
 }
 
-/// How many runs were given up before they started, and which of those may still be there: each is counted once, and is
-/// not deleted before it is. Names are dropped only where something is counted, which is done from runs that were listed
-/// live: a cache may be of before a run was skipped, and one whose name went by that would be counted again.
+/// How many runs were given up before they started, and which of those may still be there: each is counted
+/// once, and is not deleted before it is. Names are dropped only where something is counted, which is done
+/// from runs that were listed live: a cache may be of before a run was skipped, and one whose name went by
+/// that would be counted again.
 fn skipped(old: &FlowStatus, runs: &[Arc<FlowRun>]) -> (i64, Vec<String>) {
     let there = runs.iter().filter(|run| phase_of(run) == Phase::Skipped).map(|run| short_name(run));
     let there: BTreeSet<String> = there.collect();

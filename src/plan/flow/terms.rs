@@ -10,7 +10,8 @@ use crate::api::{Flow, FlowRun, FlowSpec};
 use crate::plan::facts::{is_backfill, is_tick};
 use crate::plan::names;
 
-/// How much later than its ticks a Flow starts its runs: its share of `jitter`, in whole seconds, drawn from its name.
+/// How much later than its ticks a Flow starts its runs: its share of `jitter`, in whole seconds, drawn from
+/// its name.
 pub(in crate::plan) fn offset(flow: &Flow) -> Duration {
     let jitter = flow.spec.schedule.as_ref().and_then(|schedule| schedule.jitter.as_ref()?.get());
     let Some(jitter) = jitter else { return Duration::ZERO };
@@ -44,9 +45,9 @@ pub(super) fn has_begun(run: &FlowRun) -> bool {
     run.status.as_ref().is_some_and(|status| status.admitted_at.is_some())
 }
 
-/// Whether a run that waits gives way to a newer one of its kind ([`Newest`](crate::plan::newest::Newest)): under
-/// `Forbid` a tick does, as under a CronJob that forbids overlap, and under `Replace` any run but a backfill's.
-/// Where all missed ticks are to run, none does.
+/// Whether a run that waits gives way to a newer one of its kind ([`Newest`](crate::plan::newest::Newest)):
+/// under `Forbid` a tick does, as under a CronJob that forbids overlap, and under `Replace` any run but a
+/// backfill's. Where all missed ticks are to run, none does.
 pub(in crate::plan) fn gives_way(spec: &FlowSpec, run: &FlowRun) -> bool {
     match spec.concurrency {
         Concurrency::Allow | Concurrency::Queue => false,

@@ -82,7 +82,8 @@ pub(super) fn plan(flow: &Flow, old: &FlowStatus, observed: &Observed, now: Time
     let clocks = match parse(flow, schedule) {
         Ok(clocks) => clocks,
         Err(violation) => {
-            // What was remembered stays, without its hash: when the schedule is mended, its clocks count as edited.
+            // What was remembered stays, without its hash: when the schedule is mended, its clocks count as
+            // edited.
             let unrecorded = Some(Time(now)).filter(|_| !is_recorded(old));
             let edited = |clock: &ClockStatus| ClockStatus {
                 hash: String::new(),
@@ -242,9 +243,9 @@ struct View<'a> {
 }
 
 impl<'a> View<'a> {
-    /// What is remembered of a clock. One that is new, edited or resumed counts from then, so that nothing is started
-    /// retroactively; one of a Flow that was never looked at counts from the Flow's creation. Of one that was there before,
-    /// ticks whose start lies after the edit are still to come.
+    /// What is remembered of a clock. One that is new, edited or resumed counts from then, so that nothing is
+    /// started retroactively; one of a Flow that was never looked at counts from the Flow's creation. Of one
+    /// that was there before, ticks whose start lies after the edit are still to come.
     fn remember(&self, entry: &'a ClockEntry) -> ClockStatus {
         let hash = self.hash(entry);
         let known = self.known(entry);
@@ -263,7 +264,8 @@ impl<'a> View<'a> {
         let last_tick = known.and_then(|known| known.last_tick.clone()).or_else(from_runs);
         let times_hash = Some(content_hash(&self.times(entry)));
         let runs = known.filter(|known| known.times_hash == times_hash).map_or(0, |known| known.runs);
-        // Of a clock without a record nobody knows what became of its ticks up to now, unless there were none.
+        // Of a clock without a record nobody knows what became of its ticks up to now, unless there were
+        // none.
         let recorded_since = match known {
             Some(known) if known.times_hash.is_some() && is_recorded(self.old) => {
                 known.recorded_since.clone()
@@ -287,7 +289,8 @@ impl<'a> View<'a> {
         self.old.clocks.iter().find(|clock| clock.name == entry.name)
     }
 
-    /// The tick that a clock was about to deal with when it was edited, and that its present form does not start.
+    /// The tick that a clock was about to deal with when it was edited, and that its present form does not
+    /// start.
     fn lost(&self, entry: &'a ClockEntry, memory: &ClockStatus) -> Option<Timestamp> {
         let known = self.known(entry).filter(|known| known.hash != memory.hash)?;
         let lost = edits::lost_tick(self.flow, self.old, self.observed, known, self.now)?;
@@ -308,8 +311,8 @@ impl<'a> View<'a> {
         }
     }
 
-    /// The ticks of a clock that are runs. One counts even where the status does not know it, because the operator
-    /// ended between the two writes.
+    /// The ticks of a clock that are runs. One counts even where the status does not know it, because the
+    /// operator ended between the two writes.
     fn ticks_that_ran(&self, entry: &ClockEntry) -> impl Iterator<Item = Timestamp> {
         let ran = self.observed.runs.iter().filter(|run| clocks_of(run).any(|clock| clock == entry.name));
         ran.filter_map(|run| made_for(run)).filter(|tick| *tick <= self.now)

@@ -52,8 +52,9 @@ pub(super) fn schedule(flow: &Flow) -> Vec<Violation> {
     found
 }
 
-/// What is wrong with `only` and `except` by themselves, whatever the clocks are. Groups at fault are dropped from the
-/// schedule. Dropping a group only lets more ticks through, so a clock that still has none is at fault in any case.
+/// What is wrong with `only` and `except` by themselves, whatever the clocks are. Groups at fault are dropped
+/// from the schedule. Dropping a group only lets more ticks through, so a clock that still has none is at
+/// fault in any case.
 fn filters(flow: &Flow, schedule: &mut Schedule) -> Vec<Violation> {
     let always = ClockEntry { interval: Some("1s".into()), ..ClockEntry::default() };
     let refused = |only: Option<TickFilter>, except: Option<TickFilter>| {
@@ -79,8 +80,8 @@ fn filters(flow: &Flow, schedule: &mut Schedule) -> Vec<Violation> {
     found
 }
 
-/// What is wrong with the texts of a filter, each looked at alone; `refused` is asked for a filter that has only that
-/// text. A group with a fault is dropped.
+/// What is wrong with the texts of a filter, each looked at alone; `refused` is asked for a filter that has
+/// only that text. A group with a fault is dropped.
 fn spans(filter: &mut TickFilter, refused: impl Fn(TickFilter) -> Option<Violation>) -> Vec<Violation> {
     let time = |text: &String| {
         let between = vec![TimeSpan { from: text.clone(), to: text.clone() }];
@@ -130,8 +131,8 @@ fn clock(flow: &Flow, schedule: &Schedule, entry: &ClockEntry) -> Vec<Violation>
     found
 }
 
-/// The longest wait between two attempts that is one: 31 days. A run whose next attempt is further away than that looks
-/// as if it hung, and under `Forbid` nothing else of its Flow runs.
+/// The longest wait between two attempts that is one: 31 days. A run whose next attempt is further away than
+/// that looks as if it hung, and under `Forbid` nothing else of its Flow runs.
 const DELAY_MAX: Duration = Duration::from_secs(31 * 24 * 3600);
 
 fn durations(flow: &Flow) -> Vec<Violation> {

@@ -64,7 +64,8 @@ pub struct Candidate {
     knowledge: Knowledge,
     doubt: Option<Doubt>,
     seen: Option<Sighting>,
-    /// Counts the changes of what it knows. An answer to what was asked in an earlier epoch may be older than that.
+    /// Counts the changes of what it knows. An answer to what was asked in an earlier epoch may be older than
+    /// that.
     epoch: u64,
     /// How many requests it has made.
     asked: u64,
@@ -83,8 +84,8 @@ pub struct Candidate {
 }
 
 impl Candidate {
-    /// A candidate that has seen nothing. Two that live at the same time must differ in identity; one that comes after
-    /// the certain death of another may take its identity, and has its Lease at once.
+    /// A candidate that has seen nothing. Two that live at the same time must differ in identity; one that
+    /// comes after the certain death of another may take its identity, and has its Lease at once.
     pub fn new(identity: impl Into<String>, timing: Timing) -> Self {
         Self {
             identity: identity.into(),
@@ -195,7 +196,8 @@ impl Candidate {
         asked
     }
 
-    /// The Lease is being written, over the [version](Self::rests_on) that was seen last. No two writes have the same mark.
+    /// The Lease is being written, over the [version](Self::rests_on) that was seen last. No two writes have
+    /// the same mark.
     pub fn writes(&mut self, mark: i64, now: Duration) -> Asked {
         let asked = self.reads(now);
         self.forget_writes(now);
@@ -205,8 +207,8 @@ impl Candidate {
         asked
     }
 
-    /// The Lease was read; none: there is none. `at` is when the answer was there. Whether this is news: the Lease that
-    /// was seen last is this one now.
+    /// The Lease was read; none: there is none. `at` is when the answer was there. Whether this is news: the
+    /// Lease that was seen last is this one now.
     pub fn saw(&mut self, asked: &Asked, lease: Option<ObservedLease>, at: Duration, jitter: f64) -> bool {
         let renewed = lease.as_ref().and_then(|lease| self.sending_of(lease));
         if let Some(sent) = renewed {
@@ -242,7 +244,8 @@ impl Candidate {
         true
     }
 
-    /// A write of the Lease succeeded and left it so. `at` is when the answer was there. Whether this is news, as above.
+    /// A write of the Lease succeeded and left it so. `at` is when the answer was there. Whether this is
+    /// news, as above.
     pub fn wrote(&mut self, asked: &Asked, lease: ObservedLease, at: Duration) -> bool {
         self.prolong(asked.sent, at);
         if asked.epoch != self.epoch {
@@ -255,8 +258,8 @@ impl Candidate {
         true
     }
 
-    /// A write was refused, since the Lease is not what it was. The reason may be the write itself, if something on the way
-    /// has sent it twice.
+    /// A write was refused, since the Lease is not what it was. The reason may be the write itself, if
+    /// something on the way has sent it twice.
     pub fn conflicted(&mut self, asked: &Asked, at: Duration) {
         if asked.epoch == self.epoch {
             self.doubt = Some(Doubt { number: self.asked, until: at, unchanged: false });
@@ -264,7 +267,8 @@ impl Candidate {
         }
     }
 
-    /// A request failed or is waited for no longer. If it was a write, it may have been carried out or still be.
+    /// A request failed or is waited for no longer. If it was a write, it may have been carried out or still
+    /// be.
     pub fn failed(&mut self, asked: &Asked, at: Duration, jitter: f64) {
         let is_awaited = self.awaited.as_ref() == Some(asked);
         let mut tries_again = is_awaited;
@@ -329,7 +333,8 @@ impl Candidate {
         self.awaited.as_ref().map_or(self.next, |asked| asked.sent + self.timing.patience)
     }
 
-    /// The end of the time in which somebody else may lead, as far as was seen. It is there even if the Lease is gone.
+    /// The end of the time in which somebody else may lead, as far as was seen. It is there even if the Lease
+    /// is gone.
     fn others_may_lead_until(&self) -> Duration {
         match &self.seen {
             Some(Sighting { lease, since }) if !lease.holder.is_empty() && lease.holder != self.identity => {

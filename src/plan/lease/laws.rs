@@ -1,6 +1,6 @@
-//! Histories of candidates, requests that are late, lost, sent twice or answered by nobody, processes that are stopped or
-//! killed, and clocks that run at different rates: never may two lead. And where each answer comes within 4 s, the first
-//! leader stays.
+//! Histories of candidates, requests that are late, lost, sent twice or answered by nobody, processes that
+//! are stopped or killed, and clocks that run at different rates: never may two lead. And where each answer
+//! comes within 4 s, the first leader stays.
 //!
 //! Wall clocks do not occur: no decision gets to see one.
 
@@ -11,8 +11,8 @@ use proptest::prelude::*;
 use super::*;
 use world::{STEP, Trouble, What, World};
 
-/// Deadline and duration of the Lease so close that the rule alone, and no room between them, keeps two from leading.
-/// Clocks drift by a hundredth each way, which is a quarter of a second in 12.
+/// Deadline and duration of the Lease so close that the rule alone, and no room between them, keeps two from
+/// leading. Clocks drift by a hundredth each way, which is a quarter of a second in 12.
 const TIGHT: Timing = Timing {
     lease: Duration::from_secs(12),
     renew_deadline: Duration::from_millis(11_500),

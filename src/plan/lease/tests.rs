@@ -57,7 +57,8 @@ fn the_figures_keep_the_promises() {
     assert!(timing.retry + timing.patience + timing.lease <= s(15));
     // A release that the other one sees as late as can be.
     assert!(timing.retry + ms(500) <= s(2));
-    // Each answer may be 4 s late, with time left for a busy operator: a renewal and the next one are answered.
+    // Each answer may be 4 s late, with time left for a busy operator: a renewal and the next one are
+    // answered.
     assert!(timing.renew_interval < s(4) && s(4) < timing.lateness());
     assert!(s(4) * 2 + ms(900) < timing.renew_deadline);
     // A renewal may get lost on its way: when it is written anew there is still time.

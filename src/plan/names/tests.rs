@@ -21,7 +21,8 @@ fn a_run_is_named_after_its_flow_tick_and_clock(
     assert_eq!(run_name("dask-example", at(tick), clock), name);
 }
 
-/// The hash is part of the format of names. If this fails, every run of a clock would be started anew by an upgrade.
+/// The hash is part of the format of names. If this fails, every run of a clock would be started anew by an
+/// upgrade.
 #[test]
 fn the_hash_stays_as_it_is() {
     // printf abc | sha256sum

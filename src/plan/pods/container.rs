@@ -46,7 +46,8 @@ pub fn container(name: &str, image: &str, pull_policy: Option<PullPolicy>) -> Co
 
 /// A pod of one container, with the settings that every one of ours has.
 ///
-/// Service links are off: in a namespace with thousands of Services the variables they make do not fit a process.
+/// Service links are off: in a namespace with thousands of Services the variables they make do not fit a
+/// process.
 pub fn pod(container: Container, restart_policy: &str, pull_secrets: &[LocalObjectReference]) -> PodSpec {
     PodSpec {
         containers: vec![container],
@@ -65,7 +66,8 @@ pub fn pod(container: Container, restart_policy: &str, pull_secrets: &[LocalObje
     }
 }
 
-/// A Dask process asked over HTTP whether it is well. Its comm port would log a broken handshake at each probe.
+/// A Dask process asked over HTTP whether it is well. Its comm port would log a broken handshake at each
+/// probe.
 pub fn health_probe(port: u16, pages: &Pages) -> Probe {
     Probe {
         http_get: Some(HTTPGetAction {
@@ -99,9 +101,11 @@ pub fn run(container: &mut Container, words: Vec<String>, entrypoint: Option<Ent
     }
 }
 
-/// A Dask container of a cluster: its image, its environment, and `python PROGRAM ARGS…`, with the Python that it names.
+/// A Dask container of a cluster: its image, its environment, and `python PROGRAM ARGS…`, with the Python
+/// that it names.
 ///
-/// As a program `-m MODULE` works in every release; the commands `dask-scheduler` and `dask-worker` are gone since 2026.6.
+/// As a program `-m MODULE` works in every release; the commands `dask-scheduler` and `dask-worker` are gone
+/// since 2026.6.
 pub fn dask(
     name: &str,
     (spec, site): (&DaskClusterSpec, Site),

@@ -9,12 +9,12 @@ use crate::plan::conditions::cut;
 
 /// The most bytes of a container's last output that are reported.
 const LAST_WORDS_MAX: usize = 400;
-/// How long the container of a worker must have run so that its end is not an early one: a worker that cannot work ends as
-/// soon as Python has read its program. An assumption.
+/// How long the container of a worker must have run so that its end is not an early one: a worker that cannot
+/// work ends as soon as Python has read its program. An assumption.
 const EARLY: SignedDuration = SignedDuration::from_secs(30);
 
-/// How a worker's pod ended, if it has and that is worth a word: not of one that ended well after a life of its own, as
-/// one that was retired does, or one with `--lifetime`.
+/// How a worker's pod ended, if it has and that is worth a word: not of one that ended well after a life of
+/// its own, as one that was retired does, or one with `--lifetime`.
 pub fn end(pod: &Pod) -> Option<(Reason, String)> {
     if life(pod) != PodLife::Finished || (is_success(pod) && !ended_early(pod)) {
         return None;
@@ -45,8 +45,8 @@ pub fn ended_early(pod: &Pod) -> bool {
     life(pod) == PodLife::Finished && ran_for.unwrap_or_default() < EARLY
 }
 
-/// When the pod ended, as far as it says: at the end of its own container, else when it was created, since the kubelet has
-/// refused it.
+/// When the pod ended, as far as it says: at the end of its own container, else when it was created, since
+/// the kubelet has refused it.
 pub fn ended_at(pod: &Pod) -> Option<Timestamp> {
     let own = own_container(pod).and_then(|own| terminated(pod, own));
     let finished = own.and_then(|end| end.finished_at.as_ref());

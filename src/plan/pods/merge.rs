@@ -50,11 +50,12 @@ const ONE_OF: &[&[&str]] = &[
         "vsphereVolume",
     ],
 ];
-/// Objects that are of a `type`, on which their other fields depend: one of another type takes the place of the whole.
+/// Objects that are of a `type`, on which their other fields depend: one of another type takes the place of
+/// the whole.
 const OF_A_TYPE: &[&str] = &["seccompProfile", "appArmorProfile"];
 
-/// Merges `overrides` over `template`: containers, volumes, environment variables and the like by name, everything else
-/// replaced. Of fields that exclude each other the given one stays.
+/// Merges `overrides` over `template`: containers, volumes, environment variables and the like by name,
+/// everything else replaced. Of fields that exclude each other the given one stays.
 ///
 /// # Errors
 ///
@@ -80,7 +81,8 @@ pub fn over(template: &mut PodTemplateSpec, overrides: Option<&Value>, field: &s
     Ok(())
 }
 
-/// What a user wrote into fields of the spec: it is put back on top of `podDefaults`, which are less particular.
+/// What a user wrote into fields of the spec: it is put back on top of `podDefaults`, which are less
+/// particular.
 pub struct Written<'a> {
     /// Compute resources of the container.
     pub resources: &'a Resources,
@@ -90,8 +92,8 @@ pub struct Written<'a> {
     pub priority_class_name: Option<&'a String>,
 }
 
-/// Merges the `podDefaults` of a cluster over `template`, whose own container is `container`; what was `written` into fields
-/// stays.
+/// Merges the `podDefaults` of a cluster over `template`, whose own container is `container`; what was
+/// `written` into fields stays.
 ///
 /// # Errors
 ///

@@ -26,8 +26,8 @@ use crate::api::{DaskCluster, DaskClusterSpec};
 pub use super::objects::{common_labels, content_hash, controller_ref};
 pub use super::violation::Violation;
 
-/// What shapes the pods of a cluster beside what all releases of the operator had: nothing of it is in a hash where it is not
-/// written, so that a new release replaces no pod.
+/// What shapes the pods of a cluster beside what all releases of the operator had: nothing of it is in a hash
+/// where it is not written, so that a new release replaces no pod.
 #[derive(Serialize)]
 struct Further<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -57,8 +57,8 @@ fn shape_hash(
     }
 }
 
-/// Puts the restart policy back after the user's template was merged: with another one a retired worker would come
-/// back, and a runner run twice.
+/// Puts the restart policy back after the user's template was merged: with another one a retired worker would
+/// come back, and a runner run twice.
 pub fn keep_restart_policy(template: &mut PodTemplateSpec, container: &str, policy: &str) {
     let Some(spec) = &mut template.spec else { return };
     spec.restart_policy = Some(policy.to_owned());

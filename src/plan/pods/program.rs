@@ -1,4 +1,5 @@
-//! The program that starts the user's script inside the user's image: a file to start, and a package beside it.
+//! The program that starts the user's script inside the user's image: a file to start, and a package beside
+//! it.
 
 use std::collections::BTreeMap;
 

@@ -28,8 +28,8 @@ pub fn violations(resources: &Resources, field: &str) -> Vec<Violation> {
     found
 }
 
-/// Resources that are counted in bytes, and the least limit of them that a user can mean: below it a unit was forgotten, and the
-/// pod would wait for its sandbox for ever.
+/// Resources that are counted in bytes, and the least limit of them that a user can mean: below it a unit was
+/// forgotten, and the pod would wait for its sandbox for ever.
 const OF_BYTES: &[&str] = &["memory", "ephemeral-storage"];
 const LEAST_BYTES: f64 = 1_048_576.0;
 

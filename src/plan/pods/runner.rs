@@ -51,8 +51,8 @@ pub struct Target {
     pub tls: Option<tls::Files>,
 }
 
-/// The ConfigMap with the bootstrap and the script, if the Flow runs a script. Its name carries a hash of its content
-/// and it never changes, so that a run keeps the code that it started with.
+/// The ConfigMap with the bootstrap and the script, if the Flow runs a script. Its name carries a hash of its
+/// content and it never changes, so that a run keeps the code that it started with.
 pub fn code(flow: &Flow, script: Option<&Script>) -> Option<ConfigMap> {
     flow.spec.code.as_ref()?;
     let mut data = program::data();
@@ -193,8 +193,8 @@ pub fn job(attempt: &Attempt<'_>) -> Result<Job, Violation> {
     })
 }
 
-/// What a runner's pod has in common with those that the API server judges alike: all but what tells its run from other runs,
-/// its Job from other Jobs, and its Flow from Flows that are made alike.
+/// What a runner's pod has in common with those that the API server judges alike: all but what tells its run
+/// from other runs, its Job from other Jobs, and its Flow from Flows that are made alike.
 pub fn kind_of_pod(pod: &Pod) -> String {
     let mut pod = pod.clone();
     // The last two are the Job controller's, as are those of batch.kubernetes.io.
@@ -299,8 +299,9 @@ fn code_volume(name: &str, script: Option<&Script>) -> Volume {
 /// Ours first, then the cluster's, then the Flow's; the address of the scheduler is nobody's to change.
 fn environment(attempt: &Attempt<'_>) -> Vec<EnvVar> {
     let (flow, run, target) = (attempt.flow, attempt.run, attempt.target);
-    // With the bootstrap the class path of the oldest Prefect works on every version, since it imports the module
-    // that the path names; a bare command has no such help, and Prefect 0.14 to 1.4 all know the newer path.
+    // With the bootstrap the class path of the oldest Prefect works on every version, since it imports the
+    // module that the path names; a bare command has no such help, and Prefect 0.14 to 1.4 all know the newer
+    // path.
     let executor = if flow.spec.code.is_some() {
         "prefect.engine.executors.DaskExecutor"
     } else {
@@ -365,7 +366,8 @@ fn tell_grace(template: &mut PodTemplateSpec) {
     }
 }
 
-/// The kubelet expands `$(NAME)` in values, and makes one dollar of two: a text that is to arrive as it is has them doubled.
+/// The kubelet expands `$(NAME)` in values, and makes one dollar of two: a text that is to arrive as it is
+/// has them doubled.
 /// <https://kubernetes.io/docs/tasks/inject-data-application/define-interdependent-environment-variables/>
 fn escape(value: &str) -> String {
     value.replace('$', "$$")

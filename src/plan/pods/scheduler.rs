@@ -26,8 +26,8 @@ pub const CONTAINER: &str = labels::SCHEDULER;
 /// Asks the scheduler for an answer.
 const ALIVE: &str = include_str!("alive.py");
 
-/// The hash of all that shapes a scheduler's pod. It is taken from the spec, not from the pod, so that a new release
-/// of the operator replaces no running pod.
+/// The hash of all that shapes a scheduler's pod. It is taken from the spec, not from the pod, so that a new
+/// release of the operator replaces no running pod.
 pub fn template_hash(spec: &DaskClusterSpec, certificate: Option<&Certificate>) -> String {
     let scheduler = &spec.scheduler;
     let shape = (
@@ -82,11 +82,12 @@ pub fn pod(cluster: &DaskCluster, site: Site, certificate: Option<&Certificate>)
     Ok(of_cluster(cluster, names::scheduler_name(&cluster.name_any()), template))
 }
 
-/// A scheduler that answers nobody for a quarter of an hour is started again: one that hangs would be unreachable for ever.
-/// One that is busy with a large graph answers nobody for minutes.
+/// A scheduler that answers nobody for a quarter of an hour is started again: one that hangs would be
+/// unreachable for ever. One that is busy with a large graph answers nobody for minutes.
 ///
-/// The program takes any answer for life, so that neither a prefix nor HTTPS matters, nor a port at which nobody listens. With the
-/// image's own entrypoint nobody knows whether Python is found without it, and a probe that cannot run would kill.
+/// The program takes any answer for life, so that neither a prefix nor HTTPS matters, nor a port at which
+/// nobody listens. With the image's own entrypoint nobody knows whether Python is found without it, and a
+/// probe that cannot run would kill.
 fn liveness(spec: &DaskClusterSpec, site: Site) -> Option<Probe> {
     let python = container::python(site, spec.python.as_ref());
     let command = [python.as_str(), "-I", "-S", "-c", ALIVE, &site.dashboard_port().to_string()];
@@ -99,8 +100,8 @@ fn liveness(spec: &DaskClusterSpec, site: Site) -> Option<Probe> {
     })
 }
 
-/// The user's annotations, and the hash of all that users may take away again: without it nobody would notice that something
-/// is to go.
+/// The user's annotations, and the hash of all that users may take away again: without it nobody would notice
+/// that something is to go.
 fn service_annotations(wanted: &ServiceWanted) -> BTreeMap<String, String> {
     let plain = ServiceWanted {
         type_: wanted.type_,
@@ -122,8 +123,8 @@ pub fn component_labels(cluster: &str, component: &str) -> BTreeMap<String, Stri
 
 /// The Service in front of the scheduler.
 ///
-/// Addresses are published before the pod is ready: workers and clients retry a refused connection at once, but would
-/// wait for the next readiness probe otherwise.
+/// Addresses are published before the pod is ready: workers and clients retry a refused connection at once,
+/// but would wait for the next readiness probe otherwise.
 pub fn service(cluster: &DaskCluster, site: Site) -> Service {
     let name = cluster.name_any();
     let port = |name: &str, number: u16| ServicePort {

@@ -1,4 +1,5 @@
-//! A script that is not in the image: inline in its Flow, or a key of a ConfigMap, whose other keys are files beside it.
+//! A script that is not in the image: inline in its Flow, or a key of a ConfigMap, whose other keys are files
+//! beside it.
 
 use std::collections::BTreeMap;
 
@@ -10,8 +11,8 @@ use crate::api::labels;
 
 /// The name of an inline script; it shows in tracebacks.
 const INLINE_FILE: &str = "flow.py";
-/// So many bytes of a user's ConfigMap are copied at most, since the runner's own files have to fit into the copy as well,
-/// and a ConfigMap holds 1 MiB: <https://kubernetes.io/docs/concepts/configuration/configmap/>.
+/// So many bytes of a user's ConfigMap are copied at most, since the runner's own files have to fit into the
+/// copy as well, and a ConfigMap holds 1 MiB: <https://kubernetes.io/docs/concepts/configuration/configmap/>.
 const BYTES_MAX: usize = 800_000;
 /// The longest name of a file beside the script: a key has 253 characters, and ours begin with a prefix.
 const NAME_MAX: usize = 240;
@@ -52,8 +53,8 @@ impl Script {
         Self { file: INLINE_FILE.to_owned(), files, left_out: 0 }
     }
 
-    /// The script that `key` names in its ConfigMap, with the other keys beside it: all of them, or, where they do not fit,
-    /// none.
+    /// The script that `key` names in its ConfigMap, with the other keys beside it: all of them, or, where
+    /// they do not fit, none.
     ///
     /// # Errors
     ///
@@ -86,7 +87,8 @@ impl Script {
         Ok(Self { file: key.key.clone(), left_out: all.saturating_sub(files.len()), files })
     }
 
-    /// The script of this name as an earlier attempt had it, which was read from the ConfigMap that was made for that.
+    /// The script of this name as an earlier attempt had it, which was read from the ConfigMap that was made
+    /// for that.
     pub(in crate::plan) fn kept(&self, file: &str) -> Self {
         let files = self
             .files

@@ -7,8 +7,8 @@ use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod,
 use super::ends::crash;
 use crate::api::{Reason, labels};
 
-/// For how long a pod that has a node may wait for its volumes and its sandbox before that is reported: the kubelet
-/// tells the cause in events only, and needs a few seconds where all is well.
+/// For how long a pod that has a node may wait for its volumes and its sandbox before that is reported: the
+/// kubelet tells the cause in events only, and needs a few seconds where all is well.
 const PREPARED_WITHIN: SignedDuration = SignedDuration::from_secs(15);
 
 /// Where a pod is in its life.
@@ -22,8 +22,8 @@ pub enum PodLife {
     Finished,
 }
 
-/// Where this pod is in its life. Its own container decides: with a sidecar, of the template or injected, the pod runs on
-/// after its worker has ended.
+/// Where this pod is in its life. Its own container decides: with a sidecar, of the template or injected, the
+/// pod runs on after its worker has ended.
 pub fn life(pod: &Pod) -> PodLife {
     match life_by_phase(pod) {
         PodLife::Alive if own_container(pod).is_some_and(|own| has_ended_for_good(pod, own)) => {
@@ -49,8 +49,8 @@ pub(super) fn own_container(pod: &Pod) -> Option<&str> {
     label(pod, labels::COMPONENT)
 }
 
-/// Whether the container of this name has ended and the kubelet will not start it again: by the container's own restart
-/// policy, else the pod's.
+/// Whether the container of this name has ended and the kubelet will not start it again: by the container's
+/// own restart policy, else the pod's.
 fn has_ended_for_good(pod: &Pod, name: &str) -> bool {
     let Some(end) = terminated(pod, name) else { return false };
     let Some(spec) = &pod.spec else { return false };
@@ -104,7 +104,8 @@ pub fn runs(pod: &Pod, container_name: &str) -> bool {
         .is_some_and(|state| state.running.is_some())
 }
 
-/// Which start of the container of this name runs: the pod's uid and how often the container was restarted in it.
+/// Which start of the container of this name runs: the pod's uid and how often the container was restarted in
+/// it.
 pub fn start_of(pod: &Pod, container_name: &str) -> Option<String> {
     let restarts = container(pod, container_name)?.restart_count;
     let uid = pod.metadata.uid.as_deref()?;
@@ -122,7 +123,8 @@ pub fn last_end<'a>(pod: &'a Pod, container_name: &str) -> Option<&'a ContainerS
     terminated(pod, container_name).or_else(before)
 }
 
-/// Why a pod does not start, if there is a reason to tell at `now`: the kubelet's words for a container, or the scheduler's.
+/// Why a pod does not start, if there is a reason to tell at `now`: the kubelet's words for a container, or
+/// the scheduler's.
 pub fn obstacle(pod: &Pod, now: Timestamp) -> Option<(Reason, String)> {
     let status = pod.status.as_ref()?;
     let containers = status.init_container_statuses.iter().chain(&status.container_statuses).flatten();
@@ -191,8 +193,8 @@ fn condition<'a>(pod: &'a Pod, kind: &str) -> Option<&'a PodCondition> {
     pod.status.as_ref()?.conditions.as_ref()?.iter().find(|condition| condition.type_ == kind)
 }
 
-/// What to do about a container that the runtime (containerd and runc, or CRI-O and crun) could not start, where that is
-/// known.
+/// What to do about a container that the runtime (containerd and runc, or CRI-O and crun) could not start,
+/// where that is known.
 pub fn cure(words: &str) -> &'static str {
     if words.contains("not found in $PATH") && words.contains("python") {
         "; the image has no command of this name: write the one that it has, such as python3, into the field python of the \
@@ -208,8 +210,8 @@ pub fn is_at_work(pod: &Pod, container_name: &str) -> bool {
     terminated(pod, container_name).is_none() && !matches!(phase, Some("Succeeded" | "Failed"))
 }
 
-/// Whether the container of this name has ended, and another one keeps the pod from ending: it runs, or never will.
-/// Sidecars among the init containers are ended by the kubelet.
+/// Whether the container of this name has ended, and another one keeps the pod from ending: it runs, or never
+/// will. Sidecars among the init containers are ended by the kubelet.
 pub fn is_outlived(pod: &Pod, container_name: &str) -> bool {
     let statuses = pod.status.iter().flat_map(|status| status.container_statuses.iter().flatten());
     let goes_on = |status: &ContainerStatus| {

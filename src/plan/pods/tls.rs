@@ -1,5 +1,6 @@
-//! What makes a container speak TLS: mounted files and Dask's own environment variables. No argument and no script
-//! changes, so the same wiring serves scheduler, workers and runners, on every release of Dask and Prefect.
+//! What makes a container speak TLS: mounted files and Dask's own environment variables. No argument and no
+//! script changes, so the same wiring serves scheduler, workers and runners, on every release of Dask and
+//! Prefect.
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{
@@ -116,7 +117,8 @@ impl Files {
     }
 }
 
-/// Dask's variables for processes of these roles. Each process is a client as well: a worker calls other workers.
+/// Dask's variables for processes of these roles. Each process is a client as well: a worker calls other
+/// workers.
 fn environment(site: Site, roles: &[&str]) -> Vec<EnvVar> {
     let file = |name: &str| file(site, name);
     let mut all = vec![
@@ -144,8 +146,8 @@ fn file(site: Site, name: &str) -> String {
     format!("{}/{name}", site.path(Folder::Tls))
 }
 
-/// Marks a pod with its certificate, once the user's template was merged, and lets the process read the files whatever
-/// user it is.
+/// Marks a pod with its certificate, once the user's template was merged, and lets the process read the files
+/// whatever user it is.
 pub fn finish(template: &mut PodTemplateSpec, certificate: Option<&Certificate>) {
     if let Some(annotations) = template.metadata.as_mut().and_then(|metadata| metadata.annotations.as_mut()) {
         let ours = [labels::CERTIFICATE, labels::TRUST, labels::CERTIFICATE_BEGINS, labels::CERTIFICATE_ENDS];
@@ -157,7 +159,8 @@ pub fn finish(template: &mut PodTemplateSpec, certificate: Option<&Certificate>)
     }
 }
 
-/// A non-root user cannot read files of mode 0400, and the image's user is unknown. With an fsGroup the kubelet makes them
+/// A non-root user cannot read files of mode 0400, and the image's user is unknown. With an fsGroup the
+/// kubelet makes them
 /// 0440. A template may set another group; with runAsUser 0 none is needed.
 pub fn let_user_read(template: &mut PodTemplateSpec) {
     let Some(spec) = &mut template.spec else { return };

@@ -29,8 +29,8 @@ pub const DEFAULT_GROUP: &str = "default";
 const SUFFIX_LENGTH: usize = 5;
 /// The volume for what a worker spills.
 const SCRATCH: &str = "scratch";
-/// What a worker's pod runs before it ends, whoever ends it: measured on real pods, 40 of 60 results were kept without
-/// it when one of three workers was deleted, and all with it.
+/// What a worker's pod runs before it ends, whoever ends it: measured on real pods, 40 of 60 results were
+/// kept without it when one of three workers was deleted, and all with it.
 const LEAVE: &str = include_str!("leave.py");
 /// Starts a worker with the limits of its container, for what the spec does not say.
 const LIMITS: &str = include_str!("limits.py");
@@ -42,9 +42,9 @@ const GRACE_S: i64 = 30;
 /// How much of the grace period is left to the worker's own end, in seconds.
 const END_S: i64 = 5;
 
-/// The hash of all that shapes the pods of a group: see [`super::scheduler::template_hash`]. How many there are and how
-/// they leave does not. A field that is not written must not be in it, so that a new release, which knows more fields,
-/// replaces no pod.
+/// The hash of all that shapes the pods of a group: see [`super::scheduler::template_hash`]. How many there
+/// are and how they leave does not. A field that is not written must not be in it, so that a new release,
+/// which knows more fields, replaces no pod.
 pub fn template_hash(
     spec: &DaskClusterSpec,
     workers: &WorkersSpec,
@@ -61,8 +61,8 @@ pub fn template_hash(
     shape_hash(spec, &shape, certificate)
 }
 
-/// A new worker's pod. Its name ends in characters drawn from `seed`, because a scheduler refuses the name of a
-/// worker that it still holds; the name is also the worker's name in Dask.
+/// A new worker's pod. Its name ends in characters drawn from `seed`, because a scheduler refuses the name of
+/// a worker that it still holds; the name is also the worker's name in Dask.
 ///
 /// `OnFailure`: a retired worker ends with exit code 0 and must not come back as a new one.
 ///
@@ -169,8 +169,8 @@ fn arguments(
     arguments
 }
 
-/// Results move to other workers before the container is told to end: on a drained node, too. A container has one such
-/// step: the template's own takes its place.
+/// Results move to other workers before the container is told to end: on a drained node, too. A container has
+/// one such step: the template's own takes its place.
 fn leave_before_the_end(
     (cluster, site): (&DaskClusterSpec, Site),
     workers: &WorkersSpec,
@@ -232,8 +232,8 @@ fn spread(workers: &WorkersSpec, labels: &BTreeMap<String, String>) -> Option<Ve
     (!constraints.is_empty()).then_some(constraints)
 }
 
-/// What a worker may use, as far as the spec says. What it does not say, the container is asked for when it starts: others,
-/// such as a `LimitRange`, may have given it a limit.
+/// What a worker may use, as far as the spec says. What it does not say, the container is asked for when it
+/// starts: others, such as a `LimitRange`, may have given it a limit.
 struct Limits {
     /// Threads: as asked for, else the CPU limit rounded up.
     threads: Option<i32>,
@@ -269,7 +269,8 @@ fn cores(quantity: &Amount) -> Option<i32> {
     (cores.is_finite() && cores > 0.0).then(|| cores.ceil().min(1024.0) as i32)
 }
 
-/// Refuses arguments that would give the worker another name than its pod's: it could not be told from a stranger.
+/// Refuses arguments that would give the worker another name than its pod's: it could not be told from a
+/// stranger.
 fn check_arguments(arguments: &[String], field: &str) -> Result<(), Violation> {
     let renames = |argument: &&String| {
         ["--name", "--nworkers", "--nprocs"].iter().any(|option| argument.starts_with(option))

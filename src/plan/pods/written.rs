@@ -1,4 +1,5 @@
-//! What users wrote into arguments, environments and templates, as far as other parts of a pod have to follow it.
+//! What users wrote into arguments, environments and templates, as far as other parts of a pod have to follow
+//! it.
 
 use k8s_openapi::api::core::v1::{Container, EnvVar};
 use serde_json::Value;
@@ -31,7 +32,8 @@ impl Pages {
         Self::of(spec, labels::SCHEDULER, &own.args, own.template.as_ref())
     }
 
-    /// That of the workers of a group. Dask reads the same certificate for their pages as for the scheduler's.
+    /// That of the workers of a group. Dask reads the same certificate for their pages as for the
+    /// scheduler's.
     pub fn of_worker(spec: &DaskClusterSpec, workers: &WorkersSpec) -> Self {
         Self::of(spec, labels::WORKER, &workers.args, workers.template.as_ref())
     }
@@ -90,7 +92,8 @@ fn words(template: &Value, container: &str) -> Vec<String> {
     lists.flatten().filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
-/// The arguments that a template adds to the command that is made here; with the image's entrypoint they take its place.
+/// The arguments that a template adds to the command that is made here; with the image's entrypoint they take
+/// its place.
 pub fn added_arguments(
     template: Option<&Value>,
     (container, entrypoint): (&str, Option<Entrypoint>),
@@ -146,8 +149,8 @@ pub fn check_scheduler(
     Ok(())
 }
 
-/// Refuses a command that does not give the worker the name of its pod: it could not be told from a stranger, and pods would be
-/// made for workers that nobody counts.
+/// Refuses a command that does not give the worker the name of its pod: it could not be told from a stranger,
+/// and pods would be made for workers that nobody counts.
 ///
 /// # Errors
 ///
@@ -174,8 +177,8 @@ pub fn check_worker(container: &Container, name: &str, field: &str) -> Result<()
 /// The programs by which manifests of other operators start Dask, and how their containers are called.
 const PROGRAMS: [&str; 4] = ["dask-worker", "dask-scheduler", "dask-cuda-worker", "dask"];
 
-/// Refuses a template that starts Dask itself: the program as an argument, where arguments follow the command that is made
-/// here, or in a container beside the one that the pod is for.
+/// Refuses a template that starts Dask itself: the program as an argument, where arguments follow the command
+/// that is made here, or in a container beside the one that the pod is for.
 ///
 /// # Errors
 ///

@@ -9,7 +9,8 @@ pub struct Asked {
     /// The verb, as Kubernetes has it:
     /// <https://kubernetes.io/docs/reference/access-authn-authz/authorization/#determine-the-request-verb>.
     pub verb: &'static str,
-    /// The resource. A subresource is written behind it, such as `flows/status`; a path that leads to no resource is `other`.
+    /// The resource. A subresource is written behind it, such as `flows/status`; a path that leads to no
+    /// resource is `other`.
     pub resource: String,
     /// The namespace; empty where it is of none, or of all.
     pub namespace: String,

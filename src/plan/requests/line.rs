@@ -1,10 +1,12 @@
 //! Who waits, and who is next: by class, then by namespace in turn, then first come, first served.
 //!
-//! - A class goes before the next one, and each has turns of its own (`round`), so that none is starved. Those after the
-//!   first have at most half of the places together: what takes long in them leaves places to the first.
-//! - Within a class the namespaces take turns, however much each of them waits for: the burst of one holds up no other.
-//! - A quarter of the places stays free for namespaces that have none, however many others wait: what takes long in one
-//!   namespace, or in several, does not take all places.
+//! - A class goes before the next one, and each has turns of its own (`round`), so that none is starved.
+//!   Those after the first have at most half of the places together: what takes long in them leaves places to
+//!   the first.
+//! - Within a class the namespaces take turns, however much each of them waits for: the burst of one holds up
+//!   no other.
+//! - A quarter of the places stays free for namespaces that have none, however many others wait: what takes
+//!   long in one namespace, or in several, does not take all places.
 //! - Within a namespace what is urgent overtakes what is not, which has one turn of four all the same.
 //!
 //! Neither joining nor a turn costs anything that grows with what waits.
@@ -129,8 +131,8 @@ impl<T> Waiting<T> {
 /// What waits of one class.
 #[derive(Debug)]
 struct Queue<T> {
-    /// The namespaces in which something waits, in the order of their turns. One that has emptied in the meantime stands
-    /// here until its turn.
+    /// The namespaces in which something waits, in the order of their turns. One that has emptied in the
+    /// meantime stands here until its turn.
     turns: VecDeque<Arc<str>>,
     /// By namespace. Each that stands here stands once in `turns`.
     waiting: HashMap<Arc<str>, Waiting<T>>,

@@ -81,8 +81,8 @@ impl World {
         self.waiting.iter().filter(|entry| entry.queue() == queue && entry.ticket.rank() == rank).count()
     }
 
-    /// How many turns of its class may go to others before one that joins now: each other namespace has one for each turn of
-    /// its own, of which those that are urgent have three of four.
+    /// How many turns of its class may go to others before one that joins now: each other namespace has one
+    /// for each turn of its own, of which those that are urgent have three of four.
     fn patience(&self, queue: (usize, usize), rank: Rank) -> usize {
         let ahead = self.ahead(queue, rank);
         let turns = match rank {
@@ -193,7 +193,8 @@ impl World {
 }
 
 proptest! {
-    /// Each that joins has its turn once and in order, after a bounded number of others, and no more begin than may.
+    /// Each that joins has its turn once and in order, after a bounded number of others, and no more begin
+    /// than may.
     #[test]
     fn whoever_waits_has_its_turn_in_order_and_after_a_bounded_number_of_others(
         acts in proptest::collection::vec(act(), 0..400),
@@ -240,8 +241,8 @@ fn turns_until(class: usize, count: usize) -> usize {
     (0..ROUND.len()).filter_map(from).max().unwrap_or_default()
 }
 
-/// However long all that end join again, so many go before one, and no more: each turn of its own comes after one of each other
-/// namespace, and these after the turns of other classes.
+/// However long all that end join again, so many go before one, and no more: each turn of its own comes after
+/// one of each other namespace, and these after the turns of other classes.
 #[rstest]
 fn the_most_that_go_before(#[values(0, 1, 2, 3, 7)] ahead: usize) {
     let mut line = Line::new(3, ROUND);

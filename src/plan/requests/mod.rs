@@ -1,4 +1,5 @@
-//! The requests to the API server: what each is, which goes first, and how many may be on their way at the same time.
+//! The requests to the API server: what each is, which goes first, and how many may be on their way at the
+//! same time.
 //!
 //! It only decides. Times are durations since an origin that the caller knows, as everywhere here.
 
@@ -15,8 +16,8 @@ pub use asked::Asked;
 /// What a request is for, in the order in which requests go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Class {
-    /// What a run or a cluster waits for: what is read before something is decided, what is created or deleted, and the
-    /// statuses of Flows and clusters, which give runs their places.
+    /// What a run or a cluster waits for: what is read before something is decided, what is created or
+    /// deleted, and the statuses of Flows and clusters, which give runs their places.
     Work,
     /// What is written after the fact: the statuses of runs and backfills.
     Status,
@@ -43,6 +44,6 @@ impl Class {
     }
 }
 
-/// Which class has the first claim to each turn, over and over. Work has three turns of four, and what comes after it is not
-/// starved, however long a burst lasts.
+/// Which class has the first claim to each turn, over and over. Work has three turns of four, and what comes
+/// after it is not starved, however long a burst lasts.
 pub const ROUND: &[usize] = &[0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 2];

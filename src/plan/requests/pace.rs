@@ -1,17 +1,20 @@
-//! How many requests may be on their way at the same time: as many as the API server answers about as fast as it can.
+//! How many requests may be on their way at the same time: as many as the API server answers about as fast as
+//! it can.
 //!
-//! It is the rule of TCP and of Netflix' concurrency limits: one more after each round in which all places were in use, a
-//! quarter less after a round that was slow, half after a refusal (429, 503, 504, and 500 with `Retry-After`) or where no
-//! answer came, once for all that was under way then. A round is as many answers as there are places, to requests that were
-//! made since the limit last went down: what was asked before tells nothing of what is asked now.
+//! It is the rule of TCP and of Netflix' concurrency limits: one more after each round in which all places
+//! were in use, a quarter less after a round that was slow, half after a refusal (429, 503, 504, and 500 with
+//! `Retry-After`) or where no answer came, once for all that was under way then. A round is as many answers
+//! as there are places, to requests that were made since the limit last went down: what was asked before
+//! tells nothing of what is asked now.
 //!
-//! An answer is slow if it takes [`SLOW`] times as long as the fastest to a request of the same [`Kind`], and a round if a
-//! quarter of it is of kinds of which most answers were. So it is known without a figure for what is normal, which would be
-//! wrong for a slow etcd or for a fast one, and a webhook that takes a second for each pod makes nothing else slow.
+//! An answer is slow if it takes [`SLOW`] times as long as the fastest to a request of the same [`Kind`], and
+//! a round if a quarter of it is of kinds of which most answers were. So it is known without a figure for
+//! what is normal, which would be wrong for a slow etcd or for a fast one, and a webhook that takes a second
+//! for each pod makes nothing else slow.
 //!
-//! The fastest does not age: under lasting load the fastest of late is one of many at the same time, and what is slow would
-//! begin later with each look. Where answers are slow with the fewest requests under way it is not for us: that is how fast
-//! the API server is now, and only there it is measured anew.
+//! The fastest does not age: under lasting load the fastest of late is one of many at the same time, and what
+//! is slow would begin later with each look. Where answers are slow with the fewest requests under way it is
+//! not for us: that is how fast the API server is now, and only there it is measured anew.
 
 use std::time::Duration;
 
@@ -27,12 +30,13 @@ pub const SLOW: u32 = 4;
 pub const SWIFT: Duration = Duration::from_millis(100);
 /// The longest time for which nothing is asked because the API server wishes so.
 pub const CLOSED_MAX: Duration = Duration::from_secs(60);
-/// Of how many kinds the fastest is kept. The operator makes requests of some 40; what comes after these is not judged.
+/// Of how many kinds the fastest is kept. The operator makes requests of some 40; what comes after these is
+/// not judged.
 pub const KINDS_MAX: usize = 128;
 
-/// A kind of request: those of a kind take about as long as each other where the API server has little else to do. What they
-/// take otherwise depends on etcd, which even a read of one object asks, and on the webhooks for the resource, which a dry run
-/// passes as well.
+/// A kind of request: those of a kind take about as long as each other where the API server has little else
+/// to do. What they take otherwise depends on etcd, which even a read of one object asks, and on the webhooks
+/// for the resource, which a dry run passes as well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Kind<'a> {
     /// The verb, as Kubernetes has it.
@@ -203,15 +207,16 @@ impl Pace {
         }
     }
 
-    /// Whether a quarter of this round is of kinds of which most answers were slow. Not most of the round: reads stay fast, and
-    /// are more than half of it, when etcd has too many writes. Nor any kind: one that is rare may be slow by chance.
+    /// Whether a quarter of this round is of kinds of which most answers were slow. Not most of the round:
+    /// reads stay fast, and are more than half of it, when etcd has too many writes. Nor any kind: one that
+    /// is rare may be slow by chance.
     fn was_slow(&self) -> bool {
         let slow = self.known.iter().filter(|known| known.round.is_slow());
         slow.map(|known| known.round.answers).sum::<usize>() * 4 >= self.answers
     }
 
-    /// Half as many, once for all that was under way. It has a mark of its own: rounds end, and quarters are taken, long
-    /// before a request is known to be lost.
+    /// Half as many, once for all that was under way. It has a mark of its own: rounds end, and quarters are
+    /// taken, long before a request is known to be lost.
     fn halve(&mut self, sent: Duration, now: Duration) {
         if sent >= self.halved {
             self.halved = now;

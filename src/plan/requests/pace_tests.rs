@@ -48,8 +48,9 @@ fn rested(took: Duration) -> Pace {
     pace
 }
 
-/// A client that always has more to ask, for so long. `next` gives the kind of the request with this number, and how long it
-/// takes when so many writes are under way, itself included. Gives the limit after each answer, and the time.
+/// A client that always has more to ask, for so long. `next` gives the kind of the request with this number,
+/// and how long it takes when so many writes are under way, itself included. Gives the limit after each
+/// answer, and the time.
 fn ask(
     pace: &mut Pace,
     from: Duration,

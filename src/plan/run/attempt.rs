@@ -149,7 +149,8 @@ impl Work<'_> {
         }
     }
 
-    /// What follows from a failure that has been counted. The same at every look, as long as `retries` are the same.
+    /// What follows from a failure that has been counted. The same at every look, as long as `retries` are
+    /// the same.
     fn wait_or_end(&mut self, failure: &AttemptFailure, retries: Option<&Retries>) {
         let reason = Reason::from_word(&failure.reason).unwrap_or(Reason::RunnerError);
         let attempt = self.status.attempt.unwrap_or(1);
@@ -179,8 +180,9 @@ impl Work<'_> {
         self.enter(Phase::Retrying, reason, text);
     }
 
-    /// When the next attempt starts: after a wait drawn between nothing and a limit that grows ("full jitter"), so that runs
-    /// that failed together do not come back together. Drawn from the run's uid, so that every look gives the same.
+    /// When the next attempt starts: after a wait drawn between nothing and a limit that grows ("full
+    /// jitter"), so that runs that failed together do not come back together. Drawn from the run's uid, so
+    /// that every look gives the same.
     fn retry_at(&self, retries: &Retries, since: Timestamp, (attempt, failed): (i32, i32)) -> Timestamp {
         // Without limits there is nothing to draw from: the next attempt, at once, fails and names the field.
         let (Some(delay), Some(max_delay)) = (retries.delay.get(), retries.max_delay.get()) else {

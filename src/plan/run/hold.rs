@@ -62,7 +62,8 @@ impl Hold {
 }
 
 impl Work<'_> {
-    /// The run's place among those of its Flow. Right after the policy was changed nobody knows who keeps theirs.
+    /// The run's place among those of its Flow. Right after the policy was changed nobody knows who keeps
+    /// theirs.
     fn place(&self, flow: &Flow) -> Place {
         let Some(places) = places(&flow.spec) else { return Place::One };
         let seen = flow.status.as_ref().and_then(|status| status.observed_generation);
@@ -72,8 +73,8 @@ impl Work<'_> {
         }
     }
 
-    /// Whether a run that has begun and has no runner yet may get one: the places may have become fewer since. One without
-    /// a place waits; one with a place too many gives it back.
+    /// Whether a run that has begun and has no runner yet may get one: the places may have become fewer
+    /// since. One without a place waits; one with a place too many gives it back.
     pub(super) fn keeps_its_place(&mut self, flow: &Flow) -> bool {
         let of_cluster = self.observed.cluster.as_deref().map(|cluster| self.place_on(cluster));
         match (self.place(flow), of_cluster) {
@@ -163,8 +164,8 @@ impl Work<'_> {
     /// Why a run that is held will never start, if so.
     pub(super) fn skipped(&mut self, flow: &Flow, held: &str) -> Option<(Reason, String)> {
         let deadline = flow.spec.starting_deadline.as_ref().and_then(Written::get);
-        // A tick is started later by its Flow's jitter. The logical time of other runs may have passed long ago: they are
-        // late by the time that they were held.
+        // A tick is started later by its Flow's jitter. The logical time of other runs may have passed long
+        // ago: they are late by the time that they were held.
         let jitter = if is_tick(self.run) { start_offset(flow) } else { Duration::ZERO };
         let since = due_at(self.run).checked_add(jitter).unwrap_or(self.now);
         let until = deadline.and_then(|deadline| since.checked_add(deadline).ok());
@@ -178,7 +179,8 @@ impl Work<'_> {
             self.wake_at(until);
         }
         let admitted = admitted(flow).contains(&self.run.name_any());
-        // Under `Replace` a run that has its place and waits for its cluster gives way, as one that is at work does.
+        // Under `Replace` a run that has its place and waits for its cluster gives way, as one that is at
+        // work does.
         let suspended = self.run.spec.suspend || is_held_by_suspension(flow, self.run);
         if suspended || (admitted && flow.spec.concurrency != Concurrency::Replace) {
             return None;
@@ -192,8 +194,8 @@ impl Work<'_> {
         self.queue_is_full(flow)
     }
 
-    /// The newer run that is to take the place of this one: while both wait, and under `Replace` also while this one is
-    /// at work.
+    /// The newer run that is to take the place of this one: while both wait, and under `Replace` also while
+    /// this one is at work.
     pub(super) fn newer(&self, flow: &Flow) -> Option<String> {
         if !gives_way(&flow.spec, self.run) {
             return None;

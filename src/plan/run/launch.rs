@@ -24,8 +24,9 @@ pub(super) const SETTLE: SignedDuration = SignedDuration::from_secs(3);
 const AHEAD_MAX: SignedDuration = SignedDuration::from_secs(1);
 
 impl Work<'_> {
-    /// A runner was asked for at `since`: that it starts is told when it takes its time. Not where the cluster counts its runs
-    /// by what is told of them, nor while it may close or replace its scheduler under those of which nothing is told.
+    /// A runner was asked for at `since`: that it starts is told when it takes its time. Not where the
+    /// cluster counts its runs by what is told of them, nor while it may close or replace its scheduler under
+    /// those of which nothing is told.
     pub(super) fn starts_soon(&mut self, since: Timestamp) {
         let counts = |cluster: &Arc<DaskCluster>| {
             cluster.spec.max_active_runs.is_some()
@@ -37,8 +38,8 @@ impl Work<'_> {
         }
     }
 
-    /// How soon to write what began at `since`, which may be an instant of the API server's clock: where that is ahead of ours,
-    /// nothing would be written for as long as they differ.
+    /// How soon to write what began at `since`, which may be an instant of the API server's clock: where that
+    /// is ahead of ours, nothing would be written for as long as they differ.
     pub(super) fn settling_since(&self, since: Timestamp) -> Urgency {
         if since.duration_since(self.now) > AHEAD_MAX {
             return Urgency::Now;

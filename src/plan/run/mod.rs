@@ -1,8 +1,11 @@
-//! One `FlowRun`: from held, over its cluster and its runner's Jobs, one for each attempt, to an end that is never left.
+//! One `FlowRun`: from held, over its cluster and its runner's Jobs, one for each attempt, to an end that is
+//! never left.
 //!
-//! Invariants. Each status is written over the version it was read with, so a final phase cannot be overwritten. A Job is
-//! created only for a run that was just read live, that has not ended and has its place, and its name is the lock against a second runner of the attempt; the next attempt begins when the one before has ended. A phase tells what is, not which object exists: `Running` means
-//! that the runner's container runs.
+//! Invariants. Each status is written over the version it was read with, so a final phase cannot be
+//! overwritten. A Job is created only for a run that was just read live, that has not ended and has its
+//! place, and its name is the lock against a second runner of the attempt; the next attempt begins when the
+//! one before has ended. A phase tells what is, not which object exists: `Running` means that the runner's
+//! container runs.
 
 mod attempt;
 mod figures;
@@ -86,8 +89,8 @@ pub fn starts_a_runner(plan: &Plan<FlowRunStatus>) -> bool {
     plan.steps.iter().any(is_job)
 }
 
-/// A finished run keeps its Job, for its logs; a cluster of its own is deleted, at once or, after a failure, when
-/// `keepOnFailure` is over.
+/// A finished run keeps its Job, for its logs; a cluster of its own is deleted, at once or, after a failure,
+/// when `keepOnFailure` is over.
 fn clean_up(
     run: &FlowRun,
     observed: &Observed,
@@ -105,8 +108,8 @@ fn clean_up(
     plan
 }
 
-/// The status of a run that has ended, as the answer to its spec, also where that was changed since: nothing comes of it
-/// any more, and nobody has to wait for that.
+/// The status of a run that has ended, as the answer to its spec, also where that was changed since: nothing
+/// comes of it any more, and nobody has to wait for that.
 fn answering(run: &FlowRun, mut status: FlowRunStatus) -> FlowRunStatus {
     status.observed_generation = run.metadata.generation;
     for condition in &mut status.conditions {
@@ -137,7 +140,8 @@ impl Work<'_> {
         if owners.iter().any(|reference| reference.kind == owner.kind && reference.name == owner.name) {
             return;
         }
-        // Who made the run may own it already, an Argo Workflow for one; an object has one controller at the most.
+        // Who made the run may own it already, an Argo Workflow for one; an object has one controller at the
+        // most.
         let free = owners.iter().all(|reference| reference.controller != Some(true));
         owner.controller = Some(free);
         owners.push(owner);

@@ -31,7 +31,8 @@ pub struct Observed {
     pub pod: Option<Arc<Pod>>,
     /// Whether the runner of another attempt is at work. Looked for when `live`.
     pub another_runner: bool,
-    /// Which start of the cluster's Dask scheduler is at work: the pod's uid and how often its container was restarted.
+    /// Which start of the cluster's Dask scheduler is at work: the pod's uid and how often its container was
+    /// restarted.
     pub scheduler: Option<String>,
     /// What the pod of the cluster's Dask scheduler was made with.
     pub wiring: Wiring,
@@ -39,8 +40,8 @@ pub struct Observed {
     pub siblings: Vec<Arc<FlowRun>>,
     /// Whether the status that the run has here is not written yet.
     pub unwritten: bool,
-    /// Whether the run itself was read from the API server just now, rather than from a cache; its siblings and its
-    /// Flow as well while it is queued.
+    /// Whether the run itself was read from the API server just now, rather than from a cache; its siblings
+    /// and its Flow as well while it is queued.
     pub live: bool,
 }
 

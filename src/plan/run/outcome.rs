@@ -28,8 +28,8 @@ struct LastWords {
     tasks: Option<TaskCounts>,
 }
 
-/// How the attempt ended, if it has: as its runner's container did, where that ended by itself; else as its Job did,
-/// which waits for whatever else is in the pod.
+/// How the attempt ended, if it has: as its runner's container did, where that ended by itself; else as its
+/// Job did, which waits for whatever else is in the pod.
 pub(super) fn of(job: Option<&Job>, pod: Option<&Pod>) -> Option<Outcome> {
     let ended = pod.and_then(of_container);
     // A Job whose time is over says so before its pod is killed. A runner that did well was quicker.
@@ -48,8 +48,8 @@ fn is_out_of_time(job: &Job) -> bool {
     })
 }
 
-/// How the runner's container ended, where it ended by itself. What became of its pod, its node or its Job after that
-/// does not matter.
+/// How the runner's container ended, where it ended by itself. What became of its pod, its node or its Job
+/// after that does not matter.
 fn of_container(pod: &Pod) -> Option<Outcome> {
     let terminated = state::terminated(pod, runner::CONTAINER)?;
     let taken = state::taken_away_at(pod);
@@ -91,7 +91,8 @@ pub(super) fn started_at(pod: &Pod) -> Option<Time> {
     running.or_else(|| state.terminated.as_ref().and_then(|terminated| terminated.started_at.clone()))
 }
 
-/// What a pod that is being taken away says of the end that its Job will come to, where the pod may be gone by then.
+/// What a pod that is being taken away says of the end that its Job will come to, where the pod may be gone
+/// by then.
 pub(super) fn foreseen(pod: &Pod) -> Option<(Reason, String)> {
     let Some(terminated) = state::terminated(pod, runner::CONTAINER) else { return disruption(pod) };
     (terminated.exit_code != 0).then(|| failure_of_pod(Some(pod), Some(terminated), last_words(terminated)))
@@ -152,7 +153,8 @@ fn failure(
         Some("OOMKilled") => {
             return (Reason::OOMKilled, "the runner used more memory than its limit".to_owned());
         }
-        // What the kubelet and containerd write of a container that they did not find again after the node was down.
+        // What the kubelet and containerd write of a container that they did not find again after the node
+        // was down.
         Some("ContainerStatusUnknown" | "Unknown") => {
             let message = "the node lost the runner's container; it is unknown how it ended";
             return (Reason::NodeLost, message.to_owned());

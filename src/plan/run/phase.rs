@@ -41,7 +41,8 @@ impl Work<'_> {
         self.find_begun();
         let works = matches!(self.status.phase, Phase::Provisioning | Phase::Running);
         let job = self.observed.job.clone().filter(|_| works);
-        // A pod whose Job was deleted tells how it ended all the same. One that was there before the Job is another's.
+        // A pod whose Job was deleted tells how it ended all the same. One that was there before the Job is
+        // another's.
         let pod = self.observed.pod.clone().filter(|_| job.is_some() || self.status.job.is_some());
         // An attempt that has ended is judged by its end, whatever is asked in the meantime.
         let outcome = outcome::of(job.as_deref(), pod.as_deref()).filter(|_| works);
@@ -136,8 +137,8 @@ impl Work<'_> {
         let (reason, message) =
             self.not_ready(flow).unwrap_or((Reason::RunnerStarting, "the cluster is ready".to_owned()));
         self.enter(Phase::Provisioning, reason, message);
-        // Its place stands in the status of its Flow, and its Job is the lock. A run that brings parameters to remember, or
-        // that a DaskCluster has to know of before it may sleep, tells that it begins.
+        // Its place stands in the status of its Flow, and its Job is the lock. A run that brings parameters
+        // to remember, or that a DaskCluster has to know of before it may sleep, tells that it begins.
         let is_plain = self.run.spec.merged_parameters.is_some() && Ground::of(flow).is_outside();
         if is_plain && self.is_new() && self.status.attempt == Some(1) {
             self.urgency = self.now.checked_add(SETTLE).map_or(Urgency::Now, Urgency::GoOn);
@@ -150,8 +151,8 @@ impl Work<'_> {
         waits_for(self.run).map_or(is_unsaid(self.run), WaitsFor::gave_place_back)
     }
 
-    /// What to say of a run made by hand that names a clock which the Flow does not have: nobody knows its parameters. A
-    /// tick is one also of a clock that was renamed.
+    /// What to say of a run made by hand that names a clock which the Flow does not have: nobody knows its
+    /// parameters. A tick is one also of a clock that was renamed.
     fn unknown_clock(&self, flow: &Flow) -> Option<String> {
         let made_by_us = made_for(self.run).is_some()
             || is_backfill(self.run)

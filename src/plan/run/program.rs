@@ -62,7 +62,8 @@ impl Work<'_> {
         (as_it_was(flow, program), script)
     }
 
-    /// Remembers what the run is made from, at its first Job. The file of a Job that is found is what the Flow names now.
+    /// Remembers what the run is made from, at its first Job. The file of a Job that is found is what the
+    /// Flow names now.
     pub(super) fn remember_program(&mut self, flow: &Flow, script: Option<&Script>, job: &Job) {
         if self.status.program.is_none() {
             let code = flow.spec.code.as_ref();

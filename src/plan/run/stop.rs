@@ -1,8 +1,8 @@
 //! Stopping a runner before its time: why, how, and what becomes of the run.
 //!
-//! The reason is written into the status first, the Job is deleted after that, and what follows from it happens only
-//! when the runner has ended. So an operator that dies in between goes on where it was, and two runners of one run never
-//! live together.
+//! The reason is written into the status first, the Job is deleted after that, and what follows from it
+//! happens only when the runner has ended. So an operator that dies in between goes on where it was, and two
+//! runners of one run never live together.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -61,7 +61,8 @@ impl Work<'_> {
         if let Some(newer) = flow.and_then(|flow| self.newer(&flow)) {
             return Some(self.stop(Reason::Replaced, format!("the newer run {newer} takes its place")));
         }
-        // An attempt that failed with ClusterLost was counted then; later changes of the cluster do not count again.
+        // An attempt that failed with ClusterLost was counted then; later changes of the cluster do not count
+        // again.
         let lost =
             ground::lost(&self.status, self.observed).filter(|_| self.status.phase != Phase::Retrying)?;
         Some(self.stop(Reason::ClusterLost, lost))

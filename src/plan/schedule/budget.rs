@@ -1,10 +1,11 @@
 //! How much one question about a clock may look at.
 //!
-//! Searches over filters and recurrence rules have no bound of their own: a text can name dates that hardly ever come,
-//! or never. Each date or period that is looked at is paid for here, so that the cost of a question is bounded
-//! whatever was written. A question that has spent everything has no answer.
+//! Searches over filters and recurrence rules have no bound of their own: a text can name dates that hardly
+//! ever come, or never. Each date or period that is looked at is paid for here, so that the cost of a
+//! question is bounded whatever was written. A question that has spent everything has no answer.
 
-/// Looks that a question may spend: forty years, day by day, four times over. A look costs some tens of nanoseconds.
+/// Looks that a question may spend: forty years, day by day, four times over. A look costs some tens of
+/// nanoseconds.
 pub(super) const LOOKS_MAX: u32 = 60_000;
 
 /// Looks that counting may spend: fifty for each of 10,000 ticks, and more where they are few.
@@ -62,8 +63,8 @@ impl Budget {
     }
 }
 
-/// The work of a search as tests count it: each date that is judged and each step in a zone, whether or not it was paid
-/// for. A loop that forgets to pay shows here.
+/// The work of a search as tests count it: each date that is judged and each step in a zone, whether or not
+/// it was paid for. A loop that forgets to pay shows here.
 #[cfg(test)]
 pub(super) mod work {
     use std::cell::Cell;

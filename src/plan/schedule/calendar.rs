@@ -1,7 +1,8 @@
 //! Finds the minutes of the calendar that a cron schedule names, before any zone comes in.
 //!
-//! Everything here is the clock on the wall. Forwards and backwards are mirror images, and both look at each month
-//! and day once at most, so a schedule that comes once in eight years is found as surely as one of every minute.
+//! Everything here is the clock on the wall. Forwards and backwards are mirror images, and both look at each
+//! month and day once at most, so a schedule that comes once in eight years is found as surely as one of
+//! every minute.
 
 use jiff::civil::{Date, DateTime};
 

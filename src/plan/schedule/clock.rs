@@ -30,8 +30,8 @@ impl Clock {
     ///
     /// # Errors
     ///
-    /// The first fault found, see [`ScheduleError`]: also a cron that no date satisfies (`0 0 30 2 *`), and filters
-    /// that let no tick through.
+    /// The first fault found, see [`ScheduleError`]: also a cron that no date satisfies (`0 0 30 2 *`), and
+    /// filters that let no tick through.
     pub fn parse(spec: &ClockSpec<'_>) -> Result<Self, ScheduleError> {
         let zone = Zone::find(spec.zone)?;
         let start = spec.start_at.map(whole_second);
@@ -68,7 +68,8 @@ impl Clock {
         &self.name
     }
 
-    /// Whether the user has suspended this clock. Its ticks can still be asked for; none of them is [`super::due`].
+    /// Whether the user has suspended this clock. Its ticks can still be asked for; none of them is
+    /// [`super::due`].
     pub fn is_suspended(&self) -> bool {
         self.suspended
     }
@@ -85,8 +86,9 @@ impl Clock {
         self.latest_within(after, until, &mut Budget::question())
     }
 
-    /// How many ticks are later than `after` and not later than `until`. Counting stops at `limit`, which bounds the
-    /// work, and earlier where filters let so few ticks through that looking for them takes too long.
+    /// How many ticks are later than `after` and not later than `until`. Counting stops at `limit`, which
+    /// bounds the work, and earlier where filters let so few ticks through that looking for them takes too
+    /// long.
     pub fn count_in(&self, after: Timestamp, until: Timestamp, limit: u32) -> u32 {
         if let (Ticks::Elapsed(interval), None) = (&self.source.ticks, &self.filter) {
             let start = self.source.before_start.map_or(after, |start| start.max(after));
@@ -143,8 +145,8 @@ impl Clock {
     }
 }
 
-/// Where the search begins for any tick at all: the year in which zones settled on whole minutes, and long before any
-/// cluster.
+/// Where the search begins for any tick at all: the year in which zones settled on whole minutes, and long
+/// before any cluster.
 const EPOCH_OF_CLOCKS: Timestamp = Timestamp::UNIX_EPOCH;
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
 //! The text of a cron schedule, in the dialect of Kubernetes' own scheduled jobs.
 //!
-//! Five fields: minute, hour, day of month, month, day of week. Each is a list of numbers, names (`jan`, `mon`; case
-//! does not matter), ranges and steps; `?` is `*`; `N/step` runs from N to the field's end; 0 and 7 are both Sunday.
-//! The macros `@hourly` to `@yearly` are read too.
+//! Five fields: minute, hour, day of month, month, day of week. Each is a list of numbers, names (`jan`,
+//! `mon`; case does not matter), ranges and steps; `?` is `*`; `N/step` runs from N to the field's end; 0 and
+//! 7 are both Sunday. The macros `@hourly` to `@yearly` are read too.
 //!
-//! What other dialects add is refused rather than guessed at: seconds and years shift the meaning of every field, and
-//! `L`, `W` and `#` mean different things to different programs.
+//! What other dialects add is refused rather than guessed at: seconds and years shift the meaning of every
+//! field, and `L`, `W` and `#` mean different things to different programs.
 
 use thiserror::Error;
 
@@ -209,7 +209,8 @@ impl CronFields {
         if fields.comes() { Ok(fields) } else { Err(CronError::NeverFires(text.trim().to_owned())) }
     }
 
-    /// Whether any date has the fields: a weekday always comes round, a day of month only in a long enough month.
+    /// Whether any date has the fields: a weekday always comes round, a day of month only in a long enough
+    /// month.
     fn comes(&self) -> bool {
         const LENGTHS: [u32; 12] = [31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
         self.either_day

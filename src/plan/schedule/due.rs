@@ -1,8 +1,9 @@
 //! Which ticks of a clock count now.
 //!
-//! A tick is considered once. Whoever asks keeps [`ClockState`] and moves `last_tick` to [`Due::latest`] when it has
-//! acted, whether that tick was started or was too late. Of several ticks that passed while nobody looked, [`CatchUp`]
-//! says which are started; the others are counted as missed. No gap costs more than counting to [`MISSED_MAX`].
+//! A tick is considered once. Whoever asks keeps [`ClockState`] and moves `last_tick` to [`Due::latest`] when
+//! it has acted, whether that tick was started or was too late. Of several ticks that passed while nobody
+//! looked, [`CatchUp`] says which are started; the others are counted as missed. No gap costs more than
+//! counting to [`MISSED_MAX`].
 
 use std::time::Duration;
 
@@ -13,8 +14,8 @@ use super::Clock;
 /// Missed ticks are counted up to here; a schedule of every second passes it in three hours.
 pub const MISSED_MAX: u32 = 10_000;
 
-/// Under [`CatchUp::None`], and without a starting deadline, a tick is on time for so long. It covers a restart of the
-/// operator and a change of leaders, which takes up to 15 s.
+/// Under [`CatchUp::None`], and without a starting deadline, a tick is on time for so long. It covers a
+/// restart of the operator and a change of leaders, which takes up to 15 s.
 pub const ON_TIME: Duration = Duration::from_secs(30);
 
 /// The least that lies between two moments.
@@ -23,7 +24,8 @@ const INSTANT: SignedDuration = SignedDuration::from_nanos(1);
 /// What is remembered about a clock between two questions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClockState {
-    /// When the clock began to count in its present form: created, edited or resumed. No tick up to here is ever due.
+    /// When the clock began to count in its present form: created, edited or resumed. No tick up to here is
+    /// ever due.
     pub since: Timestamp,
     /// The last tick that was considered: started, or counted as missed.
     pub last_tick: Option<Timestamp>,
@@ -86,20 +88,21 @@ pub struct Due {
     pub earlier: Vec<Timestamp>,
     /// The latest tick that has passed, in time or too late. It is the next [`ClockState::last_tick`].
     pub latest: Option<Timestamp>,
-    /// How many ticks passed without being started, `latest` included if it is too late. At most [`MISSED_MAX`].
+    /// How many ticks passed without being started, `latest` included if it is too late. At most
+    /// [`MISSED_MAX`].
     pub missed: u32,
     /// Those of `missed` that were too late to be started; the others gave way to newer ones.
     pub too_late: u32,
-    /// When the first tick that lies ahead, and has not been considered yet, is to be started: the tick itself and
-    /// [`Rules::offset`].
+    /// When the first tick that lies ahead, and has not been considered yet, is to be started: the tick
+    /// itself and [`Rules::offset`].
     pub next: Option<Timestamp>,
 }
 
 /// Says which ticks of `clock` are due at `now`, of those after both `since` and `last_tick`.
 ///
-/// A clock that was set back changes nothing: ticks up to `last_tick` stay considered, and `next` is later than all of
-/// them. A suspended clock has nothing due and nothing ahead, and neither has one without room; its ticks are neither
-/// started nor missed.
+/// A clock that was set back changes nothing: ticks up to `last_tick` stay considered, and `next` is later
+/// than all of them. A suspended clock has nothing due and nothing ahead, and neither has one without room;
+/// its ticks are neither started nor missed.
 pub fn due(clock: &Clock, state: &ClockState, now: Timestamp, rules: impl Into<Rules>) -> Due {
     let rules = rules.into();
     if clock.is_suspended() {

@@ -85,8 +85,8 @@ pub enum ScheduleError {
 }
 
 impl ScheduleError {
-    /// The field at fault, as users write it: one of a clock (`cron`, `rrule`, `interval`, `dates`, `timeZone`,
-    /// `endAt`) or one of the schedule (`only`, `except`).
+    /// The field at fault, as users write it: one of a clock (`cron`, `rrule`, `interval`, `dates`,
+    /// `timeZone`, `endAt`) or one of the schedule (`only`, `except`).
     pub fn field(&self) -> &'static str {
         match self {
             Self::Cron(_) => "cron",

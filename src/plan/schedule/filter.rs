@@ -1,8 +1,8 @@
 //! Filters: which ticks of a clock count, by the day and the time that the wall shows.
 //!
-//! A filter is two questions that do not depend on each other, one about the date and one about the time of day. So the
-//! next moment that passes is computed, not walked to: a clock of every minute with one day in the year costs no
-//! more than one of every day.
+//! A filter is two questions that do not depend on each other, one about the date and one about the time of
+//! day. So the next moment that passes is computed, not walked to: a clock of every minute with one day in
+//! the year costs no more than one of every day.
 
 use jiff::Timestamp;
 use jiff::civil::{Date, DateTime, Time, Weekday};
@@ -180,8 +180,8 @@ impl Dates {
     }
 }
 
-/// Adds the days from month and day to month and day, both included; across the end of the year where the first is
-/// later.
+/// Adds the days from month and day to month and day, both included; across the end of the year where the
+/// first is later.
 fn mark(months: &mut [u32; 12], from: MonthDay, to: MonthDay) {
     for (month, days) in (1..).zip(months) {
         for day in 1..=31 {
@@ -227,8 +227,8 @@ fn time_spans(field: &'static str, filter: &TickFilter) -> Result<Vec<(Time, Tim
     filter.between.iter().map(|span| Ok((time(&span.from)?, time(&span.to)?))).collect()
 }
 
-/// The spans of the day that are in one of `only`, if there are any, and in none of `except`. Both ends of a span
-/// belong to it; one whose end is before its start runs across midnight.
+/// The spans of the day that are in one of `only`, if there are any, and in none of `except`. Both ends of a
+/// span belong to it; one whose end is before its start runs across midnight.
 fn allowed(only: &[(Time, Time)], except: &[(Time, Time)]) -> Vec<(Time, Time)> {
     let within =
         |spans: &[(Time, Time)], time: Time| {

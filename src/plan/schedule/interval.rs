@@ -1,9 +1,9 @@
 //! Ticks of an interval: of elapsed time (`90s`, `36h`), and of steps of the calendar (`1d`, `2w`, `1mo`,
 //! `1y`).
 //!
-//! Elapsed time is a grid of seconds that no clock change bends. A step of the calendar keeps the time on the wall: it
-//! is the anchor plus n steps, each computed from the anchor, so that `1mo` from a 31st clamps to the end of shorter
-//! months and comes back to the 31st.
+//! Elapsed time is a grid of seconds that no clock change bends. A step of the calendar keeps the time on the
+//! wall: it is the anchor plus n steps, each computed from the anchor, so that `1mo` from a 31st clamps to
+//! the end of shorter months and comes back to the 31st.
 
 use std::time::Duration;
 
@@ -14,8 +14,8 @@ use super::error::ScheduleError;
 use super::zone::Zone;
 use crate::api::interval::CalendarStep;
 
-/// Ticks around the estimated one that a search looks at: the estimate is off by one, and by one more at a date that
-/// the zone skips.
+/// Ticks around the estimated one that a search looks at: the estimate is off by one, and by one more at a
+/// date that the zone skips.
 const AROUND: i64 = 4;
 
 /// Every so many seconds, counted from an anchor.
@@ -106,7 +106,8 @@ impl Calendar {
         }
     }
 
-    /// The tick that many steps from the anchor; none on a date that the zone skips, and beyond the end of time.
+    /// The tick that many steps from the anchor; none on a date that the zone skips, and beyond the end of
+    /// time.
     fn tick(&self, n: i64) -> Option<Timestamp> {
         if n == 0 && self.first.is_some() {
             return self.first;

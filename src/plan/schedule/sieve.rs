@@ -1,11 +1,12 @@
 //! The ticks that are left of a clock's: within its start, past its filter, moved off the weekend.
 //!
-//! A tick that does not pass shows the next moment that could, and the search goes on from there, back and forth between
-//! clock and filter. Each turn is paid for, so that a clock and a filter that never meet end the search.
+//! A tick that does not pass shows the next moment that could, and the search goes on from there, back and
+//! forth between clock and filter. Each turn is paid for, so that a clock and a filter that never meet end
+//! the search.
 //!
-//! A tick that is moved keeps its time of day, and so three days come together on a Monday: its own and those of
-//! the Saturday and the Sunday before it. The earliest of them is looked up day by day, and inside a day by stretches
-//! of constant offset, where time and wall run in step.
+//! A tick that is moved keeps its time of day, and so three days come together on a Monday: its own and those
+//! of the Saturday and the Sunday before it. The earliest of them is looked up day by day, and inside a day
+//! by stretches of constant offset, where time and wall run in step.
 
 use jiff::civil::{Date, Time};
 use jiff::{Span, Timestamp};
@@ -85,7 +86,8 @@ impl Sieve<'_> {
             if !is_weekend(date) {
                 return Some(begun.map_or(tick, |begun| begun.min(tick)));
             }
-            // The first that passes is of a weekend: it meets its Monday's own, and nothing comes before them.
+            // The first that passes is of a weekend: it meets its Monday's own, and nothing comes before
+            // them.
             let monday = monday_from(date)?;
             let moved = self.first_moved_to(monday, None, budget);
             passed =
@@ -135,7 +137,8 @@ impl Sieve<'_> {
         moved
     }
 
-    /// The first instant of that Monday to which a tick of the weekend before it moves, of those later than `above`.
+    /// The first instant of that Monday to which a tick of the weekend before it moves, of those later than
+    /// `above`.
     fn first_moved_to(&self, monday: Date, above: Option<Time>, budget: &mut Budget) -> Option<Timestamp> {
         let days = weekend_before(monday)?.into_iter();
         let time = days.filter_map(|day| self.first_on(day, above, budget)).min()?;

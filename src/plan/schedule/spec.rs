@@ -41,12 +41,12 @@ pub struct ClockSpec<'a> {
     pub name: &'a str,
     /// When it ticks.
     pub timing: Timing,
-    /// The IANA name of the zone in which it is read, such as `Europe/Paris`. Elapsed intervals and dates have no use
-    /// for it, yet a name that is no zone is refused there too.
+    /// The IANA name of the zone in which it is read, such as `Europe/Paris`. Elapsed intervals and dates
+    /// have no use for it, yet a name that is no zone is refused there too.
     pub zone: &'a str,
     /// The first instant that may be a tick. It is also the anchor of an interval, which otherwise is
-    /// 1970-01-01T00:00:00 (in UTC, or on the wall of the zone for a step of the calendar). A fraction of a second is
-    /// dropped.
+    /// 1970-01-01T00:00:00 (in UTC, or on the wall of the zone for a step of the calendar). A fraction of a
+    /// second is dropped.
     pub start_at: Option<Timestamp>,
     /// The last instant that may be a tick.
     pub end_at: Option<Timestamp>,

@@ -1,8 +1,8 @@
 //! The time zone of a clock: wall time to instants, through gaps and overlaps.
 //!
-//! The map from wall to instant is made total: a time in a gap becomes the first instant after it, a repeated time its
-//! first pass. That map never runs backwards, so a search along the wall is a search along time. Only the times of a
-//! calendar day that a zone skips altogether have no instant.
+//! The map from wall to instant is made total: a time in a gap becomes the first instant after it, a repeated
+//! time its first pass. That map never runs backwards, so a search along the wall is a search along time.
+//! Only the times of a calendar day that a zone skips altogether have no instant.
 
 use std::sync::LazyLock;
 
@@ -91,7 +91,8 @@ impl Zone {
         }
     }
 
-    /// The latest wall time whose instant is not later than `t`. On a second pass that is the end of the first one.
+    /// The latest wall time whose instant is not later than `t`. On a second pass that is the end of the
+    /// first one.
     pub(super) fn reached(&self, t: Timestamp) -> DateTime {
         let wall = self.wall(t);
         let before = self.change_until(t).and_then(|change| change.checked_sub(SECOND).ok());
@@ -109,8 +110,8 @@ impl Zone {
     }
 }
 
-/// Zones by what people write for them: minutes ahead of UTC, or letters. Of several that are meant by the same letters the
-/// one that most people live in. Those by offset never change their clocks.
+/// Zones by what people write for them: minutes ahead of UTC, or letters. Of several that are meant by the
+/// same letters the one that most people live in. Those by offset never change their clocks.
 const MEANT: &[(i32, &str, &str)] = &[
     (-660, "", "Pacific/Pago_Pago"),
     (-600, "HST", "Pacific/Honolulu"),
@@ -160,8 +161,8 @@ const LETTERS: &[(&str, &str)] = &[
     ("BRT", "America/Sao_Paulo"),
 ];
 
-/// The zone that an offset such as `GMT+5`, `UTC+02:00` and `-0330`, or letters such as `PST` stand for. The sign is the
-/// usual one, ahead of UTC: only in IANA's own `Etc/GMT+5` it is reversed.
+/// The zone that an offset such as `GMT+5`, `UTC+02:00` and `-0330`, or letters such as `PST` stand for. The
+/// sign is the usual one, ahead of UTC: only in IANA's own `Etc/GMT+5` it is reversed.
 fn zone_meant(name: &str) -> Option<String> {
     let upper = name.trim().to_ascii_uppercase();
     let has = |letters: &str| letters.split(' ').any(|known| known == upper);

@@ -1,4 +1,5 @@
-//! Whether a certificate leads to the CA, judged by rustls as the operator's own connection does, for both roles.
+//! Whether a certificate leads to the CA, judged by rustls as the operator's own connection does, for both
+//! roles.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +16,8 @@ use super::material::{Files, Parsed};
 use super::strict;
 use crate::api::Reason;
 
-/// A fault, unless one of the CAs that are valid at `now` has issued the certificate, for servers and for clients.
+/// A fault, unless one of the CAs that are valid at `now` has issued the certificate, for servers and for
+/// clients.
 pub fn check(
     files: &Files<'_>,
     leaf: &CertificateDer<'static>,

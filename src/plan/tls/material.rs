@@ -1,4 +1,5 @@
-//! From the bytes of a Secret to certificates and a private key: PEM, X.509, and what each one alone must be like.
+//! From the bytes of a Secret to certificates and a private key: PEM, X.509, and what each one alone must be
+//! like.
 
 use std::collections::BTreeMap;
 
@@ -34,7 +35,8 @@ impl Files<'_> {
         self.fault(key, Reason::SecretKeyMissing, &text)
     }
 
-    /// Whether there is anything under this key. cert-manager leaves `ca.crt` empty where its issuer tells no CA.
+    /// Whether there is anything under this key. cert-manager leaves `ca.crt` empty where its issuer tells no
+    /// CA.
     pub fn has(&self, key: &str) -> bool {
         self.content(key).is_some()
     }
@@ -179,7 +181,8 @@ impl<'a> Parsed<'a> {
         self.0.subject().as_raw() == self.0.issuer().as_raw()
     }
 
-    /// Whether it may have issued the other one, by their names and, where both have one, the identifier of its key.
+    /// Whether it may have issued the other one, by their names and, where both have one, the identifier of
+    /// its key.
     pub fn has_issued(&self, other: &Self) -> bool {
         let asked = other.authority_key();
         let own = self.subject_key();
@@ -256,8 +259,8 @@ impl<'a> Parsed<'a> {
         })
     }
 
-    /// Whether OpenSSL lets it issue others: a CA by its basicConstraints, or without any by its keyUsage; and any of
-    /// version 1, which could not say.
+    /// Whether OpenSSL lets it issue others: a CA by its basicConstraints, or without any by its keyUsage;
+    /// and any of version 1, which could not say.
     pub fn may_issue(&self) -> bool {
         if self.0.version() == X509Version::V1 {
             return true;
@@ -271,8 +274,8 @@ impl<'a> Parsed<'a> {
         }
     }
 
-    /// Whether its extendedKeyUsage, where it has one, allows servers and clients. OpenSSL wants both words even where
-    /// anyExtendedKeyUsage is there.
+    /// Whether its extendedKeyUsage, where it has one, allows servers and clients. OpenSSL wants both words
+    /// even where anyExtendedKeyUsage is there.
     fn serves_both(&self) -> bool {
         match self.0.extended_key_usage() {
             Ok(Some(usage)) => usage.value.server_auth && usage.value.client_auth,
@@ -309,7 +312,8 @@ fn is_key_identifier(extension: &X509Extension<'_>) -> bool {
     matches!(extension.parsed_extension(), AuthorityKeyIdentifier(_) | SubjectKeyIdentifier(_))
 }
 
-/// The moment in jiff's words. "Never" is 9999-12-31T23:59:59Z in X.509 (RFC 5280, 4.1.2.5), a day after jiff's last.
+/// The moment in jiff's words. "Never" is 9999-12-31T23:59:59Z in X.509 (RFC 5280, 4.1.2.5), a day after
+/// jiff's last.
 fn moment(time: ASN1Time) -> Timestamp {
     let seconds = time.timestamp();
     let end = if seconds < 0 { Timestamp::MIN } else { Timestamp::MAX };

@@ -1,9 +1,10 @@
-//! Certificates: what the Secret of a cluster says, whether Dask and the operator can use it, and when it is renewed.
+//! Certificates: what the Secret of a cluster says, whether Dask and the operator can use it, and when it is
+//! renewed.
 //!
-//! A Secret has the three files of the type `kubernetes.io/tls`. Dask uses one certificate in both roles, as a server
-//! and as a client, never looks at host names, and reads its files only when it starts; so a certificate that does not
-//! serve is found here, before any pod is made with it, and named by its Secret and key. What is judged is what both
-//! ends judge: OpenSSL under Dask, and rustls in the operator.
+//! A Secret has the three files of the type `kubernetes.io/tls`. Dask uses one certificate in both roles, as
+//! a server and as a client, never looks at host names, and reads its files only when it starts; so a
+//! certificate that does not serve is found here, before any pod is made with it, and named by its Secret and
+//! key. What is judged is what both ends judge: OpenSSL under Dask, and rustls in the operator.
 //!
 //! Nothing of a private key ever gets into a message, a hash or a `Debug`.
 
@@ -30,14 +31,16 @@ pub use secret::{Judge, file, is_in_certificate, judge, not_found, not_ours};
 /// What the files of a Secret say, without the private key. Safe to print.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Certificates {
-    /// Eight hexadecimal digits over all certificates and the public key. Comments and the encoding of the private key
-    /// do not count: with another hash Dask has to be started anew.
+    /// Eight hexadecimal digits over all certificates and the public key. Comments and the encoding of the
+    /// private key do not count: with another hash Dask has to be started anew.
     pub hash: String,
-    /// Eight hexadecimal digits over the set of CA certificates. Their order, and how often one is there, do not count.
+    /// Eight hexadecimal digits over the set of CA certificates. Their order, and how often one is there, do
+    /// not count.
     pub trust: String,
     /// From when on the certificate is valid.
     pub not_before: Timestamp,
-    /// Until when the certificate is valid. At most jiff's last moment: X.509 knows one that is later, for "never".
+    /// Until when the certificate is valid. At most jiff's last moment: X.509 knows one that is later, for
+    /// "never".
     pub not_after: Timestamp,
     /// Until when the CA is valid; of several, the latest.
     pub ca_not_after: Timestamp,
@@ -90,8 +93,8 @@ pub fn read(
     })
 }
 
-/// Reads the Secret of an authority of our own, whose certificate is in `tls.crt`, and judges it at `now`. Its trust is
-/// that of the certificates that it issues.
+/// Reads the Secret of an authority of our own, whose certificate is in `tls.crt`, and judges it at `now`.
+/// Its trust is that of the certificates that it issues.
 pub fn read_authority(
     secret: &str,
     data: &BTreeMap<String, ByteString>,
@@ -137,10 +140,11 @@ pub fn validity(pem: &str) -> Option<(Timestamp, Timestamp)> {
     Some((parsed.not_before(), parsed.not_after()))
 }
 
-/// The DNS names that the certificate of a cluster has to have, for clients that do look at host names: its scheduler's
-/// as seen from the same namespace and from another one, and `localhost` for a forwarded port.
+/// The DNS names that the certificate of a cluster has to have, for clients that do look at host names: its
+/// scheduler's as seen from the same namespace and from another one, and `localhost` for a forwarded port.
 ///
-/// The name with the domain of the Kubernetes cluster is not among them: nobody tells the operator that domain.
+/// The name with the domain of the Kubernetes cluster is not among them: nobody tells the operator that
+/// domain.
 pub fn names_of(namespace: &str, cluster: &str) -> Vec<String> {
     let scheduler = names::scheduler_name(cluster);
     vec![

@@ -1,4 +1,5 @@
-//! The Secret around the files: whether it is there, whose it is, and which file stands for one that is not in it.
+//! The Secret around the files: whether it is there, whose it is, and which file stands for one that is not
+//! in it.
 
 use std::collections::BTreeMap;
 
@@ -38,8 +39,8 @@ pub fn not_ours((namespace, name): (&str, &str)) -> Fault {
     Fault { reason: Reason::NameTaken, message }
 }
 
-/// Whether a Secret has no file of this name, so that the certificate's stands for it: a self-signed certificate is its
-/// own authority, and Python permits the key in the certificate's file.
+/// Whether a Secret has no file of this name, so that the certificate's stands for it: a self-signed
+/// certificate is its own authority, and Python permits the key in the certificate's file.
 pub fn is_in_certificate(data: &BTreeMap<String, ByteString>, name: &str) -> bool {
     data.get(name).is_none_or(|bytes| bytes.0.is_empty())
 }

@@ -1,6 +1,7 @@
-//! What OpenSSL asks of a chain under Dask, and rustls in the operator does not: that it ends in a root of `ca.crt`, which is
-//! so before Python 3.13, and the rules of RFC 5280 that Python checks from 3.13 on (`VERIFY_X509_STRICT`). Which Python is in
-//! an image nobody knows before its pods run, so both are asked for.
+//! What OpenSSL asks of a chain under Dask, and rustls in the operator does not: that it ends in a root of
+//! `ca.crt`, which is so before Python 3.13, and the rules of RFC 5280 that Python checks from 3.13 on
+//! (`VERIFY_X509_STRICT`). Which Python is in an image nobody knows before its pods run, so both are asked
+//! for.
 //!
 //! The rules: `check_extensions` in <https://github.com/openssl/openssl/blob/master/crypto/x509/x509_vfy.c>.
 
@@ -14,8 +15,8 @@ use crate::api::Reason;
 /// The most certificates that are followed from one to its issuer; OpenSSL's own limit is 100.
 const DEPTH_MAX: usize = 32;
 
-/// A fault, unless a chain leads from the certificate to a root of the CA file, and each of its certificates is as Python
-/// wants it. Who signed whom was checked before.
+/// A fault, unless a chain leads from the certificate to a root of the CA file, and each of its certificates
+/// is as Python wants it. Who signed whom was checked before.
 pub fn check(
     files: &Files<'_>,
     leaf: &CertificateDer<'static>,

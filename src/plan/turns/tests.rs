@@ -349,7 +349,8 @@ impl World {
 }
 
 proptest! {
-    /// Nothing is looked at by two, nothing that was woken is forgotten, nor as what, and no more looks begin than may.
+    /// Nothing is looked at by two, nothing that was woken is forgotten, nor as what, and no more looks begin
+    /// than may.
     #[test]
     fn whatever_is_woken_is_looked_at_after_that(acts in proptest::collection::vec(act(), 0..300)) {
         let mut world = World::new();

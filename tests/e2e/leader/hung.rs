@@ -1,4 +1,5 @@
-//! An API server that hangs for one of two operators, and a leader that is stopped for longer than its Lease lasts.
+//! An API server that hangs for one of two operators, and a leader that is stopped for longer than its Lease
+//! lasts.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -86,8 +87,8 @@ impl Witness {
         let log = seen.clone();
         let task = tokio::spawn(async move {
             loop {
-                // One after the other, and at most a second apart: less than lies between the end of a claim and the end of
-                // the Lease.
+                // One after the other, and at most a second apart: less than lies between the end of a claim
+                // and the end of the Lease.
                 let leads = [leads(ports[0]).await, leads(ports[1]).await];
                 log.lock().unwrap_or_else(PoisonError::into_inner).insert(leads);
                 sleep(Duration::from_millis(20)).await;

@@ -11,8 +11,8 @@ use tokio::time::timeout;
 
 use crate::support::{Namespace, poll, within};
 
-/// Seconds of the Lease where it has to end. Shorter than the operator's own, so that the test is; not so short that a busy
-/// machine makes a leader late.
+/// Seconds of the Lease where it has to end. Shorter than the operator's own, so that the test is; not so
+/// short that a busy machine makes a leader late.
 pub const LEASE_S: u64 = 8;
 /// The Lease of this test, in its own namespace.
 pub const LEASE: &str = "two-operators";

@@ -1,5 +1,5 @@
-//! A way to the API server that can hang: connections stand, new ones are taken, and nothing comes through. Or all that
-//! comes back is late.
+//! A way to the API server that can hang: connections stand, new ones are taken, and nothing comes through.
+//! Or all that comes back is late.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -51,7 +51,8 @@ impl Proxy {
         self.hangs.send_replace(true);
     }
 
-    /// From now on whatever the API server says is on its way for so long, its part in the TLS of a new connection too.
+    /// From now on whatever the API server says is on its way for so long, its part in the TLS of a new
+    /// connection too.
     pub fn delay(&self, late: Duration) {
         self.late.send_replace(late);
     }

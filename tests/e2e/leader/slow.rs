@@ -9,8 +9,9 @@ use super::process::{Folder, Operator};
 use super::proxy::Proxy;
 use crate::support::{Load, test};
 
-/// How late answers are. The operator promises to bear 4 s: the rest is for what the API server and a busy machine add to it, which
-/// was more than half a second beside the start of all other tests. The law and the tests over loopback have the 4 s.
+/// How late answers are. The operator promises to bear 4 s: the rest is for what the API server and a busy
+/// machine add to it, which was more than half a second beside the start of all other tests. The law and the
+/// tests over loopback have the 4 s.
 const LATE: Duration = Duration::from_secs(3);
 /// Long enough for a leader that does not bear it to be lost several times, and for the Lease to be taken.
 const LASTS: Duration = Duration::from_secs(45);

@@ -1,4 +1,5 @@
-//! The objects that are changed. Most make no pods: their clocks tick once a year, they are suspended, or they wait.
+//! The objects that are changed. Most make no pods: their clocks tick once a year, they are suspended, or
+//! they wait.
 
 use std::time::Duration;
 
@@ -26,12 +27,13 @@ pub struct Base {
     pub only: &'static [&'static str],
     /// Fields below these are not changed.
     pub without: &'static [&'static str],
-    /// The cluster of a Flow of its own that each object has, under the object's name: two backfills of one Flow would share
-    /// its ticks.
+    /// The cluster of a Flow of its own that each object has, under the object's name: two backfills of one
+    /// Flow would share its ticks.
     pub flow_on: Option<&'static str>,
     /// Specs of `FlowRun`s that are created beside a Flow.
     pub runs: Vec<Value>,
-    /// What must be true before anything is changed: condition or `phase`, and its status and reason; or `runs`.
+    /// What must be true before anything is changed: condition or `phase`, and its status and reason; or
+    /// `runs`.
     pub begins: &'static [(&'static str, &'static str)],
     /// How long it may take to come to rest.
     pub limit: Duration,

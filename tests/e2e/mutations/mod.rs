@@ -1,8 +1,10 @@
-//! Every field of every kind is changed on living objects, one at a time, and back again: `make test-mutations`.
+//! Every field of every kind is changed on living objects, one at a time, and back again:
+//! `make test-mutations`.
 //!
-//! After a change the operator must have seen the spec, the conditions must agree with each other, and nothing may be written
-//! at rest; after the way back the conditions and the children must be those of before. The changes come from the schemas in
-//! `crds/`, so that a new field is changed as well; one of which no value is ever taken is an anomaly too.
+//! After a change the operator must have seen the spec, the conditions must agree with each other, and
+//! nothing may be written at rest; after the way back the conditions and the children must be those of
+//! before. The changes come from the schemas in `crds/`, so that a new field is changed as well; one of which
+//! no value is ever taken is an anomaly too.
 
 mod bases;
 mod changes;

@@ -78,7 +78,8 @@ pub fn alternatives(schema: &Value) -> Vec<String> {
     names.map(str::to_owned).collect()
 }
 
-/// All leaves of a schema that may be changed, such as `spec.env[].name`; maps and lists end in `{}` and `[]`.
+/// All leaves of a schema that may be changed, such as `spec.env[].name`; maps and lists end in `{}` and
+/// `[]`.
 pub fn leaves(schema: &Value, path: &str, found: &mut Vec<String>) {
     if is_fixed(schema) {
         return;

@@ -42,7 +42,8 @@ pub struct Counts {
     pub same: usize,
 }
 
-/// A change, from the patch to the end of the way back: what the operator says of the object meanwhile is due to it.
+/// A change, from the patch to the end of the way back: what the operator says of the object meanwhile is due
+/// to it.
 #[derive(Clone, Debug)]
 pub struct Round {
     /// The object, and what was changed.
@@ -265,7 +266,8 @@ impl Walk {
         }
     }
 
-    /// Waits until the operator has seen the version that the API server answered with, and the object stands still.
+    /// Waits until the operator has seen the version that the API server answered with, and the object stands
+    /// still.
     async fn rest(&self, base: &Base, name: &str, answer: &Value) -> Result<Seen, Fault> {
         let generation = answer["metadata"]["generation"].as_i64();
         let (begin, mut first) = (Instant::now(), None);

@@ -87,7 +87,8 @@ fn of_span<'a>(line: &'a str, field: &str) -> Option<&'a str> {
     rest.split([' ', '}', ':', '"']).find(|word| !word.is_empty())
 }
 
-/// What is found by a warning; nothing if it is of another namespace, or explained by what the object said meanwhile.
+/// What is found by a warning; nothing if it is of another namespace, or explained by what the object said
+/// meanwhile.
 fn judge(at: Timestamp, line: &str, namespace: &str, rounds: &[Round]) -> Option<Finding> {
     let (of, name) = (of_span(line, "namespace="), of_span(line, "name="));
     if of.is_some_and(|of| of != namespace) {

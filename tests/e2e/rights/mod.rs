@@ -58,7 +58,8 @@ async fn rights_are_neither_missing_nor_spare() {
     .await;
 }
 
-/// Who may edit a namespace may edit our kinds in it, and who may view it may view them. Statuses are the operator's.
+/// Who may edit a namespace may edit our kinds in it, and who may view it may view them. Statuses are the
+/// operator's.
 #[tokio::test]
 async fn users_of_a_namespace_can_use_our_kinds() {
     test("users_of_a_namespace_can_use_our_kinds", Load::Light, async |namespace| {

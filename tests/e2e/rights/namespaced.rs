@@ -72,7 +72,8 @@ async fn in_place_of_the_other(namespace: &Namespace, late: &Namespace, elsewher
     }
 }
 
-/// It asked nothing about other namespaces, or about all, and nothing was denied but what it was to come later.
+/// It asked nothing about other namespaces, or about all, and nothing was denied but what it was to come
+/// later.
 fn assert_asked_within(log: &Path, namespace: &Namespace, late: &Namespace) {
     let all = asked(log, &account(&namespace.name));
     assert!(all.iter().any(|one| one.what.verb == "create"), "the log has its requests: {all:?}");

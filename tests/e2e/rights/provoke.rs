@@ -145,8 +145,8 @@ async fn worker_drains(namespace: &Namespace) {
     namespace.until_ready("dask", 1).await;
 }
 
-/// Somebody has spoilt the certificate: it is replaced, and the copy of the one before goes with the last pod that has
-/// it.
+/// Somebody has spoilt the certificate: it is replaced, and the copy of the one before goes with the last pod
+/// that has it.
 async fn certificate_is_made_anew(namespace: &Namespace) {
     let copies = async || {
         let secrets: Vec<Secret> = namespace.list("").await;

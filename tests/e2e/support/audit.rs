@@ -1,4 +1,5 @@
-//! What a service account asked of the API server, by its audit log, and what it may ask, by the roles that are there.
+//! What a service account asked of the API server, by its audit log, and what it may ask, by the roles that
+//! are there.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Display};

@@ -3,7 +3,8 @@
 use std::fmt::Display;
 use std::io::{self, Write};
 
-/// Prints one figure. It goes around the capture of test output, because figures matter most when all is well.
+/// Prints one figure. It goes around the capture of test output, because figures matter most when all is
+/// well.
 pub fn figure(name: &str, value: impl Display, unit: &str) {
     say(&format!("figure: {name} {value} {unit}"));
 }

@@ -1,6 +1,7 @@
 //! Runs one test: its turn, its namespace, and the facts when it fails.
 //!
-//! All tests must be threads of one process, as `cargo test` has it: their turns are kept in this process's memory.
+//! All tests must be threads of one process, as `cargo test` has it: their turns are kept in this process's
+//! memory.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, resume_unwind};
@@ -23,8 +24,8 @@ use super::turns::{Load, Registered};
 /// The longest that any test takes; one that hangs must still tell its facts.
 const TEST_LIMIT: Duration = Duration::from_secs(15 * 60);
 
-/// Runs a test in a namespace of its own. Where there is no cluster it says so and leaves the test out, unless
-/// leaving out is forbidden.
+/// Runs a test in a namespace of its own. Where there is no cluster it says so and leaves the test out,
+/// unless leaving out is forbidden.
 pub async fn test(name: &str, load: Load, body: impl AsyncFnOnce(&Namespace)) {
     let Some(settings) = settings_or_skip(name, load) else { return };
     let registered = Registered::new(load);
@@ -51,8 +52,9 @@ pub async fn test(name: &str, load: Load, body: impl AsyncFnOnce(&Namespace)) {
     }
 }
 
-/// The same in a namespace with a cluster, `dask`, that tests share: for a test that only needs a cluster to run on. It
-/// changes nothing but what it makes, and what it makes has names that no other test in there uses.
+/// The same in a namespace with a cluster, `dask`, that tests share: for a test that only needs a cluster to
+/// run on. It changes nothing but what it makes, and what it makes has names that no other test in there
+/// uses.
 pub async fn test_on(shared: Shared, name: &str, body: impl AsyncFnOnce(&Namespace)) {
     let Some(settings) = settings_or_skip(name, Load::Runs) else { return };
     let registered = Registered::new(Load::Runs);
@@ -69,7 +71,8 @@ pub async fn test_on(shared: Shared, name: &str, body: impl AsyncFnOnce(&Namespa
     }
 }
 
-/// Runs the body, and says how long it took. If it fails, the answer is the cause, and all facts were printed.
+/// Runs the body, and says how long it took. If it fails, the answer is the cause, and all facts were
+/// printed.
 async fn run(
     name: &str,
     namespace: &Namespace,

@@ -22,8 +22,8 @@ pub const LEASE: &str = "daskflow";
 const LEASE_ROLE: &str = "daskflow-lease";
 /// Its service account.
 pub const ACCOUNT: &str = "daskflow";
-/// What makes a Lease that a killed operator leaves behind end sooner, where how long that takes is not the question. Not
-/// so short that a busy machine makes a leader late.
+/// What makes a Lease that a killed operator leaves behind end sooner, where how long that takes is not the
+/// question. Not so short that a busy machine makes a leader late.
 pub const SHORT_LEASE: [&str; 2] = ["--lease-seconds", "8"];
 /// Selects its pods.
 pub const SELECTOR: &str = "app.kubernetes.io/name=daskflow,app.kubernetes.io/component=operator";
@@ -67,9 +67,10 @@ impl Operator {
         Self { client: client.clone(), namespace: NAMESPACE.to_owned() }
     }
 
-    /// Makes a copy of the one under test that lives in the namespace of a test, looks after that namespace alone, and may
-    /// be stopped and killed while others work. Its Deployment and its rights are those of the original; `arguments` are
-    /// added. Where [`super::Load::OwnOperator`] is the load of the test, the original rests.
+    /// Makes a copy of the one under test that lives in the namespace of a test, looks after that namespace
+    /// alone, and may be stopped and killed while others work. Its Deployment and its rights are those of the
+    /// original; `arguments` are added. Where [`super::Load::OwnOperator`] is the load of the test, the
+    /// original rests.
     pub async fn of_its_own(namespace: &Namespace, arguments: &[&str]) -> Self {
         let original = Self::under_test(&namespace.client);
         let copy = Self { client: namespace.client.clone(), namespace: namespace.name.clone() };
@@ -184,8 +185,8 @@ fn is_ready(pod: &Pod) -> bool {
         && conditions.into_iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }
 
-/// Prints the memory that the operator uses now, as its kubelet measures it: every ten seconds or so, so that of a pod
-/// which has just started it tells nothing yet, or 0.
+/// Prints the memory that the operator uses now, as its kubelet measures it: every ten seconds or so, so that
+/// of a pod which has just started it tells nothing yet, or 0.
 pub async fn print_memory(client: &Client) {
     let pod = Operator::under_test(client).ready_pod().await;
     // On a cluster of somebody else's it may not be ours to ask.

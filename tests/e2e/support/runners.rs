@@ -10,7 +10,8 @@ use super::logs;
 use super::namespace::Namespace;
 use super::timeline::Timeline;
 
-/// At no time were more runners of these pods at work than that. The answer is how many there were at the most.
+/// At no time were more runners of these pods at work than that. The answer is how many there were at the
+/// most.
 pub fn assert_at_most(limit: usize, pods: &Timeline<Pod>, which: impl Fn(&Pod) -> bool) -> usize {
     pods.read(|seen| {
         let (mut active, mut most): (Vec<String>, usize) = (Vec::new(), 0);
@@ -43,7 +44,8 @@ pub fn is_of_run(pod: &Pod, run: &str) -> bool {
     pod.labels().get(labels::RUN).is_some_and(|label| label == run)
 }
 
-/// Whether a runner's pod has ended, or its only container has: while a pod is deleted the kubelet says that first.
+/// Whether a runner's pod has ended, or its only container has: while a pod is deleted the kubelet says that
+/// first.
 pub fn has_ended(pod: &Pod) -> bool {
     let Some(status) = &pod.status else { return false };
     let mut containers = status.container_statuses.iter().flatten();
@@ -59,7 +61,8 @@ pub async fn jobs_of(namespace: &Namespace, run: &str) -> Vec<String> {
     names
 }
 
-/// No container of the run is left. The limit is below the 30 s after which the kubelet kills: the runner obeys.
+/// No container of the run is left. The limit is below the 30 s after which the kubelet kills: the runner
+/// obeys.
 pub async fn assert_stopped(namespace: &Namespace, run: &str) {
     poll(within(20, format!("the runner of {run} has stopped")), async || {
         let pods: Vec<Pod> =

@@ -47,7 +47,8 @@ pub fn is_required() -> bool {
     variable("DASKFLOW_E2E").is_ok_and(|value| value == "required")
 }
 
-/// Whether another phase of the same `make test` runs the tests, so that leaving them out here is nothing to tell.
+/// Whether another phase of the same `make test` runs the tests, so that leaving them out here is nothing to
+/// tell.
 pub fn is_for_later() -> bool {
     variable("DASKFLOW_E2E").is_ok_and(|value| value == "later")
 }

@@ -1,4 +1,5 @@
-//! When things came to be. Creation timestamps have whole seconds only, so a test watches and looks at the clock.
+//! When things came to be. Creation timestamps have whole seconds only, so a test watches and looks at the
+//! clock.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -1,12 +1,12 @@
-//! How long tests take: as they took, for whoever reads the output, and as they took before, so that the longest begins
-//! first.
+//! How long tests take: as they took, for whoever reads the output, and as they took before, so that the
+//! longest begins first.
 
 use std::time::Duration;
 
 use super::figures::say;
 
-/// What a whole run wrote. `run.sh` leaves the same of each run in `.build/e2e/times.txt`: copied here now and then,
-/// it keeps the order good. Nothing else depends on it.
+/// What a whole run wrote. `run.sh` leaves the same of each run in `.build/e2e/times.txt`: copied here now
+/// and then, it keeps the order good. Nothing else depends on it.
 const BEFORE: &str = include_str!("../times.txt");
 /// Seconds of a test of which nothing is known yet: among the longer ones.
 const UNKNOWN_S: u32 = 60;

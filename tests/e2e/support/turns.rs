@@ -1,8 +1,8 @@
 //! Whose turn it is: which tests run side by side, and which of those that wait begins next.
 //!
-//! All tests are threads of one process, and each registers here before it waits. The longest begins first: one that
-//! began last would keep the machine from its rest alone. Nobody passes one that waits for more places, or tests with
-//! many pods would come last of all.
+//! All tests are threads of one process, and each registers here before it waits. The longest begins first:
+//! one that began last would keep the machine from its rest alone. Nobody passes one that waits for more
+//! places, or tests with many pods would come last of all.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -23,8 +23,9 @@ pub enum Load {
     Dask,
     /// More Dask pods than that, or so many pods that the cluster has to work for them.
     Crowd,
-    /// It kills or stops operators, and has one of its own for that ([`super::operator::Operator::of_its_own`]). The
-    /// operator under test rests meanwhile. Such tests run side by side, after all of the above.
+    /// It kills or stops operators, and has one of its own for that
+    /// ([`super::operator::Operator::of_its_own`]). The operator under test rests meanwhile. Such tests run
+    /// side by side, after all of the above.
     OwnOperator,
     /// It kills or changes what all tests need, so it runs alone, after all of the above.
     Disruptive,
@@ -32,8 +33,8 @@ pub enum Load {
 
 /// All tests of a stage end before one of the next stage begins.
 const STAGES: usize = 3;
-/// Tests with Dask pods share the first pool, of which a scheduler and two workers, which want a core while they start,
-/// take two places. Tests without Dask pods share the second one.
+/// Tests with Dask pods share the first pool, of which a scheduler and two workers, which want a core while
+/// they start, take two places. Tests without Dask pods share the second one.
 const POOLS: [u32; 2] = [10, 6];
 
 impl Load {
@@ -57,8 +58,8 @@ impl Load {
     }
 }
 
-/// All tests are started at once, if there are threads for them; by then each has registered. Nothing tells how many
-/// there are, and one that registers later only begins later.
+/// All tests are started at once, if there are threads for them; by then each has registered. Nothing tells
+/// how many there are, and one that registers later only begins later.
 const ALL_REGISTERED: Duration = Duration::from_secs(1);
 
 static QUEUE: Mutex<Queue> = Mutex::new(Queue::new());
@@ -154,7 +155,8 @@ impl Queue {
         }
     }
 
-    /// Takes the test that begins next in a pool: the longest one of the present stage, if there is room for it.
+    /// Takes the test that begins next in a pool: the longest one of the present stage, if there is room for
+    /// it.
     fn next_of(&mut self, pool: usize) -> Option<Waiting> {
         let stage = self.unfinished.iter().position(|count| *count > 0)?;
         let ours = |one: &&Waiting| one.load.stage() == stage && one.load.places().0 == pool;

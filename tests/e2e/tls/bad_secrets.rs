@@ -1,4 +1,5 @@
-//! Secrets that do not serve, and what is told of each: one word, the Secret, the key in it, and nothing of its content.
+//! Secrets that do not serve, and what is told of each: one word, the Secret, the key in it, and nothing of
+//! its content.
 
 use daskflow::api::{ConditionType, DaskCluster, Flow, FlowRun, Reason};
 use k8s_openapi::ByteString;

@@ -1,4 +1,5 @@
-//! Certificates that cert-manager issues. It is not there: the API server knows its kind, and the test does its work.
+//! Certificates that cert-manager issues. It is not there: the API server knows its kind, and the test does
+//! its work.
 
 use daskflow::api::{DaskCluster, Reason};
 use futures::StreamExt;
@@ -16,7 +17,8 @@ use crate::support::certificate_kind::{CertificateKind, certificates};
 use crate::support::clock::now;
 use crate::support::{Load, Namespace, poll, test, within};
 
-/// The issuer that is asked for. A cert-manager that is there after all leaves issuers of this group to others.
+/// The issuer that is asked for. A cert-manager that is there after all leaves issuers of this group to
+/// others.
 const ISSUER: &str = "e2e.daskflow.dev";
 
 #[tokio::test]
@@ -67,8 +69,8 @@ async fn until_requested(namespace: &Namespace) -> DynamicObject {
     .await
 }
 
-/// It goes with the cluster, and asks for what all Dask processes need: one certificate for both roles, with the
-/// scheduler's names.
+/// It goes with the cluster, and asks for what all Dask processes need: one certificate for both roles, with
+/// the scheduler's names.
 fn assert_request(namespace: &Namespace, request: &DynamicObject) {
     let owner = request.owner_references().first().map(|owner| (owner.kind.as_str(), owner.name.as_str()));
     assert_eq!(owner, Some(("DaskCluster", "dask")), "{request:?}");

@@ -36,7 +36,8 @@ async fn foreign_tls_cluster_with_openssl_req_x509() {
     .await;
 }
 
-/// Makes a cluster whose processes all have this pair, as the Flow has, and trust nothing else; and runs on it.
+/// Makes a cluster whose processes all have this pair, as the Flow has, and trust nothing else; and runs on
+/// it.
 async fn run_on_a_cluster_of(namespace: &Namespace, pair: &Pair, verify_host_name: bool) {
     let files = [("tls.crt", pair.certificate.as_str()), ("tls.key", &pair.key)];
     namespace.create::<Secret>(secret("pair", &files)).await;

@@ -55,8 +55,8 @@ fn assert_scheme(said: &Value, scheme: &str) {
     assert!(addresses.iter().all(|address| address.starts_with(scheme)), "not {scheme}: {said}");
 }
 
-/// Waits until a cluster is ready with so many workers, and all of its pods have the newest certificate, of which this
-/// is true.
+/// Waits until a cluster is ready with so many workers, and all of its pods have the newest certificate, of
+/// which this is true.
 async fn until_secured(
     namespace: &Namespace,
     workers: i32,

@@ -52,8 +52,8 @@ async fn each_refused_connection_is_explained() {
     .await;
 }
 
-/// Two schedulers, `plain` and `secure`, of which the second trusts its own certificate alone; that, and what others
-/// have who come to it.
+/// Two schedulers, `plain` and `secure`, of which the second trusts its own certificate alone; that, and what
+/// others have who come to it.
 async fn make_schedulers_and_secrets(namespace: &Namespace) {
     let pair = self_signed_plain(&["another-name"]);
     let files = [("tls.crt", pair.certificate.as_str()), ("tls.key", &pair.key)];

@@ -19,9 +19,9 @@ use crate::support::{Load, Namespace, poll, test, within};
 /// How often a certificate is renewed before the test ends.
 const RENEWALS: usize = 2;
 
-/// It takes about three minutes: a certificate of 90 seconds is renewed some 50 seconds after it was made, and the
-/// scheduler has to start with the second new one. A shorter life would leave no time for a worker and a scheduler to
-/// start before it ends.
+/// It takes about three minutes: a certificate of 90 seconds is renewed some 50 seconds after it was made,
+/// and the scheduler has to start with the second new one. A shorter life would leave no time for a worker
+/// and a scheduler to start before it ends.
 #[tokio::test]
 async fn rotation_under_scheduled_runs() {
     test("rotation_under_scheduled_runs", Load::Dask, async |namespace| {

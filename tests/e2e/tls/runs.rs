@@ -1,4 +1,5 @@
-//! What ran on clusters without TLS runs on clusters with it, unedited; and who is no part of one is kept out.
+//! What ran on clusters without TLS runs on clusters with it, unedited; and who is no part of one is kept
+//! out.
 
 use std::collections::BTreeSet;
 
@@ -116,8 +117,8 @@ async fn assert_only_the_authority_has_its_key(namespace: &Namespace, cluster: &
     }
 }
 
-/// The three files are there, and nobody else than the owner and the pod's own group may read them. The kubelet lets
-/// the group in where the pod has one, as a process needs it that is not root.
+/// The three files are there, and nobody else than the owner and the pod's own group may read them. The
+/// kubelet lets the group in where the pod has one, as a process needs it that is not root.
 fn assert_private(files: &Value) {
     let files = files.as_object().unwrap();
     let names: BTreeSet<&str> = files.keys().map(String::as_str).collect();

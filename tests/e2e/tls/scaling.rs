@@ -1,4 +1,5 @@
-//! What the operator asks of a scheduler, asked over TLS: how many are there, who may leave, is anything to do.
+//! What the operator asks of a scheduler, asked over TLS: how many are there, who may leave, is anything to
+//! do.
 
 use daskflow::api::{DaskCluster, Flow, Phase};
 use k8s_openapi::api::core::v1::Pod;

@@ -53,7 +53,8 @@ async fn switch_tls_on_and_off() {
     .await;
 }
 
-/// Changes who issues the certificates, and runs something at once: on the old scheduler or on the new one, it succeeds.
+/// Changes who issues the certificates, and runs something at once: on the old scheduler or on the new one,
+/// it succeeds.
 async fn switch(namespace: &Namespace, issuer: Value) {
     namespace.change::<DaskCluster>("dask", json!({"spec": {"tls": issuer}})).await;
     told_of_the_connection(namespace).await;

@@ -1,8 +1,9 @@
 //! Which files know each other: those of a circle can only be read, changed and tested together.
 //!
-//! A file knows another one if it names something of it, by an import or by a path; what a `mod.rs` passes on by
-//! `pub use` is of the file that has it. `mod name;` alone is no knowledge, nor is the way through a module to one
-//! below it. A name behind a macro, in the text of an attribute, or called as a method can hide.
+//! A file knows another one if it names something of it, by an import or by a path; what a `mod.rs` passes on
+//! by `pub use` is of the file that has it. `mod name;` alone is no knowledge, nor is the way through a
+//! module to one below it. A name behind a macro, in the text of an attribute, or called as a method can
+//! hide.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};

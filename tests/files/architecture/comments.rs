@@ -5,8 +5,8 @@ use super::{none, project_files, read};
 /// `max_width` of `rustfmt.toml`.
 const WIDTH: usize = 110;
 
-/// The lines of comments that are wider, but for what cannot be wrapped: a line without a space, which is an address or a path,
-/// and a row of a table.
+/// The lines of comments that are wider, but for what cannot be wrapped: a line without a space, which is an
+/// address or a path, and a row of a table.
 fn too_wide(file: &str, text: &str) -> Vec<String> {
     let is_wide = |line: &str| {
         let words = line.trim_start().trim_start_matches(['/', '!']).trim();

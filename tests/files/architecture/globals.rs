@@ -1,5 +1,6 @@
-//! Nothing of an operator is global, so that several can live in one process: neither a `static`, nor a source of chance that
-//! was not given to it. Clippy refuses other clocks than the one that is given (`disallowed-methods`).
+//! Nothing of an operator is global, so that several can live in one process: neither a `static`, nor a
+//! source of chance that was not given to it. Clippy refuses other clocks than the one that is given
+//! (`disallowed-methods`).
 
 use std::path::Path;
 
@@ -21,7 +22,8 @@ const STATICS: &[(&str, &str)] = &[
 /// The file that may draw random numbers.
 const CHANCE: &str = "src/operator/clock.rs";
 
-/// The names of the `static`s of a text, each with its line. A lifetime is no item: no name and colon come after it.
+/// The names of the `static`s of a text, each with its line. A lifetime is no item: no name and colon come
+/// after it.
 fn statics(text: &str) -> Vec<(usize, String)> {
     let tokens = tokens(text);
     let items = tokens.windows(3).filter_map(|three| match three {

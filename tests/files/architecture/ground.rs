@@ -1,5 +1,5 @@
-//! Who asks a Flow where the cluster of its runs comes from: `plan::run::Ground` alone. Another source of clusters would
-//! else be another branch in each file that asks.
+//! Who asks a Flow where the cluster of its runs comes from: `plan::run::Ground` alone. Another source of
+//! clusters would else be another branch in each file that asks.
 
 use std::path::Path;
 
@@ -18,7 +18,8 @@ fn is_of_tests(file: &Path) -> bool {
     name.ends_with("tests.rs") || file.iter().any(|part| part == "tests")
 }
 
-/// Where a text before its tests reads `spec.cluster`, but for the fields that say something else, or names its type.
+/// Where a text before its tests reads `spec.cluster`, but for the fields that say something else, or names
+/// its type.
 fn asked(file: &Path, text: &str) -> Vec<String> {
     let all = tokens(text);
     let is = |from: usize, words: &[&str]| {

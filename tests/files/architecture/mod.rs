@@ -1,5 +1,5 @@
-//! The shape of the code, enforced: which layer may use which, what the pure layers may not touch, how large and how
-//! named files and functions may be, and which crypto provider is linked. `CONTRIBUTING.md` says why.
+//! The shape of the code, enforced: which layer may use which, what the pure layers may not touch, how large
+//! and how named files and functions may be, and which crypto provider is linked. `CONTRIBUTING.md` says why.
 //!
 //! The length of functions is clippy's (`too_many_lines`, 70).
 

@@ -5,8 +5,8 @@ use std::path::{Component, Path, PathBuf};
 
 use super::{files_under, none, project_files, read, root};
 
-/// The test programs. Each is linked with all that the operator uses, which costs more than most tests do: a new file is a
-/// module of one of these.
+/// The test programs. Each is linked with all that the operator uses, which costs more than most tests do: a
+/// new file is a module of one of these.
 const PROGRAMS: [&str; 6] = ["chart", "dask", "e2e", "files", "laws", "schedule"];
 
 /// `a/b/../c` is `a/c`.

@@ -1,7 +1,8 @@
-//! Reads Rust source text as far as the rules of `architecture.rs` need it: the words outside comments and literals,
-//! and the paths made of them, with `use` groups written out and `self` and `super` resolved.
+//! Reads Rust source text as far as the rules of `architecture.rs` need it: the words outside comments and
+//! literals, and the paths made of them, with `use` groups written out and `self` and `super` resolved.
 //!
-//! It is not a parser: a path behind a macro or a renaming import can hide from it. What it finds is there, though.
+//! It is not a parser: a path behind a macro or a renaming import can hide from it. What it finds is there,
+//! though.
 
 /// A word or a mark of the source, and the line that it stands on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,8 +38,8 @@ pub struct Path {
 }
 
 impl Path {
-    /// Whether `pattern` is in this path. A pattern of one name is a crate and must be the head of a longer path;
-    /// a longer one may stand anywhere, because an import shortens what comes after it.
+    /// Whether `pattern` is in this path. A pattern of one name is a crate and must be the head of a longer
+    /// path; a longer one may stand anywhere, because an import shortens what comes after it.
     pub fn contains(&self, pattern: &str) -> bool {
         let wanted: Vec<&str> = pattern.split("::").collect();
         if wanted.len() == 1 {
@@ -185,7 +186,8 @@ fn end_of_item(tokens: &[Token<'_>], mut at: usize) -> usize {
     at
 }
 
-/// All paths of `source`, which is the text of the module `module` (`["plan", "schedule"]`; the root is empty).
+/// All paths of `source`, which is the text of the module `module` (`["plan", "schedule"]`; the root is
+/// empty).
 pub fn paths(source: &str, module: &[&str]) -> Vec<Path> {
     paths_of(&tokens(source), module)
 }

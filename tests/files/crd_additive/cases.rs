@@ -44,7 +44,8 @@ fn definition() -> Value {
 const VERSION: &str = "/spec/versions/0";
 const SPEC: &str = "/spec/versions/0/schema/openAPIV3Schema/properties/spec";
 
-/// Sets a value, or takes it away where it is null. `~` stands for the version, `@` for the properties of the spec.
+/// Sets a value, or takes it away where it is null. `~` stands for the version, `@` for the properties of the
+/// spec.
 fn changed(pointer: &str, value: Value) -> Value {
     let mut definition = definition();
     let pointer = pointer.replace('~', VERSION).replace('@', &format!("{SPEC}/properties"));

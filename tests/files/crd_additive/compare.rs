@@ -29,7 +29,8 @@ const MAY_GO: [&str; 7] =
 const FREEDOMS: [&str; 3] =
     ["nullable", "x-kubernetes-preserve-unknown-fields", "x-kubernetes-int-or-string"];
 
-/// All that `new` takes away from `old`. `ratcheted` holds new CEL rules that are known to shut out no stored object.
+/// All that `new` takes away from `old`. `ratcheted` holds new CEL rules that are known to shut out no stored
+/// object.
 pub fn violations(old: &Value, new: &Value, ratcheted: &[(&str, &str)]) -> Vec<String> {
     let mut found = Vec::new();
     for pointer in

@@ -1,8 +1,9 @@
-//! Within a version of the API, definitions only grow: what was written for an earlier release is still taken, means the
-//! same and is read back as it was written; and an operator that is rolled back finds what it knows.
+//! Within a version of the API, definitions only grow: what was written for an earlier release is still
+//! taken, means the same and is read back as it was written; and an operator that is rolled back finds what
+//! it knows.
 //!
-//! `crds/released/VERSION/` holds the definitions of each release (`CONTRIBUTING.md`, the steps of a release). The ones of
-//! this tree are held against all of them.
+//! `crds/released/VERSION/` holds the definitions of each release (`CONTRIBUTING.md`, the steps of a
+//! release). The ones of this tree are held against all of them.
 
 mod cases;
 mod compare;
@@ -14,10 +15,12 @@ use serde_json::Value;
 
 use compare::violations;
 
-/// CEL rules that came after a release to fields that were there, by path and rule, with the reason why no stored object
-/// is shut out by them. Empty is best: the API server of Kubernetes 1.33 and later lets an unchanged field be, older ones do not.
+/// CEL rules that came after a release to fields that were there, by path and rule, with the reason why no
+/// stored object is shut out by them. Empty is best: the API server of Kubernetes 1.33 and later lets an
+/// unchanged field be, older ones do not.
 const RATCHETED: &[(&str, &str)] = &[
-    // Instants that no release can read: an object that holds one was ignored, and no change of it was carried out.
+    // Instants that no release can read: an object that holds one was ignored, and no change of it was
+    // carried out.
     (".spec.schedule.clocks[].startAt", INSTANT),
     (".spec.schedule.clocks[].endAt", INSTANT),
     (".spec.schedule.clocks[].dates[]", INSTANT),

@@ -1,8 +1,8 @@
-//! The health scripts and the actions for Argo CD (`gitops/argocd/`), run in Lua 5.1 with the few libraries that Argo CD
-//! gives to scripts of its configuration.
+//! The health scripts and the actions for Argo CD (`gitops/argocd/`), run in Lua 5.1 with the few libraries
+//! that Argo CD gives to scripts of its configuration.
 //!
-//! The layout is the one of Argo CD's own `resource_customizations/`, so that it can be taken over there as it is. What is
-//! in `testdata/` and in `argocd-cm.yaml` is made from the planner and from the scripts:
+//! The layout is the one of Argo CD's own `resource_customizations/`, so that it can be taken over there as
+//! it is. What is in `testdata/` and in `argocd-cm.yaml` is made from the planner and from the scripts:
 //!
 //! ```sh
 //! cargo test --test files gitops -- --ignored
@@ -38,8 +38,8 @@ fn read_yaml<T: serde::de::DeserializeOwned>(path: &Path) -> T {
     serde_yaml::from_str(&read(path)).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// Runs a script as Argo CD does: `obj` is the object, of the libraries there are base, package, table and two functions
-/// of os. (`string` and the rest are there only where an administrator sets `useOpenLibs`.)
+/// Runs a script as Argo CD does: `obj` is the object, of the libraries there are base, package, table and
+/// two functions of os. (`string` and the rest are there only where an administrator sets `useOpenLibs`.)
 fn run(script: &str, object: &Value) -> Value {
     let lua = Lua::new_with(StdLib::TABLE | StdLib::PACKAGE | StdLib::OS, LuaOptions::default()).unwrap();
     let globals = lua.globals();

@@ -1,5 +1,5 @@
-//! What GitOps tools write on an object stays on that object: a child that carries the mark of an application would be
-//! taken for a part of it, and pruned.
+//! What GitOps tools write on an object stays on that object: a child that carries the mark of an application
+//! would be taken for a part of it, and pruned.
 
 use std::sync::Arc;
 
@@ -11,7 +11,8 @@ use kube::Resource;
 
 use super::scenarios;
 
-/// What Argo CD, Flux, Helm and kubectl put on the objects that they apply; each value tells where it was found.
+/// What Argo CD, Flux, Helm and kubectl put on the objects that they apply; each value tells where it was
+/// found.
 const MARKS: [(&str, &str); 4] = [
     ("app.kubernetes.io/instance", "an-application"),
     ("argocd.argoproj.io/instance", "an-application"),

@@ -1,5 +1,5 @@
-//! The rules of kstatus, which Flux (`wait: true`, `healthChecks`) and others judge objects of any kind by, over what the
-//! planner writes.
+//! The rules of kstatus, which Flux (`wait: true`, `healthChecks`) and others judge objects of any kind by,
+//! over what the planner writes.
 //!
 //! kstatus is a Go library; its rules for kinds that it does not know are restated here from
 //! `sigs.k8s.io/cli-utils/pkg/kstatus/status` (`checkGenericProperties`, then `checkReadyCondition`).

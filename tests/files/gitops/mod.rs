@@ -1,5 +1,5 @@
-//! What GitOps tools make of our objects: kstatus (Flux), the health scripts and actions of Argo CD, and labels of
-//! theirs, without a cluster.
+//! What GitOps tools make of our objects: kstatus (Flux), the health scripts and actions of Argo CD, and
+//! labels of theirs, without a cluster.
 
 mod argocd;
 mod children;

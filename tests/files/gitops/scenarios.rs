@@ -1,5 +1,5 @@
-//! Objects as the operator leaves them, each in a state that a user can meet: specs as users write them, statuses by the
-//! planner itself.
+//! Objects as the operator leaves them, each in a state that a user can meet: specs as users write them,
+//! statuses by the planner itself.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! The table of metrics, and what is made of it: the page of the documentation, the dashboard and the alerts use the
-//! metrics that exist, with the labels that they have, and leave none out.
+//! The table of metrics, and what is made of it: the page of the documentation, the dashboard and the alerts
+//! use the metrics that exist, with the labels that they have, and leave none out.
 
 mod files;
 mod promql;

@@ -1,5 +1,5 @@
-//! As much of `PromQL` as the dashboard and the alerts need, held against a table of metrics. What it does not know it
-//! refuses, so a query of another form needs a line here first.
+//! As much of `PromQL` as the dashboard and the alerts need, held against a table of metrics. What it does
+//! not know it refuses, so a query of another form needs a line here first.
 //!
 //! <https://prometheus.io/docs/prometheus/latest/querying/basics/>
 

@@ -19,7 +19,8 @@ pub enum Token {
 const SYMBOLS: [&str; 20] = [
     "==", "!=", ">=", "<=", "=~", "!~", "=", ">", "<", "+", "-", "*", "/", "(", ")", "{", "}", ",", "%", "^",
 ];
-/// What Grafana puts in: <https://grafana.com/docs/grafana/latest/datasources/prometheus/template-variables/>.
+/// What Grafana puts in:
+/// <https://grafana.com/docs/grafana/latest/datasources/prometheus/template-variables/>.
 const RATE_INTERVAL: &str = "$__rate_interval";
 
 /// Takes a query apart.

@@ -1,5 +1,5 @@
-//! A Dask scheduler as far as the planner can tell it apart from the real one: who is registered, who holds which data,
-//! who has tasks, and how workers are retired.
+//! A Dask scheduler as far as the planner can tell it apart from the real one: who is registered, who holds
+//! which data, who has tasks, and how workers are retired.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -113,15 +113,16 @@ impl Dask {
         gone
     }
 
-    /// Copies what only these workers hold to the others, and gives those that hold nothing alone any more no more tasks.
+    /// Copies what only these workers hold to the others, and gives those that hold nothing alone any more no
+    /// more tasks.
     pub fn close(&mut self, workers: &[String]) -> Vec<String> {
         let closed = self.flush(workers);
         self.closed.extend(closed.iter().cloned());
         closed
     }
 
-    /// Moves what these workers hold to one that stays; what others hold as well is dropped. Gives those that hold nothing any
-    /// more.
+    /// Moves what these workers hold to one that stays; what others hold as well is dropped. Gives those that
+    /// hold nothing any more.
     fn flush(&mut self, workers: &[String]) -> Vec<String> {
         let leaving = |name: &String| {
             [&self.closing, &self.closed].iter().any(|all| all.contains(name)) || workers.contains(name)

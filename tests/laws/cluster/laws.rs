@@ -249,7 +249,8 @@ impl Before {
         }
     }
 
-    /// Only a worker that is written down as leaving is closed to new tasks, or nobody would know that it is of no use.
+    /// Only a worker that is written down as leaving is closed to new tasks, or nobody would know that it is
+    /// of no use.
     pub fn may_close(world: &World, workers: &[String]) {
         for pod in workers.iter().map(|name| &world.truth.pods[name]) {
             let name = pod.name_any();

@@ -1,15 +1,18 @@
-//! Laws of one `DaskCluster` that hold over any history: of edits, workers that start, register, crash, are evicted or
-//! deleted, images that never start, schedulers that die or cannot be reached, clients and runs that come and go, full
-//! quotas, caches that are behind, and an operator that dies after any write or forgets what it heard.
+//! Laws of one `DaskCluster` that hold over any history: of edits, workers that start, register, crash, are
+//! evicted or deleted, images that never start, schedulers that die or cannot be reached, clients and runs
+//! that come and go, full quotas, caches that are behind, and an operator that dies after any write or
+//! forgets what it heard.
 //!
 //! Always (`laws.rs` says when each is looked at):
-//! 1. A registered worker is deleted only after the scheduler has let it go, except where all pods go: so it is
-//!    planned, and so it is done.
-//! 2. No result is lost by an act of the operator, except there, and where a scheduler is replaced that nobody uses.
-//! 3. A group never grows above what is wanted plus the surge, its size is within its bounds, and there is one scheduler.
+//! 1. A registered worker is deleted only after the scheduler has let it go, except where all pods go: so it
+//!    is planned, and so it is done.
+//! 2. No result is lost by an act of the operator, except there, and where a scheduler is replaced that
+//!    nobody uses.
+//! 3. A group never grows above what is wanted plus the surge, its size is within its bounds, and there is
+//!    one scheduler.
 //! 4. A group serves with no less than is wanted because another one has too many.
-//! 7. Under `drain: Wait` no worker with tasks is retired before the timeout. One that is closed to new tasks is written down
-//!    as leaving before, and is no longer counted.
+//! 7. Under `drain: Wait` no worker with tasks is retired before the timeout. One that is closed to new tasks
+//!    is written down as leaving before, and is no longer counted.
 //! 8. A bad image takes no more than the surge, and the workers that run go on running.
 //! 9. A cluster that is in use is not put to rest, and a run wakes it.
 //! 10. A status is small.
@@ -35,7 +38,8 @@ use proptest::test_runner::RngSeed;
 use dask::{Answers, Closing, Spares};
 use world::{BAD, World};
 
-/// Histories of each law: always, where they are the same ones every time, and in a long search, where they differ.
+/// Histories of each law: always, where they are the same ones every time, and in a long search, where they
+/// differ.
 const HISTORIES: [u32; 2] = [500, 25_000];
 
 /// Something that happens. An index is that of a worker's pod.

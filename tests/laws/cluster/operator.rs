@@ -1,5 +1,5 @@
-//! The operator of the world: it observes from a cache or live, plans, and carries out the steps one by one, as the real
-//! one does. It may die after any write.
+//! The operator of the world: it observes from a cache or live, plans, and carries out the steps one by one,
+//! as the real one does. It may die after any write.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

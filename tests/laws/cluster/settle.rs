@@ -19,7 +19,8 @@ use super::world::{BAD, World};
 const ROUNDS_MAX: usize = 200;
 
 impl World {
-    /// No more faults: all that can start does, tasks end, and the operator looks when it wants to or something changed.
+    /// No more faults: all that can start does, tasks end, and the operator looks when it wants to or
+    /// something changed.
     pub fn settle(&mut self) {
         (self.reachable, self.quota, self.talks) = (true, None, true);
         (self.answers, self.spares) = (Answers::Prompt, Spares::All);

@@ -1,5 +1,5 @@
-//! A small Kubernetes with one `DaskCluster`: its pods, the kubelet that starts and ends them, the scheduler in one of
-//! them, the people who use it, and what an operator has in its memory.
+//! A small Kubernetes with one `DaskCluster`: its pods, the kubelet that starts and ends them, the scheduler
+//! in one of them, the people who use it, and what an operator has in its memory.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,12 +1,13 @@
-//! Laws that hold over any history: of ticks, crashes between any two writes, caches that are behind, each by itself, a
-//! clock that steps back, edits, suspensions, cancellations, lost schedulers, and runners that end well or badly, at once
-//! or after their grace period.
+//! Laws that hold over any history: of ticks, crashes between any two writes, caches that are behind, each by
+//! itself, a clock that steps back, edits, suspensions, cancellations, lost schedulers, and runners that end
+//! well or badly, at once or after their grace period.
 //!
-//! Always: a tick becomes a run once at the most; no Job is created twice; no run has two runners alive, and no more runs
-//! than their Flow's policy and their cluster allow are alive together; a final phase is never left; history deletes nothing
-//! that has not ended; nothing starts for a time before an edit or a resumption; a tick gives way only to a newer tick of its
-//! own clock; a runner gets the parameters that its run had at its tick. And when faults stop: every tick of every clock is a
-//! run or was counted as missed, never both, what was given up was counted, and every run ends.
+//! Always: a tick becomes a run once at the most; no Job is created twice; no run has two runners alive, and
+//! no more runs than their Flow's policy and their cluster allow are alive together; a final phase is never
+//! left; history deletes nothing that has not ended; nothing starts for a time before an edit or a
+//! resumption; a tick gives way only to a newer tick of its own clock; a runner gets the parameters that its
+//! run had at its tick. And when faults stop: every tick of every clock is a run or was counted as missed,
+//! never both, what was given up was counted, and every run ends.
 
 mod world;
 

@@ -1,8 +1,8 @@
-//! A small Kubernetes: the API server as far as the planner can tell it apart from the real one, the Job controller, and
-//! runners that live on for a while after their Job was deleted.
+//! A small Kubernetes: the API server as far as the planner can tell it apart from the real one, the Job
+//! controller, and runners that live on for a while after their Job was deleted.
 //!
-//! Names are unique, a status is written only over the version that it was read with, and each kind has a cache that may
-//! be behind the truth, each for itself.
+//! Names are unique, a status is written only over the version that it was read with, and each kind has a
+//! cache that may be behind the truth, each for itself.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -38,8 +38,8 @@ pub struct Rules {
     pub outside: bool,
 }
 
-/// The clocks with the seconds between their ticks. Some ticks are of one instant; all but those of the first clock have
-/// parameters of their own.
+/// The clocks with the seconds between their ticks. Some ticks are of one instant; all but those of the first
+/// clock have parameters of their own.
 pub const CLOCKS: [(&str, i64); 3] = [("c", 60), ("d", 60), ("e", 180)];
 
 /// What the API server holds, or a cache of it.
@@ -87,8 +87,8 @@ pub struct World {
     skipped: BTreeSet<String>,
     /// What the schedule was from when on, by generation.
     edits: BTreeMap<i64, (Timing, Timestamp)>,
-    /// The schedule that the operator knows, and since when each clock is so. A change that is taken back before the operator
-    /// looks was never seen by anybody.
+    /// The schedule that the operator knows, and since when each clock is so. A change that is taken back
+    /// before the operator looks was never seen by anybody.
     known: (i64, Timing, BTreeMap<String, Timestamp>),
 }
 
@@ -139,7 +139,8 @@ impl World {
             skipped: BTreeSet::new(),
             known: (1, first, CLOCKS.iter().map(|(name, _)| ((*name).to_owned(), created)).collect()),
         };
-        // Of a Flow that was never looked at nobody can tell a tick that was missed from one whose run is forgotten.
+        // Of a Flow that was never looked at nobody can tell a tick that was missed from one whose run is
+        // forgotten.
         world.look_at_flow(fresh(), 1);
         world
     }
@@ -555,8 +556,8 @@ impl World {
         }
     }
 
-    /// Lets all that is under way come to its end: runners succeed, waits pass, holds are taken off. Without clocks nothing
-    /// new comes; a suspended Flow would keep its ticks waiting.
+    /// Lets all that is under way come to its end: runners succeed, waits pass, holds are taken off. Without
+    /// clocks nothing new comes; a suspended Flow would keep its ticks waiting.
     pub fn finish(&mut self) {
         for index in 0..self.truth.runs.len() {
             self.change_run(index, |run| run.spec.suspend = false);

@@ -18,8 +18,8 @@ use tokio_rustls::server::TlsStream;
 
 use super::*;
 
-/// How late answers are: enough for a look beside each renewal, and far from what ends a leader, since the machine that runs
-/// the test has other work too.
+/// How late answers are: enough for a look beside each renewal, and far from what ends a leader, since the
+/// machine that runs the test has other work too.
 const ANSWER: Duration = Duration::from_millis(2_500);
 /// How late TLS is, where it is.
 const CONNECTION: Duration = s(6);
@@ -123,9 +123,8 @@ impl Listener for Accepted {
     }
 }
 
-/// A look beside a renewal needs a connection, and is given that of the renewal when it becomes free, if both are of one
-/// client. The next renewal would then be answered after
-/// the end of the claim.
+/// A look beside a renewal needs a connection, and is given that of the renewal when it becomes free, if both
+/// are of one client. The next renewal would then be answered after the end of the claim.
 #[rstest::rstest]
 #[case(Connections::Last)]
 #[case(Connections::ComeLate)]

@@ -10,7 +10,8 @@ fn second(seconds: i64) -> Timestamp {
     now() + jiff::SignedDuration::from_secs(seconds)
 }
 
-/// Lets the container of a worker end, which ran from one second to another; the pod goes on, with a sidecar or not.
+/// Lets the container of a worker end, which ran from one second to another; the pod goes on, with a sidecar
+/// or not.
 fn end(pod: &mut Arc<Pod>, (from, to): (i64, i64), code: i32) {
     let mut ended = Pod::clone(pod);
     ended.metadata.creation_timestamp = Some(Time(second(from)));
@@ -40,7 +41,8 @@ fn a_worker_that_has_closed_is_replaced_though_its_sidecar_runs() {
     assert_eq!(reason(&plan, ConditionType::Reconciling), "WorkersStarting");
 }
 
-/// When workers are created that end as soon as they start, in seconds; the status of each plan is that of the next one.
+/// When workers are created that end as soon as they start, in seconds; the status of each plan is that of
+/// the next one.
 #[test]
 fn workers_that_end_at_once_are_created_again_ever_later() {
     let mut cluster = cluster(2);

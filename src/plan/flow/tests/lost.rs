@@ -1,4 +1,5 @@
-//! What must not be lost: ticks of other clocks, ticks around an edit, what is known of the last run, users' own runs.
+//! What must not be lost: ticks of other clocks, ticks around an edit, what is known of the last run, users'
+//! own runs.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use rstest::rstest;

@@ -299,7 +299,8 @@ impl World {
     fn answer(&mut self, flight: Flight, now: Duration) {
         let process = &mut self.processes[flight.who];
         let at = process.clock(now);
-        // As with a timeout in tokio: an answer that is there counts, even if the time is over when it is looked at.
+        // As with a timeout in tokio: an answer that is there counts, even if the time is over when it is
+        // looked at.
         let waits = process.life == flight.life && process.calls.contains(&flight.asked);
         if !waits {
             return;

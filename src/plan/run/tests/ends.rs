@@ -1,4 +1,5 @@
-//! The end of the runner's container is the end of the attempt, whatever else is in its pod and whatever comes after it.
+//! The end of the runner's container is the end of the attempt, whatever else is in its pod and whatever
+//! comes after it.
 
 use k8s_openapi::api::core::v1::PodCondition;
 

@@ -1,4 +1,5 @@
-//! Attempts that fail and are tried again, runs that are stopped before their time, and the order in which that happens.
+//! Attempts that fail and are tried again, runs that are stopped before their time, and the order in which
+//! that happens.
 
 use k8s_openapi::api::batch::v1::JobSpec;
 use k8s_openapi::api::core::v1::PodCondition;

@@ -1,4 +1,5 @@
-//! The work of one question is bounded, whatever a clock and its filters say. Nothing is timed: work is counted.
+//! The work of one question is bounded, whatever a clock and its filters say. Nothing is timed: work is
+//! counted.
 
 use proptest::prelude::*;
 
@@ -13,10 +14,12 @@ const FILTERS: &str = include_str!("../../../../tests/schedule/hostile_filters.j
 const ZONES: [&str; 2] = ["America/New_York", "Pacific/Apia"];
 const TIMES: [&str; 3] = ["2027-03-14T12:00:00Z", "1969-12-31T23:59:59Z", "9999-12-01T00:00:00Z"];
 
-/// Work that a look pays for at the most: a turn between clock and filter costs twenty looks and does less than that.
+/// Work that a look pays for at the most: a turn between clock and filter costs twenty looks and does less
+/// than that.
 const WORK_MAX: usize = 2 * LOOKS_MAX as usize;
 
-/// Questions that reading a clock asks at the most: does it tick, does its rule tick, does it pass the filters.
+/// Questions that reading a clock asks at the most: does it tick, does its rule tick, does it pass the
+/// filters.
 const QUESTIONS_OF_PARSING: usize = 3;
 
 type Filters = (Option<TickFilter>, Option<TickFilter>, Option<Adjustment>);

@@ -3,13 +3,14 @@
 //! Two readings, chosen by the schedule itself:
 //!
 //! - **Fixed times** happen once, by the map of [`Zone::instant`].
-//! - **Repeating schedules** tick whenever the wall shows one of their minutes. Time is cut into stretches of constant
-//!   offset, inside which wall and time run in step, and the search goes stretch by stretch.
+//! - **Repeating schedules** tick whenever the wall shows one of their minutes. Time is cut into stretches of
+//!   constant offset, inside which wall and time run in step, and the search goes stretch by stretch.
 //!
-//! `daylightSaving: CronJob` reads every schedule the second way. That is what Kubernetes' CronJob does, whose library
-//! (robfig/cron) steps through instants and compares what the wall shows: a time in a gap does not come that day, and
-//! one in an overlap comes twice. Where a zone changes by half an hour, that library may lose a time right after the
-//! gap, depending on where its search began; that is not copied, since an answer here depends on the schedule alone.
+//! `daylightSaving: CronJob` reads every schedule the second way. That is what Kubernetes' CronJob does,
+//! whose library (robfig/cron) steps through instants and compares what the wall shows: a time in a gap does
+//! not come that day, and one in an overlap comes twice. Where a zone changes by half an hour, that library
+//! may lose a time right after the gap, depending on where its search began; that is not copied, since an
+//! answer here depends on the schedule alone.
 
 use jiff::Timestamp;
 
@@ -21,7 +22,8 @@ use crate::plan::schedule::zone::{SECOND, Zone};
 /// A day of minutes (the longest that any zone has ever repeated or skipped), twice.
 const CANDIDATES_MAX: usize = 2 * 24 * 60;
 
-/// Stretches of constant offset that a search crosses at most: more than any zone has in the years that are searched.
+/// Stretches of constant offset that a search crosses at most: more than any zone has in the years that are
+/// searched.
 const STRETCHES_MAX: usize = 256;
 
 /// A cron schedule on the clocks of one zone.

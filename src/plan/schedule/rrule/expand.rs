@@ -1,8 +1,9 @@
 //! A recurrence rule on the wall clock: which times it names, found from either side.
 //!
-//! A rule divides the calendar into periods (years, months, weeks, days, hours, minutes), of which it takes every n-th
-//! from its start. The period that contains a time is computed, not walked to, and its times are looked up in sets:
-//! dates by a test, times of day by bits. So the cost of a question does not depend on how long ago the rule started.
+//! A rule divides the calendar into periods (years, months, weeks, days, hours, minutes), of which it takes
+//! every n-th from its start. The period that contains a time is computed, not walked to, and its times are
+//! looked up in sets: dates by a test, times of day by bits. So the cost of a question does not depend on how
+//! long ago the rule started.
 
 use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::Offset;

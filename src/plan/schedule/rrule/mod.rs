@@ -1,13 +1,14 @@
 //! Recurrence rules: the text of RFC 5545's RRULE to ticks.
 //!
-//! The meaning is that of dateutil, which Prefect uses: a rule runs on the wall clock from its DTSTART, which is an
-//! occurrence only where the rule names it, and what a rule leaves open is taken from DTSTART. Occurrences then become
-//! instants like any fixed time: one in a gap comes at the first instant after it, a repeated one on its first pass,
-//! and two at one instant are one. Two differences: a weekday with a number and one without (`BYDAY=MO,2TU`) are
-//! alternatives, as RFC 5545 has it, and dates that dateutil would look for without end are refused.
+//! The meaning is that of dateutil, which Prefect uses: a rule runs on the wall clock from its DTSTART, which
+//! is an occurrence only where the rule names it, and what a rule leaves open is taken from DTSTART.
+//! Occurrences then become instants like any fixed time: one in a gap comes at the first instant after it, a
+//! repeated one on its first pass, and two at one instant are one. Two differences: a weekday with a number
+//! and one without (`BYDAY=MO,2TU`) are alternatives, as RFC 5545 has it, and dates that dateutil would look
+//! for without end are refused.
 //!
-//! The rule is never walked from DTSTART. COUNT is the exception, as nothing else can tell when it is reached: its
-//! occurrences are listed when the rule is read, and there is a greatest COUNT for that reason.
+//! The rule is never walked from DTSTART. COUNT is the exception, as nothing else can tell when it is
+//! reached: its occurrences are listed when the rule is read, and there is a greatest COUNT for that reason.
 
 mod days;
 mod error;
@@ -42,7 +43,8 @@ pub(super) struct ZonedRrule {
 }
 
 impl ZonedRrule {
-    /// Reads a rule, and refuses one that never comes. Without a DTSTART it starts at `start`, else with 1970.
+    /// Reads a rule, and refuses one that never comes. Without a DTSTART it starts at `start`, else with
+    /// 1970.
     pub(super) fn parse(text: &str, zone: Zone, start: Option<Timestamp>) -> Result<Self, RruleError> {
         let start = start.map_or(date(1970, 1, 1).at(0, 0, 0, 0), |start| zone.wall(start));
         let parsed = parse::parse(text, &zone, start)?;
@@ -124,8 +126,8 @@ impl ZonedRrule {
     }
 }
 
-/// The EXDATEs of a rule that take no occurrence away, each with the first occurrence on its day. Nothing for a rule that
-/// cannot be read.
+/// The EXDATEs of a rule that take no occurrence away, each with the first occurrence on its day. Nothing for
+/// a rule that cannot be read.
 pub fn idle_exdates(text: &str, zone: &str, start: Option<Timestamp>) -> Vec<(DateTime, Option<DateTime>)> {
     let Some(mut rrule) = Zone::find(zone).ok().and_then(|zone| ZonedRrule::parse(text, zone, start).ok())
     else {

@@ -1,4 +1,5 @@
-//! The text of a recurrence rule: RFC 5545's RRULE, with the lines DTSTART, RDATE and EXDATE where they are wanted.
+//! The text of a recurrence rule: RFC 5545's RRULE, with the lines DTSTART, RDATE and EXDATE where they are
+//! wanted.
 
 use jiff::Timestamp;
 use jiff::civil::{Date, DateTime};
