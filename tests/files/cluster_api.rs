@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use daskflow::api::{self, Flow, FlowRun};
 use daskflow::cluster_api::{ClusterApi, jobs};
+use daskflow::operator::clock::Clock;
 use daskflow::plan::served::{Difference, compare};
 use futures::StreamExt;
 use http::{Method, Request};
@@ -107,7 +108,8 @@ where
 /// and what it made goes with the Flow, the run first.
 #[tokio::test]
 async fn the_operator_runs_on_the_api_in_this_process() {
-    let served = ClusterApi::new(daskflow::operator::clock::now, 1);
+    let clock = Clock::of_machine();
+    let served = ClusterApi::new(move || clock.now(), 1);
     let listening = served.listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let config = json!({
         "apiVersion": "v1", "kind": "Config", "current-context": "here",

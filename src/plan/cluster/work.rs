@@ -14,6 +14,7 @@ use crate::plan::pods::tls::Certificate;
 use crate::plan::{Next, Note, Step};
 
 /// A plan under construction.
+#[allow(clippy::struct_excessive_bools, reason = "each is said by another part of the plan")]
 pub(crate) struct Work<'a> {
     pub(super) cluster: &'a DaskCluster,
     pub(super) observed: &'a Observed,

@@ -58,10 +58,10 @@ const SHOWN: &[(&str, &str, usize, &str)] = &[
     ("src/plan/conditions.rs", "self", 1, "a failure of now"),
     ("src/plan/flow/status.rs", "known", 2, "the words for the last run, which exists no more"),
     ("src/plan/flow/status.rs", "status", 2, "the words for the last run"),
-    ("src/plan/pods/mod.rs", "self", 2, "a violation of now"),
+    ("src/plan/violation.rs", "self", 2, "a violation of now"),
     ("src/plan/run/attempt.rs", "end", 2, "an end of now"),
     ("src/plan/run/attempt.rs", "foreseen", 2, "the words for the end; `countsAgainst` decides"),
-    ("src/plan/run/launch.rs", "ready", 2, "the words of a cluster that is not ready, quoted"),
+    ("src/plan/run/ground.rs", "ready", 2, "the words of a cluster that is not ready, quoted"),
     ("src/plan/run/stop.rs", "stop", 5, "the words for the end; `phase` and `countsAgainst` decide"),
     ("src/plan/run/words.rs", "status", 3, "conditions, quotations, and news"),
 ];
