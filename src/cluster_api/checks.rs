@@ -4,10 +4,11 @@
 use serde_json::{Value, json};
 
 use super::kinds::{self, Kind};
+use super::state::State;
 use super::status::{Cause, Refusal};
 use super::store::Key;
 use super::write::{Validation, Write, metadata, text};
-use super::{State, built_in, event};
+use super::{built_in, event};
 use crate::manifest::admission;
 
 /// Takes an object in: it must be of its kind and place, and loses what the kind does not know.

@@ -10,9 +10,9 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::State;
 use super::delete::{self, FOREGROUND, ORPHAN, Options, Propagation};
 use super::kinds::{self, Kind};
+use super::state::State;
 use super::store::Key;
 use super::write::{finalizers, text};
 

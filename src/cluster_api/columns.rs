@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::ages::{age, human};
 use super::kinds::Kind;
-use super::table::{age, human};
 
 /// The columns of a kind with their priorities: 0 for one that is always shown.
 pub(super) fn of(kind: &Kind) -> &'static [(&'static str, i32)] {

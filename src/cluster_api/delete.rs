@@ -7,10 +7,11 @@ use serde_json::{Value, json};
 
 use super::kinds::Kind;
 use super::path::Query;
+use super::state::State;
 use super::status::{self, Refusal};
 use super::store::Key;
+use super::value::seconds;
 use super::write::{finalizers, other_uid, text};
-use super::{State, seconds};
 
 /// The finalizer that keeps an owner until what it owns has gone.
 pub(super) const FOREGROUND: &str = "foregroundDeletion";

@@ -7,10 +7,11 @@ use http::{HeaderValue, Response};
 use serde_json::{Value, json};
 
 use super::kinds::{self, Kind};
+use super::openapi;
 use super::path::Form;
+use super::response::json_response;
 use super::status::Refusal;
 use super::value::set;
-use super::{json_response, openapi};
 
 /// The release of Kubernetes whose behaviour this follows.
 const MINOR: &str = "36";

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::seconds;
+use super::value::seconds;
 
 /// Whether a Job has a condition of this type.
 pub(super) fn has(job: &Value, word: &str) -> bool {

@@ -10,13 +10,15 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
+use super::api::ClusterApi;
 use super::delete::{self, Options, Propagation};
 use super::job_status::{add_condition, has, has_ready, set_count};
 use super::kinds::{self, Kind};
+use super::state::State;
 use super::store::Key;
+use super::value::seconds;
 use super::value::{part, set};
 use super::write::{self, Validation, Write, finalizers, text};
-use super::{ClusterApi, State, seconds};
 
 /// The finalizer of pods that are not counted yet.
 const TRACKED: &str = "batch.kubernetes.io/job-tracking";

@@ -15,8 +15,9 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::api::ClusterApi;
+use super::response::json_response;
 use super::status::Refusal;
-use super::{ClusterApi, json_response};
 
 /// The largest body that is read, as with Kubernetes.
 const BODY_BYTES_MAX: usize = 3 * 1024 * 1024;

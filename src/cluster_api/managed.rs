@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::shape::{ListKind, Shape, identity};
-use super::value::set;
+use super::value::{seconds, set};
 
 /// A set of fields.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -359,7 +359,7 @@ pub(super) fn writer(manager: &str, applies: bool, api_version: &str, door: Door
         applies,
         api_version: api_version.to_owned(),
         subresource: if door == Door::Status { "status".to_owned() } else { String::new() },
-        time: json!(super::seconds(now)),
+        time: json!(seconds(now)),
         fields: Fields::default(),
     }
 }

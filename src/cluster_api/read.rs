@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::State;
 use super::form::Page;
 use super::path::{Query, Target};
 use super::selector::Selector;
+use super::state::State;
 use super::status::Refusal;
 use super::store::Key;
 

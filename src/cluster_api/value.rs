@@ -1,5 +1,6 @@
 //! Fields of objects, by their names.
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 /// Sets a field. What is no object becomes one.
@@ -38,4 +39,9 @@ mod tests {
         set(&mut object, "count", 1);
         assert_eq!(object, json!({"metadata": {"name": "a"}, "kind": "A", "count": 1}));
     }
+}
+
+/// An instant as metadata has it.
+pub(super) fn seconds(instant: Timestamp) -> String {
+    instant.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }

@@ -5,17 +5,19 @@ use http::request::Parts;
 use http::{Method, Response};
 use serde_json::{Value, json};
 
+use super::api::ClusterApi;
 use super::apply::applied;
 use super::delete::{self, Deleted, Options};
 use super::patch::{Patch, patched};
 use super::path::{self, Form, Part, Path, Query, Target};
+use super::response::json_response;
 use super::selector::Selector;
 use super::shape::Shape;
 use super::status::{Cause, Refusal};
 use super::store::Key;
 use super::value::{part, set};
 use super::write::{self, Validation, Write, Written};
-use super::{ClusterApi, discovery, event, form, json_response, read, scale, watch};
+use super::{discovery, event, form, read, scale, watch};
 
 /// One request about objects.
 struct Asked<'a> {

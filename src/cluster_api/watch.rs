@@ -15,13 +15,15 @@ use serde_json::{Value, json};
 use tokio::sync::watch::Receiver;
 use tokio::time::{Instant, sleep_until};
 
+use super::api::ClusterApi;
+use super::form;
 use super::kinds::Kind;
 use super::path::{Form, Query, Target};
 use super::selector::Selector;
+use super::state::News;
 use super::status::Refusal;
 use super::store::Change;
 use super::value::{part, set};
-use super::{ClusterApi, News, form};
 
 /// How often a client that asks for it is told how far the watch is.
 const BOOKMARKS_EVERY: Duration = Duration::from_secs(60);

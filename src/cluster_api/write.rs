@@ -8,14 +8,16 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::built_in;
 use super::checks::{admitted, check, check_namespace};
 use super::kinds::Kind;
 use super::managed::{self, Door};
 use super::path::{Part, Query};
 use super::shape::Shape;
+use super::state::State;
 use super::status::{Cause, Refusal};
 use super::store::Key;
-use super::{State, built_in, seconds};
+use super::value::seconds;
 use crate::manifest::admission;
 
 /// What becomes of fields that the kind does not know.

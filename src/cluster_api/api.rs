@@ -1,0 +1,132 @@
+//! The API itself, but for what it answers.
+
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+
+use jiff::Timestamp;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::Client;
+use serde_json::{Value, json};
+use tokio::sync::watch as channel;
+
+use super::names::Names;
+use super::state::{News, Shared, State};
+use super::store::{Key, Store};
+use super::value::{seconds, set};
+use super::{built_in, collect, kinds};
+
+/// The API. Clones are the same one.
+#[derive(Clone)]
+pub struct ClusterApi {
+    pub(super) shared: Arc<Shared>,
+}
+
+impl ClusterApi {
+    /// An API with the namespace `default`, the definitions of our kinds, and nothing else.
+    ///
+    /// `clock` says what time it is; uids and generated names follow from `seed`.
+    pub fn new(clock: impl Fn() -> Timestamp + Send + Sync + 'static, seed: u64) -> Self {
+        let mut state = State { store: Store::default(), names: Names::new(seed) };
+        install(&mut state, clock());
+        let news = News { version: state.store.version(), broken: 0 };
+        let shared =
+            Shared { state: Mutex::new(state), news: channel::Sender::new(news), clock: Box::new(clock) };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// A client of it, which must be made inside of a tokio runtime.
+    pub fn client(&self) -> Client {
+        Client::new(self.clone(), "default")
+    }
+
+    /// The version of the last change.
+    pub fn version(&self) -> u64 {
+        self.lock().store.version()
+    }
+
+    /// Forgets all versions before the present one: watches and pages that begin there get 410.
+    pub fn compact(&self) {
+        self.lock().store.compact();
+    }
+
+    /// Ends all watches that there are, as an API server does that is started anew.
+    pub fn break_watches(&self) {
+        self.shared.news.send_modify(|news| news.broken += 1);
+    }
+
+    /// Follows the owners and namespaces that have gone, one step; gives how many objects it changed.
+    pub fn collect(&self) -> usize {
+        let now = self.now();
+        let count = collect::collect(&mut self.lock(), now);
+        self.tell();
+        count
+    }
+
+    /// Collects after every change, for as long as it is polled.
+    pub async fn collect_always(&self) {
+        let mut news = self.shared.news.subscribe();
+        loop {
+            while self.collect() > 0 {}
+            news.borrow_and_update();
+            // A change that came in between.
+            while self.collect() > 0 {}
+            // The sender lives as long as this does.
+            let _ = news.changed().await;
+        }
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        (self.shared.clock)()
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells the watches how far the store is.
+    pub(super) fn tell(&self) {
+        let version = self.lock().store.version();
+        self.shared.news.send_if_modified(|news| {
+            let is_new = news.version < version;
+            news.version = news.version.max(version);
+            is_new
+        });
+    }
+}
+
+/// Puts in what is there from the start.
+fn install(state: &mut State, now: Timestamp) {
+    let created = seconds(now);
+    if let Some(namespaces) = kinds::find("", "v1", "namespaces") {
+        let mut object = json!({
+            "apiVersion": "v1", "kind": "Namespace",
+            "metadata": {"name": "default", "uid": state.names.uid(), "creationTimestamp": created},
+        });
+        built_in::fill_in(namespaces, &mut object, 0);
+        state.store.put(namespaces.stored, Key::new("", "default"), object);
+    }
+    let Some(kind) = kinds::find("apiextensions.k8s.io", "v1", "customresourcedefinitions") else { return };
+    for (name, crd) in &*DEFINITIONS {
+        let mut object = crd.clone();
+        let condition = |type_: &str, reason: &str| json!({"type": type_, "status": "True", "reason": reason, "message": "", "lastTransitionTime": created});
+        let status = json!({
+            "acceptedNames": object.pointer("/spec/names"),
+            "conditions": [condition("NamesAccepted", "NoConflicts"), condition("Established", "InitialNamesAccepted")],
+            "storedVersions": [crate::api::VERSION],
+        });
+        set(&mut object, "status", status);
+        let metadata = json!({
+            "name": name, "uid": state.names.uid(), "creationTimestamp": created, "generation": 1,
+        });
+        set(&mut object, "metadata", metadata);
+        state.store.put(kind.stored, Key::new("", name), object);
+    }
+}
+
+/// The definitions of our kinds by their names. To write them takes longer than anything else at a start.
+static DEFINITIONS: LazyLock<Vec<(String, Value)>> = LazyLock::new(|| {
+    let named = |crd: CustomResourceDefinition| {
+        let name = format!("{}.{}", crd.spec.names.plural, crd.spec.group);
+        Some((name, serde_json::to_value(crd).ok()?))
+    };
+    crate::api::crds().into_iter().filter_map(named).collect()
+});
