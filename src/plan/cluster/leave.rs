@@ -54,7 +54,9 @@ pub(super) fn retire(work: &mut Work<'_>, group: &Group<'_>, candidates: &[&Arc<
     // scheduler that gives up both times leaves such a worker closed to new tasks for ever (read in its
     // source).
     let (closing, asked) = (&work.observed.closing, &work.observed.retirements);
-    let is_going = |pod: &&Arc<Pod>| closing.contains(state::name(pod)) || asked.is_moving(pod);
+    // One that was let go and is registered in this look was let go while it was being made.
+    let is_going =
+        |pod: &&Arc<Pod>| closing.contains(state::name(pod)) || asked.is_moving(pod) || asked.has_let_go(pod);
     let (going, staying): (Vec<&Arc<Pod>>, Vec<&Arc<Pod>>) = candidates.iter().copied().partition(is_going);
     work.next = work.next.sooner(Next::After(ask_again(work)), work.now);
     hold_moving(work, group, &going);
@@ -103,7 +105,8 @@ fn hold_moving(work: &mut Work<'_>, group: &Group<'_>, going: &[&Arc<Pod>]) {
     let is_slow = |pod: &&&Arc<Pod>| asked.is_slow(pod, work.now);
     let slow = going.iter().filter(is_slow).count();
     // What the scheduler closes without a word of ours is under way for who knows how long.
-    let count = slow + going.iter().filter(|pod| !asked.is_moving(pod)).count();
+    let is_closing = |pod: &&&Arc<Pod>| !asked.is_moving(pod) && !asked.has_let_go(pod);
+    let count = slow + going.iter().filter(is_closing).count();
     if count > 0 {
         let message = format!("the data of {count} workers of the group {} is moving", group.name);
         work.hold(Reason::WorkersHeld, message);
@@ -179,7 +182,9 @@ fn let_go<'p>(work: &mut Work<'_>, group: &Group<'_>, chosen: impl IntoIterator<
     if workers.is_empty() {
         return;
     }
-    if !is_told(work, Reason::WorkersHeld) && !is_told(work, Reason::WorkersDraining) {
+    let record = &work.observed.retirements;
+    let is_first = workers.iter().any(|worker| record.asked_again_at(Wish::Retire, worker).is_none());
+    if is_first && !is_told(work, Reason::WorkersHeld) && !is_told(work, Reason::WorkersDraining) {
         let message = format!("{} workers of the group {} are retired", workers.len(), group.name);
         work.notes.push(Note::normal(Reason::WorkersRetired, message));
     }

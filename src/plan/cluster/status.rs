@@ -151,8 +151,11 @@ fn summarise(
         conditions.set(ConditionType::Ready, serves, reason, message);
         return;
     }
-    let under_way =
-        first.map(|part| (part.reason, part.message.clone())).or_else(|| unfinished(work, counts));
+    // That the scheduler keeps workers is said whatever else is under way: their event rests on it.
+    let kept = work.held.clone().filter(|_| work.warns);
+    let under_way = kept
+        .or_else(|| first.map(|part| (part.reason, part.message.clone())))
+        .or_else(|| unfinished(work, counts));
     match (plain_all_the_same(work), under_way) {
         (Some((progress, reason, message)), _) => conditions.set_progress(progress, reason, &message),
         (None, Some((reason, message))) => conditions.set_progress(Progress::UnderWay, reason, &message),

@@ -1,4 +1,4 @@
-//! Reads Rust source text as far as the rules of `architecture.rs` need it: the words outside comments and
+//! Reads Rust source text as far as the rules of `architecture` need it: the words outside comments and
 //! literals, and the paths made of them, with `use` groups written out and `self` and `super` resolved.
 //!
 //! It is not a parser: a path behind a macro or a renaming import can hide from it. What it finds is there,

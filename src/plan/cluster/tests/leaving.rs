@@ -413,3 +413,44 @@ fn a_scheduler_that_does_not_say_who_may_leave_is_told_of() {
     let reconciling = find(&plan.status.conditions, ConditionType::Reconciling).unwrap();
     assert!(reconciling.message.contains("did not say which of them may close"), "{}", reconciling.message);
 }
+
+#[test]
+fn a_worker_that_is_let_go_while_it_is_looked_at_counts_as_going() {
+    let cluster = cluster(2);
+    let mut observed = settled(&cluster, 3);
+    let all = of_group(&observed, "default");
+    let asked = victims(&observed, &all[2..]);
+    let said = Said { done: [all[2].clone()].into(), ..Said::default() };
+    observed.retirements.hear((Wish::Retire, &asked), Ok(&said), now());
+    observed.closable = Some(all[..2].to_vec());
+    assert_eq!(plan(&cluster, &observed, now()).steps, [], "another one would go instead of it");
+}
+
+#[test]
+fn workers_that_are_kept_are_reported_once_whatever_else_is_under_way() {
+    let (mut cluster, mut observed) = two_groups();
+    cluster.spec.workers.replicas = Some(3);
+    let other = of_group(&observed, "other");
+    observed.closable = Some(other.clone());
+    let kept = Said { kept: other.iter().cloned().collect(), ..Said::default() };
+    let mut reported = Vec::new();
+    let mut at = now();
+    for _ in 0..4 {
+        let plan = plan(&cluster, &observed, at);
+        if let Some(asked) = plan.steps.iter().find_map(|step| match step {
+            Step::Retire { workers } => Some(workers.clone()),
+            _ => None,
+        }) {
+            observed.retirements.hear((Wish::Retire, &asked), Ok(&kept), at);
+        }
+        let of_workers = |note: &&Note| matches!(note.reason, Reason::WorkersRetired | Reason::WorkersHeld);
+        reported.extend(plan.events.iter().filter(of_workers).map(|note| note.reason));
+        cluster.status = Some(plan.status);
+        at += Duration::from_secs(3);
+    }
+    assert_eq!(reported, [Reason::WorkersRetired, Reason::WorkersHeld]);
+    let status = cluster.status.as_ref().unwrap();
+    let reconciling = find(&status.conditions, ConditionType::Reconciling).unwrap();
+    assert_eq!(reconciling.reason, "WorkersHeld");
+    assert_ne!(find(&status.conditions, ConditionType::Ready).unwrap().reason, "WorkersHeld");
+}
