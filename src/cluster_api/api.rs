@@ -65,10 +65,11 @@ impl ClusterApi {
     pub async fn collect_always(&self) {
         let mut news = self.shared.news.subscribe();
         loop {
-            while self.collect() > 0 {}
             news.borrow_and_update();
-            // A change that came in between.
-            while self.collect() > 0 {}
+            // Others on this thread have their turn between two passes.
+            while self.collect() > 0 {
+                tokio::task::yield_now().await;
+            }
             // The sender lives as long as this does.
             let _ = news.changed().await;
         }

@@ -45,17 +45,15 @@ pub(super) fn applied(
     let mut object = live.cloned().unwrap_or_else(|| wanted.clone());
     let before = own.as_ref().map(|own| own.fields.clone()).unwrap_or_default();
     if live.is_some() {
-        merge(&mut object, &wanted_here(&wanted, door), shape);
-        let others_have = |way: &managed::Way| all.iter().any(|entry| entry.fields.has(way));
-        let gone = before.ways().into_iter().filter(|way| !fields.has(way) && !others_have(way));
+        // A place stays as long as anything in it has a manager: what was empty may be full now.
+        let is_wanted =
+            |way: &managed::Way| fields.reaches(way) || all.iter().any(|entry| entry.fields.reaches(way));
         // An item comes before its fields, by which it is found.
-        for way in gone {
-            let is_item = way.last().is_some_and(|element| !element.starts_with("f:"));
-            let is_shared = is_item && all.iter().any(|entry| has_below(&entry.fields, &way));
-            if !is_shared {
-                managed::take_away(&mut object, &way);
-            }
+        for way in before.ways().into_iter().filter(|way| !is_wanted(way)) {
+            managed::take_away(&mut object, &way);
         }
+        // Last, so that what is wanted empty is there.
+        merge(&mut object, &wanted_here(&wanted, door), shape);
     }
     if let Some(own) = own.filter(|own| own.fields == fields && own.api_version == applier.api_version) {
         applier.time = own.time;
@@ -64,11 +62,6 @@ pub(super) fn applied(
     all.push(applier);
     managed::set_entries(&mut object, all);
     Ok(object)
-}
-
-/// Whether a set has a place below this one.
-fn has_below(fields: &Fields, way: &[String]) -> bool {
-    fields.ways().iter().any(|other| other.len() > way.len() && other.starts_with(way))
 }
 
 /// What of an object is written at this door.
@@ -174,6 +167,24 @@ mod tests {
         // What the first no longer has does not go with it.
         let after = apply(Some(&forced), json!({"selector": {"a": "1"}}), "one", false).unwrap();
         assert_eq!(after["spec"]["type"], "NodePort");
+    }
+
+    #[test]
+    fn what_was_empty_may_be_filled_and_emptied_again() {
+        let with = |value: Value| json!({"type": "ClusterIP", "x": value});
+        let mut object = apply(None, with(json!({})), "one", false).unwrap();
+        for value in [json!({"a": 1}), json!({}), json!([]), json!([1])] {
+            object = apply(Some(&object), with(value.clone()), "one", false).unwrap();
+            assert_eq!(object["spec"], with(value));
+        }
+    }
+
+    #[test]
+    fn what_another_manager_has_put_in_stays() {
+        let first = apply(None, json!({"type": "ClusterIP", "x": {}}), "one", false).unwrap();
+        let both = apply(Some(&first), json!({"x": {"a": 1}}), "two", false).unwrap();
+        let less = apply(Some(&both), json!({"type": "ClusterIP"}), "one", false).unwrap();
+        assert_eq!(less["spec"], json!({"type": "ClusterIP", "x": {"a": 1}}));
     }
 
     #[test]

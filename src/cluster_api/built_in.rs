@@ -71,6 +71,8 @@ fn differ(given: &Value, read: &Value, path: &str, unknown: &mut Vec<String>) {
 }
 
 /// Fills in what the API server does.
+///
+/// `number` is for the address of a Service that has none yet.
 pub(super) fn fill_in(kind: &Kind, object: &mut Value, number: u64) {
     match kind.kind.as_str() {
         "Pod" => {
@@ -130,9 +132,11 @@ fn protocols(of: &mut Value) {
 fn job(object: &mut Value) {
     let metadata = object.get("metadata").cloned().unwrap_or_default();
     let spec = part(object, "spec");
+    if spec.get("parallelism").is_none_or(Value::is_null) {
+        fill(spec, "completions", json!(1));
+    }
     for (field, value) in [
         ("backoffLimit", json!(6)),
-        ("completions", json!(1)),
         ("parallelism", json!(1)),
         ("completionMode", json!("NonIndexed")),
         ("manualSelector", json!(false)),
@@ -277,6 +281,11 @@ fn job_violations(object: &Value, old: Option<&Value>) -> Vec<Cause> {
     if restart != "Never" && restart != "OnFailure" {
         let message = format!("Unsupported value: {restart}: supported values: \"OnFailure\", \"Never\"");
         found.push(Cause::new("FieldValueNotSupported", "spec.template.spec.restartPolicy", message));
+    }
+    if spec(object, "completions").is_null() {
+        let message = "a Job with parallelism and without completions takes its work from a queue, which is no part \
+                       of the API in this process: write how many pods must succeed";
+        found.push(Cause::required("spec.completions", message));
     }
     for field in ["completionMode", "completions", "selector", "template"] {
         // A Job that has not begun may be told where it runs.

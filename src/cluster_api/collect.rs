@@ -1,4 +1,5 @@
-//! What follows when an owner or a namespace goes: what it owned goes too, or is without owner.
+//! What follows when an owner or a namespace goes: what it owned goes too, or is without owner. And events
+//! end here, an hour after their last time.
 //!
 //! One pass, [`collect`], does what can be done now; a pass may make the next one possible. Whoever runs this
 //! server says when: [`super::ClusterApi::collect`] or [`super::ClusterApi::collect_always`]. An owner of a
@@ -7,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::delete::{self, FOREGROUND, ORPHAN, Options, Propagation};
@@ -15,6 +16,9 @@ use super::kinds::{self, Kind};
 use super::state::State;
 use super::store::Key;
 use super::write::{finalizers, text};
+
+/// How long an event is kept, as with Kubernetes.
+const EVENTS_KEPT: SignedDuration = SignedDuration::from_hours(1);
 
 /// An object and where it is.
 type Placed = (&'static Kind, Key, Arc<Value>);
@@ -31,6 +35,7 @@ pub(super) fn collect(state: &mut State, now: Timestamp) -> usize {
     follow_owners(state, &all, now);
     end_foreground(state, &all);
     end_namespaces(state, &all, now);
+    end_events(state, &all, now);
     usize::try_from(state.store.version() - before).unwrap_or(usize::MAX)
 }
 
@@ -46,13 +51,15 @@ fn is_ending(object: &Value) -> bool {
     object.pointer("/metadata/deletionTimestamp").is_some()
 }
 
-/// Writes an object that is still the one that was read, or takes it away if nothing keeps it any more.
+/// Writes an object that is still the one that was read, or takes it away if nothing keeps it any more. A
+/// namespace ends with its contents: see [`end_namespaces`].
 fn write(state: &mut State, (kind, key, read): &Placed, object: Value) {
     if state.store.get(kind.stored, key).is_none_or(|there| !Arc::ptr_eq(there, read)) {
         return;
     }
     let grace = object.pointer("/metadata/deletionGracePeriodSeconds").and_then(Value::as_i64);
-    if is_ending(&object) && grace.unwrap_or_default() == 0 && finalizers(&object).is_empty() {
+    let is_ended = is_ending(&object) && grace.unwrap_or_default() == 0 && finalizers(&object).is_empty();
+    if is_ended && !kind.is("Namespace") {
         state.store.remove(kind.stored, key);
     } else {
         state.store.put(kind.stored, key.clone(), object);
@@ -73,6 +80,20 @@ fn without_finalizer(object: &Value, finalizer: &str) -> Value {
     object
 }
 
+fn without_owners(object: &Value, uids: &[&str]) -> Value {
+    let others: Vec<Value> =
+        owners(object).filter(|one| !uids.contains(&field(one, "uid"))).cloned().collect();
+    let mut object = object.clone();
+    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+        if others.is_empty() {
+            metadata.remove("ownerReferences");
+        } else {
+            metadata.insert("ownerReferences".to_owned(), Value::Array(others));
+        }
+    }
+    object
+}
+
 /// Takes the owners out of what is to stay, and lets these owners go.
 fn orphan(state: &mut State, all: &[Placed]) {
     let ending =
@@ -80,50 +101,47 @@ fn orphan(state: &mut State, all: &[Placed]) {
     for owner in ending {
         let uid = text(&owner.2, "uid");
         for owned in all.iter().filter(|(_, _, object)| owners(object).any(|one| field(one, "uid") == uid)) {
-            let mut object = (*owned.2).clone();
-            let others: Vec<Value> =
-                owners(&object).filter(|one| field(one, "uid") != uid).cloned().collect();
-            if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
-                if others.is_empty() {
-                    metadata.remove("ownerReferences");
-                } else {
-                    metadata.insert("ownerReferences".to_owned(), Value::Array(others));
-                }
-            }
-            write(state, owned, object);
+            write(state, owned, without_owners(&owned.2, &[uid]));
         }
         write(state, owner, without_finalizer(&owner.2, ORPHAN));
     }
 }
 
-/// Deletes what none of its owners is left of, or whose owners wait for it to go.
+/// Deletes what none of its owners is left of, or whose owners wait for it to go. What has yet another owner
+/// stays, and with it that one alone: the others wait for it no longer.
 fn follow_owners(state: &mut State, all: &[Placed], now: Timestamp) {
     let mut there: BTreeMap<&str, &Placed> = BTreeMap::new();
     for placed in all {
         there.insert(text(&placed.2, "uid"), placed);
     }
-    for (kind, key, object) in all {
+    for placed in all {
+        let (kind, key, object) = placed;
         // Read anew: what lost its owner just now stays.
-        let Some(present) = state.store.get(kind.stored, key).filter(|present| Arc::ptr_eq(present, object))
-        else {
+        if state.store.get(kind.stored, key).is_none_or(|present| !Arc::ptr_eq(present, object)) {
             continue;
-        };
-        let mut has_owners = false;
-        let (mut wait, mut stay) = (false, false);
-        for owner in owners(present) {
-            has_owners = true;
-            match there.get(field(owner, "uid")) {
+        }
+        let (mut wait, mut stay, mut lost) = (false, false, Vec::new());
+        for owner in owners(object) {
+            let uid = field(owner, "uid");
+            match there.get(uid) {
                 _ if kinds::of(field(owner, "apiVersion"), field(owner, "kind")).is_none() => stay = true,
                 // An owner is in the same namespace, or in none.
-                Some((_, place, _)) if !place.namespace.is_empty() && place.namespace != key.namespace => {}
+                Some((_, place, _)) if !place.namespace.is_empty() && place.namespace != key.namespace => {
+                    lost.push(uid);
+                }
                 Some((_, _, owner)) if is_ending(owner) && finalizers(owner).contains(&FOREGROUND) => {
                     wait = true;
+                    lost.push(uid);
                 }
                 Some(_) => stay = true,
-                None => {}
+                None => lost.push(uid),
             }
         }
-        if !has_owners || stay || is_ending(object) {
+        if lost.is_empty() || is_ending(object) {
+            continue;
+        }
+        if stay {
+            write(state, placed, without_owners(object, &lost));
             continue;
         }
         let propagation = if wait { Propagation::Foreground } else { Propagation::Background };
@@ -168,7 +186,20 @@ fn end_namespaces(state: &mut State, all: &[Placed], now: Timestamp) {
     for (kind, key, _) in
         all.iter().filter(|(kind, key, _)| kind.is("Namespace") && ending.contains(key.name.as_str()))
     {
-        if !state.store.all().any(|(_, inside, _)| inside.namespace == key.name) {
+        let is_kept = state.store.get(kind.stored, key).is_some_and(|there| !finalizers(there).is_empty());
+        if !is_kept && !state.store.all().any(|(_, inside, _)| inside.namespace == key.name) {
+            state.store.remove(kind.stored, key);
+        }
+    }
+}
+
+/// Takes away what has happened long ago.
+fn end_events(state: &mut State, all: &[Placed], now: Timestamp) {
+    for (kind, key, object) in all.iter().filter(|(kind, ..)| kind.is("Event")) {
+        let times = ["/metadata/creationTimestamp", "/lastTimestamp", "/series/lastObservedTime"].into_iter();
+        let times = times.filter_map(|place| object.pointer(place)?.as_str()?.parse::<Timestamp>().ok());
+        let is_old = times.max().is_some_and(|last| now.duration_since(last) > EVENTS_KEPT);
+        if is_old && state.store.get(kind.stored, key).is_some_and(|there| Arc::ptr_eq(there, object)) {
             state.store.remove(kind.stored, key);
         }
     }

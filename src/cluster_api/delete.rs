@@ -39,6 +39,10 @@ pub(super) struct Options {
 impl Options {
     /// From the query, and from the body if there is one.
     pub fn read(query: &Query, body: &Value) -> Result<Self, Refusal> {
+        let is_set = |value: Option<&Value>| value.is_some_and(|value| !value.is_null());
+        if is_set(body.get("orphanDependents")) || query.get("orphanDependents").is_some() {
+            return Err(Refusal::not_implemented("orphanDependents (write propagationPolicy instead)"));
+        }
         let text = |pointer: &str| body.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
         let propagation =
             text("/propagationPolicy").or_else(|| query.get("propagationPolicy").map(str::to_owned));

@@ -2,8 +2,9 @@
 //! project's Jobs need it.
 //!
 //! One pass, [`step`], does for each Job what can be done now. Pods keep a finalizer until they are counted,
-//! so that none that is deleted is forgotten. What it leaves out: indexed Jobs, success and failure policies,
-//! `backoffLimitPerIndex`, and the pause that Kubernetes makes before another try.
+//! so that none that is deleted is forgotten. What it leaves out: indexed Jobs, work queues (they are
+//! refused), success and failure policies, `backoffLimitPerIndex`, and the pause that Kubernetes makes before
+//! another try.
 
 use std::time::Duration;
 
@@ -26,6 +27,9 @@ const TRACKED: &str = "batch.kubernetes.io/job-tracking";
 /// The manager of what is written here.
 const MANAGER: &str = "kube-controller-manager";
 
+/// How many pods a pass makes at most; the next one makes more. Kubernetes' controller has the same limit.
+const PODS_A_PASS: i64 = 500;
+
 /// What a pass has done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Step {
@@ -40,12 +44,12 @@ pub fn step(api: &ClusterApi) -> Step {
     let now = api.now();
     let mut state = api.lock();
     let before = state.store.version();
-    let mut next = None;
+    let (mut next, mut pods_left) = (None, PODS_A_PASS);
     if let (Some(jobs), Some(pods)) = (kinds::find("batch", "v1", "jobs"), kinds::find("", "v1", "pods")) {
         let all: Vec<(Key, Value)> =
             state.store.list(jobs.stored, None).map(|(key, job)| (key.clone(), (**job).clone())).collect();
         for (key, job) in all {
-            let mut one = One { state: &mut state, jobs, pods, key, job, now };
+            let mut one = One { state: &mut state, jobs, pods, key, job, now, pods_left: &mut pods_left };
             let wakes = one.advance();
             next = [next, wakes].into_iter().flatten().min();
         }
@@ -64,6 +68,8 @@ pub async fn always(api: &ClusterApi) {
         news.borrow_and_update();
         let done = step(api);
         if done.changed > 0 {
+            // Others on this thread have their turn between two passes.
+            tokio::task::yield_now().await;
             continue;
         }
         let wait = done.next.map(|next| next.duration_since(api.now()).max(SignedDuration::ZERO));
@@ -81,6 +87,8 @@ struct One<'a> {
     key: Key,
     job: Value,
     now: Timestamp,
+    /// How many pods this pass may still make.
+    pods_left: &'a mut i64,
 }
 
 /// The pods of a Job, sorted by what has become of them.
@@ -149,7 +157,9 @@ impl One<'_> {
             let replaces_early = self.job.pointer("/spec/podReplacementPolicy") != Some(&json!("Failed"));
             let busy = if replaces_early { active } else { active + terminating };
             let room = number(&self.job, "/spec/parallelism").min(wanted - succeeded) - busy;
-            for _ in 0..room.max(0) {
+            let room = room.clamp(0, *self.pods_left);
+            *self.pods_left -= room;
+            for _ in 0..room {
                 active += i64::from(self.create());
             }
         }

@@ -154,6 +154,31 @@ async fn a_job_that_takes_too_long_fails() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_pass_makes_a_limited_number_of_pods() {
+    let api = api();
+    let jobs = create(&api, json!({"parallelism": 501, "completions": 501})).await;
+    step(&api);
+    assert_eq!((all(&api).await.len(), status(&jobs).await.active), (500, Some(500)));
+    step(&api);
+    assert_eq!((all(&api).await.len(), status(&jobs).await.active), (501, Some(501)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_says_how_many_pods_must_succeed() {
+    let api = api();
+    let jobs = create(&api, json!({})).await;
+    let spec = jobs.get("j").await.unwrap().spec.unwrap();
+    assert_eq!((spec.parallelism, spec.completions), (Some(1), Some(1)));
+    let mut queue = jobs.get("j").await.unwrap();
+    queue.metadata = object(json!({"name": "queue"}));
+    let spec = queue.spec.as_mut().unwrap();
+    (spec.completions, spec.selector) = (None, None);
+    let (code, _, message) = refusal(jobs.create(&PostParams::default(), &queue).await);
+    assert_eq!(code, 422);
+    assert!(message.contains("spec.completions: Required value"), "{message}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_suspended_job_has_no_pods() {
     let api = api();
     let jobs = create(&api, json!({"suspend": true})).await;

@@ -32,6 +32,8 @@ pub(super) struct Kind {
     pub writable: bool,
     /// The kind of ours that it is.
     pub ours: Option<api::Kind>,
+    /// The fields beside name and namespace that its definition lets a request select by, for ours.
+    pub selectable: Vec<String>,
     /// The columns of `kubectl get`, for ours.
     pub columns: Vec<Column>,
     /// Where its objects are kept: the place in the table of the kind that keeps them.
@@ -139,6 +141,7 @@ fn row(group: &str, kind: &str, plural: &str, short: &[&str]) -> Kind {
         creates_on_update: false,
         writable: true,
         ours: None,
+        selectable: Vec::new(),
         columns: Vec::new(),
         stored: 0,
     }
@@ -202,6 +205,7 @@ fn defined(crd: CustomResourceDefinition) -> Option<Kind> {
         priority: column.priority.unwrap_or_default(),
         path: column.json_path,
     });
+    let selectable = version.selectable_fields.unwrap_or_default().into_iter();
     Some(Kind {
         version: version.name,
         singular: names.singular.unwrap_or_default(),
@@ -212,6 +216,7 @@ fn defined(crd: CustomResourceDefinition) -> Option<Kind> {
         generation: true,
         unconditional: false,
         ours: Some(ours),
+        selectable: selectable.map(|field| field.json_path.trim_start_matches('.').to_owned()).collect(),
         columns: columns.collect(),
         ..row(&group, &names.kind, &names.plural, &[])
     })

@@ -1,8 +1,8 @@
 //! The API on a port of this machine, for `kubectl` and other programs of the same user.
 //!
 //! It speaks plain HTTP, asks for no password and takes every command, so it listens on loopback alone, and
-//! answers only those that call it so: a web page in a browser that has its own name resolved to this machine
-//! is refused.
+//! answers only those that call it so, and no web page: neither one that has its own name resolved to this
+//! machine, nor one that sends a form here, of which a browser says where it comes from (`Origin`).
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -60,26 +60,25 @@ impl ClusterApi {
             return refused(Refusal {
                 code: 403,
                 reason: "Forbidden",
-                message: "requests must name this machine by its loopback address".to_owned(),
+                message: "requests must name this machine by its loopback address, and come from no web page"
+                    .to_owned(),
                 details: Value::Null,
             });
         }
         match to_bytes(body, BODY_BYTES_MAX).await {
             Ok(bytes) => self.answer(&parts, &bytes),
-            Err(_) => refused(Refusal {
-                code: 413,
-                reason: "RequestEntityTooLarge",
-                message: format!(
-                    "the body of the request has more than {BODY_BYTES_MAX} bytes, or ends early"
-                ),
-                details: Value::Null,
-            }),
+            Err(_) => refused(Refusal::too_large(format!(
+                "the body of the request has more than {BODY_BYTES_MAX} bytes, or ends early"
+            ))),
         }
     }
 }
 
-/// Whether the client has called this machine by an address of loopback.
+/// Whether the client has called this machine by an address of loopback, and is no web page.
 fn is_local(headers: &HeaderMap) -> bool {
+    if headers.contains_key(http::header::ORIGIN) {
+        return false;
+    }
     let Some(host) = headers.get(http::header::HOST).and_then(|host| host.to_str().ok()) else {
         return false;
     };
@@ -109,6 +108,8 @@ mod tests {
             let mut headers = HeaderMap::new();
             headers.insert(http::header::HOST, host.parse().unwrap());
             assert_eq!(is_local(&headers), expected, "{host}");
+            headers.insert(http::header::ORIGIN, http::HeaderValue::from_static("null"));
+            assert!(!is_local(&headers), "a page that calls {host}");
         }
         assert!(!is_local(&HeaderMap::new()));
     }

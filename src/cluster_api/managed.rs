@@ -129,6 +129,12 @@ impl Fields {
         place.is_some_and(|place| place.itself)
     }
 
+    /// Whether a place, or any below it, is in the set.
+    pub fn reaches(&self, way: &[String]) -> bool {
+        let place = way.iter().try_fold(self, |fields, element| fields.below.get(element));
+        place.is_some_and(|place| !place.is_empty())
+    }
+
     pub fn add(&mut self, way: &[String]) {
         let place = way.iter().fold(self, |fields, element| fields.below.entry(element.clone()).or_default());
         place.itself = true;

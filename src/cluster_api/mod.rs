@@ -12,13 +12,14 @@
 //! discovery, and `OpenAPI` v3.
 //!
 //! What it leaves to others: no pod is started here. [`jobs`] makes pods of Jobs; owners and namespaces are
-//! followed by [`ClusterApi::collect`]. There is no authentication, no authorization and no admission: it
-//! belongs to one user, on one machine. It does not check core objects as deeply as Kubernetes does (see
-//! `built_in`).
+//! followed by [`ClusterApi::collect`], which also ends Events after an hour. There is no authentication, no
+//! authorization, no admission and no quota: it belongs to one user, on one machine. It does not check core
+//! objects as deeply as Kubernetes does (see `built_in`).
 //!
 //! What it refuses, with a `Status` that says so: kinds and paths that are not here (404), verbs that a kind
 //! has not (405), forms of bodies and answers that it does not know (415, 406; protobuf above all, which
-//! `kubectl create` sends for core kinds unless it reads a file), logs, exec, eviction and tokens (501).
+//! `kubectl create` sends for core kinds unless it reads a file), logs, exec, eviction, tokens, a watch by
+//! name and an apply of `events.k8s.io` (501).
 //!
 //! Time comes from a clock that the caller gives, names and uids from a seed: two that are asked the same
 //! answer the same. Waiting is tokio's, so that a test may pause it.

@@ -2,6 +2,7 @@
 //!
 //! Server-side apply is in [`super::apply`].
 
+use json_patch::PatchOperation;
 use serde_json::{Map, Value};
 
 use super::kinds::Kind;
@@ -43,12 +44,7 @@ pub(super) fn patched(form: Patch, kind: &Kind, object: &Value, patch: Value) ->
         Patch::Json => {
             let operations: json_patch::Patch = serde_json::from_value(patch)
                 .map_err(|error| Refusal::bad_request(format!("error decoding patch: {error}")))?;
-            json_patch::patch(&mut patched, &operations).map_err(|error| Refusal {
-                code: 422,
-                reason: "Invalid",
-                message: format!("the server rejected our request due to an error in our request: {error}"),
-                details: Value::Null,
-            })?;
+            carry_out(&mut patched, &operations)?;
         }
         Patch::Merge if patch.is_object() => json_patch::merge(&mut patched, &patch),
         Patch::Strategic if patch.is_object() => strategic(&mut patched, patch, Shape::of(kind))?,
@@ -58,6 +54,80 @@ pub(super) fn patched(form: Patch, kind: &Kind, object: &Value, patch: Value) ->
         Patch::Apply => return Err(Refusal::bad_request("an apply is not merged as a patch")),
     }
     Ok(patched)
+}
+
+/// How many operations a JSON patch may have, as with Kubernetes.
+const OPERATIONS_MAX: usize = 10_000;
+/// How many bytes the copies and the moves of a JSON patch may carry: as many as a body may have.
+const CARRIED_MAX: usize = 3 * 1024 * 1024;
+/// How deep an object may be: as deep as one that is read from JSON.
+const DEPTH_MAX: usize = 128;
+
+/// Carries out a JSON patch. One of few bytes could make an object of any size and depth: each copy of what
+/// the one before has made doubles it.
+fn carry_out(target: &mut Value, operations: &[PatchOperation]) -> Result<(), Refusal> {
+    if operations.len() > OPERATIONS_MAX {
+        let count = operations.len();
+        return Err(Refusal::too_large(format!(
+            "The allowed maximum operations in a JSON patch is {OPERATIONS_MAX}, got {count}"
+        )));
+    }
+    let mut carried = 0;
+    for (at, operation) in operations.iter().enumerate() {
+        let (new, from) = match operation {
+            PatchOperation::Add(add) => (Some(&add.value), None),
+            PatchOperation::Replace(replace) => (Some(&replace.value), None),
+            PatchOperation::Copy(copy) => (None, Some(&copy.from)),
+            PatchOperation::Move(moved) => (None, Some(&moved.from)),
+            PatchOperation::Remove(_) | PatchOperation::Test(_) => (None, None),
+        };
+        let source = from.and_then(|from| target.pointer(from.as_str()));
+        if let Some(value) = new.or(source) {
+            let (depth, bytes) = measure(value);
+            if source.is_some() {
+                carried += bytes;
+            }
+            if carried > CARRIED_MAX {
+                let message = format!("a JSON patch may copy and move at most {CARRIED_MAX} bytes");
+                return Err(Refusal::too_large(message));
+            }
+            if operation.path().as_str().matches('/').count() + depth > DEPTH_MAX {
+                let message = format!("a JSON patch may make an object at most {DEPTH_MAX} levels deep");
+                return Err(Refusal::too_large(message));
+            }
+        }
+        // The target is a copy: nothing has to be undone.
+        json_patch::patch_unsafe(target, std::slice::from_ref(operation)).map_err(|mut error| {
+            error.operation = at;
+            Refusal {
+                code: 422,
+                reason: "Invalid",
+                message: format!("the server rejected our request due to an error in our request: {error}"),
+                details: Value::Null,
+            }
+        })?;
+    }
+    Ok(())
+}
+
+/// How deep a value is, and about how many bytes it is written in.
+fn measure(value: &Value) -> (usize, usize) {
+    let (mut deepest, mut bytes) = (0, 0);
+    let mut left = vec![(value, 1)];
+    while let Some((value, depth)) = left.pop() {
+        deepest = deepest.max(depth);
+        bytes += 2;
+        match value {
+            Value::String(text) => bytes += text.len(),
+            Value::Array(items) => left.extend(items.iter().map(|item| (item, depth + 1))),
+            Value::Object(fields) => {
+                bytes += fields.keys().map(|name| name.len() + 3).sum::<usize>();
+                left.extend(fields.values().map(|field| (field, depth + 1)));
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) => bytes += 2,
+        }
+    }
+    (deepest, bytes)
 }
 
 /// The directive that an object or an item of a list may carry.
@@ -192,6 +262,35 @@ mod tests {
         let merged = patched(Patch::Merge, pods(), &object, json!({"spec": {"a": null, "c": [1]}}));
         assert_eq!(merged.unwrap(), json!({"spec": {"b": 2, "c": [1]}}));
         assert_eq!(patched(Patch::Merge, pods(), &object, json!([])).unwrap_err().code, 400);
+    }
+
+    #[test]
+    fn a_json_patch_is_limited() {
+        let object = json!({"spec": {"a": {"x": "0123456789"}}});
+        let doubling: Vec<Value> = (0..40)
+            .map(|at| json!({"op": "copy", "from": "/spec", "path": format!("/spec/a/{at}")}))
+            .collect();
+        let nesting: Vec<Value> = (0..200)
+            .map(|_| json!({"op": "copy", "from": "/spec/a/x", "path": "/spec/b"}))
+            .chain((0..200).flat_map(|_| {
+                [
+                    json!({"op": "move", "from": "/spec/b", "path": "/c"}),
+                    json!({"op": "add", "path": "/spec/b", "value": {}}),
+                    json!({"op": "move", "from": "/c", "path": "/spec/b/c"}),
+                ]
+            }))
+            .collect();
+        let many = vec![json!({"op": "test", "path": "/spec/a/x", "value": "0123456789"}); 10_001];
+        for (patch, message) in [(doubling, "bytes"), (nesting, "deep"), (many, "operations")] {
+            let refused = patched(Patch::Json, pods(), &object, json!(patch)).unwrap_err();
+            assert_eq!(refused.code, 413);
+            assert!(refused.message.contains(message), "{}", refused.message);
+        }
+        let failing = json!([
+            {"op": "add", "path": "/spec/b", "value": 1}, {"op": "remove", "path": "/spec/none"}
+        ]);
+        let refused = patched(Patch::Json, pods(), &object, failing).unwrap_err();
+        assert!(refused.message.contains("operation '/1' failed"), "{}", refused.message);
     }
 
     #[test]

@@ -1,5 +1,8 @@
 //! Label and field selectors, as `labelSelector` and `fieldSelector` of a request write them.
 
+use std::borrow::Cow;
+use std::cmp::Ordering;
+
 use serde_json::Value;
 
 use super::kinds::Kind;
@@ -25,6 +28,8 @@ enum Test {
     NotIn(Vec<String>),
     Exists,
     Absent,
+    /// The label is a whole number, and to this one it is so.
+    Compares(Ordering, i64),
 }
 
 /// The fields that objects of every kind are selected by.
@@ -46,6 +51,7 @@ fn fields_of(kind: &Kind) -> &'static [&'static str] {
             "involvedObject.resourceVersion",
             "involvedObject.fieldPath",
             "reason",
+            "reportingComponent",
             "type",
             "source",
         ],
@@ -74,6 +80,9 @@ impl Selector {
                 Test::NotIn(values) => has.is_none_or(|has| values.iter().all(|value| value != has)),
                 Test::Exists => has.is_some(),
                 Test::Absent => has.is_none(),
+                Test::Compares(order, number) => {
+                    has.and_then(|has| has.parse::<i64>().ok()).is_some_and(|has| has.cmp(number) == *order)
+                }
             }
         };
         self.labels.iter().all(fits)
@@ -107,19 +116,28 @@ fn conditions(kind: &Kind, text: &str) -> Result<Vec<(String, bool, String)>, Re
         } else {
             return Err(Refusal::bad_request(format!("invalid selector: {part:?}; can't understand it")));
         };
-        let path = match path {
-            "regarding.name" if kind.is_new_event() => "involvedObject.name",
-            "regarding.uid" if kind.is_new_event() => "involvedObject.uid",
-            "regarding.kind" if kind.is_new_event() => "involvedObject.kind",
-            "regarding.namespace" if kind.is_new_event() => "involvedObject.namespace",
-            other => other,
-        };
-        if !COMMON.contains(&path) && !fields_of(kind).contains(&path) {
+        let path = kept_at(kind, path);
+        let is_known = COMMON.contains(&&*path)
+            || fields_of(kind).contains(&&*path)
+            || kind.selectable.iter().any(|field| **field == *path);
+        if !is_known {
             return Err(Refusal::bad_request(format!("field label not supported: {path}")));
         }
-        found.push((path.to_owned(), equal, value.to_owned()));
+        found.push((path.into_owned(), equal, value.to_owned()));
     }
     Ok(found)
+}
+
+/// Where a field is in the form in which the kind's objects are kept.
+fn kept_at<'a>(kind: &Kind, path: &'a str) -> Cow<'a, str> {
+    if !kind.is_new_event() {
+        return path.into();
+    }
+    match (path, path.strip_prefix("regarding.")) {
+        ("reportingController", _) => "reportingComponent".into(),
+        (_, Some(field)) => format!("involvedObject.{field}").into(),
+        _ => path.into(),
+    }
 }
 
 /// The parts of a text between commas that stand in no brackets.
@@ -152,27 +170,43 @@ fn requirement(part: &str) -> Option<Requirement> {
             && key.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/'));
         is_key.then(|| Requirement { key: key.to_owned(), test })
     };
+    let value = |text: &str| Some(text.trim()).filter(|value| is_value(value)).map(str::to_owned);
     let values = |text: &str| -> Option<Vec<String>> {
         let inside = text.trim().strip_prefix('(')?.strip_suffix(')')?;
-        Some(inside.split(',').map(|value| value.trim().to_owned()).collect())
+        inside.split(',').map(value).collect()
     };
+    // No key and no value has a sign in it, and a value may begin with a word.
+    if let Some((key, text)) = part.split_once("!=") {
+        return of(key, Test::NotIn(vec![value(text)?]));
+    }
+    if let Some((key, text)) = part.split_once('=') {
+        return of(key, Test::In(vec![value(text.strip_prefix('=').unwrap_or(text))?]));
+    }
+    for (sign, order) in [('>', Ordering::Greater), ('<', Ordering::Less)] {
+        if let Some((key, text)) = part.split_once(sign) {
+            return of(key, Test::Compares(order, value(text)?.parse().ok()?));
+        }
+    }
     if let Some((key, rest)) = part.split_once(" notin") {
         return of(key, Test::NotIn(values(rest)?));
     }
     if let Some((key, rest)) = part.split_once(" in") {
         return of(key, Test::In(values(rest)?));
     }
-    if let Some((key, value)) = part.split_once("!=") {
-        return of(key, Test::NotIn(vec![value.trim().to_owned()]));
-    }
-    if let Some((key, value)) = part.split_once('=') {
-        let value = value.strip_prefix('=').unwrap_or(value).trim();
-        return of(key, Test::In(vec![value.to_owned()]));
-    }
     match part.strip_prefix('!') {
         Some(key) => of(key, Test::Absent),
         None => of(part, Test::Exists),
     }
+}
+
+/// Whether a text may be the value of a label.
+fn is_value(text: &str) -> bool {
+    let outer = |c: char| c.is_ascii_alphanumeric();
+    text.is_empty()
+        || text.len() <= 63
+            && text.starts_with(outer)
+            && text.ends_with(outer)
+            && text.chars().all(|c| outer(c) || matches!(c, '-' | '_' | '.'))
 }
 
 #[cfg(test)]
@@ -188,7 +222,8 @@ mod tests {
 
     #[test]
     fn labels_select() {
-        let object = json!({"metadata": {"name": "a", "labels": {"app": "x", "tier/a": "1"}}});
+        let object =
+            json!({"metadata": {"name": "a", "labels": {"app": "x", "tier/a": "1", "tier": "internal"}}});
         for (text, expected) in [
             ("", true),
             ("app=x", true),
@@ -202,11 +237,17 @@ mod tests {
             ("!app", false),
             ("!other", true),
             ("other", false),
+            ("tier = internal", true),
+            ("tier = notin1", false),
+            ("tier/a>0,tier/a<2", true),
+            ("tier/a>1", false),
+            ("tier>1", false),
         ] {
             assert_eq!(pods(text, "").unwrap().matches(&object), expected, "{text}");
         }
-        assert_eq!(pods("app in x", "").unwrap_err().code, 400);
-        assert_eq!(pods("a b", "").unwrap_err().code, 400);
+        for bad in ["app in x", "a b", "a=b=c", "a=x y", "a in (x y)", "a>b", "a>=1", "a=-"] {
+            assert_eq!(pods(bad, "").unwrap_err().code, 400, "{bad}");
+        }
     }
 
     #[test]
@@ -227,13 +268,27 @@ mod tests {
 
     #[test]
     fn events_are_found_by_what_they_are_about_in_both_forms() {
-        let event = json!({"metadata": {"name": "e"}, "involvedObject": {"name": "etl", "uid": "1"}});
+        let event = json!({
+            "metadata": {"name": "e"}, "reportingComponent": "daskflow",
+            "involvedObject": {"name": "etl", "uid": "1", "apiVersion": "v1"},
+        });
         let new = kinds::find("events.k8s.io", "v1", "events").unwrap();
         let old = kinds::find("", "v1", "events").unwrap();
-        for (kind, text) in
-            [(new, "regarding.name=etl"), (old, "involvedObject.name=etl,involvedObject.uid=1")]
-        {
+        for (kind, text) in [
+            (new, "regarding.name=etl,regarding.apiVersion=v1,reportingController=daskflow"),
+            (old, "involvedObject.name=etl,involvedObject.uid=1,reportingComponent=daskflow"),
+        ] {
             assert!(Selector::parse(kind, None, Some(text)).unwrap().matches(&event), "{text}");
         }
+        assert!(Selector::parse(old, None, Some("regarding.name=etl")).is_err());
+    }
+
+    #[test]
+    fn our_kinds_are_selected_by_what_their_definitions_name() {
+        let runs = kinds::find("daskflow.dev", "v1alpha1", "flowruns").unwrap();
+        let selector = Selector::parse(runs, None, Some("spec.flow=etl")).unwrap();
+        assert!(selector.matches(&json!({"spec": {"flow": "etl"}})));
+        assert!(!selector.matches(&json!({"spec": {"flow": "elt"}})));
+        assert!(Selector::parse(runs, None, Some("spec.cancel=true")).is_err());
     }
 }

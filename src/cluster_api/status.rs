@@ -165,6 +165,11 @@ impl Refusal {
         Self::new(415, "UnsupportedMediaType", message)
     }
 
+    /// The body asks for more than is done for one request.
+    pub fn too_large(message: impl Into<String>) -> Self {
+        Self::new(413, "RequestEntityTooLarge", message)
+    }
+
     /// A version that is no longer known.
     pub fn expired(message: impl Into<String>) -> Self {
         Self::new(410, "Expired", message)

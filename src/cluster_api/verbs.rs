@@ -197,6 +197,10 @@ impl Asked<'_> {
                 )));
             }
         }
+        let name = write::text(config, "name");
+        if !name.is_empty() && name != write.key.name {
+            return Err(write::other_name(name, &write.key.name));
+        }
         let mut state = self.api.lock();
         let live = state.store.get(kind.stored, &write.key).cloned();
         if live.is_none() && write.part.is_some() {
@@ -213,7 +217,10 @@ impl Asked<'_> {
         set(part(&mut object, "metadata"), "name", json!(write.key.name));
         let written = match live {
             Some(_) => write::update(&mut state, &write, object)?,
-            None => write::create(&mut state, write, object)?,
+            None => {
+                write::check_new(&write, &object)?;
+                write::create(&mut state, write, object)?
+            }
         };
         drop(state);
         Ok(self.written(&written))
@@ -246,8 +253,8 @@ impl Asked<'_> {
     }
 
     fn delete(&self) -> Result<Response<Body>, Refusal> {
-        let (key, options) = (self.key()?, self.options()?);
-        let deleted = delete::delete(&mut self.api.lock(), self.target.kind, &key, &options, self.api.now())?;
+        let (key, options, now) = (self.key()?, self.options()?, self.api.now());
+        let deleted = delete::delete(&mut self.api.lock(), self.target.kind, &key, &options, now)?;
         match deleted {
             Deleted::Ending(object) | Deleted::Last(object) => Ok(self.show(200, &object, &[])),
             Deleted::Gone(status) => Ok(json_response(200, &status, &[])),
@@ -259,6 +266,8 @@ impl Asked<'_> {
         let (labels, fields) = (self.query.get("labelSelector"), self.query.get("fieldSelector"));
         let selector = Selector::parse(kind, labels, fields)?;
         self.key()?;
+        // Before the lock: the clock is the caller's, and may ask something of this API.
+        let now = self.api.now();
         let mut state = self.api.lock();
         let meant: Vec<(Key, _)> = state
             .store
@@ -267,7 +276,7 @@ impl Asked<'_> {
             .map(|(key, object)| (key.clone(), object.clone()))
             .collect();
         for (key, _) in &meant {
-            delete::delete(&mut state, kind, key, &options, self.api.now())?;
+            delete::delete(&mut state, kind, key, &options, now)?;
         }
         let page = form::Page { version: state.store.version(), ..form::Page::default() };
         drop(state);

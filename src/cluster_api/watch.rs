@@ -1,8 +1,8 @@
 //! Watches: what changes, from a version on, one event for each line.
 //!
-//! A watch reads the changes from the store and keeps none of its own, so that a slow client costs nothing;
-//! one that is too slow for the changes that the store keeps is told so with 410, as is one that begins at
-//! too old a version.
+//! A watch reads the changes from the store and keeps none of its own, so that a slow client costs nothing
+//! but what was there when it began, if it asks for that; one that is too slow for the changes that the
+//! store keeps is told so with 410, as is one that begins at too old a version.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -31,6 +31,9 @@ const BOOKMARKS_EVERY: Duration = Duration::from_secs(60);
 /// How long a watch lasts that says nothing of it.
 const LASTS: Duration = Duration::from_secs(30 * 60);
 
+/// How long a watch lasts at most.
+const LASTS_AT_MOST: Duration = Duration::from_secs(24 * 3600);
+
 /// One watch.
 struct Watching {
     api: ClusterApi,
@@ -54,6 +57,7 @@ struct Watching {
 pub(super) fn begin(api: &ClusterApi, target: &Target, query: &Query, form: Form) -> Result<Body, Refusal> {
     let selector = Selector::parse(target.kind, query.get("labelSelector"), query.get("fieldSelector"))?;
     let lasts = query.number("timeoutSeconds")?.filter(|seconds| *seconds > 0).map(Duration::from_secs);
+    let lasts = lasts.map_or(LASTS, |lasts| lasts.min(LASTS_AT_MOST));
     let from = query.number("resourceVersion")?.filter(|version| *version > 0);
     let wants_initial = query.is_set("sendInitialEvents");
     if wants_initial && query.get("resourceVersionMatch") != Some("NotOlderThan") {
@@ -76,7 +80,7 @@ pub(super) fn begin(api: &ClusterApi, target: &Target, query: &Query, form: Form
         waiting: VecDeque::new(),
         bookmarks: query.is_set("allowWatchBookmarks"),
         next_bookmark: began + BOOKMARKS_EVERY,
-        until: began + lasts.unwrap_or(LASTS),
+        until: began + lasts,
         is_over: false,
     };
     if wants_initial || from.is_none() {

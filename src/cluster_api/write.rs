@@ -101,6 +101,24 @@ fn set(object: &mut Value, field: &str, value: Option<Value>) {
     }
 }
 
+/// Whether an object that a path names may come to be there: it is of that name, and no other object is
+/// meant.
+pub(super) fn check_new(write: &Write, object: &Value) -> Result<(), Refusal> {
+    let Write { kind, key, .. } = write;
+    if text(object, "name") != key.name {
+        return Err(other_name(text(object, "name"), &key.name));
+    }
+    let wanted = text(object, "uid");
+    if wanted.is_empty() { Ok(()) } else { Err(Refusal::conflict(kind, &key.name, &other_uid(wanted, ""))) }
+}
+
+/// What is said where the object is of another name than the path.
+pub(super) fn other_name(given: &str, wanted: &str) -> Refusal {
+    Refusal::bad_request(format!(
+        "the name of the object ({given}) does not match the name on the URL ({wanted})"
+    ))
+}
+
 /// Creates an object. The name in `write.key` is not read; it is the object's own, or made of its
 /// `generateName`.
 pub(super) fn create(state: &mut State, mut write: Write, object: Value) -> Result<Written, Refusal> {
@@ -151,7 +169,11 @@ pub(super) fn create(state: &mut State, mut write: Write, object: Value) -> Resu
 fn fill_in(state: &mut State, kind: &Kind, object: &mut Value) {
     match kind.ours {
         Some(ours) => admission::fill_in(ours, object),
-        None => built_in::fill_in(kind, object, state.names.number()),
+        None => {
+            let needs_address = kind.is("Service") && object.pointer("/spec/clusterIP").is_none();
+            let number = if needs_address { state.names.number() } else { 0 };
+            built_in::fill_in(kind, object, number);
+        }
     }
 }
 
@@ -160,6 +182,7 @@ pub(super) fn update(state: &mut State, write: &Write, object: Value) -> Result<
     let Write { kind, key, .. } = write;
     let Some(old) = state.store.get(kind.stored, key).cloned() else {
         if kind.creates_on_update && write.part.is_none() {
+            check_new(write, &object)?;
             return create(state, write.clone(), object);
         }
         return Err(Refusal::not_found(kind, &key.name));
@@ -252,13 +275,10 @@ fn check_identity(write: &Write, old: &Value, object: &Value) -> Result<(), Refu
     let Write { kind, key, .. } = write;
     let name = text(object, "name");
     if !name.is_empty() && name != key.name {
-        return Err(Refusal::bad_request(format!(
-            "the name of the object ({name}) does not match the name on the URL ({})",
-            key.name
-        )));
+        return Err(other_name(name, &key.name));
     }
     let version = text(object, "resourceVersion");
-    if version.is_empty() && !kind.unconditional {
+    if matches!(version, "" | "0") && !kind.unconditional {
         let cause = Cause::invalid("metadata.resourceVersion", &json!(0), "must be specified for an update");
         return Err(Refusal::invalid(kind, &key.name, &[cause]));
     }

@@ -104,12 +104,16 @@ where
     timeout(Duration::from_secs(120), found).await.unwrap_or_else(|_| panic!("no {kind} as it should be"))
 }
 
-/// The program, with the API in this process for its cluster: it leads, reports, and makes what a run needs;
-/// and what it made goes with the Flow, the run first.
+/// The program, with the API in this process for its cluster: it leads, reports, counts the tick that it was
+/// too late for among the runs that the API lists, and makes what a run needs; and what it made goes with the
+/// Flow, the run first.
 #[tokio::test]
 async fn the_operator_runs_on_the_api_in_this_process() {
     let clock = Clock::of_machine();
-    let served = ClusterApi::new(move || clock.now(), 1);
+    // Objects are created three minutes ago, so that two ticks of the Flow have passed when it is looked at.
+    let now = clock.now();
+    let ago = |seconds: i64| jiff::Timestamp::from_second(now.as_second() - seconds).unwrap();
+    let served = ClusterApi::new(move || clock.now() - jiff::SignedDuration::from_secs(180), 1);
     let listening = served.listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let config = json!({
         "apiVersion": "v1", "kind": "Config", "current-context": "here",
@@ -134,23 +138,28 @@ async fn the_operator_runs_on_the_api_in_this_process() {
     let client = served.client();
     let of = |kind: &str, name: &str, spec: Value| json!({"apiVersion": "daskflow.dev/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec});
     let cluster = json!({"template": {"image": "flows:1", "workers": {"replicas": 1}}});
-    let flow = of("Flow", "etl", json!({"code": {"inline": "print(1)\n"}, "cluster": cluster}));
+    let ticks = json!({"clocks": [{"name": "two", "dates": [ago(90), ago(60)]}]});
+    let code = json!({"inline": "print(1)\n"});
+    let flow = of("Flow", "etl", json!({"code": code, "cluster": cluster, "schedule": ticks}));
     ask(&client, Method::POST, "", &flow).await.unwrap();
     ask(&client, Method::POST, "", &of("FlowRun", "etl-now", json!({"flow": "etl"}))).await.unwrap();
     first::<Lease>(&client, |lease| lease.spec.as_ref().is_some_and(|spec| spec.holder_identity.is_some()))
         .await;
     first::<Flow>(&client, |flow| {
-        flow.status.as_ref().is_some_and(|status| status.observed_generation == flow.metadata.generation)
+        flow.status.as_ref().is_some_and(|status| {
+            status.observed_generation == flow.metadata.generation && status.missed == 1
+        })
     })
     .await;
     let pod = first::<Pod>(&client, |pod| pod.name_any().contains("scheduler")).await;
     first::<Service>(&client, |service| service.owner_references() == pod.owner_references()).await;
     first::<Event>(&client, |event| event.regarding.as_ref().is_some_and(|about| about.name.is_some())).await;
-    let run = first::<FlowRun>(&client, |run| {
-        run.status.as_ref().is_some_and(|status| status.observed_generation == run.metadata.generation)
+    first::<FlowRun>(&client, |run| {
+        let status = run.status.as_ref();
+        run.name_any() == "etl-now"
+            && status.is_some_and(|status| status.observed_generation == run.metadata.generation)
     })
     .await;
-    assert_eq!(run.name_any(), "etl-now");
     let flows: Api<Flow> = Api::namespaced(client.clone(), "default");
     let pods: Api<Pod> = Api::namespaced(client.clone(), "default");
     flows.delete("etl", &DeleteParams::background()).await.unwrap();

@@ -1,12 +1,14 @@
 //! What is refused, and what is only warned of.
 
+use std::sync::{Arc, OnceLock};
+
 use http::Request;
 use kube::api::PostParams;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
 use super::{api, create, pod, pods, refusal};
-use crate::cluster_api::ClusterApi;
+use crate::cluster_api::{ClusterApi, jobs};
 
 /// The code, the body and the warnings of an answer.
 async fn ask(api: &ClusterApi, request: http::request::Builder, body: &Value) -> (u16, Value, Vec<String>) {
@@ -35,6 +37,7 @@ async fn what_is_not_served_is_refused_with_a_status() {
         ("POST", "/api/v1/pods", "", 405),
         ("GET", &format!("{a}/log"), "", 501),
         ("GET", &format!("{a}?watch=true"), "", 501),
+        ("DELETE", &format!("{a}?orphanDependents=true"), "", 501),
         ("PATCH", a, "application/json", 415),
         ("POST", PODS, "application/vnd.kubernetes.protobuf", 415),
         ("PUT", a, "text/plain", 415),
@@ -53,6 +56,58 @@ async fn what_is_not_served_is_refused_with_a_status() {
     }
     let protobuf = Request::get(PODS).header("accept", "application/vnd.kubernetes.protobuf");
     assert_eq!(ask(&api, protobuf, &Value::Null).await.0, 406);
+}
+
+/// Of a kind that an update creates, and is never written without its version.
+#[tokio::test]
+async fn a_lease_is_the_one_that_the_path_says() {
+    let api = api();
+    let path = "/apis/coordination.k8s.io/v1/namespaces/default/leases/a";
+    let lease = |metadata: Value| json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata});
+    for (metadata, code) in [
+        (json!({"name": "b"}), 400),
+        (json!({"generateName": "a"}), 400),
+        (json!({"name": "a", "uid": "other"}), 409),
+        (json!({"name": "a"}), 201),
+        (json!({"name": "a", "resourceVersion": "0"}), 422),
+    ] {
+        let put = Request::put(path).header("content-type", "application/json");
+        let (answered, body, _) = ask(&api, put, &lease(metadata.clone())).await;
+        assert_eq!(answered, code, "{metadata}: {body}");
+    }
+    for (name, metadata, code) in [
+        ("c", json!({"name": "d"}), 400),
+        ("a", json!({"name": "d"}), 400),
+        ("c", json!({"name": "c", "uid": "other"}), 409),
+        ("c", json!({"name": "c"}), 201),
+    ] {
+        let path = format!("/apis/coordination.k8s.io/v1/namespaces/default/leases/{name}?fieldManager=m");
+        let patch = Request::patch(path).header("content-type", "application/apply-patch+yaml");
+        let (answered, body, _) = ask(&api, patch, &lease(metadata.clone())).await;
+        assert_eq!(answered, code, "{metadata}: {body}");
+    }
+}
+
+#[tokio::test]
+async fn no_clock_is_asked_under_the_lock() {
+    let place: Arc<OnceLock<ClusterApi>> = Arc::default();
+    let seen = place.clone();
+    let api = ClusterApi::new(
+        move || {
+            if let Some(api) = seen.get() {
+                assert!(api.shared.state.try_lock().is_ok(), "the lock is taken");
+            }
+            jiff::Timestamp::UNIX_EPOCH
+        },
+        1,
+    );
+    assert!(place.set(api.clone()).is_ok());
+    create(&api, &["a", "b"]).await;
+    for path in [&format!("{PODS}/a"), PODS] {
+        assert_eq!(ask(&api, Request::delete(path), &Value::Null).await.0, 200);
+    }
+    jobs::step(&api);
+    api.collect();
 }
 
 #[tokio::test]

@@ -55,6 +55,17 @@ async fn what_changes_is_told_from_a_version_on() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_watch_ends_after_a_day() {
+    let api = api();
+    let path = format!("/api/v1/namespaces/default/pods?watch=true&timeoutSeconds={}", u64::MAX);
+    let request = http::Request::get(path).body(kube::client::Body::empty()).unwrap();
+    let began = tokio::time::Instant::now();
+    let answer = tower::ServiceExt::oneshot(api, request).await.unwrap();
+    assert_eq!(axum::body::to_bytes(answer.into_body(), 1).await.unwrap().len(), 0);
+    assert_eq!(began.elapsed().as_secs(), 24 * 3600);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_version_that_is_too_old_is_refused_in_the_stream() {
     let api = api();
     let from = api.version().to_string();

@@ -178,6 +178,21 @@ async fn what_an_owner_leaves_behind_is_collected_or_orphaned() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_foreground_deletion_does_not_wait_for_what_another_owns() {
+    let api = api();
+    create(&api, &["ends", "stays"]).await;
+    let maps: Api<ConfigMap> = Api::namespaced(api.client(), "default");
+    let mut map = owned("map", &pods(&api).get("ends").await.unwrap(), true);
+    let other = owned("map", &pods(&api).get("stays").await.unwrap(), true);
+    map.owner_references_mut().extend(other.owner_references().to_vec());
+    maps.create(&PostParams::default(), &map).await.unwrap();
+    pods(&api).delete("ends", &DeleteParams::foreground()).await.unwrap();
+    while api.collect() > 0 {}
+    assert_eq!(refusal(pods(&api).get("ends").await).0, 404);
+    assert_eq!(maps.get("map").await.unwrap().owner_references(), other.owner_references());
+}
+
+#[tokio::test(start_paused = true)]
 async fn collecting_may_go_on_by_itself() {
     let api = api();
     create(&api, &["owner"]).await;
