@@ -26,6 +26,11 @@ pub(super) fn part<'a>(object: &'a mut Value, field: &str) -> &'a mut Value {
     &mut object[field]
 }
 
+/// An instant as metadata has it.
+pub(super) fn seconds(instant: Timestamp) -> String {
+    instant.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -39,9 +44,4 @@ mod tests {
         set(&mut object, "count", 1);
         assert_eq!(object, json!({"metadata": {"name": "a"}, "kind": "A", "count": 1}));
     }
-}
-
-/// An instant as metadata has it.
-pub(super) fn seconds(instant: Timestamp) -> String {
-    instant.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }

@@ -215,12 +215,11 @@ impl Asked<'_> {
             }
         }
         set(part(&mut object, "metadata"), "name", json!(write.key.name));
-        let written = match live {
-            Some(_) => write::update(&mut state, &write, object)?,
-            None => {
-                write::check_new(&write, &object)?;
-                write::create(&mut state, write, object)?
-            }
+        let written = if live.is_some() {
+            write::update(&mut state, &write, object)?
+        } else {
+            write::check_new(&write, &object)?;
+            write::create(&mut state, write, object)?
         };
         drop(state);
         Ok(self.written(&written))

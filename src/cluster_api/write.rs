@@ -167,14 +167,12 @@ pub(super) fn create(state: &mut State, mut write: Write, object: Value) -> Resu
 }
 
 fn fill_in(state: &mut State, kind: &Kind, object: &mut Value) {
-    match kind.ours {
-        Some(ours) => admission::fill_in(ours, object),
-        None => {
-            let needs_address = kind.is("Service") && object.pointer("/spec/clusterIP").is_none();
-            let number = if needs_address { state.names.number() } else { 0 };
-            built_in::fill_in(kind, object, number);
-        }
+    if let Some(ours) = kind.ours {
+        return admission::fill_in(ours, object);
     }
+    let needs_address = kind.is("Service") && object.pointer("/spec/clusterIP").is_none();
+    let number = if needs_address { state.names.number() } else { 0 };
+    built_in::fill_in(kind, object, number);
 }
 
 /// Changes an object into another one. `object` is all of it, as an update sends it, or as a patch makes it.

@@ -82,8 +82,8 @@ async fn a_lease_is_the_one_that_the_path_says() {
         ("c", json!({"name": "c"}), 201),
     ] {
         let path = format!("/apis/coordination.k8s.io/v1/namespaces/default/leases/{name}?fieldManager=m");
-        let patch = Request::patch(path).header("content-type", "application/apply-patch+yaml");
-        let (answered, body, _) = ask(&api, patch, &lease(metadata.clone())).await;
+        let apply = Request::patch(path).header("content-type", "application/apply-patch+yaml");
+        let (answered, body, _) = ask(&api, apply, &lease(metadata.clone())).await;
         assert_eq!(answered, code, "{metadata}: {body}");
     }
 }
