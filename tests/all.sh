@@ -140,6 +140,8 @@ fi
 # The chart is rendered by the Helm that comes with the embedded Kubernetes, or by one on the PATH.
 if [ -x "$build/bin/helm" ] || { command -v helm && command -v kubectl; } >/dev/null; then
 	phase "Helm chart" env DASKFLOW_CHART_REQUIRED=1 cargo test --locked --test chart
+	phase "kubectl on the API in this process" env PATH="$build/bin:$PATH" DASKFLOW_KUBECTL_REQUIRED=1 \
+		cargo test --locked --lib cluster_api::tests::kubectl
 	# Without the crates that tests need, cargo would compile a good part of the others anew, with other features.
 	phase "generated files" env DASKFLOW="$target/daskflow" tests/generated.sh
 else

@@ -25,6 +25,7 @@ impl Kubectl {
         let program =
             std::env::split_paths(&paths).map(|path| path.join("kubectl")).find(|path| path.is_file());
         let Some(program) = program else {
+            assert!(std::env::var_os("DASKFLOW_KUBECTL_REQUIRED").is_none(), "there is no kubectl");
             eprintln!("left out: there is no kubectl");
             return None;
         };
