@@ -91,8 +91,12 @@ class Children:
         await asyncio.gather(*self.tasks, return_exceptions=True)
 
     async def version(self, path):
-        async with self.api.session.get(path, headers={"Accept": METADATA_LISTS}) as answer:
-            return (await answer.json(content_type=None))["metadata"]["resourceVersion"]
+        while True:
+            async with self.api.session.get(path, headers={"Accept": METADATA_LISTS}) as answer:
+                # The storage of a definition that was made a moment ago is still being set up.
+                if answer.status != 429:
+                    return (await answer.json(content_type=None))["metadata"]["resourceVersion"]
+            await asyncio.sleep(float(answer.headers.get("Retry-After", 1)))
 
     async def watch(self, name, version):
         parameters = {"watch": "1", "resourceVersion": version, "timeoutSeconds": "1800"}
