@@ -117,16 +117,17 @@ pub fn clocks_of(run: &FlowRun) -> impl Iterator<Item = &str> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
     use rstest::rstest;
 
     use super::*;
     use crate::api::FlowRunSpec;
 
-    const TICK: &str = "2026-12-01T09:00:00Z";
+    pub(in crate::plan) const TICK: &str = "2026-12-01T09:00:00Z";
 
-    fn run(name: &str, clock: Option<&str>, created: &str) -> FlowRun {
+    /// A run of the Flow "etl" that is due at [`TICK`].
+    pub(in crate::plan) fn run(name: &str, clock: Option<&str>, created: &str) -> FlowRun {
         let spec = FlowRunSpec {
             flow: "etl".into(),
             clock: clock.map(str::to_owned),

@@ -57,21 +57,7 @@ mod tests {
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
     use super::*;
-    use crate::api::FlowRunSpec;
-
-    const TICK: &str = "2026-12-01T09:00:00Z";
-
-    fn run(name: &str, clock: Option<&str>, created: &str) -> FlowRun {
-        let spec = FlowRunSpec {
-            flow: "etl".into(),
-            clock: clock.map(str::to_owned),
-            scheduled_time: Some(Time(TICK.parse().unwrap())),
-            ..FlowRunSpec::default()
-        };
-        let mut run = FlowRun::new(name, spec);
-        run.metadata.creation_timestamp = Some(Time(created.parse().unwrap()));
-        run
-    }
+    use crate::plan::facts::tests::{TICK, run};
 
     #[test]
     fn a_shared_run_gives_way_only_where_each_of_its_clocks_has_a_newer_tick() {
