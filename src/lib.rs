@@ -3,13 +3,15 @@
 //! The layers, and who may know whom: `cli` knows `operator` and `manifest`; `operator` knows `plan` and
 //! `dask`; `manifest` knows `plan`; `plan` knows `api`; `api` and `dask` know none of the others. `plan`
 //! decides and is pure, and so is `manifest`, which checks what users write; `operator` acts. `cluster_api`,
-//! a Kubernetes API in this process, knows `manifest` and `api`. `causes` puts errors into words.
+//! a Kubernetes API in this process, knows `manifest` and `api`. `daemon` is what any body that lives long
+//! has: a clock, a log, probes. `causes` puts errors into words.
 //! `tests/files/architecture` enforces it.
 
 pub mod api;
 pub mod causes;
 pub mod cli;
 pub mod cluster_api;
+pub mod daemon;
 pub mod dask;
 pub mod manifest;
 pub mod operator;

@@ -14,8 +14,8 @@ use serde_json::{Map, Value};
 use super::files::Files;
 use super::output::{FileFault, Output, fail, write_table};
 use crate::api::{Flow, Kind};
+use crate::daemon::clock::Clock;
 use crate::manifest;
-use crate::operator::clock::Clock;
 use crate::plan::flow::coming::{self, ComingRun, Outlook};
 
 /// Exit code 0: the runs of all Flows are listed. 1: a Flow has faults, or a file cannot be read, or there is

@@ -11,9 +11,10 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use crate::daemon::clock::Chance;
+use crate::daemon::{http, log};
 use crate::dask::Reach;
-use crate::operator::clock::Chance;
-use crate::operator::{self, Candidature, LeaseOptions, Options, Place, Surroundings, client, log};
+use crate::operator::{self, Candidature, LeaseOptions, Options, Place, Surroundings, client};
 use crate::plan::lease::Timing;
 
 #[derive(Debug, Args)]
@@ -217,7 +218,7 @@ async fn options(arguments: &Arguments) -> Result<Options, operator::Error> {
         }),
         namespaces: arguments.namespace.0.clone(),
         surroundings: Surroundings::of_machine(reach),
-        listener: operator::listen(arguments.listen).await?,
+        listener: http::listen(arguments.listen).await?,
     })
 }
 

@@ -381,5 +381,4 @@ fn release(state: &mut State, pods: &'static Kind, jobs: &'static Kind, now: Tim
 }
 
 #[cfg(test)]
-#[path = "jobs_tests.rs"]
 mod tests;

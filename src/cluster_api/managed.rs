@@ -371,5 +371,4 @@ pub(super) fn writer(manager: &str, applies: bool, api_version: &str, door: Door
 }
 
 #[cfg(test)]
-#[path = "managed_tests.rs"]
 mod tests;

@@ -280,5 +280,4 @@ fn take<'a>(input: &mut &'a [u8], limit: u64) -> &'a [u8] {
 }
 
 #[cfg(test)]
-#[path = "frame_tests.rs"]
 mod tests;

@@ -446,5 +446,4 @@ pub(super) type Names = List<WorkerName>;
 pub(super) type TaskCounts = ByAddress<Length>;
 
 #[cfg(test)]
-#[path = "message_tests.rs"]
 mod tests;

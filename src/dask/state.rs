@@ -371,5 +371,4 @@ fn add(sum: &mut Amounts, amounts: Amounts) {
 }
 
 #[cfg(test)]
-#[path = "state_tests.rs"]
 mod tests;

@@ -312,5 +312,4 @@ fn renamed(item: &Value, keys: &[(&str, &Value)], index: usize) -> Value {
 }
 
 #[cfg(test)]
-#[path = "schema_tests.rs"]
 mod tests;

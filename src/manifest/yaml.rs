@@ -312,5 +312,4 @@ impl OpenMap {
 }
 
 #[cfg(test)]
-#[path = "yaml_tests.rs"]
 mod tests;

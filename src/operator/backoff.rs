@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::clock::Chance;
+use crate::daemon::clock::Chance;
 
 /// The first wait after a failure.
 const BACKOFF_FIRST: Duration = Duration::from_secs(1);

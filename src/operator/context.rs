@@ -9,7 +9,6 @@ use tokio_util::sync::CancellationToken;
 use super::backoff::Backoff;
 use super::caches::Stores;
 use super::certificates::Certificates;
-use super::clock::{Chance, Clock};
 use super::events::Events;
 use super::judged::Judged;
 use super::leader::Claim;
@@ -21,6 +20,7 @@ use super::surroundings::Surroundings;
 use super::undecodable::Register;
 use super::unwritten::Unwritten;
 use crate::api::FlowRunStatus;
+use crate::daemon::clock::{Chance, Clock};
 use crate::dask::Connector;
 use crate::plan::site::Site;
 

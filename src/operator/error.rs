@@ -1,7 +1,6 @@
 //! Why the operator ended.
 
-use std::net::SocketAddr;
-
+use crate::daemon::http::CannotListen;
 use crate::plan::lease::Loss;
 
 /// Why the operator ended.
@@ -17,13 +16,8 @@ pub enum Error {
     #[error("the thread that keeps the Lease could not be started")]
     Thread(#[source] std::io::Error),
     /// The address for probes and metrics is taken.
-    #[error("cannot listen on {address}")]
-    Listen {
-        /// The address.
-        address: SocketAddr,
-        /// Why.
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    Listen(#[from] CannotListen),
     /// Another operator leads, or may lead soon.
     #[error("this operator no longer leads")]
     Lost(#[source] Loss),

@@ -15,10 +15,10 @@ use serde_json::json;
 use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio_util::sync::CancellationToken;
 
-use super::clock::Clock;
 use super::metrics::Metrics;
 use super::requests::is_of_stop;
 use crate::causes::chain;
+use crate::daemon::clock::Clock;
 use crate::plan::Note;
 use crate::plan::conditions::cut;
 

@@ -5,13 +5,10 @@
 //! arrives late, two may work at once; that wastes work but breaks nothing: what must happen once is guarded
 //! by names and resourceVersions.
 
-mod backfill;
 mod backoff;
 pub mod caches;
 mod certificates;
 pub mod client;
-pub mod clock;
-mod cluster;
 pub mod context;
 mod controller;
 mod crd_check;
@@ -19,23 +16,18 @@ mod error;
 mod events;
 mod execute;
 mod failure;
-mod flow;
-mod heartbeats;
-mod http;
 mod judged;
 mod leader;
-pub mod log;
 mod lookup;
 pub mod metrics;
+mod observe;
+mod probes;
 mod pulse;
 mod reconcile;
 mod requests;
 pub mod rights;
 mod route;
-mod run;
 mod schedulers;
-#[cfg(test)]
-mod stage;
 mod status;
 mod surroundings;
 #[cfg(test)]
@@ -61,7 +53,6 @@ use tracing::field::display;
 use caches::Stores;
 use context::Context;
 use controller::controller;
-use http::Served;
 use leader::{Candidacy, Claim, Guard};
 use metrics::{CountRequests, Metrics};
 use pulse::Pulse;
@@ -71,7 +62,8 @@ use schedulers::Schedulers;
 use wakes::Wakes;
 use watch::Watches;
 
-pub use self::http::listen;
+use crate::daemon::http::{self, Served};
+
 pub use error::Error;
 pub use leader::{Candidature, LeaseOptions, Place};
 pub use surroundings::Surroundings;
@@ -95,7 +87,7 @@ pub struct Options {
     pub namespaces: Vec<String>,
     /// The time, chance, and the ways to schedulers.
     pub surroundings: Surroundings,
-    /// Where probes and metrics are served ([`listen`]).
+    /// Where probes and metrics are served ([`http::listen`]).
     pub listener: TcpListener,
 }
 
@@ -149,11 +141,10 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<(), Error>
 
 /// What probes and scrapes are answered with.
 fn served(context: &Arc<Context>) -> Served {
-    let scraped = context.clone();
+    let (alive, ready, scraped) = (context.pulse.clone(), context.clone(), context.clone());
     Served {
-        pulse: context.pulse.clone(),
-        watched: context.stores.watched.clone(),
-        undecodable: context.undecodable.clone(),
+        alive: Box::new(move || probes::alive(&alive)),
+        ready: Box::new(move || probes::ready(&ready.pulse, &ready.stores.watched, &ready.undecodable)),
         scrape: Box::new(move || scraped.scrape()),
     }
 }

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio_util::sync::CancellationToken;
 
-use super::heartbeats::Heartbeats;
 use super::leader::Claim;
+use crate::daemon::heartbeats::Heartbeats;
 
 /// The signs of life of one operator.
 pub struct Pulse {

@@ -18,7 +18,6 @@ use tokio::time::Instant;
 use tracing::Instrument;
 
 use super::backoff::{backoff, backoff_within};
-use super::clock::Chance;
 use super::context::Context;
 use super::controller::Action;
 use super::execute::Bounds;
@@ -28,6 +27,7 @@ use super::unwritten::Unwritten;
 use super::{execute, lookup, requests};
 use crate::api::Reason;
 use crate::causes::chain;
+use crate::daemon::clock::Chance;
 use crate::plan::conditions::Failure;
 use crate::plan::{Next, Note, Plan, Urgency};
 
@@ -401,7 +401,5 @@ fn delay(next: Next, context: &Context) -> Duration {
     wanted.min(resync)
 }
 
-#[cfg(test)]
-mod life;
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,7 @@
 //! What an operator has of the world beside the API server: a site, the time, chance, and ways to Dask
 //! schedulers.
 
-use super::clock::{Chance, Clock};
+use crate::daemon::clock::{Chance, Clock};
 use crate::dask::{Budget, Connector, Reach};
 use crate::plan::site::Site;
 

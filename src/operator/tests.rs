@@ -1,5 +1,7 @@
 //! Two operators in one process and under one paused clock: what becomes of one is nothing to the other.
 
+mod log;
+
 use std::convert::Infallible;
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -17,13 +19,13 @@ use tower::service_fn;
 
 use super::*;
 use crate::api::{FlowRun, Phase};
+use crate::daemon::clock::{Chance, Clock};
 use crate::dask::connection::Stream;
 use crate::dask::{Budget, Connector};
 use crate::plan::lease::Loss;
 use crate::plan::site::Site;
-use clock::{Chance, Clock};
 use leader::tests::Server;
-use stage::{Asked, Held, NAMESPACE};
+use testing::stage::{Asked, Held, NAMESPACE};
 use testing::{converse, refusal};
 
 /// When the ticks of the Flow are, after the start. Pods never start here, so a run fails ten minutes after
@@ -55,7 +57,7 @@ impl World {
         held.lock().unwrap().create("flows", flow(start));
         let (lease, scheduler) = (Server::default(), testing::Asked::default());
         let is_down = Arc::new(AtomicBool::new(is_down));
-        let listener = listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await.unwrap();
+        let listener = http::listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await.unwrap();
         let probes = listener.local_addr().unwrap();
         let of_lease = lease.clone();
         let connector = connector(scheduler.clone(), is_down.clone());

@@ -5,6 +5,7 @@
 //! their order, then writes the status, then tells the events, and comes back when [`Next`] says.
 
 pub mod backfill;
+pub mod certificates;
 pub mod cluster;
 pub mod conditions;
 mod count;
@@ -26,7 +27,6 @@ pub mod schedule;
 pub mod served;
 pub mod site;
 pub mod subset;
-pub mod tls;
 pub mod turns;
 pub mod violation;
 mod violations;

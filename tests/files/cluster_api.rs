@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use daskflow::api::{self, Flow, FlowRun};
 use daskflow::cluster_api::{ClusterApi, jobs};
-use daskflow::operator::clock::Clock;
+use daskflow::daemon::clock::Clock;
 use daskflow::plan::served::{Difference, compare};
 use futures::StreamExt;
 use http::{Method, Request};

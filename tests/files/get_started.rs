@@ -85,7 +85,7 @@ fn variables(text: &str) -> Vec<&str> {
 fn every_variable_of_a_script_is_documented() {
     let page = fs::read_to_string(root().join("docs/parameters.md")).unwrap();
     let mut count = 0;
-    for file in ["src/plan/pods/runner.rs", "src/plan/pods/tls.rs"] {
+    for file in ["src/plan/pods/runner.rs", "src/plan/pods/mounts.rs"] {
         for name in variables(&fs::read_to_string(root().join(file)).unwrap()) {
             assert!(page.contains(&format!("`{name}`")), "docs/parameters.md does not have {name} of {file}");
             count += 1;

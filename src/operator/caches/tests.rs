@@ -1,5 +1,7 @@
 //! One cache and several namespaces.
 
+mod fuzz;
+
 use futures::FutureExt;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::ResourceExt;

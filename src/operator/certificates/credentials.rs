@@ -11,7 +11,7 @@ use kube::api::Api;
 use crate::api::Reason;
 use crate::dask;
 use crate::dask::tls::{Credentials, CredentialsError};
-use crate::plan::tls::{CA, CERTIFICATE, KEY, file};
+use crate::plan::certificates::{CA, CERTIFICATE, KEY, file};
 
 /// The credentials for one scheduler, which are in a Secret that never changes.
 #[derive(Clone)]

@@ -12,7 +12,7 @@ use rcgen::{
     KeyUsagePurpose,
 };
 
-use crate::plan::tls;
+use crate::plan::certificates;
 
 /// How long before its making a certificate is valid, for clocks that are late. At most a third of its life,
 /// or a very short life would be due for renewal when it begins.
@@ -76,7 +76,7 @@ pub fn authority(
 /// an hour before `now`, and lives `life` from `now` on, but never outside the life of the CA.
 pub fn leaf(authority: &Pem, names: &[String], life: Duration, now: Timestamp) -> Result<Pem, Error> {
     let (from, until) =
-        tls::validity(&authority.certificate).ok_or(rcgen::Error::CouldNotParseCertificate)?;
+        certificates::validity(&authority.certificate).ok_or(rcgen::Error::CouldNotParseCertificate)?;
     if now < from || now >= until {
         return Err(Error::Authority { from, until, now });
     }

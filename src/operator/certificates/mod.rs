@@ -21,10 +21,9 @@ use super::failure::Error;
 use super::lookup;
 use crate::api::{DaskCluster, Reason, labels};
 use crate::dask::tls::Credentials;
-use crate::plan::cluster::{Secrets, TlsView, copy_name, is_owned, secrets};
+use crate::plan::certificates::{self, Fault, Secrets, TlsView, copy_name, is_owned, secrets};
+use crate::plan::pods::mounts::Files;
 use crate::plan::pods::state;
-use crate::plan::pods::tls::Files;
-use crate::plan::tls::{self, Fault};
 
 /// For how long what was read counts, where no live look is asked for: a cluster that scales is planned many
 /// times a second.
@@ -118,14 +117,14 @@ impl Certificates {
     ) -> Result<Result<(Credentials, Files), Fault>, Error> {
         let api: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
         let found = lookup::by_name(&api, name).await?;
-        if let Err(fault) = tls::judge((namespace, name), found.as_ref(), now, tls::read) {
+        if let Err(fault) = certificates::judge((namespace, name), found.as_ref(), now, certificates::read) {
             return Ok(Err(fault));
         }
         let data = found.and_then(|secret| secret.data).unwrap_or_default();
         let files = Files {
             secret: name.to_owned(),
-            own_authority: tls::is_in_certificate(&data, tls::CA),
-            key_in_certificate: tls::is_in_certificate(&data, tls::KEY),
+            own_authority: certificates::is_in_certificate(&data, certificates::CA),
+            key_in_certificate: certificates::is_in_certificate(&data, certificates::KEY),
         };
         Ok(credentials::of_files(&data, host).map(|made| (made, files)).map_err(|error| Fault {
             reason: Reason::UnsupportedCertificate,

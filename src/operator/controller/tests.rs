@@ -11,7 +11,7 @@ use tower::{BoxError, Layer, service_fn};
 
 use super::*;
 use crate::api::Flow;
-use crate::operator::clock::Chance;
+use crate::daemon::clock::Chance;
 use crate::operator::metrics::Metrics;
 use crate::operator::requests::Adapt;
 use crate::operator::testing::{context, merged};

@@ -16,7 +16,7 @@ use crate::operator::certificates::requests;
 use crate::operator::context::Context;
 use crate::operator::failure::Error;
 use crate::operator::lookup;
-use crate::plan::{Issue, Victim, VictimKind, tls};
+use crate::plan::{Issue, Victim, VictimKind, certificates};
 
 /// Makes a certificate, and its authority where there is none. The authority is written first: without it
 /// nobody could issue the next certificate.
@@ -52,8 +52,8 @@ fn name_of(metadata: &ObjectMeta) -> String {
 
 fn pem(secret: &Secret) -> Pem {
     let data = secret.data.clone().unwrap_or_default();
-    let text = |name: &str| String::from_utf8_lossy(tls::file(&data, name)).into_owned();
-    Pem { certificate: text(tls::CERTIFICATE), key: text(tls::KEY) }
+    let text = |name: &str| String::from_utf8_lossy(certificates::file(&data, name)).into_owned();
+    Pem { certificate: text(certificates::CERTIFICATE), key: text(certificates::KEY) }
 }
 
 fn secret(metadata: &ObjectMeta, pem: &Pem, ca: &str) -> Secret {
@@ -62,9 +62,9 @@ fn secret(metadata: &ObjectMeta, pem: &Pem, ca: &str) -> Secret {
         metadata: metadata.clone(),
         type_: Some("kubernetes.io/tls".to_owned()),
         data: Some(BTreeMap::from([
-            (tls::CA.to_owned(), bytes(ca)),
-            (tls::CERTIFICATE.to_owned(), bytes(&pem.certificate)),
-            (tls::KEY.to_owned(), bytes(&pem.key)),
+            (certificates::CA.to_owned(), bytes(ca)),
+            (certificates::CERTIFICATE.to_owned(), bytes(&pem.certificate)),
+            (certificates::KEY.to_owned(), bytes(&pem.key)),
         ])),
         ..Secret::default()
     }
@@ -95,12 +95,12 @@ pub(super) async fn copy(
     context.certificates.forget(namespace, cluster);
     let api: Api<Secret> = Api::namespaced(context.client.clone(), namespace);
     let data = lookup::by_name(&api, from).await?.and_then(|secret| secret.data).unwrap_or_default();
-    let certificates = tls::read(from, &data, now);
+    let certificates = certificates::read(from, &data, now);
     if !certificates.is_ok_and(|certificates| certificates.hash == hash) {
         return Err(Error::Changed { kind: "the Secret", name: from.to_owned() });
     }
-    let files = [tls::CA, tls::CERTIFICATE, tls::KEY];
-    let files = files.map(|name| (name.to_owned(), ByteString(tls::file(&data, name).to_vec())));
+    let files = [certificates::CA, certificates::CERTIFICATE, certificates::KEY];
+    let files = files.map(|name| (name.to_owned(), ByteString(certificates::file(&data, name).to_vec())));
     create_one(context, namespace, &Secret { data: Some(files.into()), ..to.clone() }).await.map(drop)
 }
 

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{Election, LeaseOptions, Ways};
-use crate::operator::clock::{Chance, Clock};
+use crate::daemon::clock::{Chance, Clock};
 use crate::operator::metrics::{CountRequests, Metrics};
 use crate::operator::pulse::Pulse;
 use crate::operator::{Error, client};
@@ -141,8 +141,8 @@ mod tests {
     use std::sync::Arc;
     use std::time::Duration;
 
-    use crate::operator::clock::{Chance, Clock};
-    use crate::operator::heartbeats::Heartbeats;
+    use crate::daemon::clock::{Chance, Clock};
+    use crate::daemon::heartbeats::Heartbeats;
     use crate::operator::leader::Claim;
     use crate::operator::leader::tests::{Server, candidate};
 

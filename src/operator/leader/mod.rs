@@ -25,10 +25,10 @@ use kube::api::PostParams;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::clock::{Chance, Clock};
-use super::heartbeats::Heartbeats;
 use super::lookup;
 use crate::causes::chain;
+use crate::daemon::clock::{Chance, Clock};
+use crate::daemon::heartbeats::Heartbeats;
 use crate::plan::lease::{Asked, Candidate, Decision, Loss, ObservedLease, Timing};
 
 pub(super) use candidacy::Candidacy;

@@ -31,9 +31,9 @@ use tokio_util::sync::CancellationToken;
 use tower::buffer::Buffer;
 use tower::{BoxError, Layer, Service, ServiceExt};
 
-use super::clock::Chance;
 use super::leader::DoesNotLead;
 use super::metrics::{Metrics, RequestGauges};
+use crate::daemon::clock::Chance;
 use crate::plan::requests::line::{Line, Rank, Ticket};
 use crate::plan::requests::pace::{Outcome, Pace};
 use crate::plan::requests::{Asked, Class, ROUND};

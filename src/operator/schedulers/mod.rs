@@ -23,9 +23,9 @@ use tokio::task::JoinSet;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::certificates::credentials::Keeper;
-use super::clock::Clock;
 use super::surroundings::Surroundings;
 use super::wakes::Triggers;
+use crate::daemon::clock::Clock;
 #[cfg(test)]
 use crate::dask::Reach;
 use crate::dask::{Address, Connector, Error, Scheme};

@@ -174,5 +174,4 @@ fn take(group: &Group<'_>, left: &mut BTreeMap<String, f64>) -> Option<usize> {
 }
 
 #[cfg(test)]
-#[path = "autoscale_tests.rs"]
 mod tests;

@@ -13,8 +13,8 @@ use super::observed::Observed;
 use super::{autoscale, drain};
 use crate::api::{DaskCluster, WorkersSpec, labels};
 use crate::plan::Next;
+use crate::plan::pods::mounts::Certificate;
 use crate::plan::pods::state::{self, PodLife};
-use crate::plan::pods::tls::Certificate;
 use crate::plan::pods::worker::{DEFAULT_GROUP, template_hash};
 
 /// The groups that the spec names, the one called "default" first.

@@ -7,7 +7,6 @@
 mod admission;
 mod autoscale;
 mod back_off;
-mod certificates;
 mod deletion;
 mod drain;
 mod group;
@@ -20,23 +19,20 @@ mod observed;
 mod questions;
 mod retirements;
 mod scheduler;
-mod secrets;
 mod silent;
 mod status;
 mod violations;
 mod work;
 mod workers;
 
-pub use certificates::copy_name;
 pub use groups::may_have_workers;
 pub use load::Load;
 pub use network::network_policy;
-pub use observed::{Observed, SchedulerView, TlsView};
+pub use observed::{Observed, SchedulerView};
 pub use questions::questions;
 #[cfg(test)]
 pub(crate) use retirements::Outcome;
 pub use retirements::{Retirements, Said, Wish};
-pub use secrets::{Secrets, is_owned, secrets};
 pub use violations::violations;
 
 use jiff::Timestamp;
@@ -48,6 +44,8 @@ use deletion::delete;
 use group::Group;
 use work::Work;
 
+use super::certificates::decision;
+use super::certificates::observed::Seen;
 use super::conditions::says;
 use super::pods::{self, Violation, state};
 use super::site::Site;
@@ -105,7 +103,8 @@ fn is_news(cluster: &DaskCluster, violation: &Violation) -> bool {
 impl<'a> Work<'a> {
     fn new(cluster: &'a DaskCluster, observed: &'a Observed, now: Timestamp) -> Self {
         let rest = idle::judge(cluster, observed, now);
-        let mut tls = certificates::decide(cluster, observed, now);
+        let seen = Seen { pods: &observed.pods, tls: &observed.tls, has_runs: !observed.runs.is_empty() };
+        let mut tls = decision::decide(cluster, &seen, now);
         let asleep = rest.action == Some(IdleAction::ScaleToZero);
         let groups = groups::all(cluster, observed, (asleep, tls.serving.as_ref()), now);
         let notes = rest.note.clone().into_iter().chain(std::mem::take(&mut tls.notes)).collect();

@@ -141,5 +141,4 @@ fn is_to_go(cluster: &DaskCluster, there: &NetworkPolicy) -> bool {
 }
 
 #[cfg(test)]
-#[path = "network_tests.rs"]
 mod tests;

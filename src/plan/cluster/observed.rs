@@ -6,13 +6,12 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Pod, Service};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
-use serde_json::Value;
 
 use super::load::Load;
 use super::retirements::Retirements;
 use crate::api::{FlowRun, Reason};
+use crate::plan::certificates::TlsView;
 use crate::plan::site::Site;
-use crate::plan::tls::{Certificates, Fault};
 
 /// What was observed of a cluster.
 #[derive(Clone, Debug, Default)]
@@ -83,19 +82,4 @@ impl SchedulerView {
             _ => None,
         }
     }
-}
-
-/// What was observed of the certificates of a cluster.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct TlsView {
-    /// The Secret that the issuer fills. None: it was not read.
-    pub source: Option<Result<Certificates, Fault>>,
-    /// The Secret of our own authority. None: it was not read.
-    pub authority: Option<Result<Certificates, Fault>>,
-    /// Whether the copy of the source that pods are made with is there.
-    pub copied: bool,
-    /// The object by which cert-manager is asked.
-    pub request: Option<Value>,
-    /// The Secrets that runners have which have not ended.
-    pub of_runners: BTreeSet<String>,
 }

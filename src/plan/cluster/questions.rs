@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
 
-use super::certificates::chosen;
 use super::groups::of_spec;
 use super::load::Questions;
-use super::observed::TlsView;
 use super::scheduler::is_outdated;
 use crate::api::DaskCluster;
 use crate::api::dask_cluster::Rollout;
+use crate::plan::certificates::TlsView;
+use crate::plan::certificates::decision::chosen;
 
 /// The shortest and the longest time between two questions. One costs the scheduler less than a millisecond
 /// (measured, over a kept connection).

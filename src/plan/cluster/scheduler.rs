@@ -12,7 +12,7 @@ use crate::api::dask_cluster::Rollout;
 use crate::api::{ConditionType, DaskCluster, FlowRun, Phase, Reason, labels};
 use crate::plan::conditions::{gives, is_true};
 use crate::plan::facts::{job_of, phase_of};
-use crate::plan::pods::tls::Certificate;
+use crate::plan::pods::mounts::Certificate;
 use crate::plan::pods::{scheduler, state};
 use crate::plan::{Next, Note, Object, Step};
 

@@ -4,13 +4,13 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
-use super::certificates::Decision;
 use super::group::Group;
 use super::idle::Rest;
 use super::observed::Observed;
 use crate::api::dask_cluster::IdleAction;
 use crate::api::{DaskCluster, DaskClusterStatus, Reason};
-use crate::plan::pods::tls::Certificate;
+use crate::plan::certificates::decision::Decision;
+use crate::plan::pods::mounts::Certificate;
 use crate::plan::{Next, Note, Step};
 
 /// A plan under construction.

@@ -1,3 +1,5 @@
+mod laws;
+
 use super::*;
 
 const fn s(seconds: u64) -> Duration {

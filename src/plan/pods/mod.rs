@@ -3,13 +3,13 @@
 pub mod container;
 pub mod ends;
 pub mod merge;
+pub mod mounts;
 pub mod program;
 pub mod quantity;
 pub mod runner;
 pub mod scheduler;
 pub mod script;
 pub mod state;
-pub mod tls;
 pub mod worker;
 pub mod written;
 
@@ -42,7 +42,7 @@ struct Further<'a> {
 fn shape_hash(
     spec: &DaskClusterSpec,
     shape: &impl Serialize,
-    certificate: Option<&tls::Certificate>,
+    certificate: Option<&mounts::Certificate>,
 ) -> String {
     let further = Further {
         python: spec.python.as_ref(),

@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 pub use super::script::Script;
 use super::{
     Violation, common_labels, container, content_hash, controller_ref, keep_restart_policy, label, merge,
-    program, tls, written,
+    mounts, program, written,
 };
 use crate::api::common::Entrypoint;
 use crate::api::{Flow, FlowRun, PullPolicy, labels};
@@ -48,7 +48,7 @@ pub struct Target {
     /// Whether others use the cluster as well.
     pub is_shared: bool,
     /// What the scheduler is shown, and what is trusted, where it speaks TLS.
-    pub tls: Option<tls::Files>,
+    pub tls: Option<mounts::Files>,
 }
 
 /// The ConfigMap with the bootstrap and the script, if the Flow runs a script. Its name carries a hash of its
@@ -159,7 +159,7 @@ pub fn job(attempt: &Attempt<'_>) -> Result<Job, Violation> {
     keep_address(&mut template, &attempt.target.address);
     tell_grace(&mut template);
     if attempt.target.tls.is_some() {
-        tls::let_user_read(&mut template);
+        mounts::let_user_read(&mut template);
     }
     let mut all_labels = common_labels(&flow.name_any(), labels::RUNNER);
     all_labels.insert(labels::COMPONENT.to_owned(), labels::RUNNER.to_owned());
@@ -322,7 +322,7 @@ fn environment(attempt: &Attempt<'_>) -> Vec<EnvVar> {
         container::env("PYTHONUNBUFFERED", "1"),
     ];
     let time = attempt.time.environment();
-    let paths = target.tls.as_ref().map(|_| tls::paths(attempt.site)).unwrap_or_default();
+    let paths = target.tls.as_ref().map(|_| mounts::paths(attempt.site)).unwrap_or_default();
     container::merge_env([
         ours.as_slice(),
         &paths,

@@ -9,11 +9,11 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::ResourceExt;
 
-use super::tls::Certificate;
+use super::mounts::Certificate;
 use super::written::{Pages, check_scheduler};
 use super::{
-    Violation, common_labels, container, content_hash, controller_ref, label, merge, of_cluster, shape_hash,
-    tls,
+    Violation, common_labels, container, content_hash, controller_ref, label, merge, mounts, of_cluster,
+    shape_hash,
 };
 use crate::api::common::Entrypoint;
 use crate::api::dask_cluster::ServiceSpec as ServiceWanted;
@@ -63,7 +63,7 @@ pub fn pod(cluster: &DaskCluster, site: Site, certificate: Option<&Certificate>)
     main.resources = Some(spec.scheduler.resources.to_requirements());
     let mut pod = container::pod(main, "Always", &spec.image_pull_secrets);
     if let Some(certificate) = certificate {
-        tls::Files::from(certificate).mount(&mut pod, site, &["SCHEDULER", "CLIENT"]);
+        mounts::Files::from(certificate).mount(&mut pod, site, &["SCHEDULER", "CLIENT"]);
     }
     let mut template = PodTemplateSpec { metadata: None, spec: Some(pod) };
     let written =
@@ -78,7 +78,7 @@ pub fn pod(cluster: &DaskCluster, site: Site, certificate: Option<&Certificate>)
     }
     label(&mut template, component_labels(&cluster.name_any(), labels::SCHEDULER));
     label(&mut template, [(labels::TEMPLATE_HASH.to_owned(), template_hash(spec, certificate))].into());
-    tls::finish(&mut template, certificate);
+    mounts::finish(&mut template, certificate);
     Ok(of_cluster(cluster, names::scheduler_name(&cluster.name_any()), template))
 }
 

@@ -266,5 +266,4 @@ pub fn ip(pod: &Pod) -> Option<&str> {
 }
 
 #[cfg(test)]
-#[path = "state_tests.rs"]
 mod tests;

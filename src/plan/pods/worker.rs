@@ -11,10 +11,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::ResourceExt;
 use serde_json::Value;
 
+use super::mounts::Certificate;
 use super::scheduler::component_labels;
-use super::tls::Certificate;
 use super::written::{self, Pages, SCHEDULER_ADDRESS, WORKER_NAME};
-use super::{Violation, container, keep_restart_policy, label, merge, of_cluster, shape_hash, tls};
+use super::{Violation, container, keep_restart_policy, label, merge, mounts, of_cluster, shape_hash};
 use crate::api::common::Amount;
 use crate::api::worker_group::{Drain, ScratchMedium};
 use crate::api::{DaskCluster, DaskClusterSpec, WorkersSpec, labels};
@@ -110,7 +110,7 @@ pub fn pod(
         ..container::pod(main, "OnFailure", &spec.image_pull_secrets)
     };
     if let Some(certificate) = certificate {
-        tls::Files::from(certificate).mount(&mut pod, site, &["WORKER", "CLIENT"]);
+        mounts::Files::from(certificate).mount(&mut pod, site, &["WORKER", "CLIENT"]);
     }
     let mut template = PodTemplateSpec { metadata: None, spec: Some(pod) };
     let written = merge::Written {
@@ -134,7 +134,7 @@ pub fn pod(
         &mut template,
         [(labels::TEMPLATE_HASH.to_owned(), template_hash(spec, workers, certificate))].into(),
     );
-    tls::finish(&mut template, certificate);
+    mounts::finish(&mut template, certificate);
     Ok(of_cluster(cluster, name, template))
 }
 
@@ -296,5 +296,4 @@ fn suffix(seed: u64) -> String {
 }
 
 #[cfg(test)]
-#[path = "worker_tests.rs"]
 mod tests;

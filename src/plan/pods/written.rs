@@ -251,5 +251,4 @@ fn idle_package(name: &str, entrypoint: Option<Entrypoint>, field: &str) -> Opti
 }
 
 #[cfg(test)]
-#[path = "written_tests.rs"]
 mod tests;

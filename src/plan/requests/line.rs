@@ -275,3 +275,6 @@ impl<T> Line<T> {
         self.len() == 0
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,11 +5,7 @@
 
 mod asked;
 pub mod line;
-#[cfg(test)]
-mod line_laws;
 pub mod pace;
-#[cfg(test)]
-mod pace_tests;
 
 pub use asked::Asked;
 

@@ -239,3 +239,6 @@ impl Pace {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,8 +15,8 @@ use crate::api::{
 };
 use crate::plan::cluster::{self, may_have_workers};
 use crate::plan::facts::{job_of, phase_of};
+use crate::plan::pods::mounts::Files;
 use crate::plan::pods::runner::Target;
-use crate::plan::pods::tls::Files;
 use crate::plan::pods::{Violation, common_labels, controller_ref};
 use crate::plan::site::Site;
 use crate::plan::violations::moved;

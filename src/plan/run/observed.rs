@@ -6,8 +6,8 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 
 use crate::api::{DaskCluster, Flow, FlowRun, Reason};
+use crate::plan::pods::mounts::Files;
 use crate::plan::pods::script::Script;
-use crate::plan::pods::tls::Files;
 use crate::plan::site::Site;
 
 /// What was observed of a run.

@@ -150,6 +150,4 @@ impl Clock {
 const EPOCH_OF_CLOCKS: Timestamp = Timestamp::UNIX_EPOCH;
 
 #[cfg(test)]
-mod bounded;
-#[cfg(test)]
 mod tests;

@@ -8,6 +8,7 @@ mod comments;
 mod globals;
 mod ground;
 mod modules;
+mod places;
 mod source;
 mod words;
 
@@ -21,9 +22,12 @@ use source::{paths, tokens};
 /// The layers, each with the ones that it may use. What is not in this table may not be in `src/`.
 const LAYERS: &[(&str, &[&str])] = &[
     ("main", &["cli"]),
-    ("cli", &["operator", "local", "manifest", "plan", "api", "dask", "gateway", "runner", "causes"]),
-    ("operator", &["plan", "api", "dask", "gateway", "runner", "causes"]),
-    ("local", &["cluster_api", "manifest", "plan", "api", "dask", "gateway", "runner", "causes"]),
+    (
+        "cli",
+        &["operator", "local", "manifest", "plan", "api", "dask", "gateway", "runner", "daemon", "causes"],
+    ),
+    ("operator", &["plan", "api", "dask", "gateway", "runner", "daemon", "causes"]),
+    ("local", &["cluster_api", "manifest", "plan", "api", "dask", "gateway", "runner", "daemon", "causes"]),
     // A Kubernetes API in this process. It knows no operator: any client may run on it.
     ("cluster_api", &["manifest", "api"]),
     // Text in, faults out: as pure as the rules that it asks.
@@ -34,6 +38,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("gateway", &[]),
     // The program that starts in the user's image: a text, known to whoever delivers it.
     ("runner", &[]),
+    // What any body that lives long has: it knows nothing of what that body does.
+    ("daemon", &["causes"]),
     // An error in words.
     ("causes", &[]),
 ];
@@ -344,7 +350,7 @@ fn scanner_finds_what_plan_may_not_touch() {
 fn scanner_knows_every_layer() {
     assert_eq!(told("src/api/flow.rs", "use crate::plan::names;"), ["api may not use plan"]);
     assert_eq!(told("src/dask/rpc.rs", "use crate::api::labels; use kube::Resource;").len(), 2);
-    assert_eq!(told("src/operator/http.rs", "use crate::cli::Args;"), ["operator may not use cli"]);
+    assert_eq!(told("src/operator/probes.rs", "use crate::cli::Args;"), ["operator may not use cli"]);
     assert_eq!(told("src/cli/run.rs", "use crate::operator; use crate::plan::names;"), Vec::<String>::new());
     assert_eq!(told("src/cluster_api/mod.rs", "use std::time::{Duration, Instant};").len(), 1);
     assert_eq!(

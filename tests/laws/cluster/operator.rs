@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use daskflow::api::{DaskCluster, DaskClusterStatus, Reason, labels};
+use daskflow::plan::certificates::TlsView;
 use daskflow::plan::cluster::load::Answer;
-use daskflow::plan::cluster::{self, Load, Observed, Said, SchedulerView, TlsView, Wish};
+use daskflow::plan::cluster::{self, Load, Observed, Said, SchedulerView, Wish};
 use daskflow::plan::conditions::Failure;
 use daskflow::plan::order::{Refusal, Refusals, Then};
 use daskflow::plan::pods::{scheduler, state};

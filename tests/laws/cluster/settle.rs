@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use daskflow::api::dask_cluster::{IdleAction, Rollout};
 use daskflow::api::{DaskCluster, labels};
-use daskflow::plan::cluster::{self, TlsView, questions};
+use daskflow::plan::certificates::TlsView;
+use daskflow::plan::cluster::{self, questions};
 use daskflow::plan::pods::scheduler::template_hash;
 use daskflow::plan::pods::state;
 use daskflow::plan::site::Site;

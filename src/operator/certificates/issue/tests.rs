@@ -20,31 +20,40 @@ fn ca() -> Pem {
 }
 
 fn names() -> Vec<String> {
-    tls::names_of("team-a", "demo")
+    certificates::names_of("team-a", "demo")
 }
 
 fn secret(ca: &str, leaf: &Pem) -> BTreeMap<String, ByteString> {
-    [(tls::CA, ca), (tls::CERTIFICATE, leaf.certificate.as_str()), (tls::KEY, leaf.key.as_str())]
-        .into_iter()
-        .map(|(key, content)| (key.to_owned(), ByteString(content.as_bytes().to_vec())))
-        .collect()
+    [
+        (certificates::CA, ca),
+        (certificates::CERTIFICATE, leaf.certificate.as_str()),
+        (certificates::KEY, leaf.key.as_str()),
+    ]
+    .into_iter()
+    .map(|(key, content)| (key.to_owned(), ByteString(content.as_bytes().to_vec())))
+    .collect()
 }
 
-fn read(ca: &str, leaf: &Pem, now: Timestamp) -> Result<tls::Certificates, tls::Fault> {
-    tls::read("team-a/demo-tls", &secret(ca, leaf), now)
+fn read(ca: &str, leaf: &Pem, now: Timestamp) -> Result<certificates::Certificates, certificates::Fault> {
+    certificates::read("team-a/demo-tls", &secret(ca, leaf), now)
 }
 
 #[test]
 fn what_is_issued_has_the_trust_of_its_authority() {
     let ca = ca();
     let leaf = leaf(&ca, &names(), 90 * DAY, now()).unwrap();
-    let authority = tls::read_authority("team-a/demo-ca", &secret(&ca.certificate, &ca), now()).unwrap();
+    let authority =
+        certificates::read_authority("team-a/demo-ca", &secret(&ca.certificate, &ca), now()).unwrap();
     assert_eq!(authority.trust, read(&ca.certificate, &leaf, now()).unwrap().trust);
     assert_ne!(
         authority.trust,
-        tls::read_authority("a/b", &secret("", &super::authority("other", "b", DAY, now()).unwrap()), now())
-            .unwrap()
-            .trust
+        certificates::read_authority(
+            "a/b",
+            &secret("", &super::authority("other", "b", DAY, now()).unwrap()),
+            now()
+        )
+        .unwrap()
+        .trust
     );
 }
 
@@ -105,7 +114,7 @@ fn life_counts_from_now_and_is_not_renewed_at_once(#[case] life: Duration) {
         certificates.not_before < later
             && certificates.not_before >= later - 15 * MINUTE - Duration::from_secs(1)
     );
-    let renewal = tls::renew_at(certificates.not_before, certificates.not_after);
+    let renewal = certificates::renew_at(certificates.not_before, certificates.not_after);
     assert!(renewal > later + life / 3, "{renewal}");
     assert!(read(&ca.certificate, &leaf, later + life + Duration::from_secs(2)).is_err());
 }
@@ -113,11 +122,11 @@ fn life_counts_from_now_and_is_not_renewed_at_once(#[case] life: Duration) {
 #[test]
 fn certificate_lives_within_its_ca() {
     let ca = ca();
-    let (from, until) = tls::validity(&ca.certificate).unwrap();
+    let (from, until) = certificates::validity(&ca.certificate).unwrap();
     let late = leaf(&ca, &names(), 400 * DAY, now()).unwrap();
-    assert_eq!(tls::validity(&late.certificate).unwrap(), (from, until));
+    assert_eq!(certificates::validity(&late.certificate).unwrap(), (from, until));
     let early = leaf(&ca, &names(), DAY, from).unwrap();
-    assert_eq!(tls::validity(&early.certificate).unwrap().0, from);
+    assert_eq!(certificates::validity(&early.certificate).unwrap().0, from);
     for outside in [until, from - MINUTE] {
         assert!(matches!(leaf(&ca, &names(), DAY, outside), Err(Error::Authority { .. })));
     }
@@ -134,7 +143,7 @@ fn longest_life_is_one() {
 fn longest_names_serve() {
     let (namespace, cluster) = ("n".repeat(63), "c".repeat(53));
     let ca = authority(&cluster, &namespace, DAY, now()).unwrap();
-    let leaf = leaf(&ca, &tls::names_of(&namespace, &cluster), DAY, now()).unwrap();
+    let leaf = leaf(&ca, &certificates::names_of(&namespace, &cluster), DAY, now()).unwrap();
     assert_eq!(read(&ca.certificate, &leaf, now()).unwrap().names.len(), 4);
 }
 

@@ -2,9 +2,8 @@ use std::time::Duration;
 
 use super::*;
 use crate::api::tls::{Issuer, IssuerRef, Tls, TlsStatus};
-use crate::plan::cluster::{TlsView, copy_name};
-use crate::plan::pods::tls::Certificate;
-use crate::plan::tls::{Certificates, Fault};
+use crate::plan::certificates::{Certificates, Fault, TlsView, copy_name};
+use crate::plan::pods::mounts::Certificate;
 
 const DAY: i64 = 24 * 3_600;
 
@@ -12,7 +11,7 @@ const DAY: i64 = 24 * 3_600;
 fn certificates(hash: &str, trust: &str, days_ago: i64) -> Certificates {
     let begin = now() - jiff::SignedDuration::from_secs(days_ago * DAY);
     let end = begin + jiff::SignedDuration::from_secs(90 * DAY);
-    let names = crate::plan::tls::names_of("team-a", "analytics");
+    let names = crate::plan::certificates::names_of("team-a", "analytics");
     Certificates {
         hash: hash.to_owned(),
         trust: trust.to_owned(),

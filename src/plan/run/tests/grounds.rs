@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::api::common::NameRef;
-use crate::plan::pods::tls::Files;
+use crate::plan::pods::mounts::Files;
 
 const RUN: &str = "etl-20261201t090000";
 const ADDRESS: &str = "tls://dask:8786";

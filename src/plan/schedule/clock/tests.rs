@@ -1,5 +1,7 @@
 //! One clock: its bounds, its faults, its arithmetic.
 
+mod bounded;
+
 use std::time::Duration;
 
 use rstest::rstest;

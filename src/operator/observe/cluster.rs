@@ -1,0 +1,251 @@
+//! Observes a `DaskCluster`.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{Api, ListParams};
+use kube::runtime::reflector::ObjectRef;
+use kube::{Resource, ResourceExt};
+
+use super::flow::runs_at_work;
+use crate::api::dask_cluster::Refusal;
+use crate::api::{DaskCluster, DaskClusterStatus, FlowRun, Reason, labels};
+use crate::operator::caches::list_live;
+use crate::operator::context::Context;
+use crate::operator::failure::Error;
+use crate::operator::reconcile::Planned;
+use crate::operator::schedulers::{Asks, Look, look};
+use crate::plan::cluster::{self, Observed, SchedulerView};
+use crate::plan::conditions::{Failure, told};
+use crate::plan::facts::{is_run_now, phase_of};
+use crate::plan::pods::mounts::Certificate;
+use crate::plan::pods::{scheduler, state};
+use crate::plan::{Plan, failing, names};
+
+impl Planned for DaskCluster {
+    type Status = DaskClusterStatus;
+    const KIND: &'static str = "DaskCluster";
+
+    fn status(&self) -> Option<&Self::Status> {
+        self.status.as_ref()
+    }
+
+    fn set_status(&mut self, status: Self::Status) {
+        self.status = Some(status);
+    }
+
+    async fn plan(&self, context: &Context, live: bool, now: Timestamp) -> Result<Plan<Self::Status>, Error> {
+        let observed = observe(context, self, live).await?;
+        Ok(cluster::plan(self, &observed, now))
+    }
+
+    fn is_urgent(&self, context: &Context) -> bool {
+        // That of a run which somebody made by hand.
+        let namespace = self.metadata.namespace.as_deref().unwrap_or_default();
+        let owners = self.owner_references().iter().filter(|owner| owner.kind == FlowRun::kind(&()));
+        owners
+            .filter_map(|owner| context.stores.runs.get(&ObjectRef::new(&owner.name).within(namespace)))
+            .any(|run| is_run_now(&run))
+    }
+
+    fn told(&self, reason: Reason) -> Option<&str> {
+        told(&self.status.as_ref()?.conditions, self.metadata.generation, reason)
+    }
+
+    fn lacks_room(&self) -> bool {
+        self.status.as_ref().is_some_and(|status| status.refusal == Some(Refusal::Quota))
+    }
+
+    fn gone(context: &Context, namespace: &str, name: &str) {
+        context.schedulers.forget(namespace, name);
+        context.certificates.forget(namespace, name);
+    }
+
+    fn failing(&self, planned: Option<Self::Status>, failure: &Failure, now: Timestamp) -> Self::Status {
+        failing::cluster(self, planned, failure, now)
+    }
+}
+
+async fn observe(context: &Context, cluster: &DaskCluster, live: bool) -> Result<Observed, Error> {
+    let (namespace, name) = (cluster.namespace().unwrap_or_default(), cluster.name_any());
+    let service = ObjectRef::new(&names::scheduler_name(&name)).within(&namespace);
+    let policy = ObjectRef::new(&names::network_policy_name(&name)).within(&namespace);
+    let mut pods = if live {
+        live_pods(context, &namespace, &name).await?
+    } else {
+        context.stores.by.pods_by_cluster.of(&namespace, &name)
+    };
+    // Pods of an earlier cluster of the same name are on their way out.
+    pods.retain(|pod| {
+        pod.owner_references().iter().any(|owner| Some(&owner.uid) == cluster.metadata.uid.as_ref())
+    });
+    let tls = context.certificates.view(cluster, live, context.clock.now()).await?;
+    let followed = follow(context, cluster, &pods);
+    let questions = cluster::questions(cluster, &pods, &tls);
+    let mut load = context.schedulers.poll(&namespace, &name, questions.as_ref());
+    let activity = questions.as_ref().is_some_and(|questions| questions.activity);
+    let began = context.clock.now();
+    let look = match context.schedulers.line(&namespace, &name) {
+        // Nobody asks a scheduler that is not there yet, or not any more.
+        Some(kept) if live && followed.registered().is_some() => {
+            let asks = Asks { busy: cluster::asks_who_is_busy(cluster), activity };
+            let look = look(&kept, asks, (&namespace, &name)).await;
+            context.schedulers.hang_up_if_idle(&namespace, &name);
+            look
+        }
+        _ => Look { view: followed, ..Look::default() },
+    };
+    if let Some(registered) = look.view.registered().filter(|_| live) {
+        context.schedulers.see((&namespace, &name), &pods, registered, began);
+    }
+    if let Some(answer) = look.activity {
+        let memory = questions.map(|questions| questions.memory).unwrap_or_default();
+        load.renew(answer, context.clock.now(), memory);
+    }
+    let (runs, last_run_end) = runs_on(context, cluster, live && activity).await?;
+    Ok(Observed {
+        site: context.site,
+        service: context.stores.services.get(&service),
+        network_policy: context.stores.network_policies.get(&policy),
+        live,
+        scheduler: look.view,
+        closable: look.closing_order,
+        closing: look.closing,
+        retirements: context.schedulers.retirements(&namespace, &name),
+        busy: look.busy,
+        closes: look.closes,
+        load,
+        runs,
+        last_run_end,
+        runners: runners(context, cluster, &namespace),
+        tls,
+        seed: context.chance.seed(),
+        pods,
+    })
+}
+
+/// The runs on a cluster that have not ended, and when the last of the others ended. A run that is starting
+/// must not find its cluster put to rest, or its scheduler replaced, so before that they are listed live.
+async fn runs_on(
+    context: &Context,
+    cluster: &DaskCluster,
+    live: bool,
+) -> Result<(Vec<Arc<FlowRun>>, Option<Timestamp>), Error> {
+    let (namespace, name) = (cluster.namespace().unwrap_or_default(), cluster.name_any());
+    let all = if live {
+        list_live(&context.client, &namespace, &ListParams::default(), &context.stores.runs.store()).await?
+    } else {
+        context.stores.by.runs_by_cluster.of(&namespace, &name)
+    };
+    Ok(split_runs(all, &namespace, &name))
+}
+
+/// Of all runs, the ones on a cluster that have not ended, and when the last of its others ended.
+fn split_runs(
+    mut runs: Vec<Arc<FlowRun>>,
+    namespace: &str,
+    cluster: &str,
+) -> (Vec<Arc<FlowRun>>, Option<Timestamp>) {
+    runs.retain(|run| {
+        run.metadata.namespace.as_deref() == Some(namespace)
+            && run.status.as_ref().and_then(|status| status.cluster.as_deref()) == Some(cluster)
+    });
+    let (ended, going): (Vec<_>, Vec<_>) = runs.into_iter().partition(|run| phase_of(run).is_final());
+    let ends = ended.iter().filter_map(|run| run.status.as_ref()?.finished_at.as_ref().map(|time| time.0));
+    (going, ends.max())
+}
+
+/// Of the runs that hold a place, those whose runner's pod has not ended.
+fn runners(context: &Context, cluster: &DaskCluster, namespace: &str) -> BTreeSet<String> {
+    let admitted = cluster.status.as_ref().map(|status| status.admitted.as_slice()).unwrap_or_default();
+    let pods = admitted.iter().flat_map(|run| context.stores.by.pods_by_run.of(namespace, run));
+    runs_at_work(pods)
+}
+
+async fn live_pods(context: &Context, namespace: &str, cluster: &str) -> Result<Vec<Arc<Pod>>, Error> {
+    let api: Api<Pod> = Api::namespaced(context.client.clone(), namespace);
+    let selector = format!("{}={cluster},{}={}", labels::CLUSTER_NAME, labels::APP_MANAGED_BY, labels::APP);
+    let list = api.list(&ListParams::default().labels(&selector)).await?;
+    Ok(list.items.into_iter().map(Arc::new).collect())
+}
+
+/// Follows the scheduler once its container runs.
+fn follow(context: &Context, cluster: &DaskCluster, pods: &[Arc<Pod>]) -> SchedulerView {
+    let (namespace, name) = (cluster.namespace().unwrap_or_default(), cluster.name_any());
+    let running = pods.iter().find(|pod| {
+        state::is_component(pod, labels::SCHEDULER)
+            && state::life(pod) == state::PodLife::Alive
+            && state::runs(pod, scheduler::CONTAINER)
+    });
+    let start = running.and_then(|pod| Some((state::start_of(pod, scheduler::CONTAINER)?, state::ip(pod)?)));
+    if let Some((start, ip)) = start.filter(|_| cluster.metadata.deletion_timestamp.is_none()) {
+        let certificate = running.and_then(|pod| Certificate::of(pod));
+        let checks_name = cluster.spec.tls.as_ref().is_some_and(|tls| tls.verify_host_name);
+        let host = checks_name.then(|| names::scheduler_name(&name));
+        let secret = certificate.as_ref().map(|one| (one.secret.as_str(), host));
+        let view = context.schedulers.follow((&namespace, &name), (&start, ip), secret);
+        // Only now: a cluster that went while this look was under way was forgotten before.
+        if is_cached(context, cluster) {
+            return view;
+        }
+    }
+    context.schedulers.forget(&namespace, &name);
+    SchedulerView::Unknown
+}
+
+/// Whether the cache has this very cluster.
+fn is_cached(context: &Context, cluster: &DaskCluster) -> bool {
+    let cached = context.stores.clusters.get(&ObjectRef::from_obj(cluster));
+    cached.is_some_and(|cached| cached.metadata.uid == cluster.metadata.uid)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn run(name: &str, namespace: &str, status: serde_json::Value) -> Arc<FlowRun> {
+        let mut run = FlowRun::new(name, serde_json::from_value(json!({"flow": "f"})).unwrap());
+        run.metadata.namespace = Some(namespace.to_owned());
+        run.status = Some(serde_json::from_value(status).unwrap());
+        Arc::new(run)
+    }
+
+    fn cluster() -> DaskCluster {
+        let mut cluster = DaskCluster::new("demo", serde_json::from_value(json!({"image": "a"})).unwrap());
+        cluster.metadata.namespace = Some("default".to_owned());
+        cluster.metadata.uid = Some("u".to_owned());
+        cluster
+    }
+
+    #[tokio::test]
+    async fn the_scheduler_of_a_cluster_that_has_gone_is_not_followed() {
+        let (context, _server, _wakes) = crate::operator::testing::context(1);
+        let pod = json!({
+            "metadata": {"name": "demo-scheduler", "uid": "p", "labels": {labels::COMPONENT: labels::SCHEDULER}},
+            "status": {"podIP": "127.0.0.1", "containerStatuses": [{"name": scheduler::CONTAINER, "image": "a",
+                "imageID": "", "ready": true, "restartCount": 0, "state": {"running": {}}}]},
+        });
+        let pods = [Arc::new(serde_json::from_value(pod).unwrap())];
+        assert_eq!(follow(&context, &cluster(), &pods), SchedulerView::Unknown);
+        assert!(context.schedulers.line("default", "demo").is_none());
+    }
+
+    #[test]
+    fn the_last_end_is_that_of_a_finished_run_on_this_cluster() {
+        let ended =
+            |cluster: &str, at: &str| json!({"phase": "Failed", "cluster": cluster, "finishedAt": at});
+        let runs = vec![
+            run("early", "a", ended("demo", "2026-01-01T00:00:00Z")),
+            run("late", "a", ended("demo", "2026-01-02T00:00:00Z")),
+            run("elsewhere", "a", ended("other", "2026-01-03T00:00:00Z")),
+            run("far", "b", ended("demo", "2026-01-04T00:00:00Z")),
+            run("going", "a", json!({"phase": "Running", "cluster": "demo"})),
+        ];
+        let (going, last_end) = split_runs(runs, "a", "demo");
+        assert_eq!(going.iter().map(|run| run.name_any()).collect::<Vec<_>>(), ["going"]);
+        assert_eq!(last_end, Some("2026-01-02T00:00:00Z".parse().unwrap()));
+    }
+}

@@ -1,0 +1,157 @@
+//! Observes a `Flow`.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{ConfigMap, Pod};
+use kube::ResourceExt;
+use kube::api::{Api, ListParams};
+use kube::runtime::reflector::ObjectRef;
+
+use crate::api::common::ConfigMapKey;
+use crate::api::{DaskCluster, Flow, FlowRun, FlowStatus, Reason, labels};
+use crate::operator::caches::list_live;
+use crate::operator::context::Context;
+use crate::operator::failure::Error;
+use crate::operator::lookup;
+use crate::operator::reconcile::Planned;
+use crate::plan::backfill::runs_counted_on;
+use crate::plan::conditions::{Failure, told};
+use crate::plan::facts::phase_of;
+use crate::plan::flow::{self, CodeMap, Observed};
+use crate::plan::pods::runner::{self, Script};
+use crate::plan::pods::state;
+use crate::plan::run::{Ground, ScriptView};
+use crate::plan::{Plan, failing};
+
+impl Planned for Flow {
+    type Status = FlowStatus;
+    const KIND: &'static str = "Flow";
+
+    fn status(&self) -> Option<&Self::Status> {
+        self.status.as_ref()
+    }
+
+    fn set_status(&mut self, status: Self::Status) {
+        self.status = Some(status);
+    }
+
+    async fn plan(&self, context: &Context, live: bool, now: Timestamp) -> Result<Plan<Self::Status>, Error> {
+        let mut observed = observe(context, self, live).await?;
+        let plan = flow::plan(self, &observed, now);
+        if !live || !flow::counts(self, &plan) {
+            return Ok(plan);
+        }
+        let namespace = self.namespace().unwrap_or_default();
+        observed.runs = live_runs(context, &namespace, &self.name_any()).await?;
+        Ok(flow::plan(self, &observed, now))
+    }
+
+    fn told(&self, reason: Reason) -> Option<&str> {
+        told(&self.status.as_ref()?.conditions, self.metadata.generation, reason)
+    }
+
+    fn failing(&self, planned: Option<Self::Status>, failure: &Failure, now: Timestamp) -> Self::Status {
+        failing::flow(self, planned, failure, now)
+    }
+}
+
+async fn observe(context: &Context, flow: &Flow, live: bool) -> Result<Observed, Error> {
+    let (namespace, name) = (flow.namespace().unwrap_or_default(), flow.name_any());
+    let runs = runs_of(context, &namespace, &name);
+    let cluster_exists = Ground::of(flow).shared().is_none_or(|cluster| {
+        context.stores.clusters.get(&ObjectRef::new(cluster).within(&namespace)).is_some()
+            || context.undecodable.has::<DaskCluster>(&namespace, cluster)
+    });
+    let mut backfills = context.stores.by.backfills_by_flow.of(&namespace, &name);
+    backfills.retain(|backfill| backfill.metadata.deletion_timestamp.is_none());
+    Ok(Observed {
+        backfilled: backfills.iter().flat_map(|backfill| runs_counted_on(backfill, flow)).collect(),
+        backfills: backfills.iter().map(|backfill| backfill.name_any()).collect(),
+        found: found(context, flow, &runs).await?,
+        code_missing: code_missing(context, flow).await?,
+        code_maps: code_maps(context, &namespace, &name),
+        runners: runs_at_work(context.stores.by.pods_by_flow.of(&namespace, &name)),
+        cluster_exists,
+        live,
+        runs,
+    })
+}
+
+/// All runs of a Flow, adopted or not.
+pub(super) fn runs_of(context: &Context, namespace: &str, flow: &str) -> Vec<Arc<FlowRun>> {
+    context.stores.by.runs_by_flow.of(namespace, flow)
+}
+
+/// All runs of a Flow, from the API server.
+pub(super) async fn live_runs(
+    context: &Context,
+    namespace: &str,
+    flow: &str,
+) -> Result<Vec<Arc<FlowRun>>, Error> {
+    let params = ListParams::default().fields(&format!("spec.flow={flow}"));
+    Ok(list_live(&context.client, namespace, &params, &context.stores.runs.store()).await?)
+}
+
+/// The runs of those of these pods that are runners and have not ended.
+pub(super) fn runs_at_work(pods: impl IntoIterator<Item = Arc<Pod>>) -> BTreeSet<String> {
+    let runners = pods.into_iter().filter(|pod| state::is_component(pod, labels::RUNNER));
+    let at_work = runners.filter(|pod| state::is_at_work(pod, runner::CONTAINER));
+    at_work.filter_map(|pod| state::label(&pod, labels::RUN).map(str::to_owned)).collect()
+}
+
+/// Admitted runs that the cache does not know, but the API server does: they were created a moment ago.
+async fn found(context: &Context, flow: &Flow, runs: &[Arc<FlowRun>]) -> Result<BTreeSet<String>, Error> {
+    let admitted = flow.status.as_ref().map(|status| status.admitted.as_slice()).unwrap_or_default();
+    let api: Api<FlowRun> = Api::namespaced(context.client.clone(), &flow.namespace().unwrap_or_default());
+    let mut found = BTreeSet::new();
+    for name in admitted.iter().filter(|name| !runs.iter().any(|run| run.name_any() == **name)) {
+        let ours = |run: &FlowRun| run.spec.flow == flow.name_any() && !phase_of(run).is_final();
+        if lookup::by_name(&api, name).await?.as_ref().is_some_and(ours) {
+            found.insert(name.clone());
+        }
+    }
+    Ok(found)
+}
+
+/// What is missing of the users' ConfigMap, where it has to be looked for.
+async fn code_missing(context: &Context, flow: &Flow) -> Result<Option<String>, Error> {
+    let Some(key) = flow::code_to_look_for(flow) else { return Ok(None) };
+    match script(context, &flow.namespace().unwrap_or_default(), key).await? {
+        ScriptView::Missing(message) => Ok(Some(message)),
+        _ => Ok(None),
+    }
+}
+
+/// Reads a script from a ConfigMap.
+pub(super) async fn script(
+    context: &Context,
+    namespace: &str,
+    key: &ConfigMapKey,
+) -> Result<ScriptView, Error> {
+    let api: Api<ConfigMap> = Api::namespaced(context.client.clone(), namespace);
+    let Some(map) = lookup::by_name(&api, &key.name).await? else {
+        return Ok(ScriptView::Missing(format!(
+            "there is no ConfigMap called {} in this namespace",
+            key.name
+        )));
+    };
+    Ok(Script::of(map, key).map_or_else(ScriptView::Missing, ScriptView::Found))
+}
+
+fn code_maps(context: &Context, namespace: &str, flow: &str) -> Vec<CodeMap> {
+    let in_use = |name: &str| {
+        let jobs = context.stores.by.jobs_by_code.of(namespace, name);
+        jobs.iter().any(|job| !state::has_ended(job))
+    };
+    let maps = context.stores.by.code_by_flow.of(namespace, flow);
+    maps.iter()
+        .map(|map| CodeMap {
+            name: map.name_any(),
+            uid: map.uid(),
+            created: map.creation_timestamp().map_or(Timestamp::UNIX_EPOCH, |time| time.0),
+            in_use: in_use(&map.name_any()),
+        })
+        .collect()
+}
