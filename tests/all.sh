@@ -18,9 +18,9 @@ begin=$SECONDS
 finish() {
 	local code=$?
 	end_phase $code
+	end_background
 	# After a failure the cluster stays for a look at it, unless nobody is there to look.
 	if [ "${where:-}" = embedded ] && { [ $code = 0 ] || [ -n "${CI:-}" ]; }; then tests/cluster.sh down || true; fi
-	end_background
 	{
 		echo
 		tests/timed.sh --slowest 15
@@ -87,6 +87,8 @@ if [ -n "$where" ]; then
 	fi
 	[ "$where" = current ] || prepare images tests/images/build.sh
 	prepare sbom tests/supply/sbom.sh
+	# Loading two gigabytes of images takes minutes in which a core has little to do.
+	prepare node tests/e2e/up.sh cluster images
 fi
 
 # Pythons of the tests come from package indexes, while the compiler works. One that cannot be made is spoken of where it is needed.
@@ -131,7 +133,7 @@ if [ -x tests/runner/run.sh ]; then
 	phase "runner tests" tests/runner/run.sh
 fi
 if [ -n "$where" ]; then
-	phase "cluster and images built (rest of the background work)" await "${in_the_background[@]}"
+	phase "cluster up, images built and loaded (rest of the background work)" await "${in_the_background[@]}"
 	for name in cluster images; do
 		seconds=$(cat "$background/$name.done" 2>/dev/null || echo 0)
 		[ "$seconds" -lt 20 ] || took "$name" "$seconds" # less: it was there
@@ -148,13 +150,15 @@ else
 	left_out+=("the Helm chart as helm renders it: there is no helm")
 	[ "${E2E:-}" != required ] || fail "E2E=required, and there is no helm for the tests of the chart"
 fi
+unset CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER # the end-to-end tests say when they wait for their turn
+if [ -n "$where" ]; then
+	E2E_CLUSTER_IS_UP=1 tests/e2e/run.sh
+fi
+# There is room for one embedded cluster at a time.
 if [ "$where" = embedded ]; then
+	tests/cluster.sh down
 	phase "benches on a cluster, at their smallest" benches/small.sh cluster
 	benches/peer/venv.sh >/dev/null 2>&1 || left_out+=("benches/peer: the environment of dask-kubernetes cannot be made")
 else
 	left_out+=("benches/burst and benches/peer: there is no embedded cluster")
-fi
-unset CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER # the end-to-end tests say when they wait for their turn
-if [ -n "$where" ]; then
-	tests/e2e/run.sh
 fi
