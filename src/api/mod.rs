@@ -18,6 +18,7 @@ pub mod quantity;
 pub mod run_policy;
 pub mod schedule;
 pub mod schema;
+mod status;
 pub mod tls;
 pub mod worker_group;
 
@@ -28,6 +29,7 @@ pub use flow::{Flow, FlowSpec, FlowStatus};
 pub use flow_backfill::{FlowBackfill, FlowBackfillSpec, FlowBackfillStatus};
 pub use flow_run::{FlowRun, FlowRunSpec, FlowRunStatus, Phase};
 pub use kind::Kind;
+pub use status::Conditioned;
 pub use tls::Tls;
 pub use worker_group::WorkersSpec;
 

@@ -1,10 +1,11 @@
-//! How long an object is left alone after failures.
+//! How long an object is left alone after failures, and what it lacked.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::daemon::clock::Chance;
+use crate::plan::Wants;
 
 /// The first wait after a failure.
 const BACKOFF_FIRST: Duration = Duration::from_secs(1);
@@ -14,16 +15,35 @@ const BACKOFF_MAX: Duration = Duration::from_secs(300);
 /// How often each object has failed and not succeeded since.
 #[derive(Default)]
 pub(super) struct Backoff {
-    failures: Mutex<HashMap<String, u32>>,
+    failures: Mutex<HashMap<String, Failures>>,
+}
+
+/// The failures of one object in a row.
+#[derive(Default)]
+struct Failures {
+    count: u32,
+    /// What its plans rested on and was not looked at.
+    lacked: Wants,
 }
 
 impl Backoff {
     /// Counts a failure of this object, and says how many there were in a row.
     pub(super) fn failed(&self, key: &str) -> u32 {
         let mut failures = self.lock();
-        let count = failures.entry(key.to_owned()).or_default();
+        let count = &mut failures.entry(key.to_owned()).or_default().count;
         *count = count.saturating_add(1);
         *count
+    }
+
+    /// A plan for this object rested on what was not looked at. That is looked at from now on, until the object
+    /// succeeds: the caches alone do not lead there.
+    pub(super) fn lacks(&self, key: &str, wants: Wants) {
+        self.lock().entry(key.to_owned()).or_default().lacked |= wants;
+    }
+
+    /// What was lacking since this object succeeded.
+    pub(super) fn lacked(&self, key: &str) -> Wants {
+        self.lock().get(key).map(|failures| failures.lacked).unwrap_or_default()
     }
 
     /// Forgets the failures of this object.
@@ -41,7 +61,7 @@ impl Backoff {
         kinds
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, u32>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Failures>> {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

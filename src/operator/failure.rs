@@ -6,6 +6,7 @@ use super::requests::is_of_stop;
 use crate::api::Reason;
 use crate::causes::chain;
 use crate::dask;
+use crate::plan::Wants;
 use crate::plan::conditions::Failure;
 use crate::plan::order::Refusal;
 
@@ -24,6 +25,9 @@ pub(super) enum Error {
     /// An object is not as it was a moment ago.
     #[error("{kind} {name} has changed meanwhile")]
     Changed { kind: &'static str, name: String },
+    /// What the plan rests on was not looked at, because the caches said that it would not be needed.
+    #[error("the caches are behind: a plan from them did not ask for {lacking:?}")]
+    Behind { lacking: Wants },
     /// An object that this one needs does not decode.
     #[error("{kind} {name} cannot be read by this operator: its conditions say why")]
     Unreadable { kind: &'static str, name: String },
@@ -74,7 +78,7 @@ impl Error {
             Self::Api(kube::Error::Api(status)) if matches!(status.code, 400 | 403 | 422) => {
                 Disposition::Lasting
             }
-            Self::Changed { .. } => Disposition::Conflict,
+            Self::Changed { .. } | Self::Behind { .. } => Disposition::Conflict,
             Self::NameTaken { .. } | Self::NoCertManager | Self::Unreadable { .. } => Disposition::Lasting,
             _ => Disposition::Transient,
         }

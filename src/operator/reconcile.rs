@@ -25,11 +25,11 @@ use super::failure::{Disposition, Error};
 use super::route::{Cached, written};
 use super::unwritten::Unwritten;
 use super::{execute, lookup, requests};
-use crate::api::Reason;
+use crate::api::{Conditioned, Reason};
 use crate::causes::chain;
 use crate::daemon::clock::Chance;
-use crate::plan::conditions::Failure;
-use crate::plan::{Next, Note, Plan, Urgency};
+use crate::plan::conditions::{Failure, told};
+use crate::plan::{Next, Note, Plan, Urgency, Wants};
 
 /// A reconcile that takes longer is given up. What its requests wait for their turn does not count.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -57,24 +57,27 @@ pub(super) trait Planned:
     + 'static
 {
     /// The kind's status.
-    type Status: Clone + Debug + Default + PartialEq + Serialize + Send + Sync + 'static;
+    type Status: Clone + Conditioned + Debug + Default + PartialEq + Serialize + Send + Sync + 'static;
     /// The kind's name.
     const KIND: &'static str;
 
     /// The status that was written last.
     fn status(&self) -> Option<&Self::Status>;
 
-    /// Observes and plans. `live`: what the plan depends on is read from the API server, not from caches.
+    /// Observes and plans. What is in `known` is looked at live, the object itself was before; the rest is
+    /// taken from the caches.
     fn plan(
         &self,
         context: &Context,
-        live: bool,
+        known: Wants,
         now: Timestamp,
     ) -> impl Future<Output = Result<Plan<Self::Status>, Error>> + Send;
 
     /// What the last status, of this generation, says with this reason. For what is news, and for nothing
     /// else.
-    fn told(&self, reason: Reason) -> Option<&str>;
+    fn told(&self, reason: Reason) -> Option<&str> {
+        told(self.status()?.conditions(), self.meta().generation, reason)
+    }
 
     /// Whether the quota had no room for its pods the last time.
     fn lacks_room(&self) -> bool {
@@ -252,16 +255,18 @@ async fn turn<K: Planned>(context: &Context, object: Arc<K>) -> Result<Turn<K>, 
         // What the cache has of it is older than what it is.
         return Ok(Turn::Over(Next::Change));
     }
-    let mut begun = Begun::of(context, object);
+    let begun = Begun::of(context, object);
     // Boxed, so that a reconcile that has only its status to write takes little memory: hundreds may wait for
     // that.
-    let mut plan = Box::pin(begun.object.plan(context, false, now)).await?;
-    if plan.look_again {
-        let api: Api<K> = Api::namespaced(context.client.clone(), &namespace);
-        let Some(fresh) = lookup::by_name(&api, &name).await? else { return Ok(Turn::Over(Next::Change)) };
-        begun = Begun::of(context, Arc::new(fresh));
-        plan = Box::pin(begun.object.plan(context, true, now)).await?;
-    }
+    let plan = Box::pin(begun.object.plan(context, Wants::NOTHING, now)).await?;
+    let (begun, plan) = if plan.wants.is_nothing() {
+        (begun, plan)
+    } else {
+        match Box::pin(look(context, (&namespace, &name), plan.wants, now)).await? {
+            Some(live) => live,
+            None => return Ok(Turn::Over(Next::Change)),
+        }
+    };
     let object = begun.object.as_ref();
     let bounds = if object.lacks_room() { Bounds::CAREFUL } else { Bounds::USUAL };
     let steps = Box::pin(execute::steps(context, (&namespace, &name), &plan.steps, bounds));
@@ -270,6 +275,29 @@ async fn turn<K: Planned>(context: &Context, object: Arc<K>) -> Result<Turn<K>, 
     }
     let done = context.clock.now();
     tell(context, &begun, plan, (now, done)).await
+}
+
+/// Looks at what a plan wants, and plans once more. That plan is given only if it rests on nothing else: the
+/// caches were behind otherwise, and the next look asks for that as well. None: the object is gone.
+async fn look<K: Planned>(
+    context: &Context,
+    (namespace, name): (&str, &str),
+    wants: Wants,
+    now: Timestamp,
+) -> Result<Option<(Begun<K>, Plan<K::Status>)>, Error> {
+    debug_assert!(wants.covers(Wants::OBJECT), "what is looked at live begins with the object: {wants:?}");
+    let key = key::<K>(namespace, name);
+    let known = wants | context.backoff.lacked(&key);
+    let api: Api<K> = Api::namespaced(context.client.clone(), namespace);
+    let Some(fresh) = lookup::by_name(&api, name).await? else { return Ok(None) };
+    let begun = Begun::of(context, Arc::new(fresh));
+    let plan = begun.object.plan(context, known, now).await?;
+    let lacking = plan.wants.without(known);
+    if lacking.is_nothing() {
+        return Ok(Some((begun, plan)));
+    }
+    context.backoff.lacks(&key, lacking);
+    Err(Error::Behind { lacking })
 }
 
 /// Writes the status, or keeps it until it has to be written, and tells the events. The steps were `done`

@@ -30,6 +30,7 @@ pub mod subset;
 pub mod turns;
 pub mod violation;
 mod violations;
+pub mod wants;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -43,6 +44,7 @@ use serde_json::Value;
 
 pub use figure::{Figure, between};
 pub use part::Part;
+pub use wants::Wants;
 
 use crate::api::{DaskCluster, FlowRun, Reason};
 
@@ -59,8 +61,8 @@ pub struct Plan<S> {
     pub figures: Vec<Figure>,
     /// When to look again, if nothing changes before.
     pub next: Next,
-    /// The plan would create or delete objects, but rests on a cache: observe them live and plan again.
-    pub look_again: bool,
+    /// What it rests on: unless all of that was looked at live, it is not carried out.
+    pub wants: Wants,
     /// How soon the status has to be written.
     pub urgency: Urgency,
 }
@@ -82,7 +84,15 @@ impl<S> Plan<S> {
     /// A plan that writes no other object.
     pub fn status_only(status: S) -> Self {
         let (steps, events, figures) = (Vec::new(), Vec::new(), Vec::new());
-        Self { steps, status, events, figures, next: Next::Change, look_again: false, urgency: Urgency::Now }
+        Self {
+            steps,
+            status,
+            events,
+            figures,
+            next: Next::Change,
+            wants: Wants::NOTHING,
+            urgency: Urgency::Now,
+        }
     }
 }
 

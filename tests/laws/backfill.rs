@@ -16,12 +16,13 @@ use daskflow::api::{
 };
 use daskflow::plan::backfill::{is_unfinished, runs_counted_on};
 use daskflow::plan::facts::phase_of;
-use daskflow::plan::{Object, Step, VictimKind, backfill, flow};
+use daskflow::plan::{Object, Step, VictimKind, Wants, backfill, flow};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 use proptest::prelude::*;
 
+use super::wants::planned;
 use super::words::{Words, decide_nothing};
 
 /// Histories of the law: always, and in a long search.
@@ -227,15 +228,14 @@ impl World {
     }
 
     fn look_at_backfill(&mut self, stale: bool, writes: usize) {
-        let mut seen = if stale { self.cache.clone() } else { self.truth.clone() };
-        let mut plan = self.plan_backfill(&seen, false);
-        if plan.look_again {
-            seen = self.truth.clone();
-            plan = self.plan_backfill(&seen, true);
-        }
+        let look = |known: Wants| {
+            let seen = if stale && known.is_nothing() { &self.cache } else { &self.truth };
+            Some((seen.version, self.plan_backfill(seen)))
+        };
+        let Some((version, plan)) = planned(stale, look) else { return };
         let was = self.truth.backfill.status.as_ref().and_then(|status| status.finished_at.clone());
         let complete = self.carry_out(&plan.steps, writes, "the backfill");
-        if complete && seen.version == self.truth.version {
+        if complete && version == self.truth.version {
             assert!(was.is_none() || was == plan.status.finished_at, "it had ended, and did so again");
             if was.is_none() && plan.status.finished_at.is_some() {
                 self.all_is_done();
@@ -245,13 +245,9 @@ impl World {
         }
     }
 
-    fn plan_backfill(
-        &self,
-        seen: &Stored,
-        live: bool,
-    ) -> daskflow::plan::Plan<daskflow::api::FlowBackfillStatus> {
+    fn plan_backfill(&self, seen: &Stored) -> daskflow::plan::Plan<daskflow::api::FlowBackfillStatus> {
         let runs = seen.runs.values().cloned().map(Arc::new).collect();
-        let observed = backfill::Observed { flow: Some(Arc::new(self.flow.clone())), runs, live };
+        let observed = backfill::Observed { flow: Some(Arc::new(self.flow.clone())), runs };
         let plan = backfill::plan(&seen.backfill, &observed, self.now);
         let silent = backfill::plan(&seen.backfill.clone().silent(), &observed.silent(), self.now);
         decide_nothing(&plan, silent);

@@ -8,6 +8,7 @@
 mod backfill;
 mod cluster;
 mod flow;
+mod wants;
 mod words;
 
 /// How many histories a law lives through: in each run of the tests, or in a long search.

@@ -132,8 +132,8 @@ impl Words for backfill::Observed {
 pub fn decide_nothing<S: Words + Clone + Debug + PartialEq>(plan: &Plan<S>, from_silence: Plan<S>) {
     assert_eq!(plan.steps, from_silence.steps, "steps are decided by words");
     assert_eq!(
-        (plan.next, plan.look_again, plan.urgency),
-        (from_silence.next, from_silence.look_again, from_silence.urgency),
+        (plan.next, plan.wants, plan.urgency),
+        (from_silence.next, from_silence.wants, from_silence.urgency),
         "the next look is decided by words"
     );
     assert_eq!(plan.status.clone().silent(), from_silence.status.silent(), "the status is decided by words");

@@ -242,7 +242,7 @@ impl Look {
     /// One more look: what is to be created is, and the status is written.
     fn again(&mut self, now: Timestamp) -> Plan<FlowStatus> {
         let runs = self.runs.iter().cloned().map(Arc::new).collect();
-        let observed = Observed { runs, cluster_exists: true, live: true, ..Observed::default() };
+        let observed = Observed { runs, cluster_exists: true, ..Observed::default() };
         let plan = plan(&self.flow, &observed, now);
         self.runs.extend(created(&plan));
         self.flow.status = Some(plan.status.clone());
@@ -264,7 +264,6 @@ impl Look {
         let observed = run::Observed {
             flow: Some(Arc::new(self.flow.clone())),
             siblings: vec![Arc::new(new.clone())],
-            live: true,
             ..run::Observed::default()
         };
         let stopped = run::plan(active, &observed, self.at("10:01")).status;
@@ -273,7 +272,7 @@ impl Look {
         let mut active = active.clone();
         active.status = Some(stopped);
         let runs = vec![Arc::new(active), Arc::new(new.clone())];
-        let observed = Observed { runs, cluster_exists: true, live: true, ..Observed::default() };
+        let observed = Observed { runs, cluster_exists: true, ..Observed::default() };
         assert_eq!(plan(&self.flow, &observed, self.at("10:02")).status.admitted, [new.name_any()]);
     }
 

@@ -11,18 +11,18 @@ use kube::{Resource, ResourceExt};
 
 use super::flow::runs_at_work;
 use crate::api::dask_cluster::Refusal;
-use crate::api::{DaskCluster, DaskClusterStatus, FlowRun, Reason, labels};
+use crate::api::{DaskCluster, DaskClusterStatus, FlowRun, labels};
 use crate::operator::caches::list_live;
 use crate::operator::context::Context;
 use crate::operator::failure::Error;
 use crate::operator::reconcile::Planned;
 use crate::operator::schedulers::{Asks, Look, look};
 use crate::plan::cluster::{self, Observed, SchedulerView};
-use crate::plan::conditions::{Failure, told};
-use crate::plan::facts::{is_run_now, phase_of};
+use crate::plan::conditions::Failure;
+use crate::plan::facts::is_run_now;
 use crate::plan::pods::mounts::Certificate;
 use crate::plan::pods::{scheduler, state};
-use crate::plan::{Plan, failing, names};
+use crate::plan::{Plan, Wants, failing, names};
 
 impl Planned for DaskCluster {
     type Status = DaskClusterStatus;
@@ -36,8 +36,13 @@ impl Planned for DaskCluster {
         self.status = Some(status);
     }
 
-    async fn plan(&self, context: &Context, live: bool, now: Timestamp) -> Result<Plan<Self::Status>, Error> {
-        let observed = observe(context, self, live).await?;
+    async fn plan(
+        &self,
+        context: &Context,
+        known: Wants,
+        now: Timestamp,
+    ) -> Result<Plan<Self::Status>, Error> {
+        let observed = observe(context, self, known).await?;
         Ok(cluster::plan(self, &observed, now))
     }
 
@@ -48,10 +53,6 @@ impl Planned for DaskCluster {
         owners
             .filter_map(|owner| context.stores.runs.get(&ObjectRef::new(&owner.name).within(namespace)))
             .any(|run| is_run_now(&run))
-    }
-
-    fn told(&self, reason: Reason) -> Option<&str> {
-        told(&self.status.as_ref()?.conditions, self.metadata.generation, reason)
     }
 
     fn lacks_room(&self) -> bool {
@@ -68,11 +69,11 @@ impl Planned for DaskCluster {
     }
 }
 
-async fn observe(context: &Context, cluster: &DaskCluster, live: bool) -> Result<Observed, Error> {
+async fn observe(context: &Context, cluster: &DaskCluster, known: Wants) -> Result<Observed, Error> {
     let (namespace, name) = (cluster.namespace().unwrap_or_default(), cluster.name_any());
     let service = ObjectRef::new(&names::scheduler_name(&name)).within(&namespace);
     let policy = ObjectRef::new(&names::network_policy_name(&name)).within(&namespace);
-    let mut pods = if live {
+    let mut pods = if known.covers(Wants::PODS) {
         live_pods(context, &namespace, &name).await?
     } else {
         context.stores.by.pods_by_cluster.of(&namespace, &name)
@@ -81,35 +82,34 @@ async fn observe(context: &Context, cluster: &DaskCluster, live: bool) -> Result
     pods.retain(|pod| {
         pod.owner_references().iter().any(|owner| Some(&owner.uid) == cluster.metadata.uid.as_ref())
     });
-    let tls = context.certificates.view(cluster, live, context.clock.now()).await?;
+    let tls = context.certificates.view(cluster, known.covers(Wants::SECRETS), context.clock.now()).await?;
     let followed = follow(context, cluster, &pods);
     let questions = cluster::questions(cluster, &pods, &tls);
     let mut load = context.schedulers.poll(&namespace, &name, questions.as_ref());
-    let activity = questions.as_ref().is_some_and(|questions| questions.activity);
     let began = context.clock.now();
     let look = match context.schedulers.line(&namespace, &name) {
         // Nobody asks a scheduler that is not there yet, or not any more.
-        Some(kept) if live && followed.registered().is_some() => {
-            let asks = Asks { busy: cluster::asks_who_is_busy(cluster), activity };
+        Some(kept) if known.covers(Wants::WORKERS) && followed.registered().is_some() => {
+            let asks = Asks { busy: known.covers(Wants::BUSY), activity: known.covers(Wants::ACTIVITY) };
             let look = look(&kept, asks, (&namespace, &name)).await;
             context.schedulers.hang_up_if_idle(&namespace, &name);
             look
         }
         _ => Look { view: followed, ..Look::default() },
     };
-    if let Some(registered) = look.view.registered().filter(|_| live) {
+    if let Some(registered) = look.view.registered().filter(|_| known.covers(Wants::WORKERS)) {
         context.schedulers.see((&namespace, &name), &pods, registered, began);
     }
     if let Some(answer) = look.activity {
         let memory = questions.map(|questions| questions.memory).unwrap_or_default();
         load.renew(answer, context.clock.now(), memory);
     }
-    let (runs, last_run_end) = runs_on(context, cluster, live && activity).await?;
+    let (runs, last_run_end) = runs_on(context, cluster, known).await?;
     Ok(Observed {
         site: context.site,
         service: context.stores.services.get(&service),
         network_policy: context.stores.network_policies.get(&policy),
-        live,
+        known,
         scheduler: look.view,
         closable: look.closing_order,
         closing: look.closing,
@@ -126,35 +126,19 @@ async fn observe(context: &Context, cluster: &DaskCluster, live: bool) -> Result
     })
 }
 
-/// The runs on a cluster that have not ended, and when the last of the others ended. A run that is starting
-/// must not find its cluster put to rest, or its scheduler replaced, so before that they are listed live.
+/// The runs on a cluster that have not ended, and when the last of the others ended.
 async fn runs_on(
     context: &Context,
     cluster: &DaskCluster,
-    live: bool,
+    known: Wants,
 ) -> Result<(Vec<Arc<FlowRun>>, Option<Timestamp>), Error> {
-    let (namespace, name) = (cluster.namespace().unwrap_or_default(), cluster.name_any());
-    let all = if live {
+    let namespace = cluster.namespace().unwrap_or_default();
+    let all = if known.covers(Wants::RUNS) {
         list_live(&context.client, &namespace, &ListParams::default(), &context.stores.runs.store()).await?
     } else {
-        context.stores.by.runs_by_cluster.of(&namespace, &name)
+        context.stores.by.runs_by_cluster.of(&namespace, &cluster.name_any())
     };
-    Ok(split_runs(all, &namespace, &name))
-}
-
-/// Of all runs, the ones on a cluster that have not ended, and when the last of its others ended.
-fn split_runs(
-    mut runs: Vec<Arc<FlowRun>>,
-    namespace: &str,
-    cluster: &str,
-) -> (Vec<Arc<FlowRun>>, Option<Timestamp>) {
-    runs.retain(|run| {
-        run.metadata.namespace.as_deref() == Some(namespace)
-            && run.status.as_ref().and_then(|status| status.cluster.as_deref()) == Some(cluster)
-    });
-    let (ended, going): (Vec<_>, Vec<_>) = runs.into_iter().partition(|run| phase_of(run).is_final());
-    let ends = ended.iter().filter_map(|run| run.status.as_ref()?.finished_at.as_ref().map(|time| time.0));
-    (going, ends.max())
+    Ok(cluster::on_cluster(all, cluster))
 }
 
 /// Of the runs that hold a place, those whose runner's pod has not ended.
@@ -206,13 +190,6 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn run(name: &str, namespace: &str, status: serde_json::Value) -> Arc<FlowRun> {
-        let mut run = FlowRun::new(name, serde_json::from_value(json!({"flow": "f"})).unwrap());
-        run.metadata.namespace = Some(namespace.to_owned());
-        run.status = Some(serde_json::from_value(status).unwrap());
-        Arc::new(run)
-    }
-
     fn cluster() -> DaskCluster {
         let mut cluster = DaskCluster::new("demo", serde_json::from_value(json!({"image": "a"})).unwrap());
         cluster.metadata.namespace = Some("default".to_owned());
@@ -231,21 +208,5 @@ mod tests {
         let pods = [Arc::new(serde_json::from_value(pod).unwrap())];
         assert_eq!(follow(&context, &cluster(), &pods), SchedulerView::Unknown);
         assert!(context.schedulers.line("default", "demo").is_none());
-    }
-
-    #[test]
-    fn the_last_end_is_that_of_a_finished_run_on_this_cluster() {
-        let ended =
-            |cluster: &str, at: &str| json!({"phase": "Failed", "cluster": cluster, "finishedAt": at});
-        let runs = vec![
-            run("early", "a", ended("demo", "2026-01-01T00:00:00Z")),
-            run("late", "a", ended("demo", "2026-01-02T00:00:00Z")),
-            run("elsewhere", "a", ended("other", "2026-01-03T00:00:00Z")),
-            run("far", "b", ended("demo", "2026-01-04T00:00:00Z")),
-            run("going", "a", json!({"phase": "Running", "cluster": "demo"})),
-        ];
-        let (going, last_end) = split_runs(runs, "a", "demo");
-        assert_eq!(going.iter().map(|run| run.name_any()).collect::<Vec<_>>(), ["going"]);
-        assert_eq!(last_end, Some("2026-01-02T00:00:00Z".parse().unwrap()));
     }
 }

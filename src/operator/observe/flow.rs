@@ -10,20 +10,20 @@ use kube::api::{Api, ListParams};
 use kube::runtime::reflector::ObjectRef;
 
 use crate::api::common::ConfigMapKey;
-use crate::api::{DaskCluster, Flow, FlowRun, FlowStatus, Reason, labels};
+use crate::api::{DaskCluster, Flow, FlowRun, FlowStatus, labels};
 use crate::operator::caches::list_live;
 use crate::operator::context::Context;
 use crate::operator::failure::Error;
 use crate::operator::lookup;
 use crate::operator::reconcile::Planned;
 use crate::plan::backfill::runs_counted_on;
-use crate::plan::conditions::{Failure, told};
+use crate::plan::conditions::Failure;
 use crate::plan::facts::phase_of;
 use crate::plan::flow::{self, CodeMap, Observed};
 use crate::plan::pods::runner::{self, Script};
 use crate::plan::pods::state;
 use crate::plan::run::{Ground, ScriptView};
-use crate::plan::{Plan, failing};
+use crate::plan::{Plan, Wants, failing};
 
 impl Planned for Flow {
     type Status = FlowStatus;
@@ -37,19 +37,14 @@ impl Planned for Flow {
         self.status = Some(status);
     }
 
-    async fn plan(&self, context: &Context, live: bool, now: Timestamp) -> Result<Plan<Self::Status>, Error> {
-        let mut observed = observe(context, self, live).await?;
-        let plan = flow::plan(self, &observed, now);
-        if !live || !flow::counts(self, &plan) {
-            return Ok(plan);
-        }
-        let namespace = self.namespace().unwrap_or_default();
-        observed.runs = live_runs(context, &namespace, &self.name_any()).await?;
+    async fn plan(
+        &self,
+        context: &Context,
+        known: Wants,
+        now: Timestamp,
+    ) -> Result<Plan<Self::Status>, Error> {
+        let observed = observe(context, self, known).await?;
         Ok(flow::plan(self, &observed, now))
-    }
-
-    fn told(&self, reason: Reason) -> Option<&str> {
-        told(&self.status.as_ref()?.conditions, self.metadata.generation, reason)
     }
 
     fn failing(&self, planned: Option<Self::Status>, failure: &Failure, now: Timestamp) -> Self::Status {
@@ -57,9 +52,9 @@ impl Planned for Flow {
     }
 }
 
-async fn observe(context: &Context, flow: &Flow, live: bool) -> Result<Observed, Error> {
+async fn observe(context: &Context, flow: &Flow, known: Wants) -> Result<Observed, Error> {
     let (namespace, name) = (flow.namespace().unwrap_or_default(), flow.name_any());
-    let runs = runs_of(context, &namespace, &name);
+    let runs = runs_of(context, (&namespace, &name), known).await?;
     let cluster_exists = Ground::of(flow).shared().is_none_or(|cluster| {
         context.stores.clusters.get(&ObjectRef::new(cluster).within(&namespace)).is_some()
             || context.undecodable.has::<DaskCluster>(&namespace, cluster)
@@ -74,22 +69,32 @@ async fn observe(context: &Context, flow: &Flow, live: bool) -> Result<Observed,
         code_maps: code_maps(context, &namespace, &name),
         runners: runs_at_work(context.stores.by.pods_by_flow.of(&namespace, &name)),
         cluster_exists,
-        live,
         runs,
     })
 }
 
-/// All runs of a Flow, adopted or not.
-pub(super) fn runs_of(context: &Context, namespace: &str, flow: &str) -> Vec<Arc<FlowRun>> {
-    context.stores.by.runs_by_flow.of(namespace, flow)
+/// The Flow of this name.
+pub(super) async fn flow_of(
+    context: &Context,
+    (namespace, name): (&str, &str),
+    known: Wants,
+) -> Result<Option<Arc<Flow>>, Error> {
+    if !known.covers(Wants::FLOW) {
+        return Ok(context.stores.flows.get(&ObjectRef::new(name).within(namespace)));
+    }
+    let api: Api<Flow> = Api::namespaced(context.client.clone(), namespace);
+    Ok(lookup::by_name(&api, name).await?.map(Arc::new))
 }
 
-/// All runs of a Flow, from the API server.
-pub(super) async fn live_runs(
+/// All runs of a Flow, adopted or not.
+pub(super) async fn runs_of(
     context: &Context,
-    namespace: &str,
-    flow: &str,
+    (namespace, flow): (&str, &str),
+    known: Wants,
 ) -> Result<Vec<Arc<FlowRun>>, Error> {
+    if !known.covers(Wants::RUNS) {
+        return Ok(context.stores.by.runs_by_flow.of(namespace, flow));
+    }
     let params = ListParams::default().fields(&format!("spec.flow={flow}"));
     Ok(list_live(&context.client, namespace, &params, &context.stores.runs.store()).await?)
 }
@@ -141,17 +146,9 @@ pub(super) async fn script(
 }
 
 fn code_maps(context: &Context, namespace: &str, flow: &str) -> Vec<CodeMap> {
-    let in_use = |name: &str| {
-        let jobs = context.stores.by.jobs_by_code.of(namespace, name);
-        jobs.iter().any(|job| !state::has_ended(job))
-    };
-    let maps = context.stores.by.code_by_flow.of(namespace, flow);
+    let by = &context.stores.by;
+    let maps = by.code_by_flow.of(namespace, flow);
     maps.iter()
-        .map(|map| CodeMap {
-            name: map.name_any(),
-            uid: map.uid(),
-            created: map.creation_timestamp().map_or(Timestamp::UNIX_EPOCH, |time| time.0),
-            in_use: in_use(&map.name_any()),
-        })
+        .map(|map| CodeMap::of(map.as_ref(), &by.jobs_by_code.of(namespace, &map.name_any())))
         .collect()
 }

@@ -6,14 +6,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::{Api, ListParams};
 use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
 
-use super::flow::{live_runs, runs_of, script};
+use super::flow::{flow_of, runs_of, script};
 use crate::api::tls::ClientTls;
-use crate::api::{DaskCluster, Flow, FlowRun, FlowRunStatus, Phase, Reason, labels};
+use crate::api::{DaskCluster, Flow, FlowRun, FlowRunStatus, Reason, labels};
 use crate::causes::chain;
 use crate::dask::{self, Address, Scheduler};
 use crate::operator::certificates::credentials::reason_of;
@@ -22,18 +21,15 @@ use crate::operator::failure::Error;
 use crate::operator::lookup;
 use crate::operator::reconcile::Planned;
 use crate::operator::unwritten::Unwritten;
-use crate::plan::conditions::{Failure, told};
+use crate::plan::conditions::Failure;
 use crate::plan::facts::{self, attempt_of, job_of, phase_of};
 use crate::plan::pods::mounts::Certificate;
-use crate::plan::pods::{runner, scheduler, state};
-use crate::plan::run::{self, ForeignScheduler, Observed, ScriptView, Wiring, needs};
-use crate::plan::{Plan, failing, names};
+use crate::plan::pods::{scheduler, state};
+use crate::plan::run::{self, ForeignScheduler, Observed, Runners, ScriptView, Wiring, needs};
+use crate::plan::{Plan, Wants, failing, names};
 
 /// How long a scheduler outside may take to answer.
 const FOREIGN: Duration = Duration::from_secs(3);
-/// The label by which the Job controller marks its pods:
-/// <https://kubernetes.io/docs/reference/labels-annotations-taints/#batch-kubernetes-io-job-name>.
-const JOB_NAME: &str = "batch.kubernetes.io/job-name";
 
 impl Planned for FlowRun {
     type Status = FlowRunStatus;
@@ -47,14 +43,13 @@ impl Planned for FlowRun {
         self.status = Some(status);
     }
 
-    async fn plan(&self, context: &Context, live: bool, now: Timestamp) -> Result<Plan<Self::Status>, Error> {
-        let mut observed = observe(context, self, live).await?;
-        let plan = run::plan(self, &observed, now);
-        if !live || run::starts_a_runner(&plan) {
-            // That its Job is there already is what creating it answers.
-            return Ok(plan);
-        }
-        look_live(context, self, &mut observed).await?;
+    async fn plan(
+        &self,
+        context: &Context,
+        known: Wants,
+        now: Timestamp,
+    ) -> Result<Plan<Self::Status>, Error> {
+        let observed = observe(context, self, known).await?;
         Ok(run::plan(self, &observed, now))
     }
 
@@ -70,21 +65,19 @@ impl Planned for FlowRun {
         Some(&context.unwritten)
     }
 
-    fn told(&self, reason: Reason) -> Option<&str> {
-        told(&self.status.as_ref()?.conditions, self.metadata.generation, reason)
-    }
-
     fn failing(&self, _planned: Option<Self::Status>, failure: &Failure, now: Timestamp) -> Self::Status {
         failing::run(self, failure, now)
     }
 }
 
-async fn observe(context: &Context, run: &FlowRun, live: bool) -> Result<Observed, Error> {
+async fn observe(context: &Context, run: &FlowRun, known: Wants) -> Result<Observed, Error> {
     let namespace = run.namespace().unwrap_or_default();
     must_be_readable::<Flow>(context, run, "the Flow", &run.spec.flow)?;
-    let (flow, siblings) = flow_and_siblings(context, run, &namespace);
-    let job = job(context, run, &namespace).await?;
-    let pods = pods(context, run, job.as_deref(), &namespace, live).await?;
+    let flow = flow_of(context, (&namespace, &run.spec.flow), known).await?;
+    let mut siblings = runs_of(context, (&namespace, &run.spec.flow), known).await?;
+    siblings.retain(|other| other.name_any() != run.name_any() && !phase_of(other).is_final());
+    let job = job(context, run, &namespace, known).await?;
+    let runners = runners(context, run, job.as_deref(), &namespace, known).await?;
     let needs = needs(run, flow.as_deref());
     let script = match needs.script.as_ref().filter(|_| job.is_none()) {
         Some(key) => script(context, &namespace, key).await?,
@@ -109,47 +102,10 @@ async fn observe(context: &Context, run: &FlowRun, live: bool) -> Result<Observe
         foreign,
         script,
         job,
-        pod: pods.newest,
-        another_runner: pods.another_runner,
+        pod: runners.newest,
+        another_runner: runners.another,
         unwritten: context.unwritten.has(run),
-        live,
     })
-}
-
-/// Reads what the end of a run, or its way back into the queue, depends on: its Job, and of a run in the
-/// queue its Flow and the runs that it may be skipped for.
-async fn look_live(context: &Context, run: &FlowRun, observed: &mut Observed) -> Result<(), Error> {
-    let namespace = run.namespace().unwrap_or_default();
-    if observed.job.is_none() && !phase_of(run).is_final() {
-        observed.job = live_job(context, run, &namespace).await?;
-        if observed.job.is_some() {
-            let pods = pods(context, run, observed.job.as_deref(), &namespace, true).await?;
-            (observed.pod, observed.another_runner) = (pods.newest, pods.another_runner);
-        }
-    }
-    if phase_of(run) == Phase::Queued {
-        let name = &run.spec.flow;
-        let api: Api<Flow> = Api::namespaced(context.client.clone(), &namespace);
-        observed.flow = lookup::by_name(&api, name).await?.map(Arc::new);
-        observed.siblings = others(run, live_runs(context, &namespace, name).await?);
-    }
-    Ok(())
-}
-
-/// The Flow and its other unfinished runs.
-fn flow_and_siblings(
-    context: &Context,
-    run: &FlowRun,
-    namespace: &str,
-) -> (Option<Arc<Flow>>, Vec<Arc<FlowRun>>) {
-    let name = &run.spec.flow;
-    let flow = context.stores.flows.get(&ObjectRef::<Flow>::new(name).within(namespace));
-    (flow, others(run, runs_of(context, namespace, name)))
-}
-
-fn others(run: &FlowRun, mut runs: Vec<Arc<FlowRun>>) -> Vec<Arc<FlowRun>> {
-    runs.retain(|other| other.name_any() != run.name_any() && !phase_of(other).is_final());
-    runs
 }
 
 /// How the cluster's Dask scheduler is spoken to.
@@ -204,89 +160,44 @@ fn own_cluster(context: &Context, run: &FlowRun, namespace: &str) -> Option<Arc<
 
 /// The Job of the run's attempt. One that was created and is in no cache is asked for before it counts as
 /// deleted.
-async fn job(context: &Context, run: &FlowRun, namespace: &str) -> Result<Option<Arc<Job>>, Error> {
+async fn job(
+    context: &Context,
+    run: &FlowRun,
+    namespace: &str,
+    known: Wants,
+) -> Result<Option<Arc<Job>>, Error> {
     let name = names::job_name(&run.name_any(), attempt_of(run));
-    if let Some(job) = context.stores.jobs.get(&ObjectRef::new(&name).within(namespace)) {
-        let ours = job.owner_references().iter().any(|owner| Some(&owner.uid) == run.metadata.uid.as_ref());
-        return Ok(ours.then_some(job));
-    }
-    if job_of(run).is_none() || phase_of(run).is_final() {
-        return Ok(None);
-    }
-    live_job(context, run, namespace).await
-}
-
-async fn live_job(context: &Context, run: &FlowRun, namespace: &str) -> Result<Option<Arc<Job>>, Error> {
-    let name = names::job_name(&run.name_any(), attempt_of(run));
-    let api: Api<Job> = Api::namespaced(context.client.clone(), namespace);
     let ours =
         |job: &Job| job.owner_references().iter().any(|owner| Some(&owner.uid) == run.metadata.uid.as_ref());
+    let cached = context.stores.jobs.get(&ObjectRef::new(&name).within(namespace));
+    let is_unknown = cached.is_none() && job_of(run).is_some();
+    let job = cached.filter(|job| ours(job));
+    if job.is_some() || phase_of(run).is_final() || !(is_unknown || known.covers(Wants::JOB)) {
+        return Ok(job);
+    }
+    let api: Api<Job> = Api::namespaced(context.client.clone(), namespace);
     Ok(lookup::by_name(&api, &name).await?.filter(ours).map(Arc::new))
 }
 
-/// The pods of a run, as far as they matter.
-#[derive(Default)]
-struct Pods {
-    /// The newest of the current attempt.
-    newest: Option<Arc<Pod>>,
-    /// Whether one of another attempt is at work.
-    another_runner: bool,
-}
-
-impl Pods {
-    fn of(run: &FlowRun, job: Option<&Job>, namespace: &str, pods: Vec<Arc<Pod>>) -> Self {
-        let name = run.name_any();
-        let of_run = |pod: &Arc<Pod>| {
-            pod.metadata.namespace.as_deref() == Some(namespace)
-                && state::label(pod, labels::RUN) == Some(&name)
-        };
-        let job_name = names::job_name(&name, attempt_of(run));
-        // A pod of an earlier run of the same name, in whose place this one was made, tells nothing of this
-        // one.
-        let of_job = |pod: &Arc<Pod>| {
-            state::label(pod, JOB_NAME) == Some(&job_name)
-                && job.is_none_or(|job| is_owned_by(pod.owner_references(), job))
-        };
-        let (current, others): (Vec<_>, Vec<_>) = pods.into_iter().filter(of_run).partition(of_job);
-        Self {
-            newest: current.into_iter().max_by_key(|pod| pod.creation_timestamp().map(|time| time.0)),
-            another_runner: others.iter().any(|pod| state::is_at_work(pod, runner::CONTAINER)),
-        }
-    }
-}
-
-/// The pods of the run, which may outlive their Job by a grace period. When the Job has ended and the cached
-/// pod has not, the cache is behind. A run that may have a runner, or is about to get another one, is looked
-/// at live.
-async fn pods(
+/// The pods of the run, which may outlive their Job by a grace period.
+async fn runners(
     context: &Context,
     run: &FlowRun,
     job: Option<&Job>,
     namespace: &str,
-    live: bool,
-) -> Result<Pods, Error> {
-    let of_run = context.stores.by.pods_by_run.of(namespace, &run.name_any());
-    let cached = Pods::of(run, job, namespace, of_run);
-    let settled =
-        cached.newest.as_ref().is_some_and(|pod| state::terminated(pod, runner::CONTAINER).is_some());
-    let behind = !settled && job.is_some_and(state::has_ended);
-    let stopping = run.status.as_ref().is_some_and(|status| status.stop.is_some());
-    let may_be_at_work = attempt_of(run) > 1 || job_of(run).is_some() || stopping;
-    let unseen = live && job.is_none() && may_be_at_work;
-    if phase_of(run).is_final() || !(behind || unseen) {
+    known: Wants,
+) -> Result<Runners, Error> {
+    let cached = Runners::of(run, job, context.stores.by.pods_by_run.of(namespace, &run.name_any()));
+    // A Job says where its own pod stands.
+    let unseen = known.covers(Wants::PODS) && job.is_none();
+    if phase_of(run).is_final() || !(unseen || cached.are_behind(job)) {
         return Ok(cached);
     }
     let api: Api<Pod> = Api::namespaced(context.client.clone(), namespace);
     let list =
         api.list(&ListParams::default().labels(&format!("{}={}", labels::RUN, run.name_any()))).await?;
-    let mut pods = Pods::of(run, job, namespace, list.items.into_iter().map(Arc::new).collect());
-    pods.newest = pods.newest.or(cached.newest);
-    Ok(pods)
-}
-
-/// Whether a Job of this uid stands among the owners.
-fn is_owned_by(owners: &[OwnerReference], job: &Job) -> bool {
-    owners.iter().any(|owner| Some(&owner.uid) == job.metadata.uid.as_ref())
+    let live = Runners::of(run, job, list.items.into_iter().map(Arc::new));
+    Ok(Runners { newest: live.newest.or(cached.newest), ..live })
 }
 
 /// Asks a scheduler outside of any `DaskCluster` how many workers it has. It is not followed: a scheduler has

@@ -1,4 +1,5 @@
 mod life;
+mod looks;
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};

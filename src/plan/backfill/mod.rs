@@ -19,7 +19,7 @@ use kube::ResourceExt;
 use super::facts::phase_of;
 use super::flow::parameters;
 use super::pods::Violation;
-use super::{Next, Object, Plan, Step, Victim, VictimKind};
+use super::{Next, Object, Plan, Step, Urgency, Victim, VictimKind, Wants};
 use crate::api::flow_backfill::BackfillOrder;
 use crate::api::{Flow, FlowBackfill, FlowBackfillStatus, FlowRun, Reason, labels};
 use ticks::{State, Tick, is_of};
@@ -33,8 +33,6 @@ pub struct Observed {
     pub flow: Option<Arc<Flow>>,
     /// All runs of its Flow, whoever made them.
     pub runs: Vec<Arc<FlowRun>>,
-    /// Whether Flow and runs were read from the API server just now, rather than from caches.
-    pub live: bool,
 }
 
 /// Whether a backfill may yet start runs. One that is suspended, cancelled or stalled may: somebody can let
@@ -93,9 +91,11 @@ pub fn plan(backfill: &FlowBackfill, observed: &Observed, now: Timestamp) -> Pla
             status::of_ticks(backfill, &states, (active, unrecorded), now)
         }
     };
-    let look_again = !observed.live && (!steps.is_empty() || status.finished_at.is_some());
+    let is_certain = steps.is_empty() && status.finished_at.is_none();
+    // The Flow as well: runs that name an owner which is gone would be collected at once.
+    let wants = if is_certain { Wants::NOTHING } else { Wants::OBJECT | Wants::RUNS | Wants::FLOW };
     let events = status::news(backfill, &status).into_iter().collect();
-    Plan { steps, status, events, figures: Vec::new(), next, look_again, urgency: super::Urgency::Now }
+    Plan { steps, status, events, figures: Vec::new(), next, wants, urgency: Urgency::Now }
 }
 
 /// The Flow and the ticks of the range, or why there are none.

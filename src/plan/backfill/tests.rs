@@ -81,7 +81,7 @@ fn look(backfill: &FlowBackfill, runs: Vec<FlowRun>) -> Plan<FlowBackfillStatus>
 
 fn look_at(backfill: &FlowBackfill, flow: &Flow, runs: Vec<FlowRun>) -> Plan<FlowBackfillStatus> {
     let runs = runs.into_iter().map(Arc::new).collect();
-    plan(backfill, &Observed { flow: Some(Arc::new(flow.clone())), runs, live: true }, at(NOW))
+    plan(backfill, &Observed { flow: Some(Arc::new(flow.clone())), runs }, at(NOW))
 }
 
 fn made(plan: &Plan<FlowBackfillStatus>) -> Vec<&FlowRun> {
@@ -374,7 +374,7 @@ fn without_its_flow_it_still_cancels() {
     let mut backfill = backfill("00:00:00", "03:00:00");
     backfill.spec.cancel = true;
     let runs = vec![Arc::new(own(0, Phase::Running, "october-1"))];
-    let plan = plan(&backfill, &Observed { flow: None, runs, live: true }, at(NOW));
+    let plan = plan(&backfill, &Observed { flow: None, runs }, at(NOW));
     assert!(matches!(&plan.steps[..], [Step::Cancel { .. }]), "{:?}", plan.steps);
 }
 
@@ -393,21 +393,15 @@ fn a_cache_alone_creates_deletes_cancels_and_ends_nothing() {
     let midnight = backfill("00:00:00", "00:00:00");
     let mut stopped = midnight.clone();
     stopped.spec.cancel = true;
-    for (what, backfill, runs, again) in [
-        ("to create", &midnight, vec![], true),
-        ("to replace", &midnight, vec![run(0, Phase::Failed)], true),
-        ("to cancel", &stopped, vec![own(0, Phase::Running, "october-1")], true),
-        ("to end", &midnight, vec![own(0, Phase::Succeeded, "october-1")], true),
-        ("to wait", &midnight, vec![own(0, Phase::Running, "october-1")], false),
+    let live = Wants::OBJECT | Wants::RUNS | Wants::FLOW;
+    for (what, backfill, runs, wants) in [
+        ("to create", &midnight, vec![], live),
+        ("to replace", &midnight, vec![run(0, Phase::Failed)], live),
+        ("to cancel", &stopped, vec![own(0, Phase::Running, "october-1")], live),
+        ("to end", &midnight, vec![own(0, Phase::Succeeded, "october-1")], live),
+        ("to wait", &midnight, vec![own(0, Phase::Running, "october-1")], Wants::NOTHING),
     ] {
-        let mut observed = Observed {
-            flow: Some(Arc::new(flow(vec![clock("hourly", "1h")]))),
-            runs: runs.into_iter().map(Arc::new).collect(),
-            live: false,
-        };
-        assert_eq!(plan(backfill, &observed, at(NOW)).look_again, again, "{what}");
-        observed.live = true;
-        assert!(!plan(backfill, &observed, at(NOW)).look_again, "{what}, live");
+        assert_eq!(look(backfill, runs).wants, wants, "{what}");
     }
 }
 

@@ -14,12 +14,15 @@ use super::observed::Observed;
 use crate::api::dask_cluster::{Idle, IdleAction, IdleStatus};
 use crate::api::{DaskCluster, FlowRun, Phase, Reason};
 use crate::plan::facts::phase_of;
-use crate::plan::{Next, Note};
+use crate::plan::{Next, Note, Wants};
 
 /// For how long the status says that a cluster closes before anything is taken from under a run that was
 /// about to start: times in a status are whole seconds, so a whole one has passed. A run reads the cluster
 /// and creates its Job within milliseconds of each other.
 pub(super) const ANNOUNCED: Duration = Duration::from_secs(2);
+
+/// What tells whether somebody uses a cluster.
+const USE: Wants = Wants::RUNS.and(Wants::ACTIVITY);
 
 /// What is decided.
 #[derive(Clone, Debug)]
@@ -34,13 +37,13 @@ pub(super) struct Rest {
     pub(super) note: Option<Note>,
     /// When nobody will have used it for long enough.
     pub(super) next: Next,
-    /// Nobody seems to use it, by the word of a cache.
-    pub(super) look_again: bool,
+    /// What says that nobody uses it.
+    pub(super) wants: Wants,
 }
 
 impl Rest {
     fn awake(status: Option<IdleStatus>, next: Next) -> Self {
-        Self { status, action: None, closes: false, note: None, next, look_again: false }
+        Self { status, action: None, closes: false, note: None, next, wants: Wants::NOTHING }
     }
 }
 
@@ -115,8 +118,8 @@ fn stay_or_rest(
     match last_use.checked_add(after) {
         Ok(due) if due > now => Rest::awake(old, Next::At(due)),
         // A run may have come that no cache knows.
-        _ if !observed.live => Rest { look_again: true, ..Rest::awake(old, Next::Change) },
-        _ => rest(cluster, idle, now),
+        _ if !observed.known.covers(USE) => Rest { wants: USE, ..Rest::awake(old, Next::Change) },
+        _ => Rest { wants: USE, ..rest(cluster, idle, now) },
     }
 }
 

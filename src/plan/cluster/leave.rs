@@ -18,7 +18,7 @@ use super::work::Work;
 use crate::api::Reason;
 use crate::plan::conditions::told;
 use crate::plan::pods::{state, worker};
-use crate::plan::{Next, Note, Step, Victim};
+use crate::plan::{Next, Note, Step, Victim, Wants};
 
 /// Workers that are reported by name where some stay; the others are counted.
 const NAMED_MAX: usize = 10;
@@ -45,9 +45,7 @@ pub(super) fn retire(work: &mut Work<'_>, group: &Group<'_>, candidates: &[&Arc<
     if count == 0 {
         return nobody_drains(work, candidates);
     }
-    if !work.observed.live {
-        // Only a live look asks the scheduler whom it can spare.
-        work.look_again = true;
+    if !knows_workers(work) {
         return;
     }
     // Whoever was asked to go before goes on going, or more would leave than are to. Nobody is asked twice: a
@@ -69,6 +67,12 @@ pub(super) fn retire(work: &mut Work<'_>, group: &Group<'_>, candidates: &[&Arc<
     let_go(work, group, chosen.into_iter().take(count));
 }
 
+/// Whether the scheduler was asked just now whom it can spare. Nobody leaves otherwise.
+fn knows_workers(work: &mut Work<'_>) -> bool {
+    work.wants |= Wants::WORKERS;
+    work.observed.known.covers(Wants::WORKERS)
+}
+
 /// Lets the workers of the group go that are closed to new tasks, each when those that it runs have ended.
 /// They cannot be opened again, so they leave even where they are wanted again, and are replaced.
 ///
@@ -83,8 +87,7 @@ pub(super) fn finish(work: &mut Work<'_>, group: &Group<'_>, registered: &BTreeS
     if known.is_empty() {
         return;
     }
-    if !work.observed.live {
-        work.look_again = true;
+    if !knows_workers(work) {
         return;
     }
     work.next = work.next.sooner(Next::After(ask_again(work)), work.now);

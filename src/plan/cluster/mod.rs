@@ -18,6 +18,7 @@ mod network;
 mod observed;
 mod questions;
 mod retirements;
+mod runs;
 mod scheduler;
 mod silent;
 mod status;
@@ -33,6 +34,7 @@ pub use questions::questions;
 #[cfg(test)]
 pub(crate) use retirements::Outcome;
 pub use retirements::{Retirements, Said, Wish};
+pub use runs::on_cluster;
 pub use violations::violations;
 
 use jiff::Timestamp;
@@ -49,16 +51,11 @@ use super::certificates::observed::Seen;
 use super::conditions::says;
 use super::pods::{self, Violation, state};
 use super::site::Site;
-use super::{Applied, Next, Note, Plan, Step, Victim, VictimKind, subset};
+use super::{Applied, Next, Note, Plan, Step, Victim, VictimKind, Wants, subset};
 use crate::api::dask_cluster::{IdleAction, Refusal, ServiceType};
 use crate::api::worker_group::Drain;
 use crate::api::{ConditionType, DaskCluster, DaskClusterStatus, Reason, labels};
 use pods::worker::DEFAULT_GROUP;
-
-/// Whether a live look has to ask how many tasks lie with each worker.
-pub fn asks_who_is_busy(cluster: &DaskCluster) -> bool {
-    groups::of_spec(cluster).any(|(_, workers)| workers.drain == Drain::Wait)
-}
 
 /// Plans the next steps for `cluster`.
 pub fn plan(cluster: &DaskCluster, observed: &Observed, now: Timestamp) -> Plan<DaskClusterStatus> {
@@ -76,7 +73,7 @@ pub fn plan(cluster: &DaskCluster, observed: &Observed, now: Timestamp) -> Plan<
     if let Some(violation) = violation.as_ref().filter(|violation| is_news(cluster, violation)) {
         work.notes.push(Note::warning(violation.reason, violation.message.clone()));
     }
-    let look_again = (work.look_again || !work.steps.is_empty()) && !observed.live;
+    let wants = wants(&work);
     let status = status::status(&work, violation.as_ref());
     work.notes.extend(status::news_of_certificates(work.conditions(), &status.conditions));
     work.notes.extend(status::news_of_scheduler(&work));
@@ -89,9 +86,42 @@ pub fn plan(cluster: &DaskCluster, observed: &Observed, now: Timestamp) -> Plan<
         events: work.notes,
         figures,
         next: work.next,
-        look_again,
+        wants,
         urgency: super::Urgency::Now,
     }
+}
+
+/// What the plan rests on. No pod is created or deleted by the word of a cache, nor by what a scheduler said
+/// a while ago, nor one that a run may be about to use.
+fn wants(work: &Work<'_>) -> Wants {
+    if work.steps.is_empty() && work.wants.is_nothing() {
+        return Wants::NOTHING;
+    }
+    let cluster = work.cluster;
+    let mut wants = work.wants | Wants::OBJECT | Wants::PODS | Wants::WORKERS;
+    if groups::of_spec(cluster).any(|(_, workers)| workers.drain == Drain::Wait) {
+        wants |= Wants::BUSY;
+    }
+    let asked = questions(cluster, &work.observed.pods, &work.observed.tls);
+    if asked.is_some_and(|asked| asked.activity) {
+        wants |= Wants::ACTIVITY | Wants::RUNS;
+    }
+    if cluster.spec.tls.is_some() && rests_on_certificates(work) {
+        wants |= Wants::SECRETS;
+    }
+    wants
+}
+
+/// Whether a pod is made, or counts as outdated, by what the Secrets of the cluster hold. That of a worker
+/// which leaves only because it is one too many does not.
+fn rests_on_certificates(work: &Work<'_>) -> bool {
+    let is_of_what_is_there = |step: &Step| match step {
+        Step::Delete(victim) => victim.kind == VictimKind::Pod,
+        Step::Retire { .. } | Step::CloseToTasks { .. } | Step::Annotate { .. } => true,
+        _ => false,
+    };
+    let is_outdated = |group: &Group<'_>| !group.outdated.is_empty();
+    work.groups.iter().any(is_outdated) || !work.steps.iter().all(is_of_what_is_there)
 }
 
 /// A violation is told once, not at every look.
@@ -116,7 +146,7 @@ impl<'a> Work<'a> {
             steps: Vec::new(),
             notes,
             next: rest.next.sooner(tls.next, now),
-            look_again: rest.look_again,
+            wants: rest.wants,
             held: None,
             warns: false,
             keeps_workers: false,

@@ -10,6 +10,7 @@ use k8s_openapi::api::networking::v1::NetworkPolicy;
 use super::load::Load;
 use super::retirements::Retirements;
 use crate::api::{FlowRun, Reason};
+use crate::plan::Wants;
 use crate::plan::certificates::TlsView;
 use crate::plan::site::Site;
 
@@ -24,8 +25,9 @@ pub struct Observed {
     pub network_policy: Option<Arc<NetworkPolicy>>,
     /// All pods of the cluster, runners not among them.
     pub pods: Vec<Arc<Pod>>,
-    /// Whether the pods were listed from the API server just now, rather than from a cache.
-    pub live: bool,
+    /// What of this was looked at live just now. Who may leave, and whether nobody uses the cluster, is
+    /// decided by nothing else.
+    pub known: Wants,
     /// What the scheduler says.
     pub scheduler: SchedulerView,
     /// The workers in the order in which the scheduler would close them, idle ones and those with least data

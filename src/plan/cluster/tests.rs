@@ -95,7 +95,7 @@ fn settled(cluster: &DaskCluster, count: u64) -> Observed {
     Observed {
         service: Some(Arc::new(scheduler::service(cluster, Site::Kubernetes))),
         pods,
-        live: true,
+        known: Wants::ALL,
         scheduler: SchedulerView::Answering { workers: registered },
         seed: 7,
         ..Observed::default()
@@ -150,7 +150,7 @@ fn reason(plan: &Plan<DaskClusterStatus>, kind: ConditionType) -> String {
 
 #[test]
 fn a_new_cluster_gets_all_its_children_at_once() {
-    let plan = plan(&cluster(3), &Observed { live: true, ..Observed::default() }, now());
+    let plan = plan(&cluster(3), &Observed { known: Wants::ALL, ..Observed::default() }, now());
     assert_eq!(kinds(&plan), ["apply", "create", "create", "create", "create"]);
     let pods: BTreeSet<_> = plan
         .steps
@@ -170,7 +170,7 @@ fn a_new_cluster_gets_all_its_children_at_once() {
 #[test]
 fn nothing_is_created_or_deleted_on_the_word_of_a_cache() {
     let plan = plan(&cluster(3), &Observed::default(), now());
-    assert!(plan.look_again);
+    assert_eq!(plan.wants, Wants::OBJECT | Wants::PODS | Wants::WORKERS);
 }
 
 #[test]
@@ -229,8 +229,9 @@ fn a_registered_worker_is_retired_in_the_schedulers_order_and_never_deleted() {
 #[test]
 fn a_surplus_seen_in_a_cache_is_looked_at_live() {
     let cluster = cluster(1);
-    let observed = Observed { live: false, ..settled(&cluster, 3) };
-    assert!(plan(&cluster, &observed, now()).look_again);
+    let observed = Observed { known: Wants::NOTHING, ..settled(&cluster, 3) };
+    let plan = plan(&cluster, &observed, now());
+    assert_eq!((plan.steps.len(), plan.wants), (0, Wants::OBJECT | Wants::PODS | Wants::WORKERS));
 }
 
 #[test]
@@ -419,7 +420,7 @@ fn a_suspended_cluster_has_no_pods_and_says_so_only_then() {
 fn a_template_that_is_none_stalls_the_cluster_and_builds_no_half_of_it() {
     let mut cluster = cluster(2);
     cluster.spec.workers.template = Some(json!({"spec": {"containers": [{"name": "worker", "imge": "x"}]}}));
-    let plan = plan(&cluster, &Observed { live: true, ..Observed::default() }, now());
+    let plan = plan(&cluster, &Observed { known: Wants::ALL, ..Observed::default() }, now());
     assert_eq!(kinds(&plan), ["apply"], "the Service alone");
     let stalled = find(&plan.status.conditions, ConditionType::Stalled).unwrap();
     assert_eq!((stalled.status.as_str(), stalled.reason.as_str()), ("True", "InvalidSpec"));
@@ -467,7 +468,7 @@ fn a_step_that_fails_again_and_again_tells_no_pod_anew() {
 
 #[test]
 fn a_thousand_workers_come_in_portions() {
-    let plan = plan(&cluster(1000), &Observed { live: true, ..Observed::default() }, now());
+    let plan = plan(&cluster(1000), &Observed { known: Wants::ALL, ..Observed::default() }, now());
     assert_eq!(plan.steps.len(), 2 + 50);
     assert_eq!(plan.next, Next::After(std::time::Duration::ZERO));
 }

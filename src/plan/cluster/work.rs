@@ -11,7 +11,7 @@ use crate::api::dask_cluster::IdleAction;
 use crate::api::{DaskCluster, DaskClusterStatus, Reason};
 use crate::plan::certificates::decision::Decision;
 use crate::plan::pods::mounts::Certificate;
-use crate::plan::{Next, Note, Step};
+use crate::plan::{Next, Note, Step, Wants};
 
 /// A plan under construction.
 #[allow(clippy::struct_excessive_bools, reason = "each is said by another part of the plan")]
@@ -25,8 +25,8 @@ pub(crate) struct Work<'a> {
     pub(super) steps: Vec<Step>,
     pub(super) notes: Vec<Note>,
     pub(super) next: Next,
-    /// Who may leave is for the scheduler to say, and it was not asked yet.
-    pub(super) look_again: bool,
+    /// What it rests on, whatever its steps are.
+    pub(super) wants: Wants,
     /// Why workers that should go cannot, or a size cannot be told.
     pub(super) held: Option<(Reason, String)>,
     /// Whether that is worth a warning: the scheduler was asked to let them go, and did not.

@@ -26,7 +26,7 @@ use jiff::Timestamp;
 
 use super::conditions::{is_true, says};
 use super::pods::Violation;
-use super::{Next, Note, Plan, Step};
+use super::{Next, Note, Plan, Step, Wants};
 use crate::api::common::ConfigMapKey;
 use crate::api::{ConditionType, Flow, FlowStatus, Reason};
 
@@ -70,16 +70,22 @@ pub fn plan(flow: &Flow, observed: &Observed, now: Timestamp) -> Plan<FlowStatus
         next = next.sooner(Next::After(status::ASK_AGAIN), now);
     }
     let mut plan = Plan { steps, events, figures: ticks.missed.figures(), next, ..Plan::status_only(status) };
-    // A Flow that a cache has may be of before a tick whose run has come and gone, or of before what was
-    // counted.
-    plan.look_again = (counts(flow, &plan) || !ticks.created.is_empty()) && !observed.live;
+    plan.wants = wants(flow, &plan, !ticks.created.is_empty());
     plan
 }
 
-/// Whether the plan counts ticks as missed, or runs as given up. A run that no cache knows yet must not be
-/// one of the missed, nor one that a cache still has and that was counted and deleted one of those given up:
-/// such a plan is made from runs that were listed live.
-pub fn counts(flow: &Flow, plan: &Plan<FlowStatus>) -> bool {
+/// What the plan rests on. A Flow that a cache has may be of before a tick whose run has come and gone, or of
+/// before what was counted. A run that no cache knows yet must not be one of the missed, nor one that a cache
+/// still has and that was counted and deleted one of those given up.
+fn wants(flow: &Flow, plan: &Plan<FlowStatus>, creates: bool) -> Wants {
+    if counts(flow, plan) {
+        return Wants::OBJECT | Wants::RUNS;
+    }
+    if creates { Wants::OBJECT } else { Wants::NOTHING }
+}
+
+/// Whether the plan counts ticks as missed, or runs as given up.
+fn counts(flow: &Flow, plan: &Plan<FlowStatus>) -> bool {
     let of = |status: &FlowStatus| (status.missed, status.skipped);
     let (missed, skipped) = flow.status.as_ref().map(of).unwrap_or_default();
     plan.status.missed > missed || plan.status.skipped > skipped

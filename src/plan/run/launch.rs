@@ -16,7 +16,7 @@ use crate::api::{DaskCluster, Flow, Phase, Reason, labels};
 use crate::plan::facts::{attempt_of, logical_time};
 use crate::plan::flow::parameters;
 use crate::plan::pods::runner::{self, Attempt, LogicalTime};
-use crate::plan::{Next, Note, Object, Step, Urgency};
+use crate::plan::{Next, Note, Object, Step, Urgency, Wants};
 
 /// How long what passes by itself is not told.
 pub(super) const SETTLE: SignedDuration = SignedDuration::from_secs(3);
@@ -90,7 +90,8 @@ impl Work<'_> {
         };
         let name = job.name_any();
         self.remember_program(flow, script, &job);
-        self.look_again = !self.observed.live;
+        // That its Job is there already is what creating it answers.
+        self.want(Wants::OBJECT);
         self.steps
             .extend(runner::code(flow, script).map(|code| Step::Create(Box::new(Object::ConfigMap(code)))));
         self.steps.push(Step::Create(Box::new(Object::Job(job))));

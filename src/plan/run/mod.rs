@@ -16,12 +16,14 @@ mod observed;
 mod outcome;
 mod phase;
 mod program;
+mod runners;
 mod stop;
 mod words;
 mod work;
 
 pub use ground::{Ground, cluster_to_observe, is_usable};
 pub use observed::{ForeignScheduler, Observed, ScriptView, Wiring};
+pub use runners::Runners;
 
 use jiff::Timestamp;
 use kube::ResourceExt;
@@ -30,7 +32,7 @@ use work::Work;
 
 use super::facts::{is_let_through, job_of, kept_until, phase_of};
 use super::pods::{controller_ref, runner, state};
-use super::{Next, Object, Plan, Step, Urgency, Victim, VictimKind};
+use super::{Next, Plan, Step, Urgency, Victim, VictimKind, Wants};
 use crate::api::common::ConfigMapKey;
 use crate::api::tls::ClientTls;
 use crate::api::{Flow, FlowRun, FlowRunStatus, Phase, labels};
@@ -75,18 +77,12 @@ pub fn plan(run: &FlowRun, observed: &Observed, now: Timestamp) -> Plan<FlowRunS
         steps: Vec::new(),
         notes: Vec::new(),
         next: Next::Change,
-        look_again: false,
+        wants: Wants::NOTHING,
         urgency: Urgency::Now,
     };
     work.adopt();
     work.advance();
     work.finish()
-}
-
-/// Whether the plan starts a runner.
-pub fn starts_a_runner(plan: &Plan<FlowRunStatus>) -> bool {
-    let is_job = |step: &Step| matches!(step, Step::Create(object) if matches!(**object, Object::Job(_)));
-    plan.steps.iter().any(is_job)
 }
 
 /// A finished run keeps its Job, for its logs; a cluster of its own is deleted, at once or, after a failure,
@@ -166,7 +162,7 @@ impl Work<'_> {
             events: self.notes,
             figures,
             next: self.next,
-            look_again: self.look_again,
+            wants: self.wants,
             urgency: self.urgency,
         }
     }

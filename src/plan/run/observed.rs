@@ -29,7 +29,7 @@ pub struct Observed {
     pub job: Option<Arc<Job>>,
     /// The newest pod of that Job.
     pub pod: Option<Arc<Pod>>,
-    /// Whether the runner of another attempt is at work. Looked for when `live`.
+    /// Whether the runner of another attempt is at work.
     pub another_runner: bool,
     /// Which start of the cluster's Dask scheduler is at work: the pod's uid and how often its container was
     /// restarted.
@@ -40,9 +40,6 @@ pub struct Observed {
     pub siblings: Vec<Arc<FlowRun>>,
     /// Whether the status that the run has here is not written yet.
     pub unwritten: bool,
-    /// Whether the run itself was read from the API server just now, rather than from a cache; its siblings
-    /// and its Flow as well while it is queued.
-    pub live: bool,
 }
 
 /// What is known of a script in a ConfigMap.

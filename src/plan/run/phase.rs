@@ -21,7 +21,7 @@ use crate::api::{Flow, Phase, Reason};
 use crate::plan::facts::{is_backfill, is_unsaid, made_for, waits_for};
 use crate::plan::flow::run_violation;
 use crate::plan::pods::{runner, state};
-use crate::plan::{Next, Step, Urgency, Victim, VictimKind};
+use crate::plan::{Next, Step, Urgency, Victim, VictimKind, Wants};
 
 /// How long a run waits for its cluster where the Flow does not say.
 pub(super) const CLUSTER_TIMEOUT: Duration = Duration::from_secs(600);
@@ -129,7 +129,9 @@ impl Work<'_> {
     /// An attempt begins: its cluster is waited for.
     fn begin(&mut self, flow: &Flow) {
         // Who was suspended may have lost its place, and no cache know it yet.
-        self.look_again |= self.may_have_given_back() && !self.observed.live;
+        if self.may_have_given_back() {
+            self.want(Wants::JOB);
+        }
         self.status.admitted_at = Some(Time(self.now));
         self.status.attempt.get_or_insert(1);
         self.forget_attempt();
@@ -236,7 +238,7 @@ impl Work<'_> {
         }
         let ground = Ground::of(flow);
         if let Some((step, note)) = ground.ensure(self.run, self.observed) {
-            self.look_again |= !self.observed.live;
+            self.want(Wants::JOB);
             self.steps.push(step);
             self.notes.push(note);
         }

@@ -132,7 +132,7 @@ impl Work<'_> {
     fn stopped(&mut self, stop: &Stop) {
         self.status.stop = None;
         // A Job that no cache knows yet must not outlive this.
-        self.look_again |= self.observed.job.is_none() && !self.observed.live;
+        self.want_job();
         let reason = reason_of(stop);
         let when = if self.status.phase == Phase::Retrying {
             "while it waited for its next attempt".to_owned()

@@ -26,7 +26,7 @@ use crate::api::flow_run::WaitsFor;
 use crate::api::tls::TlsStatus;
 use crate::api::{ConditionType, DaskCluster, DaskClusterSpec, FlowRunSpec, FlowSpec, Reason};
 use crate::plan::conditions::Conditions;
-use crate::plan::{conditions, names};
+use crate::plan::{Object, conditions, names};
 
 fn now() -> Timestamp {
     "2026-12-01T09:00:00Z".parse().unwrap()
@@ -106,12 +106,7 @@ fn sibling(name: &str, seconds_later: i64) -> Arc<FlowRun> {
 }
 
 fn observed(flow: Flow) -> Observed {
-    Observed {
-        flow: Some(Arc::new(flow)),
-        cluster: Some(Arc::new(cluster(true))),
-        live: true,
-        ..Observed::default()
-    }
+    Observed { flow: Some(Arc::new(flow)), cluster: Some(Arc::new(cluster(true))), ..Observed::default() }
 }
 
 fn job(condition: Option<(&str, &str)>) -> Arc<Job> {
@@ -174,12 +169,10 @@ fn a_run_is_let_through_before_anything_is_created() {
 
 #[test]
 fn the_job_is_created_only_for_a_run_that_was_just_read() {
-    let cached = Observed { live: false, ..observed(flow()) };
-    assert!(plan(&run(Phase::Provisioning), &cached, now()).look_again);
-    let live = plan(&run(Phase::Provisioning), &observed(flow()), now());
-    assert!(!live.look_again);
-    assert!(matches!(created(&live)[..], [Object::ConfigMap(_), Object::Job(_)]));
-    assert_eq!(live.status.phase, Phase::Provisioning, "Running is for a container that runs");
+    let plan = plan(&run(Phase::Provisioning), &observed(flow()), now());
+    assert_eq!(plan.wants, Wants::OBJECT, "that its Job is there already is what creating it answers");
+    assert!(matches!(created(&plan)[..], [Object::ConfigMap(_), Object::Job(_)]));
+    assert_eq!(plan.status.phase, Phase::Provisioning, "Running is for a container that runs");
 }
 
 #[test]
@@ -199,7 +192,7 @@ fn a_run_waits_while_the_clusters_status_tells_of_another_scheduler() {
         let tls = told.map(|secret| TlsStatus { secret_name: Some(secret.into()), ..TlsStatus::default() });
         cluster.status.get_or_insert_default().tls = tls;
         observed.cluster = Some(Arc::new(cluster));
-        (observed.wiring, observed.live) = (wiring, true);
+        observed.wiring = wiring;
         let plan = plan(&run(Phase::Provisioning), &observed, now());
         plan.steps.iter().any(|step| matches!(step, Step::Create(_)))
     };

@@ -6,8 +6,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::ground;
 use super::observed::Observed;
 use crate::api::{FlowRun, FlowRunStatus, Phase, Reason, is_seen};
-use crate::plan::facts::phase_of;
-use crate::plan::{Next, Note, Step, Urgency};
+use crate::plan::facts::{attempt_of, job_of, phase_of};
+use crate::plan::{Next, Note, Step, Urgency, Wants};
 
 /// A plan under construction.
 pub(super) struct Work<'a> {
@@ -18,7 +18,7 @@ pub(super) struct Work<'a> {
     pub(super) steps: Vec<Step>,
     pub(super) notes: Vec<Note>,
     pub(super) next: Next,
-    pub(super) look_again: bool,
+    pub(super) wants: Wants,
     pub(super) urgency: Urgency,
 }
 
@@ -31,6 +31,27 @@ impl Work<'_> {
     /// Takes this step as well, once.
     pub(super) fn add(&mut self, step: Option<Step>) {
         self.steps.extend(step.filter(|step| !self.steps.contains(step)));
+    }
+
+    /// The plan rests on this, and on the run as it is now: on its runners where it may have one of which no
+    /// Job tells, and in the queue on its Flow and on the runs that it may be skipped for.
+    pub(super) fn want(&mut self, more: Wants) {
+        self.wants |= Wants::OBJECT | more;
+        let is_stopping = self.run.status.as_ref().is_some_and(|status| status.stop.is_some());
+        let had_runner = attempt_of(self.run) > 1 || job_of(self.run).is_some() || is_stopping;
+        if self.observed.job.is_none() && had_runner {
+            self.wants |= Wants::PODS;
+        }
+        if phase_of(self.run) == Phase::Queued {
+            self.wants |= Wants::FLOW | Wants::RUNS;
+        }
+    }
+
+    /// The plan rests on there being no Job that no cache knows yet.
+    pub(super) fn want_job(&mut self) {
+        if self.observed.job.is_none() {
+            self.want(Wants::JOB);
+        }
     }
 
     /// Moves to `phase`, and notes the moment.
@@ -46,7 +67,7 @@ impl Work<'_> {
         let goes_back = phase == Phase::Queued && phase_of(self.run) != Phase::Queued;
         if phase.is_final() || goes_back {
             // A Job that no cache knows yet must not outlive its run, nor be at work while that waits.
-            self.look_again |= self.observed.job.is_none() && !self.observed.live;
+            self.want_job();
         }
         if phase.is_final() {
             self.status.finished_at.get_or_insert(Time(self.now));

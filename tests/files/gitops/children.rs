@@ -6,7 +6,7 @@ use std::sync::Arc;
 use daskflow::api::run_policy::Concurrency;
 use daskflow::api::{DaskCluster, Flow, FlowBackfill, FlowRun, Phase};
 use daskflow::plan::cluster::Observed as ClusterObserved;
-use daskflow::plan::{backfill, cluster, flow, run};
+use daskflow::plan::{Wants, backfill, cluster, flow, run};
 use kube::Resource;
 
 use super::scenarios;
@@ -55,7 +55,7 @@ fn assert_clean(what: &str, steps: &[daskflow::plan::Step]) {
 fn children_of_a_cluster_carry_no_mark_of_it() {
     let mut cluster: DaskCluster = marked(object("DaskCluster", "unseen"));
     cluster.spec.network_policy = Some(serde_json::from_value(serde_json::json!({"enabled": true})).unwrap());
-    let observed = ClusterObserved { live: true, ..ClusterObserved::default() };
+    let observed = ClusterObserved { known: Wants::ALL, ..ClusterObserved::default() };
     assert_clean("a cluster", &cluster::plan(&cluster, &observed, scenarios::now()).steps);
     cluster.spec.tls = Some(serde_json::from_value(serde_json::json!({"issuer": "Operator"})).unwrap());
     assert_clean("a cluster with TLS", &cluster::plan(&cluster, &observed, scenarios::now()).steps);
@@ -64,10 +64,10 @@ fn children_of_a_cluster_carry_no_mark_of_it() {
 #[test]
 fn runs_of_ticks_and_backfills_carry_no_mark_of_their_flow() {
     let waiting: Flow = marked(object("Flow", "waiting"));
-    let observed = flow::Observed { live: true, cluster_exists: true, ..flow::Observed::default() };
+    let observed = flow::Observed { cluster_exists: true, ..flow::Observed::default() };
     assert_clean("a tick", &flow::plan(&waiting, &observed, scenarios::now()).steps);
     let backfill: FlowBackfill = marked(object("FlowBackfill", "unseen"));
-    let observed = backfill::Observed { flow: Some(Arc::new(waiting)), runs: Vec::new(), live: true };
+    let observed = backfill::Observed { flow: Some(Arc::new(waiting)), runs: Vec::new() };
     assert_clean("a backfill", &backfill::plan(&backfill, &observed, scenarios::now()).steps);
 }
 
@@ -83,7 +83,6 @@ fn what_a_run_makes_carries_no_mark_of_it_nor_of_its_flow_nor_of_its_cluster() {
     let observed = run::Observed {
         flow: Some(Arc::new(flow.clone())),
         cluster: Some(Arc::new(cluster)),
-        live: true,
         ..run::Observed::default()
     };
     let plan = run::plan(&started, &observed, scenarios::now());
@@ -92,6 +91,6 @@ fn what_a_run_makes_carries_no_mark_of_it_nor_of_its_flow_nor_of_its_cluster() {
 
     flow.spec.cluster =
         serde_json::from_value(serde_json::json!({"template": {"image": "flows:1"}})).unwrap();
-    let observed = run::Observed { flow: Some(Arc::new(flow)), live: true, ..run::Observed::default() };
+    let observed = run::Observed { flow: Some(Arc::new(flow)), ..run::Observed::default() };
     assert_clean("a cluster of a run", &run::plan(&started, &observed, scenarios::now()).steps);
 }

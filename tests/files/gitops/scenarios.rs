@@ -14,7 +14,7 @@ use daskflow::plan::cluster::{Observed as ClusterObserved, SchedulerView};
 use daskflow::plan::pods::worker::DEFAULT_GROUP;
 use daskflow::plan::pods::{scheduler, worker};
 use daskflow::plan::site::Site;
-use daskflow::plan::{backfill, cluster, flow, run};
+use daskflow::plan::{Wants, backfill, cluster, flow, run};
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
@@ -113,7 +113,7 @@ fn serving(cluster: &DaskCluster, workers: u64) -> ClusterObserved {
     ClusterObserved {
         service: Some(Arc::new(scheduler::service(cluster, Site::Kubernetes))),
         pods,
-        live: true,
+        known: Wants::ALL,
         scheduler: SchedulerView::Answering { workers: registered },
         ..ClusterObserved::default()
     }
@@ -126,7 +126,7 @@ fn looked_at(mut cluster: DaskCluster, observed: &ClusterObserved) -> DaskCluste
 
 fn clusters() -> Vec<Scenario> {
     let of = |name, wanted, cluster: &DaskCluster| scenario(("DaskCluster", name, wanted), cluster);
-    let nothing = ClusterObserved { live: true, ..ClusterObserved::default() };
+    let nothing = ClusterObserved { known: Wants::ALL, ..ClusterObserved::default() };
     let new = new_cluster();
     let ready = looked_at(new.clone(), &serving(&new, 2));
     let mut grown = ready.clone();
@@ -200,7 +200,7 @@ fn ended(phase: Phase, reason: &str, message: &str) -> FlowRun {
 
 fn flow_with(mut flow: Flow, runs: Vec<FlowRun>) -> Flow {
     let runs = runs.into_iter().map(Arc::new).collect();
-    let observed = flow::Observed { runs, live: true, cluster_exists: true, ..flow::Observed::default() };
+    let observed = flow::Observed { runs, cluster_exists: true, ..flow::Observed::default() };
     flow.status = Some(flow::plan(&flow, &observed, "2026-12-01T08:30:00Z".parse().unwrap()).status);
     flow
 }
@@ -214,7 +214,7 @@ fn flows() -> Vec<Scenario> {
     let mut invalid = new.clone();
     invalid.spec.schedule.as_mut().unwrap().time_zone = Some("Mars/Olympus".into());
     let mut without_cluster = new.clone();
-    let alone = flow::Observed { live: true, ..flow::Observed::default() };
+    let alone = flow::Observed::default();
     without_cluster.status = Some(flow::plan(&new, &alone, now()).status);
     let mut suspended = new.clone();
     suspended.spec.suspend = true;
@@ -278,7 +278,6 @@ fn seen_by_run() -> run::Observed {
             ..new_flow()
         })),
         cluster: Some(Arc::new(looked_at(cluster, &serving))),
-        live: true,
         ..run::Observed::default()
     }
 }
@@ -305,7 +304,7 @@ fn runner(state: &Value) -> Arc<Pod> {
 fn runs() -> Vec<Scenario> {
     let of = |name, wanted, run: &FlowRun| scenario(("FlowRun", name, wanted), run);
     let seen = seen_by_run();
-    let alone = run::Observed { live: true, ..run::Observed::default() };
+    let alone = run::Observed::default();
     let provisioning = run_after(new_run(), &seen);
     let at_work = run::Observed { job: Some(job(None)), pod: Some(runner(&running())), ..seen.clone() };
     let running = run_after(provisioning.clone(), &at_work);
@@ -375,7 +374,7 @@ fn backfill_with(mut backfill: FlowBackfill, phases: &[Phase]) -> FlowBackfill {
         Arc::new(run)
     };
     let runs = phases.iter().enumerate().map(run).collect();
-    let observed = backfill::Observed { flow: Some(Arc::new(new_flow())), runs, live: true };
+    let observed = backfill::Observed { flow: Some(Arc::new(new_flow())), runs };
     backfill.status = Some(backfill::plan(&backfill, &observed, now()).status);
     backfill
 }
@@ -389,7 +388,7 @@ fn backfills() -> Vec<Scenario> {
     let mut cancelled = new.clone();
     cancelled.spec.cancel = true;
     let mut alone = new.clone();
-    let observed = backfill::Observed { live: true, ..backfill::Observed::default() };
+    let observed = backfill::Observed::default();
     alone.status = Some(backfill::plan(&new, &observed, now()).status);
     vec![
         unseen(of("unseen", InProgress, &new)),

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use daskflow::api::{DaskCluster, DaskClusterStatus, Reason, labels};
 use daskflow::plan::certificates::TlsView;
@@ -11,7 +12,7 @@ use daskflow::plan::cluster::{self, Load, Observed, Said, SchedulerView, Wish};
 use daskflow::plan::conditions::Failure;
 use daskflow::plan::order::{Refusal, Refusals, Then};
 use daskflow::plan::pods::{scheduler, state};
-use daskflow::plan::{Applied, Next, Object, Plan, Step, Victim, VictimKind, failing};
+use daskflow::plan::{Applied, Next, Object, Plan, Step, Victim, VictimKind, Wants, failing};
 use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -20,7 +21,11 @@ use kube::ResourceExt;
 use super::dask::{Answers, Closing, Dask};
 use super::laws::Before;
 use super::world::{Call, Followed, World, start_of};
+use crate::wants::is_enough;
 use crate::words::{Words, decide_nothing};
+
+/// How soon it looks again where its cache was behind.
+const CACHE_LAG: Duration = Duration::from_millis(50);
 
 /// How far the steps of a plan went.
 #[derive(Clone, Copy)]
@@ -86,24 +91,16 @@ impl World {
         said
     }
 
-    pub fn observe(&mut self, cluster: &DaskCluster, live: bool) -> Observed {
+    pub fn observe(&mut self, cluster: &DaskCluster, known: Wants) -> Observed {
         // Who is looked at live is asked once more.
-        if live {
+        if known.covers(Wants::WORKERS) {
             self.poll();
         }
-        let from = if live { &self.truth } else { &self.cache };
+        let from = if known.covers(Wants::PODS) { &self.truth } else { &self.cache };
         let pods: Vec<Arc<Pod>> = from.pods.values().cloned().collect();
         let service = from.service.clone();
         let network_policy = self.cache.network_policy.clone();
-        // Runs are listed live where a cluster may be put to rest, and else taken from the cache.
-        let runs = if live
-            && cluster::questions(cluster, &pods, &TlsView::default())
-                .is_some_and(|questions| questions.activity)
-        {
-            &from.runs
-        } else {
-            &self.cache.runs
-        };
+        let runs = if known.covers(Wants::RUNS) { &self.truth.runs } else { &self.cache.runs };
         let runs = runs.values().cloned().collect();
         let (view, load) = self.follow(cluster, &pods);
         self.seed = self.seed.wrapping_add(0x1234_5678_9ABC_DEF1);
@@ -111,7 +108,7 @@ impl World {
             service,
             network_policy,
             pods,
-            live,
+            known,
             scheduler: view,
             load,
             runs,
@@ -119,7 +116,7 @@ impl World {
             seed: self.seed,
             ..Observed::default()
         };
-        if live && observed.scheduler.registered().is_some() {
+        if known.covers(Wants::WORKERS) && observed.scheduler.registered().is_some() {
             let start = self.followed.as_ref().map(|followed| followed.start.clone());
             match self.dask.as_ref().filter(|dask| self.reachable && Some(&dask.start) == start.as_ref()) {
                 None => {
@@ -135,7 +132,7 @@ impl World {
                     if let Some(followed) = &mut self.followed {
                         followed.retirements.see(&observed.pods, &dask.registered(), self.now);
                     }
-                    let asks = cluster::asks_who_is_busy(cluster) && self.talks;
+                    let asks = known.covers(Wants::BUSY) && self.talks;
                     observed.busy = asks.then(|| dask.workers.clone());
                     observed.closes = asks && self.closing == Closing::Possible;
                 }
@@ -152,14 +149,23 @@ impl World {
             return;
         }
         let mut cluster = self.cache.cluster.clone();
-        let mut observed = self.observe(&cluster, false);
+        let mut observed = self.observe(&cluster, Wants::NOTHING);
         let mut plan = cluster::plan(&cluster, &observed, self.now);
-        if plan.look_again {
+        let wants = plan.wants;
+        if !wants.is_nothing() {
+            self.asks_for_enough(&cluster, &observed, &plan);
             cluster = self.truth.cluster.clone();
-            observed = self.observe(&cluster, true);
+            observed = self.observe(&cluster, wants);
             plan = cluster::plan(&cluster, &observed, self.now);
+            self.asks_for_enough(&cluster, &observed, &plan);
+            if !wants.covers(plan.wants) {
+                // The cache was behind; the next look may ask for more.
+                self.next = Next::After(CACHE_LAG);
+                return;
+            }
         }
-        assert!(observed.live || plan.steps.is_empty(), "it acts on the word of a cache: {:?}", plan.steps);
+        let is_live = wants.covers(Wants::OBJECT | Wants::PODS | Wants::WORKERS);
+        assert!(is_live || plan.steps.is_empty(), "it acts on the word of a cache: {:?}", plan.steps);
         let silent = cluster::plan(&cluster.clone().silent(), &observed.clone().silent(), self.now);
         decide_nothing(&plan, silent);
         self.next = plan.next;
@@ -171,6 +177,12 @@ impl World {
         if left > 0 && !self.over {
             self.tell(&cluster, plan, went);
         }
+    }
+
+    fn asks_for_enough(&self, cluster: &DaskCluster, observed: &Observed, plan: &Plan<DaskClusterStatus>) {
+        is_enough(plan, observed.known, |known| {
+            cluster::plan(cluster, &Observed { known, ..observed.clone() }, self.now)
+        });
     }
 
     /// Writes the status, if nobody else has written since.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use daskflow::api::dask_cluster::{IdleAction, Rollout};
 use daskflow::api::{DaskCluster, labels};
+use daskflow::plan::Wants;
 use daskflow::plan::certificates::TlsView;
 use daskflow::plan::cluster::{self, questions};
 use daskflow::plan::pods::scheduler::template_hash;
@@ -85,11 +86,11 @@ impl World {
         for _ in 0..2 {
             self.cache = self.truth.clone();
             let cluster = self.truth.cluster.clone();
-            for live in [false, true] {
-                let observed = self.observe(&cluster, live);
+            for known in [Wants::NOTHING, Wants::ALL] {
+                let observed = self.observe(&cluster, known);
                 let plan = cluster::plan(&cluster, &observed, self.now);
                 assert_eq!(plan.steps, [], "at rest");
-                assert!(!plan.look_again, "it looks live at rest");
+                assert_eq!(plan.wants, Wants::NOTHING, "it looks live at rest");
                 assert_eq!(Some(&plan.status), cluster.status.as_ref(), "its status changes at rest");
                 assert_eq!(plan.next, daskflow::plan::Next::Change, "it looks again at rest");
             }

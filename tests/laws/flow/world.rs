@@ -15,7 +15,7 @@ use daskflow::api::{
 };
 use daskflow::plan::facts::{attempt_of, phase_of};
 use daskflow::plan::run::ForeignScheduler;
-use daskflow::plan::{Object, Plan, Step, Urgency, VictimKind, cluster, flow, run};
+use daskflow::plan::{Object, Plan, Step, Urgency, VictimKind, Wants, cluster, flow, run};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::batch::v1::{Job, JobCondition, JobStatus};
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStateTerminated, ContainerStatus, Pod, PodStatus};
@@ -23,6 +23,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ManagedFieldsEnt
 use kube::{Resource, ResourceExt};
 
 use super::Happening;
+use crate::wants::planned;
 use crate::words::{Words, decide_nothing};
 
 /// What a Flow says, as far as the laws differ by it.
@@ -60,6 +61,12 @@ pub struct Stale {
     pub runs: bool,
     pub jobs: bool,
     pub pods: bool,
+}
+
+impl Stale {
+    fn is_any(self) -> bool {
+        self.flow || self.runs || self.jobs || self.pods
+    }
 }
 
 pub struct World {
@@ -243,17 +250,11 @@ impl World {
 
     fn look_at_flow(&mut self, stale: Stale, writes: usize) {
         let seen = self.view(stale);
-        let mut object = seen.flow.clone();
-        let mut plan = self.plan_flow(&object, &seen, false);
-        if plan.look_again {
-            // The Flow is read anew, and its runs as well where ticks were missed or runs given up.
-            object = self.truth.flow.clone();
-            plan = self.plan_flow(&object, &seen, true);
-            if flow::counts(&object, &plan) {
-                let live = Stored { runs: self.truth.runs.clone(), ..seen };
-                plan = self.plan_flow(&object, &live, true);
-            }
-        }
+        let look = |known: Wants| {
+            let object = if known.covers(Wants::OBJECT) { &self.truth.flow } else { &seen.flow };
+            Some((object.clone(), self.plan_flow(object, &seen, known)))
+        };
+        let Some((object, plan)) = planned(stale.is_any(), look) else { return };
         let news = object.status.as_ref() != Some(&plan.status);
         let current = self.truth.flow.resource_version() == object.resource_version();
         if self.carry_out(&plan, writes, Some(&object)) && news && current {
@@ -274,15 +275,14 @@ impl World {
         newest.map_or_else(|| since.get(clock).copied().unwrap_or(self.created), |(_, (_, edited))| *edited)
     }
 
-    fn plan_flow(&self, flow: &Flow, seen: &Stored, live: bool) -> Plan<daskflow::api::FlowStatus> {
-        let runs: Vec<_> = seen.runs.values().cloned().collect();
+    fn plan_flow(&self, flow: &Flow, seen: &Stored, known: Wants) -> Plan<daskflow::api::FlowStatus> {
+        let runs = if known.covers(Wants::RUNS) { &self.truth.runs } else { &seen.runs };
         let admitted = flow.status.as_ref().map(|status| status.admitted.clone()).unwrap_or_default();
         let unfinished =
             |name: &String| self.truth.runs.get(name).is_some_and(|run| !phase_of(run).is_final());
-        let unseen = |name: &&String| !seen.runs.contains_key(*name);
+        let unseen = |name: &&String| !runs.contains_key(*name);
         let observed = flow::Observed {
-            runs,
-            live,
+            runs: runs.values().cloned().collect(),
             found: admitted.iter().filter(unseen).filter(|name| unfinished(name)).cloned().collect(),
             runners: runners(&seen.pods),
             cluster_exists: true,
@@ -314,8 +314,10 @@ impl World {
     fn look_at_run(&mut self, name: &str, stale: Stale, writes: usize) {
         let seen = self.view(stale);
         let mut stored = seen.runs.get(name).cloned();
+        let mut is_behind = stale.is_any();
         while let Some(run) = stored {
-            stored = self.turn_of_run(run, &seen, writes);
+            stored = self.turn_of_run(run, (&seen, is_behind), writes);
+            is_behind = true;
         }
     }
 
@@ -335,19 +337,18 @@ impl World {
     /// One turn; what it goes on from at once, if it does.
     fn turn_of_run(
         &mut self,
-        mut stored: Arc<FlowRun>,
-        seen: &Stored,
+        stored: Arc<FlowRun>,
+        (seen, is_behind): (&Stored, bool),
         writes: usize,
     ) -> Option<Arc<FlowRun>> {
         let name = &stored.name_any();
-        let mut object = self.begun(&stored);
-        let mut plan = self.plan_run(&object, seen, false);
-        if plan.look_again {
-            // The run itself is read anew; what else is read live is the operator's `observe`.
-            stored = self.truth.runs.get(name)?.clone();
-            object = self.begun(&stored);
-            plan = self.plan_run(&object, seen, true);
-        }
+        let ((stored, object), plan) = planned(is_behind, |known| {
+            let live = known.covers(Wants::OBJECT).then(|| self.truth.runs.get(name).cloned());
+            let stored = live.unwrap_or_else(|| Some(stored.clone()))?;
+            let object = self.begun(&stored);
+            let plan = self.plan_run(&object, seen, known);
+            Some(((stored, object), plan))
+        })?;
         let truth = self.truth.runs.get(name)?;
         let was = phase_of(truth);
         let current = truth.resource_version() == stored.resource_version();
@@ -380,34 +381,30 @@ impl World {
         None
     }
 
-    /// Live, what a runner's start depends on is read first, and what an end depends on where it is none.
-    fn plan_run(&self, object: &FlowRun, seen: &Stored, live: bool) -> Plan<FlowRunStatus> {
-        let plan = self.plan_of(object, self.observe_run(object, seen, (live, false)));
-        if !live || run::starts_a_runner(&plan) {
-            return plan;
-        }
-        self.plan_of(object, self.observe_run(object, seen, (live, true)))
-    }
-
-    fn plan_of(&self, run: &FlowRun, observed: run::Observed) -> Plan<FlowRunStatus> {
+    fn plan_run(&self, run: &FlowRun, seen: &Stored, known: Wants) -> Plan<FlowRunStatus> {
+        let observed = self.observe_run(run, seen, known);
         let plan = run::plan(run, &observed, self.now);
         decide_nothing(&plan, run::plan(&run.clone().silent(), &observed.silent(), self.now));
         plan
     }
 
-    fn observe_run(&self, object: &FlowRun, seen: &Stored, (live, all): (bool, bool)) -> run::Observed {
+    fn observe_run(&self, object: &FlowRun, seen: &Stored, known: Wants) -> run::Observed {
         let attempt = attempt_of(object);
         let job_name = format!("{}-{attempt}", object.name_any());
         // A Job that the status knows is asked for when no cache has it.
-        let asks = all || object.status.as_ref().is_some_and(|status| status.job.is_some());
+        let asks =
+            known.covers(Wants::JOB) || object.status.as_ref().is_some_and(|status| status.job.is_some());
         let job = seen.jobs.get(&job_name).or_else(|| self.truth.jobs.get(&job_name).filter(|_| asks));
-        let queued = all && phase_of(object) == Phase::Queued;
-        let (flow, runs) =
-            if queued { (&self.truth.flow, &self.truth.runs) } else { (&seen.flow, &seen.runs) };
+        let flow = if known.covers(Wants::FLOW) { &self.truth.flow } else { &seen.flow };
+        let runs = if known.covers(Wants::RUNS) { &self.truth.runs } else { &seen.runs };
         let others = |run: &&Arc<FlowRun>| run.name_any() != object.name_any() && !phase_of(run).is_final();
         let cached = seen.pods.get(&job_name);
         let behind = job.is_some_and(|job| has_ended(job)) && cached.is_none_or(|pod| is_alive(pod));
-        let pods = if behind || (live && job.is_none()) { &self.truth.pods } else { &seen.pods };
+        let pods = if behind || (known.covers(Wants::PODS) && job.is_none()) {
+            &self.truth.pods
+        } else {
+            &seen.pods
+        };
         let of_run = format!("{}-", object.name_any());
         let another =
             pods.iter().any(|(name, pod)| name.starts_with(&of_run) && *name != job_name && is_alive(pod));
@@ -423,7 +420,6 @@ impl World {
             another_runner: another,
             scheduler: Some(format!("scheduler/{}", self.scheduler)).filter(|_| !outside),
             unwritten: self.unwritten.contains_key(&object.name_any()),
-            live,
             ..run::Observed::default()
         }
     }

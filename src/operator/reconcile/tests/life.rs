@@ -10,7 +10,7 @@ use crate::operator::testing::stage::Stage;
 use crate::operator::testing::{Scheduler, look};
 
 /// A Flow with one tick, a second ago.
-fn flow(name: &str, address: &str) -> Value {
+pub(super) fn flow(name: &str, address: &str) -> Value {
     let now = Clock::of_machine().now();
     let before = |seconds| now.checked_sub(SignedDuration::from_secs(seconds)).unwrap().to_string();
     json!({
@@ -23,7 +23,7 @@ fn flow(name: &str, address: &str) -> Value {
     })
 }
 
-async fn scheduler() -> (Scheduler, String) {
+pub(super) async fn scheduler() -> (Scheduler, String) {
     let scheduler = Scheduler::start(|op, _| (op == "ncores").then(|| json!({"tcp://10.0.0.1:1": 1}))).await;
     let address = format!("tcp://127.0.0.1:{}", scheduler.port);
     (scheduler, address)
@@ -152,7 +152,7 @@ async fn a_run_that_is_about_to_get_its_place_says_nothing() {
 }
 
 /// Looks at a run as the cache has it.
-async fn look_at_run(stage: &Stage, name: &str) {
+pub(super) async fn look_at_run(stage: &Stage, name: &str) {
     let named =
         kube::runtime::reflector::ObjectRef::new(name).within(crate::operator::testing::stage::NAMESPACE);
     let run = stage.context.stores.runs.get(&named).unwrap();

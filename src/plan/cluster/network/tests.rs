@@ -8,6 +8,7 @@ use serde_json::json;
 use super::*;
 use crate::api::network_policy::NetworkPolicySpec as Wish;
 use crate::api::{DaskClusterSpec, Flow, FlowRun};
+use crate::plan::Wants;
 use crate::plan::cluster::{Observed, plan};
 use crate::plan::pods::runner::{self, Attempt, LogicalTime, Target};
 use crate::plan::pods::worker;
@@ -187,7 +188,7 @@ fn rules(policy: &mut NetworkPolicy) -> &mut Vec<NetworkPolicyIngressRule> {
 
 /// The steps that are about the policy.
 fn steps(cluster: &DaskCluster, there: Option<NetworkPolicy>) -> Vec<Step> {
-    let observed = Observed { network_policy: there.map(Arc::new), live: true, ..Observed::default() };
+    let observed = Observed { network_policy: there.map(Arc::new), known: Wants::ALL, ..Observed::default() };
     let mut steps = plan(cluster, &observed, jiff::Timestamp::UNIX_EPOCH).steps;
     steps.retain(|step| match step {
         Step::Apply(object) => matches!(object.as_ref(), Applied::NetworkPolicy(_)),

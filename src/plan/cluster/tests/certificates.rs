@@ -83,7 +83,7 @@ fn pods_of(plan: &Plan<DaskClusterStatus>) -> Vec<&Pod> {
 fn a_first_certificate_is_issued_before_any_pod() {
     let cluster = secured(Issuer::Operator);
     let tls = TlsView { source: Some(Err(missing())), authority: Some(Err(missing())), ..TlsView::default() };
-    let plan = plan(&cluster, &Observed { live: true, tls, ..Observed::default() }, now());
+    let plan = plan(&cluster, &Observed { known: Wants::ALL, tls, ..Observed::default() }, now());
     assert_eq!(kinds(&plan), ["apply", "issue"]);
     let Some(Step::Issue(issue)) = plan.steps.last() else { panic!("{:?}", plan.steps) };
     assert!(issue.new_authority);
@@ -111,10 +111,11 @@ fn pods_are_made_with_a_copy_that_is_there_before_them() {
     let cluster = secured(Issuer::Operator);
     let leaf = certificates("aaaa", "t1", 1);
     let tls = TlsView { copied: false, ..view(&leaf) };
-    let first = plan(&cluster, &Observed { live: true, tls: tls.clone(), ..Observed::default() }, now());
+    let first =
+        plan(&cluster, &Observed { known: Wants::ALL, tls: tls.clone(), ..Observed::default() }, now());
     assert_eq!(kinds(&first), ["apply", "copy"]);
     let tls = TlsView { copied: true, ..tls };
-    let plan = plan(&cluster, &Observed { live: true, tls, ..Observed::default() }, now());
+    let plan = plan(&cluster, &Observed { known: Wants::ALL, tls, ..Observed::default() }, now());
     assert_eq!(kinds(&plan), ["apply", "create", "create", "create"]);
     for pod in pods_of(&plan) {
         assert_eq!(Certificate::of(pod), Some(certificate(&leaf)));
@@ -220,7 +221,7 @@ fn a_bad_secret_starts_nothing_and_stops_nothing() {
     let cluster = secured(Issuer::Secret);
     let fault = Fault { reason: Reason::KeyMismatch, message: "Secret team-a/mine: tls.key: another".into() };
     let tls = TlsView { source: Some(Err(fault.clone())), ..TlsView::default() };
-    let new = plan(&cluster, &Observed { live: true, tls: tls.clone(), ..Observed::default() }, now());
+    let new = plan(&cluster, &Observed { known: Wants::ALL, tls: tls.clone(), ..Observed::default() }, now());
     assert_eq!(kinds(&new), ["apply"]);
     for kind in [ConditionType::Ready, ConditionType::Stalled, ConditionType::CertificatesReady] {
         assert_eq!(reason(&new, kind), "KeyMismatch");
@@ -228,7 +229,7 @@ fn a_bad_secret_starts_nothing_and_stops_nothing() {
     assert_eq!(new.events.iter().filter(|note| note.reason == Reason::KeyMismatch).count(), 1);
     let mut told = cluster.clone();
     told.status = Some(new.status);
-    let again = plan(&told, &Observed { live: true, tls: tls.clone(), ..Observed::default() }, now());
+    let again = plan(&told, &Observed { known: Wants::ALL, tls: tls.clone(), ..Observed::default() }, now());
     assert!(again.events.is_empty(), "told once: {:?}", again.events);
 
     let old = certificates("aaaa", "t1", 1);
@@ -278,7 +279,7 @@ fn copies_go_with_the_last_pod_that_has_them() {
 fn cert_manager_is_asked_once_and_what_it_says_is_told() {
     let cluster = secured(Issuer::CertManager);
     let tls = TlsView { source: Some(Err(missing())), ..TlsView::default() };
-    let mut observed = Observed { live: true, tls, ..Observed::default() };
+    let mut observed = Observed { known: Wants::ALL, tls, ..Observed::default() };
     let first = plan(&cluster, &observed, now());
     assert_eq!(kinds(&first), ["apply", "request"]);
     let Some(Step::Request(request)) = first.steps.last() else { panic!("{:?}", first.steps) };
@@ -322,7 +323,8 @@ fn a_certificate_ends_with_its_authority() {
     let cluster = secured(Issuer::Secret);
     let mut leaf = certificates("aaaa", "t1", 1);
     leaf.ca_not_after = now() + jiff::SignedDuration::from_secs(DAY);
-    let plan = plan(&cluster, &Observed { live: true, tls: view(&leaf), ..Observed::default() }, now());
+    let plan =
+        plan(&cluster, &Observed { known: Wants::ALL, tls: view(&leaf), ..Observed::default() }, now());
     assert_eq!(plan.status.tls.unwrap().not_after.unwrap().0, leaf.ca_not_after);
 }
 
@@ -351,4 +353,25 @@ fn tls_that_cannot_be_had_is_no_spec_that_is_carried_out() {
     let mut observed = settled_with(&cluster, Some(&good));
     observed.tls.source = Some(Err(missing()));
     assert_eq!(reason(&plan(&cluster, &observed, now()), ConditionType::Stalled), "Ready");
+}
+
+#[test]
+fn a_worker_that_is_one_too_many_leaves_without_a_look_at_secrets() {
+    let mut cluster = secured(Issuer::Operator);
+    let leaf = certificates("aaaa", "t1", 1);
+    let mut observed = settled_with(&cluster, Some(&leaf));
+    observed.known = Wants::NOTHING;
+    cluster.spec.workers.replicas = Some(1);
+    let first = plan(&cluster, &observed, now());
+    let wants = Wants::OBJECT | Wants::PODS | Wants::WORKERS;
+    assert_eq!((first.steps.len(), first.wants), (0, wants));
+    (observed.known, observed.closable) = (wants, Some(names(&observed.pods)));
+    let live = plan(&cluster, &observed, now());
+    assert_eq!((kinds(&live), live.wants), (vec!["retire"], wants));
+    cluster.spec.workers.replicas = Some(3);
+    let grown = plan(&cluster, &observed, now());
+    assert_eq!((kinds(&grown), grown.wants), (vec!["create"], wants | Wants::SECRETS));
+    cluster.spec.workers.replicas = Some(2);
+    observed.tls = view(&certificates("bbbb", "t1", 1));
+    assert!(plan(&cluster, &observed, now()).wants.covers(Wants::SECRETS), "they are outdated by a Secret");
 }

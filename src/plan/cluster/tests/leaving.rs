@@ -350,9 +350,10 @@ fn the_word_of_a_cache_is_not_enough_to_let_closed_workers_go() {
     let (mut cluster, mut observed, _) = closing([1, 1, 1]);
     let first = plan(&cluster, &observed, now());
     obey(&mut cluster, &mut observed, first);
-    let cached = Observed { live: false, closable: None, busy: None, closes: false, ..observed };
+    let cached = Observed { known: Wants::NOTHING, closable: None, busy: None, closes: false, ..observed };
     let plan = plan(&cluster, &cached, now());
-    assert_eq!((plan.steps.len(), plan.look_again), (0, true));
+    let wants = Wants::OBJECT | Wants::PODS | Wants::WORKERS | Wants::BUSY;
+    assert_eq!((plan.steps.len(), plan.wants), (0, wants));
 }
 
 #[test]

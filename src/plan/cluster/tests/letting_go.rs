@@ -143,8 +143,8 @@ fn a_young_worker_that_was_let_go_has_not_ended_early() {
 fn nobody_is_deleted_on_the_word_of_a_cache() {
     let (cluster, mut observed, all) = asked(1, 2);
     lets_go(&mut observed, &all, (1, 0));
-    observed.live = false;
-    assert!(plan(&cluster, &observed, now()).look_again);
+    observed.known = Wants::NOTHING;
+    assert!(plan(&cluster, &observed, now()).wants.covers(Wants::OBJECT | Wants::PODS | Wants::WORKERS));
 }
 
 #[test]

@@ -72,9 +72,10 @@ fn whoever_comes_between_word_and_deed_is_not_sent_away() {
 #[test]
 fn nobody_is_sent_away_on_the_word_of_a_cache() {
     let (cluster, mut observed) = idle(IdleAction::Suspend);
-    observed.live = false;
+    observed.known = Wants::NOTHING;
     let plan = plan(&cluster, &observed, later(600));
-    assert!(plan.look_again && plan.steps.is_empty() && !is_asleep(&plan));
+    assert!(plan.wants.covers(Wants::OBJECT | Wants::RUNS | Wants::ACTIVITY), "{:?}", plan.wants);
+    assert!(plan.steps.is_empty() && !is_asleep(&plan));
 }
 
 #[test]
@@ -153,7 +154,7 @@ fn one_that_was_woken_is_given_time() {
     let (mut cluster, mut observed) = asleep(IdleAction::ScaleToZero);
     cluster.metadata.generation = Some(2);
     cluster.status = Some(plan(&cluster, &observed, later(900)).status);
-    observed.live = true;
+    observed.known = Wants::ALL;
     let woken = plan(&cluster, &observed, later(901));
     assert!(!is_asleep(&woken), "it has been idle for long, and was wanted a second ago");
     assert_eq!(woken.next, Next::At(later(1500)));
@@ -168,7 +169,7 @@ fn a_suspended_cluster_has_no_pods_until_a_run_comes() {
     assert_eq!(kinds(&first), ["delete", "delete", "delete"]);
     assert_eq!(reason(&first, ConditionType::Ready), "Idle");
     cluster.status = Some(first.status);
-    observed = Observed { service: observed.service, live: true, ..Observed::default() };
+    observed = Observed { service: observed.service, known: Wants::ALL, ..Observed::default() };
     let gone = plan(&cluster, &observed, later(700));
     assert_eq!((gone.steps.len(), reason(&gone, ConditionType::Suspended)), (0, "Idle".to_owned()));
     observed.runs = vec![waiting_run("etl", 1)];

@@ -60,7 +60,7 @@ fn a_scheduler_that_lets_anybody_run_code_is_reported(
 ) {
     let mut cluster = with_service(service);
     cluster.spec.tls = tls.then(Default::default);
-    let plan = plan(&cluster, &Observed { live: true, ..Observed::default() }, now());
+    let plan = plan(&cluster, &Observed { known: Wants::ALL, ..Observed::default() }, now());
     let told = plan.events.iter().any(|note| note.warning && note.reason == Reason::SchedulerExposed);
     assert_eq!(told, expected);
 }

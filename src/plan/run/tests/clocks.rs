@@ -184,17 +184,13 @@ fn places_that_became_fewer_are_given_back_before_anything_starts() {
     flow.status.as_mut().unwrap().observed_generation = Some(1);
     let back = plan(&newer, &with_siblings(flow.clone(), &[&older]), now());
     assert_eq!((phase_and_reason(&back), back.steps.len()), ((Phase::Queued, "PlaceGivenBack".into()), 0));
-    let unsure = Observed { live: false, ..with_siblings(flow.clone(), &[&older]) };
-    assert!(
-        !back.look_again && plan(&newer, &unsure, now()).look_again,
-        "a Job that no cache knows yet may be at work"
-    );
+    assert_eq!(back.wants, Wants::OBJECT | Wants::JOB, "a Job that no cache knows yet may be at work");
     let starts = plan(&older, &with_siblings(flow.clone(), &[&newer]), now());
     assert!(matches!(created(&starts)[..], [.., Object::Job(_)]), "{:?}", starts.status);
     // From then on it looks live before it begins.
     let waits = after(newer.clone(), &back);
-    let cached = Observed { live: false, ..with_siblings(of(Concurrency::Forbid, &[&newer]), &[]) };
-    assert!(plan(&waits, &cached, now()).look_again);
+    let seen = with_siblings(of(Concurrency::Forbid, &[&newer]), &[]);
+    assert!(plan(&waits, &seen, now()).wants.covers(Wants::OBJECT | Wants::FLOW | Wants::RUNS));
     // Right after the policy was changed nobody knows who keeps its place, and from `Allow` nobody had one.
     flow.status.as_mut().unwrap().observed_generation = Some(0);
     let nobody = of(Concurrency::Forbid, &[]);

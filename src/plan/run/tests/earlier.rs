@@ -17,9 +17,9 @@ fn seen(phase: Phase) -> FlowRun {
 fn a_run_in_the_queue_may_have_given_its_place_back_and_is_read_again_before_it_begins() {
     let waiting = seen(Phase::Queued);
     assert!(is_unsaid(&waiting) && !is_unsaid(&run(Phase::Queued)), "one that is new has none yet");
-    let cached = Observed { live: false, ..observed(flow()) };
-    assert!(plan(&waiting, &cached, now()).look_again);
-    assert_eq!(plan(&waiting, &observed(flow()), now()).status.phase, Phase::Provisioning);
+    let begins = plan(&waiting, &observed(flow()), now());
+    assert!(begins.wants.covers(Wants::OBJECT | Wants::FLOW | Wants::RUNS));
+    assert_eq!(begins.status.phase, Phase::Provisioning);
     let mut forbids = flow();
     forbids.spec.concurrency = Concurrency::Forbid;
     let says = plan(&waiting, &observed(forbids), now());
