@@ -130,7 +130,7 @@ impl Phase {
     }
 
     /// The word in `status.phase`.
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Queued => "Queued",
             Self::Provisioning => "Provisioning",

@@ -10,15 +10,16 @@ pub mod duration;
 pub mod flow;
 pub mod flow_backfill;
 pub mod flow_run;
+#[cfg(test)]
+pub(crate) mod foreign;
 pub mod interval;
-mod kind;
+pub mod kind;
 pub mod labels;
 pub mod network_policy;
 pub mod quantity;
 pub mod run_policy;
 pub mod schedule;
 pub mod schema;
-mod status;
 pub mod tls;
 pub mod worker_group;
 
@@ -28,13 +29,11 @@ pub use dask_cluster::{DaskCluster, DaskClusterSpec, DaskClusterStatus};
 pub use flow::{Flow, FlowSpec, FlowStatus};
 pub use flow_backfill::{FlowBackfill, FlowBackfillSpec, FlowBackfillStatus};
 pub use flow_run::{FlowRun, FlowRunSpec, FlowRunStatus, Phase};
-pub use kind::Kind;
-pub use status::Conditioned;
+pub use kind::{Kind, Ours};
 pub use tls::Tls;
 pub use worker_group::WorkersSpec;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{CustomResourceDefinition, JSON};
-use kube::CustomResourceExt;
 
 /// The API group of all kinds.
 pub const GROUP: &str = "daskflow.dev";
@@ -43,7 +42,7 @@ pub const VERSION: &str = "v1alpha1";
 
 /// The custom resource definitions of all kinds, in the order in which they are to be installed.
 pub fn crds() -> Vec<CustomResourceDefinition> {
-    let mut crds = vec![DaskCluster::crd(), Flow::crd(), FlowRun::crd(), FlowBackfill::crd()];
+    let mut crds = Kind::ALL.map(Kind::crd).to_vec();
     for crd in &mut crds {
         default_status(crd);
     }

@@ -186,13 +186,7 @@ fn built_in() -> Vec<Kind> {
 fn defined(crd: CustomResourceDefinition) -> Option<Kind> {
     let (names, group) = (crd.spec.names, crd.spec.group);
     let version = crd.spec.versions.into_iter().find(|version| version.name == api::VERSION)?;
-    let ours = match names.kind.as_str() {
-        "DaskCluster" => api::Kind::DaskCluster,
-        "Flow" => api::Kind::Flow,
-        "FlowRun" => api::Kind::FlowRun,
-        "FlowBackfill" => api::Kind::FlowBackfill,
-        _ => return None,
-    };
+    let ours = api::Kind::named(&group, &names.kind)?;
     let subresources = version.subresources.unwrap_or_default();
     let scale = subresources.scale.map(|scale| Scale {
         spec: scale.spec_replicas_path,

@@ -89,7 +89,7 @@ impl Checked {
             let message = format!("{GROUP} has no version {version_word}: write {GROUP}/{VERSION}");
             return self.say(version.0, "apiVersion", &message);
         }
-        if let Some(known) = Kind::ALL.into_iter().find(|known| known.as_str() == kind.1) {
+        if let Some(known) = Kind::named(group, &kind.1) {
             return self.manifests.push(manifest(known, node));
         }
         let names = Kind::ALL.map(Kind::as_str);

@@ -3,17 +3,19 @@
 use serde_json::Value;
 
 use super::fault::Finding;
-use crate::api::{DaskCluster, Flow, FlowBackfill, FlowRun, Kind};
+use crate::api::kind::Visit;
+use crate::api::{Flow, Kind};
 use crate::plan::field::FieldPath;
-use crate::plan::pods::Violation;
-use crate::plan::{cluster, flow};
+use crate::plan::flow;
+use crate::plan::subject::Subject;
+use crate::plan::violation::Violation;
 
 /// What the operator could not carry out.
 ///
 /// `object` has already been mended where its schema refuses it; `refused` are those places, about which
 /// nothing more is told.
 pub(super) fn findings(kind: Kind, object: &Value, refused: &[FieldPath]) -> Vec<Finding> {
-    let violations = match violations(kind, object) {
+    let violations = match kind.visit(&mut Violations(object)) {
         Ok(violations) => violations,
         // The types are stricter than the schema somewhere; better told than passed over.
         Err(error) if refused.is_empty() => {
@@ -42,19 +44,11 @@ pub(super) fn hints(kind: Kind, object: &Value) -> Vec<Finding> {
     flow::hints(&flow).into_iter().map(finding).collect()
 }
 
-fn violations(kind: Kind, object: &Value) -> Result<Vec<Violation>, serde_json::Error> {
-    let object = object.clone();
-    Ok(match kind {
-        Kind::DaskCluster => cluster::violations(&serde_json::from_value::<DaskCluster>(object)?),
-        Kind::Flow => flow::violations(&serde_json::from_value::<Flow>(object)?),
-        Kind::FlowRun => {
-            let run = serde_json::from_value::<FlowRun>(object)?;
-            flow::parameters::violation_of_own(run.spec.parameters.as_ref()).into_iter().collect()
-        }
-        // Whether its clocks exist is for its Flow to say.
-        Kind::FlowBackfill => {
-            let backfill = serde_json::from_value::<FlowBackfill>(object)?;
-            flow::parameters::violation_of_own(backfill.spec.parameters.as_ref()).into_iter().collect()
-        }
-    })
+/// The violations of an object of any kind.
+struct Violations<'a>(&'a Value);
+
+impl<K: Subject> Visit<K, Result<Vec<Violation>, serde_json::Error>> for Violations<'_> {
+    fn visit(&mut self) -> Result<Vec<Violation>, serde_json::Error> {
+        serde_json::from_value::<K>(self.0.clone()).map(|object| object.violations())
+    }
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::api::Kind;
 use crate::daemon::clock::Chance;
 use crate::plan::Wants;
 
@@ -12,10 +13,13 @@ const BACKOFF_FIRST: Duration = Duration::from_secs(1);
 /// The longest wait after failures.
 const BACKOFF_MAX: Duration = Duration::from_secs(300);
 
+/// Kind, namespace and name.
+pub(super) type Id = (Kind, String, String);
+
 /// How often each object has failed and not succeeded since.
 #[derive(Default)]
 pub(super) struct Backoff {
-    failures: Mutex<HashMap<String, Failures>>,
+    failures: Mutex<HashMap<Id, Failures>>,
 }
 
 /// The failures of one object in a row.
@@ -28,40 +32,39 @@ struct Failures {
 
 impl Backoff {
     /// Counts a failure of this object, and says how many there were in a row.
-    pub(super) fn failed(&self, key: &str) -> u32 {
+    pub(super) fn failed(&self, object: &Id) -> u32 {
         let mut failures = self.lock();
-        let count = &mut failures.entry(key.to_owned()).or_default().count;
+        let count = &mut failures.entry(object.clone()).or_default().count;
         *count = count.saturating_add(1);
         *count
     }
 
     /// A plan for this object rested on what was not looked at. That is looked at from now on, until the object
     /// succeeds: the caches alone do not lead there.
-    pub(super) fn lacks(&self, key: &str, wants: Wants) {
-        self.lock().entry(key.to_owned()).or_default().lacked |= wants;
+    pub(super) fn lacks(&self, object: &Id, wants: Wants) {
+        self.lock().entry(object.clone()).or_default().lacked |= wants;
     }
 
     /// What was lacking since this object succeeded.
-    pub(super) fn lacked(&self, key: &str) -> Wants {
-        self.lock().get(key).map(|failures| failures.lacked).unwrap_or_default()
+    pub(super) fn lacked(&self, object: &Id) -> Wants {
+        self.lock().get(object).map(|failures| failures.lacked).unwrap_or_default()
     }
 
     /// Forgets the failures of this object.
-    pub(super) fn succeeded(&self, key: &str) {
-        self.lock().remove(key);
+    pub(super) fn succeeded(&self, object: &Id) {
+        self.lock().remove(object);
     }
 
     /// How many objects of each kind have failed and not succeeded since.
-    pub(super) fn by_kind(&self) -> BTreeMap<String, i64> {
+    pub(super) fn by_kind(&self) -> BTreeMap<Kind, i64> {
         let mut kinds = BTreeMap::new();
-        for key in self.lock().keys() {
-            let kind = key.split('/').next().unwrap_or_default();
-            *kinds.entry(kind.to_owned()).or_default() += 1;
+        for (kind, ..) in self.lock().keys() {
+            *kinds.entry(*kind).or_default() += 1;
         }
         kinds
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Failures>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Id, Failures>> {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -64,12 +64,12 @@ impl Looks {
         Self { turns: Turns::new(LOOKS), ranks: HashMap::new(), tells, telling }
     }
 
-    fn wake<K: Planned>(&mut self, wake: &Wake<K>, context: &Context, store: &Store<K>) {
-        let (key, object) = (key(&wake.object), &wake.object);
-        let is_urgent = wake.urgent || store.get(object).is_some_and(|object| object.is_urgent(context));
+    fn wake<K: Planned>(&mut self, wake: &Wake, context: &Context, store: &Store<K>) {
+        let object = store.get(&reference(&wake.key));
+        let is_urgent = wake.urgent || object.is_some_and(|object| object.is_urgent(context));
         let rank = if is_urgent { Rank::Urgent } else { Rank::Usual };
-        if self.turns.wake(&key, rank)
-            && let Some(look) = self.ranks.get(&key)
+        if self.turns.wake(&wake.key, rank)
+            && let Some(look) = self.ranks.get(&wake.key)
         {
             look.send_replace(rank);
         }
@@ -105,7 +105,7 @@ impl Looks {
 pub(super) async fn controller<K: Planned>(
     context: &Arc<Context>,
     store: Store<K>,
-    mut wakes: UnboundedReceiver<Wake<K>>,
+    mut wakes: UnboundedReceiver<Wake>,
     stop: &CancellationToken,
 ) {
     let began = Instant::now();
@@ -114,10 +114,9 @@ pub(super) async fn controller<K: Planned>(
     let waiting = context.metrics.reconciles_waiting(K::KIND);
     loop {
         while let Some(turn) = looks.begin(began.elapsed()) {
-            let (namespace, name) = &turn.key;
-            let Some(object) = store.get(&ObjectRef::new(name).within(namespace)) else {
+            let Some(object) = store.get(&reference(&turn.key)) else {
                 // The normal end of an object.
-                reconcile::gone::<K>(context, namespace, name);
+                reconcile::gone::<K>(context, &turn.key.0, &turn.key.1);
                 looks.end(&turn, Then::Woken);
                 continue;
             };
@@ -145,8 +144,8 @@ pub(super) async fn controller<K: Planned>(
     while under_way.next().await.is_some() {}
 }
 
-fn key<K: Planned>(object: &ObjectRef<K>) -> Key {
-    (Arc::from(object.namespace.as_deref().unwrap_or_default()), Arc::from(object.name.as_str()))
+fn reference<K: Planned>((namespace, name): &Key) -> ObjectRef<K> {
+    ObjectRef::new(name).within(namespace)
 }
 
 /// Looks at one object.

@@ -1,5 +1,7 @@
 //! What a failed request means for the object it was made for.
 
+use std::borrow::Cow;
+
 use super::certificates::issue;
 use super::leader::DoesNotLead;
 use super::requests::is_of_stop;
@@ -17,20 +19,20 @@ pub(super) enum Error {
     #[error("a request to the API server failed")]
     Api(#[from] kube::Error),
     /// An object of the name exists and belongs to somebody else.
-    #[error("{kind} {name} exists and is not ours: rename it or delete it")]
-    NameTaken { kind: &'static str, name: String },
+    #[error("the {kind} {name} exists and is not ours: rename it or delete it")]
+    NameTaken { kind: Cow<'static, str>, name: String },
     /// An object of the name is on its way out.
-    #[error("{kind} {name} is still being deleted")]
-    BeingDeleted { kind: &'static str, name: String },
+    #[error("the {kind} {name} is still being deleted")]
+    BeingDeleted { kind: Cow<'static, str>, name: String },
     /// An object is not as it was a moment ago.
-    #[error("{kind} {name} has changed meanwhile")]
-    Changed { kind: &'static str, name: String },
+    #[error("the {kind} {name} has changed meanwhile")]
+    Changed { kind: Cow<'static, str>, name: String },
     /// What the plan rests on was not looked at, because the caches said that it would not be needed.
     #[error("the caches are behind: a plan from them did not ask for {lacking:?}")]
     Behind { lacking: Wants },
     /// An object that this one needs does not decode.
-    #[error("{kind} {name} cannot be read by this operator: its conditions say why")]
-    Unreadable { kind: &'static str, name: String },
+    #[error("the {kind} {name} cannot be read by this operator: its conditions say why")]
+    Unreadable { kind: Cow<'static, str>, name: String },
     /// The API server does not know cert-manager's kinds.
     #[error("cert-manager is not installed in this cluster: install it, or write tls.issuer: Operator")]
     NoCertManager,

@@ -42,6 +42,8 @@ mod watch;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use kube::Client;
 use tokio::net::TcpListener;
 use tokio::sync::watch::error::RecvError;
@@ -56,12 +58,15 @@ use controller::controller;
 use leader::{Candidacy, Claim, Guard};
 use metrics::{CountRequests, Metrics};
 use pulse::Pulse;
+use reconcile::Planned;
 use requests::Adapt;
 use route::Routes;
 use schedulers::Schedulers;
 use wakes::Wakes;
 use watch::Watches;
 
+use crate::api::Kind;
+use crate::api::kind::Visit;
 use crate::daemon::http::{self, Served};
 
 pub use error::Error;
@@ -196,14 +201,27 @@ async fn controllers(context: &Arc<Context>, mut wakes: Wakes, stop: &Cancellati
     tracing::info!("reconciling starts");
     let done = CancellationToken::new();
     let work = async {
-        futures::future::join4(
-            controller(context, stores.clusters.store(), wakes.clusters, stop),
-            controller(context, stores.flows.store(), wakes.flows, stop),
-            controller(context, stores.runs.store(), wakes.runs, stop),
-            controller(context, stores.backfills.store(), wakes.backfills, stop),
-        )
-        .await;
+        let mut begun = Begun { context, wakes, stop, all: Vec::new() };
+        Kind::each(&mut begun);
+        futures::future::join_all(begun.all).await;
         done.cancel();
     };
     futures::future::join(work, context.events.publish(&done)).await;
+}
+
+/// The controllers of all kinds.
+struct Begun<'a> {
+    context: &'a Arc<Context>,
+    wakes: Wakes,
+    stop: &'a CancellationToken,
+    all: Vec<BoxFuture<'a, ()>>,
+}
+
+impl<K: Planned> Visit<K> for Begun<'_> {
+    fn visit(&mut self) {
+        let store = K::kept(&self.context.stores).store();
+        if let Some(wakes) = self.wakes.take(K::KIND) {
+            self.all.push(controller(self.context, store, wakes, self.stop).boxed());
+        }
+    }
 }

@@ -1,7 +1,6 @@
 //! One reconcile, the same for every kind.
 
 use std::convert::Infallible;
-use std::fmt::Debug;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -9,26 +8,22 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use jiff::Timestamp;
-use k8s_openapi::NamespaceResourceScope;
+use kube::ResourceExt;
 use kube::api::Api;
-use kube::{Resource, ResourceExt};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 use tracing::Instrument;
 
-use super::backoff::{backoff, backoff_within};
+use super::backoff::{Id, backoff, backoff_within};
 use super::context::Context;
 use super::controller::Action;
 use super::execute::Bounds;
 use super::failure::{Disposition, Error};
-use super::route::{Cached, written};
+use super::route::{Watched, written};
 use super::unwritten::Unwritten;
 use super::{execute, lookup, requests};
-use crate::api::{Conditioned, Reason};
 use crate::causes::chain;
 use crate::daemon::clock::Chance;
-use crate::plan::conditions::{Failure, told};
+use crate::plan::subject::Subject;
 use crate::plan::{Next, Note, Plan, Urgency, Wants};
 
 /// A reconcile that takes longer is given up. What its requests wait for their turn does not count.
@@ -46,24 +41,7 @@ const TURNS_MAX: u32 = 3;
 const QUOTA_BACKOFF_MAX: Duration = Duration::from_secs(15);
 
 /// A kind that has a planner.
-pub(super) trait Planned:
-    Resource<DynamicType = (), Scope = NamespaceResourceScope>
-    + Cached
-    + Debug
-    + Serialize
-    + DeserializeOwned
-    + Send
-    + Sync
-    + 'static
-{
-    /// The kind's status.
-    type Status: Clone + Conditioned + Debug + Default + PartialEq + Serialize + Send + Sync + 'static;
-    /// The kind's name.
-    const KIND: &'static str;
-
-    /// The status that was written last.
-    fn status(&self) -> Option<&Self::Status>;
-
+pub(super) trait Planned: Subject + Watched {
     /// Observes and plans. What is in `known` is looked at live, the object itself was before; the rest is
     /// taken from the caches.
     fn plan(
@@ -72,12 +50,6 @@ pub(super) trait Planned:
         known: Wants,
         now: Timestamp,
     ) -> impl Future<Output = Result<Plan<Self::Status>, Error>> + Send;
-
-    /// What the last status, of this generation, says with this reason. For what is news, and for nothing
-    /// else.
-    fn told(&self, reason: Reason) -> Option<&str> {
-        told(self.status()?.conditions(), self.meta().generation, reason)
-    }
 
     /// Whether the quota had no room for its pods the last time.
     fn lacks_room(&self) -> bool {
@@ -96,9 +68,6 @@ pub(super) trait Planned:
         false
     }
 
-    /// The same object with this status.
-    fn set_status(&mut self, status: Self::Status);
-
     /// The statuses of this kind that are not written yet. None: each is written at once.
     fn unwritten(_context: &Context) -> Option<&Unwritten<Self::Status>> {
         None
@@ -106,9 +75,6 @@ pub(super) trait Planned:
 
     /// The object is gone: what is kept of it is forgotten.
     fn gone(_context: &Context, _namespace: &str, _name: &str) {}
-
-    /// The status of the object when a step failed; `planned` is what it would have been.
-    fn failing(&self, planned: Option<Self::Status>, failure: &Failure, now: Timestamp) -> Self::Status;
 }
 
 /// Reconciles one object. It never fails: a failure is a later look.
@@ -127,42 +93,42 @@ pub(super) async fn reconcile<K: Planned>(
     }
     let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
     // At ERROR, so that a filter such as `warn` keeps the span, and with it the object's name on each line.
-    let span = tracing::error_span!("reconcile", kind = K::KIND, namespace, name);
-    let action = bounded(object, context, &key::<K>(&namespace, &name)).instrument(span).await;
+    let span = tracing::error_span!("reconcile", kind = K::KIND.as_str(), namespace, name);
+    let action = bounded(object, context, &id::<K>(&namespace, &name)).instrument(span).await;
     Ok(action)
 }
 
-fn key<K: Planned>(namespace: &str, name: &str) -> String {
-    format!("{}/{namespace}/{name}", K::KIND)
+fn id<K: Planned>(namespace: &str, name: &str) -> Id {
+    (K::KIND, namespace.to_owned(), name.to_owned())
 }
 
 /// The object is gone: nothing is kept of it.
 pub(super) fn gone<K: Planned>(context: &Context, namespace: &str, name: &str) {
-    context.backoff.succeeded(&key::<K>(namespace, name));
+    context.backoff.succeeded(&id::<K>(namespace, name));
     forget_unwritten::<K>(context, namespace, name);
     K::gone(context, namespace, name);
 }
 
 /// Reconciles in a bounded time, and says when to look again.
-async fn bounded<K: Planned>(object: Arc<K>, context: Arc<Context>, key: &str) -> Action {
+async fn bounded<K: Planned>(object: Arc<K>, context: Arc<Context>, id: &Id) -> Action {
     let started = Instant::now();
     let work = AssertUnwindSafe(once(&context, object.clone())).catch_unwind();
     let (result, action) = match requests::within(LIMIT, work).await {
         Some(Ok(Ok(end))) => {
-            context.backoff.succeeded(key);
+            context.backoff.succeeded(id);
             let then = |next| Action::Requeue(delay(next, &context));
             ("success", end.map_or(Action::Retry(CACHE_LAG), then))
         }
         Some(Ok(Err(stop)))
             if stop.error.disposition() == Disposition::Conflict
-                && context.backoff.failed(key) <= CONFLICTS_MAX =>
+                && context.backoff.failed(id) <= CONFLICTS_MAX =>
         {
             ("conflict", Action::Retry(CACHE_LAG))
         }
         // What was begun ends here; the deletion of the object is the change that comes next.
         Some(Ok(Err(stop))) if stop.error.is_of_ending_namespace() => {
             tracing::debug!("the namespace is being deleted");
-            context.backoff.succeeded(key);
+            context.backoff.succeeded(id);
             ("success", Action::Requeue(delay(Next::Change, &context)))
         }
         // It had to wait when the process was asked to stop. The next one looks at everything.
@@ -172,18 +138,18 @@ async fn bounded<K: Planned>(object: Arc<K>, context: Arc<Context>, key: &str) -
         }
         Some(Ok(Err(stop))) => {
             let begun = Begun::of(&context, object);
-            let failures = context.backoff.failed(key);
+            let failures = context.backoff.failed(id);
             // What is to be said waits for its turn as well.
             let said = requests::within(LIMIT, failed(&context, &begun, failures, stop)).await;
             ("failure", said.unwrap_or_else(|| Action::Retry(backoff(failures, &context.chance))))
         }
         Some(Err(_)) => {
             // The panic hook has logged where. One object must not take the others down.
-            ("failure", Action::Retry(backoff(context.backoff.failed(key), &context.chance)))
+            ("failure", Action::Retry(backoff(context.backoff.failed(id), &context.chance)))
         }
         None => {
             tracing::warn!(limit = ?LIMIT, "the reconcile took too long and was given up");
-            ("timeout", Action::Retry(backoff(context.backoff.failed(key), &context.chance)))
+            ("timeout", Action::Retry(backoff(context.backoff.failed(id), &context.chance)))
         }
     };
     context.metrics.reconciled(K::KIND, result, started.elapsed());
@@ -220,7 +186,7 @@ impl<K: Planned> Begun<K> {
         match K::unwritten(context).and_then(|all| all.of(object.as_ref(), written.as_ref())) {
             Some(status) => {
                 let mut changed = object.as_ref().clone();
-                changed.set_status(status);
+                *changed.status_mut() = Some(status);
                 Self { stored: object, object: Arc::new(changed), written }
             }
             None => Self { stored: object.clone(), object, written },
@@ -286,8 +252,8 @@ async fn look<K: Planned>(
     now: Timestamp,
 ) -> Result<Option<(Begun<K>, Plan<K::Status>)>, Error> {
     debug_assert!(wants.covers(Wants::OBJECT), "what is looked at live begins with the object: {wants:?}");
-    let key = key::<K>(namespace, name);
-    let known = wants | context.backoff.lacked(&key);
+    let id = id::<K>(namespace, name);
+    let known = wants | context.backoff.lacked(&id);
     let api: Api<K> = Api::namespaced(context.client.clone(), namespace);
     let Some(fresh) = lookup::by_name(&api, name).await? else { return Ok(None) };
     let begun = Begun::of(context, Arc::new(fresh));
@@ -296,7 +262,7 @@ async fn look<K: Planned>(
     if lacking.is_nothing() {
         return Ok(Some((begun, plan)));
     }
-    context.backoff.lacks(&key, lacking);
+    context.backoff.lacks(&id, lacking);
     Err(Error::Behind { lacking })
 }
 

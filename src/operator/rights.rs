@@ -3,7 +3,7 @@
 //! `daskflow rbac` writes the chart's rights and `docs/rights.md` from it, and an end-to-end test compares
 //! what was asked with what is granted. So it has no verb that nothing needs: each row says what needs it.
 
-use crate::api::GROUP;
+use crate::api::{GROUP, Kind};
 
 /// Where a right holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,12 +77,7 @@ pub const RIGHTS: &[Right] = &[
         "Made for each tick and deleted as the history says. One that a user made gets an owner and labels; one of a \
          backfill that is cancelled is cancelled.",
     ),
-    Right::new(
-        GROUP,
-        &["daskclusters/status", "flows/status", "flowruns/status", "flowbackfills/status"],
-        &["patch"],
-        "The status of each object.",
-    ),
+    Right::new(GROUP, &Kind::STATUSES, &["patch"], "The status of each object."),
     Right::new(
         "",
         &["pods"],
@@ -192,17 +187,14 @@ pub const USER_ROLES: &[UserRole] = &[
     UserRole {
         name: "view",
         added_to: &["view", "edit", "admin"],
-        rules: &[(&["daskclusters", "flows", "flowruns", "flowbackfills"], &["get", "list", "watch"])],
+        rules: &[(&Kind::PLURALS, &["get", "list", "watch"])],
         why: "Whoever may view a namespace may see its flows, runs and clusters.",
     },
     UserRole {
         name: "edit",
         added_to: &["edit", "admin"],
         rules: &[
-            (
-                &["daskclusters", "flows", "flowruns", "flowbackfills"],
-                &["create", "update", "patch", "delete", "deletecollection"],
-            ),
+            (&Kind::PLURALS, &["create", "update", "patch", "delete", "deletecollection"]),
             (&["daskclusters/scale"], &["get", "update", "patch"]),
         ],
         why: "Whoever may edit a namespace may write them, run a flow now, and scale a cluster. That is no more than \

@@ -1,101 +1,91 @@
-//! The queues of the controllers: the names of objects that are to be looked at. `route` decides which.
+//! The queues of the controllers, one for each of our kinds: the names of objects that are to be looked at.
+//! `route` decides which.
 
-use kube::Resource;
-use kube::runtime::reflector::ObjectRef;
-use tokio::sync::mpsc;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use crate::api::{DaskCluster, Flow, FlowBackfill, FlowRun};
+use futures::future::select_all;
+use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
+
+use crate::api::Kind;
+use crate::plan::turns::Key;
 
 /// An object that is to be looked at.
 #[derive(Clone, Debug)]
-pub struct Wake<K: Resource<DynamicType = ()>> {
-    /// The object.
-    pub object: ObjectRef<K>,
+pub struct Wake {
+    /// Its namespace and name.
+    pub key: Key,
     /// Whether somebody waits for what comes of it, rather than a clock.
     pub urgent: bool,
 }
 
-/// The sending sides of the controllers' queues.
-#[derive(Clone)]
-pub struct Triggers {
-    clusters: mpsc::UnboundedSender<Wake<DaskCluster>>,
-    flows: mpsc::UnboundedSender<Wake<Flow>>,
-    runs: mpsc::UnboundedSender<Wake<FlowRun>>,
-    backfills: mpsc::UnboundedSender<Wake<FlowBackfill>>,
+impl Wake {
+    /// An object that nobody waits for.
+    pub fn of(namespace: &str, name: &str) -> Self {
+        Self { key: (Arc::from(namespace), Arc::from(name)), urgent: false }
+    }
 }
 
+/// The sending sides of the controllers' queues.
+#[derive(Clone)]
+pub struct Triggers(Arc<BTreeMap<Kind, UnboundedSender<Wake>>>);
+
 /// The receiving sides. The queues hold names only, and a controller keeps each name once.
-pub struct Wakes {
-    /// Clusters to look at.
-    pub clusters: mpsc::UnboundedReceiver<Wake<DaskCluster>>,
-    /// Flows to look at.
-    pub flows: mpsc::UnboundedReceiver<Wake<Flow>>,
-    /// Runs to look at.
-    pub runs: mpsc::UnboundedReceiver<Wake<FlowRun>>,
-    /// Backfills to look at.
-    pub backfills: mpsc::UnboundedReceiver<Wake<FlowBackfill>>,
-}
+pub struct Wakes(BTreeMap<Kind, UnboundedReceiver<Wake>>);
 
 /// The queues of all controllers.
 pub fn channels() -> (Triggers, Wakes) {
-    let (clusters, cluster_wakes) = mpsc::unbounded_channel();
-    let (flows, flow_wakes) = mpsc::unbounded_channel();
-    let (runs, run_wakes) = mpsc::unbounded_channel();
-    let (backfills, backfill_wakes) = mpsc::unbounded_channel();
-    (
-        Triggers { clusters, flows, runs, backfills },
-        Wakes { clusters: cluster_wakes, flows: flow_wakes, runs: run_wakes, backfills: backfill_wakes },
-    )
+    let (mut triggers, mut wakes) = (BTreeMap::new(), BTreeMap::new());
+    for kind in Kind::ALL {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        triggers.insert(kind, sender);
+        wakes.insert(kind, receiver);
+    }
+    (Triggers(Arc::new(triggers)), Wakes(wakes))
 }
 
 impl Wakes {
     /// Throws all wake-ups away for as long as it is polled: nobody works, and queues must not grow.
     pub(super) async fn discard(&mut self) {
-        loop {
-            let received = tokio::select! {
-                wake = self.clusters.recv() => wake.is_some(),
-                wake = self.flows.recv() => wake.is_some(),
-                wake = self.runs.recv() => wake.is_some(),
-                wake = self.backfills.recv() => wake.is_some(),
-            };
-            if !received {
-                // The context holds the senders: this is the end of the process.
-                return;
-            }
-        }
+        let queues =
+            self.0.values_mut().map(|queue| Box::pin(async { while queue.recv().await.is_some() {} }));
+        // The context holds the senders: that one ends is the end of the process.
+        select_all(queues).await;
+    }
+
+    /// The queue of one kind, for its controller, which is the only one.
+    pub(super) fn take(&mut self, kind: Kind) -> Option<UnboundedReceiver<Wake>> {
+        self.0.remove(&kind)
+    }
+
+    /// The next object of a kind; nothing: none waits now.
+    #[cfg(test)]
+    pub(super) fn try_recv(&mut self, kind: Kind) -> Option<Wake> {
+        self.0.get_mut(&kind).unwrap().try_recv().ok()
+    }
+
+    /// Waits for the next object of a kind.
+    #[cfg(test)]
+    pub(super) async fn recv(&mut self, kind: Kind) -> Option<Wake> {
+        self.0.get_mut(&kind).unwrap().recv().await
     }
 }
 
 impl Triggers {
-    /// Wakes a cluster.
-    pub fn cluster(&self, namespace: &str, name: &str) {
-        // The receiver is gone only when the operator stops.
-        let _ = self.clusters.send(wake_of(namespace, name));
+    /// Wakes an object.
+    pub fn wake(&self, kind: Kind, namespace: &str, name: &str) {
+        self.send(kind, Wake::of(namespace, name));
     }
 
-    pub(super) fn flow(&self, namespace: &str, name: &str) {
-        let _ = self.flows.send(wake_of(namespace, name));
+    /// Wakes an object before the others of its namespace: somebody waits for what comes of it.
+    pub(super) fn wake_now(&self, kind: Kind, namespace: &str, name: &str) {
+        self.send(kind, Wake { urgent: true, ..Wake::of(namespace, name) });
     }
 
-    /// Wakes a Flow before the others of its namespace: somebody waits for a place.
-    pub(super) fn flow_now(&self, namespace: &str, name: &str) {
-        let _ = self.flows.send(Wake { urgent: true, ..wake_of(namespace, name) });
+    fn send(&self, kind: Kind, wake: Wake) {
+        if let Some(queue) = self.0.get(&kind) {
+            // The receiver is gone only when the operator stops.
+            let _ = queue.send(wake);
+        }
     }
-
-    /// The same for a cluster.
-    pub(super) fn cluster_now(&self, namespace: &str, name: &str) {
-        let _ = self.clusters.send(Wake { urgent: true, ..wake_of(namespace, name) });
-    }
-
-    pub(super) fn run(&self, namespace: &str, name: &str) {
-        let _ = self.runs.send(wake_of(namespace, name));
-    }
-
-    pub(super) fn backfill(&self, namespace: &str, name: &str) {
-        let _ = self.backfills.send(wake_of(namespace, name));
-    }
-}
-
-fn wake_of<K: Resource<DynamicType = ()>>(namespace: &str, name: &str) -> Wake<K> {
-    Wake { object: ObjectRef::new(name).within(namespace), urgent: false }
 }

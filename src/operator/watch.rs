@@ -6,29 +6,27 @@
 //! Where the operator watches some namespaces only, each kind has a watch for each of them and one cache for
 //! all.
 
-use std::fmt::Debug;
 use std::future::Future;
-use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
+use futures::future::BoxFuture;
 use futures::{FutureExt, Stream, StreamExt, stream};
-use k8s_openapi::NamespaceResourceScope;
+use kube::Client;
 use kube::api::Api;
 use kube::core::DeserializeGuard;
 use kube::runtime::utils::ResetTimerBackoff;
 use kube::runtime::watcher::ExponentialBackoff;
 use kube::runtime::{WatchStreamExt, watcher};
-use kube::{Client, Resource};
-use serde::de::DeserializeOwned;
 
 use super::caches::bounded::{Bounded, guarded};
-use super::caches::{KINDS, Kept, Watched};
+use super::caches::{self, Stores};
 use super::metrics::Metrics;
-use super::route::{self, Change, Routes};
+use super::route::{Routes, Watched};
 use super::undecodable::{Register, Undecodable};
-use crate::api::labels;
+use crate::api::kind::{Visit, title};
+use crate::api::{Kind, labels};
 use crate::causes::chain;
 
 /// Seconds after which the API server ends a watch that had nothing to say; a dead connection is noticed five
@@ -66,100 +64,87 @@ pub(super) struct Watches {
 impl Watches {
     /// Fills the caches for as long as it is polled, and wakes whoever a change concerns.
     pub(super) fn keep_all(&self) -> impl Future<Output = ()> + use<> {
-        let stores = &self.routes.stores;
-        let all = watcher::Config::default().timeout(WATCH_TIMEOUT_S);
-        let ours = all.clone().labels(&format!("{}={}", labels::APP_MANAGED_BY, labels::APP));
-        let watches: [_; KINDS] = [
-            self.keep(&all, &stores.clusters, route::cluster).boxed(),
-            self.keep(&all, &stores.flows, route::flow).boxed(),
-            self.keep(&all, &stores.runs, route::run).boxed(),
-            self.keep(&all, &stores.backfills, route::backfill).boxed(),
-            self.keep(&ours, &stores.jobs, route::job).boxed(),
-            self.keep(&ours, &stores.pods, route::pod).boxed(),
-            self.keep(&ours, &stores.services, route::service).boxed(),
-            self.keep(&ours, &stores.network_policies, route::network_policy).boxed(),
-            self.keep(&ours, &stores.code, route::code).boxed(),
-        ];
+        let mut begun = Begun { watches: self, all: Vec::new() };
+        Stores::each(&mut begun);
+        let all = begun.all;
         async move {
-            futures::future::select_all(watches).await;
+            futures::future::select_all(all).await;
         }
     }
 
     /// Keeps one cache, by one watch for each namespace.
-    fn keep<K>(
-        &self,
-        config: &watcher::Config,
-        kept: &Kept<K>,
-        wake: fn(&Routes, Change<&K>),
-    ) -> impl Future<Output = ()> + Send + use<K>
-    where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-            + Clone
-            + Debug
-            + DeserializeOwned
-            + Send
-            + Sync
-            + 'static,
-        <K as Resource>::DynamicType: Eq + Hash + Clone,
-    {
-        let stores = &self.routes.stores;
-        let watches = (0..stores.watched.places()).map(|place| {
+    fn keep<K: Watched>(&self) -> impl Future<Output = ()> + Send + use<K> {
+        let watched = &self.routes.stores.watched;
+        let watches = (0..watched.places()).map(|place| {
             let client = self.client.clone();
-            let api = match stores.watched.namespace(place) {
+            let api = match watched.namespace(place) {
                 Some(namespace) => Api::<Bounded<K>>::namespaced(client, namespace),
                 None => Api::all(client),
             };
-            let events = watcher(api, config.clone()).backoff(retries());
+            let events = watcher(api, config::<K>()).backoff(retries());
             paused(events).map(move |event| (place, event.map(guarded))).boxed()
         });
         let watches: Vec<_> = watches.collect();
-        let (all, kept) = (self.clone(), kept.clone());
-        let gauge = self.metrics.undecodable(&K::kind(&()));
+        let all = self.clone();
+        let gauge = self.metrics.undecodable(&title::<K>());
         let mut undecodable: Vec<Undecodable> =
             watches.iter().map(|_| Undecodable::new(gauge.clone(), self.undecodable.clone())).collect();
         stream::select_all(watches).for_each(move |(place, event)| {
             if let Some(undecodable) = undecodable.get_mut(place) {
-                all.take((&kept, undecodable), wake, (place, event));
+                all.take::<K>(undecodable, (place, event));
             }
             std::future::ready(())
         })
     }
 
     /// Takes in what a watch tells, and wakes whoever it concerns.
-    fn take<K>(
+    fn take<K: Watched>(
         &self,
-        (kept, undecodable): (&Kept<K>, &mut Undecodable),
-        wake: fn(&Routes, Change<&K>),
+        undecodable: &mut Undecodable,
         (place, event): (usize, Result<watcher::Event<DeserializeGuard<K>>, watcher::Error>),
-    ) where
-        K: Resource<DynamicType = ()> + Clone + Debug + 'static,
-        <K as Resource>::DynamicType: Eq + Hash + Clone,
-    {
-        let watched = &self.routes.stores.watched;
+    ) {
+        let (kept, watched) = (K::kept(&self.routes.stores), &self.routes.stores.watched);
         let event = match event {
             Ok(event) => event,
             Err(error) => {
-                self.metrics.watch_failed(&K::kind(&()));
+                self.metrics.watch_failed(&title::<K>());
                 return log_failure::<K>(watched, place, &error);
             }
         };
         let is_list = matches!(event, watcher::Event::InitDone);
         let gone = kept.take_undecodable(watched.namespace(place), &event);
-        for object in gone {
-            wake(&self.routes, Change::Of(&object));
-        }
+        gone.iter().for_each(|object| K::changed(&self.routes, object));
         let Some(event) = undecodable.open(event) else { return };
         let changed = kept.take(watched.namespace(place), event);
-        for object in changed {
-            wake(&self.routes, Change::Of(&object));
-        }
+        changed.iter().for_each(|object| K::changed(&self.routes, object));
         if is_list {
-            if watched.listed(place, &K::kind(&())) {
+            if watched.listed(place, &title::<K>()) {
                 tracing::info!(namespace = watched.namespace(place), "all that is watched is known");
             }
             // What else a list tells: everyone looks.
-            wake(&self.routes, Change::Everything);
+            K::listed(&self.routes);
         }
+    }
+}
+
+/// The watches of all kinds.
+struct Begun<'a> {
+    watches: &'a Watches,
+    all: Vec<BoxFuture<'static, ()>>,
+}
+
+impl<K: Watched> Visit<K> for Begun<'_> {
+    fn visit(&mut self) {
+        self.all.push(self.watches.keep::<K>().boxed());
+    }
+}
+
+/// Of a kind that is not ours, only objects with our label are watched.
+fn config<K: Watched>() -> watcher::Config {
+    let all = watcher::Config::default().timeout(WATCH_TIMEOUT_S);
+    match Kind::of::<K>() {
+        Some(_) => all,
+        None => all.labels(&format!("{}={}", labels::APP_MANAGED_BY, labels::APP)),
     }
 }
 
@@ -234,8 +219,8 @@ fn is_refusal(error: &watcher::Error) -> bool {
     }
 }
 
-fn log_failure<K: Resource<DynamicType = ()>>(watched: &Watched, place: usize, error: &watcher::Error) {
-    let (kind, namespace) = (K::kind(&()), watched.namespace(place));
+fn log_failure<K: Watched>(watched: &caches::Watched, place: usize, error: &watcher::Error) {
+    let (kind, namespace) = (title::<K>(), watched.namespace(place));
     let cause = chain(error);
     if !is_refusal(error) {
         tracing::warn!(%kind, namespace, error = cause, "the watch failed and starts anew");
@@ -254,14 +239,13 @@ mod tests {
         let (context, server, _wakes) = context(0);
         let (asked, _server) =
             serve(server, |_| refusal(500, "InternalError", "the database does not answer"));
-        let config = watcher::Config::default();
         let watches = Watches {
             client: context.client.clone(),
             routes: context.routes.clone(),
             metrics: context.metrics.clone(),
             undecodable: context.undecodable.clone(),
         };
-        let watch = watches.keep(&config, &context.stores.jobs, route::job);
+        let watch = watches.keep::<k8s_openapi::api::batch::v1::Job>();
         tokio::time::timeout(Duration::from_secs(600), watch).await.unwrap_err();
         // At 250 ms, doubled up to 30 s, and each up to twice as long.
         let lists = asked.count("GET jobs");

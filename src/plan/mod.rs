@@ -10,7 +10,6 @@ pub mod cluster;
 pub mod conditions;
 mod count;
 pub mod facts;
-pub mod failing;
 pub mod field;
 mod figure;
 pub mod flow;
@@ -26,7 +25,9 @@ pub mod run;
 pub mod schedule;
 pub mod served;
 pub mod site;
+pub mod subject;
 pub mod subset;
+mod targets;
 pub mod turns;
 pub mod violation;
 mod violations;
@@ -36,17 +37,16 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, Service};
-use k8s_openapi::api::networking::v1::NetworkPolicy;
+use k8s_openapi::api::core::v1::{Pod, Secret};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use serde_json::Value;
 
 pub use figure::{Figure, between};
 pub use part::Part;
+pub use targets::{Applied, Object, Take, Victim, VictimKind};
 pub use wants::Wants;
 
-use crate::api::{DaskCluster, FlowRun, Reason};
+use crate::api::Reason;
 
 /// What is to be done about one object.
 #[derive(Clone, Debug, PartialEq)]
@@ -210,62 +210,6 @@ pub enum Step {
         /// Their pods, whose names are their names in Dask.
         workers: Vec<Victim>,
     },
-}
-
-/// An object that is applied: created, or changed in place.
-#[derive(Clone, Debug, PartialEq)]
-#[allow(clippy::large_enum_variant, reason = "a step holds it in a box")]
-pub enum Applied {
-    /// The scheduler's Service.
-    Service(Service),
-    /// A cluster's NetworkPolicy.
-    NetworkPolicy(NetworkPolicy),
-}
-
-/// An object to be created.
-#[derive(Clone, Debug, PartialEq)]
-#[allow(clippy::large_enum_variant, reason = "a step holds it in a box")]
-pub enum Object {
-    /// A pod.
-    Pod(Pod),
-    /// A Job.
-    Job(Job),
-    /// A ConfigMap.
-    ConfigMap(ConfigMap),
-    /// A run's own cluster.
-    Cluster(DaskCluster),
-    /// A run of a Flow.
-    Run(FlowRun),
-}
-
-/// An object to be deleted.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Victim {
-    /// Its kind.
-    pub kind: VictimKind,
-    /// Its name.
-    pub name: String,
-    /// Its uid: an object of the same name that came after it is spared.
-    pub uid: Option<String>,
-}
-
-/// The kinds that are ever deleted by us rather than by Kubernetes' garbage collection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum VictimKind {
-    /// A pod.
-    Pod,
-    /// A Job, with its pods.
-    Job,
-    /// A ConfigMap.
-    ConfigMap,
-    /// A run's own cluster.
-    Cluster,
-    /// A finished run.
-    Run,
-    /// A copy of a certificate.
-    Secret,
-    /// The NetworkPolicy of a cluster that wants none any more.
-    NetworkPolicy,
 }
 
 /// A certificate to be made.

@@ -2,7 +2,6 @@
 
 use std::cmp::Ordering;
 use std::collections::{HashMap, HashSet};
-use std::hash::Hash;
 
 use kube::Resource;
 use kube::core::DeserializeGuard;
@@ -20,10 +19,7 @@ pub(in crate::operator) struct Ticket(u64);
 
 /// The cache of one kind. kube's own writer takes each list for a list of everything and drops what is not in
 /// it; here a list drops only what is in the namespace that it is of.
-pub(super) struct Cache<K>
-where
-    K: Resource<DynamicType = ()> + Clone + 'static,
-{
+pub(super) struct Cache<K: Resource<DynamicType = ()> + Clone + 'static> {
     writer: Writer<K>,
     store: Store<K>,
     /// What the lists that are under way have told until now, by the namespace that is listed; all of them:
@@ -36,11 +32,7 @@ where
     seen: HashMap<Option<String>, u64>,
 }
 
-impl<K> Cache<K>
-where
-    K: Resource<DynamicType = ()> + Clone + 'static,
-    <K as Resource>::DynamicType: Eq + Hash + Clone,
-{
+impl<K: Resource<DynamicType = ()> + Clone + 'static> Cache<K> {
     /// An empty cache. For kube it is full: when controllers may begin is for whoever starts them to say.
     pub(super) fn new(mut writer: Writer<K>, indexes: Vec<Index<K>>) -> Self {
         writer.apply_watcher_event(&Event::Init);

@@ -1,6 +1,5 @@
 //! One kind as it is kept: a cache that the watch fills, and what this operator writes itself, at once.
 
-use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use kube::Resource;
@@ -13,30 +12,18 @@ use super::cache::{Cache, Ticket};
 use super::index::Index;
 
 /// The cache of one kind.
-pub struct Kept<K>
-where
-    K: Resource<DynamicType = ()> + Clone + 'static,
-    K::DynamicType: Eq + Hash + Clone,
-{
+pub struct Kept<K: Resource<DynamicType = ()> + Clone + 'static> {
     store: Store<K>,
     cache: Arc<Mutex<Cache<K>>>,
 }
 
-impl<K> Clone for Kept<K>
-where
-    K: Resource<DynamicType = ()> + Clone + 'static,
-    K::DynamicType: Eq + Hash + Clone,
-{
+impl<K: Resource<DynamicType = ()> + Clone + 'static> Clone for Kept<K> {
     fn clone(&self) -> Self {
         Self { store: self.store.clone(), cache: self.cache.clone() }
     }
 }
 
-impl<K> Kept<K>
-where
-    K: Resource<DynamicType = ()> + Clone + 'static,
-    K::DynamicType: Eq + Hash + Clone,
-{
+impl<K: Resource<DynamicType = ()> + Clone + 'static> Kept<K> {
     /// An empty cache with these indexes.
     pub(super) fn new(indexes: &[&Index<K>]) -> Self {
         let writer = Writer::default();

@@ -10,10 +10,8 @@ mod kept;
 mod tests;
 mod watched;
 
-use std::fmt::Debug;
 use std::sync::Arc;
 
-use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Service};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
@@ -21,7 +19,6 @@ use kube::api::{Api, ListParams};
 use kube::core::{ObjectMeta, PartialObjectMeta};
 use kube::runtime::reflector::Store;
 use kube::{Client, Resource};
-use serde::de::DeserializeOwned;
 use tokio::sync::watch::error::RecvError;
 
 use bounded::Bounded;
@@ -30,37 +27,82 @@ pub use index::Index;
 pub use kept::Kept;
 pub use watched::Watched;
 
-use crate::api::{DaskCluster, Flow, FlowBackfill, FlowRun, labels};
+use crate::api::kind::{Visit, title};
+use crate::api::{DaskCluster, Flow, FlowBackfill, FlowRun, Ours, labels};
+use crate::plan::objects::cluster_of;
 use crate::plan::run::Ground;
 
-/// How many kinds are watched.
-pub(super) const KINDS: usize = 9;
+/// A kind that is watched and kept.
+pub(super) trait Cached: Resource<DynamicType = ()> + Clone + 'static {
+    /// Its cache.
+    fn kept(stores: &Stores) -> &Kept<Self>;
+}
 
-/// All caches.
-#[derive(Clone)]
-pub struct Stores {
-    /// Where all of this is watched, and how far that is known.
-    pub watched: Arc<Watched>,
+macro_rules! stores {
+    ($($(#[$doc:meta])* $field:ident: $kind:ty $(, by $($index:ident),+)?;)*) => {
+        /// All caches.
+        #[derive(Clone)]
+        pub struct Stores {
+            /// Where all of this is watched, and how far that is known.
+            pub watched: Arc<Watched>,
+            $($(#[$doc])* pub $field: Kept<$kind>,)*
+            /// The same by other keys.
+            pub by: Indexes,
+        }
+
+        impl Stores {
+            /// What the kinds that are watched are called.
+            pub(super) fn titles() -> Vec<String> {
+                vec![$(title::<$kind>()),*]
+            }
+
+            /// Empty caches of what is in these namespaces; without one, of what is in all.
+            pub fn new(namespaces: &[String]) -> Self {
+                let by = Indexes::new();
+                Self {
+                    watched: Arc::new(Watched::new(namespaces, Self::titles().len())),
+                    $($field: Kept::new(&[$($(&by.$index),+)?]),)*
+                    by,
+                }
+            }
+
+            /// Does what a visitor does with each kind that is watched.
+            pub(super) fn each<V>(visitor: &mut V)
+            where
+                $(V: Visit<$kind>,)*
+            {
+                $(<V as Visit<$kind>>::visit(visitor);)*
+            }
+        }
+
+        $(impl Cached for $kind {
+            fn kept(stores: &Stores) -> &Kept<Self> {
+                &stores.$field
+            }
+        })*
+    };
+}
+
+// The kinds that are watched. Of those that are not ours only objects with our label are.
+stores! {
     /// All `DaskCluster`s.
-    pub clusters: Kept<DaskCluster>,
+    clusters: DaskCluster, by clusters_by_run;
     /// All `Flow`s.
-    pub flows: Kept<Flow>,
+    flows: Flow, by flows_by_cluster;
     /// All `FlowRun`s.
-    pub runs: Kept<FlowRun>,
+    runs: FlowRun, by runs_by_flow, runs_by_cluster;
     /// All `FlowBackfill`s.
-    pub backfills: Kept<FlowBackfill>,
+    backfills: FlowBackfill, by backfills_by_flow;
     /// Our Jobs.
-    pub jobs: Kept<Job>,
+    jobs: Job, by jobs_by_code, jobs_with_certificate;
     /// Our pods.
-    pub pods: Kept<Pod>,
+    pods: Pod, by pods_by_run, pods_by_flow, pods_by_cluster;
     /// Our Services.
-    pub services: Kept<Service>,
+    services: Service;
     /// Our NetworkPolicies.
-    pub network_policies: Kept<NetworkPolicy>,
+    network_policies: NetworkPolicy;
     /// Our ConfigMaps, without their content.
-    pub code: Kept<PartialObjectMeta<ConfigMap>>,
-    /// The same by other keys.
-    pub by: Indexes,
+    code: PartialObjectMeta<ConfigMap>, by code_by_flow;
 }
 
 /// What is looked up by something else than its name.
@@ -114,7 +156,7 @@ impl Indexes {
             }),
             pods_by_run: Index::new(|pod| label(&pod.metadata, labels::RUN)),
             pods_by_flow: Index::new(|pod| label(&pod.metadata, labels::FLOW)),
-            pods_by_cluster: Index::new(|pod| label(&pod.metadata, labels::CLUSTER_NAME)),
+            pods_by_cluster: Index::new(|pod| cluster_of(&pod.metadata).into_iter().collect()),
             code_by_flow: Index::new(|map| label(&map.metadata, labels::FLOW)),
         }
     }
@@ -126,24 +168,6 @@ fn label<'a>(metadata: &'a ObjectMeta, label: &str) -> Vec<&'a str> {
 }
 
 impl Stores {
-    /// Empty caches of what is in these namespaces; without one, of what is in all.
-    pub fn new(namespaces: &[String]) -> Self {
-        let by = Indexes::new();
-        Self {
-            watched: Arc::new(Watched::new(namespaces, KINDS)),
-            clusters: Kept::new(&[&by.clusters_by_run]),
-            flows: Kept::new(&[&by.flows_by_cluster]),
-            runs: Kept::new(&[&by.runs_by_flow, &by.runs_by_cluster]),
-            backfills: Kept::new(&[&by.backfills_by_flow]),
-            jobs: Kept::new(&[&by.jobs_by_code, &by.jobs_with_certificate]),
-            pods: Kept::new(&[&by.pods_by_run, &by.pods_by_flow, &by.pods_by_cluster]),
-            services: Kept::new(&[]),
-            network_policies: Kept::new(&[]),
-            code: Kept::new(&[&by.code_by_flow]),
-            by,
-        }
-    }
-
     /// Waits until each cache has been filled once. Namespaces in which rights are missing are not waited for
     /// while there are others.
     pub async fn wait_until_ready(&self) -> Result<(), RecvError> {
@@ -152,19 +176,12 @@ impl Stores {
 }
 
 /// What the API server lists now. An object that does not decode is as the cache knew it.
-pub(super) async fn list_live<K>(
+pub(super) async fn list_live<K: Ours>(
     client: &Client,
     namespace: &str,
     params: &ListParams,
     store: &Store<K>,
-) -> Result<Vec<Arc<K>>, kube::Error>
-where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-        + Clone
-        + Debug
-        + DeserializeOwned
-        + 'static,
-{
+) -> Result<Vec<Arc<K>>, kube::Error> {
     let list = Api::<Bounded<K>>::namespaced(client.clone(), namespace).list(params).await?;
     Ok(list.items.into_iter().filter_map(|object| object.known(store)).collect())
 }

@@ -58,10 +58,14 @@ struct World {
     context: Arc<Context>,
     written: Arc<Mutex<Vec<(String, Instant)>>>,
     store: Store<Flow>,
-    wake: UnboundedSender<Wake<Flow>>,
-    wakes: UnboundedReceiver<Wake<Flow>>,
+    wake: UnboundedSender<Wake>,
+    wakes: UnboundedReceiver<Wake>,
     stop: CancellationToken,
     kept: Box<dyn std::any::Any>,
+}
+
+fn wake_of(flow: &Flow) -> Wake {
+    Wake::of(flow.metadata.namespace.as_deref().unwrap(), flow.metadata.name.as_deref().unwrap())
 }
 
 fn world(flows: Vec<Flow>) -> World {
@@ -72,7 +76,7 @@ fn world(flows: Vec<Flow>) -> World {
     let (store, mut writer) = reflector::store();
     let (wake, wakes) = mpsc::unbounded_channel();
     for flow in flows {
-        wake.send(Wake { object: ObjectRef::from_obj(&flow), urgent: false }).unwrap();
+        wake.send(wake_of(&flow)).unwrap();
         writer.apply_watcher_event(&watcher::Event::Apply(flow));
     }
     let others = Box::new((server, others, writer));
@@ -146,7 +150,7 @@ async fn an_object_that_wakes_while_it_is_looked_at_is_looked_at_again() {
     let World { context, written, store, wakes, stop, wake, kept: _kept } = world(vec![flow("team", "flow")]);
     let changing = async {
         tokio::time::sleep(ANSWER / 2).await;
-        wake.send(Wake { object: ObjectRef::new("flow").within("team"), urgent: false }).unwrap();
+        wake.send(Wake::of("team", "flow")).unwrap();
         tokio::time::sleep(ANSWER * 3).await;
         stop.cancel();
     };
@@ -161,7 +165,7 @@ async fn what_somebody_waits_for_overtakes_the_burst_of_its_namespace() {
     let World { context, written, store, wakes, stop, wake, kept: _kept } = world(flows);
     let waking = async {
         tokio::time::sleep(ANSWER / 2).await;
-        wake.send(Wake { object: ObjectRef::new("flow-499").within("busy"), urgent: true }).unwrap();
+        wake.send(Wake { urgent: true, ..Wake::of("busy", "flow-499") }).unwrap();
         tokio::time::sleep(ANSWER * 3).await;
         stop.cancel();
     };
@@ -174,7 +178,7 @@ async fn what_somebody_waits_for_overtakes_the_burst_of_its_namespace() {
 #[tokio::test(start_paused = true)]
 async fn an_object_that_is_not_in_the_cache_is_not_looked_at() {
     let World { context, written, store, wakes, stop, wake, kept: _kept } = world(vec![flow("team", "flow")]);
-    wake.send(Wake { object: ObjectRef::new("deleted").within("team"), urgent: false }).unwrap();
+    wake.send(Wake::of("team", "deleted")).unwrap();
     let stopping = async {
         tokio::time::sleep(ANSWER * 3).await;
         stop.cancel();
@@ -190,7 +194,7 @@ fn a_look_that_waits_is_small() {
     let (context, _server, _wakes) = runtime().block_on(async { context(1) });
     let mut looks = Looks::new();
     let flow = flow("team", "flow");
-    assert!(!looks.turns.wake(&key(&ObjectRef::from_obj(&flow)), Rank::Usual));
+    assert!(!looks.turns.wake(&wake_of(&flow).key, Rank::Usual));
     let turn = looks.begin(Duration::ZERO).unwrap();
     let look = look(Arc::new(flow), Arc::new(context), turn.clone(), looks.look(turn));
     let bytes = std::mem::size_of_val(&look);

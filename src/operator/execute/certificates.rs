@@ -6,11 +6,12 @@ use jiff::Timestamp;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::ResourceExt;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
+use kube::{Resource, ResourceExt};
 use serde_json::Value;
 
 use super::objects::{MANAGER, check_owner, create_one, delete};
+use crate::api::Kind;
 use crate::operator::certificates::issue::{self, Pem};
 use crate::operator::certificates::requests;
 use crate::operator::context::Context;
@@ -29,7 +30,7 @@ pub(super) async fn issue(
     let api: Api<Secret> = Api::namespaced(context.client.clone(), namespace);
     let there = lookup::by_name(&api, &name_of(&wanted.authority)).await?;
     if let Some(there) = &there {
-        check_owner(&there.metadata, &wanted.authority, "the Secret")?;
+        check_owner(&there.metadata, &wanted.authority, Secret::kind(&()))?;
     }
     let kept = there.filter(|_| !wanted.new_authority).map(|secret| pem(&secret));
     let authority = if let Some(kept) = kept {
@@ -77,7 +78,7 @@ async fn put(api: &Api<Secret>, mut wanted: Secret) -> Result<(), Error> {
         api.create(&params, &wanted).await?;
         return Ok(());
     };
-    check_owner(&there.metadata, &wanted.metadata, "the Secret")?;
+    check_owner(&there.metadata, &wanted.metadata, Secret::kind(&()))?;
     wanted.metadata.resource_version = there.metadata.resource_version;
     api.replace(&wanted.name_any(), &params, &wanted).await?;
     Ok(())
@@ -97,7 +98,7 @@ pub(super) async fn copy(
     let data = lookup::by_name(&api, from).await?.and_then(|secret| secret.data).unwrap_or_default();
     let certificates = certificates::read(from, &data, now);
     if !certificates.is_ok_and(|certificates| certificates.hash == hash) {
-        return Err(Error::Changed { kind: "the Secret", name: from.to_owned() });
+        return Err(Error::Changed { kind: Secret::kind(&()), name: from.to_owned() });
     }
     let files = [certificates::CA, certificates::CERTIFICATE, certificates::KEY];
     let files = files.map(|name| (name.to_owned(), ByteString(certificates::file(&data, name).to_vec())));
@@ -121,7 +122,7 @@ pub(super) async fn request(
                 owner_references: serde_json::from_value(owners).ok(),
                 ..ObjectMeta::default()
             };
-            check_owner(&there.metadata, &metadata, "the Certificate")?;
+            check_owner(&there.metadata, &metadata, "Certificate".into())?;
         }
         Ok(None) => {}
         Err(kube::Error::Api(status)) if status.code == 404 => return Err(Error::NoCertManager),
@@ -155,7 +156,7 @@ pub(super) async fn delete_copy(
     let api: Api<Secret> = Api::namespaced(context.client.clone(), namespace);
     let Some(there) = api.get_metadata_opt(name).await? else { return Ok(()) };
     let owners = there.owner_references();
-    if !owners.iter().any(|owner| owner.kind == "DaskCluster" && owner.name == cluster) {
+    if !owners.iter().any(|owner| Kind::of_owner(owner) == Some(Kind::DaskCluster) && owner.name == cluster) {
         return Ok(());
     }
     let copy = Victim { kind: VictimKind::Secret, name: name.to_owned(), uid: there.metadata.uid };

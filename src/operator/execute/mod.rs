@@ -11,7 +11,7 @@ use std::future::Future;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use kube::ResourceExt;
-use kube::api::{Api, Patch, PatchParams};
+use kube::api::{Api, Patch};
 use serde_json::json;
 
 use super::context::Context;
@@ -20,8 +20,8 @@ use crate::api::FlowRun;
 use crate::causes::chain;
 use crate::plan::cluster::Wish;
 use crate::plan::order::{Refusals, Then};
-use crate::plan::{Applied, Object, Step, Victim, VictimKind};
-use objects::{MANAGER, annotate, apply, create, delete, dry_run, end_pod, limit, try_again};
+use crate::plan::{Step, Victim, VictimKind};
+use objects::{Apply, Create, Write, annotate, delete, dry_run, end_pod, limit, patch_params, try_again};
 
 /// How far the steps of one plan may go.
 #[derive(Clone, Copy, Debug)]
@@ -117,9 +117,9 @@ impl Hands<'_> {
     async fn carry_out(&self, step: &Step) -> Result<(), Error> {
         let (context, namespace) = (self.context, self.namespace);
         match step {
-            Step::Apply(object) => apply(context, namespace, object).await?,
+            Step::Apply(object) => object.give(Apply(Write { context, namespace })).await?,
             Step::Try(pod) => try_again(context, namespace, pod).await?,
-            Step::Create(object) => create(context, namespace, object).await?,
+            Step::Create(object) => object.give(Create(Write { context, namespace })).await?,
             Step::Delete(victim) if victim.kind == VictimKind::Secret => {
                 certificates::delete_copy(context, (namespace, self.name), &victim.name).await?;
             }
@@ -127,9 +127,7 @@ impl Hands<'_> {
             Step::Adopt { run, owners, labels } => {
                 let api: Api<FlowRun> = Api::namespaced(context.client.clone(), namespace);
                 let patch = json!({"metadata": {"ownerReferences": owners, "labels": labels}});
-                let params =
-                    PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
-                api.patch_metadata(run, &params, &Patch::Merge(patch)).await?;
+                api.patch_metadata(run, &patch_params(), &Patch::Merge(patch)).await?;
             }
             Step::Cancel { run, uid, annotations } => {
                 cancel(context, namespace, run, json!({"uid": uid, "annotations": annotations})).await?;
@@ -175,20 +173,10 @@ impl Hands<'_> {
 
 /// A step in a few words, for the log.
 fn describe(step: &Step) -> String {
-    let object_of = |object: &Object| match object {
-        Object::Pod(object) => format!("Pod {}", object.name_any()),
-        Object::Job(object) => format!("Job {}", object.name_any()),
-        Object::ConfigMap(object) => format!("ConfigMap {}", object.name_any()),
-        Object::Cluster(object) => format!("DaskCluster {}", object.name_any()),
-        Object::Run(object) => format!("FlowRun {}", object.name_any()),
-    };
     match step {
-        Step::Apply(object) => match object.as_ref() {
-            Applied::Service(object) => format!("apply Service {}", object.name_any()),
-            Applied::NetworkPolicy(object) => format!("apply NetworkPolicy {}", object.name_any()),
-        },
+        Step::Apply(object) => format!("apply {}", object.title()),
         Step::Try(pod) => format!("try Pod {}", pod.name_any()),
-        Step::Create(object) => format!("create {}", object_of(object)),
+        Step::Create(object) => format!("create {}", object.title()),
         Step::Delete(victim) => format!("delete {:?} {}", victim.kind, victim.name),
         Step::Adopt { run, .. } => format!("adopt FlowRun {run}"),
         Step::Cancel { run, .. } => format!("cancel FlowRun {run}"),
@@ -221,9 +209,8 @@ async fn cancel(
     metadata: serde_json::Value,
 ) -> Result<(), Error> {
     let api: Api<FlowRun> = Api::namespaced(context.client.clone(), namespace);
-    let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
     let patch = json!({"metadata": metadata, "spec": {"cancel": true}});
-    match api.patch(run, &params, &Patch::Merge(patch)).await {
+    match api.patch(run, &patch_params(), &Patch::Merge(patch)).await {
         Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
         other => other.map(|_| ()).map_err(Error::Api),
     }

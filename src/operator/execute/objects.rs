@@ -1,26 +1,31 @@
 //! Writes of single objects.
 
+use std::borrow::Cow;
 use std::fmt::Debug;
+use std::future::Future;
 use std::time::Duration;
 
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, Service};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use crate::api::{DaskCluster, FlowRun};
+use crate::api::Ours;
 use crate::causes::chain;
 use crate::operator::context::Context;
 use crate::operator::failure::Error;
-use crate::operator::route::{Cached, written};
+use crate::operator::route::{Watched, written};
+use crate::plan::objects::has_same_name;
 use crate::plan::pods::runner;
-use crate::plan::{Applied, Object, Victim, VictimKind};
+use crate::plan::{Take, Victim};
 
 /// The field manager of objects that are applied.
 pub(super) const MANAGER: &str = "daskflow";
@@ -28,55 +33,93 @@ pub(super) const MANAGER: &str = "daskflow";
 /// every 10 s.
 const TAKEN: Duration = Duration::from_secs(9);
 
-pub(super) async fn apply(context: &Context, namespace: &str, object: &Applied) -> Result<(), Error> {
-    match object {
-        Applied::Service(service) => apply_one(context, namespace, service).await,
-        Applied::NetworkPolicy(policy) => apply_one(context, namespace, policy).await,
+/// Writes an object of any kind that steps write, each as its kind is.
+pub(super) struct Write<'a> {
+    pub(super) context: &'a Context,
+    pub(super) namespace: &'a str,
+}
+
+/// Creates an object.
+pub(super) struct Create<'a>(pub(super) Write<'a>);
+
+/// Creates an object, or makes the one that is there what it should be, unless that is somebody else's.
+pub(super) struct Apply<'a>(pub(super) Write<'a>);
+
+/// A kind whose objects are written.
+pub(super) trait Written:
+    Resource<DynamicType = (), Scope = NamespaceResourceScope>
+    + Clone
+    + Debug
+    + Serialize
+    + DeserializeOwned
+    + Send
+    + Sync
+{
+    /// Creates the object. Of most kinds the next look knows it when the watch has told of it.
+    fn create(&self, to: Write<'_>) -> impl Future<Output = Result<(), Error>> + Send {
+        async move { create_one(to.context, to.namespace, self).await.map(drop) }
     }
 }
 
-/// Creates an object, or makes the one that is there what it should be, unless that is somebody else's.
-async fn apply_one<K>(context: &Context, namespace: &str, object: &K) -> Result<(), Error>
-where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-        + Clone
-        + Debug
-        + Serialize
-        + DeserializeOwned,
-{
-    let api: Api<K> = Api::namespaced(context.client.clone(), namespace);
+/// One of ours is known to the next look.
+impl<K: Ours + Watched> Written for K {
+    async fn create(&self, to: Write<'_>) -> Result<(), Error> {
+        create_known(to, self).await
+    }
+}
+
+impl Written for Job {
+    async fn create(&self, to: Write<'_>) -> Result<(), Error> {
+        try_pod(to.context, to.namespace, self).await?;
+        create_known(to, self).await
+    }
+}
+
+impl Written for Pod {}
+impl Written for ConfigMap {}
+impl Written for Secret {}
+impl Written for Service {}
+impl Written for NetworkPolicy {}
+
+impl<'a, K: Written> Take<'a, K, BoxFuture<'a, Result<(), Error>>> for Create<'a> {
+    fn take(self, object: &'a K) -> BoxFuture<'a, Result<(), Error>> {
+        object.create(self.0).boxed()
+    }
+}
+
+impl<'a, K: Written> Take<'a, K, BoxFuture<'a, Result<(), Error>>> for Apply<'a> {
+    fn take(self, object: &'a K) -> BoxFuture<'a, Result<(), Error>> {
+        apply_one(self.0, object).boxed()
+    }
+}
+
+/// The parameters of a patch in our name.
+pub(super) fn patch_params() -> PatchParams {
+    PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() }
+}
+
+/// What is done to an object that is gone, or whose uid in the request is another one's, is done.
+fn unless_gone<T>(answer: Result<T, kube::Error>) -> Result<(), Error> {
+    match answer {
+        Err(kube::Error::Api(status)) if status.is_not_found() || status.code == 409 => Ok(()),
+        other => other.map(drop).map_err(Error::Api),
+    }
+}
+
+async fn apply_one<K: Written>(to: Write<'_>, object: &K) -> Result<(), Error> {
+    let api: Api<K> = Api::namespaced(to.context.client.clone(), to.namespace);
     if let Some(there) = api.get_metadata_opt(&object.name_any()).await? {
-        check_owner(&there.metadata, object.meta(), kind_name::<K>())?;
+        check_owner(&there.metadata, object.meta(), K::kind(&()))?;
     }
     api.patch(&object.name_any(), &PatchParams::apply(MANAGER).force(), &Patch::Apply(object)).await?;
     Ok(())
 }
 
-pub(super) async fn create(context: &Context, namespace: &str, object: &Object) -> Result<(), Error> {
-    match object {
-        Object::Pod(pod) => create_one(context, namespace, pod).await.map(drop),
-        Object::Job(job) => {
-            try_pod(context, namespace, job).await?;
-            create_known(context, namespace, job).await
-        }
-        Object::ConfigMap(map) => create_one(context, namespace, map).await.map(drop),
-        Object::Cluster(cluster) => create_known(context, namespace, cluster).await,
-        Object::Run(run) => create_known(context, namespace, run).await,
-    }
-}
-
 /// Creates an object that the next look is to know.
-async fn create_known<K>(context: &Context, namespace: &str, object: &K) -> Result<(), Error>
-where
-    K: Cached
-        + Resource<DynamicType = (), Scope = NamespaceResourceScope>
-        + Debug
-        + Serialize
-        + DeserializeOwned,
-{
-    let ticket = K::kept(&context.stores).ticket();
-    if let Some(created) = create_one(context, namespace, object).await? {
-        written(&context.routes, ticket, created);
+async fn create_known<K: Watched + Written>(to: Write<'_>, object: &K) -> Result<(), Error> {
+    let ticket = K::kept(&to.context.stores).ticket();
+    if let Some(created) = create_one(to.context, to.namespace, object).await? {
+        written(&to.context.routes, ticket, created);
     }
     Ok(())
 }
@@ -118,12 +161,8 @@ pub(super) async fn annotate(
     (key, value): (&str, Option<&str>),
 ) -> Result<(), Error> {
     let api: Api<Pod> = Api::namespaced(context.client.clone(), namespace);
-    let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
     let patch = json!({"metadata": {"uid": pod.uid, "annotations": {key: value}}});
-    match api.patch_metadata(&pod.name, &params, &Patch::Merge(patch)).await {
-        Err(kube::Error::Api(status)) if status.is_not_found() || status.code == 409 => Ok(()),
-        other => other.map(|_| ()).map_err(Error::Api),
-    }
+    unless_gone(api.patch_metadata(&pod.name, &patch_params(), &Patch::Merge(patch)).await)
 }
 
 /// Gives a pod one second to live, so that the kubelet ends the containers that are left in it: the pod
@@ -131,12 +170,10 @@ pub(super) async fn annotate(
 /// look asks again.
 pub(super) async fn end_pod(context: &Context, namespace: &str, pod: &Victim) {
     let api: Api<Pod> = Api::namespaced(context.client.clone(), namespace);
-    let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
     let patch = json!({"metadata": {"uid": pod.uid}, "spec": {"activeDeadlineSeconds": 1}});
-    match api.patch(&pod.name, &params, &Patch::Merge(patch)).await {
-        Ok(_) => {}
-        Err(kube::Error::Api(status)) if status.is_not_found() || status.code == 409 => {}
-        Err(error) => tracing::warn!(error = chain(&error), "what is left of a pod was not ended"),
+    let answer = api.patch(&pod.name, &patch_params(), &Patch::Merge(patch)).await;
+    if let Err(Error::Api(error)) = unless_gone(answer) {
+        tracing::warn!(error = chain(&error), "what is left of a pod was not ended");
     }
 }
 
@@ -148,12 +185,8 @@ pub(super) async fn limit(
     seconds: Option<i64>,
 ) -> Result<(), Error> {
     let api: Api<Job> = Api::namespaced(context.client.clone(), namespace);
-    let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
     let patch = json!({"metadata": {"uid": job.uid}, "spec": {"activeDeadlineSeconds": seconds}});
-    match api.patch(&job.name, &params, &Patch::Merge(patch)).await {
-        Err(kube::Error::Api(status)) if status.is_not_found() || status.code == 409 => Ok(()),
-        other => other.map(|_| ()).map_err(Error::Api),
-    }
+    unless_gone(api.patch(&job.name, &patch_params(), &Patch::Merge(patch)).await)
 }
 
 /// Lets the API server judge a pod. One that exists already was judged before.
@@ -173,14 +206,11 @@ pub(super) async fn dry_run(context: &Context, namespace: &str, pod: &Pod) -> Re
 
 /// Creates an object. One that exists and has the same owner was created by us before: a repeated step, or
 /// one whose answer got lost. Gives what was created now.
-pub(super) async fn create_one<K>(context: &Context, namespace: &str, object: &K) -> Result<Option<K>, Error>
-where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-        + Clone
-        + Debug
-        + Serialize
-        + DeserializeOwned,
-{
+pub(super) async fn create_one<K: Written>(
+    context: &Context,
+    namespace: &str,
+    object: &K,
+) -> Result<Option<K>, Error> {
     let api: Api<K> = Api::namespaced(context.client.clone(), namespace);
     match api
         .create(&PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() }, object)
@@ -189,10 +219,10 @@ where
         Err(kube::Error::Api(status)) if status.is_already_exists() => {
             match api.get_metadata_opt(&object.name_any()).await? {
                 Some(there) => {
-                    check_owner(&there.metadata, object.meta(), kind_name::<K>())?;
+                    check_owner(&there.metadata, object.meta(), K::kind(&()))?;
                     relabel(&api, &there.metadata, object.meta()).await.map(|()| None)
                 }
-                None => Err(being_deleted(object.meta(), kind_name::<K>())),
+                None => Err(being_deleted(object.meta(), K::kind(&()))),
             }
         }
         other => other.map(Some).map_err(Error::Api),
@@ -211,16 +241,16 @@ where
     if missing.is_empty() {
         return Ok(());
     }
-    let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
     let patch = json!({"metadata": {"uid": there.uid, "labels": missing}});
-    match api.patch_metadata(name, &params, &Patch::Merge(patch)).await {
-        Err(kube::Error::Api(status)) if status.is_not_found() || status.code == 409 => Ok(()),
-        other => other.map(|_| ()).map_err(Error::Api),
-    }
+    unless_gone(api.patch_metadata(name, &patch_params(), &Patch::Merge(patch)).await)
 }
 
 /// Whether the object that is there belongs to the owner of the one that is wanted.
-pub(super) fn check_owner(there: &ObjectMeta, wanted: &ObjectMeta, kind: &'static str) -> Result<(), Error> {
+pub(super) fn check_owner(
+    there: &ObjectMeta,
+    wanted: &ObjectMeta,
+    kind: Cow<'static, str>,
+) -> Result<(), Error> {
     if there.deletion_timestamp.is_some() {
         return Err(being_deleted(wanted, kind));
     }
@@ -230,54 +260,21 @@ pub(super) fn check_owner(there: &ObjectMeta, wanted: &ObjectMeta, kind: &'stati
         return Ok(());
     }
     // The child of an earlier object of the same name is about to be collected.
-    if ours
-        .iter()
-        .any(|owner| theirs.iter().any(|other| other.kind == owner.kind && other.name == owner.name))
-    {
+    if ours.iter().any(|owner| theirs.iter().any(|other| has_same_name(other, owner))) {
         return Err(being_deleted(wanted, kind));
     }
     Err(Error::NameTaken { kind, name: wanted.name.clone().unwrap_or_default() })
 }
 
-fn being_deleted(wanted: &ObjectMeta, kind: &'static str) -> Error {
+fn being_deleted(wanted: &ObjectMeta, kind: Cow<'static, str>) -> Error {
     Error::BeingDeleted { kind, name: wanted.name.clone().unwrap_or_default() }
 }
 
-fn kind_name<K: Resource<DynamicType = ()>>() -> &'static str {
-    match K::kind(&()).as_ref() {
-        "Service" => "the Service",
-        "Pod" => "the Pod",
-        "Job" => "the Job",
-        "ConfigMap" => "the ConfigMap",
-        "DaskCluster" => "the DaskCluster",
-        "Secret" => "the Secret",
-        "NetworkPolicy" => "the NetworkPolicy",
-        _ => "the FlowRun",
-    }
-}
-
-pub(super) async fn delete(context: &Context, namespace: &str, victim: &Victim) -> Result<(), Error> {
-    match victim.kind {
-        VictimKind::Pod => delete_one::<Pod>(context, namespace, victim).await,
-        VictimKind::Job => delete_one::<Job>(context, namespace, victim).await,
-        VictimKind::ConfigMap => delete_one::<ConfigMap>(context, namespace, victim).await,
-        VictimKind::Cluster => delete_one::<DaskCluster>(context, namespace, victim).await,
-        VictimKind::Secret => delete_one::<Secret>(context, namespace, victim).await,
-        VictimKind::Run => delete_one::<FlowRun>(context, namespace, victim).await,
-        VictimKind::NetworkPolicy => delete_one::<NetworkPolicy>(context, namespace, victim).await,
-    }
-}
-
 /// Deletes an object and, in the background, all that it owns. One that is gone, or has another uid, is done.
-async fn delete_one<K>(context: &Context, namespace: &str, victim: &Victim) -> Result<(), Error>
-where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
-{
-    let api: Api<K> = Api::namespaced(context.client.clone(), namespace);
+pub(super) async fn delete(context: &Context, namespace: &str, victim: &Victim) -> Result<(), Error> {
+    let api: Api<DynamicObject> =
+        Api::namespaced_with(context.client.clone(), namespace, &victim.kind.resource());
     let mut params = DeleteParams::background();
     params.preconditions = Some(Preconditions { uid: victim.uid.clone(), resource_version: None });
-    match api.delete(&victim.name, &params).await {
-        Err(kube::Error::Api(status)) if status.is_not_found() || status.code == 409 => Ok(()),
-        other => other.map(|_| ()).map_err(Error::Api),
-    }
+    unless_gone(api.delete(&victim.name, &params).await)
 }

@@ -6,11 +6,11 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use super::*;
-use crate::api::{Reason, labels};
+use crate::api::{Kind, Reason, labels};
 use crate::operator::testing::{
     self, Scheduler, context, identity, quota_refusal, refusal, respond, serve, summary, workers,
 };
-use crate::plan::VictimKind;
+use crate::plan::{Applied, Object, VictimKind};
 
 fn pod(name: &str, component: &str) -> Pod {
     let owners =
@@ -71,7 +71,7 @@ async fn a_retirement_only_begins_and_deletes_nobody() {
     steps(&context, KEY, &two, Bounds::USUAL).await.unwrap();
     let answers = async {
         while ["a", "b", "c"].iter().any(|name| is_moving(&context, name)) {
-            wakes.clusters.recv().await.unwrap();
+            wakes.recv(Kind::DaskCluster).await.unwrap();
         }
     };
     timeout(Duration::from_secs(20), answers).await.expect("no wake came with the answers");
@@ -268,6 +268,31 @@ async fn a_pod_of_ours_without_its_labels_has_them_given_back() {
     assert_eq!(lost, ["POST demo-scheduler", "GET demo-scheduler", "PATCH demo-scheduler"]);
     let kept = created_beside(json!({labels::COMPONENT: labels::SCHEDULER, "app": "other"})).await;
     assert_eq!(kept, ["POST demo-scheduler", "GET demo-scheduler"], "a step that is repeated");
+}
+
+/// What becomes of creating a scheduler's pod where one of this owner's is there.
+async fn refused_beside(api_version: &str) -> Error {
+    let (context, server, _wakes) = context(1);
+    let mut there = json!(pod("demo-scheduler", labels::SCHEDULER));
+    let owner = json!({"apiVersion": api_version, "kind": "DaskCluster", "name": "demo", "uid": "another"});
+    there["metadata"]["ownerReferences"] = json!([owner]);
+    let (_asked, _server) = serve(server, move |what| match what {
+        "POST demo-scheduler" => refusal(409, "AlreadyExists", "it exists"),
+        _ => (200, there.clone()),
+    });
+    let wanted = Step::Create(Box::new(Object::Pod(pod("demo-scheduler", labels::SCHEDULER))));
+    match steps(&context, KEY, &[wanted], Bounds::USUAL).await.unwrap_err() {
+        Error::Part { cause, .. } => *cause,
+        error => error,
+    }
+}
+
+#[tokio::test]
+async fn a_child_of_a_cluster_of_another_group_has_taken_the_name() {
+    // Of an earlier cluster of the name, it is about to be collected.
+    assert!(matches!(refused_beside("daskflow.dev/v1alpha1").await, Error::BeingDeleted { .. }));
+    let error = refused_beside("kubernetes.dask.org/v1").await;
+    assert_eq!(error.to_string(), "the Pod demo-scheduler exists and is not ours: rename it or delete it");
 }
 
 /// The step that applies the policy of the cluster "demo".

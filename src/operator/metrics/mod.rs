@@ -18,19 +18,14 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{self, Registry};
 
-use crate::api::{Phase, Reason};
+use super::caches::Stores;
+use crate::api::{Kind, Phase, Reason};
 use crate::plan::requests::Class;
 use crate::plan::{Figure, between};
 pub(super) use now::Now;
 pub(super) use requests::CountRequests;
 use table::Metric;
 
-/// The kinds that are watched.
-const WATCHED: [&str; 9] =
-    ["DaskCluster", "Flow", "FlowRun", "FlowBackfill", "Job", "Pod", "Service", "NetworkPolicy", "ConfigMap"];
-
-/// The kinds that are reconciled.
-const PLANNED: [&str; 4] = ["DaskCluster", "Flow", "FlowBackfill", "FlowRun"];
 /// The usual ends of a run.
 const ENDS: [(Phase, &[Reason]); 5] = [
     (Phase::Succeeded, &[Reason::Succeeded]),
@@ -169,7 +164,7 @@ impl Default for Metrics {
         for reason in [Reason::StartingDeadlineExceeded, Reason::Superseded] {
             drop(metrics.missed_ticks.get_or_create(&Because { reason: reason.as_str() }));
         }
-        for kind in PLANNED {
+        for kind in Kind::ALL.map(Kind::as_str) {
             for result in ["success", "failure", "conflict", "timeout", "stopped"] {
                 drop(metrics.reconciles.get_or_create(&Reconcile { kind, result }));
             }
@@ -185,9 +180,9 @@ impl Default for Metrics {
                 );
             }
         }
-        for kind in WATCHED {
-            drop(metrics.watch_restarts.get_or_create(&of_kind(kind)));
-            drop(metrics.undecodable.get_or_create(&of_kind(kind)));
+        for kind in Stores::titles() {
+            drop(metrics.watch_restarts.get_or_create(&of_kind(&kind)));
+            drop(metrics.undecodable.get_or_create(&of_kind(&kind)));
         }
         metrics
     }
@@ -199,7 +194,8 @@ fn of_kind(kind: &str) -> OfKind {
 
 impl Metrics {
     /// Counts one reconcile; `result` is `success`, `failure`, `conflict`, `timeout` or `stopped`.
-    pub(super) fn reconciled(&self, kind: &'static str, result: &'static str, took: Duration) {
+    pub(super) fn reconciled(&self, kind: Kind, result: &'static str, took: Duration) {
+        let kind = kind.as_str();
         self.reconciles.get_or_create(&Reconcile { kind, result }).inc();
         self.reconcile_durations.get_or_create(&of_kind(kind)).observe(took.as_secs_f64());
     }
@@ -231,19 +227,19 @@ impl Metrics {
         self.events_lost.inc();
     }
 
-    /// Counts a watch of this kind that failed.
+    /// Counts a watch of the kind of this title that failed.
     pub(super) fn watch_failed(&self, kind: &str) {
         self.watch_restarts.get_or_create(&of_kind(kind)).inc();
     }
 
-    /// How many objects of this kind do not decode. Several watches of one kind share it.
+    /// How many objects of the kind of this title do not decode. Several watches of one kind share it.
     pub(super) fn undecodable(&self, kind: &str) -> Gauge {
         self.undecodable.get_or_create(&of_kind(kind)).clone()
     }
 
     /// How many objects of this kind wait for their turn.
-    pub(super) fn reconciles_waiting(&self, kind: &str) -> Gauge {
-        self.reconciles_waiting.get_or_create(&of_kind(kind)).clone()
+    pub(super) fn reconciles_waiting(&self, kind: Kind) -> Gauge {
+        self.reconciles_waiting.get_or_create(&of_kind(kind.as_str())).clone()
     }
 
     /// Where to say how requests wait.

@@ -12,12 +12,12 @@ const SECOND: Duration = Duration::from_secs(1);
 /// Everything has happened once.
 fn everything() -> String {
     let metrics = Metrics::default();
-    metrics.reconciled("Flow", "success", SECOND);
+    metrics.reconciled(Kind::Flow, "success", SECOND);
     metrics.requested(("get", "pods".to_owned()), Some(200), SECOND);
     metrics.event_lost();
     metrics.watch_failed("Pod");
     metrics.undecodable("Pod").set(1);
-    metrics.reconciles_waiting("Flow").set(7);
+    metrics.reconciles_waiting(Kind::Flow).set(7);
     metrics.request_gauges().limit(16);
     metrics.request_gauges().waiting(Class::Event, 5);
     for figure in [
@@ -31,12 +31,12 @@ fn everything() -> String {
         metrics.count(figure, Timestamp::UNIX_EPOCH + SECOND * 3);
     }
     metrics.text(&Now {
-        objects: [(("FlowRun", "Running"), 3)].into(),
+        objects: [((Kind::FlowRun, "Running"), 3)].into(),
         queued: [("ClusterBusy", 2)].into(),
         workers_desired: 4,
         workers_ready: 3,
         connections: Connections { answering: 2, unreachable: 1, connecting: 0 },
-        in_backoff: [("Flow".to_owned(), 1)].into(),
+        in_backoff: [(Kind::Flow, 1)].into(),
         certificate_end: Timestamp::from_second(1_800_000_000).ok(),
         leads: true,
     })

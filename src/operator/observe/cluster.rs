@@ -5,37 +5,25 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
 use kube::api::{Api, ListParams};
 use kube::runtime::reflector::ObjectRef;
-use kube::{Resource, ResourceExt};
 
 use super::flow::runs_at_work;
 use crate::api::dask_cluster::Refusal;
-use crate::api::{DaskCluster, DaskClusterStatus, FlowRun, labels};
+use crate::api::{DaskCluster, FlowRun, Kind, labels};
 use crate::operator::caches::list_live;
 use crate::operator::context::Context;
 use crate::operator::failure::Error;
 use crate::operator::reconcile::Planned;
 use crate::operator::schedulers::{Asks, Look, look};
 use crate::plan::cluster::{self, Observed, SchedulerView};
-use crate::plan::conditions::Failure;
 use crate::plan::facts::is_run_now;
 use crate::plan::pods::mounts::Certificate;
 use crate::plan::pods::{scheduler, state};
-use crate::plan::{Plan, Wants, failing, names};
+use crate::plan::{Plan, Wants, names};
 
 impl Planned for DaskCluster {
-    type Status = DaskClusterStatus;
-    const KIND: &'static str = "DaskCluster";
-
-    fn status(&self) -> Option<&Self::Status> {
-        self.status.as_ref()
-    }
-
-    fn set_status(&mut self, status: Self::Status) {
-        self.status = Some(status);
-    }
-
     async fn plan(
         &self,
         context: &Context,
@@ -49,8 +37,9 @@ impl Planned for DaskCluster {
     fn is_urgent(&self, context: &Context) -> bool {
         // That of a run which somebody made by hand.
         let namespace = self.metadata.namespace.as_deref().unwrap_or_default();
-        let owners = self.owner_references().iter().filter(|owner| owner.kind == FlowRun::kind(&()));
+        let owners = self.owner_references().iter();
         owners
+            .filter(|owner| Kind::of_owner(owner) == Some(Kind::FlowRun))
             .filter_map(|owner| context.stores.runs.get(&ObjectRef::new(&owner.name).within(namespace)))
             .any(|run| is_run_now(&run))
     }
@@ -62,10 +51,6 @@ impl Planned for DaskCluster {
     fn gone(context: &Context, namespace: &str, name: &str) {
         context.schedulers.forget(namespace, name);
         context.certificates.forget(namespace, name);
-    }
-
-    fn failing(&self, planned: Option<Self::Status>, failure: &Failure, now: Timestamp) -> Self::Status {
-        failing::cluster(self, planned, failure, now)
     }
 }
 

@@ -10,33 +10,21 @@ use kube::api::{Api, ListParams};
 use kube::runtime::reflector::ObjectRef;
 
 use crate::api::common::ConfigMapKey;
-use crate::api::{DaskCluster, Flow, FlowRun, FlowStatus, labels};
+use crate::api::{DaskCluster, Flow, FlowRun, labels};
 use crate::operator::caches::list_live;
 use crate::operator::context::Context;
 use crate::operator::failure::Error;
 use crate::operator::lookup;
 use crate::operator::reconcile::Planned;
 use crate::plan::backfill::runs_counted_on;
-use crate::plan::conditions::Failure;
 use crate::plan::facts::phase_of;
 use crate::plan::flow::{self, CodeMap, Observed};
 use crate::plan::pods::runner::{self, Script};
 use crate::plan::pods::state;
 use crate::plan::run::{Ground, ScriptView};
-use crate::plan::{Plan, Wants, failing};
+use crate::plan::{Plan, Wants};
 
 impl Planned for Flow {
-    type Status = FlowStatus;
-    const KIND: &'static str = "Flow";
-
-    fn status(&self) -> Option<&Self::Status> {
-        self.status.as_ref()
-    }
-
-    fn set_status(&mut self, status: Self::Status) {
-        self.status = Some(status);
-    }
-
     async fn plan(
         &self,
         context: &Context,
@@ -45,10 +33,6 @@ impl Planned for Flow {
     ) -> Result<Plan<Self::Status>, Error> {
         let observed = observe(context, self, known).await?;
         Ok(flow::plan(self, &observed, now))
-    }
-
-    fn failing(&self, planned: Option<Self::Status>, failure: &Failure, now: Timestamp) -> Self::Status {
-        failing::flow(self, planned, failure, now)
     }
 }
 

@@ -12,7 +12,7 @@ use kube::{Resource, ResourceExt};
 
 use super::flow::{flow_of, runs_of, script};
 use crate::api::tls::ClientTls;
-use crate::api::{DaskCluster, Flow, FlowRun, FlowRunStatus, Reason, labels};
+use crate::api::{DaskCluster, Flow, FlowRun, Reason, labels};
 use crate::causes::chain;
 use crate::dask::{self, Address, Scheduler};
 use crate::operator::certificates::credentials::reason_of;
@@ -21,28 +21,16 @@ use crate::operator::failure::Error;
 use crate::operator::lookup;
 use crate::operator::reconcile::Planned;
 use crate::operator::unwritten::Unwritten;
-use crate::plan::conditions::Failure;
 use crate::plan::facts::{self, attempt_of, job_of, phase_of};
 use crate::plan::pods::mounts::Certificate;
 use crate::plan::pods::{scheduler, state};
 use crate::plan::run::{self, ForeignScheduler, Observed, Runners, ScriptView, Wiring, needs};
-use crate::plan::{Plan, Wants, failing, names};
+use crate::plan::{Plan, Wants, names};
 
 /// How long a scheduler outside may take to answer.
 const FOREIGN: Duration = Duration::from_secs(3);
 
 impl Planned for FlowRun {
-    type Status = FlowRunStatus;
-    const KIND: &'static str = "FlowRun";
-
-    fn status(&self) -> Option<&Self::Status> {
-        self.status.as_ref()
-    }
-
-    fn set_status(&mut self, status: Self::Status) {
-        self.status = Some(status);
-    }
-
     async fn plan(
         &self,
         context: &Context,
@@ -64,15 +52,11 @@ impl Planned for FlowRun {
     fn unwritten(context: &Context) -> Option<&Unwritten<Self::Status>> {
         Some(&context.unwritten)
     }
-
-    fn failing(&self, _planned: Option<Self::Status>, failure: &Failure, now: Timestamp) -> Self::Status {
-        failing::run(self, failure, now)
-    }
 }
 
 async fn observe(context: &Context, run: &FlowRun, known: Wants) -> Result<Observed, Error> {
     let namespace = run.namespace().unwrap_or_default();
-    must_be_readable::<Flow>(context, run, "the Flow", &run.spec.flow)?;
+    must_be_readable::<Flow>(context, run, &run.spec.flow)?;
     let flow = flow_of(context, (&namespace, &run.spec.flow), known).await?;
     let mut siblings = runs_of(context, (&namespace, &run.spec.flow), known).await?;
     siblings.retain(|other| other.name_any() != run.name_any() && !phase_of(other).is_final());
@@ -88,7 +72,7 @@ async fn observe(context: &Context, run: &FlowRun, known: Wants) -> Result<Obser
         None => ForeignScheduler::NotAsked,
     };
     if let Some(name) = run::cluster_to_observe(run, flow.as_deref()) {
-        must_be_readable::<DaskCluster>(context, run, "the DaskCluster", &name)?;
+        must_be_readable::<DaskCluster>(context, run, &name)?;
     }
     let cluster = cluster(context, run, flow.as_deref(), &namespace);
     Ok(Observed {
@@ -130,12 +114,11 @@ fn scheduler(context: &Context, cluster: &DaskCluster, namespace: &str) -> Optio
 fn must_be_readable<K: Resource<DynamicType = ()>>(
     context: &Context,
     run: &FlowRun,
-    kind: &'static str,
     name: &str,
 ) -> Result<(), Error> {
     let namespace = run.namespace().unwrap_or_default();
     if !phase_of(run).is_final() && context.undecodable.has::<K>(&namespace, name) {
-        return Err(Error::Unreadable { kind, name: name.to_owned() });
+        return Err(Error::Unreadable { kind: K::kind(&()), name: name.to_owned() });
     }
     Ok(())
 }

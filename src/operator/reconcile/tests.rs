@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::*;
-use crate::api::{DaskCluster, DaskClusterSpec, Flow, FlowRun};
+use crate::api::{DaskCluster, DaskClusterSpec, Flow, FlowRun, Kind};
 use crate::operator::testing::{ApiServer, context, look, merged, quota_refusal, refusal, respond, serve};
 use crate::operator::undecodable::Undecodable;
 
@@ -226,10 +226,11 @@ async fn a_run_on_a_cluster_that_cannot_be_read_goes_on_and_says_so() {
 #[tokio::test]
 async fn an_object_that_is_gone_is_not_in_backoff() {
     let (context, _server, _wakes) = context(1);
-    context.backoff.failed("Flow/default/etl");
-    context.backoff.failed("Flow/default/etl");
-    context.backoff.failed("FlowRun/default/etl");
-    assert_eq!(context.backoff.by_kind(), [("Flow".to_owned(), 1), ("FlowRun".to_owned(), 1)].into());
+    let id = |kind| (kind, "default".to_owned(), "etl".to_owned());
+    context.backoff.failed(&id(Kind::Flow));
+    context.backoff.failed(&id(Kind::Flow));
+    context.backoff.failed(&id(Kind::FlowRun));
+    assert_eq!(context.backoff.by_kind(), [(Kind::Flow, 1), (Kind::FlowRun, 1)].into());
     gone::<Flow>(&context, "default", "etl");
-    assert_eq!(context.backoff.by_kind(), [("FlowRun".to_owned(), 1)].into());
+    assert_eq!(context.backoff.by_kind(), [(Kind::FlowRun, 1)].into());
 }

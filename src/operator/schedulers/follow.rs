@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::line::{Whereabouts, names};
 use super::shared::{CONNECT, Key, Shared, lock};
-use crate::api::Reason;
+use crate::api::{Kind, Reason};
 use crate::causes::chain;
 use crate::dask::{Error, MembershipStream, SubscribeEvent};
 use crate::operator::certificates::credentials::reason_of;
@@ -128,6 +128,6 @@ fn tell(view: &Shared<SchedulerView>, news: SchedulerView, key: &Key, triggers: 
     if *current != news {
         *current = news;
         drop(current);
-        triggers.cluster(&key.0, &key.1);
+        triggers.wake(Kind::DaskCluster, &key.0, &key.1);
     }
 }

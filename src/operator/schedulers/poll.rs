@@ -11,6 +11,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::ask::Asker;
 use super::line::Line;
 use super::shared::{Key, Shared, lock};
+use crate::api::Kind;
 use crate::causes::chain;
 use crate::daemon::clock::Clock;
 use crate::dask::Error;
@@ -57,7 +58,7 @@ pub(super) async fn poll(
             }
         };
         if news {
-            triggers.cluster(&key.0, &key.1);
+            triggers.wake(Kind::DaskCluster, &key.0, &key.1);
         }
     }
 }

@@ -10,6 +10,7 @@ use futures::FutureExt;
 
 use super::line::{Whereabouts, names};
 use super::shared::{Key, Shared, lock};
+use crate::api::Kind;
 use crate::causes::chain;
 use crate::daemon::clock::Clock;
 use crate::dask::{Error, Retirement};
@@ -42,7 +43,7 @@ pub(super) async fn call(
         );
     }
     lock(&record).hear((wish, &workers), said.as_ref().map_err(String::as_str), clock.now());
-    triggers.cluster(&key.0, &key.1);
+    triggers.wake(Kind::DaskCluster, &key.0, &key.1);
 }
 
 async fn ask(whereabouts: &Whereabouts, wish: Wish, workers: &[Victim]) -> Result<Said, Error> {

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use super::*;
+use crate::api::Kind;
 use crate::operator::testing::{Scheduler, identity};
 use crate::operator::wakes::{self, Wakes};
 
@@ -62,7 +63,7 @@ async fn until(schedulers: &Schedulers, wakes: &mut Wakes, wanted: impl Fn(&Load
             if wanted(&load) {
                 return load;
             }
-            wakes.clusters.recv().await.unwrap();
+            wakes.recv(Kind::DaskCluster).await.unwrap();
         }
     };
     timeout(PLENTY, seen).await.expect("no wake told of it")
@@ -88,10 +89,10 @@ async fn one_connection_serves_all_questions_and_only_news_wakes() {
     asked(&scheduler, "subscribe_worker_status", 1).await;
     // The subscription's own news comes whenever it comes.
     asked(&scheduler, "adaptive_target", 3).await;
-    while wakes.clusters.try_recv().is_ok() {}
+    while wakes.try_recv(Kind::DaskCluster).is_some() {}
     let (before, line) = (scheduler.asked.count("adaptive_target"), schedulers.line("ns", "demo").unwrap());
     asked(&scheduler, "adaptive_target", before + 5).await;
-    assert!(wakes.clusters.try_recv().is_err(), "a wake without news");
+    assert!(wakes.try_recv(Kind::DaskCluster).is_none(), "a wake without news");
     let look = look(&line, Asks { busy: true, activity: true }, KEY).await;
     assert_eq!(look.closing_order.unwrap(), ["a", "b"]);
     assert_eq!(
@@ -165,10 +166,10 @@ async fn a_scheduler_that_fails_is_told_once() {
     assert!(load.failure.unwrap().contains("no"));
     asked(&scheduler, "subscribe_worker_status", 1).await;
     asked(&scheduler, "adaptive_target", 3).await;
-    while wakes.clusters.try_recv().is_ok() {}
+    while wakes.try_recv(Kind::DaskCluster).is_some() {}
     let before = scheduler.asked.count("adaptive_target");
     asked(&scheduler, "adaptive_target", before + 3).await;
-    assert!(wakes.clusters.try_recv().is_err());
+    assert!(wakes.try_recv(Kind::DaskCluster).is_none());
 }
 
 #[tokio::test]

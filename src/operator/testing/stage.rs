@@ -7,20 +7,21 @@ use std::sync::{Arc, Mutex};
 use http::Request;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
 use kube::client::Body;
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher::Event;
-use kube::{Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{self as testing, ApiServer, refusal, respond};
-use crate::api::{DaskCluster, Flow, FlowRun};
+use crate::api::{DaskCluster, Flow, FlowRun, Kind};
 use crate::daemon::clock::Clock;
+use crate::operator::caches::Kept;
 use crate::operator::context::Context;
-use crate::operator::reconcile::{gone, reconcile};
-use crate::operator::route::{self, Change};
+use crate::operator::reconcile::{Planned, gone, reconcile};
+use crate::operator::route::{Routes, Watched};
 use crate::operator::wakes::Wakes;
 use crate::plan::pods::runner;
 
@@ -184,18 +185,10 @@ impl Stage {
         let task = tokio::spawn(serve(server, held.clone()));
         let stage = Self { context: Arc::new(context), held, wakes, _server: AbortOnDropHandle::new(task) };
         let stores = &stage.context.stores;
-        for event in [Event::Init, Event::InitDone] {
-            stores.flows.take(None, event);
-        }
-        for event in [Event::Init, Event::InitDone] {
-            stores.runs.take(None, event);
-        }
-        for event in [Event::Init, Event::InitDone] {
-            stores.jobs.take(None, event);
-        }
-        for event in [Event::Init, Event::InitDone] {
-            stores.pods.take(None, event);
-        }
+        fill(&stores.flows);
+        fill(&stores.runs);
+        fill(&stores.jobs);
+        fill(&stores.pods);
         stage
     }
 
@@ -252,44 +245,24 @@ impl Stage {
         let Some((plural, is_gone, object)) = self.held.lock().unwrap().told.pop_front() else {
             return false;
         };
-        let (routes, stores) = (&self.context.routes, &self.context.stores);
+        let routes = &self.context.routes;
         match plural.as_str() {
-            "flows" => {
-                for object in stores.flows.take(None, event::<Flow>(is_gone, object)) {
-                    route::flow(routes, Change::Of(&object));
-                }
-            }
-            "flowruns" => {
-                for object in stores.runs.take(None, event::<FlowRun>(is_gone, object)) {
-                    route::run(routes, Change::Of(&object));
-                }
-            }
-            "jobs" => {
-                for object in stores.jobs.take(None, event::<Job>(is_gone, object)) {
-                    route::job(routes, Change::Of(&object));
-                }
-            }
-            "pods" => {
-                for object in stores.pods.take(None, event::<Pod>(is_gone, object)) {
-                    route::pod(routes, Change::Of(&object));
-                }
-            }
+            "flows" => take::<Flow>(routes, is_gone, object),
+            "flowruns" => take::<FlowRun>(routes, is_gone, object),
+            "jobs" => take::<Job>(routes, is_gone, object),
+            "pods" => take::<Pod>(routes, is_gone, object),
             _ => {}
         }
         true
     }
 
     /// Those that are to be looked at, each once.
-    pub(in crate::operator) fn woken(&mut self) -> BTreeSet<(&'static str, String)> {
+    pub(in crate::operator) fn woken(&mut self) -> BTreeSet<(Kind, String)> {
         let mut woken = BTreeSet::new();
-        while let Ok(flow) = self.wakes.flows.try_recv() {
-            woken.insert(("Flow", flow.object.name));
-        }
-        while let Ok(run) = self.wakes.runs.try_recv() {
-            woken.insert(("FlowRun", run.object.name));
-        }
-        while let Ok(cluster) = self.wakes.clusters.try_recv() {
-            woken.insert(("DaskCluster", cluster.object.name));
+        for kind in [Kind::Flow, Kind::FlowRun, Kind::DaskCluster] {
+            while let Some(wake) = self.wakes.try_recv(kind) {
+                woken.insert((kind, wake.key.1.to_string()));
+            }
         }
         woken
     }
@@ -304,19 +277,16 @@ impl Stage {
             }
             for (kind, name) in woken {
                 match kind {
-                    "Flow" => self.look::<Flow>(&self.context.stores.flows.store(), &name).await,
-                    "FlowRun" => self.look::<FlowRun>(&self.context.stores.runs.store(), &name).await,
-                    _ => self.look::<DaskCluster>(&self.context.stores.clusters.store(), &name).await,
+                    Kind::Flow => self.look::<Flow>(&name).await,
+                    Kind::FlowRun => self.look::<FlowRun>(&name).await,
+                    _ => self.look::<DaskCluster>(&name).await,
                 }
             }
         }
     }
 
-    async fn look<K>(&self, store: &kube::runtime::reflector::Store<K>, name: &str)
-    where
-        K: crate::operator::reconcile::Planned,
-    {
-        match store.get(&ObjectRef::new(name).within(NAMESPACE)) {
+    async fn look<K: Planned>(&self, name: &str) {
+        match K::kept(&self.context.stores).get(&ObjectRef::new(name).within(NAMESPACE)) {
             // An error is looked at again when something changes.
             Some(object) => {
                 let _ = reconcile(object, self.context.clone()).await;
@@ -327,10 +297,20 @@ impl Stage {
     }
 }
 
-fn event<K: Resource + DeserializeOwned>(is_gone: bool, object: Value) -> Event<K> {
+/// The cache is full.
+fn fill<K: Watched>(kept: &Kept<K>) {
+    kept.take(None, Event::Init);
+    kept.take(None, Event::InitDone);
+}
+
+/// Takes in what a watch tells.
+fn take<K: Watched>(routes: &Routes, is_gone: bool, object: Value) {
     let object: K = serde_json::from_value(object).unwrap();
     assert!(!object.name_any().is_empty());
-    if is_gone { Event::Delete(object) } else { Event::Apply(object) }
+    let event = if is_gone { Event::Delete(object) } else { Event::Apply(object) };
+    for object in K::kept(&routes.stores).take(None, event) {
+        K::changed(routes, &object);
+    }
 }
 
 async fn serve(mut server: ApiServer, held: Arc<Mutex<Held>>) {

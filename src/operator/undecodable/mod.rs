@@ -12,13 +12,14 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
 use kube::api::ApiResource;
 use kube::core::DeserializeGuard;
 use kube::runtime::watcher::Event;
 use prometheus_client::metrics::gauge::Gauge;
 
+use crate::api::Kind;
+use crate::api::kind::title;
 use crate::plan::conditions::cut;
 pub(super) use register::Register;
 use register::{Id, Problem};
@@ -78,7 +79,7 @@ impl Undecodable {
         let id = key(&guard);
         match guard.0 {
             Ok(mut object) => {
-                condense(object.meta_mut(), &K::kind(&()));
+                condense(&mut object);
                 self.is_no_more(&id);
                 Some(object)
             }
@@ -139,7 +140,8 @@ impl Undecodable {
 
 /// Of a Flow and a FlowRun the planner wants to know who wrote the spec, and when. Nobody wants to know which
 /// fields.
-pub(super) fn condense(metadata: &mut ObjectMeta, kind: &str) {
+pub(super) fn condense<K: Resource<DynamicType = ()>>(object: &mut K) {
+    let metadata = object.meta_mut();
     let mut writers = metadata.managed_fields.take().unwrap_or_default();
     writers.retain(|writer| {
         let fields = writer.fields_v1.as_ref();
@@ -148,7 +150,7 @@ pub(super) fn condense(metadata: &mut ObjectMeta, kind: &str) {
     for writer in &mut writers {
         writer.fields_v1 = None;
     }
-    if matches!(kind, "Flow" | "FlowRun") && !writers.is_empty() {
+    if matches!(Kind::of::<K>(), Some(Kind::Flow | Kind::FlowRun)) && !writers.is_empty() {
         metadata.managed_fields = Some(writers);
     }
 }
@@ -159,7 +161,7 @@ fn key<K: Resource<DynamicType = ()>>(guard: &DeserializeGuard<K>) -> Id {
         Err(invalid) => &invalid.metadata,
     };
     let (namespace, name) = (metadata.namespace.clone(), metadata.name.clone());
-    (K::kind(&()).into_owned(), namespace.unwrap_or_default(), name.unwrap_or_default())
+    (title::<K>(), namespace.unwrap_or_default(), name.unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -167,7 +169,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::api::FlowRun;
+    use crate::api::{DaskCluster, FlowRun, foreign};
 
     fn run(name: &str, flow: &serde_json::Value) -> DeserializeGuard<FlowRun> {
         let metadata = json!({"name": name, "namespace": "team"});
@@ -212,6 +214,23 @@ mod tests {
         assert!(!has("a") && has("b"));
         watch.open(Event::Apply(run("b", &json!("etl"))));
         assert!(!has("b"));
+    }
+
+    #[test]
+    fn one_of_another_group_is_not_taken_for_ours() {
+        let register = Arc::new(Register::default());
+        let mut watch = Undecodable::new(Gauge::default(), register.clone());
+        let object = json!({"apiVersion": "kubernetes.dask.org/v1", "kind": "DaskCluster",
+            "metadata": {"name": "demo", "namespace": "team"}, "spec": 1});
+        let guard: DeserializeGuard<foreign::DaskCluster> = serde_json::from_value(object).unwrap();
+        assert!(watch.open(Event::Apply(guard)).is_none());
+        assert!(register.has::<foreign::DaskCluster>("team", "demo"));
+        assert!(!register.has::<DaskCluster>("team", "demo"));
+        assert_eq!(register.names(), "DaskCluster.kubernetes.dask.org team/demo");
+        let (id, problem) = register.untold().remove(0);
+        let about = register::reference(&id, &problem);
+        assert_eq!(about.api_version.as_deref(), Some("kubernetes.dask.org/v1"));
+        assert_eq!(about.kind.as_deref(), Some("DaskCluster"));
     }
 
     #[test]

@@ -8,10 +8,12 @@ use kube::Resource;
 use kube::api::ApiResource;
 use tokio::sync::Notify;
 
+use crate::api::kind::title;
+
 /// So many objects are named where an operator reports itself; the log has all.
 const NAMED_MAX: usize = 5;
 
-/// Kind, namespace and name.
+/// The kind's [`title`], namespace and name.
 pub(in crate::operator) type Id = (String, String, String);
 
 /// An object that does not decode.
@@ -52,7 +54,7 @@ impl Register {
         namespace: &str,
         name: &str,
     ) -> bool {
-        let id = (K::kind(&()).into_owned(), namespace.to_owned(), name.to_owned());
+        let id = (title::<K>(), namespace.to_owned(), name.to_owned());
         self.lock().contains_key(&id)
     }
 
@@ -92,10 +94,10 @@ impl Register {
 }
 
 /// The object as an event names it.
-pub(super) fn reference((kind, namespace, name): &Id, problem: &Problem) -> ObjectReference {
+pub(super) fn reference((_, namespace, name): &Id, problem: &Problem) -> ObjectReference {
     ObjectReference {
         api_version: Some(problem.resource.api_version.clone()),
-        kind: Some(kind.clone()),
+        kind: Some(problem.resource.kind.clone()),
         namespace: Some(namespace.clone()),
         name: Some(name.clone()),
         uid: problem.uid.clone(),

@@ -31,6 +31,7 @@ use kube::ResourceExt;
 use work::Work;
 
 use super::facts::{is_let_through, job_of, kept_until, phase_of};
+use super::objects::has_same_name;
 use super::pods::{controller_ref, runner, state};
 use super::{Next, Plan, Step, Urgency, Victim, VictimKind, Wants};
 use crate::api::common::ConfigMapKey;
@@ -133,7 +134,7 @@ impl Work<'_> {
             return;
         }
         // It is of a Flow of this name that was deleted, and the collector is about to take it.
-        if owners.iter().any(|reference| reference.kind == owner.kind && reference.name == owner.name) {
+        if owners.iter().any(|other| has_same_name(other, &owner)) {
             return;
         }
         // Who made the run may own it already, an Argo Workflow for one; an object has one controller at the

@@ -12,7 +12,8 @@ use daskflow::plan::cluster::{self, Load, Observed, Said, SchedulerView, Wish};
 use daskflow::plan::conditions::Failure;
 use daskflow::plan::order::{Refusal, Refusals, Then};
 use daskflow::plan::pods::{scheduler, state};
-use daskflow::plan::{Applied, Next, Object, Plan, Step, Victim, VictimKind, Wants, failing};
+use daskflow::plan::subject::Subject;
+use daskflow::plan::{Applied, Next, Object, Plan, Step, Victim, VictimKind, Wants};
 use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -194,7 +195,7 @@ impl World {
             Went::Refused => {
                 let (reason, message) = (Reason::QuotaExceeded, "exceeded quota: pods".to_owned());
                 let failure = Failure { reason, message, lasting: false, spares_what_serves: true };
-                status = failing::cluster(cluster, Some(status), &failure, self.now);
+                status = cluster.failing(Some(status), &failure, self.now);
             }
         }
         let is_news = cluster.status.as_ref() != Some(&status);

@@ -3,7 +3,7 @@
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
-use crate::api::{Flow, FlowRun, Phase};
+use crate::api::{Flow, FlowRun, Kind, Phase};
 use crate::daemon::clock::Clock;
 use crate::operator::caches::index::visits;
 use crate::operator::testing::stage::Stage;
@@ -121,7 +121,7 @@ async fn what_is_gone_through_for_a_run_does_not_grow_with_what_else_is_there() 
         }
         while stage.tell() {}
         stage.woken();
-        stage.context.routes.triggers.flow(crate::operator::testing::stage::NAMESPACE, "etl");
+        stage.context.routes.triggers.wake(Kind::Flow, crate::operator::testing::stage::NAMESPACE, "etl");
         visits::take();
         live_through(&mut stage).await;
         visits.push(visits::take());

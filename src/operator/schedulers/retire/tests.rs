@@ -57,7 +57,7 @@ async fn until_answered(context: &Context, wakes: &mut Wakes, name: &str) -> Ret
             if !record.is_moving(&pod(name)) {
                 return record;
             }
-            wakes.clusters.recv().await.unwrap();
+            wakes.recv(Kind::DaskCluster).await.unwrap();
         }
     };
     timeout(PLENTY, answered).await.expect("no wake came with the answer")
