@@ -1,7 +1,7 @@
 //! The table of our kinds: what every layer has to know of each follows from its row.
 //!
-//! A kind of another group may have the same word, such as the `DaskCluster` of `kubernetes.dask.org`. Nothing
-//! asks for a word alone: a [`Kind`] is always of our group.
+//! A kind of another group may have the same word, such as the `DaskCluster` of `kubernetes.dask.org`.
+//! Nothing asks for a word alone: a [`Kind`] is always of our group.
 
 use std::fmt::Debug;
 
@@ -65,8 +65,8 @@ macro_rules! kinds {
                 match self { $(Self::$kind => super::$kind::crd(),)* }
             }
 
-            /// Does what a visitor does with the type of this kind. It must be able to with each: what it asks
-            /// of a kind is asked of all, by the compiler.
+            /// Does what a visitor does with the type of this kind. It must be able to with each: what it
+            /// asks of a kind is asked of all, by the compiler.
             pub fn visit<T, V>(self, visitor: &mut V) -> T
             where
                 $(V: Visit<super::$kind, T>,)*
@@ -122,7 +122,7 @@ pub fn group_of(owner: &OwnerReference) -> &str {
 /// of one of ours or of Kubernetes' own; of another the group too, as `DaskCluster.kubernetes.dask.org`.
 pub fn title<K: Resource<DynamicType = ()>>() -> String {
     let (group, kind) = (K::group(&()), K::kind(&()));
-    // Kubernetes' groups are names without a dot or below k8s.io; nobody else may have such.
+    // Groups without a dot and those below k8s.io are Kubernetes' own: others may not have such names.
     if group == GROUP || !group.contains('.') || group.ends_with(".k8s.io") {
         return kind.into_owned();
     }

@@ -103,8 +103,8 @@ impl Watched for Flow {
 }
 
 impl Watched for FlowRun {
-    /// A run concerns itself, its Flow, the backfills that its tick is part of, and its cluster, which gives it
-    /// its place and may wait for its end.
+    /// A run concerns itself, its Flow, the backfills that its tick is part of, and its cluster, which gives
+    /// it its place and may wait for its end.
     fn changed(routes: &Routes, run: &Self) {
         let (namespace, name) = key(run);
         routes.triggers.wake(Kind::FlowRun, &namespace, &name);
@@ -165,8 +165,8 @@ impl Watched for Pod {
         wake_run(routes, pod);
         wake_cluster(routes, pod);
         let Some(namespace) = &pod.metadata.namespace else { return };
-        // The end of a runner frees its place, of its Flow and of its cluster; its run may be gone, and cannot
-        // say which.
+        // The end of a runner frees its place, of its Flow and of its cluster; its run may be gone, and
+        // cannot say which.
         if let Some(flow) = pod.labels().get(labels::FLOW) {
             routes.triggers.wake(Kind::Flow, namespace, flow);
         }

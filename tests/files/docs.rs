@@ -174,6 +174,39 @@ fn links_lead_somewhere() {
     assert_eq!(wrong, Vec::<String>::new());
 }
 
+/// The files that a patch changes, and does not make, but for those in which it only names new modules.
+fn places(patch: &str) -> Vec<&str> {
+    let is_of_modules =
+        |line: &str| ["mod ", "pub mod ", "pub use "].iter().any(|word| line.starts_with(word));
+    let changes = patch.split("diff --git a/").skip(1).filter(|change| !change.contains("\nnew file mode "));
+    let tells = |change: &&str| {
+        let added =
+            change.lines().filter(|line| !line.starts_with("+++")).filter_map(|line| line.strip_prefix('+'));
+        !added.into_iter().all(is_of_modules)
+    };
+    changes.filter(tells).filter_map(|change| change.split(' ').next()).collect()
+}
+
+#[test]
+fn every_example_of_a_change_applies() {
+    let patches = files(&root().join("docs/examples"), "patch");
+    assert!(!patches.is_empty());
+    for patch in patches {
+        let applied = Command::new("git").args(["apply", "--check"]).arg(&patch).current_dir(root()).output();
+        let applied = applied.unwrap();
+        let said = String::from_utf8_lossy(&applied.stderr);
+        assert!(applied.status.success(), "docs/contributing-tour.md says how it is made anew: {said}");
+    }
+}
+
+#[test]
+fn a_new_kind_touches_four_places() {
+    let patch = read(&root().join("docs/examples/adding-a-kind.patch"));
+    let tables =
+        ["src/api/kind.rs", "src/operator/caches.rs", "src/operator/rights.rs", "src/plan/targets.rs"];
+    assert_eq!(places(&patch), tables);
+}
+
 #[test]
 fn every_command_says_how_it_is_tried() {
     let entries = entries();
