@@ -7,6 +7,7 @@ mod circles;
 mod comments;
 mod globals;
 mod ground;
+mod kinds;
 mod modules;
 mod places;
 mod source;
