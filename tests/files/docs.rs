@@ -203,7 +203,7 @@ fn every_example_of_a_change_applies() {
 fn a_new_kind_touches_four_places() {
     let patch = read(&root().join("docs/examples/adding-a-kind.patch"));
     let tables =
-        ["src/api/kind.rs", "src/operator/caches.rs", "src/operator/rights.rs", "src/plan/targets.rs"];
+        ["src/api/kind.rs", "src/operator/caches/mod.rs", "src/operator/rights.rs", "src/plan/targets.rs"];
     assert_eq!(places(&patch), tables);
 }
 
