@@ -39,8 +39,8 @@ impl Backoff {
         *count
     }
 
-    /// A plan for this object rested on what was not looked at. That is looked at from now on, until the object
-    /// succeeds: the caches alone do not lead there.
+    /// A plan for this object rested on what was not looked at. That is looked at from now on, until the
+    /// object succeeds: the caches alone do not lead there.
     pub(super) fn lacks(&self, object: &Id, wants: Wants) {
         self.lock().entry(object.clone()).or_default().lacked |= wants;
     }
