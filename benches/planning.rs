@@ -20,7 +20,7 @@ use daskflow::plan::cluster::SchedulerView;
 use daskflow::plan::pods::{scheduler, state, worker};
 use daskflow::plan::schedule::{Adjustment, Clock, ClockSpec, DateSpan, Day, TickFilter, TimeSpan, Timing};
 use daskflow::plan::site::Site;
-use daskflow::plan::{Step, cluster, flow};
+use daskflow::plan::{Step, Wants, cluster, flow};
 use jiff::tz::TimeZoneDatabase;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Pod;
@@ -58,7 +58,7 @@ fn plans(now: Timestamp) {
     let clocks = [("interval", entry(|it| it.interval = Some("1m".into()))), ("cron in a zone", cron())];
     for (name, clock) in clocks {
         let mut subject = scheduled(vec![clock], now);
-        let observed = flow::Observed { cluster_exists: true, live: true, ..flow::Observed::default() };
+        let observed = flow::Observed { cluster_exists: true, ..flow::Observed::default() };
         subject.status = Some(flow::plan(&subject, &observed, now).status);
         let at_rest = median(|| flow::plan(black_box(&subject), &observed, now));
         println!("a Flow at rest, {name}: {at_rest:.1} us");
@@ -71,7 +71,7 @@ fn plans(now: Timestamp) {
         DaskClusterSpec { image: "flows:1".into(), ..DaskClusterSpec::default() },
     );
     subject.spec.workers.replicas = Some(10);
-    let observed = cluster::Observed { live: true, ..cluster::Observed::default() };
+    let observed = cluster::Observed { known: Wants::ALL, ..cluster::Observed::default() };
     let new = median(|| cluster::plan(black_box(&subject), &observed, now));
     println!("a new DaskCluster of 10 workers: {new:.1} us");
 }
@@ -92,7 +92,7 @@ fn many_workers(now: Timestamp) {
     let names = || workers.iter().map(|pod| state::name(pod).to_owned());
     let mut observed = cluster::Observed {
         service: Some(Arc::new(scheduler::service(&subject, Site::Kubernetes))),
-        live: true,
+        known: Wants::ALL,
         scheduler: SchedulerView::Answering { workers: names().collect() },
         closable: Some(names().collect()),
         ..cluster::Observed::default()
@@ -256,7 +256,7 @@ fn outage(now: Timestamp) {
             (entry(|it| it.cron = Some("* * * * *".into())), entry(|it| it.interval = Some("5m".into())));
         vec![minutely, ClockEntry { name: "d".into(), ..five }]
     };
-    let observed = flow::Observed { cluster_exists: true, live: true, ..flow::Observed::default() };
+    let observed = flow::Observed { cluster_exists: true, ..flow::Observed::default() };
     let count = size(FLOWS);
     let flows: Vec<Flow> = (0..count)
         .map(|n| {
