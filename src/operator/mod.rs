@@ -201,9 +201,9 @@ async fn controllers(context: &Arc<Context>, mut wakes: Wakes, stop: &Cancellati
     tracing::info!("reconciling starts");
     let done = CancellationToken::new();
     let work = async {
-        let mut begun = Begun { context, wakes, stop, all: Vec::new() };
-        Kind::each(&mut begun);
-        futures::future::join_all(begun.all).await;
+        let mut started = Begun { context, wakes, stop, all: Vec::new() };
+        Kind::each(&mut started);
+        futures::future::join_all(started.all).await;
         done.cancel();
     };
     futures::future::join(work, context.events.publish(&done)).await;

@@ -217,22 +217,10 @@ async fn once<K: Planned>(context: &Context, object: Arc<K>) -> Result<Option<Ne
 async fn turn<K: Planned>(context: &Context, object: Arc<K>) -> Result<Turn<K>, Stop<K::Status>> {
     let now = context.clock.now();
     let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
-    if context.undecodable.has::<K>(&namespace, &name) {
-        // What the cache has of it is older than what it is.
-        return Ok(Turn::Over(Next::Change));
-    }
-    let begun = Begun::of(context, object);
     // Boxed, so that a reconcile that has only its status to write takes little memory: hundreds may wait for
     // that.
-    let plan = Box::pin(begun.object.plan(context, Wants::NOTHING, now)).await?;
-    let (begun, plan) = if plan.wants.is_nothing() {
-        (begun, plan)
-    } else {
-        match Box::pin(look(context, (&namespace, &name), plan.wants, now)).await? {
-            Some(live) => live,
-            None => return Ok(Turn::Over(Next::Change)),
-        }
-    };
+    let planned = Box::pin(planned(context, (&namespace, &name), object, now));
+    let Some((begun, plan)) = planned.await? else { return Ok(Turn::Over(Next::Change)) };
     let object = begun.object.as_ref();
     let bounds = if object.lacks_room() { Bounds::CAREFUL } else { Bounds::USUAL };
     let steps = Box::pin(execute::steps(context, (&namespace, &name), &plan.steps, bounds));
@@ -241,6 +229,26 @@ async fn turn<K: Planned>(context: &Context, object: Arc<K>) -> Result<Turn<K>, 
     }
     let done = context.clock.now();
     tell(context, &begun, plan, (now, done)).await
+}
+
+/// What may be carried out. None: nothing until the object changes.
+async fn planned<K: Planned>(
+    context: &Context,
+    (namespace, name): (&str, &str),
+    object: Arc<K>,
+    now: Timestamp,
+) -> Result<Option<(Begun<K>, Plan<K::Status>)>, Error> {
+    if context.undecodable.has::<K>(namespace, name) {
+        // What the cache has of it is older than what it is.
+        return Ok(None);
+    }
+    let begun = Begun::of(context, object);
+    let plan = begun.object.plan(context, Wants::NOTHING, now).await?;
+    if plan.wants.is_nothing() {
+        return Ok(Some((begun, plan)));
+    }
+    drop(begun);
+    look(context, (namespace, name), plan.wants, now).await
 }
 
 /// Looks at what a plan wants, and plans once more. That plan is given only if it rests on nothing else: the

@@ -74,22 +74,22 @@ impl Watches {
 
     /// Keeps one cache, by one watch for each namespace.
     fn keep<K: Watched>(&self) -> impl Future<Output = ()> + Send + use<K> {
-        let watched = &self.routes.stores.watched;
-        let watches = (0..watched.places()).map(|place| {
+        let scope = &self.routes.stores.watched;
+        let streams = (0..scope.places()).map(|place| {
             let client = self.client.clone();
-            let api = match watched.namespace(place) {
+            let api = match scope.namespace(place) {
                 Some(namespace) => Api::<Bounded<K>>::namespaced(client, namespace),
                 None => Api::all(client),
             };
             let events = watcher(api, config::<K>()).backoff(retries());
             paused(events).map(move |event| (place, event.map(guarded))).boxed()
         });
-        let watches: Vec<_> = watches.collect();
+        let streams: Vec<_> = streams.collect();
         let all = self.clone();
         let gauge = self.metrics.undecodable(&title::<K>());
         let mut undecodable: Vec<Undecodable> =
-            watches.iter().map(|_| Undecodable::new(gauge.clone(), self.undecodable.clone())).collect();
-        stream::select_all(watches).for_each(move |(place, event)| {
+            streams.iter().map(|_| Undecodable::new(gauge.clone(), self.undecodable.clone())).collect();
+        stream::select_all(streams).for_each(move |(place, event)| {
             if let Some(undecodable) = undecodable.get_mut(place) {
                 all.take::<K>(undecodable, (place, event));
             }
@@ -113,10 +113,14 @@ impl Watches {
         };
         let is_list = matches!(event, watcher::Event::InitDone);
         let gone = kept.take_undecodable(watched.namespace(place), &event);
-        gone.iter().for_each(|object| K::changed(&self.routes, object));
+        for object in &gone {
+            K::changed(&self.routes, object);
+        }
         let Some(event) = undecodable.open(event) else { return };
         let changed = kept.take(watched.namespace(place), event);
-        changed.iter().for_each(|object| K::changed(&self.routes, object));
+        for object in &changed {
+            K::changed(&self.routes, object);
+        }
         if is_list {
             if watched.listed(place, &title::<K>()) {
                 tracing::info!(namespace = watched.namespace(place), "all that is watched is known");

@@ -316,7 +316,7 @@ impl World {
         let mut stored = seen.runs.get(name).cloned();
         let mut is_behind = stale.is_any();
         while let Some(run) = stored {
-            stored = self.turn_of_run(run, (&seen, is_behind), writes);
+            stored = self.turn_of_run(&run, (&seen, is_behind), writes);
             is_behind = true;
         }
     }
@@ -337,7 +337,7 @@ impl World {
     /// One turn; what it goes on from at once, if it does.
     fn turn_of_run(
         &mut self,
-        stored: Arc<FlowRun>,
+        stored: &Arc<FlowRun>,
         (seen, is_behind): (&Stored, bool),
         writes: usize,
     ) -> Option<Arc<FlowRun>> {
