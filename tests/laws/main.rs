@@ -1,5 +1,5 @@
 //! Laws that hold over any history, each lived through many times: `cargo test --test laws cluster` for one
-//! kind.
+//! kind. The election is not lived through but explored, state by state.
 //!
 //! With `DASKFLOW_LAWS=long`, as `make laws` has it, they live through many more, for as long as a search for
 //! rare faults takes.
@@ -8,6 +8,7 @@
 mod backfill;
 mod cluster;
 mod flow;
+mod lease;
 mod wants;
 mod words;
 

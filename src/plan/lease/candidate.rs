@@ -1,8 +1,12 @@
 //! One candidate: what it has asked and seen, and what it does next.
 
+mod projection;
+
 use std::time::Duration;
 
 use super::{Decision, Loss, ObservedLease, Timing};
+
+pub use projection::{Projection, Prospect};
 
 /// A request that was made. Several may be under way, and be answered in any order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,7 +25,7 @@ impl Asked {
 }
 
 /// What a candidate knows about the Lease.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Knowledge {
     /// Nothing.
     Nothing,

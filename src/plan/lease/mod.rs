@@ -31,7 +31,7 @@ mod tests;
 
 use std::time::Duration;
 
-pub use candidate::{Asked, Candidate};
+pub use candidate::{Asked, Candidate, Projection, Prospect};
 
 /// How long the parts of an election take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
