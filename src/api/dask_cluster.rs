@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::common::{Entrypoint, PullPolicy, Resources, is_false};
+use super::count::Count;
 use super::duration::{self, Duration};
 use super::network_policy::NetworkPolicySpec;
 use super::schema;
@@ -103,7 +104,7 @@ pub struct DaskClusterSpec {
     /// Further runs wait, and start in the order in which they became due. Default: no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100))]
-    pub max_active_runs: Option<i32>,
+    pub max_active_runs: Option<Count<1>>,
     /// TLS between the scheduler, the workers, the runners and the operator. Default: plain TCP.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<Tls>,

@@ -8,6 +8,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 
 use super::common::{CodeEngine, ConfigMapKey, Entrypoint, NameRef, PullPolicy, Resources};
+use super::count::Count;
 use super::dask_cluster::DaskClusterSpec;
 use super::duration::{self, Duration};
 use super::flow_run::Phase;
@@ -135,11 +136,11 @@ pub struct FlowSpec {
     /// Under `Queue`: how many runs are active at once. Default: 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100))]
-    pub max_active: Option<i32>,
+    pub max_active: Option<Count<1>>,
     /// Under `Queue`: how many runs may wait; one more is skipped as `QueueFull`. Default: 100.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 1000))]
-    pub max_queued: Option<i32>,
+    pub max_queued: Option<Count>,
     /// What happens to ticks that passed while no run could be created. Default: the latest of them runs.
     #[serde(default)]
     pub catch_up: CatchUp,

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::common::is_false;
+use super::count::Count;
 use super::schema;
 
 /// Runs of a `Flow` for all ticks of its clocks in a range of time. Each is an ordinary `FlowRun`.
@@ -64,7 +65,7 @@ pub struct FlowBackfillSpec {
     /// concurrency policy applies as well.
     #[serde(default = "FlowBackfillSpec::default_parallelism")]
     #[schemars(range(min = 1, max = 100))]
-    pub parallelism: i32,
+    pub parallelism: Count<1>,
     /// Which ticks are left out because they have a run already.
     #[serde(default)]
     pub skip: SkippedTicks,
@@ -98,8 +99,8 @@ impl FlowBackfillSpec {
         }
     }
 
-    fn default_parallelism() -> i32 {
-        1
+    fn default_parallelism() -> Count<1> {
+        1.into()
     }
 }
 

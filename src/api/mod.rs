@@ -5,6 +5,7 @@
 
 pub mod common;
 pub mod conditions;
+pub mod count;
 pub mod dask_cluster;
 pub mod duration;
 pub mod flow;

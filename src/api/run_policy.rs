@@ -4,6 +4,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::count::Count;
 use super::duration::{self, Age, Duration};
 
 /// What happens when a run is due while another one of the same flow is active.
@@ -31,12 +32,12 @@ pub struct CatchUp {
     /// Under `All`: how many of them at the most, the newest ones; the others count as missed.
     #[serde(default = "CatchUp::default_limit")]
     #[schemars(range(min = 1, max = 100))]
-    pub limit: i32,
+    pub limit: Count<1>,
 }
 
 impl CatchUp {
-    fn default_limit() -> i32 {
-        10
+    fn default_limit() -> Count<1> {
+        10.into()
     }
 }
 
@@ -78,7 +79,7 @@ pub struct Retries {
     /// By how much the longest wait grows with each attempt.
     #[serde(default = "Retries::default_factor")]
     #[schemars(range(min = 1, max = 10))]
-    pub factor: i32,
+    pub factor: Count<1>,
     /// The upper bound of the longest wait.
     #[serde(default = "Retries::default_max_delay")]
     #[x_kube(validation = duration::from_zero("0s, 30s or 5m"))]
@@ -94,8 +95,8 @@ impl Retries {
         "30s".into()
     }
 
-    fn default_factor() -> i32 {
-        2
+    fn default_factor() -> Count<1> {
+        2.into()
     }
 
     fn default_max_delay() -> Duration {
@@ -122,11 +123,11 @@ pub struct History {
     /// Succeeded runs that are kept.
     #[serde(default = "History::default_limit")]
     #[schemars(range(min = 0, max = 1000))]
-    pub succeeded: i32,
+    pub succeeded: Count,
     /// Runs that are kept of those that ended in any other way.
     #[serde(default = "History::default_limit")]
     #[schemars(range(min = 0, max = 1000))]
-    pub failed: i32,
+    pub failed: Count,
     /// Finished runs that ended longer ago are deleted, even if fewer are kept than the numbers above allow.
     /// Days have 24 hours. Default: no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -135,8 +136,8 @@ pub struct History {
 }
 
 impl History {
-    fn default_limit() -> i32 {
-        3
+    fn default_limit() -> Count {
+        3.into()
     }
 }
 

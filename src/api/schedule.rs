@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::common::is_false;
+use super::count::Count;
 use super::duration::{self, Duration};
 use super::interval::{self, Interval};
 use super::schema;
@@ -100,7 +101,7 @@ pub struct ClockEntry {
     /// How many runs this clock starts at the most, counted since it was created or its times were changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_000_000))]
-    pub max_runs: Option<i32>,
+    pub max_runs: Option<Count<1>>,
     /// True: this clock starts no run.
     #[serde(default, skip_serializing_if = "is_false")]
     pub suspend: bool,

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::common::{Amount, Resources};
+use super::count::Count;
 use super::duration::{self, Duration};
 use super::schema;
 
@@ -107,10 +108,10 @@ pub struct Autoscale {
     /// The minimum number of workers, also when there is no work.
     #[serde(default)]
     #[schemars(range(min = 0, max = 10_000))]
-    pub minimum: i32,
+    pub minimum: Count,
     /// The maximum number of workers.
     #[schemars(range(min = 1, max = 10_000))]
-    pub maximum: i32,
+    pub maximum: Count<1>,
     /// The time within which all known work should be done: a shorter one means more workers.
     #[serde(default = "Autoscale::default_target_duration")]
     #[x_kube(validation = duration::at_least_a_second("5s or 1m"))]

@@ -130,14 +130,14 @@ impl World {
         let clock = ClockEntry { name: "c".into(), interval: Some("1h".into()), ..ClockEntry::default() };
         let spec = FlowSpec {
             suspend: true,
-            history: History { succeeded: 0, failed: 0, older_than: None },
+            history: History { succeeded: 0.into(), failed: 0.into(), older_than: None },
             schedule: Some(Schedule { clocks: vec![clock], ..Schedule::default() }),
             ..FlowSpec::default()
         };
         let mut flow = Flow::new("etl", spec);
         flow.metadata.uid = Some("flow".into());
         let spec = FlowBackfillSpec {
-            parallelism: i32::try_from(begin.parallelism).unwrap(),
+            parallelism: u32::try_from(begin.parallelism).unwrap().into(),
             order: if begin.newest_first { BackfillOrder::NewestFirst } else { BackfillOrder::OldestFirst },
             skip: if begin.skip_ran { SkippedTicks::Ran } else { SkippedTicks::Succeeded },
             ..FlowBackfillSpec::new("etl", Time(first), Time(instant(begin.ticks - 1)))

@@ -129,7 +129,7 @@ fn room(backfill: &FlowBackfill, active: usize) -> usize {
     if backfill.spec.suspend || backfill.spec.cancel {
         return 0;
     }
-    usize::try_from(backfill.spec.parallelism).unwrap_or(0).saturating_sub(active)
+    backfill.spec.parallelism.size().saturating_sub(active)
 }
 
 /// The indexes of the ticks to run now, in the order that was asked for.

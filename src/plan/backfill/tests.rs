@@ -32,8 +32,10 @@ fn flow(clocks: Vec<ClockEntry>) -> Flow {
 /// Of the hours from `from` to `to` of one day, three at once.
 fn backfill(from: &str, to: &str) -> FlowBackfill {
     let instant = |time: &str| Time(at(&format!("2026-10-01T{time}Z")));
-    let spec =
-        FlowBackfillSpec { parallelism: 3, ..FlowBackfillSpec::new("etl", instant(from), instant(to)) };
+    let spec = FlowBackfillSpec {
+        parallelism: 3.into(),
+        ..FlowBackfillSpec::new("etl", instant(from), instant(to))
+    };
     let mut backfill = FlowBackfill::new("october", spec);
     backfill.metadata.uid = Some("october-1".into());
     backfill.metadata.generation = Some(1);
@@ -134,7 +136,7 @@ fn so_many_ticks_are_run_at_once_in_the_order_that_was_asked_for() {
     assert_eq!((counts(&second), second.status.done.as_deref()), ([1, 0, 3, 0, 2], Some("1/6")));
     backfill.spec.order = BackfillOrder::NewestFirst;
     assert_eq!(created(&look(&backfill, vec![])), names(&[5, 4, 3]));
-    backfill.spec.parallelism = 1;
+    backfill.spec.parallelism = 1.into();
     assert_eq!(created(&look(&backfill, vec![own(4, Phase::Queued, "october-1")])), names(&[]));
 }
 
@@ -185,7 +187,7 @@ fn clocks_are_taken_as_the_flow_has_them() {
     ];
     for (clocks, expected) in cases {
         let mut backfill = backfill("01:00:00", "03:00:00");
-        backfill.spec.parallelism = 100;
+        backfill.spec.parallelism = 100.into();
         backfill.spec.clocks = clocks.iter().map(|&name| name.into()).collect();
         let made = created(&look_at(&backfill, &all, vec![]));
         assert_eq!(made.len(), expected.len(), "{clocks:?}: {made:?}");
@@ -194,7 +196,7 @@ fn clocks_are_taken_as_the_flow_has_them() {
         }
     }
     let mut backfill = backfill("01:00:00", "03:00:00");
-    backfill.spec.parallelism = 100;
+    backfill.spec.parallelism = 100.into();
     assert_eq!(created(&look_at(&backfill, &all, vec![])).len(), 6, "five instants, one of them twice");
 }
 

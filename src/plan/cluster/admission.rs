@@ -13,7 +13,7 @@ use crate::plan::facts::{due_at, is_unsaid, job_of, phase_of, waits_for};
 /// due before it go first. A place is given back when the run and its runner have ended.
 pub(super) fn plan(cluster: &DaskCluster, observed: &Observed) -> Vec<String> {
     let Some(places) = cluster.spec.max_active_runs else { return Vec::new() };
-    let places = usize::try_from(places).unwrap_or(1);
+    let places = places.size();
     let old = cluster.status.as_ref().map(|status| status.admitted.as_slice()).unwrap_or_default();
     let mut admitted: Vec<String> = old.iter().filter(|name| holds(name, observed)).cloned().collect();
     // A run that started before there was a limit holds a place as well.

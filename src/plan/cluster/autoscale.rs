@@ -59,8 +59,7 @@ struct Bounds {
 
 impl Bounds {
     fn of(autoscale: &Autoscale) -> Self {
-        let count = |count: i32| usize::try_from(count).unwrap_or(0);
-        let (minimum, maximum) = (count(autoscale.minimum), count(autoscale.maximum));
+        let (minimum, maximum) = (autoscale.minimum.size(), autoscale.maximum.size());
         Self { minimum: minimum.min(maximum), maximum, scale_down_after: autoscale.scale_down_after.get() }
     }
 

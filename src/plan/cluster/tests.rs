@@ -317,7 +317,7 @@ fn waiting_run(name: &str, minute: i8) -> Arc<FlowRun> {
 #[test]
 fn a_limited_cluster_lets_runs_through_in_the_order_in_which_they_became_due() {
     let mut cluster = cluster(1);
-    cluster.spec.max_active_runs = Some(2);
+    cluster.spec.max_active_runs = Some(2.into());
     let mut observed = settled(&cluster, 1);
     observed.runs = vec![waiting_run("c", 3), waiting_run("a", 1), active_run(), waiting_run("b", 2)];
     let first = plan(&cluster, &observed, now());
@@ -336,7 +336,7 @@ fn a_limited_cluster_lets_runs_through_in_the_order_in_which_they_became_due() {
 #[test]
 fn a_run_that_does_not_wait_for_the_cluster_takes_no_place() {
     let mut cluster = cluster(1);
-    cluster.spec.max_active_runs = Some(1);
+    cluster.spec.max_active_runs = Some(1.into());
     let mut observed = settled(&cluster, 1);
     let change = |name: &str, minute, change: fn(&mut FlowRun)| {
         let mut run = FlowRun::clone(&waiting_run(name, minute));

@@ -9,6 +9,7 @@ use kube::ResourceExt;
 use super::observed::{CodeMap, Observed};
 use super::record::Record;
 use super::terms::places;
+use crate::api::count::Count;
 use crate::api::duration::Days;
 use crate::api::flow::{ClockStatus, FlowStatus};
 use crate::api::{Flow, FlowRun, Phase, labels};
@@ -40,10 +41,9 @@ pub(super) fn runs(flow: &Flow, observed: &Observed, now: Timestamp) -> Vec<Step
         runs.sort_by_key(|run| std::cmp::Reverse((finished_at(run), run.name_any())));
         runs
     };
-    let beyond = |class, limit: i32| {
-        let limit = usize::try_from(limit).unwrap_or(0);
+    let beyond = |class, limit: Count| {
         let runs = finished(class).into_iter().enumerate();
-        runs.filter(|(place, run)| *place >= limit || ends(flow, run).is_some_and(|end| end <= now))
+        runs.filter(|(place, run)| *place >= limit.size() || ends(flow, run).is_some_and(|end| end <= now))
             .map(|(_, run)| forget(run))
             .collect::<Vec<_>>()
     };

@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use kube::ResourceExt;
 
+use crate::api::count::Count;
 use crate::api::flow::{CatchUpPolicy, Concurrency};
 use crate::api::{Flow, FlowRun, FlowSpec};
 use crate::plan::facts::{is_backfill, is_tick};
@@ -31,7 +32,7 @@ pub(in crate::plan) fn places(spec: &FlowSpec) -> Option<usize> {
     match spec.concurrency {
         Concurrency::Allow => None,
         Concurrency::Forbid | Concurrency::Replace => Some(1),
-        Concurrency::Queue => Some(usize::try_from(spec.max_active.unwrap_or(1)).unwrap_or(1)),
+        Concurrency::Queue => Some(spec.max_active.map_or(1, Count::size)),
     }
 }
 

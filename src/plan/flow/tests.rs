@@ -211,7 +211,7 @@ fn a_runner_that_has_not_ended_holds_the_place_of_a_run_that_is_gone() {
 #[test]
 fn skipped_runs_do_not_push_out_failed_ones() {
     let mut flow = flow(vec![]);
-    flow.spec.history = History { succeeded: 1, failed: 1, older_than: None };
+    flow.spec.history = History { succeeded: 1.into(), failed: 1.into(), older_than: None };
     let runs = vec![
         run("etl-1", Some("09:01:00"), Phase::Failed),
         run("etl-2", Some("09:02:00"), Phase::Skipped),
@@ -247,7 +247,7 @@ fn under_allow_nothing_is_held() {
 #[test]
 fn history_keeps_the_newest_and_never_touches_what_is_not_over() {
     let mut flow = flow(vec![]);
-    flow.spec.history = History { succeeded: 1, failed: 0, older_than: None };
+    flow.spec.history = History { succeeded: 1.into(), failed: 0.into(), older_than: None };
     let runs = vec![
         run("etl-1", Some("09:01:00"), Phase::Succeeded),
         run("etl-2", Some("09:02:00"), Phase::Succeeded),
@@ -273,7 +273,7 @@ fn history_keeps_the_newest_and_never_touches_what_is_not_over() {
 #[test]
 fn history_spares_what_an_unfinished_backfill_counts_on() {
     let mut flow = flow(vec![]);
-    flow.spec.history = History { succeeded: 1, failed: 0, older_than: None };
+    flow.spec.history = History { succeeded: 1.into(), failed: 0.into(), older_than: None };
     let mut own = run("etl-2", Some("09:02:00"), Phase::Failed);
     own.spec.backfill = Some("october".into());
     let runs = [
@@ -334,7 +334,7 @@ fn the_plan_of_its_own_status_changes_nothing() {
 #[test]
 fn history_forgets_what_is_too_old_and_wakes_for_it() {
     let mut flow = flow(vec![]);
-    flow.spec.history = History { succeeded: 3, failed: 3, older_than: Some("1d2h".into()) };
+    flow.spec.history = History { succeeded: 3.into(), failed: 3.into(), older_than: Some("1d2h".into()) };
     let runs = vec![
         run("etl-1", Some("09:01:00"), Phase::Succeeded),
         run("etl-2", Some("10:00:00"), Phase::Failed),
@@ -352,7 +352,7 @@ fn history_forgets_what_is_too_old_and_wakes_for_it() {
 #[test]
 fn catching_up_with_all_starts_the_newest_up_to_the_limit_and_counts_the_others() {
     let mut flow = flow(vec![clock("c", "1m")]);
-    flow.spec.catch_up = CatchUp { policy: CatchUpPolicy::All, limit: 3 };
+    flow.spec.catch_up = CatchUp { policy: CatchUpPolicy::All, limit: 3.into() };
     let first = plan(&flow, &observed(vec![]), at("09:10:05"));
     assert_eq!(created(&first), ["etl-20261201t090800", "etl-20261201t090900", "etl-20261201t091000"]);
     assert_eq!((first.status.missed, first.status.last_tick.clone()), (7, Some(Time(at("09:10:00")))));
@@ -375,7 +375,7 @@ fn without_catching_up_only_a_tick_on_time_runs() {
 fn a_queue_has_as_many_places_as_it_says_first_come_first_served() {
     let mut flow = flow(vec![]);
     flow.spec.concurrency = Concurrency::Queue;
-    flow.spec.max_active = Some(2);
+    flow.spec.max_active = Some(2.into());
     let mut suspended = run("etl-0", Some("09:00:00"), Phase::Queued);
     suspended.spec.suspend = true;
     let runs = vec![
@@ -388,7 +388,7 @@ fn a_queue_has_as_many_places_as_it_says_first_come_first_served() {
     assert_eq!(first.status.admitted, ["etl-1", "etl-2"]);
     // With fewer places nobody who has one loses it.
     let mut narrower = after(flow, &first);
-    narrower.spec.max_active = Some(1);
+    narrower.spec.max_active = Some(1.into());
     assert_eq!(plan(&narrower, &observed(runs), at("09:05:00")).status.admitted, ["etl-1", "etl-2"]);
 }
 
@@ -415,8 +415,8 @@ fn a_run_knows_the_ticks_around_its_own() {
 
 #[test]
 fn a_clock_starts_no_more_runs_than_it_may_and_an_edit_counts_anew() {
-    let mut flow = flow(vec![ClockEntry { max_runs: Some(2), ..clock("c", "1m") }]);
-    flow.spec.catch_up = CatchUp { policy: CatchUpPolicy::All, limit: 10 };
+    let mut flow = flow(vec![ClockEntry { max_runs: Some(2.into()), ..clock("c", "1m") }]);
+    flow.spec.catch_up = CatchUp { policy: CatchUpPolicy::All, limit: 10.into() };
     let first = plan(&flow, &observed(vec![]), at("09:01:00"));
     assert_eq!((created(&first).len(), first.status.clocks[0].runs), (1, 1));
     let flow = after(flow, &first);
@@ -451,7 +451,7 @@ fn jitter_starts_later_and_leaves_the_logical_time() {
 
 #[test]
 fn more_room_starts_nothing_retroactively_and_a_pause_gives_none() {
-    let mut flow = flow(vec![ClockEntry { max_runs: Some(1), ..clock("c", "1m") }]);
+    let mut flow = flow(vec![ClockEntry { max_runs: Some(1.into()), ..clock("c", "1m") }]);
     flow = after(flow.clone(), &plan(&flow, &observed(vec![]), at("09:01:00")));
     flow = after(flow.clone(), &plan(&flow, &observed(vec![]), at("09:05:30")));
     flow.spec.suspend = true;
@@ -463,7 +463,7 @@ fn more_room_starts_nothing_retroactively_and_a_pause_gives_none() {
         |plan: &Plan<FlowStatus>| find(&plan.status.conditions, ConditionType::Ready).unwrap().reason.clone();
     assert_eq!(reason(&paused), "NoTicksAhead");
     let mut flow = after(flow, &paused);
-    flow.spec.schedule.as_mut().unwrap().clocks[0].max_runs = Some(2);
+    flow.spec.schedule.as_mut().unwrap().clocks[0].max_runs = Some(2.into());
     let more = plan(&flow, &observed(vec![]), at("09:07:30"));
     assert_eq!((created(&more).len(), more.status.missed), (0, 0));
     assert_eq!(created(&plan(&after(flow, &more), &observed(vec![]), at("09:08:00"))).len(), 1);
@@ -481,7 +481,7 @@ fn a_run_that_was_suspended_while_it_worked_stands_in_the_line_again() {
 #[test]
 fn a_cluster_that_is_kept_for_a_look_keeps_its_run() {
     let mut flow = flow(vec![]);
-    flow.spec.history = History { succeeded: 0, failed: 0, older_than: None };
+    flow.spec.history = History { succeeded: 0.into(), failed: 0.into(), older_than: None };
     flow.spec.cluster.keep_on_failure = Some("30m".into());
     let runs = vec![run("etl-1", Some("09:01:00"), Phase::Failed)];
     let flow = told(flow, &runs, at("09:02:00"));

@@ -12,6 +12,7 @@ use super::observed::Observed;
 use super::record::Record;
 use super::terms::offset;
 use super::{edits, parameters};
+use crate::api::count::Count;
 use crate::api::duration::Written;
 use crate::api::flow::{CatchUpPolicy, ClockEntry, ClockStatus, Schedule};
 use crate::api::{Flow, FlowRun, FlowRunSpec, FlowStatus, Phase, Reason, is_seen, labels};
@@ -152,7 +153,7 @@ fn rules(flow: &Flow) -> Rules {
     let catch_up = match flow.spec.catch_up.policy {
         CatchUpPolicy::Latest => CatchUp::Latest,
         CatchUpPolicy::None => CatchUp::None,
-        CatchUpPolicy::All => CatchUp::All(u32::try_from(flow.spec.catch_up.limit).unwrap_or(1)),
+        CatchUpPolicy::All => CatchUp::All(flow.spec.catch_up.limit.get()),
     };
     let starting_deadline = flow.spec.starting_deadline.as_ref().and_then(Written::get);
     Rules { starting_deadline, catch_up, offset: offset(flow), ..Rules::default() }
@@ -163,12 +164,13 @@ pub(super) fn room(flow: &Flow, entry: &ClockEntry) -> Option<u32> {
     let clocks = flow.status.as_ref().map(|status| status.clocks.as_slice()).unwrap_or_default();
     match clocks.iter().find(|clock| clock.name == entry.name) {
         Some(memory) => remaining(entry, memory),
-        None => u32::try_from(entry.max_runs?).ok(),
+        None => entry.max_runs.map(Count::get),
     }
 }
 
 fn remaining(entry: &ClockEntry, memory: &ClockStatus) -> Option<u32> {
-    Some(u32::try_from(entry.max_runs?.saturating_sub(memory.runs)).unwrap_or(0))
+    let started = memory.runs.max(0).unsigned_abs();
+    entry.max_runs.map(|most| most.get().saturating_sub(started))
 }
 
 /// The clocks of a schedule, in its order, or what is wrong with the first that is none.

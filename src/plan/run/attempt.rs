@@ -189,7 +189,7 @@ impl Work<'_> {
             return since;
         };
         let exponent = u32::try_from(failed.saturating_sub(1)).unwrap_or(0);
-        let growth = u32::try_from(retries.factor).unwrap_or(1).saturating_pow(exponent);
+        let growth = retries.factor.get().saturating_pow(exponent);
         let longest = delay.saturating_mul(growth).min(max_delay);
         let uid = self.run.metadata.uid.as_deref().unwrap_or_default();
         let digits = names::short_hash(&format!("{uid}/{attempt}"), 8);

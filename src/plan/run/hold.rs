@@ -5,11 +5,11 @@ use std::time::Duration;
 use kube::ResourceExt;
 
 use super::work::Work;
+use crate::api::count::Count;
 use crate::api::duration::Written;
 use crate::api::flow::{CatchUpPolicy, Concurrency};
 use crate::api::flow_run::WaitsFor;
 use crate::api::{DaskCluster, Flow, FlowRun, Phase, Reason};
-use crate::plan::count::to_i32;
 use crate::plan::facts::{clocks_of, due_at, is_backfill, is_tick, phase_of};
 use crate::plan::flow::terms::{gives_way, is_held_by_suspension, offset as start_offset, places};
 use crate::plan::newest::Newest;
@@ -19,7 +19,7 @@ const GIVEN_BACK: &str =
     "there are fewer places than when the run got its own, and it had not started: it waits for one again";
 
 /// How many runs wait under `Queue` where the Flow does not say.
-const MAX_QUEUED: i32 = 100;
+const MAX_QUEUED: usize = 100;
 
 /// What a run that has not started has of the places that there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,7 +93,7 @@ impl Work<'_> {
         let Some(places) = cluster.spec.max_active_runs else { return Place::One };
         let admitted = cluster.status.as_ref().map(|status| status.admitted.as_slice()).unwrap_or_default();
         let seen = cluster.status.as_ref().and_then(|status| status.observed_generation);
-        match Place::of(self.run, admitted, usize::try_from(places).unwrap_or(1)) {
+        match Place::of(self.run, admitted, places.size()) {
             Place::TooMany if seen != cluster.metadata.generation => Place::None,
             place => place,
         }
@@ -126,7 +126,7 @@ impl Work<'_> {
         };
         let (reason, message) = match flow.spec.concurrency {
             Concurrency::Queue => {
-                let places = flow.spec.max_active.unwrap_or(1);
+                let places = flow.spec.max_active.map_or(1, Count::size);
                 (Reason::MaxActiveReached, format!("{active}, and maxActive is {places}"))
             }
             Concurrency::Replace if !admitted.is_empty() && gives_way(&flow.spec, self.run) => {
@@ -207,17 +207,18 @@ impl Work<'_> {
     fn queue_is_full(&self, flow: &Flow) -> Option<(Reason, String)> {
         let (places, room, limit) = match flow.spec.concurrency {
             Concurrency::Queue => {
-                (flow.spec.max_active.unwrap_or(1), flow.spec.max_queued.unwrap_or(MAX_QUEUED), "maxQueued")
+                let room = flow.spec.max_queued.map_or(MAX_QUEUED, Count::size);
+                (flow.spec.max_active.map_or(1, Count::size), room, "maxQueued")
             }
             // All missed ticks are to run, one after the other; their number is bounded all the same.
             Concurrency::Forbid if is_tick(self.run) && flow.spec.catch_up.policy == CatchUpPolicy::All => {
-                (1, flow.spec.catch_up.limit, "catchUp.limit")
+                (1, flow.spec.catch_up.limit.size(), "catchUp.limit")
             }
             _ => return None,
         };
         // A name whose run has ended is about to give its place back.
         let active = self.observed.siblings.iter().filter(|other| admitted(flow).contains(&other.name_any()));
-        if is_backfill(self.run) || to_i32(active.count()) < places {
+        if is_backfill(self.run) || active.count() < places {
             return None;
         }
         let mine = (due_at(self.run), self.run.name_any());
@@ -228,7 +229,7 @@ impl Work<'_> {
         };
         let before = self.waiting(flow).filter(is_beside);
         let before = before.filter(|other| (due_at(other), other.name_any()) < mine).count();
-        let full = to_i32(before) >= room;
+        let full = before >= room;
         full.then(|| (Reason::QueueFull, format!("{before} runs wait before it, and {limit} is {room}")))
     }
 

@@ -153,12 +153,12 @@ impl Before {
         let rests = self.asleep && self.slept() && action != Some(IdleAction::Delete);
         let at_rest = rests || self.cluster.spec.suspend;
         for (group, counts) in &self.groups {
-            let wanted = i32::try_from(counts.wanted).unwrap();
+            let wanted = counts.wanted;
             let spec = spec_of(&self.cluster, group);
             let bounds = match spec.and_then(|spec| spec.autoscale.as_ref()) {
                 _ if at_rest => (0, 0),
-                Some(autoscale) => (autoscale.minimum, autoscale.maximum),
-                None => spec.map_or((0, 0), |spec| (spec.replicas.unwrap_or(1), spec.replicas.unwrap_or(1))),
+                Some(autoscale) => (autoscale.minimum.size(), autoscale.maximum.size()),
+                None => spec.map_or((0, 0), |spec| (spec.fixed_size(), spec.fixed_size())),
             };
             assert!((bounds.0..=bounds.1).contains(&wanted), "{group} wants {wanted} of {bounds:?}");
         }

@@ -96,8 +96,8 @@ pub enum Edit {
     },
     Autoscale {
         other: bool,
-        minimum: i32,
-        more: i32,
+        minimum: u32,
+        more: u32,
     },
     TakeOutTheOther,
     Image(&'static str),
@@ -136,8 +136,8 @@ impl Edit {
                 let workers = workers(spec, other);
                 workers.replicas = None;
                 workers.autoscale = Some(Autoscale {
-                    minimum,
-                    maximum: minimum + more,
+                    minimum: minimum.into(),
+                    maximum: (minimum + more).into(),
                     target_duration: "5s".into(),
                     scale_down_after: "30s".into(),
                 });
@@ -174,7 +174,7 @@ fn edits() -> impl Strategy<Value = Edit> {
     ];
     prop_oneof![
         6 => (any::<bool>(), 0..7).prop_map(|(other, replicas)| Edit::Replicas { other, replicas }),
-        3 => (any::<bool>(), 0..3, 1..5).prop_map(|(other, minimum, more)| Edit::Autoscale { other, minimum, more }),
+        3 => (any::<bool>(), 0..3_u32, 1..5_u32).prop_map(|(other, minimum, more)| Edit::Autoscale { other, minimum, more }),
         1 => Just(Edit::TakeOutTheOther),
         4 => prop_oneof![Just("a"), Just("b"), Just("c"), Just(BAD)].prop_map(Edit::Image),
         2 => (0..3_u8).prop_map(Edit::WorkerArgs),

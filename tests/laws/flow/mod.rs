@@ -94,25 +94,18 @@ fn rules() -> impl Strategy<Value = Rules> {
         Just((Concurrency::Allow, None)),
         Just((Concurrency::Forbid, None)),
         Just((Concurrency::Replace, None)),
-        (1..3).prop_map(|places| (Concurrency::Queue, Some(places))),
+        (1..3_u32).prop_map(|places| (Concurrency::Queue, Some(places))),
     ];
     let catch_up = prop_oneof![
         3 => Just(CatchUp::default()),
-        1 => Just(CatchUp { policy: CatchUpPolicy::None, limit: 1 }),
-        1 => Just(CatchUp { policy: CatchUpPolicy::All, limit: 3 }),
+        1 => Just(CatchUp { policy: CatchUpPolicy::None, limit: 1.into() }),
+        1 => Just(CatchUp { policy: CatchUpPolicy::All, limit: 3.into() }),
     ];
-    let limit = prop_oneof![2 => Just(None), 1 => (1..3).prop_map(Some)];
-    (policy, catch_up, limit, 0..3_i32, prop_oneof![Just(0), Just(1), Just(1000)], any::<bool>()).prop_map(
-        |((concurrency, max_active), catch_up, max_active_runs, attempts, history, outside)| Rules {
-            concurrency,
-            max_active,
-            max_active_runs,
-            catch_up,
-            attempts,
-            history,
-            outside,
-        },
-    )
+    let limit = prop_oneof![2 => Just(None), 1 => (1..3_u32).prop_map(Some)];
+    (policy, catch_up, limit, 0..3_i32, prop_oneof![Just(0_u32), Just(1), Just(1000)], any::<bool>())
+        .prop_map(|((concurrency, max_active), catch_up, max_active_runs, attempts, history, outside)| {
+            Rules { concurrency, max_active, max_active_runs, catch_up, attempts, history, outside }
+        })
 }
 
 fn live_through(rules: Rules, history: &[Happening]) -> World {

@@ -30,11 +30,11 @@ use crate::words::{Words, decide_nothing};
 #[derive(Clone, Copy, Debug)]
 pub struct Rules {
     pub concurrency: Concurrency,
-    pub max_active: Option<i32>,
-    pub max_active_runs: Option<i32>,
+    pub max_active: Option<u32>,
+    pub max_active_runs: Option<u32>,
     pub catch_up: CatchUp,
     pub attempts: i32,
-    pub history: i32,
+    pub history: u32,
     /// Whether the Flow runs on a scheduler at an address, rather than on a `DaskCluster`.
     pub outside: bool,
 }
@@ -525,11 +525,11 @@ impl World {
             .into_iter()
             .flatten()
             .min();
-        let count = i32::try_from(alive.len()).unwrap();
+        let count = u32::try_from(alive.len()).unwrap();
         assert!(places.is_none_or(|places| count <= places), "{alive:?} are alive together");
     }
 
-    fn places(&self) -> Option<i32> {
+    fn places(&self) -> Option<u32> {
         match self.rules.concurrency {
             Concurrency::Allow => None,
             Concurrency::Forbid | Concurrency::Replace => Some(1),
@@ -622,9 +622,9 @@ fn spec(rules: Rules) -> FlowSpec {
     };
     FlowSpec {
         concurrency: rules.concurrency,
-        max_active: rules.max_active,
+        max_active: rules.max_active.map(Into::into),
         catch_up: rules.catch_up,
-        history: History { succeeded: rules.history, failed: rules.history, older_than: None },
+        history: History { succeeded: rules.history.into(), failed: rules.history.into(), older_than: None },
         retries: Some(Retries {
             limit: rules.attempts,
             infrastructure: rules.attempts,
@@ -642,7 +642,8 @@ fn spec(rules: Rules) -> FlowSpec {
     }
 }
 
-fn ready_cluster(max_active_runs: Option<i32>) -> DaskCluster {
+fn ready_cluster(max_active_runs: Option<u32>) -> DaskCluster {
+    let max_active_runs = max_active_runs.map(Into::into);
     let spec = DaskClusterSpec { image: "flows:1".into(), max_active_runs, ..Default::default() };
     let mut cluster = DaskCluster::new("analytics", spec);
     let ready = Condition {

@@ -9,7 +9,7 @@ fn second(seconds: i64) -> Timestamp {
 #[test]
 fn a_run_that_does_not_say_what_it_waits_for_neither_gets_nor_loses_a_place() {
     let mut cluster = cluster(1);
-    cluster.spec.max_active_runs = Some(2);
+    cluster.spec.max_active_runs = Some(2.into());
     let run = |name: &str, seen: bool| {
         let mut run = FlowRun::clone(&waiting_run(name, 1));
         let observed_generation = seen.then_some(1);

@@ -8,11 +8,16 @@ use crate::plan::cluster::load::Answer;
 
 const MEMORY: std::time::Duration = std::time::Duration::from_secs(60);
 
-fn between(minimum: i32, maximum: i32) -> Autoscale {
-    Autoscale { minimum, maximum, target_duration: "5s".into(), scale_down_after: "60s".into() }
+fn between(minimum: u32, maximum: u32) -> Autoscale {
+    Autoscale {
+        minimum: minimum.into(),
+        maximum: maximum.into(),
+        target_duration: "5s".into(),
+        scale_down_after: "60s".into(),
+    }
 }
 
-fn autoscaled(minimum: i32, maximum: i32) -> DaskCluster {
+fn autoscaled(minimum: u32, maximum: u32) -> DaskCluster {
     let mut cluster = cluster(0);
     cluster.spec.workers.replicas = None;
     cluster.spec.workers.autoscale = Some(between(minimum, maximum));
@@ -20,7 +25,7 @@ fn autoscaled(minimum: i32, maximum: i32) -> DaskCluster {
 }
 
 /// With a further group of one GPU for each worker.
-fn with_gpus(mut cluster: DaskCluster, maximum: i32) -> DaskCluster {
+fn with_gpus(mut cluster: DaskCluster, maximum: u32) -> DaskCluster {
     let workers = WorkersSpec {
         autoscale: Some(between(0, maximum)),
         dask_resources: [("GPU".to_owned(), 1.0)].into(),

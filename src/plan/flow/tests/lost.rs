@@ -72,7 +72,7 @@ fn a_frequent_clock_does_not_starve_a_rare_one() {
 #[test]
 fn the_last_run_never_goes_back_and_its_reason_stays() {
     let mut flow = flow(vec![]);
-    flow.spec.history = History { succeeded: 0, failed: 0, older_than: None };
+    flow.spec.history = History { succeeded: 0.into(), failed: 0.into(), older_than: None };
     let mut failed = run("etl-1", Some("09:01:00"), Phase::Failed);
     failed.status.as_mut().unwrap().reason = Some("ScriptError".into());
     let condition = |flow: &Flow| {
@@ -85,7 +85,7 @@ fn the_last_run_never_goes_back_and_its_reason_stays() {
     assert_eq!(condition(&flow), ("False".into(), "ScriptError".into(), "etl-1 Failed".into()));
     // A run that succeeded later, and is forgotten as well; the older one is still there.
     let mut flow = flow;
-    flow.spec.history = History { succeeded: 0, failed: 3, older_than: None };
+    flow.spec.history = History { succeeded: 0.into(), failed: 3.into(), older_than: None };
     let good = run("etl-2", Some("09:03:00"), Phase::Succeeded);
     let (flow, left) = settled(flow, &[failed.clone(), good], at("09:04:00"));
     assert_eq!(left.len(), 1);
@@ -106,7 +106,7 @@ fn a_run_that_somebody_applies_is_not_deleted_to_run_again(
     #[case] annotations: &[(&str, &str)],
 ) {
     let mut flow = flow(vec![]);
-    flow.spec.history = History { succeeded: 0, failed: 0, older_than: Some("1h".into()) };
+    flow.spec.history = History { succeeded: 0.into(), failed: 0.into(), older_than: Some("1h".into()) };
     let mut own = run("etl-now", None, Phase::Succeeded);
     own.status.as_mut().unwrap().finished_at = Some(Time(at("09:01:00")));
     let mut applied = own.clone();
@@ -273,7 +273,7 @@ fn upgrade_across_a_tick_doubles_none() {
             run.status = Some(FlowRunStatus { phase: Phase::Succeeded, finished_at, ..Default::default() });
         }
         let mut upgraded = after(flow.clone(), &next);
-        upgraded.spec.history = History { succeeded: 0, failed: 0, older_than: None };
+        upgraded.spec.history = History { succeeded: 0.into(), failed: 0.into(), older_than: None };
         let (upgraded, left) = settled(upgraded, &ended, at("09:01:30"));
         assert_eq!(left, []);
         let quiet = plan(&upgraded, &observed(vec![]), at("09:01:40"));
@@ -294,7 +294,7 @@ fn clocks_that_share_a_run_are_all_told_in_it() {
 #[test]
 fn what_was_given_up_is_counted_once_and_forgotten_after_that() {
     let mut flow = flow(vec![]);
-    flow.spec.history = History { succeeded: 0, failed: 0, older_than: None };
+    flow.spec.history = History { succeeded: 0.into(), failed: 0.into(), older_than: None };
     let runs = vec![
         tick_of("eu", "09:01:00", Phase::Skipped),
         tick_of("us", "09:01:00", Phase::Skipped),
@@ -327,7 +327,7 @@ fn a_cache_of_before_does_not_have_what_was_given_up_counted_again() {
 #[test]
 fn a_success_is_remembered_before_its_run_is_forgotten() {
     let mut flow = flow(vec![clock("c", "1m")]);
-    flow.spec.history = History { succeeded: 0, failed: 0, older_than: None };
+    flow.spec.history = History { succeeded: 0.into(), failed: 0.into(), older_than: None };
     let mut good = run("etl-20261201t090100", Some("09:01:00"), Phase::Succeeded);
     good.spec.backfill = Some("october".into());
     let (flow, left) = settled(flow, &[good], at("09:01:30"));

@@ -88,7 +88,7 @@ fn a_run_by_hand_with_a_clock_is_no_tick() {
 #[test]
 fn of_all_missed_ticks_those_of_another_clock_fill_no_queue() {
     let mut flow = of(Concurrency::Forbid, &[]);
-    flow.spec.catch_up = CatchUp { policy: CatchUpPolicy::All, limit: 2 };
+    flow.spec.catch_up = CatchUp { policy: CatchUpPolicy::All, limit: 2.into() };
     let active = tick_of("eu", -300, Phase::Running);
     flow.status.as_mut().unwrap().admitted = vec![active.name_any()];
     let others = [tick_of("us", -120, Phase::Queued), tick_of("us", -60, Phase::Queued)];
@@ -106,7 +106,7 @@ fn a_suspended_flow_holds_ticks_and_lets_runs_by_hand_go() {
     for policy in [Concurrency::Allow, Concurrency::Queue] {
         let mut flow = of(policy, &[&tick, &by_hand]);
         flow.spec.suspend = true;
-        flow.spec.max_active = (policy == Concurrency::Queue).then_some(2);
+        flow.spec.max_active = (policy == Concurrency::Queue).then_some(2.into());
         let held = plan(&tick, &observed(flow.clone()), now());
         assert_eq!(phase_and_reason(&held), (Phase::Queued, "Suspended".into()), "{policy:?}");
         assert_eq!(plan(&by_hand, &observed(flow), now()).status.phase, Phase::Provisioning);
@@ -204,7 +204,7 @@ fn places_that_became_fewer_are_given_back_before_anything_starts() {
 fn places_on_a_cluster_that_became_fewer_are_given_back_too() {
     let (older, newer) = (tick_of("eu", 0, Phase::Provisioning), tick_of("us", 60, Phase::Provisioning));
     let mut limited = cluster(true);
-    limited.spec.max_active_runs = Some(1);
+    limited.spec.max_active_runs = Some(1.into());
     limited.status.as_mut().unwrap().admitted = vec![older.name_any(), newer.name_any()];
     let seen = Observed { cluster: Some(Arc::new(limited)), ..observed(flow()) };
     assert_eq!(phase_and_reason(&plan(&newer, &seen, now())), (Phase::Queued, "PlaceGivenBack".into()));

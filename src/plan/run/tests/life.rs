@@ -107,7 +107,7 @@ fn delays_grow_up_to_their_limit() {
     let mut run = running();
     let mut flow = retrying_flow(100, 0);
     let retries = flow.spec.retries.as_mut().unwrap();
-    (retries.delay, retries.factor, retries.max_delay) = ("1h".into(), 10, "100h".into());
+    (retries.delay, retries.factor, retries.max_delay) = ("1h".into(), 10.into(), "100h".into());
     let mut longest = Duration::ZERO;
     for attempt in 1..60 {
         let status = run.status.as_mut().unwrap();
@@ -343,7 +343,7 @@ fn under_replace_a_run_that_waits_for_its_cluster_gives_way_too() {
 fn a_full_queue_takes_no_more() {
     let mut flow = flow();
     flow.spec.concurrency = Concurrency::Queue;
-    flow.spec.max_queued = Some(1);
+    flow.spec.max_queued = Some(1.into());
     flow.status = Some(crate::api::FlowStatus { admitted: vec!["etl-active".into()], ..Default::default() });
     let mut active = run(Phase::Running);
     active.metadata.name = Some("etl-active".into());
@@ -372,7 +372,7 @@ fn a_full_queue_takes_no_more() {
 #[test]
 fn a_run_waits_for_a_place_on_a_cluster_that_limits_them() {
     let mut limited = cluster(true);
-    limited.spec.max_active_runs = Some(1);
+    limited.spec.max_active_runs = Some(1.into());
     let seen = Observed { cluster: Some(Arc::new(limited.clone())), ..observed(flow()) };
     let held = plan(&run(Phase::Queued), &seen, now());
     assert_eq!(phase_and_reason(&held), (Phase::Queued, "ClusterBusy".into()));
@@ -531,7 +531,7 @@ fn a_job_without_a_pod_is_asked_about_and_a_runner_that_starts_is_told_when_it_t
 #[test]
 fn what_a_cluster_with_a_limit_counts_is_written_at_once() {
     let mut limited = cluster(true);
-    limited.spec.max_active_runs = Some(1);
+    limited.spec.max_active_runs = Some(1.into());
     let observed = Observed { job: Some(job(None)), cluster: Some(Arc::new(limited)), ..observed(flow()) };
     assert_eq!(plan(&run(Phase::Provisioning), &observed, now()).urgency, Urgency::Now);
 }
