@@ -6,7 +6,6 @@ use jiff::Timestamp;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::Client;
 use serde_json::{Value, json};
-use tokio::sync::watch as channel;
 
 use super::names::Names;
 use super::state::{News, Shared, State};
@@ -27,9 +26,8 @@ impl ClusterApi {
     pub fn new(clock: impl Fn() -> Timestamp + Send + Sync + 'static, seed: u64) -> Self {
         let mut state = State { store: Store::default(), names: Names::new(seed) };
         install(&mut state, clock());
-        let news = News { version: state.store.version(), broken: 0 };
-        let shared =
-            Shared { state: Mutex::new(state), news: channel::Sender::new(news), clock: Box::new(clock) };
+        let news = News::new(state.store.version());
+        let shared = Shared { state: Mutex::new(state), news, clock: Box::new(clock) };
         Self { shared: Arc::new(shared) }
     }
 
@@ -50,7 +48,7 @@ impl ClusterApi {
 
     /// Ends all watches that there are, as an API server does that is started anew.
     pub fn break_watches(&self) {
-        self.shared.news.send_modify(|news| news.broken += 1);
+        self.shared.news.break_all();
     }
 
     /// Follows the owners and namespaces that have gone, one step; gives how many objects it changed.
@@ -63,7 +61,7 @@ impl ClusterApi {
 
     /// Collects after every change, for as long as it is polled.
     pub async fn collect_always(&self) {
-        let mut news = self.shared.news.subscribe();
+        let mut news = self.shared.news.any.subscribe();
         loop {
             news.borrow_and_update();
             // Others on this thread have their turn between two passes.
@@ -85,12 +83,10 @@ impl ClusterApi {
 
     /// Tells the watches how far the store is.
     pub(super) fn tell(&self) {
-        let version = self.lock().store.version();
-        self.shared.news.send_if_modified(|news| {
-            let is_new = news.version < version;
-            news.version = news.version.max(version);
-            is_new
-        });
+        let mut state = self.lock();
+        let (changed, version) = (state.store.take_changed(), state.store.version());
+        drop(state);
+        self.shared.news.tell(&changed, version);
     }
 }
 

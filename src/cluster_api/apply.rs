@@ -7,7 +7,9 @@
 
 use serde_json::Value;
 
-use super::managed::{self, Door, Entry, Fields};
+use super::fields::{Door, Fields, Way};
+use super::managed::{self, Entry};
+use super::places;
 use super::shape::{ListKind, Shape, identity};
 use super::status::Refusal;
 
@@ -28,13 +30,14 @@ pub(super) fn applied(
     let own = all.iter().position(|entry| entry.is_same(&applier)).map(|at| all.remove(at));
     let mut conflicts = Vec::new();
     if let Some(live) = live {
+        let ways = fields.ways();
+        // Of an item, its fields are places of their own.
+        let is_item = |way: &Way| way.last().is_some_and(|element| !element.starts_with("f:"));
         for entry in &mut all {
-            for way in fields.ways() {
-                let is_item = way.last().is_some_and(|element| !element.starts_with("f:"));
-                let differs = !is_item && managed::at(live, &way) != managed::at(&wanted, &way);
-                if differs && entry.fields.has(&way) {
-                    conflicts.push((entry.shown(), managed::shown(&way)));
-                    entry.fields.remove(&way);
+            for way in ways.iter().filter(|way| !is_item(way)) {
+                if entry.fields.has(way) && places::at(live, way) != places::at(&wanted, way) {
+                    conflicts.push((entry.shown(), places::shown(way)));
+                    entry.fields.remove(way);
                 }
             }
         }
@@ -46,11 +49,10 @@ pub(super) fn applied(
     let before = own.as_ref().map(|own| own.fields.clone()).unwrap_or_default();
     if live.is_some() {
         // A place stays as long as anything in it has a manager: what was empty may be full now.
-        let is_wanted =
-            |way: &managed::Way| fields.reaches(way) || all.iter().any(|entry| entry.fields.reaches(way));
+        let is_wanted = |way: &Way| fields.reaches(way) || all.iter().any(|entry| entry.fields.reaches(way));
         // An item comes before its fields, by which it is found.
         for way in before.ways().into_iter().filter(|way| !is_wanted(way)) {
-            managed::take_away(&mut object, &way);
+            places::take_away(&mut object, &way);
         }
         // Last, so that what is wanted empty is there.
         merge(&mut object, &wanted_here(&wanted, door), shape);
@@ -163,7 +165,7 @@ mod tests {
         let forced = apply(Some(&first), json!({"type": "NodePort"}), "two", true).unwrap();
         assert_eq!(forced["spec"]["type"], "NodePort");
         let all = managed::entries(&forced);
-        assert_eq!(all[0].fields.write(), json!({"f:spec": {"f:selector": {}}}));
+        assert_eq!(all[0].fields.clone().write(), json!({"f:spec": {"f:selector": {}}}));
         // What the first no longer has does not go with it.
         let after = apply(Some(&forced), json!({"selector": {"a": "1"}}), "one", false).unwrap();
         assert_eq!(after["spec"]["type"], "NodePort");

@@ -12,15 +12,41 @@ use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::kinds::Kind;
 use super::status::{Cause, Refusal};
 use super::value::{fill, part};
 
 /// Reads an object as one of its kind, and writes it as the kind is written; gives the paths of what the kind
-/// does not know.
-pub(super) fn typed(kind: &Kind, object: &Value) -> Result<(Value, Vec<String>), Refusal> {
+/// does not know. Parts that are those of `old` were read before.
+pub(super) fn typed(
+    kind: &Kind,
+    mut object: Value,
+    old: Option<&Value>,
+) -> Result<(Value, Vec<String>), Refusal> {
+    let mut known = Map::new();
+    // An apply reckons the managers itself, and any other write is given them.
+    let managed = object.get_mut("metadata").and_then(Value::as_object_mut);
+    let managed = managed.and_then(|metadata| metadata.remove("managedFields"));
+    if let (Some(fields), Some(old)) = (object.as_object_mut(), old) {
+        for part in ["spec", "status", "data"] {
+            if fields.get(part).is_some_and(|value| old.get(part) == Some(value)) {
+                known.extend(fields.remove_entry(part));
+            }
+        }
+    }
+    let (mut written, unknown) = read(kind, &object)?;
+    if let (Some(managed), Some(Value::Object(metadata))) = (managed, written.get_mut("metadata")) {
+        metadata.insert("managedFields".to_owned(), managed);
+    }
+    if let Some(fields) = written.as_object_mut() {
+        fields.extend(known);
+    }
+    Ok((written, unknown))
+}
+
+fn read(kind: &Kind, object: &Value) -> Result<(Value, Vec<String>), Refusal> {
     let read = match kind.kind.as_str() {
         "Pod" => through::<Pod>(object),
         "Job" => through::<Job>(object),
@@ -202,6 +228,7 @@ fn secret(object: &mut Value) {
 /// What is wrong with an object that takes the place of `old`, if there was one.
 pub(super) fn violations(kind: &Kind, object: &Value, old: Option<&Value>) -> Vec<Cause> {
     match kind.kind.as_str() {
+        "Pod" | "Job" if old.is_some_and(|old| old.get("spec") == object.get("spec")) => Vec::new(),
         "Pod" => {
             let mut found = pod_violations(object.get("spec"), "spec");
             if old.is_some_and(|old| fixed_of_pod(old) != fixed_of_pod(object)) {
@@ -320,13 +347,13 @@ mod tests {
         object["spec"]["colour"] = json!("red");
         object["spec"]["containers"][0]["shape"] = json!(1);
         object["spec"]["nodeName"] = Value::Null;
-        let (read, mut unknown) = typed(pods(), &object).unwrap();
+        let (read, mut unknown) = typed(pods(), object.clone(), None).unwrap();
         unknown.sort();
         assert_eq!(unknown, ["spec.colour", "spec.containers[0].shape"]);
         assert_eq!(read["spec"].get("colour"), None);
         let mut object = pod();
         object["spec"]["containers"] = json!("none");
-        assert_eq!(typed(pods(), &object).unwrap_err().code, 400);
+        assert_eq!(typed(pods(), object, None).unwrap_err().code, 400);
     }
 
     #[test]

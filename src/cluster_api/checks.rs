@@ -12,7 +12,14 @@ use super::{built_in, event};
 use crate::manifest::admission;
 
 /// Takes an object in: it must be of its kind and place, and loses what the kind does not know.
-pub(super) fn admitted(write: &Write, object: Value) -> Result<(Value, Vec<String>), Refusal> {
+///
+/// `old` is what is there, in whose place it comes, if anything is: parts that are in both are not looked at
+/// again.
+pub(super) fn admitted(
+    write: &Write,
+    object: Value,
+    old: Option<&Value>,
+) -> Result<(Value, Vec<String>), Refusal> {
     let kind = write.kind;
     let mut object = object;
     let Some(fields) = object.as_object_mut() else {
@@ -37,10 +44,10 @@ pub(super) fn admitted(write: &Write, object: Value) -> Result<(Value, Vec<Strin
     }
     let (object, unknown) = match kind.ours {
         Some(ours) => {
-            let unknown = admission::prune(ours, &mut object);
+            let unknown = admission::prune(ours, &mut object, old);
             (object, unknown)
         }
-        None => built_in::typed(kinds::stored_at(kind.stored).unwrap_or(kind), &object)?,
+        None => built_in::typed(kinds::stored_at(kind.stored).unwrap_or(kind), object, old)?,
     };
     let mut object = object;
     without_empty(&mut object);

@@ -1,5 +1,7 @@
 //! How objects are shown: whole, as metadata alone, or as a table; by themselves and in lists.
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
@@ -33,8 +35,8 @@ impl Page {
 }
 
 /// One object in its form of this kind.
-fn whole(kind: &Kind, object: &Value) -> Value {
-    if kind.is_new_event() { event::to_new(object.clone()) } else { object.clone() }
+fn whole<'a>(kind: &Kind, object: &'a Value) -> Cow<'a, Value> {
+    if kind.is_new_event() { Cow::Owned(event::to_new(object.clone())) } else { Cow::Borrowed(object) }
 }
 
 fn partial(object: &Value) -> Value {
@@ -46,49 +48,50 @@ fn partial(object: &Value) -> Value {
 }
 
 /// One object.
-pub(super) fn one(kind: &Kind, object: &Value, form: Form, now: Timestamp) -> Value {
+pub(super) fn one<'a>(kind: &Kind, object: &'a Value, form: Form, now: Timestamp) -> Cow<'a, Value> {
     match form {
         Form::Whole | Form::Discovery => whole(kind, object),
-        Form::Metadata => partial(object),
+        Form::Metadata => Cow::Owned(partial(object)),
         Form::Table | Form::FullTable => {
             let version = object.pointer("/metadata/resourceVersion").cloned().unwrap_or_default();
-            table::table(kind, &[object], &json!({"resourceVersion": version}), (form, now))
+            Cow::Owned(table::table(kind, &[object], &json!({"resourceVersion": version}), (form, now)))
         }
     }
 }
 
-/// A list.
-pub(super) fn list(kind: &Kind, objects: &[&Value], page: &Page, form: Form, now: Timestamp) -> Value {
+/// The text of a list.
+pub(super) fn list(kind: &Kind, objects: &[&Value], page: &Page, form: Form, now: Timestamp) -> String {
     let metadata = page.metadata();
     match form {
         Form::Whole | Form::Discovery => {
-            let items: Vec<Value> = objects.iter().map(|object| item(kind, object)).collect();
-            json!({
-                "kind": format!("{}List", kind.kind), "apiVersion": kind.api_version(), "metadata": metadata,
-                "items": items,
-            })
+            let (version, word) = (json!(kind.api_version()), json!(format!("{}List", kind.kind)));
+            let items = objects.iter().map(|object| item(kind, object));
+            let items = items.collect::<Vec<_>>().join(",");
+            format!(r#"{{"apiVersion":{version},"items":[{items}],"kind":{word},"metadata":{metadata}}}"#)
         }
         Form::Metadata => {
             let items: Vec<Value> = objects.iter().map(|object| partial(object)).collect();
-            json!({
+            let list = json!({
                 "kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1", "metadata": metadata,
                 "items": items,
-            })
+            });
+            list.to_string()
         }
-        Form::Table | Form::FullTable => table::table(kind, objects, &metadata, (form, now)),
+        Form::Table | Form::FullTable => table::table(kind, objects, &metadata, (form, now)).to_string(),
     }
 }
 
-/// An object in a list: of core kinds, the list alone says what they are.
-fn item(kind: &Kind, object: &Value) -> Value {
-    let mut whole = whole(kind, object);
-    if kind.ours.is_none()
-        && let Some(fields) = whole.as_object_mut()
-    {
-        fields.remove("kind");
-        fields.remove("apiVersion");
+/// The text of an object in a list: of core kinds, the list alone says what they are.
+fn item(kind: &Kind, object: &Value) -> String {
+    let whole = whole(kind, object);
+    match &*whole {
+        Value::Object(fields) if kind.ours.is_none() => {
+            let fields = fields.iter().filter(|(name, _)| !matches!(name.as_str(), "kind" | "apiVersion"));
+            let fields = fields.map(|(name, value)| format!("{}:{value}", json!(name)));
+            format!("{{{}}}", fields.collect::<Vec<_>>().join(","))
+        }
+        other => other.to_string(),
     }
-    whole
 }
 
 /// What a watch sends so that its client knows how far it is; at the end of the objects that were there it

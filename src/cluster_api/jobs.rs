@@ -63,7 +63,7 @@ pub fn step(api: &ClusterApi) -> Step {
 
 /// Looks after Jobs for as long as it is polled: after every change, and when a Job's time is up.
 pub async fn always(api: &ClusterApi) {
-    let mut news = api.shared.news.subscribe();
+    let mut news = api.shared.news.any.subscribe();
     loop {
         news.borrow_and_update();
         let done = step(api);

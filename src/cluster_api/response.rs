@@ -9,7 +9,12 @@ const WARNINGS_MAX: usize = 32;
 
 /// An answer of JSON, with warnings for the client to show.
 pub(super) fn json_response(code: u16, body: &Value, warnings: &[String]) -> Response<Body> {
-    let mut response = Response::new(Body::from(body.to_string()));
+    text_response(code, body.to_string(), warnings)
+}
+
+/// An answer that is JSON already.
+pub(super) fn text_response(code: u16, body: String, warnings: &[String]) -> Response<Body> {
+    let mut response = Response::new(Body::from(body));
     *response.status_mut() = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
     headers.insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));

@@ -4,7 +4,7 @@
 //! leaves has that version in `metadata.resourceVersion`; and from the changes that are kept, any state since
 //! the oldest of them can be told again.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -54,12 +54,24 @@ pub(super) struct Store {
     objects: BTreeMap<(usize, Key), Arc<Value>>,
     changes: VecDeque<Change>,
     kept: usize,
+    /// By kind, the last change that is kept no longer.
+    forgotten: BTreeMap<usize, u64>,
+    /// The kinds of which something has changed since this was last taken.
+    changed: BTreeSet<usize>,
 }
 
 impl Default for Store {
     fn default() -> Self {
         // Version 0 means "any" in requests.
-        Self { version: 1, oldest: 1, objects: BTreeMap::new(), changes: VecDeque::new(), kept: CHANGES_KEPT }
+        Self {
+            version: 1,
+            oldest: 1,
+            objects: BTreeMap::new(),
+            changes: VecDeque::new(),
+            kept: CHANGES_KEPT,
+            forgotten: BTreeMap::new(),
+            changed: BTreeSet::new(),
+        }
     }
 }
 
@@ -145,23 +157,37 @@ impl Store {
     }
 
     fn keep(&mut self, change: Change) {
+        self.changed.insert(change.stored);
         self.changes.push_back(change);
         while self.changes.len() > self.kept {
             if let Some(forgotten) = self.changes.pop_front() {
                 self.oldest = forgotten.version;
+                self.forgotten.insert(forgotten.stored, forgotten.version);
             }
         }
     }
 
+    /// The kinds of which something has changed since this was last asked.
+    pub fn take_changed(&mut self) -> BTreeSet<usize> {
+        std::mem::take(&mut self.changed)
+    }
+
     /// Forgets what has changed: watches and lists from an older version than the present one are refused.
     pub fn compact(&mut self) {
-        self.changes.clear();
+        for forgotten in self.changes.drain(..) {
+            self.forgotten.insert(forgotten.stored, forgotten.version);
+        }
         self.oldest = self.version;
     }
 
-    /// The first change of a kind after that version.
+    /// Whether a watch may begin at that version.
+    pub fn check_begin(&self, version: u64) -> Result<(), TooOld> {
+        if version < self.oldest { Err(TooOld { oldest: self.oldest }) } else { Ok(()) }
+    }
+
+    /// The first change of a kind after that version, from which on its changes have been followed.
     pub fn next_change(&self, stored: usize, version: u64) -> Result<Option<&Change>, TooOld> {
-        if version < self.oldest {
+        if self.forgotten.get(&stored).is_some_and(|forgotten| *forgotten > version) {
             return Err(TooOld { oldest: self.oldest });
         }
         let first = self.changes.partition_point(|change| change.version <= version);

@@ -4,6 +4,7 @@ mod faults;
 mod kubectl;
 mod lists;
 mod objects;
+mod speed;
 mod watches;
 mod writes;
 

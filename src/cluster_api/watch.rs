@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,16 +14,16 @@ use axum::body::{Body, Bytes};
 use futures::stream;
 use serde_json::{Value, json};
 use tokio::sync::watch::Receiver;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::api::ClusterApi;
 use super::form;
 use super::kinds::Kind;
 use super::path::{Form, Query, Target};
 use super::selector::Selector;
-use super::state::News;
+use super::state::Told;
 use super::status::Refusal;
-use super::store::Change;
+use super::store::{Change, TooOld};
 use super::value::{part, set};
 
 /// How often a client that asks for it is told how far the watch is.
@@ -37,7 +38,7 @@ const LASTS_AT_MOST: Duration = Duration::from_secs(24 * 3600);
 /// One watch.
 struct Watching {
     api: ClusterApi,
-    news: Receiver<News>,
+    news: Receiver<Told>,
     /// How many times all watches had been broken when this one began.
     broken: u64,
     kind: &'static Kind,
@@ -46,10 +47,13 @@ struct Watching {
     form: Form,
     /// All changes up to this version have been told.
     version: u64,
-    waiting: VecDeque<Value>,
+    /// Lines that are not sent yet.
+    waiting: VecDeque<String>,
     bookmarks: bool,
     next_bookmark: Instant,
     until: Instant,
+    /// Ends at whichever of the two comes first.
+    timer: Pin<Box<Sleep>>,
     is_over: bool,
 }
 
@@ -65,7 +69,7 @@ pub(super) fn begin(api: &ClusterApi, target: &Target, query: &Query, form: Form
             "sendInitialEvents is only allowed with resourceVersionMatch=NotOlderThan",
         ));
     }
-    let news = api.shared.news.subscribe();
+    let news = api.shared.news.of(target.kind);
     let broken = news.borrow().broken;
     let began = Instant::now();
     let mut watching = Watching {
@@ -81,10 +85,13 @@ pub(super) fn begin(api: &ClusterApi, target: &Target, query: &Query, form: Form
         bookmarks: query.is_set("allowWatchBookmarks"),
         next_bookmark: began + BOOKMARKS_EVERY,
         until: began + lasts,
+        timer: Box::pin(sleep_until(began + lasts.min(BOOKMARKS_EVERY))),
         is_over: false,
     };
     if wants_initial || from.is_none() {
         watching.tell_what_is_there(wants_initial);
+    } else {
+        watching.check_begin();
     }
     let lines = stream::unfold(watching, |mut watching| async move {
         let line = watching.next().await?;
@@ -107,28 +114,42 @@ impl Watching {
         }
         if with_end {
             let end = form::bookmark(self.kind, self.version, self.form, true);
-            self.waiting.push_back(json!({"type": "BOOKMARK", "object": end}));
+            self.say("BOOKMARK", &end);
         }
     }
 
+    fn say(&mut self, what: &str, object: &Value) {
+        self.waiting.push_back(format!("{{\"type\":\"{what}\",\"object\":{object}}}\n"));
+    }
+
     fn tell(&mut self, what: &str, object: &Value) {
-        let object = form::one(self.kind, object, self.form, self.api.now());
-        self.waiting.push_back(json!({"type": what, "object": object}));
+        let now = self.api.now();
+        self.say(what, &form::one(self.kind, object, self.form, now));
     }
 
     fn bookmark(&mut self) {
         if self.bookmarks {
             let object = form::bookmark(self.kind, self.version, self.form, false);
-            self.waiting.push_back(json!({"type": "BOOKMARK", "object": object}));
+            self.say("BOOKMARK", &object);
         }
+    }
+
+    /// What the clock says: a bookmark, or the end.
+    fn tick(&mut self) {
+        let now = Instant::now();
+        self.bookmark();
+        self.is_over = now >= self.until;
+        while self.next_bookmark <= now {
+            self.next_bookmark += BOOKMARKS_EVERY;
+        }
+        let next = self.until.min(self.next_bookmark);
+        self.timer.as_mut().reset(next);
     }
 
     /// The next line; none at the end.
     async fn next(&mut self) -> Option<Bytes> {
         loop {
-            if let Some(event) = self.waiting.pop_front() {
-                let mut line = event.to_string().into_bytes();
-                line.push(b'\n');
+            if let Some(line) = self.waiting.pop_front() {
                 return Some(line.into());
             }
             if self.is_over || self.news.borrow_and_update().broken != self.broken {
@@ -141,14 +162,8 @@ impl Watching {
                 // What has happened is told before the end.
                 biased;
                 changed = self.news.changed() => changed.ok()?,
-                () = sleep_until(self.until) => {
-                    self.bookmark();
-                    self.is_over = true;
-                }
-                () = sleep_until(self.next_bookmark) => {
-                    self.bookmark();
-                    self.next_bookmark += BOOKMARKS_EVERY;
-                }
+                // Nothing of the kind has changed, so that the watch is as far as the store.
+                () = &mut self.timer => if !self.read_change() { self.tick() },
             }
         }
     }
@@ -170,13 +185,24 @@ impl Watching {
                 false
             }
             Err(too_old) => {
-                let message = format!("too old resource version: {} ({})", self.version, too_old.oldest);
-                let object = Refusal::expired(message).body();
-                self.waiting.push_back(json!({"type": "ERROR", "object": object}));
-                self.is_over = true;
+                self.expire(too_old);
                 true
             }
         }
+    }
+
+    /// Refuses a version that is too old to begin at.
+    fn check_begin(&mut self) {
+        let checked = self.api.lock().store.check_begin(self.version);
+        if let Err(too_old) = checked {
+            self.expire(too_old);
+        }
+    }
+
+    fn expire(&mut self, too_old: TooOld) {
+        let message = format!("too old resource version: {} ({})", self.version, too_old.oldest);
+        self.say("ERROR", &Refusal::expired(message).body());
+        self.is_over = true;
     }
 
     fn tell_change(&mut self, change: &Change) {

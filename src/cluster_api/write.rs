@@ -10,8 +10,9 @@ use serde_json::{Value, json};
 
 use super::built_in;
 use super::checks::{admitted, check, check_namespace};
+use super::fields::Door;
 use super::kinds::Kind;
-use super::managed::{self, Door};
+use super::managed;
 use super::path::{Part, Query};
 use super::shape::Shape;
 use super::state::State;
@@ -122,7 +123,7 @@ pub(super) fn other_name(given: &str, wanted: &str) -> Refusal {
 /// Creates an object. The name in `write.key` is not read; it is the object's own, or made of its
 /// `generateName`.
 pub(super) fn create(state: &mut State, mut write: Write, object: Value) -> Result<Written, Refusal> {
-    let (mut object, warnings) = admitted(&write, object)?;
+    let (mut object, warnings) = admitted(&write, object, None)?;
     if !text(&object, "resourceVersion").is_empty() {
         return Err(Refusal::bad_request("resourceVersion should not be set on objects to be created"));
     }
@@ -148,7 +149,7 @@ pub(super) fn create(state: &mut State, mut write: Write, object: Value) -> Resu
     {
         fields.remove("status");
     }
-    fill_in(state, kind, &mut object);
+    fill_in(state, kind, &mut object, None);
     if kind.generation {
         set(&mut object, "generation", Some(json!(1)));
     }
@@ -166,9 +167,9 @@ pub(super) fn create(state: &mut State, mut write: Write, object: Value) -> Resu
     Ok(Written { object, is_new: true, warnings })
 }
 
-fn fill_in(state: &mut State, kind: &Kind, object: &mut Value) {
+fn fill_in(state: &mut State, kind: &Kind, object: &mut Value, old: Option<&Value>) {
     if let Some(ours) = kind.ours {
-        return admission::fill_in(ours, object);
+        return admission::fill_in(ours, object, old);
     }
     let needs_address = kind.is("Service") && object.pointer("/spec/clusterIP").is_none();
     let number = if needs_address { state.names.number() } else { 0 };
@@ -185,7 +186,7 @@ pub(super) fn update(state: &mut State, write: &Write, object: Value) -> Result<
         }
         return Err(Refusal::not_found(kind, &key.name));
     };
-    let (mut object, warnings) = admitted(write, object)?;
+    let (mut object, warnings) = admitted(write, object, Some(&*old))?;
     check_identity(write, &old, &object)?;
     for field in ["uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation"]
     {
@@ -201,9 +202,9 @@ pub(super) fn update(state: &mut State, write: &Write, object: Value) -> Result<
     if kind.is("Service") {
         built_in::keep_address(&old, &mut object);
     }
-    fill_in(state, kind, &mut object);
+    fill_in(state, kind, &mut object, Some(&*old));
     keep_finalizers(&old, &object, write)?;
-    let is_changed = spec_of(&old) != spec_of(&object);
+    let is_changed = !is_same_spec(&old, &object);
     if kind.generation && is_changed && write.part != Some(Part::Status) {
         let generation = metadata(&old, "generation").and_then(Value::as_i64).unwrap_or_default();
         set(&mut object, "generation", Some(json!(generation + 1)));
@@ -239,16 +240,23 @@ fn keep(state: &mut State, write: &Write, old: &Arc<Value>, object: Value) -> Ar
 
 /// Whether two objects differ in nothing but the times of their managers.
 fn is_same(old: &Value, new: &Value) -> bool {
-    let without = |object: &Value| {
-        let mut all = managed::entries(object);
-        for entry in &mut all {
-            entry.time = Value::Null;
+    let is_same_entry = |old: &Value, new: &Value| is_same_but("time", old, new, |_, _| true);
+    let are_same_entries = |old: &Value, new: &Value| match (old.as_array(), new.as_array()) {
+        (Some(old), Some(new)) => {
+            old.len() == new.len() && old.iter().zip(new).all(|(old, new)| is_same_entry(old, new))
         }
-        let mut object = object.clone();
-        set(&mut object, "managedFields", None);
-        (object, all)
+        _ => old == new,
     };
-    without(old) == without(new)
+    is_same_but("metadata", old, new, |old, new| is_same_but("managedFields", old, new, are_same_entries))
+}
+
+/// Whether two objects are the same, where one field is judged by itself.
+fn is_same_but(field: &str, old: &Value, new: &Value, judge: impl Fn(&Value, &Value) -> bool) -> bool {
+    let (Value::Object(old), Value::Object(new)) = (old, new) else { return old == new };
+    old.len() == new.len()
+        && old.iter().all(|(name, old)| {
+            new.get(name).is_some_and(|new| if name == field { judge(old, new) } else { old == new })
+        })
 }
 
 /// The finalizers of an object.
@@ -257,15 +265,12 @@ pub(super) fn finalizers(object: &Value) -> Vec<&str> {
     all.filter_map(Value::as_str).collect()
 }
 
-/// What a change of counts as a new generation: everything but the metadata and the status.
-fn spec_of(object: &Value) -> Value {
-    let mut object = object.clone();
-    if let Some(fields) = object.as_object_mut() {
-        for field in ["metadata", "status", "apiVersion", "kind"] {
-            fields.remove(field);
-        }
-    }
-    object
+/// Whether a change is none that counts as a new generation: those are of all but the metadata and the status.
+fn is_same_spec(old: &Value, new: &Value) -> bool {
+    let names = [old, new].into_iter().filter_map(Value::as_object).flat_map(serde_json::Map::keys);
+    let mut counted =
+        names.filter(|name| !matches!(name.as_str(), "metadata" | "status" | "apiVersion" | "kind"));
+    counted.all(|name| old.get(name) == new.get(name))
 }
 
 /// The object must be the one that is there, and in the version that the writer knows.

@@ -4,9 +4,10 @@
 //! [`super::check`] is for people, who want to hear of everything at once with the lines that it stands on;
 //! this is for [`crate::cluster_api`], which answers as the API server does.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::schemas::{KindSchema, SCHEMAS};
+use super::way::Way;
 use super::{rules, schema};
 use crate::api::Kind;
 use crate::plan::field::{FieldPath, Step};
@@ -34,29 +35,37 @@ pub fn schema(kind: Kind) -> Option<&'static Value> {
 }
 
 /// Drops the fields that the kind does not know, and gives their paths. Fields that are null and may not be
-/// count as not given.
-pub fn prune(kind: Kind, object: &mut Value) -> Vec<String> {
+/// count as not given. What is as in `old` was looked at before.
+pub fn prune(kind: Kind, object: &mut Value, old: Option<&Value>) -> Vec<String> {
     let mut dropped = Vec::new();
     if let Some(schema) = schema(kind) {
-        schema::prune_nulls(schema, object);
-        prune_value(schema, object, &FieldPath::default(), &mut dropped);
+        schema::prune_nulls(schema, object, old);
+        prune_value(&Way::Root, schema, object, (old, &mut dropped));
     }
     dropped
 }
 
-fn prune_value(schema: &Value, value: &mut Value, path: &FieldPath, dropped: &mut Vec<String>) {
+fn prune_value(
+    way: &Way<'_>,
+    schema: &Value,
+    value: &mut Value,
+    (old, dropped): (Option<&Value>, &mut Vec<String>),
+) {
+    if old == Some(value) {
+        return;
+    }
     let keeps = schema.get("x-kubernetes-preserve-unknown-fields").and_then(Value::as_bool) == Some(true);
     match value {
         Value::Object(fields) => fields.retain(|name, field| {
-            let path = path.join(Step::Field(name.clone()));
+            let way = way.field(name);
             match schema::schema_of(schema, name) {
                 Some(schema) => {
-                    prune_value(schema, field, &path, dropped);
+                    prune_value(&way, schema, field, (old.and_then(|old| old.get(name)), dropped));
                     true
                 }
                 None if keeps => true,
                 None => {
-                    dropped.push(path.to_string());
+                    dropped.push(way.path().to_string());
                     false
                 }
             }
@@ -64,7 +73,8 @@ fn prune_value(schema: &Value, value: &mut Value, path: &FieldPath, dropped: &mu
         Value::Array(items) => {
             if let Some(schema) = schema.get("items") {
                 for (index, item) in items.iter_mut().enumerate() {
-                    prune_value(schema, item, &path.join(Step::Item(index)), dropped);
+                    let old = old.and_then(|old| old.get(index));
+                    prune_value(&way.item(index), schema, item, (old, dropped));
                 }
             }
         }
@@ -72,44 +82,17 @@ fn prune_value(schema: &Value, value: &mut Value, path: &FieldPath, dropped: &mu
     }
 }
 
-/// Fills in what the schema has a default for and the object does not say.
-pub fn fill_in(kind: Kind, object: &mut Value) {
+/// Fills in what the schema has a default for and the object does not say. What is as in `old` has its own.
+pub fn fill_in(kind: Kind, object: &mut Value, old: Option<&Value>) {
     if let Some(schema) = schema(kind) {
-        fill_in_value(schema, object);
+        schema::fill_in(schema, object, old);
     }
 }
 
-fn fill_in_value(schema: &Value, value: &mut Value) {
-    match value {
-        Value::Object(fields) => {
-            let none = Map::new();
-            let properties = schema.get("properties").and_then(Value::as_object).unwrap_or(&none);
-            for (name, schema) in properties {
-                if let Some(default) = schema.get("default").filter(|_| !fields.contains_key(name)) {
-                    fields.insert(name.clone(), default.clone());
-                }
-            }
-            for (name, field) in fields.iter_mut() {
-                if let Some(schema) = schema::schema_of(schema, name) {
-                    fill_in_value(schema, field);
-                }
-            }
-        }
-        Value::Array(items) => {
-            if let Some(schema) = schema.get("items") {
-                for item in items {
-                    fill_in_value(schema, item);
-                }
-            }
-        }
-        _ => {}
-    }
-}
-
-/// What is wrong with an object that takes the place of `old`, if there was one.
+/// What is wrong with an object that takes the place of `old`, if there was one, which was admitted itself.
 pub fn violations(kind: Kind, object: &Value, old: Option<&Value>) -> Vec<Violation> {
     let Some(known) = of(kind) else { return Vec::new() };
-    let mut by_schema = schema::findings(&known.openapi, object);
+    let mut by_schema = schema::findings_of_change(&known.openapi, object, old);
     by_schema.retain(|finding| {
         let is_of_time = finding.message.starts_with("must be of type date-time");
         !(is_of_time && finding.path.get(object).is_some_and(is_far_off))
@@ -163,7 +146,7 @@ mod tests {
     fn what_the_kind_does_not_know_is_dropped_and_what_is_opaque_stays() {
         let mut object = run(json!({"flow": "etl", "colour": 1, "parameters": {"any": {"thing": 1}}}));
         object["metadata"]["shape"] = json!("round");
-        let mut dropped = prune(Kind::FlowRun, &mut object);
+        let mut dropped = prune(Kind::FlowRun, &mut object, None);
         dropped.sort();
         assert_eq!(dropped, ["metadata.shape", "spec.colour"]);
         assert_eq!(object["spec"], json!({"flow": "etl", "parameters": {"any": {"thing": 1}}}));
@@ -172,7 +155,7 @@ mod tests {
     #[test]
     fn defaults_are_filled_in_and_go_on_inside_of_them() {
         let mut cluster = json!({"metadata": {"name": "dask"}, "spec": {"image": "dask:1"}});
-        fill_in(Kind::DaskCluster, &mut cluster);
+        fill_in(Kind::DaskCluster, &mut cluster, None);
         assert_eq!(cluster["status"]["observedGeneration"], json!(crate::api::UNSEEN));
         assert!(cluster["spec"]["workers"]["drain"].is_string(), "{cluster}");
     }

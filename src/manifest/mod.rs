@@ -9,6 +9,7 @@
 //! (`oldSelf`) have nothing to compare with and are passed over, as at a first `kubectl apply`.
 
 pub mod admission;
+mod cel;
 mod fault;
 mod json;
 mod meant;
@@ -21,6 +22,7 @@ mod scalar;
 mod schema;
 mod schemas;
 mod similar;
+mod way;
 mod yaml;
 
 pub use fault::Fault;

@@ -121,13 +121,16 @@ fn manifest(kind: Kind, node: &Node) -> Manifest {
     let mut object = node.to_value();
     let mut found = Vec::new();
     if let Some(schema) = SCHEMAS.get(kind.as_str()) {
-        schema::prune_nulls(&schema.openapi, &mut object);
+        schema::prune_nulls(&schema.openapi, &mut object, None);
         found = schema::findings(&schema.openapi, &object);
         found.extend(metadata::findings(&object));
         let mut mended = object.clone();
         metadata::generate_name(&mut mended);
         let fits = found.iter().all(|finding| finding.repair.is_none());
-        found.extend(rules::findings(&schema.rules, &mended, None, fits));
+        // The API server fills in the defaults before it asks the rules.
+        let mut filled = mended.clone();
+        schema::fill_in(&schema.openapi, &mut filled, None);
+        found.extend(rules::findings(&schema.rules, &filled, None, fits));
         let refused = mend(&mut mended, &found);
         found.extend(planner::findings(kind, &mended, &refused));
     }

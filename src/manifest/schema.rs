@@ -12,31 +12,71 @@ use serde_json::{Map, Value};
 
 use super::fault::Finding;
 use super::meant::meant;
-use crate::plan::field::{FieldPath, Step};
+use super::way::Way;
 
 /// What is wrong with `value`.
 pub(super) fn findings(schema: &Value, value: &Value) -> Vec<Finding> {
+    findings_of_change(schema, value, None)
+}
+
+/// What is wrong with `value`, which takes the place of `old`. Nothing is said of parts that are in both: they
+/// were looked at before, and the API server lets them be as well if they were not (it "ratchets").
+pub(super) fn findings_of_change(schema: &Value, value: &Value, old: Option<&Value>) -> Vec<Finding> {
     let mut walk = Walk::default();
-    walk.value(schema, value);
+    walk.value(&Way::Root, schema, value, old);
     walk.found
 }
 
 /// Takes out what the API server takes out before it looks: a field that is null where null is no value
-/// counts as not given.
-pub(super) fn prune_nulls(schema: &Value, value: &mut Value) {
+/// counts as not given. Parts that are those of `old` are left as they are.
+pub(super) fn prune_nulls(schema: &Value, value: &mut Value, old: Option<&Value>) {
+    if old == Some(value) {
+        return;
+    }
     match value {
         Value::Object(fields) => {
             fields.retain(|name, field| !field.is_null() || schema_of(schema, name).is_none_or(allows_null));
             for (name, field) in fields.iter_mut() {
                 if let Some(schema) = schema_of(schema, name) {
-                    prune_nulls(schema, field);
+                    prune_nulls(schema, field, old.and_then(|old| old.get(name)));
                 }
             }
         }
         Value::Array(items) => {
             if let Some(schema) = schema.get("items") {
-                for item in items {
-                    prune_nulls(schema, item);
+                for (index, item) in items.iter_mut().enumerate() {
+                    prune_nulls(schema, item, old.and_then(|old| old.get(index)));
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Fills in what the schema has a default for and the value does not say. Parts that are those of `old` have
+/// theirs.
+pub(super) fn fill_in(schema: &Value, value: &mut Value, old: Option<&Value>) {
+    if old == Some(value) {
+        return;
+    }
+    match value {
+        Value::Object(fields) => {
+            let properties = schema.get("properties").and_then(Value::as_object).into_iter().flatten();
+            for (name, schema) in properties {
+                if let Some(default) = schema.get("default").filter(|_| !fields.contains_key(name)) {
+                    fields.insert(name.clone(), default.clone());
+                }
+            }
+            for (name, field) in fields.iter_mut() {
+                if let Some(schema) = schema_of(schema, name) {
+                    fill_in(schema, field, old.and_then(|old| old.get(name)));
+                }
+            }
+        }
+        Value::Array(items) => {
+            if let Some(schema) = schema.get("items") {
+                for (index, item) in items.iter_mut().enumerate() {
+                    fill_in(schema, item, old.and_then(|old| old.get(index)));
                 }
             }
         }
@@ -63,29 +103,24 @@ const INT_OR_STRING: &str = "x-kubernetes-int-or-string";
 
 #[derive(Default)]
 struct Walk {
-    path: FieldPath,
     found: Vec<Finding>,
 }
 
 impl Walk {
-    fn say(&mut self, message: impl Into<String>) {
-        self.found.push(Finding::new(self.path.clone(), message));
+    fn say(&mut self, way: &Way<'_>, message: impl Into<String>) {
+        self.found.push(Finding::new(way.path(), message));
     }
 
     /// Says that the value is none of its type, so that something else has to stand in for it.
-    fn refuse(&mut self, schema: &Value, message: impl Into<String>) {
+    fn refuse(&mut self, way: &Way<'_>, schema: &Value, message: impl Into<String>) {
         let repair = Some(placeholder(schema));
-        self.found.push(Finding { repair, ..Finding::new(self.path.clone(), message) });
+        self.found.push(Finding { repair, ..Finding::new(way.path(), message) });
     }
 
-    fn step(&mut self, step: Step, look: impl FnOnce(&mut Self)) {
-        let inner = self.path.join(step);
-        let outer = std::mem::replace(&mut self.path, inner);
-        look(self);
-        self.path = outer;
-    }
-
-    fn value(&mut self, schema: &Value, value: &Value) {
+    fn value(&mut self, way: &Way<'_>, schema: &Value, value: &Value, old: Option<&Value>) {
+        if old == Some(value) {
+            return;
+        }
         if value.is_null() && allows_null(schema) {
             return;
         }
@@ -95,32 +130,32 @@ impl Walk {
             } else {
                 schema.get("type").and_then(Value::as_str).unwrap_or("nothing")
             };
-            return self.refuse(schema, format!("must be of type {wanted}; {}", described(value)));
+            return self.refuse(way, schema, format!("must be of type {wanted}; {}", described(value)));
         }
         if let Some(words) = schema.get("enum").and_then(Value::as_array)
             && !words.contains(value)
         {
             let supported: Vec<String> = words.iter().map(Value::to_string).collect();
             let message = format!("Unsupported value: {value}: supported values: {}", supported.join(", "));
-            self.refuse(schema, message);
+            self.refuse(way, schema, message);
         }
         match value {
-            Value::Number(_) => self.number(schema, value),
-            Value::String(text) => self.text(schema, text),
-            Value::Array(items) => self.list(schema, items),
-            Value::Object(fields) => self.object(schema, fields),
+            Value::Number(_) => self.number(way, schema, value),
+            Value::String(text) => self.text(way, schema, text),
+            Value::Array(items) => self.list(way, schema, items, old),
+            Value::Object(fields) => self.object(way, schema, fields, old),
             Value::Null | Value::Bool(_) => {}
         }
     }
 
-    fn number(&mut self, schema: &Value, value: &Value) {
+    fn number(&mut self, way: &Way<'_>, schema: &Value, value: &Value) {
         let Some(number) = value.as_f64() else { return };
         let bound = |keyword: &str| schema.get(keyword).and_then(Value::as_f64);
         if let Some(least) = bound("minimum").filter(|least| number < *least) {
-            self.say(format!("should be greater than or equal to {least}"));
+            self.say(way, format!("should be greater than or equal to {least}"));
         }
         if let Some(most) = bound("maximum").filter(|most| number > *most) {
-            self.say(format!("should be less than or equal to {most}"));
+            self.say(way, format!("should be less than or equal to {most}"));
         }
         let bits = match schema.get("format").and_then(Value::as_str) {
             Some("int32") => i32::BITS,
@@ -132,43 +167,43 @@ impl Walk {
             _ => i64::try_from(number).is_ok(),
         });
         if !fits {
-            self.refuse(schema, format!("{value} does not fit into an integer of {bits} bits"));
+            self.refuse(way, schema, format!("{value} does not fit into an integer of {bits} bits"));
         }
     }
 
-    fn text(&mut self, schema: &Value, text: &str) {
+    fn text(&mut self, way: &Way<'_>, schema: &Value, text: &str) {
         let length = text.chars().count();
         if let Some(least) = limit(schema, "minLength").filter(|least| length < *least) {
-            self.say(format!("should be at least {least} chars long"));
+            self.say(way, format!("should be at least {least} chars long"));
         }
         if let Some(most) = limit(schema, "maxLength").filter(|most| length > *most) {
-            self.say(format!("may not be more than {most} bytes"));
+            self.say(way, format!("may not be more than {most} bytes"));
         }
         if schema.get("format").and_then(Value::as_str) == Some("date-time") && !is_date_time(text) {
             let message = format!(
                 "must be of type date-time: {text:?}; write a date, a time and a zone, such as 2026-02-01T00:00:00Z"
             );
-            self.refuse(schema, message);
+            self.refuse(way, schema, message);
         }
     }
 
-    fn list(&mut self, schema: &Value, items: &[Value]) {
+    fn list(&mut self, way: &Way<'_>, schema: &Value, items: &[Value], old: Option<&Value>) {
         if let Some(least) = limit(schema, "minItems").filter(|least| items.len() < *least) {
-            self.say(format!("should have at least {least} items"));
+            self.say(way, format!("should have at least {least} items"));
         }
         if let Some(most) = limit(schema, "maxItems").filter(|most| items.len() > *most) {
-            self.say(format!("must have at most {most} items; it has {}", items.len()));
+            self.say(way, format!("must have at most {most} items; it has {}", items.len()));
         }
-        for (index, item) in items.iter().enumerate() {
-            if let Some(schema) = schema.get("items") {
-                self.step(Step::Item(index), |walk| walk.value(schema, item));
+        if let Some(schema) = schema.get("items") {
+            for (index, item) in items.iter().enumerate() {
+                self.value(&way.item(index), schema, item, old.and_then(|old| old.get(index)));
             }
         }
-        self.keys(schema, items);
+        self.keys(way, schema, items);
     }
 
     /// Items of a list with keys must differ in them.
-    fn keys(&mut self, schema: &Value, items: &[Value]) {
+    fn keys(&mut self, way: &Way<'_>, schema: &Value, items: &[Value]) {
         let keys = schema.get("x-kubernetes-list-map-keys").and_then(Value::as_array);
         let is_set = schema.get("x-kubernetes-list-type").and_then(Value::as_str) == Some("set");
         let mut seen = HashSet::new();
@@ -189,38 +224,39 @@ impl Walk {
             };
             let text = identity.to_string();
             if !seen.insert(text.clone()) {
-                let path = self.path.join(Step::Item(index));
+                let path = way.item(index).path();
                 let message = format!("Duplicate value: {text}");
                 self.found.push(Finding { repair, ..Finding::new(path, message) });
             }
         }
     }
 
-    fn object(&mut self, schema: &Value, fields: &Map<String, Value>) {
+    fn object(&mut self, way: &Way<'_>, schema: &Value, fields: &Map<String, Value>, old: Option<&Value>) {
         if let Some(most) = limit(schema, "maxProperties").filter(|most| fields.len() > *most) {
-            self.say(format!("must have at most {most} entries; it has {}", fields.len()));
+            self.say(way, format!("must have at most {most} entries; it has {}", fields.len()));
         }
         if let Some(least) = limit(schema, "minProperties").filter(|least| fields.len() < *least) {
-            self.say(format!("should have at least {least} entries"));
+            self.say(way, format!("should have at least {least} entries"));
         }
         let required = schema.get("required").and_then(Value::as_array).into_iter().flatten();
         for name in required.filter_map(Value::as_str).filter(|name| !fields.contains_key(*name)) {
             let schema = schema_of(schema, name).unwrap_or(&Value::Null);
-            self.step(Step::Field(name.to_owned()), |walk| walk.refuse(schema, "Required value"));
+            self.refuse(&way.field(name), schema, "Required value");
         }
         for (name, value) in fields {
             let known = schema_of(schema, name);
-            self.step(Step::Field(name.clone()), |walk| match known {
-                Some(schema) => walk.value(schema, value),
+            let way = way.field(name);
+            match known {
+                Some(schema) => self.value(&way, schema, value, old.and_then(|old| old.get(name))),
                 None if is_set(schema, PRESERVE) => {}
-                None => walk.unknown(schema, name),
-            });
+                None => self.unknown(&way, schema, name),
+            }
         }
     }
 
-    fn unknown(&mut self, schema: &Value, name: &str) {
+    fn unknown(&mut self, way: &Way<'_>, schema: &Value, name: &str) {
         let hint = meant(schema, name).map(|meant| format!("; did you mean {meant}?")).unwrap_or_default();
-        self.say(format!("unknown field \"{}\"{hint}", self.path));
+        self.say(way, format!("unknown field \"{}\"{hint}", way.path()));
     }
 }
 

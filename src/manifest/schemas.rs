@@ -5,10 +5,11 @@ use std::sync::LazyLock;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::schema::StructuralSchemaRewriter;
-use kube_cel::{CompiledSchema, compile_schema};
+use kube_cel::compile_schema;
 use schemars::generate::SchemaSettings;
 use serde_json::{Value, json};
 
+use super::rules::Rules;
 use crate::api;
 
 /// What an object of one kind must be like.
@@ -16,7 +17,7 @@ pub(super) struct KindSchema {
     /// The schema, as `OpenAPI` v3 writes it, with that of the metadata, which definitions leave out.
     pub openapi: Value,
     /// Its CEL rules.
-    pub rules: CompiledSchema,
+    pub rules: Rules,
 }
 
 /// By kind.
@@ -26,7 +27,7 @@ pub(super) static SCHEMAS: LazyLock<BTreeMap<String, KindSchema>> = LazyLock::ne
         let kind = crd.spec.names.kind.clone();
         let version = crd.spec.versions.into_iter().find(|version| version.name == api::VERSION)?;
         let mut openapi = serde_json::to_value(version.schema?.open_api_v3_schema?).ok()?;
-        let rules = compile_schema(&openapi);
+        let rules = Rules::new(compile_schema(&openapi));
         let properties = openapi.get_mut("properties")?.as_object_mut()?;
         properties.insert("apiVersion".to_owned(), json!({"type": "string"}));
         properties.insert("kind".to_owned(), json!({"type": "string"}));

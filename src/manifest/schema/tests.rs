@@ -8,7 +8,7 @@ use super::*;
 
 fn told(schema: &Value, value: &Value) -> Vec<String> {
     let mut value = value.clone();
-    prune_nulls(schema, &mut value);
+    prune_nulls(schema, &mut value, None);
     let line = |finding: Finding| format!("{}: {}", finding.path, finding.message);
     findings(schema, &value).into_iter().map(line).collect()
 }
