@@ -1,12 +1,13 @@
 //! The API itself, but for what it answers.
 
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use jiff::Timestamp;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::Client;
 use serde_json::{Value, json};
 
+use super::logs::LogSource;
 use super::names::Names;
 use super::state::{News, Shared, State};
 use super::store::{Key, Store};
@@ -27,13 +28,20 @@ impl ClusterApi {
         let mut state = State { store: Store::default(), names: Names::new(seed) };
         install(&mut state, clock());
         let news = News::new(state.store.version());
-        let shared = Shared { state: Mutex::new(state), news, clock: Box::new(clock) };
+        let logs = OnceLock::new();
+        let shared = Shared { state: Mutex::new(state), news, clock: Box::new(clock), logs };
         Self { shared: Arc::new(shared) }
     }
 
     /// A client of it, which must be made inside of a tokio runtime.
     pub fn client(&self) -> Client {
         Client::new(self.clone(), "default")
+    }
+
+    /// Says who has what the containers of pods write. The first that is given stays; without one, logs are
+    /// refused.
+    pub fn set_log_source(&self, source: Arc<dyn LogSource>) {
+        let _ = self.shared.logs.set(source);
     }
 
     /// The version of the last change.

@@ -3,7 +3,7 @@
 //! What is as in Kubernetes: fields with several managers, conflicts with their causes, `force`, and that a
 //! field that the manager no longer applies goes, unless another one has it. What is simpler: a list with
 //! keys keeps the order that it has, new items come behind; and an object that is empty after its last field
-//! went, goes as well.
+//! went, goes as well unless a manager has it as an empty one.
 
 use serde_json::Value;
 
@@ -48,11 +48,13 @@ pub(super) fn applied(
     let mut object = live.cloned().unwrap_or_else(|| wanted.clone());
     let before = own.as_ref().map(|own| own.fields.clone()).unwrap_or_default();
     if live.is_some() {
-        // A place stays as long as anything in it has a manager: what was empty may be full now.
-        let is_wanted = |way: &Way| fields.reaches(way) || all.iter().any(|entry| entry.fields.reaches(way));
+        // A place stays as long as anything in it has a manager: what was empty may be full now, and what is
+        // emptied may be wanted empty.
+        let is_wanted =
+            |way: &[String]| fields.reaches(way) || all.iter().any(|entry| entry.fields.reaches(way));
         // An item comes before its fields, by which it is found.
         for way in before.ways().into_iter().filter(|way| !is_wanted(way)) {
-            places::take_away(&mut object, &way);
+            places::take_away(&mut object, &way, &is_wanted);
         }
         // Last, so that what is wanted empty is there.
         merge(&mut object, &wanted_here(&wanted, door), shape);
@@ -187,6 +189,19 @@ mod tests {
         let both = apply(Some(&first), json!({"x": {"a": 1}}), "two", false).unwrap();
         let less = apply(Some(&both), json!({"type": "ClusterIP"}), "one", false).unwrap();
         assert_eq!(less["spec"], json!({"type": "ClusterIP", "x": {"a": 1}}));
+    }
+
+    #[test]
+    fn what_another_manager_wants_empty_stays_when_it_is_emptied() {
+        let with = |value: Value| json!({"type": "ClusterIP", "x": value});
+        let first = apply(None, with(json!({})), "one", false).unwrap();
+        let both = apply(Some(&first), json!({"x": {}}), "two", false).unwrap();
+        let full = apply(Some(&both), with(json!({"a": {"b": 1}})), "one", false).unwrap();
+        assert_eq!(full["spec"]["x"], json!({"a": {"b": 1}}));
+        let emptied = apply(Some(&full), json!({"type": "ClusterIP"}), "one", false).unwrap();
+        assert_eq!(emptied["spec"], with(json!({})));
+        let none = apply(Some(&emptied), json!({"y": 1}), "two", false).unwrap();
+        assert_eq!(none["spec"], json!({"type": "ClusterIP", "y": 1}));
     }
 
     #[test]

@@ -9,7 +9,8 @@
 //! Lease, `NetworkPolicy`, `ServiceAccount`; `CustomResourceDefinition` for reading). Get, list with
 //! selectors and pages, watch with bookmarks, create, update, the four patches with field managers, delete
 //! with preconditions, grace, propagation and finalizers, the subresources `status` and `scale`, tables,
-//! discovery, and `OpenAPI` v3.
+//! discovery, and `OpenAPI` v3. What a user may do (all), and what containers have written, which a
+//! [`LogSource`] knows.
 //!
 //! What it leaves to others: no pod is started here. [`jobs`] makes pods of Jobs; owners and namespaces are
 //! followed by [`ClusterApi::collect`], which also ends Events after an hour. There is no authentication, no
@@ -17,9 +18,9 @@
 //! objects as deeply as Kubernetes does (see `built_in`).
 //!
 //! What it refuses, with a `Status` that says so: kinds and paths that are not here (404), verbs that a kind
-//! has not (405), forms of bodies and answers that it does not know (415, 406; protobuf above all, which
-//! `kubectl create` sends for core kinds unless it reads a file), logs, exec, eviction, tokens, a watch by
-//! name and an apply of `events.k8s.io` (501).
+//! has not (405), forms of bodies and answers that it does not know (415, 406; protobuf is read as far as
+//! `kubectl create` needs it, and not written), logs where there is no source of them, exec, eviction, tokens,
+//! a watch by name and an apply of `events.k8s.io` (501).
 //!
 //! Time comes from a clock that the caller gives, names and uids from a seed: two that are asked the same
 //! answer the same. Waiting is tokio's, so that a test may pause it.
@@ -27,6 +28,7 @@
 mod ages;
 mod api;
 mod apply;
+mod body;
 mod built_in;
 mod checks;
 mod collect;
@@ -40,14 +42,17 @@ mod job_status;
 pub mod jobs;
 mod kinds;
 mod listen;
+mod logs;
 mod managed;
 mod names;
 mod openapi;
 mod patch;
 mod path;
 mod places;
+mod protobuf;
 mod read;
 mod response;
+mod reviews;
 mod scale;
 mod selector;
 mod shape;
@@ -76,6 +81,7 @@ use status::Refusal;
 
 pub use api::ClusterApi;
 pub use listen::Listening;
+pub use logs::{Log, LogLine, LogRequest, LogSource};
 
 impl ClusterApi {
     /// Answers a request whose body has been read.

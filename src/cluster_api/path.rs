@@ -30,6 +30,8 @@ pub(super) struct Target {
 pub(super) enum Part {
     Status,
     Scale,
+    /// What a container has written, for reading only.
+    Log,
 }
 
 /// The parameters behind the question mark.
@@ -164,8 +166,8 @@ fn part_of(kind: &Kind, part: &str) -> Result<Part, Refusal> {
     match part {
         "status" if kind.status => Ok(Part::Status),
         "scale" if kind.scale.is_some() => Ok(Part::Scale),
-        "log"
-        | "exec"
+        "log" if kind.is("Pod") => Ok(Part::Log),
+        "exec"
         | "attach"
         | "portforward"
         | "proxy"
@@ -242,7 +244,8 @@ mod tests {
             ("/api/v1/pods/a", 404),
             ("/api/v1/namespaces/team/configmaps/a/status", 404),
             ("/apis/daskflow.dev/v1alpha1/namespaces/team/flows/a/scale", 404),
-            ("/api/v1/namespaces/team/pods/a/log", 501),
+            ("/api/v1/namespaces/team/pods/a/exec", 501),
+            ("/api/v1/namespaces/team/configmaps/a/log", 404),
             ("/api/v1/namespaces/team/serviceaccounts/a/token", 501),
         ] {
             assert_eq!(parse(path).unwrap_err().code, code, "{path}");

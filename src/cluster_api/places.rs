@@ -58,34 +58,44 @@ impl Named {
     }
 }
 
-/// Takes away what is at a place, and the maps and lists that nothing is left in.
-pub(super) fn take_away(object: &mut Value, way: &[String]) {
-    let Some((first, rest)) = way.split_first() else { return };
-    let is_left = |value: &Value| match value {
-        Value::Object(fields) => !fields.is_empty(),
-        Value::Array(items) => !items.is_empty(),
-        _ => true,
-    };
+/// Takes away what is at a place, and the maps and lists on the way to it that nothing is left in, but for those
+/// that stay.
+pub(super) fn take_away(object: &mut Value, way: &[String], stays: &impl Fn(&[String]) -> bool) {
+    take_away_below(object, way, 0, stays);
+}
+
+/// From the place on that so many steps of the way lead to.
+fn take_away_below(object: &mut Value, way: &[String], at: usize, stays: &impl Fn(&[String]) -> bool) {
+    let (Some(step), Some(here)) = (way.get(at), way.get(..=at)) else { return };
+    let is_last = at + 1 == way.len();
     match object {
         Value::Object(fields) => {
-            let Some(name) = first.strip_prefix("f:") else { return };
-            if rest.is_empty() {
+            let Some(name) = step.strip_prefix("f:") else { return };
+            if is_last {
                 fields.remove(name);
             } else if let Some(field) = fields.get_mut(name) {
-                take_away(field, rest);
-                if !is_left(field) {
+                take_away_below(field, way, at + 1, stays);
+                if is_empty(field) && !stays(here) {
                     fields.remove(name);
                 }
             }
         }
         Value::Array(items) => {
-            let Some(named) = Named::read(first) else { return };
-            if rest.is_empty() {
+            let Some(named) = Named::read(step) else { return };
+            if is_last {
                 items.retain(|item| !named.is(item));
             } else if let Some(item) = items.iter_mut().find(|item| named.is(item)) {
-                take_away(item, rest);
+                take_away_below(item, way, at + 1, stays);
             }
         }
         _ => {}
+    }
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Object(fields) => fields.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        _ => false,
     }
 }

@@ -1,12 +1,13 @@
 //! What is kept of an API, and what its clones share.
 
 use std::collections::BTreeSet;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex, OnceLock};
 
 use jiff::Timestamp;
 use tokio::sync::watch as channel;
 
 use super::kinds::{self, Kind};
+use super::logs::LogSource;
 use super::names::Names;
 use super::store::Store;
 
@@ -72,4 +73,5 @@ pub(super) struct Shared {
     pub(super) state: Mutex<State>,
     pub(super) news: News,
     pub(super) clock: Clock,
+    pub(super) logs: OnceLock<Arc<dyn LogSource>>,
 }

@@ -3,6 +3,7 @@
 mod faults;
 mod kubectl;
 mod lists;
+mod logs;
 mod objects;
 mod speed;
 mod watches;

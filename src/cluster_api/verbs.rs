@@ -17,7 +17,7 @@ use super::status::{Cause, Refusal};
 use super::store::Key;
 use super::value::{part, set};
 use super::write::{self, Validation, Write, Written};
-use super::{discovery, event, form, read, scale, watch};
+use super::{body, discovery, event, form, logs, read, reviews, scale, watch};
 
 /// One request about objects.
 struct Asked<'a> {
@@ -31,6 +31,9 @@ struct Asked<'a> {
 
 /// Answers a request.
 pub(super) fn answer(api: &ClusterApi, parts: &Parts, body: &[u8]) -> Result<Response<Body>, Refusal> {
+    if let Some(answer) = reviews::answer(parts, body) {
+        return answer;
+    }
     let query = Query::parse(parts.uri.query().unwrap_or_default());
     match path::parse(parts.uri.path())? {
         Path::Document(document) if parts.method == Method::GET => {
@@ -56,6 +59,8 @@ impl Asked<'_> {
             return Err(Refusal::not_allowed(kind, &self.parts.method.as_str().to_lowercase()));
         }
         match (self.parts.method.as_str(), is_one, part) {
+            ("GET", true, Some(Part::Log)) => logs::answer(self.api, &self.target, &self.query),
+            (method, true, Some(Part::Log)) => Err(Refusal::not_allowed(kind, &method.to_lowercase())),
             ("GET", false, _) if self.query.is_set("watch") => {
                 let body = watch::begin(self.api, &self.target, &self.query, self.form)?;
                 let mut response = Response::new(body);
@@ -103,15 +108,9 @@ impl Asked<'_> {
         Ok(text_response(200, list, &[]))
     }
 
-    /// The body as JSON.
-    fn json(&self) -> Result<Value, Refusal> {
-        match path::content_type(&self.parts.headers) {
-            "application/json" => {}
-            "application/yaml" => return yaml(self.body),
-            _ => return Err(Refusal::unsupported_media("application/json, application/yaml")),
-        }
-        json(self.body)
-            .map_err(|error| Refusal::bad_request(format!("the body of the request is no JSON: {error}")))
+    /// The body as an object.
+    fn object(&self) -> Result<Value, Refusal> {
+        body::object(&self.parts.headers, self.body)
     }
 
     fn write(&self) -> Result<Write, Refusal> {
@@ -136,13 +135,13 @@ impl Asked<'_> {
     }
 
     fn create(&self) -> Result<Response<Body>, Refusal> {
-        let (write, object) = (self.write()?, self.json()?);
+        let (write, object) = (self.write()?, self.object()?);
         let written = write::create(&mut self.api.lock(), write, object)?;
         Ok(self.written(&written))
     }
 
     fn update(&self) -> Result<Response<Body>, Refusal> {
-        let (write, object) = (self.write()?, self.json()?);
+        let (write, object) = (self.write()?, self.object()?);
         let written = write::update(&mut self.api.lock(), &write, object)?;
         Ok(self.written(&written))
     }
@@ -150,14 +149,10 @@ impl Asked<'_> {
     fn patch(&self) -> Result<Response<Body>, Refusal> {
         let (kind, write) = (self.target.kind, self.write()?);
         let form = Patch::of(path::content_type(&self.parts.headers), kind)?;
-        let body = if form == Patch::Apply {
-            yaml(self.body)?
-        } else {
-            json(self.body).map_err(|error| Refusal::bad_request(format!("error decoding patch: {error}")))?
-        };
         if form == Patch::Apply {
-            return self.apply(write, &body);
+            return self.apply(write, &body::yaml(self.body)?);
         }
+        let body = body::patch(self.body)?;
         if self.query.get("force").is_some() {
             return Err(Refusal::bad_request("force is only for apply patches"));
         }
@@ -235,11 +230,10 @@ impl Asked<'_> {
         };
         let shown = scale::of(kind, &there);
         let scale = if self.parts.method == Method::PUT {
-            self.json()?
+            self.object()?
         } else {
             let form = Patch::of(path::content_type(&self.parts.headers), kind)?;
-            let patch = json(self.body)
-                .map_err(|error| Refusal::bad_request(format!("error decoding patch: {error}")))?;
+            let patch = body::patch(self.body)?;
             patched(form, kind, &shown, patch)?
         };
         let object = scale::scaled(kind, &there, &scale)?;
@@ -249,7 +243,7 @@ impl Asked<'_> {
     }
 
     fn options(&self) -> Result<Options, Refusal> {
-        let body = if self.body.is_empty() { Value::Null } else { self.json()? };
+        let body = if self.body.is_empty() { Value::Null } else { self.object()? };
         Options::read(&self.query, &body)
     }
 
@@ -285,20 +279,4 @@ impl Asked<'_> {
         let list = form::list(kind, &objects, &page, self.form, self.api.now());
         Ok(text_response(200, list, &[]))
     }
-}
-
-/// Reads JSON. A text is read by `serde_json`'s own code, which is optimised where this crate is not.
-fn json(body: &[u8]) -> Result<Value, serde_json::Error> {
-    match std::str::from_utf8(body) {
-        Ok(text) => text.parse(),
-        Err(_) => serde_json::from_slice(body),
-    }
-}
-
-/// YAML, of which JSON is a part.
-fn yaml(body: &[u8]) -> Result<Value, Refusal> {
-    json(body).or_else(|_| {
-        serde_yaml::from_slice(body)
-            .map_err(|error| Refusal::bad_request(format!("error decoding YAML: {error}")))
-    })
 }

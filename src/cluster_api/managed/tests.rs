@@ -52,7 +52,7 @@ fn every_place_of_a_set_is_found_and_can_be_taken_away() {
     let mut object = pod();
     for way in fields.ways() {
         assert!(at(&pod(), &way).is_some(), "{way:?}");
-        take_away(&mut object, &way);
+        take_away(&mut object, &way, &|_| false);
     }
     let left = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a", "uid": "u"}, "status": {"phase": "Pending"}});
     assert_eq!(object, left);

@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 use std::process::{Output, Stdio};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -185,21 +186,22 @@ async fn clusters_are_scaled_waited_for_and_watched() {
 #[tokio::test]
 async fn core_kinds_are_created_merged_and_shown() {
     let Some(kubectl) = Kubectl::find().await else { return };
-    // Without a file kubectl sends core kinds as protobuf, which is not read here.
-    let said = kubectl.fails("create configmap words --from-literal=a=b", &Value::Null).await;
-    assert!(said.contains("accepted media types include: application/json"), "{said}");
+    // Without a file kubectl sends core kinds as protobuf.
     for command in [
         "configmap words --from-literal=a=b",
         "secret generic keys --from-literal=a=b",
         "namespace team",
+        "serviceaccount runner",
+        "service clusterip web --tcp=80:8080",
         "job count -n team --image=busybox:1 -- true",
     ] {
-        let (command, run) = command.split_once(" -- ").unwrap_or((command, ""));
-        let run = if run.is_empty() { String::new() } else { format!(" -- {run}") };
-        let made =
-            kubectl.run(&format!("create {command} --dry-run=client -o json{run}"), &Value::Null).await;
-        kubectl.run("create -f -", &serde_json::from_str(&made).unwrap()).await;
+        let said = kubectl.run(&format!("create {command}"), &Value::Null).await;
+        assert!(said.ends_with("created\n"), "{said}");
     }
+    let port = "get service web -o jsonpath={.spec.ports[0].port}:{.spec.ports[0].targetPort}";
+    assert_eq!(kubectl.run(port, &Value::Null).await, "80:8080");
+    let data = kubectl.run("get secret keys -o jsonpath={.data.a}", &Value::Null).await;
+    assert_eq!(data, "Yg==");
     let table = kubectl.run("get secrets,configmaps", &Value::Null).await;
     assert!(
         table.contains("secret/keys") && table.contains("Opaque") && table.contains("configmap/words"),
@@ -229,4 +231,27 @@ async fn core_kinds_are_created_merged_and_shown() {
     while kubectl.api.collect() + usize::try_from(jobs::step(&kubectl.api).changed).unwrap() > 0 {}
     let said = kubectl.run("get namespaces -o name", &Value::Null).await;
     assert_eq!(said, "namespace/default\n");
+}
+
+#[tokio::test]
+async fn logs_are_shown_and_followed() {
+    let Some(kubectl) = Kubectl::find().await else { return };
+    kubectl.run("apply -f -", &serde_json::to_value(super::logs::pod()).unwrap()).await;
+    kubectl.api.set_log_source(Arc::new(super::logs::Counting));
+    let said = kubectl.run("logs p -c side --tail=2", &Value::Null).await;
+    assert_eq!(said, "line 2 of side\nline 3 of side\n");
+    let said = kubectl.run("logs p -c main --previous --tail=1", &Value::Null).await;
+    assert_eq!(said, "before 3 of main\n");
+    let said = kubectl.run("logs p -f --tail=1", &Value::Null).await;
+    assert_eq!(said, "line 3 of main\nline 4\nline 5\n");
+    let said = kubectl.fails("logs p -c waits", &Value::Null).await;
+    assert!(said.contains("is waiting to start: ContainerCreating"), "{said}");
+}
+
+#[tokio::test]
+async fn its_user_may_do_everything() {
+    let Some(kubectl) = Kubectl::find().await else { return };
+    assert_eq!(kubectl.run("auth can-i delete flows", &Value::Null).await, "yes\n");
+    let rules = kubectl.run("auth can-i --list", &Value::Null).await;
+    assert!(rules.contains("*.*"), "{rules}");
 }
