@@ -7,7 +7,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::Client;
 use serde_json::{Value, json};
 
-use super::logs::LogSource;
+use super::log_source::LogSource;
 use super::names::Names;
 use super::state::{News, Shared, State};
 use super::store::{Key, Store};

@@ -9,8 +9,8 @@ use serde_json::{Map, Value, json};
 
 use super::shape::{ListKind, Shape, identity};
 
-/// A set of fields in the form of `FieldsV1`. A place that is in the set beside what lies below it has the mark
-/// `.`; one that nothing lies below is in the set as a whole.
+/// A set of fields in the form of `FieldsV1`. A place that is in the set beside what lies below it has the
+/// mark `.`; one that nothing lies below is in the set as a whole.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Fields(Map<String, Value>);
 

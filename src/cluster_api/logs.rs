@@ -1,57 +1,17 @@
-//! `pods/log`: what a container has written. Who runs the pods has it; this answers as the API server and the
-//! kubelet do.
+//! `pods/log`, as the API server and the kubelet answer it.
 
 use axum::body::{Body, Bytes};
-use futures::stream::{self, BoxStream, StreamExt};
+use futures::stream::{self, StreamExt};
 use http::{HeaderValue, Response};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use super::api::ClusterApi;
+use super::log_source::{LogLine, LogRequest};
 use super::path::{Query, Target};
 use super::read;
 use super::status::Refusal;
 use super::write::text;
-
-/// Which log is asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LogRequest {
-    /// The namespace of the pod.
-    pub namespace: String,
-    /// The name of the pod.
-    pub pod: String,
-    /// Its uid: a pod of the same name may have been there before.
-    pub uid: String,
-    /// One of its containers.
-    pub container: String,
-    /// Whether that of the container's run before the present one is meant.
-    pub previous: bool,
-    /// Whether what is still to come is meant as well.
-    pub follow: bool,
-}
-
-/// One line of a log.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LogLine {
-    /// When it was written.
-    pub at: Timestamp,
-    /// What it says, without its end.
-    pub text: Vec<u8>,
-}
-
-/// What a container has written.
-pub struct Log {
-    /// What is there.
-    pub there: Vec<LogLine>,
-    /// What comes, until the container ends. It is read only where the request says `follow`.
-    pub then: BoxStream<'static, LogLine>,
-}
-
-/// Where logs come from.
-pub trait LogSource: Send + Sync {
-    /// The log of a container; none where it has not begun, or has no run before.
-    fn log(&self, request: &LogRequest) -> Option<Log>;
-}
 
 /// How much of a log is wanted.
 struct Wanted {

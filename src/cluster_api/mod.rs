@@ -17,10 +17,10 @@
 //! authorization, no admission and no quota: it belongs to one user, on one machine. It does not check core
 //! objects as deeply as Kubernetes does (see `built_in`).
 //!
-//! What it refuses, with a `Status` that says so: kinds and paths that are not here (404), verbs that a kind
-//! has not (405), forms of bodies and answers that it does not know (415, 406; protobuf is read as far as
-//! `kubectl create` needs it, and not written), logs where there is no source of them, exec, eviction, tokens,
-//! a watch by name and an apply of `events.k8s.io` (501).
+//! What it refuses, with a `Status` that says so: kinds and paths that are not here (404), verbs that a
+//! kind has not (405), forms of bodies and answers that it does not know (415, 406; protobuf is read as far
+//! as `kubectl create` needs it, and not written), logs where there is no source of them, exec, eviction,
+//! tokens, a watch by name and an apply of `events.k8s.io` (501).
 //!
 //! Time comes from a clock that the caller gives, names and uids from a seed: two that are asked the same
 //! answer the same. Waiting is tokio's, so that a test may pause it.
@@ -42,6 +42,7 @@ mod job_status;
 pub mod jobs;
 mod kinds;
 mod listen;
+mod log_source;
 mod logs;
 mod managed;
 mod names;
@@ -81,7 +82,7 @@ use status::Refusal;
 
 pub use api::ClusterApi;
 pub use listen::Listening;
-pub use logs::{Log, LogLine, LogRequest, LogSource};
+pub use log_source::{Log, LogLine, LogRequest, LogSource};
 
 impl ClusterApi {
     /// Answers a request whose body has been read.

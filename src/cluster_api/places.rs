@@ -58,8 +58,8 @@ impl Named {
     }
 }
 
-/// Takes away what is at a place, and the maps and lists on the way to it that nothing is left in, but for those
-/// that stay.
+/// Takes away what is at a place, and the maps and lists on the way to it that nothing is left in, but for
+/// those that stay.
 pub(super) fn take_away(object: &mut Value, way: &[String], stays: &impl Fn(&[String]) -> bool) {
     take_away_below(object, way, 0, stays);
 }

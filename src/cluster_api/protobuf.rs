@@ -1,9 +1,9 @@
-//! Protobuf, as clients of Go send core kinds: `kubectl create configmap` and `kubectl auth can-i` know no other
-//! form for what they do not read from a file.
+//! Protobuf, as clients of Go send core kinds: `kubectl create configmap` and `kubectl auth can-i` know no
+//! other form for what they do not read from a file.
 //!
-//! It is read, never written: such clients take JSON for an answer. Of each kind the fields are known that these
-//! commands write (numbers and types from `generated.proto` of `k8s.io/api` and `k8s.io/apimachinery`); any other
-//! that says something is refused, and the client told to send JSON.
+//! It is read, never written: such clients take JSON for an answer. Of each kind the fields are known that
+//! these commands write (numbers and types from `generated.proto` of `k8s.io/api` and
+//! `k8s.io/apimachinery`); any other that says something is refused, and the client told to send JSON.
 
 use k8s_openapi::ByteString;
 use serde_json::{Map, Value, json};
@@ -215,7 +215,7 @@ pub(super) fn read(body: &[u8]) -> Result<Value, Refusal> {
     let (version, kind) = (text("apiVersion"), text("kind"));
     let table = table(version, kind).ok_or_else(|| not_read(kind))?;
     let mut object = message(raw, table, kind)?;
-    object.extend(meta.clone());
+    object.extend(meta);
     Ok(Value::Object(object))
 }
 
@@ -292,15 +292,14 @@ fn message(bytes: &[u8], table: Table, path: &str) -> Result<Map<String, Value>,
             return Err(not_read(&format!("field {number} of {path}")));
         };
         let path = format!("{path}.{name}");
-        put(&mut object, name, *form, wire, &path)?;
+        put(&mut object, (name, *form), wire, &path)?;
     }
     Ok(object)
 }
 
 fn put(
     object: &mut Map<String, Value>,
-    name: &str,
-    form: Form,
+    (name, form): (&str, Form),
     wire: Wire<'_>,
     path: &str,
 ) -> Result<(), Refusal> {
@@ -366,7 +365,7 @@ mod tests {
 
     /// A field of bytes. Short ones only.
     fn bytes(number: u8, content: &[u8]) -> Vec<u8> {
-        let mut all = vec![number << 3 | 2, u8::try_from(content.len()).unwrap()];
+        let mut all = vec![(number << 3) | 2, u8::try_from(content.len()).unwrap()];
         all.extend(content);
         all
     }

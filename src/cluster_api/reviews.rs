@@ -1,5 +1,5 @@
-//! What a user may do: everything, because the API in this process belongs to one user. `kubectl auth can-i` and
-//! the operator's own check of its rights ask for it.
+//! What a user may do: everything, because the API in this process belongs to one user. It is asked by
+//! `kubectl auth can-i`, and by the operator's own check of its rights.
 
 use axum::body::Body;
 use http::request::Parts;

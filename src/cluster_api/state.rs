@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use tokio::sync::watch as channel;
 
 use super::kinds::{self, Kind};
-use super::logs::LogSource;
+use super::log_source::LogSource;
 use super::names::Names;
 use super::store::Store;
 
@@ -43,7 +43,7 @@ impl News {
         // Each place of a kind has one.
         self.kinds
             .get(kind.stored)
-            .map_or_else(|| channel::channel(Told::default()).1, |news| news.subscribe())
+            .map_or_else(|| channel::channel(Told::default()).1, channel::Sender::subscribe)
     }
 
     /// Wakes the watches of these kinds, and those who wait for any change.

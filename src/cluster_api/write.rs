@@ -265,7 +265,8 @@ pub(super) fn finalizers(object: &Value) -> Vec<&str> {
     all.filter_map(Value::as_str).collect()
 }
 
-/// Whether a change is none that counts as a new generation: those are of all but the metadata and the status.
+/// Whether a change is none that counts as a new generation: those are of all but the metadata and the
+/// status.
 fn is_same_spec(old: &Value, new: &Value) -> bool {
     let names = [old, new].into_iter().filter_map(Value::as_object).flat_map(serde_json::Map::keys);
     let mut counted =

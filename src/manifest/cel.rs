@@ -1,5 +1,5 @@
-//! What CEL needs beside its rules: which parts of a value an expression reads, names as CEL has them, and the
-//! functions that it may call.
+//! What CEL needs beside its rules: which parts of a value an expression reads, names as CEL has them, and
+//! the functions that it may call.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};

@@ -1,9 +1,9 @@
 //! The CEL rules of a kind, asked of one object.
 //!
-//! `kube-cel` compiles them and has the functions of Kubernetes. Its validator is not asked: it turns each part
-//! of an object into CEL once for every level that it lies below, and compiles a pattern each time that it is
-//! matched, which took longer than all else that is done for a write. `tests/files/api_rules.rs` holds the
-//! validator against the same objects.
+//! `kube-cel` compiles them and has the functions of Kubernetes. Its validator is not asked: it turns each
+//! part of an object into CEL once for every level that it lies below, and compiles a pattern each time
+//! that it is matched, which took longer than all else that is done for a write. `tests/files/api_rules.rs`
+//! holds the validator against the same objects.
 //!
 //! A rule that reads nothing that differs from the object that was there is not asked again: what it says is
 //! known. One about a change (`oldSelf`) always is, as in Kubernetes.
@@ -35,10 +35,17 @@ pub(super) struct Rules {
     values: Option<Box<Rules>>,
     is_map: bool,
     is_instant: bool,
-    /// Whether a rule is here or below.
-    any: bool,
-    /// Whether one of them is about a change.
-    any_of_change: bool,
+    /// What is here or below.
+    most: Most,
+}
+
+/// The most that is to be asked in a part of a schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Most {
+    Nothing,
+    Rules,
+    /// Rules about a change, which are asked of what has not changed as well.
+    RulesOfChange,
 }
 
 #[derive(Debug)]
@@ -77,21 +84,14 @@ impl Rules {
             schema.properties.into_iter().map(|(name, schema)| (name, Self::new(schema))).collect();
         let (items, values) = (below(schema.items), below(schema.additional_properties));
         let below = || fields.values().chain(items.as_deref()).chain(values.as_deref());
-        let any = !here.is_empty() || !broken.is_empty() || below().any(|rules| rules.any);
-        let any_of_change = here.iter().any(Rule::is_of_change) || below().any(|rules| rules.any_of_change);
+        let most_here = match &here {
+            rules if rules.iter().any(Rule::is_of_change) => Most::RulesOfChange,
+            rules if rules.is_empty() && broken.is_empty() => Most::Nothing,
+            _ => Most::Rules,
+        };
+        let most = below().map(|rules| rules.most).fold(most_here, Most::max);
         let is_instant = schema.format == SchemaFormat::DateTime;
-        Self {
-            here,
-            broken,
-            reads,
-            is_map: schema.is_map,
-            is_instant,
-            any,
-            any_of_change,
-            fields,
-            items,
-            values,
-        }
+        Self { here, broken, reads, is_map: schema.is_map, is_instant, most, fields, items, values }
     }
 
     fn field(&self, name: &str) -> Option<&Self> {
@@ -171,9 +171,9 @@ struct Asking {
 
 impl Asking {
     fn value(&mut self, way: &Way<'_>, rules: &Rules, value: &Value, old: Option<&Value>) {
+        let is_known = rules.most < Most::RulesOfChange && old == Some(value);
         // The API server asks no rule of a field that is null.
-        let is_known = !rules.any_of_change && old == Some(value);
-        if !rules.any || value.is_null() || is_known {
+        if rules.most == Most::Nothing || value.is_null() || is_known {
             return;
         }
         self.here(way, rules, value, old);

@@ -19,8 +19,8 @@ pub(super) fn findings(schema: &Value, value: &Value) -> Vec<Finding> {
     findings_of_change(schema, value, None)
 }
 
-/// What is wrong with `value`, which takes the place of `old`. Nothing is said of parts that are in both: they
-/// were looked at before, and the API server lets them be as well if they were not (it "ratchets").
+/// What is wrong with `value`, which takes the place of `old`. Nothing is said of parts that are in both:
+/// they were looked at before, and the API server lets them be as well if they were not (it "ratchets").
 pub(super) fn findings_of_change(schema: &Value, value: &Value, old: Option<&Value>) -> Vec<Finding> {
     let mut walk = Walk::default();
     walk.value(&Way::Root, schema, value, old);

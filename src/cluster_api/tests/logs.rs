@@ -8,7 +8,7 @@ use k8s_openapi::api::authorization::v1::{
     ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec, SelfSubjectRulesReview,
 };
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::{LogParams, PostParams};
+use kube::api::{ListParams, LogParams, PostParams};
 use kube::{Api, ResourceExt};
 use serde_json::json;
 
@@ -94,5 +94,5 @@ async fn its_user_may_do_everything() {
     let answer = rules.create(&PostParams::default(), &SelfSubjectRulesReview::default()).await.unwrap();
     assert_eq!(answer.name_any(), "");
     assert_eq!(answer.status.unwrap().resource_rules[0].verbs, ["*"]);
-    assert_eq!(refusal(reviews.list(&Default::default()).await.map(drop)).0, 405);
+    assert_eq!(refusal(reviews.list(&ListParams::default()).await.map(drop)).0, 405);
 }

@@ -1,10 +1,12 @@
 //! What requests cost, in microseconds: the laws live through many histories of the operator on this API.
 //!
-//! `cargo test --lib cluster_api::tests::speed -- --ignored --nocapture` prints a table, in the profile that the
-//! laws run in. The first column is this API alone, the second what `kube`'s client adds (a queue, typed
-//! objects).
+//! `cargo test --lib cluster_api::tests::speed -- --ignored --nocapture` prints a table, in the profile
+//! that the laws run in. The first column is this API alone, the second what `kube`'s client adds (a queue,
+//! typed objects).
 
-use std::time::{Duration, Instant};
+#![allow(clippy::print_stdout, reason = "it prints its figures")]
+
+use std::time::Duration;
 
 use axum::body::Bytes;
 use futures::StreamExt;
@@ -13,6 +15,7 @@ use kube::api::{ListParams, PatchParams, PostParams};
 use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
 use kube::{Api, Client};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 use tower::Service;
 
 use super::{api, object};
@@ -21,7 +24,7 @@ use crate::cluster_api::ClusterApi;
 const ROUNDS: u32 = 50;
 
 /// What no request about one object may take, in the profile of the tests. Loose: a machine may be busy.
-const REQUEST_MAX: Duration = Duration::from_millis(100);
+const REQUEST_MAX: Duration = Duration::from_millis(50);
 
 /// A kind, how it is written in paths, one object of it, and a status.
 struct Sample {
@@ -221,8 +224,8 @@ async fn patches(api: &ClusterApi, sample: &Sample, client: &Api<DynamicObject>)
         };
         let there = ask(api, Method::GET, &one, JSON, &Value::Null).await;
         let body = patch(version(&there), round);
-        let path = "application/json-patch+json";
-        let there = json_patches.0.time(ask(api, Method::PATCH, &status, path, &body)).await;
+        let form = "application/json-patch+json";
+        let there = json_patches.0.time(ask(api, Method::PATCH, &status, form, &body)).await;
         let body = patch(version(&there), round + 1);
         let body: kube::api::Patch<()> = kube::api::Patch::Json(serde_json::from_value(body).unwrap());
         json_patches.1.time(client.patch_status("a1", &PatchParams::default(), &body)).await.unwrap();
