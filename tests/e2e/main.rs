@@ -12,6 +12,8 @@ mod cases;
 #[path = "../dask/certificates.rs"]
 #[allow(dead_code, reason = "tests of the connection to a scheduler need more of it")]
 mod certificates;
+#[path = "../api/kubectl.rs"]
+mod kubectl_commands;
 #[path = "../docs/pages.rs"]
 mod pages;
 mod support;
@@ -36,6 +38,7 @@ mod helm;
 mod history;
 mod holds;
 mod idle;
+mod kubectl;
 mod leader;
 mod many_clocks;
 mod metrics;

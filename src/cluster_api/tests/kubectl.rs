@@ -12,6 +12,9 @@ use tokio::process::Command;
 
 use crate::cluster_api::{ClusterApi, Listening, jobs};
 
+#[path = "../../../tests/api/kubectl.rs"]
+mod commands;
+
 /// `kubectl`, and the API that it asks.
 struct Kubectl {
     program: PathBuf,
@@ -74,6 +77,27 @@ impl Kubectl {
         assert!(!output.status.success(), "kubectl {arguments} succeeds");
         String::from_utf8_lossy(&output.stderr).into_owned()
     }
+}
+
+/// The commands whose answers the end-to-end tests hold against a real API server.
+#[tokio::test]
+async fn the_commands_that_are_compared_work() {
+    let Some(kubectl) = Kubectl::find().await else { return };
+    let kubectl = &kubectl;
+    let faults = commands::samples().into_iter().map(|sample| async move {
+        let mut faults = Vec::new();
+        for command in commands::commands(&sample) {
+            let output = kubectl.output(&command.arguments, &command.input).await;
+            if output.status.success() != command.succeeds {
+                let said = [output.stdout, output.stderr].concat();
+                let said = commands::plain(&String::from_utf8_lossy(&said), "default");
+                faults.push(format!("kubectl {}: {said}", command.arguments));
+            }
+        }
+        faults
+    });
+    let faults = futures::future::join_all(faults).await.concat();
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
 /// One object of each of our kinds, and a field that may change.
