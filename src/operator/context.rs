@@ -16,13 +16,12 @@ use super::metrics::{Metrics, Now};
 use super::pulse::Pulse;
 use super::route::Routes;
 use super::schedulers::Schedulers;
-use super::surroundings::Surroundings;
+use super::surroundings::{Sites, Surroundings};
 use super::undecodable::Register;
 use super::unwritten::Unwritten;
 use crate::api::FlowRunStatus;
 use crate::daemon::clock::{Chance, Clock};
 use crate::dask::Connector;
-use crate::plan::site::Site;
 
 /// What every reconcile shares.
 pub struct Context {
@@ -47,7 +46,7 @@ pub struct Context {
     /// The objects that have failed.
     pub(super) backoff: Backoff,
     /// Where its clusters and runs live.
-    pub(super) site: Site,
+    pub(super) sites: Sites,
     /// The time of day.
     pub(super) clock: Clock,
     /// Chance.
@@ -63,12 +62,12 @@ pub struct Context {
 impl Context {
     /// A context in which nothing has happened yet, of a process that leads, which counts into `metrics`.
     pub(super) fn new(client: Client, routes: Routes, metrics: Metrics, surroundings: Surroundings) -> Self {
-        let Surroundings { site, clock, chance, addresses, .. } = surroundings;
+        let Surroundings { sites, clock, chance, addresses, .. } = surroundings;
         Self {
             stores: routes.stores.clone(),
             schedulers: routes.schedulers.clone(),
             certificates: Certificates::new(client.clone(), routes.stores.clone()),
-            site,
+            sites,
             addresses,
             chance,
             undecodable: Arc::default(),

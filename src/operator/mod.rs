@@ -71,7 +71,7 @@ use crate::daemon::http::{self, Served};
 
 pub use error::Error;
 pub use leader::{Candidature, LeaseOptions, Place};
-pub use surroundings::Surroundings;
+pub use surroundings::{Sites, Surroundings};
 
 /// A request to the API server that takes longer is given up; kube's client has no limit of its own. What it
 /// waits for its turn does not count.

@@ -75,7 +75,7 @@ impl World {
             }),
             namespaces: vec![NAMESPACE.to_owned()],
             surroundings: Surroundings {
-                site: Site::Kubernetes,
+                sites: Sites::all(Site::Kubernetes),
                 clock,
                 chance: Chance::seeded(1),
                 schedulers: connector.clone(),

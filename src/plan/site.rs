@@ -6,6 +6,9 @@
 
 use super::names;
 
+/// The address of all processes on a machine: the only one of its loopback that macOS has.
+const LOOPBACK: &str = "127.0.0.1";
+
 /// A place where clusters and runs live.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Site {
@@ -13,6 +16,14 @@ pub enum Site {
     /// Service, and files mounted.
     #[default]
     Kubernetes,
+    /// Each process beside all others on this machine, at 127.0.0.1. The ports of a cluster's scheduler are
+    /// chosen for it by whoever knows which are free; for what has no cluster they are 0.
+    Machine {
+        /// What Dask clients and workers connect to.
+        comm: u16,
+        /// The scheduler's web UI and `/health`.
+        dashboard: u16,
+    },
 }
 
 /// A folder that a process is given.
@@ -43,6 +54,7 @@ impl Site {
     fn scheduler_host(self, namespace: &str, cluster: &str) -> String {
         match self {
             Self::Kubernetes => format!("{}.{namespace}.svc", names::scheduler_name(cluster)),
+            Self::Machine { .. } => LOOPBACK.to_owned(),
         }
     }
 
@@ -50,6 +62,7 @@ impl Site {
     pub fn comm_port(self) -> u16 {
         match self {
             Self::Kubernetes => 8786,
+            Self::Machine { comm, .. } => comm,
         }
     }
 
@@ -57,29 +70,42 @@ impl Site {
     pub fn dashboard_port(self) -> u16 {
         match self {
             Self::Kubernetes => 8787,
+            Self::Machine { dashboard, .. } => dashboard,
         }
     }
 
-    /// The port of a worker's `/health`.
-    pub fn worker_port(self) -> u16 {
+    /// The port of a worker's `/health`, where it has a fixed one at which it can be asked.
+    pub fn worker_port(self) -> Option<u16> {
         match self {
-            Self::Kubernetes => 8788,
+            Self::Kubernetes => Some(8788),
+            Self::Machine { .. } => None,
+        }
+    }
+
+    /// The address that a process listens on, where that is not all of its own.
+    pub fn host(self) -> Option<&'static str> {
+        match self {
+            Self::Kubernetes => None,
+            Self::Machine { .. } => Some(LOOPBACK),
         }
     }
 
     /// Where a process finds a folder.
     pub fn path(self, folder: Folder) -> &'static str {
+        // On a machine, whoever starts the process puts a folder of its own in the place of each.
         match (self, folder) {
-            (Self::Kubernetes, Folder::Code) => "/daskflow",
-            (Self::Kubernetes, Folder::Tls) => "/etc/daskflow/tls",
-            (Self::Kubernetes, Folder::Scratch) => "/scratch",
+            (Self::Kubernetes | Self::Machine { .. }, Folder::Code) => "/daskflow",
+            (Self::Kubernetes | Self::Machine { .. }, Folder::Tls) => "/etc/daskflow/tls",
+            (Self::Kubernetes | Self::Machine { .. }, Folder::Scratch) => "/scratch",
         }
     }
 
-    /// The command that starts Python where a spec names none: that of the image.
-    pub fn python(self) -> &'static str {
+    /// The command that starts Python: what a spec names, else that of the image. What a spec names is in its
+    /// image, and a machine has a Python of its own.
+    pub fn python(self, named: Option<&str>) -> &str {
         match self {
-            Self::Kubernetes => "python",
+            Self::Kubernetes => named.unwrap_or("python"),
+            Self::Machine { .. } => "python",
         }
     }
 }
@@ -94,5 +120,14 @@ mod tests {
         assert_eq!(site.scheduler_address(cluster, false), "tcp://analytics-scheduler.team-a.svc:8786");
         assert_eq!(site.scheduler_address(cluster, true), "tls://analytics-scheduler.team-a.svc:8786");
         assert_eq!(site.dashboard(cluster), "analytics-scheduler.team-a.svc:8787");
+        assert_eq!(site.python(Some("python3.12")), "python3.12");
+    }
+
+    #[test]
+    fn on_a_machine_a_scheduler_has_ports_of_its_own() {
+        let (site, cluster) = (Site::Machine { comm: 20_000, dashboard: 20_001 }, ("team-a", "analytics"));
+        assert_eq!(site.scheduler_address(cluster, true), "tls://127.0.0.1:20000");
+        assert_eq!(site.dashboard(cluster), "127.0.0.1:20001");
+        assert_eq!((site.worker_port(), site.python(Some("python3.12"))), (None, "python"));
     }
 }

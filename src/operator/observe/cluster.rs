@@ -91,7 +91,7 @@ async fn observe(context: &Context, cluster: &DaskCluster, known: Wants) -> Resu
     }
     let (runs, last_run_end) = runs_on(context, cluster, known).await?;
     Ok(Observed {
-        site: context.site,
+        site: context.sites.of(Some((&namespace, &name))),
         service: context.stores.services.get(&service),
         network_policy: context.stores.network_policies.get(&policy),
         known,

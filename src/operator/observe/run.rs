@@ -75,8 +75,9 @@ async fn observe(context: &Context, run: &FlowRun, known: Wants) -> Result<Obser
         must_be_readable::<DaskCluster>(context, run, &name)?;
     }
     let cluster = cluster(context, run, flow.as_deref(), &namespace);
+    let named = cluster.as_deref().map(ResourceExt::name_any);
     Ok(Observed {
-        site: context.site,
+        site: context.sites.of(named.as_deref().map(|name| (namespace.as_str(), name))),
         wiring: cluster.as_deref().map(|cluster| wiring(context, cluster, &namespace)).unwrap_or_default(),
         scheduler: cluster.as_deref().and_then(|cluster| scheduler(context, cluster, &namespace)),
         cluster,

@@ -23,7 +23,7 @@ use tokio::task::JoinSet;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::certificates::credentials::Keeper;
-use super::surroundings::Surroundings;
+use super::surroundings::{Sites, Surroundings};
 use super::wakes::Triggers;
 use crate::daemon::clock::Clock;
 #[cfg(test)]
@@ -32,6 +32,8 @@ use crate::dask::{Address, Connector, Error, Scheme};
 use crate::plan::Victim;
 use crate::plan::cluster::load::Questions;
 use crate::plan::cluster::{Load, Retirements, SchedulerView, Wish};
+#[cfg(test)]
+use crate::plan::site::Site;
 
 pub(super) use ask::{Asks, Look, look};
 use line::{Line, Whereabouts};
@@ -44,7 +46,7 @@ pub(super) struct Schedulers {
     triggers: Triggers,
     clock: Clock,
     connector: Connector,
-    port: u16,
+    sites: Sites,
 }
 
 /// Numbers of schedulers.
@@ -89,14 +91,15 @@ impl Schedulers {
             triggers,
             clock: surroundings.clock.clone(),
             connector: surroundings.schedulers.clone(),
-            port: surroundings.site.comm_port(),
+            sites: surroundings.sites.clone(),
         }
     }
 
     /// With schedulers that listen on this port.
     #[cfg(test)]
     pub(super) fn on_port(client: Client, triggers: Triggers, port: u16) -> Self {
-        Self { port, ..Self::new(client, triggers, &Surroundings::of_machine(Reach::All)) }
+        let sites = Sites::all(Site::Machine { comm: port, dashboard: 0 });
+        Self { sites, ..Self::new(client, triggers, &Surroundings::of_machine(Reach::All)) }
     }
 
     /// Follows one start of a scheduler and returns what it last reported. A new pod, a restarted container
@@ -117,7 +120,7 @@ impl Schedulers {
             return lock(&followed.view).clone();
         }
         let scheme = if secret.is_some() { Scheme::Tls } else { Scheme::Tcp };
-        let Some(address) = self.address(scheme, ip) else {
+        let Some(address) = self.address((namespace, cluster), scheme, ip) else {
             all.remove(&key);
             return SchedulerView::Unknown;
         };
@@ -261,7 +264,7 @@ impl Schedulers {
         connections
     }
 
-    fn address(&self, scheme: Scheme, ip: &str) -> Option<Address> {
-        Address::new(scheme, ip, self.port).ok()
+    fn address(&self, cluster: (&str, &str), scheme: Scheme, ip: &str) -> Option<Address> {
+        Address::new(scheme, ip, self.sites.of(Some(cluster)).comm_port()).ok()
     }
 }

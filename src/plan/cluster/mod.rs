@@ -279,6 +279,9 @@ impl<'a> Work<'a> {
 
 /// Whoever reaches a scheduler without TLS can run code in the pods of its cluster.
 fn exposure(cluster: &DaskCluster, site: Site) -> Option<Note> {
+    if site.host().is_some() {
+        return None;
+    }
     let service = &cluster.spec.scheduler.service;
     let is_open = match service.type_ {
         ServiceType::ClusterIP => false,

@@ -90,7 +90,7 @@ pub fn port(name: &str, number: u16) -> ContainerPort {
 
 /// The command that starts Python, where the spec may name one.
 pub fn python(site: Site, named: Option<&String>) -> String {
-    named.map_or(site.python(), String::as_str).to_owned()
+    site.python(named.map(String::as_str)).to_owned()
 }
 
 /// Lets the container run these words: as its command, or as arguments of the image's `ENTRYPOINT`.

@@ -49,7 +49,10 @@ pub fn pod(cluster: &DaskCluster, site: Site, certificate: Option<&Certificate>)
     if certificate.is_some() {
         arguments.extend(["--protocol".to_owned(), "tls".to_owned()]);
     }
-    arguments.extend(["--dashboard-address".to_owned(), format!(":{}", site.dashboard_port())]);
+    let host = site.host();
+    arguments.extend(host.iter().flat_map(|host| ["--host".to_owned(), (*host).to_owned()]));
+    let pages = format!("{}:{}", host.unwrap_or_default(), site.dashboard_port());
+    arguments.extend(["--dashboard-address".to_owned(), pages]);
     check_scheduler(&spec.scheduler.args, site, spec.tls.is_some(), "spec.scheduler.args")?;
     arguments.extend(spec.scheduler.args.iter().cloned());
     let mut main =

@@ -89,9 +89,9 @@ pub fn pod(
     let own =
         [container::env(SCHEDULER_ADDRESS, address.as_str()), container::env(WORKER_NAME, name.as_str())];
     main.env = Some(container::merge_env([own.as_slice(), &spec.env]));
-    main.ports = Some(vec![container::port("http-worker", site.worker_port())]);
+    main.ports = site.worker_port().map(|port| vec![container::port("http-worker", port)]);
     let pages = Pages::of_worker(spec, workers);
-    main.readiness_probe = Some(container::health_probe(site.worker_port(), &pages));
+    main.readiness_probe = site.worker_port().map(|port| container::health_probe(port, &pages));
     main.resources = Some(workers.resources.to_requirements());
     main.lifecycle = leave_before_the_end((spec, site), workers, &address, &name);
     main.volume_mounts = workers.scratch.as_ref().map(|_| {
@@ -154,7 +154,10 @@ fn arguments(
     arguments.extend(["--nthreads".to_owned(), threads]);
     arguments
         .extend(["--memory-limit".to_owned(), limits.memory.clone().unwrap_or_else(|| MEMORY.to_owned())]);
-    arguments.extend(["--dashboard-address".to_owned(), format!(":{}", site.worker_port())]);
+    let host = site.host();
+    arguments.extend(host.iter().flat_map(|host| ["--host".to_owned(), (*host).to_owned()]));
+    let page = format!("{}:{}", host.unwrap_or_default(), site.worker_port().unwrap_or_default());
+    arguments.extend(["--dashboard-address".to_owned(), page]);
     if !workers.dask_resources.is_empty() {
         let amounts = workers.dask_resources.iter().map(|(name, amount)| format!("{name}={amount}"));
         arguments.extend(["--resources".to_owned(), amounts.collect::<Vec<_>>().join(" ")]);
