@@ -3,8 +3,9 @@
 //! The layers, and who may know whom: `cli` knows `operator` and `manifest`; `operator` knows `plan` and
 //! `dask`; `manifest` knows `plan`; `plan` knows `api`; `api` and `dask` know none of the others. `plan`
 //! decides and is pure, and so is `manifest`, which checks what users write; `operator` acts. `cluster_api`,
-//! a Kubernetes API in this process, knows `manifest` and `api`. `daemon` is what any body that lives long
-//! has: a clock, a log, probes. `causes` puts errors into words.
+//! a Kubernetes API in this process, knows `manifest` and `api`. `local` runs the operator on it, with
+//! processes in the place of pods. `daemon` is what any body that lives long has: a clock, a log, probes.
+//! `causes` puts errors into words.
 //! `tests/files/architecture` enforces it.
 
 pub mod api;
@@ -13,6 +14,7 @@ pub mod cli;
 pub mod cluster_api;
 pub mod daemon;
 pub mod dask;
+pub mod local;
 pub mod manifest;
 pub mod operator;
 pub mod plan;

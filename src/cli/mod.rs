@@ -2,6 +2,7 @@
 
 mod crds;
 mod files;
+mod local;
 mod metrics;
 mod next;
 mod operator;
@@ -35,6 +36,8 @@ enum Command {
     Validate(validate::Arguments),
     /// List the upcoming runs of the Flows in manifests, without a cluster.
     Next(next::Arguments),
+    /// Run Flows and Dask clusters on this machine, with its own Python, until Ctrl-C.
+    Local(local::Arguments),
     /// Ask a running operator whether it is ready, and the API server whether it serves the custom resources.
     Ready(ready::Arguments),
     /// Write the rights that the operator needs, as the chart and the documentation have them.
@@ -50,6 +53,7 @@ pub fn run() -> ExitCode {
         Command::Metrics => metrics::run(),
         Command::Validate(arguments) => validate::run(&arguments),
         Command::Next(arguments) => next::run(&arguments),
+        Command::Local(arguments) => local::run(arguments),
         Command::Ready(arguments) => ready::run(&arguments),
         Command::Rbac(arguments) => rbac::run(&arguments),
     }

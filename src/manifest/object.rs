@@ -32,6 +32,8 @@ pub struct Checked {
     pub manifests: Vec<Manifest>,
     /// How many objects are of other kinds, which nothing is said about.
     pub others: usize,
+    /// Those objects, with the lines that they begin on.
+    pub foreign: Vec<(usize, Value)>,
     /// What is wrong with the text, apart from its objects.
     pub faults: Vec<Fault>,
     /// The lines on which objects begin, and whether they are others'.
@@ -82,6 +84,7 @@ impl Checked {
         let (group, version_word) = version.1.split_once('/').unwrap_or(("", &version.1));
         if group != GROUP {
             self.others += 1;
+            self.foreign.push((node.line, node.to_value()));
             return self.starts.push((node.line, true));
         }
         self.starts.push((node.line, false));

@@ -16,6 +16,8 @@ mod crd_size;
 mod docs;
 mod get_started;
 mod gitops;
+#[path = "../local/mod.rs"]
+mod local;
 mod metrics;
 #[path = "../docs/pages.rs"]
 mod pages;

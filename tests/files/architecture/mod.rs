@@ -28,7 +28,22 @@ const LAYERS: &[(&str, &[&str])] = &[
         &["operator", "local", "manifest", "plan", "api", "dask", "gateway", "runner", "daemon", "causes"],
     ),
     ("operator", &["plan", "api", "dask", "gateway", "runner", "daemon", "causes"]),
-    ("local", &["cluster_api", "manifest", "plan", "api", "dask", "gateway", "runner", "daemon", "causes"]),
+    // The operator as it is, on a Kubernetes API in this process, with processes in the place of pods.
+    (
+        "local",
+        &[
+            "operator",
+            "cluster_api",
+            "manifest",
+            "plan",
+            "api",
+            "dask",
+            "gateway",
+            "runner",
+            "daemon",
+            "causes",
+        ],
+    ),
     // A Kubernetes API in this process. It knows no operator: any client may run on it.
     ("cluster_api", &["manifest", "api"]),
     // Text in, faults out: as pure as the rules that it asks.

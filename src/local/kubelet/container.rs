@@ -1,0 +1,124 @@
+//! The program that a container is on this machine.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use k8s_openapi::api::core::v1::{Container, ExecAction, Pod};
+use kube::ResourceExt;
+
+use super::environment::variables;
+use super::expand::expand;
+use super::paths::Paths;
+use super::process::Program;
+use super::sources::Sources;
+use super::volumes;
+use crate::local::machine::Machine;
+
+/// How many bytes of a message the kubelet takes.
+const MESSAGE_BYTES_MAX: usize = 4096;
+/// How many bytes of a log it takes for one.
+const LOG_BYTES_MAX: usize = 2048;
+
+/// A container as it is started here.
+#[derive(Clone, Debug)]
+pub struct Started {
+    /// What is started.
+    pub program: Program,
+    /// What is run in it before it is told to end.
+    pub before_end: Option<Program>,
+    /// Where it may leave a message.
+    message: PathBuf,
+    /// Whether its last words are its message where it leaves none and fails.
+    last_words: bool,
+}
+
+impl Started {
+    /// The program of a pod's container, with its volumes laid out and its message empty.
+    ///
+    /// # Errors
+    ///
+    /// Something that it needs is not there: in words.
+    pub async fn new(
+        machine: &Machine,
+        sources: &Sources,
+        pod: &Pod,
+        container: &Container,
+    ) -> Result<Self, String> {
+        let folder = machine.pod_folder(&pod.uid().unwrap_or_default());
+        let log = machine.log(&pod.namespace().unwrap_or_default(), &pod.name_any());
+        let message = folder.join("termination-log");
+        let scratch = folder.join("tmp");
+        let cannot_write = |error: io::Error| format!("{} cannot be written: {error}", folder.display());
+        for folder in log.parent().into_iter().chain([scratch.as_path()]) {
+            volumes::make_folder(folder).map_err(cannot_write)?;
+        }
+        std::fs::write(&message, "").map_err(cannot_write)?;
+        let folders = volumes::lay_out(sources, pod, &folder).await?;
+        let mounted = volumes::mounts(container, &folders);
+        let paths = Paths::new(mounted.into_iter().chain(machine.maps.iter().cloned()));
+        let own = variables(sources, pod, container).await?;
+        let mut env = defaults(machine, &scratch, &message);
+        env.extend(own.iter().map(|(name, value)| (name.clone(), paths.put_into(value))));
+        let put = |word: &String| paths.put_into(&expand(word, &own));
+        let all = container.command.iter().chain(&container.args).flatten();
+        let words = on_machine(all.map(put).collect(), machine)?;
+        let folder = match &container.working_dir {
+            Some(folder) => PathBuf::from(paths.put_into(folder)),
+            None => PathBuf::from("."),
+        };
+        let program = Program { words, env, folder, log };
+        let step = container.lifecycle.as_ref().and_then(|lifecycle| lifecycle.pre_stop.as_ref());
+        let step =
+            step.and_then(|step| step.exec.as_ref()).and_then(|exec: &ExecAction| exec.command.as_ref());
+        let before_end = match step {
+            // It is run as it is written: variables are not expanded in it.
+            Some(step) => {
+                let words = on_machine(step.iter().map(|word| paths.put_into(word)).collect(), machine)?;
+                Some(Program { words, ..program.clone() })
+            }
+            None => None,
+        };
+        let last_words = container.termination_message_policy.as_deref() == Some("FallbackToLogsOnError");
+        Ok(Self { program, before_end, message, last_words })
+    }
+
+    /// What the program left as a message, if it ended with this code.
+    pub fn message(&self, code: i32) -> String {
+        let message = std::fs::read(&self.message).unwrap_or_default();
+        if message.is_empty() && code != 0 && self.last_words {
+            return tail(&std::fs::read(&self.program.log).unwrap_or_default());
+        }
+        String::from_utf8_lossy(message.get(..MESSAGE_BYTES_MAX).unwrap_or(&message)).into_owned()
+    }
+}
+
+/// The end of a log.
+fn tail(log: &[u8]) -> String {
+    let begin = log.len().saturating_sub(LOG_BYTES_MAX);
+    String::from_utf8_lossy(log.get(begin..).unwrap_or_default()).into_owned()
+}
+
+/// What each program is given, if its container says nothing else.
+fn defaults(machine: &Machine, scratch: &Path, message: &Path) -> Vec<(String, String)> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let bin = machine.python.path.parent().unwrap_or(Path::new("/usr/bin"));
+    vec![
+        // Commands of its packages are found as they are in an image.
+        ("PATH".to_owned(), format!("{}:{}", bin.display(), path.to_string_lossy())),
+        // Where Dask spills; else it would be the present directory.
+        ("DASK_TEMPORARY_DIRECTORY".to_owned(), scratch.display().to_string()),
+        ("DASKFLOW_TERMINATION_LOG".to_owned(), message.display().to_string()),
+    ]
+}
+
+/// A command with this machine's Python in the place of the image's.
+fn on_machine(mut words: Vec<String>, machine: &Machine) -> Result<Vec<String>, String> {
+    match words.first_mut() {
+        Some(first) if ["python", "python3"].contains(&first.as_str()) => {
+            *first = machine.python.path.display().to_string();
+        }
+        Some(_) => {}
+        None => return Err("what its image would start is not known here: write a command".to_owned()),
+    }
+    Ok(words)
+}

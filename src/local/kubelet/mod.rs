@@ -1,0 +1,179 @@
+//! Makes processes of pods: what a node's kubelet does, as far as a machine can.
+//!
+//! Each pod is one process, that of the container it is for, with the Python of this machine in the place of
+//! its image. What else a template asks for and a machine cannot do is said once, and ignored.
+
+mod container;
+mod environment;
+mod expand;
+mod paths;
+mod pod;
+mod probe;
+mod process;
+mod sources;
+mod status;
+mod volumes;
+
+use std::collections::{HashMap, HashSet};
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::future::join_all;
+use k8s_openapi::api::core::v1::Pod;
+use kube::runtime::watcher::{self, Event};
+use kube::{Api, Client, ResourceExt};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use super::log_copy;
+use super::machine::Machine;
+use crate::api::labels;
+use crate::daemon::clock::Clock;
+use crate::plan::pods::state;
+use pod::{Life, Order};
+
+pub use volumes::make_folder;
+
+/// Which pods end one after the other when all end, and how long each kind may take: ten seconds in all.
+const ENDS: [(&str, Duration); 3] = [
+    (labels::RUNNER, Duration::from_secs(4)),
+    (labels::WORKER, Duration::from_secs(3)),
+    (labels::SCHEDULER, Duration::from_secs(2)),
+];
+/// How long processes that are killed are waited for.
+const KILLED: Duration = Duration::from_secs(1);
+
+/// A pod that lives here.
+struct Entry {
+    component: String,
+    order: watch::Sender<Order>,
+    life: JoinHandle<()>,
+}
+
+/// The pods of this machine.
+pub struct Kubelet {
+    client: Client,
+    clock: Clock,
+    machine: Arc<Machine>,
+    /// By uid; none once everything ends, so that no other is taken.
+    entries: Mutex<Option<HashMap<String, Entry>>>,
+}
+
+impl Kubelet {
+    /// No pod lives here yet.
+    pub fn new(client: Client, clock: Clock, machine: Arc<Machine>) -> Self {
+        Self { client, clock, machine, entries: Mutex::new(Some(HashMap::new())) }
+    }
+
+    /// Takes all pods, and looks after them for as long as it is polled.
+    pub async fn serve(&self) {
+        let pods: Api<Pod> = Api::all(self.client.clone());
+        let mut events = pin!(watcher::watcher(pods, watcher::Config::default()));
+        let mut listed = HashSet::new();
+        while let Some(event) = events.next().await {
+            match event {
+                Ok(Event::Apply(pod)) => self.look(&pod),
+                Ok(Event::Delete(pod)) => self.forget(&pod),
+                Ok(Event::Init) => listed.clear(),
+                Ok(Event::InitApply(pod)) => {
+                    listed.insert(pod.uid().unwrap_or_default());
+                    self.look(&pod);
+                }
+                Ok(Event::InitDone) => self.forget_unless(&listed),
+                Err(error) => {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "the watch of pods failed");
+                }
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<HashMap<String, Entry>>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a new pod, or ends one that is to end.
+    fn look(&self, pod: &Pod) {
+        let uid = pod.uid().unwrap_or_default();
+        let mut entries = self.lock();
+        let Some(entries) = entries.as_mut() else { return };
+        let ends = pod.metadata.deletion_timestamp.is_some();
+        if let Some(entry) = entries.get(&uid) {
+            if ends {
+                let grace = pod.metadata.deletion_grace_period_seconds.unwrap_or_default();
+                let grace = Duration::from_secs(u64::try_from(grace).unwrap_or_default());
+                set(entry, Order::End(grace));
+            }
+        } else if !ends && state::life(pod) == state::PodLife::Alive {
+            entries.insert(uid, self.take(pod));
+        }
+    }
+
+    fn take(&self, pod: &Pod) -> Entry {
+        let ignored = status::ignored(pod);
+        if !ignored.is_empty() {
+            let owner = status::owner(pod);
+            self.machine.news.say_once(&format!("{owner}: ignored on this machine: {}", ignored.join(", ")));
+        }
+        let component = state::label(pod, labels::COMPONENT).unwrap_or(labels::RUNNER).to_owned();
+        let (order, orders) = watch::channel(Order::Live);
+        let life = Life {
+            client: self.client.clone(),
+            clock: self.clock.clone(),
+            machine: self.machine.clone(),
+            pod: pod.clone(),
+            orders,
+        };
+        let log = self.machine.log(&pod.namespace().unwrap_or_default(), &pod.name_any());
+        let shown = self.machine.shows_runs && component == labels::RUNNER;
+        let life = tokio::spawn(async move {
+            if shown { log_copy::show(&log, life.live()).await } else { life.live().await }
+        });
+        Entry { component, order, life }
+    }
+
+    /// A pod is there no more. Its log goes with it.
+    fn forget(&self, pod: &Pod) {
+        let entry = self.lock().as_mut().and_then(|entries| entries.remove(&pod.uid().unwrap_or_default()));
+        if let Some(entry) = entry {
+            set(&entry, Order::Die);
+        }
+        let _ = std::fs::remove_file(self.machine.log(&pod.namespace().unwrap_or_default(), &pod.name_any()));
+    }
+
+    /// Pods that a new list does not have were deleted while nobody watched.
+    fn forget_unless(&self, listed: &HashSet<String>) {
+        let mut entries = self.lock();
+        let Some(entries) = entries.as_mut() else { return };
+        for (_, entry) in entries.extract_if(|uid, _| !listed.contains(uid)) {
+            set(&entry, Order::Die);
+        }
+    }
+
+    /// Takes no more pods, and ends all: runners, then workers, then schedulers. Each kind has its time, and
+    /// is killed then.
+    pub async fn end(&self) {
+        let Some(mut entries) = self.lock().take() else { return };
+        for (component, grace) in ENDS {
+            let (now, later) = entries.into_iter().partition(|(_, entry)| entry.component == component);
+            entries = later;
+            end(now, Order::Leave(grace), grace + KILLED / 2).await;
+        }
+        end(entries, Order::Die, KILLED).await;
+    }
+}
+
+/// Gives an order, if it is another one than before.
+fn set(entry: &Entry, order: Order) {
+    entry.order.send_if_modified(|before| std::mem::replace(before, order) != order);
+}
+
+async fn end(entries: HashMap<String, Entry>, order: Order, limit: Duration) {
+    for entry in entries.values() {
+        set(entry, order);
+    }
+    // Those that are late are killed as their guard sees the end of daskflow.
+    let _ = timeout(limit, join_all(entries.into_values().map(|entry| entry.life))).await;
+}

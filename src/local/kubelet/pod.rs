@@ -1,0 +1,266 @@
+//! The life of one pod as a process.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::{Container, Pod};
+use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
+use kube::{Api, Client, ResourceExt};
+use serde_json::json;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::container::Started;
+use super::probe::Question;
+use super::process::Process;
+use super::sources::Sources;
+use super::status::{End, NODE, Report, State, own_container};
+use crate::daemon::clock::Clock;
+use crate::local::machine::Machine;
+
+/// How long until what a container needs is looked for again.
+const AGAIN: Duration = Duration::from_secs(2);
+/// How often a process that is not ready is asked: sooner than its probe says, since a person waits for it.
+const ASK: Duration = Duration::from_millis(200);
+/// The first wait before a container is started again, which doubles, and the longest.
+const BACK_OFF: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(300));
+
+/// What a pod is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Live.
+    Live,
+    /// End within this time, doing what it is to do before.
+    End(Duration),
+    /// The same, without what it is to do before: everything ends.
+    Leave(Duration),
+    /// End at once.
+    Die,
+}
+
+/// All that a pod's life needs.
+pub struct Life {
+    /// The way to the API.
+    pub client: Client,
+    /// The time of day.
+    pub clock: Clock,
+    /// What processes are started with.
+    pub machine: Arc<Machine>,
+    /// The pod as it was created.
+    pub pod: Pod,
+    /// What it is to do.
+    pub orders: watch::Receiver<Order>,
+}
+
+impl Life {
+    /// Lives until the pod is over, or has ended as it was ordered to.
+    pub async fn live(mut self) {
+        let Some(container) = own_container(&self.pod).cloned() else { return };
+        if !self.bind().await {
+            return;
+        }
+        let mut report = Report::new(&container, self.clock.now());
+        loop {
+            let Some(started) = self.prepare(&container, &mut report).await else { break };
+            let end = self.run_once(&container, &started, &mut report).await;
+            let code = end.code;
+            (report.state, report.ready) = (State::Ended(end.clone()), false);
+            if self.order() != Order::Live || !is_started_again(&self.pod, code) {
+                self.say(&report, true).await;
+                break;
+            }
+            let ran = end.finished.duration_since(end.started);
+            report.last = Some(end);
+            let wait = back_off(report.restarts, ran.as_secs());
+            let message = format!("it ended with {code}; it is started again in {} s", wait.as_secs());
+            report.state = State::Waiting("CrashLoopBackOff", message);
+            report.restarts += 1;
+            self.say(&report, false).await;
+            if self.ordered_within(wait).await {
+                break;
+            }
+        }
+        let _ = std::fs::remove_dir_all(self.machine.pod_folder(&self.uid()));
+        if self.order() != Order::Live {
+            self.remove().await;
+        }
+    }
+
+    fn api(&self) -> Api<Pod> {
+        Api::namespaced(self.client.clone(), &self.pod.namespace().unwrap_or_default())
+    }
+
+    fn uid(&self) -> String {
+        self.pod.uid().unwrap_or_default()
+    }
+
+    fn order(&self) -> Order {
+        *self.orders.borrow()
+    }
+
+    /// Whether another order comes within this time.
+    async fn ordered_within(&mut self, wait: Duration) -> bool {
+        self.order() != Order::Live || timeout(wait, self.changed()).await.is_ok()
+    }
+
+    /// Waits for another order. Once whoever gives them is no longer there, none comes.
+    async fn changed(&mut self) {
+        if self.orders.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Takes the pod to this machine; false if it is there no more.
+    async fn bind(&self) -> bool {
+        let patch = json!({"metadata": {"uid": self.uid()}, "spec": {"nodeName": NODE}});
+        self.api().patch(&self.pod.name_any(), &PatchParams::default(), &Patch::Merge(&patch)).await.is_ok()
+    }
+
+    /// Writes what is known of the pod. A pod that has gone needs no status.
+    async fn say(&self, report: &Report, is_over: bool) {
+        let patch = json!({"metadata": {"uid": self.uid()}, "status": report.status(is_over)});
+        let name = self.pod.name_any();
+        let written = self.api().patch_status(&name, &PatchParams::default(), &Patch::Merge(&patch)).await;
+        if let Err(error) = written {
+            tracing::debug!(pod = name, error = &error as &dyn std::error::Error, "no status was written");
+        }
+    }
+
+    /// Takes away a pod that was to end and has ended.
+    async fn remove(&self) {
+        let preconditions = Preconditions { uid: self.pod.uid(), resource_version: None };
+        let now =
+            DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default().grace_period(0) };
+        // That it has gone is what is wanted.
+        let _ = self.api().delete(&self.pod.name_any(), &now).await;
+    }
+
+    /// Waits until there is all that the container needs; none if it is ordered to end before.
+    async fn prepare(&mut self, container: &Container, report: &mut Report) -> Option<Started> {
+        let sources = Sources::new(self.client.clone(), &self.pod.namespace().unwrap_or_default());
+        loop {
+            if self.order() != Order::Live {
+                return None;
+            }
+            let message = match Started::new(&self.machine, &sources, &self.pod, container).await {
+                Ok(started) => return Some(started),
+                Err(message) => message,
+            };
+            let state = State::Waiting("CreateContainerConfigError", message);
+            if report.state != state {
+                report.state = state;
+                self.say(report, false).await;
+            }
+            if self.ordered_within(AGAIN).await {
+                return None;
+            }
+        }
+    }
+
+    /// One start of the container, to its end.
+    async fn run_once(&mut self, container: &Container, started: &Started, report: &mut Report) -> End {
+        let begun = self.clock.now();
+        let end = |code: i32, message: String, finished| End { code, message, started: begun, finished };
+        let mut process = match Process::start(&started.program) {
+            Ok(process) => process,
+            Err(error) => return end(128, format!("it cannot be started: {error}"), self.clock.now()),
+        };
+        let question = Question::of(container);
+        (report.state, report.ready) = (State::Running(begun), question.is_none());
+        self.say(report, false).await;
+        let mut failures = 0;
+        let mut wait = ASK;
+        let code = loop {
+            tokio::select! {
+                code = process.ended() => break code,
+                () = self.changed() => break self.end(&mut process, started).await,
+                () = sleep(wait), if question.is_some() => {}
+            }
+            let Some(question) = &question else { continue };
+            let answers = question.ask().await;
+            failures = if answers { 0 } else { failures + 1 };
+            let ready = answers || (report.ready && failures < question.failures);
+            wait = if ready { question.period } else { ASK };
+            if ready != report.ready {
+                report.ready = ready;
+                self.say(report, false).await;
+            }
+        };
+        // What it started ends with it, as in a container.
+        process.signal("KILL").await;
+        end(code, started.message(code), self.clock.now())
+    }
+
+    /// Ends the process as it was ordered to, and gives its exit code.
+    async fn end(&mut self, process: &mut Process, started: &Started) -> i32 {
+        let begun = Instant::now();
+        let mut was_asked = false;
+        loop {
+            let (grace, does_before) = match self.order() {
+                Order::Live => (Duration::MAX, false),
+                Order::End(grace) => (grace, true),
+                Order::Leave(grace) => (grace, false),
+                Order::Die => {
+                    process.signal("KILL").await;
+                    return process.ended().await;
+                }
+            };
+            let left = || grace.saturating_sub(begun.elapsed());
+            if !was_asked && let Some(step) = started.before_end.as_ref().filter(|_| does_before) {
+                tokio::select! {
+                    code = process.ended() => return code,
+                    () = before_end(step, left()) => {}
+                    () = self.changed() => continue,
+                }
+            }
+            if !was_asked {
+                process.signal("TERM").await;
+                was_asked = true;
+            }
+            tokio::select! {
+                code = process.ended() => return code,
+                () = self.changed() => {}
+                () = sleep(left()) => {
+                    process.signal("KILL").await;
+                    return process.ended().await;
+                }
+            }
+        }
+    }
+}
+
+/// Runs what a container does before it is told to end.
+async fn before_end(step: &super::process::Program, limit: Duration) {
+    let Ok(mut process) = Process::start(step) else { return };
+    let _ = timeout(limit, process.ended()).await;
+    process.signal("KILL").await;
+}
+
+/// Whether the kubelet starts a container again that has ended with this code.
+fn is_started_again(pod: &Pod, code: i32) -> bool {
+    match pod.spec.as_ref().and_then(|spec| spec.restart_policy.as_deref()) {
+        Some("Never") => false,
+        Some("OnFailure") => code != 0,
+        _ => true,
+    }
+}
+
+/// How long a container waits that has been started again this often, and ran for so many seconds.
+fn back_off(restarts: i32, ran_s: i64) -> Duration {
+    let doublings = u32::try_from(restarts).unwrap_or_default().min(5);
+    // After ten minutes it counts as well, and begins anew.
+    let doublings = if ran_s > 600 { 0 } else { doublings };
+    (BACK_OFF.0 * 2_u32.pow(doublings)).min(BACK_OFF.1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn starts_come_later_and_later() {
+        let waits = [0, 1, 2, 5, 6, 60].map(|restarts| back_off(restarts, 1).as_secs());
+        assert_eq!(waits, [10, 20, 40, 300, 300, 300]);
+        assert_eq!(back_off(6, 601).as_secs(), 10);
+    }
+}

@@ -1,0 +1,208 @@
+//! Flows and Dask clusters on this machine, without Kubernetes: the operator as it is, on a Kubernetes API in
+//! this process, with two small controllers beside it, one that makes pods of Jobs, and a kubelet that makes
+//! processes of pods.
+//!
+//! What always holds: no process outlives daskflow by more than a few seconds, however daskflow ends; nothing
+//! listens but on 127.0.0.1; and what a machine cannot do of what a manifest asks for is said, never passed
+//! over in silence.
+
+mod kubelet;
+mod lines;
+mod log_copy;
+mod machine;
+mod news;
+mod objects;
+mod once;
+mod ports;
+mod python;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use futures::future::join;
+use kube::Client;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::cluster_api::{ClusterApi, jobs};
+use crate::daemon::clock::{Chance, Clock};
+use crate::daemon::http;
+use crate::dask::{Budget, Connector, Reach};
+use crate::manifest::Checked;
+use crate::operator::{self, Sites, Surroundings};
+use kubelet::Kubelet;
+use machine::Machine;
+use news::News;
+use objects::Objects;
+use ports::Ports;
+
+/// The exit code where not all runs were waited for that were to be run once: that of a shell after Ctrl-C.
+const INTERRUPTED: u8 = 130;
+
+/// What is run, and how.
+#[derive(Debug)]
+pub struct Options {
+    /// The files by their names, checked and without faults.
+    pub files: Vec<(String, Checked)>,
+    /// The interpreter; none: that of the active virtual environment, else `python3`.
+    pub python: Option<PathBuf>,
+    /// Paths of the image, and the folders of this machine that take their place.
+    pub maps: Vec<(String, PathBuf)>,
+    /// Whether each Flow is run once, now, and nothing else.
+    pub once: bool,
+}
+
+/// How it is ended.
+#[derive(Clone, Debug, Default)]
+pub struct Stop {
+    /// In order: runners, then workers, then schedulers, within ten seconds.
+    pub in_order: CancellationToken,
+    /// At once.
+    pub at_once: CancellationToken,
+}
+
+/// Why it cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The files do not make sense together, or the API refuses what is in them.
+    #[error(transparent)]
+    Objects(#[from] objects::Error),
+    /// There is no Python to run pods with.
+    #[error(transparent)]
+    Python(#[from] python::Error),
+    /// The folder for logs and volumes cannot be made.
+    #[error("the folder {path} cannot be made: make room there, or name another place with TMPDIR")]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// No port is left for probes and metrics.
+    #[error(transparent)]
+    Listen(#[from] http::CannotListen),
+    /// The operator ended.
+    #[error("the operator ended")]
+    Operator(#[source] operator::Error),
+    /// The task of the operator broke.
+    #[error("the operator broke off")]
+    Broken(#[source] tokio::task::JoinError),
+    /// A Flow could not be run.
+    #[error(transparent)]
+    Once(#[from] once::Error),
+}
+
+/// Runs what the files say until it is stopped, or until each Flow has run once. Gives the exit code: that of
+/// the first run that failed, where each was run once, else 0.
+///
+/// # Errors
+///
+/// The files, the Python or this machine do not allow it, or the operator ended.
+pub async fn run(options: Options, stop: Stop) -> Result<u8, Error> {
+    let mut objects = Objects::of(&options.files)?;
+    if options.once {
+        objects = objects.for_once()?;
+    }
+    let (clock, chance) = (Clock::of_machine(), Chance::of_machine());
+    let machine = Arc::new(Machine {
+        python: python::find(options.python.as_deref()).await?,
+        folder: folder(&chance)?,
+        maps: options.maps,
+        shows_runs: options.once,
+        news: News::new(clock.clone()),
+    });
+    say_begin(&machine, &objects);
+    let api = ClusterApi::new(
+        {
+            let clock = clock.clone();
+            move || clock.now()
+        },
+        chance.seed(),
+    );
+    let (client, ports) = (api.client(), Arc::new(Ports::new(&chance)));
+    let kubelet = Kubelet::new(client.clone(), clock.clone(), machine.clone());
+    let mut operator = operator(&client, (clock, chance), &ports).await?;
+    let controllers = async { join(join(api.collect_always(), jobs::always(&api)), kubelet.serve()).await };
+    let work = async {
+        objects.create(&client).await?;
+        if options.once {
+            return Ok(once::run_each(&client, &objects.flows(), &machine.news).await?);
+        }
+        std::future::pending().await
+    };
+    let ended = tokio::select! {
+        () = stop.in_order.cancelled() => {
+            machine.news.say("stopping: runners, workers and schedulers end in this order; once more ends them at once");
+            Ok(if options.once { INTERRUPTED } else { 0 })
+        }
+        ended = work => ended,
+        ended = &mut operator => Err(match ended {
+            Ok(Ok(())) => Error::Operator(operator::Error::TaskEnded("the operator")),
+            Ok(Err(error)) => Error::Operator(error),
+            Err(error) => Error::Broken(error),
+        }),
+        _ = controllers => Ok(0),
+        () = lines::write(&client, &machine, &ports) => Ok(0),
+    };
+    // From here on nobody starts a run, makes a pod, or takes one to this machine.
+    drop(operator);
+    tokio::select! {
+        () = kubelet.end() => {}
+        () = stop.at_once.cancelled() => {}
+    }
+    // Logs are left, for whoever wants to know what happened; secrets are not.
+    let _ = std::fs::remove_dir_all(machine.folder.join("pods"));
+    ended
+}
+
+/// A new folder for this process that only this user may read.
+fn folder(chance: &Chance) -> Result<PathBuf, Error> {
+    let name = format!("daskflow-local-{}-{:08x}", std::process::id(), chance.seed() >> 32);
+    let path = std::env::temp_dir().join(name);
+    let made = make_new(&path);
+    made.map_err(|source| Error::Folder { path: path.clone(), source })?;
+    Ok(path)
+}
+
+/// One that is there already may be somebody else's.
+fn make_new(path: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new().mode(0o700).create(path)?;
+    kubelet::make_folder(&path.join("logs"))
+}
+
+fn say_begin(machine: &Machine, objects: &Objects) {
+    let python = &machine.python;
+    let (path, logs) = (python.path.display(), machine.folder.join("logs"));
+    machine.news.say(&format!("Python {} at {path}, Dask {}", python.version, python.distributed));
+    machine.news.say("images are not used: all runs with this Python");
+    machine.news.say(&format!("logs are in {}", logs.display()));
+    for line in &objects.left_out {
+        machine.news.say(line);
+    }
+}
+
+/// The operator, as it runs in Kubernetes, but for where its clusters are.
+async fn operator(
+    client: &Client,
+    (clock, chance): (Clock, Chance),
+    ports: &Arc<Ports>,
+) -> Result<AbortOnDropHandle<Result<(), operator::Error>>, http::CannotListen> {
+    let budget = Budget::default();
+    let ports = ports.clone();
+    let options = operator::Options {
+        client: client.clone(),
+        lease: None,
+        namespaces: Vec::new(),
+        surroundings: Surroundings {
+            sites: Sites::by(move |cluster| ports.site(cluster)),
+            clock,
+            chance,
+            schedulers: Connector::tcp(Reach::All, &budget),
+            addresses: Connector::tcp(Reach::All, &budget),
+        },
+        listener: http::listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?,
+    };
+    Ok(AbortOnDropHandle::new(tokio::spawn(operator::run(options, CancellationToken::new()))))
+}

@@ -1,0 +1,91 @@
+//! Free ports of this machine, two for each cluster's scheduler: for Dask, and for its web UI.
+//!
+//! They are chosen when a cluster is first asked about, and stay its own for as long as it is there. The
+//! scheduler listens a moment later: another program may take one of them meanwhile, and then the scheduler
+//! fails and is started again until the port is free. They are below those that systems draw for outgoing
+//! connections (Linux from 32768 on, macOS from 49152 on), so that none of these takes one.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, TcpListener};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::daemon::clock::Chance;
+use crate::plan::site::Site;
+
+/// The first port that may be chosen.
+const FIRST: u16 = 20_000;
+/// How many pairs of ports there are.
+const PAIRS: u16 = 5_000;
+
+/// The ports of all clusters.
+#[derive(Debug)]
+pub struct Ports {
+    /// Where the search begins, so that two programs that start at the same time hardly meet.
+    begin: u16,
+    taken: Mutex<BTreeMap<(String, String), u16>>,
+}
+
+impl Ports {
+    /// None is taken yet.
+    pub fn new(chance: &Chance) -> Self {
+        let begin = u16::try_from(chance.seed() % u64::from(PAIRS)).unwrap_or_default();
+        Self { begin, taken: Mutex::default() }
+    }
+
+    /// The site of a cluster, by namespace and name, or of what has none.
+    pub fn site(&self, cluster: Option<(&str, &str)>) -> Site {
+        let comm = cluster.map_or(0, |(namespace, name)| {
+            let mut taken = self.lock();
+            let key = (namespace.to_owned(), name.to_owned());
+            if let Some(comm) = taken.get(&key) {
+                return *comm;
+            }
+            let comm = self.free(&taken);
+            taken.insert(key, comm);
+            comm
+        });
+        Site::Machine { comm, dashboard: if comm == 0 { 0 } else { comm + 1 } }
+    }
+
+    /// Gives the ports of a cluster back that is no longer there.
+    pub fn give_back(&self, (namespace, name): (&str, &str)) {
+        self.lock().remove(&(namespace.to_owned(), name.to_owned()));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<(String, String), u16>> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The first of two free ports; that of the beginning if there are none, so that the scheduler's own
+    /// message says so.
+    fn free(&self, taken: &BTreeMap<(String, String), u16>) -> u16 {
+        let port = |step: u16| FIRST + 2 * ((self.begin + step) % PAIRS);
+        let is_free =
+            |port: &u16| !taken.values().any(|other| other == port) && [*port, *port + 1].iter().all(is_open);
+        (0..PAIRS).map(port).find(is_free).unwrap_or(port(0))
+    }
+}
+
+/// Whether nobody listens at a port.
+fn is_open(port: &u16) -> bool {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cluster_keeps_its_ports_and_no_other_has_them() {
+        let ports = Ports::new(&Chance::seeded(1));
+        let one = ports.site(Some(("a", "one")));
+        let other = ports.site(Some(("b", "one")));
+        assert_eq!(ports.site(Some(("a", "one"))), one);
+        assert_ne!(one, other);
+        assert_eq!(ports.site(None), Site::Machine { comm: 0, dashboard: 0 });
+        let Site::Machine { comm, dashboard } = one else { panic!("{one:?}") };
+        let _listener = TcpListener::bind((Ipv4Addr::LOCALHOST, dashboard)).unwrap();
+        ports.give_back(("a", "one"));
+        assert_ne!(ports.site(Some(("a", "two"))).comm_port(), comm, "its web UI is in use");
+    }
+}
