@@ -165,7 +165,7 @@ fn folder(chance: &Chance) -> Result<PathBuf, Error> {
     Ok(path)
 }
 
-/// One that is there already may be somebody else's.
+/// One that is there already may be another user's.
 fn make_new(path: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
     std::fs::DirBuilder::new().mode(0o700).create(path)?;

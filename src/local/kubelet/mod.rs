@@ -12,6 +12,8 @@ mod probe;
 mod process;
 mod sources;
 mod status;
+#[cfg(test)]
+mod tests;
 mod volumes;
 
 use std::collections::{HashMap, HashSet};

@@ -22,8 +22,12 @@ use crate::local::machine::Machine;
 const AGAIN: Duration = Duration::from_secs(2);
 /// How often a process that is not ready is asked: sooner than its probe says, since a person waits for it.
 const ASK: Duration = Duration::from_millis(200);
-/// The first wait before a container is started again, which doubles, and the longest.
+/// The first wait before a container is started again, which doubles, and the longest. As with the kubelet, it
+/// is started again at once when it has ended for the first time.
 const BACK_OFF: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(300));
+
+/// A container that ran for so long, in seconds, counts as well.
+const WELL_S: i64 = 600;
 
 /// What a pod is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,9 +76,12 @@ impl Life {
             let ran = end.finished.duration_since(end.started);
             report.last = Some(end);
             let wait = back_off(report.restarts, ran.as_secs());
+            report.restarts += 1;
+            if wait.is_zero() {
+                continue;
+            }
             let message = format!("it ended with {code}; it is started again in {} s", wait.as_secs());
             report.state = State::Waiting("CrashLoopBackOff", message);
-            report.restarts += 1;
             self.say(&report, false).await;
             if self.ordered_within(wait).await {
                 break;
@@ -247,10 +254,10 @@ fn is_started_again(pod: &Pod, code: i32) -> bool {
 
 /// How long a container waits that has been started again this often, and ran for so many seconds.
 fn back_off(restarts: i32, ran_s: i64) -> Duration {
-    let doublings = u32::try_from(restarts).unwrap_or_default().min(5);
-    // After ten minutes it counts as well, and begins anew.
-    let doublings = if ran_s > 600 { 0 } else { doublings };
-    (BACK_OFF.0 * 2_u32.pow(doublings)).min(BACK_OFF.1)
+    let earlier = u32::try_from(restarts).unwrap_or_default();
+    // One that ran for ten minutes was well, and begins anew.
+    let Some(doublings) = earlier.checked_sub(1).filter(|_| ran_s <= WELL_S) else { return Duration::ZERO };
+    (BACK_OFF.0 * 2_u32.pow(doublings.min(5))).min(BACK_OFF.1)
 }
 
 #[cfg(test)]
@@ -259,8 +266,8 @@ mod tests {
 
     #[test]
     fn starts_come_later_and_later() {
-        let waits = [0, 1, 2, 5, 6, 60].map(|restarts| back_off(restarts, 1).as_secs());
-        assert_eq!(waits, [10, 20, 40, 300, 300, 300]);
-        assert_eq!(back_off(6, 601).as_secs(), 10);
+        let waits = [0, 1, 2, 3, 6, 7, 60].map(|restarts| back_off(restarts, 1).as_secs());
+        assert_eq!(waits, [0, 10, 20, 40, 300, 300, 300]);
+        assert_eq!(back_off(6, 601).as_secs(), 0);
     }
 }

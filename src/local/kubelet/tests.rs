@@ -1,0 +1,180 @@
+//! Pods of shells, on the API in this process.
+
+use std::path::Path;
+
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::{DeleteParams, PostParams};
+use kube::runtime::wait::{await_condition, conditions};
+use serde_json::{Value, json};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::*;
+use crate::cluster_api::ClusterApi;
+use crate::local::news::News;
+use crate::local::python::Python;
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// A kubelet that serves an API.
+struct World {
+    client: Client,
+    kubelet: Arc<Kubelet>,
+    machine: Arc<Machine>,
+    _serving: AbortOnDropHandle<()>,
+}
+
+impl World {
+    fn new(test: &str) -> Self {
+        let clock = Clock::of_machine();
+        let folder = std::env::temp_dir().join(format!("daskflow-{test}-{}", std::process::id()));
+        make_folder(&folder).unwrap();
+        let python = Python { path: "/bin/sh".into(), version: String::new(), distributed: String::new() };
+        let maps = vec![("/flows".to_owned(), folder.clone())];
+        let news = News::new(clock.clone());
+        let machine = Arc::new(Machine { python, folder, maps, shows_runs: false, news });
+        let shown = clock.clone();
+        let client = ClusterApi::new(move || shown.now(), 1).client();
+        let kubelet = Arc::new(Kubelet::new(client.clone(), clock, machine.clone()));
+        let served = kubelet.clone();
+        let serving = AbortOnDropHandle::new(tokio::spawn(async move { served.serve().await }));
+        Self { client, kubelet, machine, _serving: serving }
+    }
+
+    fn pods(&self) -> Api<Pod> {
+        Api::default_namespaced(self.client.clone())
+    }
+
+    /// Creates a pod of one shell with this script, and further fields of its container.
+    async fn create(&self, name: &str, script: &str, policy: &str, further: Value) -> Pod {
+        let mut container = further;
+        container["name"] = json!("main");
+        container["image"] = json!("sh");
+        container["command"] = json!(["python", "-c", script]);
+        let pod = json!({
+            "metadata": {"name": name},
+            "spec": {
+                "restartPolicy": policy, "terminationGracePeriodSeconds": 20, "containers": [container],
+                "volumes": [{"name": "door", "secret": {"secretName": "door", "optional": true}}],
+            },
+        });
+        let pod = serde_json::from_value(pod).unwrap();
+        self.pods().create(&PostParams::default(), &pod).await.unwrap()
+    }
+
+    /// Waits until a pod is so.
+    async fn until(&self, name: &str, holds: impl Fn(&Pod) -> bool) -> Pod {
+        let condition = |pod: Option<&Pod>| pod.is_some_and(&holds);
+        let found = timeout(LIMIT, await_condition(self.pods(), name, condition)).await;
+        found.unwrap_or_else(|_| panic!("{name} is not so")).unwrap().unwrap()
+    }
+
+    /// How the container of a pod ended.
+    async fn end(&self, name: &str) -> (i32, String) {
+        let pod = self.until(name, |pod| state::terminated(pod, "main").is_some()).await;
+        let end = state::terminated(&pod, "main").unwrap().clone();
+        (end.exit_code, end.message.unwrap_or_default())
+    }
+
+    async fn is_deleted(&self, pod: &Pod) {
+        let condition = conditions::is_deleted(pod.metadata.uid.as_deref().unwrap());
+        timeout(LIMIT, await_condition(self.pods(), &pod.name_any(), condition)).await.unwrap().unwrap();
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.machine.folder);
+    }
+}
+
+fn phase(pod: &Pod) -> &str {
+    pod.status.as_ref().and_then(|status| status.phase.as_deref()).unwrap_or_default()
+}
+
+#[tokio::test]
+async fn a_pod_ends_with_its_code_and_its_message() {
+    let world = World::new("ends");
+    let message = r#"printf done > "$DASKFLOW_TERMINATION_LOG"; exit 3"#;
+    world.create("message", message, "Never", json!({})).await;
+    assert_eq!(world.end("message").await, (3, "done".to_owned()));
+    let fallback = json!({"terminationMessagePolicy": "FallbackToLogsOnError"});
+    world.create("words", "echo last words; exit 1", "Never", fallback).await;
+    assert_eq!(world.end("words").await, (1, "last words\n".to_owned()));
+    world.create("killed", "kill -s KILL $$$$", "Never", json!({})).await;
+    assert_eq!(world.end("killed").await.0, 137);
+    let pod = world.until("killed", |pod| phase(pod) == "Failed").await;
+    assert_eq!(pod.spec.unwrap().node_name.as_deref(), Some(status::NODE));
+}
+
+#[tokio::test]
+async fn a_pod_waits_for_what_it_needs_and_then_has_it() {
+    let world = World::new("needs");
+    let container = json!({
+        "env": [
+            {"name": "KEY", "valueFrom": {"secretKeyRef": {"name": "door", "key": "key"}}},
+            {"name": "PLACE", "value": "/flows/$(KEY)"},
+        ],
+        "volumeMounts": [{"name": "door", "mountPath": "/etc/door"}],
+        "workingDir": "/flows", "terminationMessagePolicy": "FallbackToLogsOnError",
+    });
+    let script = "cat /etc/door/key; printf ' %s %s' \"$PLACE\" \"$(pwd)\"; exit 1";
+    world.create("needs", script, "Never", container).await;
+    let waiting = |pod: &Pod| {
+        let state = state::container(pod, "main")?.state.as_ref()?.waiting.as_ref()?;
+        state.message.clone()
+    };
+    let pod = world.until("needs", |pod| waiting(pod).is_some()).await;
+    assert!(waiting(&pod).unwrap().contains("the Secret door is not there"), "{pod:?}");
+    let secret: Secret =
+        serde_json::from_value(json!({"metadata": {"name": "door"}, "stringData": {"key": "open"}})).unwrap();
+    let secrets: Api<Secret> = Api::default_namespaced(world.client.clone());
+    secrets.create(&PostParams::default(), &secret).await.unwrap();
+    let folder = world.machine.folder.display().to_string();
+    assert_eq!(world.end("needs").await, (1, format!("open {folder}/open {folder}")));
+}
+
+#[tokio::test]
+async fn a_container_is_started_again_as_its_policy_says() {
+    let world = World::new("again");
+    let script = r#"if [ -e "$MARK" ]; then sleep 600; else : > "$MARK"; exit 2; fi"#;
+    let mark = json!({"env": [{"name": "MARK", "value": "/flows/mark"}]});
+    world.create("again", script, "OnFailure", mark).await;
+    let restarts = |pod: &Pod| state::container(pod, "main").map(|container| container.restart_count);
+    let pod = world.until("again", |pod| restarts(pod) == Some(1) && state::runs(pod, "main")).await;
+    assert_eq!(state::last_end(&pod, "main").unwrap().exit_code, 2);
+    world.create("done", "exit 0", "OnFailure", json!({})).await;
+    world.until("done", |pod| phase(pod) == "Succeeded").await;
+    world.kubelet.end().await;
+}
+
+#[tokio::test]
+async fn a_deleted_pod_ends_with_all_that_it_started() {
+    let world = World::new("deleted");
+    let script = "trap 'echo end > /flows/ended; exit 0' TERM; sleep 600 & echo $! > /flows/child; wait";
+    let step =
+        json!({"lifecycle": {"preStop": {"exec": {"command": ["python", "-c", "echo step > /flows/step"]}}}});
+    let pod = world.create("deleted", script, "Never", step).await;
+    let child = world.machine.folder.join("child");
+    world.until("deleted", |pod| state::runs(pod, "main")).await;
+    let child = timeout(LIMIT, read(&child)).await.unwrap();
+    world.pods().delete("deleted", &DeleteParams::default()).await.unwrap();
+    world.is_deleted(&pod).await;
+    for (file, word) in [("step", "step"), ("ended", "end")] {
+        assert_eq!(read(&world.machine.folder.join(file)).await, word);
+    }
+    let alive =
+        tokio::process::Command::new("sh").args(["-c", &format!("kill -0 {child} 2>/dev/null")]).status();
+    let stat = std::fs::read_to_string(format!("/proc/{child}/stat")).unwrap_or_default();
+    assert!(!alive.await.unwrap().success() || stat.contains(") Z"), "{child} lives: {stat}");
+}
+
+/// What a file holds, once it holds something.
+async fn read(path: &Path) -> String {
+    loop {
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        if text.ends_with('\n') {
+            return text.trim().to_owned();
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
