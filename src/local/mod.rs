@@ -107,7 +107,7 @@ pub async fn run(options: Options, stop: Stop) -> Result<u8, Error> {
     let (clock, chance) = (Clock::of_machine(), Chance::of_machine());
     let machine = Arc::new(Machine {
         python: python::find(options.python.as_deref()).await?,
-        folder: folder(&chance)?,
+        folder: folder(&chance).map_err(|(path, source)| Error::Folder { path, source })?,
         maps: options.maps,
         shows_runs: options.once,
         news: News::new(clock.clone()),
@@ -145,11 +145,11 @@ pub async fn run(options: Options, stop: Stop) -> Result<u8, Error> {
         _ = controllers => Ok(0),
         () = lines::write(&client, &machine, &ports) => Ok(0),
     };
-    // From here on nobody starts a run, makes a pod, or takes one to this machine.
+    // From here on nothing starts a run, makes a pod, or takes one to this machine.
     drop(operator);
     tokio::select! {
         () = kubelet.end() => {}
-        () = stop.at_once.cancelled() => {}
+        () = stop.at_once.cancelled() => kubelet.kill().await,
     }
     // Logs are left, for whoever wants to know what happened; secrets are not.
     let _ = std::fs::remove_dir_all(machine.folder.join("pods"));
@@ -157,12 +157,13 @@ pub async fn run(options: Options, stop: Stop) -> Result<u8, Error> {
 }
 
 /// A new folder for this process that only this user may read.
-fn folder(chance: &Chance) -> Result<PathBuf, Error> {
+fn folder(chance: &Chance) -> Result<PathBuf, (PathBuf, std::io::Error)> {
     let name = format!("daskflow-local-{}-{:08x}", std::process::id(), chance.seed() >> 32);
     let path = std::env::temp_dir().join(name);
-    let made = make_new(&path);
-    made.map_err(|source| Error::Folder { path: path.clone(), source })?;
-    Ok(path)
+    match make_new(&path) {
+        Ok(()) => Ok(path),
+        Err(source) => Err((path, source)),
+    }
 }
 
 /// One that is there already may be another user's.

@@ -60,15 +60,16 @@ impl Ports {
     /// message says so.
     fn free(&self, taken: &BTreeMap<(String, String), u16>) -> u16 {
         let port = |step: u16| FIRST + 2 * ((self.begin + step) % PAIRS);
-        let is_free =
-            |port: &u16| !taken.values().any(|other| other == port) && [*port, *port + 1].iter().all(is_open);
+        let is_free = |port: &u16| {
+            !taken.values().any(|other| other == port) && [*port, *port + 1].into_iter().all(is_open)
+        };
         (0..PAIRS).map(port).find(is_free).unwrap_or(port(0))
     }
 }
 
-/// Whether nobody listens at a port.
-fn is_open(port: &u16) -> bool {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok()
+/// Whether no process listens at a port.
+fn is_open(port: u16) -> bool {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ mod volumes;
 
 use std::collections::{HashMap, HashSet};
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -27,7 +28,6 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::runtime::watcher::{self, Event};
 use kube::{Api, Client, ResourceExt};
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::log_copy;
@@ -48,11 +48,10 @@ const ENDS: [(&str, Duration); 3] = [
 /// How long processes that are killed are waited for.
 const KILLED: Duration = Duration::from_secs(1);
 
-/// A pod that lives here.
+/// A pod that lives here. Its order has a receiver for as long as it lives.
 struct Entry {
     component: String,
     order: watch::Sender<Order>,
-    life: JoinHandle<()>,
 }
 
 /// The pods of this machine.
@@ -60,14 +59,16 @@ pub struct Kubelet {
     client: Client,
     clock: Clock,
     machine: Arc<Machine>,
-    /// By uid; none once everything ends, so that no other is taken.
-    entries: Mutex<Option<HashMap<String, Entry>>>,
+    /// By uid.
+    entries: Mutex<HashMap<String, Entry>>,
+    /// Everything ends: no pod is taken any more.
+    is_closed: AtomicBool,
 }
 
 impl Kubelet {
     /// No pod lives here yet.
     pub fn new(client: Client, clock: Clock, machine: Arc<Machine>) -> Self {
-        Self { client, clock, machine, entries: Mutex::new(Some(HashMap::new())) }
+        Self { client, clock, machine, entries: Mutex::default(), is_closed: AtomicBool::new(false) }
     }
 
     /// Takes all pods, and looks after them for as long as it is polled.
@@ -92,7 +93,7 @@ impl Kubelet {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<HashMap<String, Entry>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Entry>> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -100,7 +101,6 @@ impl Kubelet {
     fn look(&self, pod: &Pod) {
         let uid = pod.uid().unwrap_or_default();
         let mut entries = self.lock();
-        let Some(entries) = entries.as_mut() else { return };
         let ends = pod.metadata.deletion_timestamp.is_some();
         if let Some(entry) = entries.get(&uid) {
             if ends {
@@ -108,7 +108,10 @@ impl Kubelet {
                 let grace = Duration::from_secs(u64::try_from(grace).unwrap_or_default());
                 set(entry, Order::End(grace));
             }
-        } else if !ends && state::life(pod) == state::PodLife::Alive {
+        } else if !ends
+            && state::life(pod) == state::PodLife::Alive
+            && !self.is_closed.load(Ordering::Relaxed)
+        {
             entries.insert(uid, self.take(pod));
         }
     }
@@ -130,15 +133,22 @@ impl Kubelet {
         };
         let log = self.machine.log(&pod.namespace().unwrap_or_default(), &pod.name_any());
         let shown = self.machine.shows_runs && component == labels::RUNNER;
-        let life = tokio::spawn(async move {
-            if shown { log_copy::show(&log, life.live()).await } else { life.live().await }
+        // It counts as living until all of its log is shown.
+        let lives = life.orders.clone();
+        tokio::spawn(async move {
+            if shown {
+                log_copy::show(&log, life.live()).await;
+            } else {
+                life.live().await;
+            }
+            drop(lives);
         });
-        Entry { component, order, life }
+        Entry { component, order }
     }
 
     /// A pod is there no more. Its log goes with it.
     fn forget(&self, pod: &Pod) {
-        let entry = self.lock().as_mut().and_then(|entries| entries.remove(&pod.uid().unwrap_or_default()));
+        let entry = self.lock().remove(&pod.uid().unwrap_or_default());
         if let Some(entry) = entry {
             set(&entry, Order::Die);
         }
@@ -147,9 +157,7 @@ impl Kubelet {
 
     /// Pods that a new list does not have were deleted while nobody watched.
     fn forget_unless(&self, listed: &HashSet<String>) {
-        let mut entries = self.lock();
-        let Some(entries) = entries.as_mut() else { return };
-        for (_, entry) in entries.extract_if(|uid, _| !listed.contains(uid)) {
+        for (_, entry) in self.lock().extract_if(|uid, _| !listed.contains(uid)) {
             set(&entry, Order::Die);
         }
     }
@@ -157,25 +165,36 @@ impl Kubelet {
     /// Takes no more pods, and ends all: runners, then workers, then schedulers. Each kind has its time, and
     /// is killed then.
     pub async fn end(&self) {
-        let Some(mut entries) = self.lock().take() else { return };
+        self.is_closed.store(true, Ordering::Relaxed);
         for (component, grace) in ENDS {
-            let (now, later) = entries.into_iter().partition(|(_, entry)| entry.component == component);
-            entries = later;
-            end(now, Order::Leave(grace), grace + KILLED / 2).await;
+            self.order(Some(component), Order::Leave(grace), grace + KILLED / 2).await;
         }
-        end(entries, Order::Die, KILLED).await;
+        self.kill().await;
+    }
+
+    /// Takes no more pods, and kills all that there are.
+    pub async fn kill(&self) {
+        self.is_closed.store(true, Ordering::Relaxed);
+        self.order(None, Order::Die, KILLED).await;
+    }
+
+    /// Gives an order to all pods of a component, or to all, and waits for their end.
+    async fn order(&self, component: Option<&str>, order: Order, limit: Duration) {
+        let all: Vec<watch::Sender<Order>> = self
+            .lock()
+            .values()
+            .filter(|entry| component.is_none_or(|component| entry.component == component))
+            .map(|entry| {
+                set(entry, order);
+                entry.order.clone()
+            })
+            .collect();
+        // Those that are late are killed as their guard sees the end of daskflow.
+        let _ = timeout(limit, join_all(all.iter().map(watch::Sender::closed))).await;
     }
 }
 
 /// Gives an order, if it is another one than before.
 fn set(entry: &Entry, order: Order) {
     entry.order.send_if_modified(|before| std::mem::replace(before, order) != order);
-}
-
-async fn end(entries: HashMap<String, Entry>, order: Order, limit: Duration) {
-    for entry in entries.values() {
-        set(entry, order);
-    }
-    // Those that are late are killed as their guard sees the end of daskflow.
-    let _ = timeout(limit, join_all(entries.into_values().map(|entry| entry.life))).await;
 }

@@ -30,15 +30,12 @@ impl Paths {
                 let after = rest.strip_prefix(path.as_str()).filter(|_| begins)?;
                 (after.starts_with('/') || !after.starts_with(is_of_path)).then_some((there, after))
             });
-            match found {
-                Some((there, after)) => {
-                    done.push_str(there);
-                    rest = after;
-                }
-                None => {
-                    done.push(next);
-                    rest = rest.get(next.len_utf8()..).unwrap_or_default();
-                }
+            if let Some((there, after)) = found {
+                done.push_str(there);
+                rest = after;
+            } else {
+                done.push(next);
+                rest = rest.get(next.len_utf8()..).unwrap_or_default();
             }
         }
         done

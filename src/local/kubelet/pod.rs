@@ -22,8 +22,8 @@ use crate::local::machine::Machine;
 const AGAIN: Duration = Duration::from_secs(2);
 /// How often a process that is not ready is asked: sooner than its probe says, since a person waits for it.
 const ASK: Duration = Duration::from_millis(200);
-/// The first wait before a container is started again, which doubles, and the longest. As with the kubelet, it
-/// is started again at once when it has ended for the first time.
+/// The first wait before a container is started again, which doubles, and the longest. When it has ended for
+/// the first time it is started again at once, as in Kubernetes.
 const BACK_OFF: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(300));
 
 /// A container that ran for so long, in seconds, counts as well.

@@ -31,14 +31,11 @@ pub async fn lay_out(sources: &Sources, pod: &Pod, root: &Path) -> Result<Folder
     let mut folders = Folders::new();
     for volume in pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten()) {
         let folder = root.join("volumes").join(&volume.name);
-        let place = match &volume.host_path {
-            Some(path) => PathBuf::from(&path.path),
-            None => {
-                fill(sources, volume, &folder)
-                    .await
-                    .map_err(|why| format!("volume {}: {why}", volume.name))?;
-                folder
-            }
+        let place = if let Some(path) = &volume.host_path {
+            PathBuf::from(&path.path)
+        } else {
+            fill(sources, volume, &folder).await.map_err(|why| format!("volume {}: {why}", volume.name))?;
+            folder
         };
         folders.insert(volume.name.clone(), place);
     }
