@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::folder::Folder;
 use super::news::News;
 use super::python::Python;
 
@@ -10,8 +11,8 @@ use super::python::Python;
 pub struct Machine {
     /// The interpreter, in the place of an image.
     pub python: Python,
-    /// Where logs are, and what pods mount. Only this user may read it.
-    pub folder: PathBuf,
+    /// Where logs are, and what pods mount.
+    pub folder: Folder,
     /// Paths of an image, and the folders of this machine that take their place.
     pub maps: Vec<(String, PathBuf)>,
     /// Whether the logs of runners are written to standard output too.
@@ -23,11 +24,11 @@ pub struct Machine {
 impl Machine {
     /// The log of a pod, over all starts of its container.
     pub fn log(&self, namespace: &str, pod: &str) -> PathBuf {
-        self.folder.join("logs").join(namespace).join(format!("{pod}.log"))
+        self.folder.logs().join(namespace).join(format!("{pod}.log"))
     }
 
     /// The folder of a pod, by its uid.
     pub fn pod_folder(&self, uid: &str) -> PathBuf {
-        self.folder.join("pods").join(uid)
+        self.folder.pods().join(uid)
     }
 }

@@ -6,6 +6,7 @@
 //! listens but on 127.0.0.1; and what a machine cannot do of what a manifest asks for is said, never passed
 //! over in silence.
 
+mod folder;
 mod kubelet;
 mod lines;
 mod log_copy;
@@ -17,7 +18,7 @@ mod ports;
 mod python;
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures::future::join;
@@ -31,6 +32,7 @@ use crate::daemon::http;
 use crate::dask::{Budget, Connector, Reach};
 use crate::manifest::Checked;
 use crate::operator::{self, Sites, Surroundings};
+use folder::Folder;
 use kubelet::Kubelet;
 use machine::Machine;
 use news::News;
@@ -107,7 +109,8 @@ pub async fn run(options: Options, stop: Stop) -> Result<u8, Error> {
     let (clock, chance) = (Clock::of_machine(), Chance::of_machine());
     let machine = Arc::new(Machine {
         python: python::find(options.python.as_deref()).await?,
-        folder: folder(&chance).map_err(|(path, source)| Error::Folder { path, source })?,
+        folder: Folder::new(&std::env::temp_dir(), chance.seed())
+            .map_err(|(path, source)| Error::Folder { path, source })?,
         maps: options.maps,
         shows_runs: options.once,
         news: News::new(clock.clone()),
@@ -151,31 +154,13 @@ pub async fn run(options: Options, stop: Stop) -> Result<u8, Error> {
         () = kubelet.end() => {}
         () = stop.at_once.cancelled() => kubelet.kill().await,
     }
-    // Logs are left, for whoever wants to know what happened; secrets are not.
-    let _ = std::fs::remove_dir_all(machine.folder.join("pods"));
+    machine.folder.clear();
     ended
-}
-
-/// A new folder for this process that only this user may read.
-fn folder(chance: &Chance) -> Result<PathBuf, (PathBuf, std::io::Error)> {
-    let name = format!("daskflow-local-{}-{:08x}", std::process::id(), chance.seed() >> 32);
-    let path = std::env::temp_dir().join(name);
-    match make_new(&path) {
-        Ok(()) => Ok(path),
-        Err(source) => Err((path, source)),
-    }
-}
-
-/// One that is there already may be another user's.
-fn make_new(path: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt;
-    std::fs::DirBuilder::new().mode(0o700).create(path)?;
-    kubelet::make_folder(&path.join("logs"))
 }
 
 fn say_begin(machine: &Machine, objects: &Objects) {
     let python = &machine.python;
-    let (path, logs) = (python.path.display(), machine.folder.join("logs"));
+    let (path, logs) = (python.path.display(), machine.folder.logs());
     machine.news.say(&format!("Python {} at {path}, Dask {}", python.version, python.distributed));
     machine.news.say("images are not used: all runs with this Python");
     machine.news.say(&format!("logs are in {}", logs.display()));

@@ -37,8 +37,6 @@ use crate::daemon::clock::Clock;
 use crate::plan::pods::state;
 use pod::{Life, Order};
 
-pub use volumes::make_folder;
-
 /// Which pods end one after the other when all end, and how long each kind may take: ten seconds in all.
 const ENDS: [(&str, Duration); 3] = [
     (labels::RUNNER, Duration::from_secs(4)),

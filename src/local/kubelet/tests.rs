@@ -1,6 +1,6 @@
 //! Pods of shells, on the API in this process.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{DeleteParams, PostParams};
@@ -10,6 +10,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::*;
 use crate::cluster_api::ClusterApi;
+use crate::local::folder::Folder;
 use crate::local::news::News;
 use crate::local::python::Python;
 
@@ -19,25 +20,26 @@ const LIMIT: Duration = Duration::from_secs(60);
 struct World {
     client: Client,
     kubelet: Arc<Kubelet>,
-    machine: Arc<Machine>,
+    place: PathBuf,
     _serving: AbortOnDropHandle<()>,
 }
 
 impl World {
     fn new(test: &str) -> Self {
         let clock = Clock::of_machine();
-        let folder = std::env::temp_dir().join(format!("daskflow-{test}-{}", std::process::id()));
-        make_folder(&folder).unwrap();
+        let place = std::env::temp_dir().join(format!("daskflow-{test}-{}", std::process::id()));
+        volumes::make_folder(&place).unwrap();
+        let folder = Folder::new(&place, 0).unwrap();
         let python = Python { path: "/bin/sh".into(), version: String::new(), distributed: String::new() };
-        let maps = vec![("/flows".to_owned(), folder.clone())];
+        let maps = vec![("/flows".to_owned(), place.clone())];
         let news = News::new(clock.clone());
         let machine = Arc::new(Machine { python, folder, maps, shows_runs: false, news });
         let shown = clock.clone();
         let client = ClusterApi::new(move || shown.now(), 1).client();
-        let kubelet = Arc::new(Kubelet::new(client.clone(), clock, machine.clone()));
+        let kubelet = Arc::new(Kubelet::new(client.clone(), clock, machine));
         let served = kubelet.clone();
         let serving = AbortOnDropHandle::new(tokio::spawn(async move { served.serve().await }));
-        Self { client, kubelet, machine, _serving: serving }
+        Self { client, kubelet, place, _serving: serving }
     }
 
     fn pods(&self) -> Api<Pod> {
@@ -83,7 +85,7 @@ impl World {
 
 impl Drop for World {
     fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.machine.folder);
+        let _ = std::fs::remove_dir_all(&self.place);
     }
 }
 
@@ -129,7 +131,7 @@ async fn a_pod_waits_for_what_it_needs_and_then_has_it() {
         serde_json::from_value(json!({"metadata": {"name": "door"}, "stringData": {"key": "open"}})).unwrap();
     let secrets: Api<Secret> = Api::default_namespaced(world.client.clone());
     secrets.create(&PostParams::default(), &secret).await.unwrap();
-    let folder = world.machine.folder.display().to_string();
+    let folder = world.place.display().to_string();
     assert_eq!(world.end("needs").await, (1, format!("open {folder}/open {folder}")));
 }
 
@@ -154,13 +156,13 @@ async fn a_deleted_pod_ends_with_all_that_it_started() {
     let step =
         json!({"lifecycle": {"preStop": {"exec": {"command": ["python", "-c", "echo step > /flows/step"]}}}});
     let pod = world.create("deleted", script, "Never", step).await;
-    let child = world.machine.folder.join("child");
+    let child = world.place.join("child");
     world.until("deleted", |pod| state::runs(pod, "main")).await;
     let child = timeout(LIMIT, read(&child)).await.unwrap();
     world.pods().delete("deleted", &DeleteParams::default()).await.unwrap();
     world.is_deleted(&pod).await;
     for (file, word) in [("step", "step"), ("ended", "end")] {
-        assert_eq!(read(&world.machine.folder.join(file)).await, word);
+        assert_eq!(read(&world.place.join(file)).await, word);
     }
     let alive =
         tokio::process::Command::new("sh").args(["-c", &format!("kill -0 {child} 2>/dev/null")]).status();
