@@ -135,7 +135,7 @@ mod tests {
     use k8s_openapi::api::networking::v1::NetworkPolicy;
 
     use super::*;
-    use crate::api::foreign;
+    use crate::api::testing::foreign;
 
     #[test]
     fn what_the_table_says_is_what_the_types_say() {

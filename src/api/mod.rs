@@ -11,8 +11,6 @@ pub mod duration;
 pub mod flow;
 pub mod flow_backfill;
 pub mod flow_run;
-#[cfg(test)]
-pub(crate) mod foreign;
 pub mod interval;
 pub mod kind;
 pub mod labels;
@@ -21,6 +19,8 @@ pub mod quantity;
 pub mod run_policy;
 pub mod schedule;
 pub mod schema;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod tls;
 pub mod worker_group;
 

@@ -169,7 +169,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::api::{DaskCluster, FlowRun, foreign};
+    use crate::api::testing::foreign;
+    use crate::api::{DaskCluster, FlowRun};
 
     fn run(name: &str, flow: &serde_json::Value) -> DeserializeGuard<FlowRun> {
         let metadata = json!({"name": name, "namespace": "team"});

@@ -1,0 +1,3 @@
+//! For the tests.
+
+pub(crate) mod foreign;
