@@ -7,6 +7,7 @@
 
 mod backfill;
 mod cluster;
+mod dask;
 mod flow;
 mod lease;
 mod wants;

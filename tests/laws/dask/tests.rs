@@ -1,0 +1,1 @@
+//! The schedulers of this process, spoken to by the client of the library.
