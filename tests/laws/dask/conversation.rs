@@ -2,13 +2,14 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use daskflow::dask::frame::{self, Decoder, Limits};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -23,7 +24,7 @@ const STRANGERS: [(&str, &str); 2] =
     [("stranger-1", "tcp://192.0.2.1:40001"), ("stranger-2", "tcp://192.0.2.2:40001")];
 
 /// How many bytes are read at once.
-const READ_BYTES: usize = 4096;
+const READ_BYTES: usize = 1024;
 
 /// Either side has hung up.
 pub(super) struct HungUp;
@@ -37,7 +38,8 @@ pub(super) struct Conversation {
     /// The start of the scheduler that it is with.
     id: String,
     number: u64,
-    stream: DuplexStream,
+    /// Nothing once the connection has ended.
+    stream: Option<DuplexStream>,
     decoder: Decoder,
     messages: VecDeque<Value>,
     /// The scheduler ends, and with it what it is doing.
@@ -61,7 +63,7 @@ impl Schedulers {
             place: place.to_owned(),
             id: running.state.id.clone(),
             number,
-            stream,
+            stream: Some(stream),
             decoder: Decoder::new(Limits::default()),
             messages: VecDeque::new(),
             ended: running.ended.clone(),
@@ -82,7 +84,7 @@ impl Conversation {
         };
     }
 
-    async fn speak(&mut self) -> Spoken<std::convert::Infallible> {
+    async fn speak(&mut self) -> Spoken<Infallible> {
         self.send(&json!({"compression": null, "python": [3, 11, 7], "pickle-protocol": 5})).await?;
         let greeting = self.read().await?;
         if greeting.get("pickle-protocol").is_none() {
@@ -190,7 +192,7 @@ impl Conversation {
     }
 
     /// Takes the place of whoever has subscribed before, and sends the membership, and then what becomes of it.
-    async fn tell_members(&mut self, fault: Option<Fault>) -> Spoken<std::convert::Infallible> {
+    async fn tell_members(&mut self, fault: Option<Fault>) -> Spoken<Infallible> {
         if let Some(Fault::Slow(wait)) = fault {
             self.wait(wait).await?;
         }
@@ -250,7 +252,7 @@ impl Conversation {
 
     /// Waits until something may have changed. Whoever has subscribed says nothing any more; what it says all
     /// the same is passed over.
-    async fn until_changed(&mut self, changes: &mut tokio::sync::watch::Receiver<u64>) -> Spoken<()> {
+    async fn until_changed(&mut self, changes: &mut watch::Receiver<u64>) -> Spoken<()> {
         loop {
             tokio::select! {
                 biased;
@@ -260,13 +262,18 @@ impl Conversation {
         }
     }
 
-    /// Waits so long, or until it is hurried. Nothing comes of it when the scheduler ends meanwhile.
-    async fn wait(&self, wait: Duration) -> Spoken<()> {
-        tokio::select! {
-            biased;
-            () = self.ended.cancelled() => Err(HungUp),
-            () = self.hurry.notified() => Ok(()),
-            () = sleep(wait) => Ok(()),
+    /// Waits so long, or until it is hurried. Nothing comes of it when the scheduler ends meanwhile; it goes on
+    /// when only the connection does.
+    async fn wait(&mut self, wait: Duration) -> Spoken<()> {
+        let mut passed = std::pin::pin!(sleep(wait));
+        loop {
+            tokio::select! {
+                biased;
+                () = self.ended.cancelled() => return Err(HungUp),
+                () = self.hurry.notified() => return Ok(()),
+                () = &mut passed => return Ok(()),
+                () = self.hung_up.cancelled(), if self.stream.is_some() => self.stream = None,
+            }
         }
     }
 
@@ -302,10 +309,11 @@ impl Conversation {
     }
 
     async fn write(&mut self, bytes: &[u8]) -> Spoken<()> {
+        let stream = self.stream.as_mut().ok_or(HungUp)?;
         tokio::select! {
             biased;
             () = self.hung_up.cancelled() => Err(HungUp),
-            written = self.stream.write_all(bytes) => written.map_err(|_| HungUp),
+            written = stream.write_all(bytes) => written.map_err(|_| HungUp),
         }
     }
 
@@ -316,10 +324,11 @@ impl Conversation {
             if let Some(message) = self.messages.pop_front() {
                 return Ok(message);
             }
+            let stream = self.stream.as_mut().ok_or(HungUp)?;
             let count = tokio::select! {
                 biased;
                 () = self.hung_up.cancelled() => return Err(HungUp),
-                read = self.stream.read(&mut chunk) => read.map_err(|_| HungUp)?,
+                read = stream.read(&mut chunk) => read.map_err(|_| HungUp)?,
             };
             if count == 0 {
                 return Err(HungUp);

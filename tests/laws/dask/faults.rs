@@ -41,6 +41,11 @@ const NAMES: [(&str, Operation); 12] = [
 ];
 
 impl Operation {
+    /// Those that every scheduler has.
+    pub fn all() -> impl Iterator<Item = Self> {
+        NAMES.into_iter().map(|(_, operation)| operation)
+    }
+
     /// The operation of this name.
     pub fn of(name: &str) -> Self {
         NAMES.iter().find(|(known, _)| *known == name).map_or(Self::Unknown, |(_, operation)| *operation)

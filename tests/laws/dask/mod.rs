@@ -27,7 +27,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 pub use faults::{Door, Fault, Operation};
-pub use state::{RELEASE, SchedulerState, Spares, Worker};
+pub use state::{SchedulerState, Spares, Worker};
 
 use faults::Faults;
 
@@ -171,6 +171,13 @@ impl Schedulers {
             Some(fault) => lasting.insert(operation, fault),
             None => lasting.remove(&operation),
         };
+    }
+
+    /// Makes all answers and messages go wrong from now on, as those of a scheduler whose loop stands still.
+    pub fn fault_all(&self, address: &str, fault: Fault) {
+        let mut places = self.lock();
+        let all = Operation::all().chain([Operation::Event]).map(|operation| (operation, fault));
+        places.place(address).faults.lasting = all.collect();
     }
 
     /// Makes the next answer to this operation go wrong.

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use daskflow::dask::Version;
 
 /// The release that a scheduler is of unless its test says otherwise.
-pub const RELEASE: Version = Version::new(2026, 8, 0);
+const RELEASE: Version = Version::new(2026, 8, 0);
 
 /// Whom it names when it is asked which workers may close.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
