@@ -1,7 +1,7 @@
 //! What a scheduler answers, as messages. Pure.
 //!
-//! The members and their kinds are those of recorded answers, `tests/dask/frames`; only what none of them tells
-//! is left out, such as pickles.
+//! Members and their kinds are those of recorded answers (`tests/dask/frames`). What an operator makes no use
+//! of, such as pickles, is left out.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,5 @@
-//! One connection of a scheduler: the handshake, then questions and answers, or the messages of a subscription.
+//! One connection of a scheduler: the handshake, then questions and answers, or the messages of a
+//! subscription.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
@@ -104,8 +105,8 @@ impl Conversation {
         }
     }
 
-    /// The answer of a scheduler that does nothing: it fails, or lacks the operation, or sends nonsense. None: it
-    /// does what it is asked for.
+    /// The answer of a scheduler that does nothing: it fails, or lacks the operation, or sends nonsense.
+    /// None: it does what it is asked for.
     async fn undone(&mut self, fault: Option<Fault>) -> Spoken<Option<Value>> {
         match fault {
             Some(Fault::Fails) => Ok(Some(answers::failure("RuntimeError('a fault of the scheduler')"))),
@@ -191,7 +192,8 @@ impl Conversation {
         Ok((wish, idle))
     }
 
-    /// Takes the place of whoever has subscribed before, and sends the membership, and then what becomes of it.
+    /// Takes the place of whoever has subscribed before, and sends the membership, and then what becomes of
+    /// it.
     async fn tell_members(&mut self, fault: Option<Fault>) -> Spoken<Infallible> {
         if let Some(Fault::Slow(wait)) = fault {
             self.wait(wait).await?;
@@ -262,8 +264,8 @@ impl Conversation {
         }
     }
 
-    /// Waits so long, or until it is hurried. Nothing comes of it when the scheduler ends meanwhile; it goes on
-    /// when only the connection does.
+    /// Waits so long, or until it is hurried. Nothing comes of it when the scheduler ends meanwhile; it goes
+    /// on when only the connection does.
     async fn wait(&mut self, wait: Duration) -> Spoken<()> {
         let mut passed = std::pin::pin!(sleep(wait));
         loop {

@@ -1,12 +1,12 @@
 //! Dask schedulers in this process, over Dask's own protocol: what an operator speaks to that the laws drive.
 //!
 //! [`Schedulers`] are all that listen in one world, by address; an operator reaches them by
-//! [`Schedulers::connector`]. What one of them knows is a [`SchedulerState`], which a test reads and changes at
-//! will: whoever has subscribed hears of its workers then. A [`Door`] and [`Fault`]s make it refuse, be slow
-//! and lie. What was asked of workers is recorded as [`Order`]s.
+//! [`Schedulers::connector`]. What one of them knows is a [`SchedulerState`], which a test reads and changes
+//! at will: whoever has subscribed hears of its workers then. A [`Door`] and [`Fault`]s make it refuse, be
+//! slow and lie. What was asked of workers is recorded as [`Order`]s.
 //!
-//! Nothing here is a thread, a socket or a random number. Time is tokio's, and so may be paused. Only `tcp://`
-//! is spoken.
+//! Nothing here is a thread, a socket or a random number. Time is tokio's, and so may be paused. Only
+//! `tcp://` is spoken.
 
 mod answers;
 mod conversation;
@@ -114,8 +114,8 @@ impl Schedulers {
         Connector::by(dial, &Budget::default())
     }
 
-    /// A scheduler starts at this address, `host` or `host:port`, without workers. One that ran there has ended.
-    /// Gives its identity.
+    /// A scheduler starts at this address, `host` or `host:port`, without workers. One that ran there has
+    /// ended. Gives its identity.
     pub fn start(&self, address: &str) -> String {
         let mut places = self.lock();
         places.starts += 1;
@@ -211,8 +211,8 @@ impl Schedulers {
         self.lock().orders.clone()
     }
 
-    /// How often the schedulers of this address were asked for an operation; of [`Operation::Event`], how many
-    /// messages subscribers were to be sent.
+    /// How often the schedulers of this address were asked for an operation; of [`Operation::Event`], how
+    /// many messages subscribers were to be sent.
     pub fn asked(&self, address: &str, operation: Operation) -> usize {
         self.lock().place(address).asked.get(&operation).copied().unwrap_or(0)
     }

@@ -28,8 +28,8 @@ pub struct Worker {
     pub resources: BTreeMap<String, f64>,
     /// The tasks that lie with it: those that it runs, one on each thread, and those that wait there.
     pub tasks: u64,
-    /// Those of them that it still runs since it was closed to new ones; the others never begin at it. None: it
-    /// is open.
+    /// Those of them that it still runs since it was closed to new ones; the others never begin at it. None:
+    /// it is open.
     pub closed: Option<u64>,
     /// Whether its data moves to others, after which it goes.
     pub leaving: bool,
@@ -181,8 +181,8 @@ impl SchedulerState {
         gone
     }
 
-    /// Copies what only these workers hold to others, and gives those that hold nothing alone any more no more
-    /// tasks.
+    /// Copies what only these workers hold to others, and gives those that hold nothing alone any more no
+    /// more tasks.
     pub fn close(&mut self, names: &[String]) -> Vec<String> {
         let closed = self.flush(names);
         for name in &closed {

@@ -322,8 +322,8 @@ fn happening() -> impl Strategy<Value = Happening> {
     ]
 }
 
-/// What happens, and what holds of the results: none is lost where workers are asked to leave, and whoever holds
-/// one is there.
+/// What happens, and what holds of the results: none is lost where workers are asked to leave, and whoever
+/// holds one is there.
 async fn happen(schedulers: &Schedulers, happening: Happening) {
     let results = || schedulers.at(PLACE).unwrap().results.len();
     let before = results();

@@ -1,5 +1,5 @@
-//! What schedulers here answer, beside what a real one of 2026.8.0 did (`tests/dask/frames`): each member that
-//! is told is one of its own, and of the same kind.
+//! What schedulers here answer, beside what a real one of 2026.8.0 did (`tests/dask/frames`): each member
+//! that is told is one of its own, and of the same kind.
 
 use daskflow::dask::frame::{Decoder, Limits};
 use serde_json::json;
