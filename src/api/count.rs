@@ -15,6 +15,11 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub struct Count<const LEAST: u32 = 0>(u32);
 
 impl<const LEAST: u32> Count<LEAST> {
+    /// This many, or the least where that is more.
+    pub const fn new(count: u32) -> Self {
+        Self(if count < LEAST { LEAST } else { count })
+    }
+
     /// The count.
     pub fn get(self) -> u32 {
         self.0
@@ -34,7 +39,7 @@ impl Default for Count {
 
 impl<const LEAST: u32> From<u32> for Count<LEAST> {
     fn from(count: u32) -> Self {
-        Self(count.max(LEAST))
+        Self::new(count)
     }
 }
 

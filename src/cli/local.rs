@@ -74,7 +74,7 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
     let stop = Stop::default();
     let ended = runtime.block_on(async {
         stop_on_signals(stop.clone());
-        local::run(options, stop).await
+        Box::pin(local::run(options, stop)).await
     });
     // Tasks that hang must not keep the program.
     runtime.shutdown_background();

@@ -111,10 +111,14 @@ pub(super) fn after_update(
     writer.fields = own.map(|own| own.fields).unwrap_or_default();
     for way in &changes.gone {
         writer.fields.remove(way);
-        all.iter_mut().for_each(|entry| entry.fields.remove(way));
+        for entry in &mut all {
+            entry.fields.remove(way);
+        }
     }
     for way in &changes.changed {
-        all.iter_mut().for_each(|entry| entry.fields.remove(way));
+        for entry in &mut all {
+            entry.fields.remove(way);
+        }
         writer.fields.add(way);
     }
     all.push(writer);

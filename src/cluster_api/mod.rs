@@ -30,6 +30,7 @@ mod api;
 mod apply;
 mod body;
 mod built_in;
+mod changes;
 mod checks;
 mod collect;
 mod columns;
@@ -81,6 +82,7 @@ use response::json_response;
 use status::Refusal;
 
 pub use api::ClusterApi;
+pub use changes::Changed;
 pub use listen::Listening;
 pub use log_source::{Log, LogLine, LogRequest, LogSource};
 

@@ -48,10 +48,10 @@ fn review(parts: &Parts, body: &[u8], kind: &str, status: Value) -> Result<Respo
     }
     for (field, wanted) in [("apiVersion", GROUP), ("kind", kind)] {
         fill(&mut review, field, json!(wanted));
-        if review[field] != wanted {
+        let written = review.get(field).unwrap_or(&Value::Null);
+        if written != wanted {
             return Err(Refusal::bad_request(format!(
-                "the {field} of the object, {}, is not that of the request, {wanted:?}",
-                review[field]
+                "the {field} of the object, {written}, is not that of the request, {wanted:?}"
             )));
         }
     }

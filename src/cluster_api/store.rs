@@ -180,6 +180,15 @@ impl Store {
         self.oldest = self.version;
     }
 
+    /// All changes after that version, the oldest first.
+    pub fn changes_after(&self, version: u64) -> Result<impl Iterator<Item = &Change>, TooOld> {
+        if version < self.oldest {
+            return Err(TooOld { oldest: self.oldest });
+        }
+        let first = self.changes.partition_point(|change| change.version <= version);
+        Ok(self.changes.range(first..))
+    }
+
     /// Whether a watch may begin at that version.
     pub fn check_begin(&self, version: u64) -> Result<(), TooOld> {
         if version < self.oldest { Err(TooOld { oldest: self.oldest }) } else { Ok(()) }

@@ -34,7 +34,8 @@ impl Clock {
         Self::showing(move || start.checked_add(begun.elapsed()).unwrap_or(Timestamp::MAX))
     }
 
-    fn showing(source: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
+    /// One that shows what `source` gives, but never goes back.
+    pub fn showing(source: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
         Self(Arc::new(Shown { source: Box::new(source), latest: Mutex::new(Timestamp::MIN) }))
     }
 

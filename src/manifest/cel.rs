@@ -39,7 +39,9 @@ impl Parts {
             }
             Expr::Comprehension(over) => {
                 let all = [&over.iter_range, &over.accu_init, &over.loop_cond, &over.loop_step, &over.result];
-                all.into_iter().for_each(|part| self.add(&part.expr));
+                for part in all {
+                    self.add(&part.expr);
+                }
             }
             Expr::List(list) => list.elements.iter().for_each(|part| self.add(&part.expr)),
             Expr::Select(select) => self.add(&select.operand.expr),

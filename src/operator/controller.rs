@@ -125,6 +125,9 @@ pub(super) async fn controller<K: Planned>(
         waiting.set(i64::try_from(looks.turns.waiting()).unwrap_or(i64::MAX));
         let due = looks.turns.next_due().map(|due| began + due);
         tokio::select! {
+            // What is new comes first: it may change what is looked at next. None of these can keep the
+            // others waiting, since wakes come from looks and watches, which wait meanwhile.
+            biased;
             () = stop.cancelled() => break,
             woken = wakes.recv() => {
                 // The context has the senders: this is the end of the process.
@@ -134,10 +137,10 @@ pub(super) async fn controller<K: Planned>(
                     looks.wake(&woken, context, &store);
                 }
             }
+            Some(turn) = looks.telling.recv() => looks.turns.only_tells(&turn),
             Some((turn, action)) = under_way.next(), if !under_way.is_empty() => {
                 looks.end(&turn, action.then(began.elapsed()));
             }
-            Some(turn) = looks.telling.recv() => looks.turns.only_tells(&turn),
             () = at(due) => {}
         }
     }

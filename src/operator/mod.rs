@@ -131,6 +131,8 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<(), Error>
         &context.pulse.claim,
     );
     let ended = tokio::select! {
+        // In one order, so that under a paused clock the same happens each time.
+        biased;
         loss = election.lost() => return Err(loss),
         () = watches => Err(Error::TaskEnded("the watch")),
         _ = &mut http => Err(Error::TaskEnded("the HTTP server")),
@@ -192,6 +194,7 @@ async fn controllers(context: &Arc<Context>, mut wakes: Wakes, stop: &Cancellati
         Ok::<_, RecvError>(())
     };
     tokio::select! {
+        biased;
         begin = begin => if begin.is_err() { return },
         () = wakes.discard() => return,
         () = stop.cancelled() => return,

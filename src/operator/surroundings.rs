@@ -8,9 +8,12 @@ use crate::daemon::clock::{Chance, Clock};
 use crate::dask::{Budget, Connector, Reach};
 use crate::plan::site::Site;
 
+/// The site of a cluster, by namespace and name, or of what has none.
+type SiteOf = dyn Fn(Option<(&str, &str)>) -> Site + Send + Sync;
+
 /// Which site each cluster has. It answers the same for a cluster for as long as there is one of that name.
 #[derive(Clone)]
-pub struct Sites(Arc<dyn Fn(Option<(&str, &str)>) -> Site + Send + Sync>);
+pub struct Sites(Arc<SiteOf>);
 
 impl Sites {
     /// The same for all clusters.

@@ -10,6 +10,7 @@ mod cluster;
 mod dask;
 mod flow;
 mod lease;
+mod operator;
 mod wants;
 mod words;
 

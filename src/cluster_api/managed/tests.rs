@@ -130,13 +130,9 @@ fn changes_are_those_of_the_places() {
                 let is_item = way.last().is_some_and(|element| !element.starts_with("f:"));
                 !before.has(way) || (!is_item && at(&old, way) != at(&new, way))
             });
-            let changes = Changes::between(&old, &new, shape(), Door::Main);
-            assert_eq!(changes.gone.into_iter().collect::<BTreeSet<_>>(), gone, "{old} {new}");
-            assert_eq!(
-                changes.changed.into_iter().collect::<BTreeSet<_>>(),
-                changed.collect(),
-                "{old} {new}"
-            );
+            let found = Changes::between(&old, &new, shape(), Door::Main);
+            assert_eq!(found.gone.into_iter().collect::<BTreeSet<_>>(), gone, "{old} {new}");
+            assert_eq!(found.changed.into_iter().collect::<BTreeSet<_>>(), changed.collect(), "{old} {new}");
         }
     }
 }

@@ -134,10 +134,11 @@ impl Kubelet {
         // It counts as living until all of its log is shown.
         let lives = life.orders.clone();
         tokio::spawn(async move {
+            let life = Box::pin(life.live());
             if shown {
-                log_copy::show(&log, life.live()).await;
+                log_copy::show(&log, life).await;
             } else {
-                life.live().await;
+                life.await;
             }
             drop(lives);
         });

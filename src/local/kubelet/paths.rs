@@ -1,5 +1,6 @@
 //! Paths of an image or a mount, and what is at their place on this machine.
 
+use std::cmp::Reverse;
 use std::path::PathBuf;
 
 /// Paths and what takes their place, the longest first.
@@ -15,7 +16,7 @@ impl Paths {
             .filter(|(path, _)| !path.is_empty())
             .collect();
         // Of a mount within another the inner one counts.
-        all.sort_by(|one, other| other.0.len().cmp(&one.0.len()));
+        all.sort_by_key(|(path, _)| Reverse(path.len()));
         Self(all)
     }
 

@@ -125,8 +125,8 @@ fn terminated(end: &End) -> Value {
         "reason": if end.code == 0 { "Completed" } else { "Error" },
         "startedAt": second(end.started), "finishedAt": second(end.finished),
     });
-    if !end.message.is_empty() {
-        terminated["message"] = json!(end.message);
+    if let Some(fields) = terminated.as_object_mut().filter(|_| !end.message.is_empty()) {
+        fields.insert("message".to_owned(), json!(end.message));
     }
     terminated
 }

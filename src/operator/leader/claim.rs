@@ -119,6 +119,7 @@ impl Claim {
                 return;
             }
             tokio::select! {
+                biased;
                 () = sleep_until(self.moment(until)) => {}
                 _ = facts.changed() => {}
             }

@@ -259,7 +259,7 @@ impl Conversation {
             tokio::select! {
                 biased;
                 read = self.read() => read.map(|_| ())?,
-                changed = changes.changed() => return changed.map_err(|_| HungUp),
+                news = changes.changed() => return news.map_err(|_| HungUp),
             }
         }
     }
