@@ -155,7 +155,9 @@ fn ticks_to_a_leader(reached: &[Reached]) -> Vec<u32> {
             let leader = reached[number].leader;
             let passes = circle.iter().any(|one| reached[*one].calm.1);
             let is_led = leader.is_some() && circle.iter().all(|one| reached[*one].leader == leader);
-            circle.iter().for_each(|one| ticks[*one] = Some(if is_led && passes { 0 } else { NEVER }));
+            for one in circle {
+                ticks[one] = Some(if is_led && passes { 0 } else { NEVER });
+            }
         }
         for one in way.into_iter().rev() {
             let (next, passes) = reached[one].calm;

@@ -81,7 +81,7 @@ fn live_through(history: &History) -> Lived {
 
 /// The seeds that are to be lived through: one alone, or a range such as `100..200`.
 fn wanted() -> Option<Range<u64>> {
-    let text = std::env::var("DASKFLOW_LAWS_SEED").ok()?;
+    let text = std::env::var_os("DASKFLOW_LAWS_SEED")?.into_string().ok()?;
     let (first, end) = text.split_once("..").unwrap_or((&text, ""));
     let first = first.parse().ok()?;
     Some(first..end.parse().unwrap_or(first + 1))

@@ -40,6 +40,7 @@ impl Run {
 
 /// A pod as it was seen last.
 #[derive(Clone, Debug, Default)]
+#[allow(clippy::struct_excessive_bools, reason = "each is seen by itself")]
 pub struct Pod {
     /// Whether it is of a Job that does not count.
     pub is_orphan: bool,

@@ -361,14 +361,17 @@ impl World {
         for _ in 0..120 {
             // What was sent too late may still arrive.
             self.pass(Duration::from_secs(10)).await;
-            let witness = self.witness.lock().unwrap();
-            if witness.open().is_empty() && witness.alive().is_empty() {
-                drop(witness);
+            if self.is_all_over() {
                 return self.rest().await;
             }
         }
         let open = self.witness.lock().unwrap().open().join(", ");
         Err(format!("{open} never end"))
+    }
+
+    fn is_all_over(&self) -> bool {
+        let witness = self.witness.lock().unwrap();
+        witness.open().is_empty() && witness.alive().is_empty()
     }
 
     /// Nothing is written any more.
