@@ -189,13 +189,18 @@ fn places(patch: &str) -> Vec<&str> {
 
 #[test]
 fn every_example_of_a_change_applies() {
-    let patches = files(&root().join("docs/examples"), "patch");
-    assert!(!patches.is_empty());
+    let folders = ["docs/examples", "tests/laws/mutations"];
+    let patches: Vec<_> = folders.iter().flat_map(|folder| files(&root().join(folder), "patch")).collect();
+    assert!(patches.len() > 10, "{patches:?}");
     for patch in patches {
         let applied = Command::new("git").args(["apply", "--check"]).arg(&patch).current_dir(root()).output();
         let applied = applied.unwrap();
         let said = String::from_utf8_lossy(&applied.stderr);
-        assert!(applied.status.success(), "docs/contributing-tour.md says how it is made anew: {said}");
+        assert!(
+            applied.status.success(),
+            "docs/contributing-tour.md says how it is made anew: {}: {said}",
+            patch.display()
+        );
     }
 }
 
