@@ -58,7 +58,8 @@ impl Backoff {
     /// How many objects of each kind have failed and not succeeded since.
     pub(super) fn by_kind(&self) -> BTreeMap<Kind, i64> {
         let mut kinds = BTreeMap::new();
-        for (kind, ..) in self.lock().keys() {
+        // One whose caches were behind has not failed for that.
+        for (kind, ..) in self.lock().iter().filter(|(_, failures)| failures.count > 0).map(|(id, _)| id) {
             *kinds.entry(*kind).or_default() += 1;
         }
         kinds

@@ -129,6 +129,12 @@ impl Error {
         }
     }
 
+    /// Whether a plan rested on what the caches alone did not show. It is no failure: what was lacking is
+    /// looked at the next time.
+    pub(super) fn is_of_caches(&self) -> bool {
+        matches!(self, Self::Behind { .. })
+    }
+
     /// Whether a request was not made because the process was asked to stop.
     pub(super) fn is_of_stop(&self) -> bool {
         match self {

@@ -131,15 +131,16 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<(), Error>
         &context.pulse.claim,
     );
     let ended = tokio::select! {
-        // In one order, so that under a paused clock the same happens each time.
+        // In one order, so that under a paused clock the same happens each time. What waits for a time comes
+        // before what may have much to do, which would use up its budget.
         biased;
         loss = election.lost() => return Err(loss),
+        () = context.pulse.heartbeats.keep(HEARTBEAT) => Ok(()),
+        () = drained(&stop) => Ok(()),
         () = watches => Err(Error::TaskEnded("the watch")),
         _ = &mut http => Err(Error::TaskEnded("the HTTP server")),
         () = controllers => if stop.is_cancelled() { Ok(()) } else { Err(Error::TaskEnded("a controller")) },
         () = untold => Err(Error::TaskEnded("the telling of objects that do not decode")),
-        () = drained(&stop) => Ok(()),
-        () = context.pulse.heartbeats.keep(HEARTBEAT) => Ok(()),
     };
     // Watches and controllers are dropped by now, and with them what was still under way.
     election.release().await;

@@ -119,6 +119,8 @@ async fn bounded<K: Planned>(object: Arc<K>, context: Arc<Context>, id: &Id) -> 
             let then = |next| Action::Requeue(delay(next, &context));
             ("success", end.map_or(Action::Retry(CACHE_LAG), then))
         }
+        // Each time it is another part that was not looked at, and from then on is: it comes to an end.
+        Some(Ok(Err(stop))) if stop.error.is_of_caches() => ("conflict", Action::Retry(CACHE_LAG)),
         Some(Ok(Err(stop)))
             if stop.error.disposition() == Disposition::Conflict
                 && context.backoff.failed(id) <= CONFLICTS_MAX =>

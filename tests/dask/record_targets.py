@@ -1,7 +1,7 @@
 """Records what a scheduler's adaptive_target says, once a second, while a client works: record_targets.py
 
 Prints one line of JSON: the release, the load's name and the targets. The series in
-src/plan/cluster/recorded_targets.jsonl are made with it, on 2024.3.1 and 2026.8.0.
+src/plan/cluster/autoscale/recorded_targets.jsonl are made with it, on 2024.3.1 and 2026.8.0.
 """
 import json
 import sys

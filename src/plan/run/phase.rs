@@ -200,7 +200,11 @@ impl Work<'_> {
     /// No Job is there: it is still to be created, or was deleted by somebody.
     fn without_job(&mut self) {
         if self.observed.pod.as_deref().is_some_and(|pod| state::is_at_work(pod, runner::CONTAINER)) {
-            // The Job is gone and its runner is not, yet: it has its grace period.
+            // The Job is gone and its runner is not, yet: it has its grace period. One that this run was not
+            // told of may be there all the same.
+            if self.status.job.is_none() {
+                self.want_job();
+            }
             let message = "the runner is being stopped, because its Job was deleted";
             return self.say(Reason::JobDeleted, message);
         }

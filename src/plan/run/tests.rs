@@ -288,6 +288,19 @@ fn the_end_of_the_runner_is_the_end_of_the_run(
     assert_eq!(complete.status == "True", phase == Phase::Succeeded);
 }
 
+/// An operator that died after it had created the Job has not told the run of it.
+#[test]
+fn the_job_of_a_runner_at_work_is_asked_for_where_the_run_was_not_told_of_it() {
+    let running =
+        ContainerState { running: Some(ContainerStateRunning::default()), ..ContainerState::default() };
+    let observed = Observed { pod: Some(pod(running)), ..observed(flow()) };
+    let mut run = run(Phase::Provisioning);
+    assert!(plan(&run, &observed, now()).wants.covers(Wants::JOB));
+    run.status.as_mut().unwrap().job = Some("etl-20261201t090000-1".into());
+    let plan = plan(&run, &observed, now());
+    assert_eq!((phase_and_reason(&plan).1.as_str(), plan.wants), ("JobDeleted", Wants::NOTHING));
+}
+
 #[test]
 fn a_job_that_vanishes_fails_the_run_and_is_not_made_again() {
     let mut run = run(Phase::Running);

@@ -316,8 +316,10 @@ impl World {
         let mut stored = seen.runs.get(name).cloned();
         let mut is_behind = stale.is_any();
         while let Some(run) = stored {
+            let before = self.next_version;
             stored = self.turn_of_run(&run, (&seen, is_behind), writes);
-            is_behind = true;
+            // What was written is not in what is seen.
+            is_behind |= self.next_version != before;
         }
     }
 

@@ -4,7 +4,7 @@ use kube::runtime::reflector::ObjectRef;
 use serde_json::json;
 
 use super::life::{flow, look_at_run, scheduler};
-use crate::api::{Flow, FlowRun, Phase, Reason};
+use crate::api::{Flow, FlowRun, Kind, Phase, Reason};
 use crate::operator::testing::look;
 use crate::operator::testing::stage::{NAMESPACE, Stage};
 
@@ -89,6 +89,21 @@ async fn a_plan_that_rests_on_what_was_not_looked_at_is_not_carried_out() {
         (Phase::Cancelled, Some(Reason::Cancelled.as_str()))
     );
     assert_eq!(stage.context.backoff.by_kind(), [].into());
+}
+
+#[tokio::test]
+async fn a_cache_that_is_behind_is_no_failure_of_an_object_that_has_failed_often() {
+    let (_scheduler, address) = scheduler().await;
+    let stage = stage(&address);
+    let_through(&stage, 1);
+    let id = (Kind::FlowRun, NAMESPACE.to_owned(), "etl-1".to_owned());
+    for _ in 0..10 {
+        stage.context.backoff.failed(&id);
+    }
+    stage.change("flowruns", "etl-1", |run| run["spec"]["cancel"] = json!(true));
+    look_at_run(&stage, "etl-1").await;
+    assert_eq!(stage.asked(), ["GET flowruns"], "nothing is told of it");
+    assert_eq!(stage.context.backoff.failed(&id), 11, "nor is it counted");
 }
 
 #[tokio::test]

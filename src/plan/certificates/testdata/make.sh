@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes the certificates and keys that the tests of src/plan/tls read, in the folder of this script. They were made once, with
+# Makes the certificates and keys that the tests of src/plan/certificates read, in the folder of this script. They were made once, with
 # OpenSSL 3.0; tests give their own `now`, so nothing here has to be made again before 2126. The keys guard nothing.
 set -eu
 cd "$(dirname "$0")"
