@@ -24,7 +24,7 @@ pub async fn write(client: &Client, machine: &Machine, ports: &Ports) {
         follow(client, machine, of_cluster, give_back),
         follow(client, machine, of_flow, |_| {}),
         // Where the log of a run is shown, whoever waits for its end says how it ended.
-        follow(client, machine, |run| if machine.shows_runs { None } else { of_run(run) }, |_| {}),
+        follow(client, machine, |run| if machine.shows_runs { waits(run) } else { of_run(run) }, |_| {}),
     );
 }
 
@@ -81,7 +81,15 @@ fn of_flow(flow: &Flow) -> Option<String> {
         .then(|| format!("flow {}: {}: {}", flow.name_any(), ready.reason, ready.message))
 }
 
-/// What is to be said of a run; nothing as long as it only waits for its turn.
+/// What a run waits for, which may never come.
+fn waits(run: &FlowRun) -> Option<String> {
+    let status = run.status.as_ref()?;
+    let (reason, message) = (status.reason.as_deref()?, status.message.as_deref().unwrap_or_default());
+    matches!(status.phase, Phase::Queued | Phase::Provisioning)
+        .then(|| format!("run {} waits: {reason}: {message}", run.name_any()))
+}
+
+/// What is to be said of a run.
 pub fn of_run(run: &FlowRun) -> Option<String> {
     let status = run.status.as_ref()?;
     let name = run.name_any();
@@ -92,7 +100,7 @@ pub fn of_run(run: &FlowRun) -> Option<String> {
     let tasks = status.tasks.map(|tasks| format!(", {} tasks", tasks.total)).unwrap_or_default();
     let took = format!("{}{tasks}", took.unwrap_or_default());
     match status.phase {
-        Phase::Queued | Phase::Provisioning if status.last_failure.is_none() => None,
+        Phase::Queued | Phase::Provisioning if status.last_failure.is_none() => waits(run),
         Phase::Running => Some(format!("run {name}: Running, attempt {}", status.attempt.unwrap_or(1))),
         Phase::Succeeded => Some(format!("run {name}: Succeeded{took}")),
         phase => Some(format!("run {name}: {phase:?}{took}: {reason}: {message}")),

@@ -1,7 +1,7 @@
 //! Shows the log of a pod while the pod lives.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::path::Path;
 use std::time::Duration;
 
@@ -31,11 +31,9 @@ fn copy_on(log: &Path, file: &mut Option<File>) {
     if file.is_none() {
         *file = File::open(log).ok();
     }
-    let mut text = Vec::new();
-    if let Some(file) = file
-        && file.read_to_end(&mut text).is_ok()
-    {
+    if let Some(file) = file {
         let mut out = io::stdout().lock();
-        let _ = out.write_all(&text).and_then(|()| out.flush());
+        // In blocks: a log may be larger than memory.
+        let _ = io::copy(file, &mut out).and_then(|_| out.flush());
     }
 }

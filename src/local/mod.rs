@@ -74,7 +74,7 @@ pub enum Error {
     #[error(transparent)]
     Python(#[from] python::Error),
     /// The folder for logs and volumes cannot be made.
-    #[error("the folder {path} cannot be made: make room there, or name another place with TMPDIR")]
+    #[error("the folder {path} cannot be made: name a folder that is there and has room with TMPDIR")]
     Folder {
         /// The folder.
         path: PathBuf,

@@ -1,7 +1,7 @@
 //! The objects in the files of a user, and how they come into the API.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -18,6 +18,13 @@ const NAMESPACE: &str = "default";
 /// The kinds that are created, in their order: what others need comes first.
 const KINDS: [&str; 8] =
     ["Namespace", "ServiceAccount", "ConfigMap", "Secret", "DaskCluster", "Flow", "FlowRun", "FlowBackfill"];
+
+/// How long a run waits for its cluster where each Flow is run once: a Dask cluster of one machine is there
+/// in seconds, and whoever waits for the end would wait ten minutes else.
+const CLUSTER_TIMEOUT_ONCE: &str = "2m";
+/// What is read of a kustomization, or says nothing about objects.
+const READ_OF_KUSTOMIZATION: [&str; 7] =
+    ["apiVersion", "kind", "metadata", "namespace", "configMapGenerator", "generatorOptions", "resources"];
 
 /// An object and the file that it is from.
 #[derive(Clone, Debug, PartialEq)]
@@ -99,6 +106,16 @@ impl Object {
         format!("{} {}", self.kind(), self.name())
     }
 
+    /// Puts it into a namespace, as a kustomization does with all objects that can be in one.
+    fn move_to(&mut self, namespace: &str) {
+        if ["Namespace", "Kustomization"].contains(&self.kind()) {
+            return;
+        }
+        if let Some(metadata) = self.value.get_mut("metadata").and_then(Value::as_object_mut) {
+            metadata.insert("namespace".to_owned(), json!(namespace));
+        }
+    }
+
     fn is_created(&self) -> bool {
         let is_ours = self.word("/apiVersion") == format!("{GROUP}/{VERSION}");
         (is_ours || self.word("/apiVersion") == "v1") && KINDS.contains(&self.kind())
@@ -114,12 +131,18 @@ impl Objects {
     /// Two have one name, a generated ConfigMap cannot be made, or there is none.
     pub fn of(files: &[(String, Checked)]) -> Result<Self, Error> {
         let mut objects = Self::default();
+        let mut all = Vec::new();
         for (file, checked) in files {
             let ours = checked.manifests.iter().map(|manifest| manifest.object.clone());
             let foreign = checked.foreign.iter().map(|(_, object)| object.clone());
-            for value in ours.chain(foreign) {
-                objects.add(Object { file: file.clone(), value })?;
+            all.extend(ours.chain(foreign).map(|value| Object { file: file.clone(), value }));
+        }
+        let namespaces = namespaces(&all);
+        for mut object in all {
+            if let Some(namespace) = namespaces.get(folder_of(&object.file)) {
+                object.move_to(namespace);
             }
+            objects.add(object)?;
         }
         if objects.all.is_empty() {
             return Err(Error::Empty);
@@ -131,6 +154,7 @@ impl Objects {
 
     fn add(&mut self, object: Object) -> Result<(), Error> {
         if object.kind() == "Kustomization" {
+            self.left_out.extend(unread(&object));
             for map in config_maps(&object)? {
                 self.add(map)?;
             }
@@ -169,6 +193,8 @@ impl Objects {
         for flow in self.all.iter_mut().filter(|object| object.kind() == "Flow") {
             if let Some(spec) = flow.value.get_mut("spec").and_then(Value::as_object_mut) {
                 spec.insert("suspend".to_owned(), json!(true));
+                // Nothing else is started here that a cluster might wait for.
+                spec.entry("clusterTimeout").or_insert_with(|| json!(CLUSTER_TIMEOUT_ONCE));
             }
         }
         if self.flows().is_empty() { Err(Error::NoFlow) } else { Ok(self) }
@@ -222,10 +248,35 @@ async fn create(client: &Client, object: &Object) -> Result<(), Error> {
     Ok(())
 }
 
+fn folder_of(file: &str) -> &Path {
+    Path::new(file).parent().unwrap_or(Path::new("."))
+}
+
+/// The folders whose kustomization names a namespace for all that is in them.
+fn namespaces(all: &[Object]) -> BTreeMap<PathBuf, String> {
+    let kustomizations = all.iter().filter(|object| object.kind() == "Kustomization");
+    let named = kustomizations.filter(|object| !object.word("/namespace").is_empty());
+    named.map(|object| (folder_of(&object.file).to_owned(), object.word("/namespace").to_owned())).collect()
+}
+
+/// What a kustomization says and is not read.
+fn unread(kustomization: &Object) -> Option<String> {
+    let fields = kustomization.value.as_object()?.keys();
+    let unread: Vec<&str> =
+        fields.map(String::as_str).filter(|field| !READ_OF_KUSTOMIZATION.contains(field)).collect();
+    let file = &kustomization.file;
+    (!unread.is_empty()).then(|| {
+        let (fields, folder) = (unread.join(", "), folder_of(file).display());
+        format!(
+            "{file}: {fields}: not read here; pipe `kubectl kustomize {folder}` into `daskflow local -f -`"
+        )
+    })
+}
+
 /// The ConfigMaps that a kustomization makes of files. What else it says is left to kustomize: pipe its
 /// output in.
 fn config_maps(kustomization: &Object) -> Result<Vec<Object>, Error> {
-    let folder = Path::new(&kustomization.file).parent().unwrap_or(Path::new("."));
+    let folder = folder_of(&kustomization.file);
     let list =
         |value: &Value, field: &str| value.get(field).and_then(Value::as_array).cloned().unwrap_or_default();
     let namespace = kustomization.word("/namespace");
@@ -306,12 +357,23 @@ mod tests {
     }
 
     #[test]
+    fn a_kustomization_names_the_namespace_of_its_folder_and_what_is_not_read_is_said() {
+        let kustomization = "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nnamespace: team\nnamePrefix: a-\nconfigMapGenerator: [{name: code, literals: [a=b]}]\n";
+        let objects = of(&[("d/flow.yaml", FLOW), ("d/kustomization.yaml", kustomization)]).unwrap();
+        assert_eq!(objects.all.iter().map(Object::namespace).collect::<Vec<_>>(), ["team", "team"]);
+        assert!(objects.left_out[0].starts_with("d/kustomization.yaml: namePrefix: not read"), "{objects:?}");
+        let elsewhere = of(&[("flow.yaml", FLOW), ("d/kustomization.yaml", kustomization)]).unwrap();
+        assert_eq!(elsewhere.flows(), [("default".to_owned(), "etl".to_owned())]);
+    }
+
+    #[test]
     fn once_means_no_tick_and_no_run_of_the_files() {
         let run =
             "apiVersion: daskflow.dev/v1alpha1\nkind: FlowRun\nmetadata: {name: now}\nspec: {flow: etl}\n";
         let objects = of(&[("flow.yaml", FLOW), ("run.yaml", run)]).unwrap().for_once().unwrap();
         assert_eq!(objects.all.len(), 1);
         assert_eq!(objects.all[0].value["spec"]["suspend"], true);
+        assert_eq!(objects.all[0].value["spec"]["clusterTimeout"], "2m");
         assert!(objects.left_out[0].starts_with("run.yaml: FlowRun now is left out"), "{objects:?}");
         assert!(matches!(of(&[("run.yaml", run)]).unwrap().for_once(), Err(Error::NoFlow)));
     }

@@ -6,9 +6,22 @@ use std::path::{Path, PathBuf};
 
 use tokio::process::Command;
 
-/// Says which Python and which Dask these are, in two lines, or fails on the import.
-const QUESTION: &str = "import sys; print(sys.executable, sys.version.split()[0]); import distributed; \
-                        print(distributed.__version__)";
+/// Says which Python and which Dask these are, in two lines, and in a third which modules of Dask's processes
+/// files of the working directory hide; or fails on the import. The working directory is not imported from.
+const QUESTION: &str = r#"
+import os, sys
+here = os.path.realpath(os.getcwd())
+sys.path[:] = [path for path in sys.path if os.path.realpath(path or ".") != here]
+import distributed.cli.dask_scheduler
+import distributed.cli.dask_worker
+print(sys.executable, sys.version.split()[0])
+print(distributed.__version__)
+def hides(name):
+    if os.path.realpath(getattr(sys.modules[name], "__file__", None) or "").startswith(here + os.sep):
+        return False
+    return os.path.isfile(name + ".py") or os.path.isfile(os.path.join(name, "__init__.py"))
+print(" ".join(sorted(name for name in list(sys.modules) if "." not in name and name != "__main__" and hides(name))))
+"#;
 
 /// A Python that has Dask.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,7 +38,10 @@ pub struct Python {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// It cannot be started.
-    #[error("{path} cannot be started: install Python, or name one with --python")]
+    #[error(
+        "{path} cannot be started: install Python, activate a virtual environment that is there (VIRTUAL_ENV), or \
+         name one with --python"
+    )]
     Start {
         /// What was tried.
         path: String,
@@ -40,6 +56,15 @@ pub enum Error {
     NoDask {
         /// The interpreter.
         path: String,
+    },
+    /// Files of the working directory are imported in the place of what Dask imports.
+    #[error(
+        "the working directory has files of the names {names}, which would be imported in the place of modules that \
+         Dask's processes need: give them other names, or start daskflow in another folder"
+    )]
+    Hidden {
+        /// The modules that they hide.
+        names: String,
     },
     /// It fails where it should answer.
     #[error("{path} cannot import distributed: {message}")]
@@ -73,16 +98,18 @@ pub async fn find(named: Option<&Path>) -> Result<Python, Error> {
     if last.contains("No module named 'distributed'") {
         return Err(Error::NoDask { path });
     }
-    let mut lines = out.lines();
-    let (Some((executable, version)), Some(distributed)) =
-        (lines.next().and_then(|line| line.rsplit_once(' ')), lines.next())
-    else {
-        return Err(Error::Broken { path, message: last.to_owned() });
-    };
+    let lines: Vec<&str> = out.lines().collect();
+    let broken = || Error::Broken { path: path.clone(), message: last.to_owned() };
+    let [first, distributed, hidden] = lines.as_slice() else { return Err(broken()) };
+    let (executable, version) =
+        first.rsplit_once(' ').filter(|_| answer.status.success()).ok_or_else(broken)?;
+    if !hidden.is_empty() {
+        return Err(Error::Hidden { names: hidden.replace(' ', ", ") });
+    }
     Ok(Python {
         path: PathBuf::from(executable),
         version: version.to_owned(),
-        distributed: distributed.to_owned(),
+        distributed: (*distributed).to_owned(),
     })
 }
 

@@ -125,9 +125,9 @@ pub(super) async fn controller<K: Planned>(
         waiting.set(i64::try_from(looks.turns.waiting()).unwrap_or(i64::MAX));
         let due = looks.turns.next_due().map(|due| began + due);
         tokio::select! {
-            // What is new comes first: it may change what is looked at next. It keeps nothing waiting for long:
-            // wakes come from looks and watches, which wait meanwhile, and from schedulers, which have little
-            // to say.
+            // What is new comes first: it may change what is looked at next. It keeps nothing waiting for
+            // long: wakes come from looks and watches, which wait meanwhile, and from schedulers, which have
+            // little to say.
             biased;
             () = stop.cancelled() => break,
             woken = wakes.recv() => {

@@ -321,11 +321,7 @@ fn what_is_missing_is_named_with_its_cure() {
     let local = |arguments: &[&str]| program::daskflow(&folder, &[&["local"], arguments].concat(), "");
     let ran = local(&["-f", "flow.yaml", "--python", "/nowhere/python"]);
     assert_eq!(ran.code, 1);
-    assert!(
-        ran.err.contains("/nowhere/python cannot be started: install Python, or name one"),
-        "{}",
-        ran.err
-    );
+    assert!(ran.err.contains("/nowhere/python cannot be started: install Python, activate"), "{}", ran.err);
     let ran = local(&["-f", "nowhere.yaml"]);
     assert!(ran.code == 1 && ran.err.contains("nowhere.yaml cannot be read"), "{}", ran.err);
     std::fs::write(folder.join("bad.yaml"), manifest("print(1)", "  timeot: 3m\n")).unwrap();

@@ -1,6 +1,8 @@
 //! The program that a container is on this machine.
 
-use std::io;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use k8s_openapi::api::core::v1::{Container, ExecAction, Pod};
@@ -17,7 +19,7 @@ use crate::local::machine::Machine;
 /// How many bytes of a message the kubelet takes.
 const MESSAGE_BYTES_MAX: usize = 4096;
 /// How many bytes of a log it takes for one.
-const LOG_BYTES_MAX: usize = 2048;
+const LOG_BYTES_MAX: u64 = 2048;
 
 /// A container as it is started here.
 #[derive(Clone, Debug)]
@@ -86,16 +88,20 @@ impl Started {
     pub fn message(&self, code: i32) -> String {
         let message = std::fs::read(&self.message).unwrap_or_default();
         if message.is_empty() && code != 0 && self.last_words {
-            return tail(&std::fs::read(&self.program.log).unwrap_or_default());
+            return tail(&self.program.log).unwrap_or_default();
         }
         String::from_utf8_lossy(message.get(..MESSAGE_BYTES_MAX).unwrap_or(&message)).into_owned()
     }
 }
 
 /// The end of a log.
-fn tail(log: &[u8]) -> String {
-    let begin = log.len().saturating_sub(LOG_BYTES_MAX);
-    String::from_utf8_lossy(log.get(begin..).unwrap_or_default()).into_owned()
+fn tail(log: &Path) -> io::Result<String> {
+    let mut log = File::open(log)?;
+    let begin = log.metadata()?.len().saturating_sub(LOG_BYTES_MAX);
+    log.seek(SeekFrom::Start(begin))?;
+    let mut words = Vec::new();
+    log.take(LOG_BYTES_MAX).read_to_end(&mut words)?;
+    Ok(String::from_utf8_lossy(&words).into_owned())
 }
 
 /// What each program is given, if its container says nothing else.
@@ -114,11 +120,59 @@ fn defaults(machine: &Machine, scratch: &Path, message: &Path) -> Vec<(String, S
 /// A command with this machine's Python in the place of the image's.
 fn on_machine(mut words: Vec<String>, machine: &Machine) -> Result<Vec<String>, String> {
     match words.first_mut() {
-        Some(first) if ["python", "python3"].contains(&first.as_str()) => {
+        Some(first) if is_python_of_image(first.as_str()) => {
             *first = machine.python.path.display().to_string();
         }
         Some(_) => {}
         None => return Err("what its image would start is not known here: write a command".to_owned()),
     }
     Ok(words)
+}
+
+/// Whether a command is a Python of the image: `python`, `python3` or `python3.N`, by its name or by a path
+/// that is not there on this machine.
+fn is_python_of_image(command: &str) -> bool {
+    let path = Path::new(command);
+    let name = if path.is_absolute() { path.file_name().and_then(OsStr::to_str) } else { Some(command) };
+    let is_python = name.and_then(|name| name.strip_prefix("python")).is_some_and(|version| {
+        let minor = version.strip_prefix("3.").unwrap_or("0");
+        let is_number = !minor.is_empty() && minor.bytes().all(|digit| digit.is_ascii_digit());
+        is_number && (version.starts_with("3.") || ["", "3"].contains(&version))
+    });
+    is_python && !(path.is_absolute() && path.exists())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pythons_of_an_image_are_known() {
+        for command in ["python", "python3", "python3.12", "/nowhere/bin/python", "/nowhere/bin/python3.9"] {
+            assert!(is_python_of_image(command), "{command}");
+        }
+        for command in ["pythonic", "python2", "python3.", "python3.x", "dask", "bin/python", "/nowhere/dask"]
+        {
+            assert!(!is_python_of_image(command), "{command}");
+        }
+        let folder = std::env::temp_dir().join(format!("daskflow-python-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let python = folder.join("python3");
+        std::fs::write(&python, "").unwrap();
+        assert!(!is_python_of_image(python.to_str().unwrap()), "it is there");
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn the_tail_of_a_log_is_read_and_no_more() {
+        let log = std::env::temp_dir().join(format!("daskflow-tail-{}.log", std::process::id()));
+        for (text, wanted) in
+            [("short".to_owned(), "short".to_owned()), ("ab".repeat(2000), "ab".repeat(1024))]
+        {
+            std::fs::write(&log, text).unwrap();
+            assert_eq!(tail(&log).unwrap(), wanted);
+        }
+        std::fs::remove_file(&log).unwrap();
+        assert!(tail(&log).is_err());
+    }
 }

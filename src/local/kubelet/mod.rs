@@ -145,13 +145,12 @@ impl Kubelet {
         Entry { component, order }
     }
 
-    /// A pod is there no more. Its log goes with it.
+    /// A pod is there no more. Its log stays: that of a run whose time was over is the one that is wanted.
     fn forget(&self, pod: &Pod) {
         let entry = self.lock().remove(&pod.uid().unwrap_or_default());
         if let Some(entry) = entry {
             set(&entry, Order::Die);
         }
-        let _ = std::fs::remove_file(self.machine.log(&pod.namespace().unwrap_or_default(), &pod.name_any()));
     }
 
     /// Pods that a new list does not have were deleted while nobody watched.

@@ -1,5 +1,7 @@
 //! The life of one pod as a process.
 
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -153,6 +155,7 @@ impl Life {
                 Ok(started) => return Some(started),
                 Err(message) => message,
             };
+            self.machine.news.say_once(&format!("pod {} waits: {message}", self.pod.name_any()));
             let state = State::Waiting("CreateContainerConfigError", message);
             if report.state != state {
                 report.state = state;
@@ -170,7 +173,7 @@ impl Life {
         let end = |code: i32, message: String, finished| End { code, message, started: begun, finished };
         let mut process = match Process::start(&started.program) {
             Ok(process) => process,
-            Err(error) => return end(128, format!("it cannot be started: {error}"), self.clock.now()),
+            Err(error) => return end(128, refusal(&started.program.folder, &error), self.clock.now()),
         };
         let question = Question::of(container);
         (report.state, report.ready) = (State::Running(begun), question.is_none());
@@ -258,6 +261,17 @@ fn back_off(restarts: i32, ran_s: i64) -> Duration {
     // One that ran for ten minutes was well, and begins anew.
     let Some(doublings) = earlier.checked_sub(1).filter(|_| ran_s <= WELL_S) else { return Duration::ZERO };
     (BACK_OFF.0 * 2_u32.pow(doublings.min(5))).min(BACK_OFF.1)
+}
+
+/// Why a program cannot be started in this working directory.
+fn refusal(folder: &Path, error: &io::Error) -> String {
+    if folder.is_dir() {
+        return format!("it cannot be started: {error}");
+    }
+    let folder = folder.display();
+    format!(
+        "the working directory {folder} is not there: --map says where a folder of the image is on this machine"
+    )
 }
 
 #[cfg(test)]

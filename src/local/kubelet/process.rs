@@ -1,26 +1,31 @@
 //! A program in a group of processes of its own, which ends with daskflow at the latest.
 //!
 //! Out of the group of the terminal, Ctrl-C reaches daskflow alone. That nothing is left when daskflow is
-//! killed is a shell's work: it waits at a pipe from daskflow, which ends when daskflow does, and then ends
-//! the group. It has no parent of its own (it would be a child that the program does not know), takes no
-//! notice of the signals that it sends, and ends with its group, as that is killed when the program has
-//! ended. POSIX has all of it; so it is the same on Linux and macOS.
+//! killed is a guard's work, a shell that leads the group: it waits at a pipe from daskflow, which ends when
+//! daskflow does, and then ends the group. It takes no notice of the signals that it sends, and ends with its
+//! group, as that is killed when the program has ended. Until then nobody else's group has its number. The
+//! program is beside the guard, not started by it: a shell loses variables whose names are not its own. POSIX
+//! has all of it; so it is the same on Linux and macOS.
 
-use std::fs::OpenOptions;
-use std::io;
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind};
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::Stdio;
 
-use tokio::process::{Child, ChildStdin, Command};
+use tokio::process::{Child, Command};
 
 /// The shell. It is at the same place on each POSIX system that people use.
 const SHELL: &str = "/bin/sh";
-/// Sets the guard beside the program, and becomes the program.
-const GUARDED: &str = r#"exec 3<&0 </dev/null
-( ( trap '' TERM INT HUP; read -r line <&3; kill -s TERM -- "-$$"; sleep 2; kill -s KILL -- "-$$" ) >/dev/null 2>&1 & )
-exec 3<&-
-exec "$@""#;
+/// Guards the group that it leads.
+const GUARD: &str = r#"trap '' TERM INT HUP
+read -r line
+kill -s TERM -- "-$$"
+sleep 2
+kill -s KILL -- "-$$""#;
+/// Says why a program cannot be started, and ends with a code.
+const NOT_STARTED: &str = r#"printf '%s\n' "$0" >&2
+exit "$1""#;
 /// Sends a signal to a group. It may have ended.
 const SIGNAL: &str = r#"kill -s "$0" -- "-$1" 2>/dev/null"#;
 
@@ -42,8 +47,8 @@ pub struct Program {
 pub struct Process {
     child: Child,
     group: u32,
-    /// What the guard waits at.
-    _open: Option<ChildStdin>,
+    /// It waits at its input, which ends with this.
+    _guard: Child,
 }
 
 impl Process {
@@ -55,21 +60,22 @@ impl Process {
     /// is not there ends with 127, and its log says so.
     pub fn start(program: &Program) -> io::Result<Self> {
         let log = OpenOptions::new().create(true).append(true).open(&program.log)?;
-        let mut child = Command::new(SHELL)
-            .args(["-c", GUARDED, "sh"])
-            .args(&program.words)
-            .envs(program.env.iter().map(|(name, value)| (name, value)))
-            .current_dir(&program.folder)
+        let guard = Command::new(SHELL)
+            .args(["-c", GUARD])
             .stdin(Stdio::piped())
-            .stdout(log.try_clone()?)
-            .stderr(log)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
             .process_group(0)
-            .kill_on_drop(true)
             .spawn()?;
-        let group = child.id().ok_or_else(|| io::Error::other("it has ended already"))?;
-        // `Child::wait` would close it.
-        let open = child.stdin.take();
-        Ok(Self { child, group, _open: open })
+        let group = guard.id().ok_or_else(|| io::Error::other("its guard has ended already"))?;
+        let child = match spawn(program, &program.words, &log, group) {
+            Err(error) if program.folder.is_dir() && exit_code(&error).is_some() => {
+                let words = not_started(program, &error);
+                spawn(program, &words, &log, group)?
+            }
+            started => started?,
+        };
+        Ok(Self { child, group, _guard: guard })
     }
 
     /// Waits for the program's end and gives its exit code, as containers have it: 128 and the signal that
@@ -85,5 +91,112 @@ impl Process {
         shell.args(["-c", SIGNAL, name, &self.group.to_string()]).stdin(Stdio::null());
         // A group that has ended is what is wanted.
         let _ = shell.status().await;
+    }
+}
+
+/// Starts these words as the program, in this group.
+fn spawn(program: &Program, words: &[String], log: &File, group: u32) -> io::Result<Child> {
+    let (first, rest) = words.split_first().ok_or_else(|| io::Error::other("there is no command"))?;
+    Command::new(first)
+        .args(rest)
+        .envs(program.env.iter().map(|(name, value)| (name, value)))
+        .current_dir(&program.folder)
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log.try_clone()?)
+        .process_group(i32::try_from(group).map_err(io::Error::other)?)
+        .kill_on_drop(true)
+        .spawn()
+}
+
+/// The code of a shell that cannot start a program, where it is the program's fault.
+fn exit_code(error: &io::Error) -> Option<&'static str> {
+    match error.kind() {
+        ErrorKind::NotFound => Some("127"),
+        ErrorKind::PermissionDenied => Some("126"),
+        _ => None,
+    }
+}
+
+/// The words that say in the log why a program cannot be started.
+fn not_started(program: &Program, error: &io::Error) -> [String; 5] {
+    let name = program.words.first().map_or("", String::as_str);
+    let why = format!("{name} cannot be started: {error}");
+    [SHELL, "-c", NOT_STARTED, &why, exit_code(error).unwrap_or("127")].map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::{sleep, timeout};
+
+    use super::*;
+
+    fn program(test: &str, words: &[&str], env: &[(&str, &str)]) -> Program {
+        let folder = std::env::temp_dir();
+        let log = folder.join(format!("daskflow-{test}-{}.log", std::process::id()));
+        let words = words.iter().map(|word| (*word).to_owned()).collect();
+        let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Program { words, env, folder, log }
+    }
+
+    /// The exit code of a program with these variables, and its log.
+    async fn run(test: &str, words: &[&str], env: &[(&str, &str)]) -> (i32, String) {
+        let program = program(test, words, env);
+        let mut process = Process::start(&program).unwrap();
+        let code = process.ended().await;
+        process.signal("KILL").await;
+        let said = std::fs::read_to_string(&program.log).unwrap();
+        std::fs::remove_file(&program.log).unwrap();
+        (code, said)
+    }
+
+    #[tokio::test]
+    async fn variables_of_all_names_reach_the_program() {
+        let variables = [("spring.url", "http://a"), ("a-b", "c d"), ("PLAIN", "e")];
+        let (code, said) = run("variables", &["env"], &variables).await;
+        assert_eq!(code, 0, "{said}");
+        for (name, value) in variables {
+            assert!(said.lines().any(|line| line == format!("{name}={value}")), "{name}: {said}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_program_that_is_not_there_says_so_in_its_log() {
+        let (code, said) = run("missing", &["/nowhere/dask", "worker"], &[]).await;
+        assert_eq!(code, 127);
+        assert!(said.starts_with("/nowhere/dask cannot be started: "), "{said}");
+        let (code, said) = run("folder", &["/"], &[]).await;
+        assert_eq!(code, 126, "{said}");
+    }
+
+    /// Whether there is a process with this number. One that nobody waits for is not.
+    async fn is_there(process: &str) -> bool {
+        let asked = Command::new(SHELL).args(["-c", r#"kill -0 "$0" 2>/dev/null"#, process]).status().await;
+        let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+        asked.unwrap().success() && !stat.contains(") Z")
+    }
+
+    #[tokio::test]
+    async fn what_a_program_started_ends_once_nobody_holds_it() {
+        let program = program("left", &[SHELL, "-c", "sleep 600 & echo $!; wait"], &[]);
+        let process = Process::start(&program).unwrap();
+        let ends = async {
+            let child = loop {
+                let said = std::fs::read_to_string(&program.log).unwrap();
+                if said.ends_with('\n') {
+                    break said.trim().to_owned();
+                }
+                sleep(Duration::from_millis(20)).await;
+            };
+            assert!(is_there(&child).await);
+            drop(process);
+            while is_there(&child).await {
+                sleep(Duration::from_millis(20)).await;
+            }
+        };
+        timeout(Duration::from_secs(60), ends).await.unwrap();
+        std::fs::remove_file(&program.log).unwrap();
     }
 }

@@ -1,11 +1,11 @@
 //! What a kubelet says of a pod: its status, as the operator and `kubectl` read it.
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Container, Pod};
+use k8s_openapi::api::core::v1::{Container, Pod, PodSecurityContext, PodSpec, SecurityContext};
 use kube::ResourceExt;
 use serde_json::{Value, json};
 
-use crate::plan::pods::state;
+use crate::plan::pods::{container as planned, scheduler, state};
 
 /// The name of this machine as a node.
 pub const NODE: &str = "localhost";
@@ -139,24 +139,69 @@ fn second(time: Timestamp) -> String {
 /// What of a pod's template a machine cannot do, in the words of its fields.
 pub fn ignored(pod: &Pod) -> Vec<String> {
     let Some(spec) = &pod.spec else { return Vec::new() };
-    let own = own_container(pod).map(|own| own.name.as_str());
-    let mut all = Vec::new();
-    let mut add = |is_there: bool, field: &str| all.extend(is_there.then(|| field.to_owned()));
-    add(spec.node_selector.as_ref().is_some_and(|selector| !selector.is_empty()), "nodeSelector");
-    add(spec.affinity.is_some(), "affinity");
-    add(spec.topology_spread_constraints.is_some(), "topologySpreadConstraints");
-    add(spec.host_network == Some(true), "hostNetwork");
-    add(spec.runtime_class_name.is_some(), "runtimeClassName");
-    add(spec.priority_class_name.is_some(), "priorityClassName");
+    let own = own_container(pod);
+    let mut all = of_pod(spec);
+    all.extend(own.into_iter().flat_map(of_container));
+    let mut all: Vec<String> = all.into_iter().map(str::to_owned).collect();
+    let own_name = own.map(|own| own.name.as_str());
     let names = spec.init_containers.iter().flatten().chain(&spec.containers).map(|one| one.name.as_str());
-    for name in names.filter(|name| Some(*name) != own) {
-        add(true, &format!("the container {name}"));
-    }
-    let limits = own_container(pod).and_then(|own| own.resources.as_ref()?.limits.as_ref());
-    for resource in limits.into_iter().flatten().map(|(resource, _)| resource.as_str()) {
-        add(!["cpu", "memory"].contains(&resource), &format!("the limit of {resource}"));
-    }
+    all.extend(names.filter(|name| Some(*name) != own_name).map(|name| format!("the container {name}")));
+    let limits = own.and_then(|own| own.resources.as_ref()?.limits.as_ref());
+    let limits = limits.into_iter().flatten().map(|(resource, _)| resource.as_str());
+    let limits = limits.filter(|resource| !["cpu", "memory"].contains(resource));
+    all.extend(limits.map(|resource| format!("the limit of {resource}")));
     all
+}
+
+/// Fields of a pod that a machine has nothing for. What each pod is given without being asked is none.
+fn of_pod(spec: &PodSpec) -> Vec<&'static str> {
+    // An fsGroup is ours where there is TLS; files of volumes are this user's in any case.
+    let security = spec.security_context.clone().unwrap_or_default();
+    let security = PodSecurityContext { fs_group: None, ..security };
+    let given = planned::pod(Container::default(), "", &[]).security_context.unwrap_or_default();
+    let is_asked_for = security != PodSecurityContext::default() && security != given;
+    let policy = spec.dns_policy.as_deref().unwrap_or("ClusterFirst");
+    written([
+        ("nodeSelector", spec.node_selector.as_ref().is_some_and(|selector| !selector.is_empty())),
+        ("affinity", spec.affinity.is_some()),
+        ("tolerations", spec.tolerations.as_ref().is_some_and(|all| !all.is_empty())),
+        ("topologySpreadConstraints", spec.topology_spread_constraints.is_some()),
+        ("hostNetwork", spec.host_network == Some(true)),
+        ("hostPID", spec.host_pid == Some(true)),
+        ("hostIPC", spec.host_ipc == Some(true)),
+        ("hostAliases", spec.host_aliases.as_ref().is_some_and(|all| !all.is_empty())),
+        ("dnsConfig", spec.dns_config.is_some()),
+        ("dnsPolicy", policy != "ClusterFirst"),
+        ("shareProcessNamespace", spec.share_process_namespace == Some(true)),
+        ("securityContext", is_asked_for),
+        ("runtimeClassName", spec.runtime_class_name.is_some()),
+        ("priorityClassName", spec.priority_class_name.is_some()),
+    ])
+}
+
+/// The same of its own container.
+fn of_container(own: &Container) -> Vec<&'static str> {
+    let security = own.security_context.clone().unwrap_or_default();
+    let given = planned::container("", "", None).security_context.unwrap_or_default();
+    let step = own.lifecycle.as_ref();
+    let before_end = step.and_then(|lifecycle| lifecycle.pre_stop.as_ref());
+    let readiness = own.readiness_probe.as_ref();
+    let mut mounts = own.volume_mounts.iter().flatten();
+    written([
+        ("the container's securityContext", security != SecurityContext::default() && security != given),
+        ("lifecycle.postStart", step.is_some_and(|lifecycle| lifecycle.post_start.is_some())),
+        ("a lifecycle.preStop without exec", before_end.is_some_and(|step| step.exec.is_none())),
+        ("livenessProbe", own.liveness_probe.as_ref().is_some_and(|one| !scheduler::is_own_liveness(one))),
+        ("startupProbe", own.startup_probe.is_some()),
+        ("an exec readinessProbe", readiness.is_some_and(|probe| probe.exec.is_some())),
+        ("a grpc readinessProbe", readiness.is_some_and(|probe| probe.grpc.is_some())),
+        ("subPathExpr", mounts.any(|mount| mount.sub_path_expr.is_some())),
+    ])
+}
+
+/// The names of those that are written.
+fn written<const N: usize>(fields: [(&'static str, bool); N]) -> Vec<&'static str> {
+    fields.into_iter().filter_map(|(field, is_written)| is_written.then_some(field)).collect()
 }
 
 /// Whose pod it is, in words: of which Flow or `DaskCluster`.
@@ -170,6 +215,9 @@ pub fn owner(pod: &Pod) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::DaskCluster;
+    use crate::plan::pods::worker;
+    use crate::plan::site::Site;
 
     fn pod(spec: &Value) -> Pod {
         serde_json::from_value(json!({
@@ -217,5 +265,62 @@ mod tests {
         ];
         assert_eq!(ignored(&pod), wanted);
         assert_eq!(owner(&pod), "the DaskCluster a");
+    }
+
+    #[test]
+    fn what_a_process_has_no_part_in_is_named() {
+        let pod = pod(&json!({
+            "tolerations": [{"key": "gpu", "operator": "Exists"}],
+            "hostAliases": [{"ip": "10.0.0.1", "hostnames": ["store"]}],
+            "securityContext": {"runAsUser": 1000},
+            "shareProcessNamespace": true, "hostPID": true, "hostIPC": true,
+            "dnsConfig": {"nameservers": ["10.0.0.2"]}, "dnsPolicy": "None",
+            "containers": [{
+                "name": "worker",
+                "securityContext": {"runAsNonRoot": true},
+                "lifecycle": {
+                    "postStart": {"exec": {"command": ["true"]}}, "preStop": {"sleep": {"seconds": 3}},
+                },
+                "livenessProbe": {"httpGet": {"port": 80}},
+                "startupProbe": {"httpGet": {"port": 80}},
+                "readinessProbe": {"exec": {"command": ["true"]}},
+                "volumeMounts": [{"name": "data", "mountPath": "/data", "subPathExpr": "$(POD)"}],
+            }],
+        }));
+        let wanted = [
+            "tolerations",
+            "hostPID",
+            "hostIPC",
+            "hostAliases",
+            "dnsConfig",
+            "dnsPolicy",
+            "shareProcessNamespace",
+            "securityContext",
+            "the container's securityContext",
+            "lifecycle.postStart",
+            "a lifecycle.preStop without exec",
+            "livenessProbe",
+            "startupProbe",
+            "an exec readinessProbe",
+            "subPathExpr",
+        ];
+        assert_eq!(ignored(&pod), wanted);
+    }
+
+    #[test]
+    fn of_what_nobody_wrote_nothing_is_named() {
+        let spec = serde_json::from_value(json!({"image": "i"})).unwrap();
+        let cluster = DaskCluster::new("a", spec);
+        let site = Site::Machine { comm: 20_000, dashboard: 20_001 };
+        let group = (worker::DEFAULT_GROUP, &cluster.spec.workers);
+        let worker = worker::pod(&cluster, site, None, group, 7).unwrap();
+        for mut pod in [scheduler::pod(&cluster, site, None).unwrap(), worker] {
+            assert_eq!(ignored(&pod), Vec::<String>::new());
+            // As it is with TLS, and with what the API fills in.
+            let spec = pod.spec.as_mut().unwrap();
+            spec.dns_policy = Some("ClusterFirst".to_owned());
+            spec.security_context.as_mut().unwrap().fs_group = Some(1000);
+            assert_eq!(ignored(&pod), Vec::<String>::new());
+        }
     }
 }

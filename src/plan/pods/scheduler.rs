@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{
-    ExecAction, Pod, PodTemplateSpec, Probe, Service, ServicePort, ServiceSpec,
+    Container, ExecAction, Pod, PodTemplateSpec, Probe, Service, ServicePort, ServiceSpec,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::ResourceExt;
 
 use super::mounts::Certificate;
-use super::written::{Pages, check_scheduler};
+use super::written::{Pages, check_scheduler, listen_at};
 use super::{
     Violation, common_labels, container, content_hash, controller_ref, label, merge, mounts, of_cluster,
     shape_hash,
@@ -25,6 +25,8 @@ use crate::plan::site::Site;
 pub const CONTAINER: &str = labels::SCHEDULER;
 /// Asks the scheduler for an answer.
 const ALIVE: &str = include_str!("alive.py");
+/// The options by which it says where it listens.
+const PLACE: [&str; 4] = ["--port", "--host", "--interface", "--dashboard-address"];
 
 /// The hash of all that shapes a scheduler's pod. It is taken from the spec, not from the pod, so that a new
 /// release of the operator replaces no running pod.
@@ -44,16 +46,15 @@ pub fn template_hash(spec: &DaskClusterSpec, certificate: Option<&Certificate>) 
 /// A [`Violation`] of `spec.scheduler.template`.
 pub fn pod(cluster: &DaskCluster, site: Site, certificate: Option<&Certificate>) -> Result<Pod, Violation> {
     let spec = &cluster.spec;
+    // What users write is meant for Kubernetes, and checked as there: a machine's own place comes at the end.
     // "--host tls://" would bind to one address; the protocol and the port alone bind to all.
-    let mut arguments = vec!["--port".to_owned(), site.comm_port().to_string()];
+    let mut arguments = vec!["--port".to_owned(), Site::Kubernetes.comm_port().to_string()];
     if certificate.is_some() {
         arguments.extend(["--protocol".to_owned(), "tls".to_owned()]);
     }
-    let host = site.host();
-    arguments.extend(host.iter().flat_map(|host| ["--host".to_owned(), (*host).to_owned()]));
-    let pages = format!("{}:{}", host.unwrap_or_default(), site.dashboard_port());
+    let pages = format!(":{}", Site::Kubernetes.dashboard_port());
     arguments.extend(["--dashboard-address".to_owned(), pages]);
-    check_scheduler(&spec.scheduler.args, site, spec.tls.is_some(), "spec.scheduler.args")?;
+    check_scheduler(&spec.scheduler.args, spec.tls.is_some(), "spec.scheduler.args")?;
     arguments.extend(spec.scheduler.args.iter().cloned());
     let mut main =
         container::dask(CONTAINER, (spec, site), ["-m", "distributed.cli.dask_scheduler"], arguments);
@@ -75,14 +76,27 @@ pub fn pod(cluster: &DaskCluster, site: Site, certificate: Option<&Certificate>)
     let field = "spec.scheduler.template";
     super::written::check_programs(spec.scheduler.template.as_ref(), (CONTAINER, spec.entrypoint), field)?;
     merge::over(&mut template, spec.scheduler.template.as_ref(), field)?;
-    let containers = template.spec.iter().flat_map(|pod| &pod.containers);
+    let containers = template.spec.iter_mut().flat_map(|pod| &mut pod.containers);
     for main in containers.filter(|container| container.name == CONTAINER) {
-        check_scheduler(main.args.as_deref().unwrap_or_default(), site, spec.tls.is_some(), field)?;
+        check_scheduler(main.args.as_deref().unwrap_or_default(), spec.tls.is_some(), field)?;
+        listen(main, site);
     }
     label(&mut template, component_labels(&cluster.name_any(), labels::SCHEDULER));
     label(&mut template, [(labels::TEMPLATE_HASH.to_owned(), template_hash(spec, certificate))].into());
     mounts::finish(&mut template, certificate);
     Ok(of_cluster(cluster, names::scheduler_name(&cluster.name_any()), template))
+}
+
+/// Where all processes share an address, a scheduler listens at the ports of its cluster, whatever is
+/// written.
+fn listen(main: &mut Container, site: Site) {
+    let Some(host) = site.host() else { return };
+    let (port, pages) = (site.comm_port().to_string(), format!("{host}:{}", site.dashboard_port()));
+    let ours = ["--port", &port, "--host", host, "--dashboard-address", &pages].map(str::to_owned);
+    if !listen_at(main, &PLACE, &ours) {
+        // A command of the template's own.
+        main.args.get_or_insert_default().extend(ours);
+    }
 }
 
 /// A scheduler that answers nobody for a quarter of an hour is started again: one that hangs would be
@@ -101,6 +115,12 @@ fn liveness(spec: &DaskClusterSpec, site: Site) -> Option<Probe> {
         failure_threshold: Some(15),
         ..Probe::default()
     })
+}
+
+/// Whether it is the probe that [`pod`] sets, and not one of the user's own.
+pub fn is_own_liveness(probe: &Probe) -> bool {
+    let mut words = probe.exec.iter().flat_map(|exec| exec.command.iter().flatten());
+    words.any(|word| word == ALIVE)
 }
 
 /// The user's annotations, and the hash of all that users may take away again: without it nobody would notice

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{
-    EmptyDirVolumeSource, ExecAction, Lifecycle, LifecycleHandler, Pod, PodSpec, PodTemplateSpec,
+    Container, EmptyDirVolumeSource, ExecAction, Lifecycle, LifecycleHandler, Pod, PodSpec, PodTemplateSpec,
     TopologySpreadConstraint, Volume, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
@@ -39,6 +39,16 @@ const THREADS: &str = "{threads}";
 const MEMORY: &str = "{memory}";
 /// Kubernetes' own grace period, in seconds, where the template gives none.
 const GRACE_S: i64 = 30;
+/// The options by which a worker says where it listens.
+const PLACE: [&str; 7] = [
+    "--host",
+    "--interface",
+    "--dashboard-address",
+    "--worker-port",
+    "--nanny-port",
+    "--listen-address",
+    "--contact-address",
+];
 /// How much of the grace period is left to the worker's own end, in seconds.
 const END_S: i64 = 5;
 
@@ -124,9 +134,10 @@ pub fn pod(
     written::check_programs(workers.template.as_ref(), main, &field)?;
     check_arguments(&written::added_arguments(workers.template.as_ref(), main), &field)?;
     merge::over(&mut template, workers.template.as_ref(), &field)?;
-    let containers = template.spec.iter().flat_map(|spec| &spec.containers);
+    let containers = template.spec.iter_mut().flat_map(|spec| &mut spec.containers);
     for main in containers.filter(|container| container.name == CONTAINER) {
         written::check_worker(main, &name, &field)?;
+        listen(main, site);
     }
     keep_restart_policy(&mut template, CONTAINER, "OnFailure");
     label(&mut template, labels);
@@ -154,9 +165,7 @@ fn arguments(
     arguments.extend(["--nthreads".to_owned(), threads]);
     arguments
         .extend(["--memory-limit".to_owned(), limits.memory.clone().unwrap_or_else(|| MEMORY.to_owned())]);
-    let host = site.host();
-    arguments.extend(host.iter().flat_map(|host| ["--host".to_owned(), (*host).to_owned()]));
-    let page = format!("{}:{}", host.unwrap_or_default(), site.worker_port().unwrap_or_default());
+    let page = format!(":{}", site.worker_port().unwrap_or_default());
     arguments.extend(["--dashboard-address".to_owned(), page]);
     if !workers.dask_resources.is_empty() {
         let amounts = workers.dask_resources.iter().map(|(name, amount)| format!("{name}={amount}"));
@@ -170,6 +179,14 @@ fn arguments(
     }
     arguments.extend(workers.args.iter().cloned());
     arguments
+}
+
+/// Where all processes share an address, a worker listens at whatever port is free, whatever is written. What
+/// a command of the template's own says nothing of stays so: it may be a program that knows no such option.
+fn listen(main: &mut Container, site: Site) {
+    let Some(host) = site.host() else { return };
+    let ours = ["--host", host, "--dashboard-address", &format!("{host}:0")].map(str::to_owned);
+    written::listen_at(main, &PLACE, &ours);
 }
 
 /// Results move to other workers before the container is told to end: on a drained node, too. A container has

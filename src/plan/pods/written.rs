@@ -112,17 +112,14 @@ pub fn limit(template: Option<&Value>, container: &str, resource: &str) -> Optio
     limits.find_map(|amount| serde_json::from_value(amount.clone()).ok())
 }
 
-/// Refuses arguments of the scheduler by which nobody would find it.
+/// Refuses arguments of the scheduler by which nobody would find it in Kubernetes. The same are taken on a
+/// machine, where [`listen_at`] takes them out.
 ///
 /// # Errors
 ///
 /// A [`Violation`] of `field`.
-pub fn check_scheduler(
-    arguments: &[String],
-    site: Site,
-    speaks_tls: bool,
-    field: &str,
-) -> Result<(), Violation> {
+pub fn check_scheduler(arguments: &[String], speaks_tls: bool, field: &str) -> Result<(), Violation> {
+    let site = Site::Kubernetes;
     let (comm, pages) = (site.comm_port().to_string(), format!(":{}", site.dashboard_port()));
     let everywhere = format!("0.0.0.0{pages}");
     let fixed: [(&str, &[&str], &str); 4] = [
@@ -147,6 +144,31 @@ pub fn check_scheduler(
         }
     }
     Ok(())
+}
+
+/// Lets a container listen where `ours` says. These `options`, with their values, are taken out of its
+/// command and its arguments, and `ours` are where the first of them was. Without one of them nothing is
+/// changed, and it is false.
+pub fn listen_at(main: &mut Container, options: &[&str], ours: &[String]) -> bool {
+    let (mut is_value, mut is_there) = (false, false);
+    for words in main.command.iter_mut().chain(&mut main.args) {
+        let mut kept = Vec::with_capacity(words.len());
+        for word in std::mem::take(words) {
+            let name = word.split_once('=').map_or(word.as_str(), |(name, _)| name);
+            let is_option = !is_value && options.contains(&name);
+            let is_kept = !is_value && !is_option;
+            is_value = is_option && name.len() == word.len();
+            if is_option && !is_there {
+                kept.extend_from_slice(ours);
+                is_there = true;
+            }
+            if is_kept {
+                kept.push(word);
+            }
+        }
+        *words = kept;
+    }
+    is_there
 }
 
 /// Refuses a command that does not give the worker the name of its pod: it could not be told from a stranger,

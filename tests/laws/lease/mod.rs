@@ -7,8 +7,8 @@
 //! future, so a history may be of any length. What is bounded is how many
 //! [troubles](rules::Event::is_trouble) there are in one.
 //!
-//! The random histories of `plan::lease::tests::laws` are beside this, with many more troubles and with times as
-//! fine as they are. With `DASKFLOW_LAWS=long` there is one trouble more here.
+//! The random histories of `plan::lease::tests::laws` are beside this, with many more troubles and with times
+//! as fine as they are. With `DASKFLOW_LAWS=long` there is one trouble more here.
 #![allow(clippy::print_stdout, reason = "how much was looked at")]
 
 mod choices;

@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
+use k8s_openapi::api::core::v1::Pod;
 use rstest::rstest;
 use serde_json::{Value, json};
 
@@ -44,6 +45,83 @@ fn arguments_by_which_nobody_finds_the_scheduler_are_refused(
 #[case(&["--portal"])]
 fn other_arguments_of_the_scheduler_are_taken(#[case] arguments: &[&str]) {
     scheduler::pod(&cluster(&json!({"scheduler": {"args": arguments}})), Site::Kubernetes, None).unwrap();
+}
+
+/// All words of the container of a pod.
+fn words(pod: Pod, container: &str) -> Vec<String> {
+    let containers = pod.spec.unwrap().containers;
+    let main = containers.into_iter().find(|one| one.name == container).unwrap();
+    main.command.into_iter().chain(main.args).flatten().collect()
+}
+
+const MACHINE: Site = Site::Machine { comm: 20_000, dashboard: 20_001 };
+
+/// What is right in Kubernetes is right on a machine, where it listens at ports of its own.
+#[rstest]
+#[case(json!({"args": ["--no-show"]}))]
+#[case(json!({"args": ["--host", "0.0.0.0", "--no-show"]}))]
+#[case(json!({"args": ["--port", "8786", "--no-show", "--dashboard-address=:8787"]}))]
+fn a_scheduler_listens_where_its_site_says(
+    #[case] own: Value,
+    #[values(None, Some("Image"))] entrypoint: Option<&str>,
+    #[values(false, true)] is_template: bool,
+) {
+    let mut own = own;
+    if is_template {
+        own["name"] = json!("scheduler");
+        own = json!({"template": {"spec": {"containers": [own]}}});
+    }
+    let cluster = cluster(&json!({"entrypoint": entrypoint, "scheduler": own}));
+    scheduler::pod(&cluster, Site::Kubernetes, None).unwrap();
+    let words = words(scheduler::pod(&cluster, MACHINE, None).unwrap(), "scheduler");
+    for (name, wanted) in
+        [("--port", "20000"), ("--host", "127.0.0.1"), ("--dashboard-address", "127.0.0.1:20001")]
+    {
+        assert_eq!(words.iter().filter(|word| word.starts_with(name)).count(), 1, "{words:?}");
+        assert_eq!(option(&words, name), Some(wanted), "{words:?}");
+    }
+    assert!(words.iter().any(|word| word == "--no-show"), "{words:?}");
+}
+
+#[test]
+fn arguments_are_refused_on_a_machine_as_in_kubernetes() {
+    for arguments in [["--port", "20000"], ["--host", "127.0.0.1"], ["--dashboard-address", ":20001"]] {
+        let cluster = cluster(&json!({"scheduler": {"args": arguments}}));
+        for site in [Site::Kubernetes, MACHINE] {
+            let fault = scheduler::pod(&cluster, site, None).unwrap_err();
+            assert!(fault.said().starts_with(arguments[0]), "{}", fault.message);
+        }
+    }
+}
+
+#[test]
+fn a_scheduler_of_a_templates_own_command_listens_there_too() {
+    let container = json!({"name": "scheduler", "command": ["dask", "scheduler"]});
+    let cluster = cluster(&json!({"scheduler": {"template": {"spec": {"containers": [container]}}}}));
+    let of = |site: Site| words(scheduler::pod(&cluster, site, None).unwrap(), "scheduler").join(" ");
+    assert_eq!(of(Site::Kubernetes), "dask scheduler");
+    let place = "--port 20000 --host 127.0.0.1 --dashboard-address 127.0.0.1:20001";
+    assert_eq!(of(MACHINE), format!("dask scheduler {place}"));
+}
+
+#[test]
+fn workers_of_a_machine_listen_at_whatever_port_is_free() {
+    let of = |workers: Value, site: Site| {
+        let cluster = cluster(&json!({"workers": workers}));
+        let made = worker::pod(&cluster, site, None, ("default", &cluster.spec.workers), 7).unwrap();
+        words(made, "worker")
+    };
+    let args =
+        json!(["--host", "0.0.0.0", "--worker-port=9000", "--dashboard-address", ":9001", "--no-nanny"]);
+    let kubernetes = of(json!({"args": args}), Site::Kubernetes);
+    assert_eq!(option(&kubernetes, "--host"), Some("0.0.0.0"));
+    let in_template = json!({"template": {"spec": {"containers": [{"name": "worker", "args": args}]}}});
+    for workers in [json!({}), json!({"args": args}), in_template] {
+        let words = of(workers, MACHINE);
+        assert_eq!(option(&words, "--host"), Some("127.0.0.1"), "{words:?}");
+        assert_eq!(option(&words, "--dashboard-address"), Some("127.0.0.1:0"), "{words:?}");
+        assert!(!words.iter().any(|word| word.contains("900") || word == "0.0.0.0"), "{words:?}");
+    }
 }
 
 #[test]
