@@ -17,8 +17,8 @@ use crate::support::{Load, Namespace, clock, test};
 /// How long one command may take, and a watch may wait for its line.
 const COMMAND_MAX: Duration = Duration::from_secs(60);
 
-/// Answers that are known to differ in their words: how the command begins and ends, whether it succeeds (with
-/// both), and what differs. One that differs no more is taken out.
+/// Answers that are known to differ in their words: how the command begins and ends, whether it succeeds
+/// (with both), and what differs. One that differs no more is taken out.
 const KNOWN: [(&str, &str, bool, &str); 5] = [
     ("apply -f -", "", false, "how a refusal names the value, and an unknown field in a patch"),
     ("patch ", "/spec/nothing\"}]", false, "here the place that is not there is named"),
