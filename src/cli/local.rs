@@ -27,9 +27,6 @@ pub(super) struct Arguments {
     /// Run each Flow once, now, show its log, and exit with the exit code of the first run that failed.
     #[arg(long)]
     once: bool,
-    /// Write one line for each change. Nothing else is done at present.
-    #[arg(long)]
-    plain: bool,
     /// Where a path of the image is on this machine, such as `/flows=./src`. May be given several times.
     #[arg(long, value_name = "PATH=DIR")]
     map: Vec<Map>,

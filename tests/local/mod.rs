@@ -72,7 +72,7 @@ impl Local {
         let folder = program::folder(test, &[("flow.yaml", manifest), ("tmp/.keep", "")]);
         let mark = format!("{test}-{}", std::process::id());
         let mut child = Command::new(env!("CARGO_BIN_EXE_daskflow"))
-            .args(["local", "-f", "flow.yaml", "--plain", "--python"])
+            .args(["local", "-f", "flow.yaml", "--python"])
             .arg(python)
             .args(arguments)
             .current_dir(&folder)
