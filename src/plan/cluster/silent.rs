@@ -85,6 +85,11 @@ fn is_leaving(work: &Work<'_>, pod: &Pod) -> bool {
     work.steps.iter().any(|step| matches!(step, Step::Delete(gone) if *gone == victim(pod)))
 }
 
+/// Whether the worker's pod has run for a while without being registered, as was written down.
+pub(super) fn is_noted(pod: &Pod) -> bool {
+    since(pod).is_some()
+}
+
 fn since(pod: &Pod) -> Option<Timestamp> {
     pod.metadata.annotations.as_ref()?.get(labels::UNREGISTERED_SINCE)?.parse().ok()
 }
