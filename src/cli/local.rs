@@ -13,9 +13,9 @@ use crate::daemon::log;
 use crate::local::{self, Options, Stop};
 use crate::manifest::{self, Checked};
 
-/// Exit code 0: it was ended with Ctrl-C, or all runs of `--once` succeeded; with `--once` otherwise that of
-/// the first run that failed. 1: a file has a fault, or something is missing on this machine. 2: the command
-/// line is wrong.
+/// Exit code 0: it was ended with Ctrl-C, or all runs of `--once` or `--until-idle` succeeded; with these
+/// otherwise that of the first run that failed. 1: a file has a fault, or something is missing on this
+/// machine. 2: the command line is wrong.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     #[command(flatten)]
@@ -27,6 +27,10 @@ pub(super) struct Arguments {
     /// Run each Flow once, now, show its log, and exit with the exit code of the first run that failed.
     #[arg(long)]
     once: bool,
+    /// End when nothing is left to do: when all FlowRuns, FlowBackfills and due ticks have ended, and the
+    /// clocks that have an end. Exit with the exit code of the first run that failed.
+    #[arg(long, conflicts_with = "once")]
+    until_idle: bool,
     /// Where a path of the image is on this machine, such as `/flows=./src`. May be given several times.
     #[arg(long, value_name = "PATH=DIR")]
     map: Vec<Map>,
@@ -67,6 +71,7 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
         python: arguments.python,
         maps: arguments.map.into_iter().map(|Map(path, folder)| (path, folder)).collect(),
         once: arguments.once,
+        until_idle: arguments.until_idle,
     };
     let stop = Stop::default();
     let ended = runtime.block_on(async {

@@ -7,6 +7,7 @@
 //! over in silence.
 
 mod folder;
+mod idle;
 mod kubelet;
 mod lines;
 mod log_copy;
@@ -53,6 +54,8 @@ pub struct Options {
     pub maps: Vec<(String, PathBuf)>,
     /// Whether each Flow is run once, now, and nothing else.
     pub once: bool,
+    /// Whether it ends when nothing is left to do.
+    pub until_idle: bool,
 }
 
 /// How it is ended.
@@ -95,8 +98,8 @@ pub enum Error {
     Once(#[from] once::Error),
 }
 
-/// Runs what the files say until it is stopped, or until each Flow has run once. Gives the exit code: that of
-/// the first run that failed, where each was run once, else 0.
+/// Runs what the files say until it is stopped, until each Flow has run once, or until nothing is left to do.
+/// Gives the exit code: that of the first run that failed, where it ends by itself, else 0.
 ///
 /// # Errors
 ///
@@ -125,19 +128,22 @@ pub async fn run(options: Options, stop: Stop) -> Result<u8, Error> {
     );
     let (client, ports) = (api.client(), Arc::new(Ports::new(&chance)));
     let kubelet = Kubelet::new(client.clone(), clock.clone(), machine.clone());
-    let mut operator = operator(&client, (clock, chance), &ports).await?;
+    let mut operator = operator(&client, (clock.clone(), chance), &ports).await?;
     let controllers = async { join(join(api.collect_always(), jobs::always(&api)), kubelet.serve()).await };
     let work = async {
         objects.create(&client).await?;
         if options.once {
             return Ok(once::run_each(&client, &objects.flows(), &machine.news).await?);
         }
+        if options.until_idle {
+            return Ok(idle::wait(&client, &clock, &machine.news).await);
+        }
         std::future::pending().await
     };
     let ended = tokio::select! {
         () = stop.in_order.cancelled() => {
             machine.news.say("stopping: runners, workers and schedulers end in this order; once more ends them at once");
-            Ok(if options.once { INTERRUPTED } else { 0 })
+            Ok(if options.once || options.until_idle { INTERRUPTED } else { 0 })
         }
         ended = work => ended,
         ended = &mut operator => Err(match ended {
