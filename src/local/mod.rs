@@ -17,6 +17,7 @@ mod objects;
 mod once;
 mod ports;
 mod python;
+mod screen;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -39,6 +40,8 @@ use machine::Machine;
 use news::News;
 use objects::Objects;
 use ports::Ports;
+pub use screen::Table;
+use screen::World;
 
 /// The exit code where not all runs were waited for that were to be run once: that of a shell after Ctrl-C.
 const INTERRUPTED: u8 = 130;
@@ -56,6 +59,8 @@ pub struct Options {
     pub once: bool,
     /// Whether it ends when nothing is left to do.
     pub until_idle: bool,
+    /// The table that a terminal shows; none: one line for each change.
+    pub table: Option<Table>,
 }
 
 /// How it is ended.
@@ -129,6 +134,7 @@ pub async fn run(options: Options, stop: Stop) -> Result<u8, Error> {
     let (client, ports) = (api.client(), Arc::new(Ports::new(&chance)));
     let kubelet = Kubelet::new(client.clone(), clock.clone(), machine.clone());
     let mut operator = operator(&client, (clock.clone(), chance), &ports).await?;
+    let world = World { client: &client, clock: &clock, machine: &machine, stop: &stop };
     let controllers = async { join(join(api.collect_always(), jobs::always(&api)), kubelet.serve()).await };
     let work = async {
         objects.create(&client).await?;
@@ -153,6 +159,7 @@ pub async fn run(options: Options, stop: Stop) -> Result<u8, Error> {
         }),
         _ = controllers => Ok(0),
         () = lines::write(&client, &machine, &ports) => Ok(0),
+        () = screen::show(options.table.as_ref(), &world) => Ok(0),
     };
     // From here on nothing starts a run, makes a pod, or takes one to this machine.
     drop(operator);
