@@ -4,8 +4,9 @@
 //! `dask`; `manifest` knows `plan`; `plan` knows `api`; `api` and `dask` know none of the others. `plan`
 //! decides and is pure, and so is `manifest`, which checks what users write; `operator` acts. `cluster_api`,
 //! a Kubernetes API in this process, knows `manifest` and `api`. `local` runs the operator on it, with
-//! processes in the place of pods. `daemon` is what any body that lives long has: a clock, a log, probes.
-//! `causes` puts errors into words.
+//! processes in the place of pods. `view` makes rows and words of objects for whoever shows them, and is
+//! pure. `daemon` is what any body that lives long has: a clock, a log, probes. `causes` puts errors into
+//! words.
 //! `tests/files/architecture` enforces it.
 
 pub mod api;
@@ -18,3 +19,4 @@ pub mod local;
 pub mod manifest;
 pub mod operator;
 pub mod plan;
+pub mod view;

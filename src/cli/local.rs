@@ -9,13 +9,17 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::files::Files;
 use super::output::{FileFault, fail};
+use super::terminal::Terminal;
 use crate::daemon::log;
 use crate::local::{self, Options, Stop};
 use crate::manifest::{self, Checked};
 
-/// Exit code 0: it was ended with Ctrl-C, or all runs of `--once` succeeded; with `--once` otherwise that of
-/// the first run that failed. 1: a file has a fault, or something is missing on this machine. 2: the command
-/// line is wrong.
+/// What is logged where nothing else is asked for.
+const LOG: &str = "error";
+
+/// Exit code 0: it was ended with Ctrl-C, or all runs of `--once` or `--until-idle` succeeded; with these
+/// otherwise that of the first run that failed. 1: a file has a fault, or something is missing on this
+/// machine. 2: the command line is wrong.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     #[command(flatten)]
@@ -27,11 +31,17 @@ pub(super) struct Arguments {
     /// Run each Flow once, now, show its log, and exit with the exit code of the first run that failed.
     #[arg(long)]
     once: bool,
+    /// End when nothing is left to do: when all FlowRuns, FlowBackfills and due ticks have ended, and the
+    /// clocks that have an end. Exit with the exit code of the first run that failed.
+    #[arg(long, conflicts_with = "once")]
+    until_idle: bool,
+    #[command(flatten)]
+    terminal: Terminal,
     /// Where a path of the image is on this machine, such as `/flows=./src`. May be given several times.
     #[arg(long, value_name = "PATH=DIR")]
     map: Vec<Map>,
     /// The log filter of the operator.
-    #[arg(long, env = "DASKFLOW_LOG", default_value = "error")]
+    #[arg(long, env = "DASKFLOW_LOG", default_value = LOG)]
     log: String,
 }
 
@@ -67,6 +77,8 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
         python: arguments.python,
         maps: arguments.map.into_iter().map(|Map(path, folder)| (path, folder)).collect(),
         once: arguments.once,
+        until_idle: arguments.until_idle,
+        table: arguments.terminal.table(arguments.log != LOG).filter(|_| !arguments.once),
     };
     let stop = Stop::default();
     let ended = runtime.block_on(async {
@@ -104,7 +116,8 @@ fn checked(files: &Files) -> Option<Vec<(String, Checked)>> {
     is_well.then_some(all)
 }
 
-/// The first signal ends all in order, the second at once. The end of the terminal is one too.
+/// The first signal ends all in order, the second at once. The end of the terminal is one too, and so is a
+/// key of the table.
 fn stop_on_signals(stop: Stop) {
     tokio::spawn(async move {
         let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
@@ -116,6 +129,7 @@ fn stop_on_signals(stop: Stop) {
                 _ = interrupt.recv() => {}
                 _ = terminate.recv() => {}
                 _ = hangup.recv() => {}
+                () = token.cancelled() => {}
             }
             token.cancel();
         }

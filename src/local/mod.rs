@@ -7,6 +7,7 @@
 //! over in silence.
 
 mod folder;
+mod idle;
 mod kubelet;
 mod lines;
 mod log_copy;
@@ -16,6 +17,7 @@ mod objects;
 mod once;
 mod ports;
 mod python;
+mod screen;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -38,6 +40,8 @@ use machine::Machine;
 use news::News;
 use objects::Objects;
 use ports::Ports;
+pub use screen::Table;
+use screen::World;
 
 /// The exit code where not all runs were waited for that were to be run once: that of a shell after Ctrl-C.
 const INTERRUPTED: u8 = 130;
@@ -53,6 +57,10 @@ pub struct Options {
     pub maps: Vec<(String, PathBuf)>,
     /// Whether each Flow is run once, now, and nothing else.
     pub once: bool,
+    /// Whether it ends when nothing is left to do.
+    pub until_idle: bool,
+    /// The table that a terminal shows; none: one line for each change.
+    pub table: Option<Table>,
 }
 
 /// How it is ended.
@@ -95,8 +103,8 @@ pub enum Error {
     Once(#[from] once::Error),
 }
 
-/// Runs what the files say until it is stopped, or until each Flow has run once. Gives the exit code: that of
-/// the first run that failed, where each was run once, else 0.
+/// Runs what the files say until it is stopped, until each Flow has run once, or until nothing is left to do.
+/// Gives the exit code: that of the first run that failed, where it ends by itself, else 0.
 ///
 /// # Errors
 ///
@@ -125,19 +133,23 @@ pub async fn run(options: Options, stop: Stop) -> Result<u8, Error> {
     );
     let (client, ports) = (api.client(), Arc::new(Ports::new(&chance)));
     let kubelet = Kubelet::new(client.clone(), clock.clone(), machine.clone());
-    let mut operator = operator(&client, (clock, chance), &ports).await?;
+    let mut operator = operator(&client, (clock.clone(), chance), &ports).await?;
+    let world = World { client: &client, clock: &clock, machine: &machine, stop: &stop };
     let controllers = async { join(join(api.collect_always(), jobs::always(&api)), kubelet.serve()).await };
     let work = async {
         objects.create(&client).await?;
         if options.once {
             return Ok(once::run_each(&client, &objects.flows(), &machine.news).await?);
         }
+        if options.until_idle {
+            return Ok(idle::wait(&client, &clock, &machine.news).await);
+        }
         std::future::pending().await
     };
     let ended = tokio::select! {
         () = stop.in_order.cancelled() => {
             machine.news.say("stopping: runners, workers and schedulers end in this order; once more ends them at once");
-            Ok(if options.once { INTERRUPTED } else { 0 })
+            Ok(if options.once || options.until_idle { INTERRUPTED } else { 0 })
         }
         ended = work => ended,
         ended = &mut operator => Err(match ended {
@@ -147,6 +159,7 @@ pub async fn run(options: Options, stop: Stop) -> Result<u8, Error> {
         }),
         _ = controllers => Ok(0),
         () = lines::write(&client, &machine, &ports) => Ok(0),
+        () = screen::show(options.table.as_ref(), &world) => Ok(0),
     };
     // From here on nothing starts a run, makes a pod, or takes one to this machine.
     drop(operator);

@@ -39,16 +39,28 @@ pub struct Error {
     source: Box<dyn std::error::Error + Send + Sync>,
 }
 
+/// Creates a run of a Flow, by hand, and gives its name.
+///
+/// # Errors
+///
+/// The API refuses it.
+pub async fn create(
+    api: &Api<FlowRun>,
+    flow: &str,
+) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
+    let spec: FlowRunSpec = serde_json::from_value(serde_json::json!({"flow": flow}))?;
+    let mut run = FlowRun::new("", spec);
+    run.metadata = ObjectMeta { generate_name: Some(format!("{flow}-")), ..ObjectMeta::default() };
+    Ok(api.create(&PostParams::default(), &run).await?.name_any())
+}
+
 /// Creates a run and waits for its end; none if it was deleted meanwhile.
 async fn run(
     api: &Api<FlowRun>,
     flow: &str,
 ) -> Result<Option<FlowRun>, Box<dyn std::error::Error + Send + Sync>> {
-    let spec: FlowRunSpec = serde_json::from_value(serde_json::json!({"flow": flow}))?;
-    let mut run = FlowRun::new("", spec);
-    run.metadata = ObjectMeta { generate_name: Some(format!("{flow}-")), ..ObjectMeta::default() };
-    let created = api.create(&PostParams::default(), &run).await?;
-    Ok(await_condition(api.clone(), &created.name_any(), has_ended()).await?)
+    let created = create(api, flow).await?;
+    Ok(await_condition(api.clone(), &created, has_ended()).await?)
 }
 
 fn has_ended() -> impl Condition<FlowRun> {
@@ -58,7 +70,7 @@ fn has_ended() -> impl Condition<FlowRun> {
 }
 
 /// The exit code of a run that has ended.
-fn code(run: &FlowRun) -> u8 {
+pub fn code(run: &FlowRun) -> u8 {
     let status = run.status.clone().unwrap_or_default();
     if status.phase == crate::api::Phase::Succeeded {
         return 0;

@@ -12,6 +12,9 @@ use std::time::{Duration, Instant};
 
 use super::program;
 
+mod idle;
+mod table;
+
 /// How long things may take on a machine that does much else.
 const PATIENCE: Duration = Duration::from_secs(150);
 
