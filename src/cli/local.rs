@@ -30,6 +30,9 @@ pub(super) struct Arguments {
     /// Where a path of the image is on this machine, such as `/flows=./src`. May be given several times.
     #[arg(long, value_name = "PATH=DIR")]
     map: Vec<Map>,
+    /// Where the kubeconfig for kubectl is written. Default: a file that is deleted at the end.
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
     /// The log filter of the operator.
     #[arg(long, env = "DASKFLOW_LOG", default_value = "error")]
     log: String,
@@ -64,6 +67,7 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
     };
     let options = Options {
         files,
+        kubeconfig: arguments.kubeconfig,
         python: arguments.python,
         maps: arguments.map.into_iter().map(|Map(path, folder)| (path, folder)).collect(),
         once: arguments.once,

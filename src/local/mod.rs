@@ -3,10 +3,11 @@
 //! processes of pods.
 //!
 //! What always holds: no process outlives daskflow by more than a few seconds, however daskflow ends; nothing
-//! listens but on 127.0.0.1; and what a machine cannot do of what a manifest asks for is said, never passed
-//! over in silence.
+//! listens but on 127.0.0.1, and the API there asks for a token; and what a machine cannot do of what a
+//! manifest asks for is said, never passed over in silence.
 
 mod folder;
+mod kubeconfig;
 mod kubelet;
 mod lines;
 mod log_copy;
@@ -33,6 +34,7 @@ use crate::dask::{Budget, Connector, Reach};
 use crate::manifest::Checked;
 use crate::operator::{self, Sites, Surroundings};
 use folder::Folder;
+use kubeconfig::Kubeconfig;
 use kubelet::Kubelet;
 use machine::Machine;
 use news::News;
@@ -47,6 +49,8 @@ const INTERRUPTED: u8 = 130;
 pub struct Options {
     /// The files by their names, checked and without faults.
     pub files: Vec<(String, Checked)>,
+    /// Where the kubeconfig is written; none: into the folder of this daskflow.
+    pub kubeconfig: Option<PathBuf>,
     /// The interpreter; none: that of the active virtual environment, else `python3`.
     pub python: Option<PathBuf>,
     /// Paths of the image, and the folders of this machine that take their place.
@@ -70,6 +74,9 @@ pub enum Error {
     /// The files do not make sense together, or the API refuses what is in them.
     #[error(transparent)]
     Objects(#[from] objects::Error),
+    /// There is no way in for kubectl.
+    #[error(transparent)]
+    Kubeconfig(#[from] kubeconfig::Error),
     /// There is no Python to run pods with.
     #[error(transparent)]
     Python(#[from] python::Error),
@@ -125,6 +132,10 @@ pub async fn run(options: Options, stop: Stop) -> Result<u8, Error> {
     );
     let (client, ports) = (api.client(), Arc::new(Ports::new(&chance)));
     let kubelet = Kubelet::new(client.clone(), clock.clone(), machine.clone());
+    api.set_log_source(kubelet.logs());
+    let own = machine.folder.kubeconfig();
+    let kubeconfig = Kubeconfig::serve(&api, options.kubeconfig.as_deref(), &own).await?;
+    machine.news.say(&format!("kubectl --kubeconfig {} get flows", kubeconfig.path().display()));
     let mut operator = operator(&client, (clock, chance), &ports).await?;
     let controllers = async { join(join(api.collect_always(), jobs::always(&api)), kubelet.serve()).await };
     let work = async {
