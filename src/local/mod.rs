@@ -6,6 +6,8 @@
 //! listens but on 127.0.0.1, and the API there asks for a token; and what a machine cannot do of what a
 //! manifest asks for is said, never passed over in silence.
 
+mod apply;
+mod file_watch;
 mod folder;
 mod kubeconfig;
 mod kubelet;
@@ -33,6 +35,9 @@ use crate::daemon::http;
 use crate::dask::{Budget, Connector, Reach};
 use crate::manifest::Checked;
 use crate::operator::{self, Sites, Surroundings};
+use apply::Applied;
+use file_watch::FileWatch;
+pub use file_watch::Manifests;
 use folder::Folder;
 use kubeconfig::Kubeconfig;
 use kubelet::Kubelet;
@@ -49,6 +54,8 @@ const INTERRUPTED: u8 = 130;
 pub struct Options {
     /// The files by their names, checked and without faults.
     pub files: Vec<(String, Checked)>,
+    /// The same files, to be watched; none: they are not.
+    pub watched: Option<Arc<dyn Manifests>>,
     /// Where the kubeconfig is written; none: into the folder of this daskflow.
     pub kubeconfig: Option<PathBuf>,
     /// The interpreter; none: that of the active virtual environment, else `python3`.
@@ -71,9 +78,12 @@ pub struct Stop {
 /// Why it cannot go on.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The files do not make sense together, or the API refuses what is in them.
+    /// The files do not make sense together.
     #[error(transparent)]
     Objects(#[from] objects::Error),
+    /// The API refuses what is in them.
+    #[error(transparent)]
+    Refused(#[from] apply::Refused),
     /// There is no way in for kubectl.
     #[error(transparent)]
     Kubeconfig(#[from] kubeconfig::Error),
@@ -139,9 +149,12 @@ pub async fn run(options: Options, stop: Stop) -> Result<u8, Error> {
     let mut operator = operator(&client, (clock, chance), &ports).await?;
     let controllers = async { join(join(api.collect_always(), jobs::always(&api)), kubelet.serve()).await };
     let work = async {
-        objects.create(&client).await?;
+        let applied = Applied::new(&client, objects).await?;
         if options.once {
-            return Ok(once::run_each(&client, &objects.flows(), &machine.news).await?);
+            return Ok(once::run_each(&client, &applied.objects().flows(), &machine.news).await?);
+        }
+        if let Some(manifests) = options.watched {
+            FileWatch { manifests, applied, machine: &machine }.follow().await;
         }
         std::future::pending().await
     };
@@ -176,7 +189,7 @@ fn say_begin(machine: &Machine, objects: &Objects) {
     machine.news.say("images are not used: all runs with this Python");
     machine.news.say(&format!("logs are in {}", logs.display()));
     for line in &objects.left_out {
-        machine.news.say(line);
+        machine.news.say_once(line);
     }
 }
 

@@ -7,7 +7,7 @@ mod container;
 mod environment;
 mod expand;
 mod logs;
-mod paths;
+pub mod paths;
 mod pod;
 mod probe;
 mod process;
