@@ -3,15 +3,17 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::files::Files;
+use super::files::{self, Files, Source};
 use super::output::{FileFault, fail};
 use super::terminal::Terminal;
+use crate::causes::chain;
 use crate::daemon::log;
-use crate::local::{self, Options, Stop};
+use crate::local::{self, Manifests, Options, Stop};
 use crate::manifest::{self, Checked};
 
 /// What is logged where nothing else is asked for.
@@ -40,6 +42,9 @@ pub(super) struct Arguments {
     /// Where a path of the image is on this machine, such as `/flows=./src`. May be given several times.
     #[arg(long, value_name = "PATH=DIR")]
     map: Vec<Map>,
+    /// Where the kubeconfig for kubectl is written. Default: a file that is deleted at the end.
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
     /// The log filter of the operator.
     #[arg(long, env = "DASKFLOW_LOG", default_value = LOG)]
     log: String,
@@ -64,7 +69,16 @@ impl FromStr for Map {
 }
 
 pub(super) fn run(arguments: Arguments) -> ExitCode {
-    let Some(files) = checked(&arguments.files) else { return ExitCode::FAILURE };
+    let sources = arguments.files.read();
+    let input = sources.iter().flatten().find(|source| source.is_input()).cloned();
+    let files = match checked(sources) {
+        Ok(files) => files,
+        Err(lines) => {
+            lines.iter().for_each(|line| eprintln!("{line}"));
+            return ExitCode::FAILURE;
+        }
+    };
+    let watched = arguments.files.without_input().map(|files| Watched { files, input });
     if let Err(error) = log::start(&arguments.log, log::Format::Text, None) {
         return fail(&error);
     }
@@ -74,6 +88,8 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
     };
     let options = Options {
         files,
+        watched: watched.map(|watched| Arc::new(watched) as Arc<dyn Manifests>),
+        kubeconfig: arguments.kubeconfig,
         python: arguments.python,
         maps: arguments.map.into_iter().map(|Map(path, folder)| (path, folder)).collect(),
         once: arguments.once,
@@ -93,27 +109,40 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
     }
 }
 
-/// What is in the files; none if one of them has a fault, which is shown as `validate` shows it.
-fn checked(files: &Files) -> Option<Vec<(String, Checked)>> {
-    let (mut all, mut is_well) = (Vec::new(), true);
-    for source in files.read() {
+/// Files that are read again when they change, and what came from standard input.
+#[derive(Debug)]
+struct Watched {
+    files: Files,
+    input: Option<Source>,
+}
+
+impl Manifests for Watched {
+    fn paths(&self) -> Vec<PathBuf> {
+        self.files.paths()
+    }
+
+    fn read(&self) -> Result<Vec<(String, Checked)>, Vec<String>> {
+        checked(self.input.clone().map(Ok).into_iter().chain(self.files.read()).collect())
+    }
+}
+
+/// What is in the files; all that is wrong, as `validate` shows it, if one of them has a fault.
+fn checked(sources: Vec<Result<Source, files::Error>>) -> Result<Vec<(String, Checked)>, Vec<String>> {
+    let (mut all, mut wrong) = (Vec::new(), Vec::new());
+    for source in sources {
         match source {
             Ok(source) => {
                 let checked = manifest::check(&source.text);
                 let of_objects = checked.manifests.iter().flat_map(|manifest| &manifest.faults);
                 for fault in of_objects.chain(&checked.faults) {
-                    eprintln!("{}", FileFault { file: source.name.clone(), fault: fault.clone() });
-                    is_well = false;
+                    wrong.push(FileFault { file: source.name.clone(), fault: fault.clone() }.to_string());
                 }
                 all.push((source.name, checked));
             }
-            Err(error) => {
-                fail(&error);
-                is_well = false;
-            }
+            Err(error) => wrong.push(chain(&error)),
         }
     }
-    is_well.then_some(all)
+    if wrong.is_empty() { Ok(all) } else { Err(wrong) }
 }
 
 /// The first signal ends all in order, the second at once. The end of the terminal is one too, and so is a

@@ -15,6 +15,9 @@ const LOCK: &str = "lock";
 /// What its pods mount, in it.
 const PODS: &str = "pods";
 
+/// The kubeconfig, in it.
+const KUBECONFIG: &str = "kubeconfig";
+
 /// A folder that only this user may read.
 #[derive(Debug)]
 pub struct Folder {
@@ -48,6 +51,11 @@ impl Folder {
         self.path.join(PODS)
     }
 
+    /// Where the kubeconfig is.
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.path.join(KUBECONFIG)
+    }
+
     /// Takes away what pods mounted. Logs are left, for whoever wants to know what happened.
     pub fn clear(&self) {
         // There may have been no pod.
@@ -65,13 +73,15 @@ fn make(path: &Path) -> io::Result<File> {
     Ok(lock)
 }
 
-/// Takes away what the pods of a daskflow mounted that was killed. Folders of other users cannot be read.
+/// Takes away what the pods of a daskflow mounted that was killed, and its kubeconfig. Folders of other users
+/// cannot be read.
 fn clean(below: &Path) {
     let all = fs::read_dir(below).into_iter().flatten().flatten();
     let ours = all.filter(|entry| entry.file_name().to_string_lossy().starts_with(PREFIX));
     for path in ours.map(|entry| entry.path()) {
         if File::open(path.join(LOCK)).is_ok_and(|lock| lock.try_lock().is_ok()) {
             let _ = fs::remove_dir_all(path.join(PODS));
+            let _ = fs::remove_file(path.join(KUBECONFIG));
         }
     }
 }
@@ -88,11 +98,13 @@ mod tests {
         let (left, kept) = (killed.pods().join("key"), living.pods().join("key"));
         fs::write(&left, "secret").unwrap();
         fs::write(&kept, "secret").unwrap();
-        let log = killed.logs().join("log");
+        let (log, config) = (killed.logs().join("log"), killed.kubeconfig());
         fs::write(&log, "text").unwrap();
+        fs::write(&config, "token").unwrap();
         drop(killed);
         let third = Folder::new(&below, 3 << 32).unwrap();
         assert_eq!((left.exists(), log.exists(), kept.exists()), (false, true, true));
+        assert!(!config.exists());
         third.clear();
         assert!(!third.pods().exists());
         assert!(Folder::new(&below, 3 << 32).is_err(), "it is there");

@@ -3,11 +3,14 @@
 //! processes of pods.
 //!
 //! What always holds: no process outlives daskflow by more than a few seconds, however daskflow ends; nothing
-//! listens but on 127.0.0.1; and what a machine cannot do of what a manifest asks for is said, never passed
-//! over in silence.
+//! listens but on 127.0.0.1, and the API there asks for a token; and what a machine cannot do of what a
+//! manifest asks for is said, never passed over in silence.
 
+mod apply;
+mod file_watch;
 mod folder;
 mod idle;
+mod kubeconfig;
 mod kubelet;
 mod lines;
 mod log_copy;
@@ -34,7 +37,11 @@ use crate::daemon::http;
 use crate::dask::{Budget, Connector, Reach};
 use crate::manifest::Checked;
 use crate::operator::{self, Sites, Surroundings};
+use apply::Applied;
+use file_watch::FileWatch;
+pub use file_watch::Manifests;
 use folder::Folder;
+use kubeconfig::Kubeconfig;
 use kubelet::Kubelet;
 use machine::Machine;
 use news::News;
@@ -51,6 +58,10 @@ const INTERRUPTED: u8 = 130;
 pub struct Options {
     /// The files by their names, checked and without faults.
     pub files: Vec<(String, Checked)>,
+    /// The same files, to be watched; none: they are not.
+    pub watched: Option<Arc<dyn Manifests>>,
+    /// Where the kubeconfig is written; none: into the folder of this daskflow.
+    pub kubeconfig: Option<PathBuf>,
     /// The interpreter; none: that of the active virtual environment, else `python3`.
     pub python: Option<PathBuf>,
     /// Paths of the image, and the folders of this machine that take their place.
@@ -75,9 +86,15 @@ pub struct Stop {
 /// Why it cannot go on.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The files do not make sense together, or the API refuses what is in them.
+    /// The files do not make sense together.
     #[error(transparent)]
     Objects(#[from] objects::Error),
+    /// The API refuses what is in them.
+    #[error(transparent)]
+    Refused(#[from] apply::Refused),
+    /// There is no way in for kubectl.
+    #[error(transparent)]
+    Kubeconfig(#[from] kubeconfig::Error),
     /// There is no Python to run pods with.
     #[error(transparent)]
     Python(#[from] python::Error),
@@ -133,25 +150,20 @@ pub async fn run(options: Options, stop: Stop) -> Result<u8, Error> {
     );
     let (client, ports) = (api.client(), Arc::new(Ports::new(&chance)));
     let kubelet = Kubelet::new(client.clone(), clock.clone(), machine.clone());
+    api.set_log_source(kubelet.logs());
+    let own = machine.folder.kubeconfig();
+    let kubeconfig = Kubeconfig::serve(&api, options.kubeconfig.as_deref(), &own).await?;
+    machine.news.say(&format!("kubectl --kubeconfig {} get flows", kubeconfig.path().display()));
     let mut operator = operator(&client, (clock.clone(), chance), &ports).await?;
     let world = World { client: &client, clock: &clock, machine: &machine, stop: &stop };
     let controllers = async { join(join(api.collect_always(), jobs::always(&api)), kubelet.serve()).await };
-    let work = async {
-        objects.create(&client).await?;
-        if options.once {
-            return Ok(once::run_each(&client, &objects.flows(), &machine.news).await?);
-        }
-        if options.until_idle {
-            return Ok(idle::wait(&client, &clock, &machine.news).await);
-        }
-        std::future::pending().await
-    };
+    let asked = work(&world, objects, (options.once, options.until_idle, options.watched));
     let ended = tokio::select! {
         () = stop.in_order.cancelled() => {
             machine.news.say("stopping: runners, workers and schedulers end in this order; once more ends them at once");
             Ok(if options.once || options.until_idle { INTERRUPTED } else { 0 })
         }
-        ended = work => ended,
+        ended = asked => ended,
         ended = &mut operator => Err(match ended {
             Ok(Ok(())) => Error::Operator(operator::Error::TaskEnded("the operator")),
             Ok(Err(error)) => Error::Operator(error),
@@ -171,6 +183,32 @@ pub async fn run(options: Options, stop: Stop) -> Result<u8, Error> {
     ended
 }
 
+/// Does what is asked for, and gives the exit code; what has no end goes on.
+async fn work(
+    world: &World<'_>,
+    objects: Objects,
+    (once, until_idle, watched): (bool, bool, Option<Arc<dyn Manifests>>),
+) -> Result<u8, Error> {
+    let (client, machine) = (world.client, world.machine);
+    let applied = Applied::new(client, objects).await?;
+    if once {
+        return Ok(once::run_each(client, &applied.objects().flows(), &machine.news).await?);
+    }
+    let watch = async {
+        if let Some(manifests) = watched {
+            FileWatch { manifests, applied, machine }.follow().await;
+        }
+        std::future::pending().await
+    };
+    let idle = async {
+        if until_idle { idle::wait(client, world.clock, &machine.news).await } else { std::future::pending().await }
+    };
+    tokio::select! {
+        never = watch => never,
+        code = idle => Ok(code),
+    }
+}
+
 fn say_begin(machine: &Machine, objects: &Objects) {
     let python = &machine.python;
     let (path, logs) = (python.path.display(), machine.folder.logs());
@@ -178,7 +216,7 @@ fn say_begin(machine: &Machine, objects: &Objects) {
     machine.news.say("images are not used: all runs with this Python");
     machine.news.say(&format!("logs are in {}", logs.display()));
     for line in &objects.left_out {
-        machine.news.say(line);
+        machine.news.say_once(line);
     }
 }
 

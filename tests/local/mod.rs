@@ -2,6 +2,9 @@
 //!
 //! The Pythons are those of `tests/dask/venvs.sh`.
 
+mod kubectl;
+mod saved;
+
 use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
@@ -68,11 +71,18 @@ struct Local {
     child: Child,
     lines: Arc<Mutex<Vec<String>>>,
     mark: String,
+    /// Where it runs, with its files.
+    folder: PathBuf,
 }
 
 impl Local {
     fn start(test: &str, python: &Path, manifest: &str, arguments: &[&str]) -> Self {
-        let folder = program::folder(test, &[("flow.yaml", manifest), ("tmp/.keep", "")]);
+        Self::start_with(test, python, &[("flow.yaml", manifest)], arguments)
+    }
+
+    /// The same with further files beside `flow.yaml`.
+    fn start_with(test: &str, python: &Path, files: &[(&str, &str)], arguments: &[&str]) -> Self {
+        let folder = program::folder(test, &[files, &[("tmp/.keep", "")]].concat());
         let mark = format!("{test}-{}", std::process::id());
         let mut child = Command::new(env!("CARGO_BIN_EXE_daskflow"))
             .args(["local", "-f", "flow.yaml", "--python"])
@@ -98,7 +108,7 @@ impl Local {
                 }
             });
         }
-        Self { child, lines, mark }
+        Self { child, lines, mark, folder }
     }
 
     fn text(&self) -> String {

@@ -6,7 +6,8 @@
 mod container;
 mod environment;
 mod expand;
-mod paths;
+mod logs;
+pub mod paths;
 mod pod;
 mod probe;
 mod process;
@@ -23,7 +24,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::StreamExt;
-use futures::future::join_all;
+use futures::future::{join, join_all};
 use k8s_openapi::api::core::v1::Pod;
 use kube::runtime::watcher::{self, Event};
 use kube::{Api, Client, ResourceExt};
@@ -33,8 +34,10 @@ use tokio::time::timeout;
 use super::log_copy;
 use super::machine::Machine;
 use crate::api::labels;
+use crate::cluster_api::LogSource;
 use crate::daemon::clock::Clock;
 use crate::plan::pods::state;
+use logs::Logs;
 use pod::{Life, Order};
 
 /// Which pods end one after the other when all end, and how long each kind may take: ten seconds in all.
@@ -57,6 +60,7 @@ pub struct Kubelet {
     client: Client,
     clock: Clock,
     machine: Arc<Machine>,
+    logs: Logs,
     /// By uid.
     entries: Mutex<HashMap<String, Entry>>,
     /// Everything ends: no pod is taken any more.
@@ -66,11 +70,21 @@ pub struct Kubelet {
 impl Kubelet {
     /// No pod lives here yet.
     pub fn new(client: Client, clock: Clock, machine: Arc<Machine>) -> Self {
-        Self { client, clock, machine, entries: Mutex::default(), is_closed: AtomicBool::new(false) }
+        let logs = Logs::new(clock.clone());
+        Self { client, clock, machine, logs, entries: Mutex::default(), is_closed: AtomicBool::new(false) }
+    }
+
+    /// What its pods write.
+    pub fn logs(&self) -> Arc<dyn LogSource> {
+        Arc::new(self.logs.clone())
     }
 
     /// Takes all pods, and looks after them for as long as it is polled.
     pub async fn serve(&self) {
+        join(self.take_all(), self.logs.look_always()).await;
+    }
+
+    async fn take_all(&self) {
         let pods: Api<Pod> = Api::all(self.client.clone());
         let mut events = pin!(watcher::watcher(pods, watcher::Config::default()));
         let mut listed = HashSet::new();
@@ -126,6 +140,7 @@ impl Kubelet {
             client: self.client.clone(),
             clock: self.clock.clone(),
             machine: self.machine.clone(),
+            logs: self.logs.clone(),
             pod: pod.clone(),
             orders,
         };
@@ -147,7 +162,9 @@ impl Kubelet {
 
     /// A pod is there no more. Its log stays: that of a run whose time was over is the one that is wanted.
     fn forget(&self, pod: &Pod) {
-        let entry = self.lock().remove(&pod.uid().unwrap_or_default());
+        let uid = pod.uid().unwrap_or_default();
+        self.logs.forget(&uid);
+        let entry = self.lock().remove(&uid);
         if let Some(entry) = entry {
             set(&entry, Order::Die);
         }
@@ -155,7 +172,8 @@ impl Kubelet {
 
     /// Pods that a new list does not have were deleted while nobody watched.
     fn forget_unless(&self, listed: &HashSet<String>) {
-        for (_, entry) in self.lock().extract_if(|uid, _| !listed.contains(uid)) {
+        for (uid, entry) in self.lock().extract_if(|uid, _| !listed.contains(uid)) {
+            self.logs.forget(&uid);
             set(&entry, Order::Die);
         }
     }

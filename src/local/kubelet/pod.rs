@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::container::Started;
+use super::logs::Logs;
 use super::probe::Question;
 use super::process::Process;
 use super::sources::Sources;
@@ -52,6 +53,8 @@ pub struct Life {
     pub clock: Clock,
     /// What processes are started with.
     pub machine: Arc<Machine>,
+    /// Where is written down which part of a log is whose.
+    pub logs: Logs,
     /// The pod as it was created.
     pub pod: Pod,
     /// What it is to do.
@@ -68,7 +71,9 @@ impl Life {
         let mut report = Report::new(&container, self.clock.now());
         loop {
             let Some(started) = self.prepare(&container, &mut report).await else { break };
+            self.logs.begin(&self.uid(), &container.name, &started.program.log);
             let end = self.run_once(&container, &started, &mut report).await;
+            self.logs.end(&self.uid());
             let code = end.code;
             (report.state, report.ready) = (State::Ended(end.clone()), false);
             if self.order() != Order::Live || !is_started_again(&self.pod, code) {
@@ -84,6 +89,7 @@ impl Life {
             }
             let message = format!("it ended with {code}; it is started again in {} s", wait.as_secs());
             report.state = State::Waiting("CrashLoopBackOff", message);
+            self.logs.wait(&self.uid());
             self.say(&report, false).await;
             if self.ordered_within(wait).await {
                 break;
