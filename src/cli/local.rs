@@ -7,8 +7,10 @@ use std::str::FromStr;
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::files::Files;
+use super::env_file;
+use super::files::{self, Files};
 use super::output::{FileFault, fail};
+use super::script::{Made, ScriptArguments};
 use crate::daemon::log;
 use crate::local::{self, Options, Stop};
 use crate::manifest::{self, Checked};
@@ -17,7 +19,10 @@ use crate::manifest::{self, Checked};
 /// the first run that failed. 1: a file has a fault, or something is missing on this machine. 2: the command
 /// line is wrong.
 #[derive(Debug, Args)]
+#[command(mut_arg("filename", |files| files.required(false).required_unless_present("script").conflicts_with("script")))]
 pub(super) struct Arguments {
+    #[command(flatten)]
+    script: ScriptArguments,
     #[command(flatten)]
     files: Files,
     /// The Python that all runs with: it needs distributed. Default: that of the active virtual environment,
@@ -30,6 +35,10 @@ pub(super) struct Arguments {
     /// Where a path of the image is on this machine, such as `/flows=./src`. May be given several times.
     #[arg(long, value_name = "PATH=DIR")]
     map: Vec<Map>,
+    /// A file with variables for all processes, NAME=VALUE in each line. Those of the manifest take
+    /// precedence. May be given several times.
+    #[arg(long, value_name = "FILE")]
+    env_file: Vec<PathBuf>,
     /// The log filter of the operator.
     #[arg(long, env = "DASKFLOW_LOG", default_value = "error")]
     log: String,
@@ -54,7 +63,18 @@ impl FromStr for Map {
 }
 
 pub(super) fn run(arguments: Arguments) -> ExitCode {
-    let Some(files) = checked(&arguments.files) else { return ExitCode::FAILURE };
+    let made = match arguments.script.make(arguments.python.as_deref()) {
+        Ok(Some(Made::Printed(code))) | Err(code) => return code,
+        Ok(Some(Made::Run(run))) => Some(run),
+        Ok(None) => None,
+    };
+    let env = match env_file::read(&arguments.env_file) {
+        Ok(env) => env,
+        Err(error) => return fail(&error),
+    };
+    let files = arguments.files.read().into_iter().map(|file| file.map(|file| (file.name, file.text)));
+    let of_script = made.iter().map(|made| Ok((made.name.clone(), made.manifest.clone())));
+    let Some(files) = checked(files.chain(of_script)) else { return ExitCode::FAILURE };
     if let Err(error) = log::start(&arguments.log, log::Format::Text, None) {
         return fail(&error);
     }
@@ -66,7 +86,9 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
         files,
         python: arguments.python,
         maps: arguments.map.into_iter().map(|Map(path, folder)| (path, folder)).collect(),
-        once: arguments.once,
+        once: arguments.once || made.as_ref().is_some_and(|made| made.once),
+        env,
+        modules: made.and_then(|made| made.folder),
     };
     let stop = Stop::default();
     let ended = runtime.block_on(async {
@@ -82,18 +104,20 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
 }
 
 /// What is in the files; none if one of them has a fault, which is shown as `validate` shows it.
-fn checked(files: &Files) -> Option<Vec<(String, Checked)>> {
+fn checked(
+    files: impl Iterator<Item = Result<(String, String), files::Error>>,
+) -> Option<Vec<(String, Checked)>> {
     let (mut all, mut is_well) = (Vec::new(), true);
-    for source in files.read() {
+    for source in files {
         match source {
-            Ok(source) => {
-                let checked = manifest::check(&source.text);
+            Ok((name, text)) => {
+                let checked = manifest::check(&text);
                 let of_objects = checked.manifests.iter().flat_map(|manifest| &manifest.faults);
                 for fault in of_objects.chain(&checked.faults) {
-                    eprintln!("{}", FileFault { file: source.name.clone(), fault: fault.clone() });
+                    eprintln!("{}", FileFault { file: name.clone(), fault: fault.clone() });
                     is_well = false;
                 }
-                all.push((source.name, checked));
+                all.push((name, checked));
             }
             Err(error) => {
                 fail(&error);

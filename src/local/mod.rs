@@ -6,6 +6,7 @@
 //! listens but on 127.0.0.1; and what a machine cannot do of what a manifest asks for is said, never passed
 //! over in silence.
 
+mod environment;
 mod folder;
 mod kubelet;
 mod lines;
@@ -14,6 +15,7 @@ mod machine;
 mod news;
 mod objects;
 mod once;
+mod packages;
 mod ports;
 mod python;
 
@@ -37,6 +39,7 @@ use kubelet::Kubelet;
 use machine::Machine;
 use news::News;
 use objects::Objects;
+pub use packages::installed;
 use ports::Ports;
 
 /// The exit code where not all runs were waited for that were to be run once: that of a shell after Ctrl-C.
@@ -53,6 +56,10 @@ pub struct Options {
     pub maps: Vec<(String, PathBuf)>,
     /// Whether each Flow is run once, now, and nothing else.
     pub once: bool,
+    /// Variables that all processes have, unless their manifests say something else.
+    pub env: Vec<(String, String)>,
+    /// A folder that Python finds modules in, before others.
+    pub modules: Option<PathBuf>,
 }
 
 /// How it is ended.
@@ -112,6 +119,7 @@ pub async fn run(options: Options, stop: Stop) -> Result<u8, Error> {
         folder: Folder::new(&std::env::temp_dir(), chance.seed())
             .map_err(|(path, source)| Error::Folder { path, source })?,
         maps: options.maps,
+        env: environment::of_all(options.env, options.modules.as_deref()),
         shows_runs: options.once,
         news: News::new(clock.clone()),
     });

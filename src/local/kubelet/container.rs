@@ -106,15 +106,18 @@ fn tail(log: &Path) -> io::Result<String> {
 
 /// What each program is given, if its container says nothing else.
 fn defaults(machine: &Machine, scratch: &Path, message: &Path) -> Vec<(String, String)> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
+    let of_all = machine.env.iter().rev().find(|(name, _)| name == "PATH").map(|(_, path)| path.clone());
+    let path =
+        of_all.unwrap_or_else(|| std::env::var_os("PATH").unwrap_or_default().to_string_lossy().into_owned());
     let bin = machine.python.path.parent().unwrap_or(Path::new("/usr/bin"));
-    vec![
-        // Commands of its packages are found as they are in an image.
-        ("PATH".to_owned(), format!("{}:{}", bin.display(), path.to_string_lossy())),
-        // Where Dask spills; else it would be the present directory.
-        ("DASK_TEMPORARY_DIRECTORY".to_owned(), scratch.display().to_string()),
-        ("DASKFLOW_TERMINATION_LOG".to_owned(), message.display().to_string()),
-    ]
+    // Where Dask spills; else it would be the present directory.
+    let scratch = ("DASK_TEMPORARY_DIRECTORY".to_owned(), scratch.display().to_string());
+    let mut all = vec![scratch];
+    all.extend(machine.env.iter().cloned());
+    // Commands of its packages are found as they are in an image.
+    all.push(("PATH".to_owned(), format!("{}:{path}", bin.display())));
+    all.push(("DASKFLOW_TERMINATION_LOG".to_owned(), message.display().to_string()));
+    all
 }
 
 /// A command with this machine's Python in the place of the image's.

@@ -33,7 +33,8 @@ impl World {
         let python = Python { path: "/bin/sh".into(), version: String::new(), distributed: String::new() };
         let maps = vec![("/flows".to_owned(), place.clone())];
         let news = News::new(clock.clone());
-        let machine = Arc::new(Machine { python, folder, maps, shows_runs: false, news });
+        let env = vec![("OF_ALL".to_owned(), "machine".to_owned()), ("OWN".to_owned(), "machine".to_owned())];
+        let machine = Arc::new(Machine { python, folder, maps, env, shows_runs: false, news });
         let shown = clock.clone();
         let client = ClusterApi::new(move || shown.now(), 1).client();
         let kubelet = Arc::new(Kubelet::new(client.clone(), clock, machine));
@@ -116,10 +117,12 @@ async fn a_pod_waits_for_what_it_needs_and_then_has_it() {
             {"name": "KEY", "valueFrom": {"secretKeyRef": {"name": "door", "key": "key"}}},
             {"name": "PLACE", "value": "/flows/$(KEY)"},
         ],
+            {"name": "OWN", "value": "pod"},
         "volumeMounts": [{"name": "door", "mountPath": "/etc/door"}],
         "workingDir": "/flows", "terminationMessagePolicy": "FallbackToLogsOnError",
     });
-    let script = "cat /etc/door/key; printf ' %s %s' \"$PLACE\" \"$(pwd)\"; exit 1";
+    let script =
+        "cat /etc/door/key; printf ' %s %s %s %s' \"$PLACE\" \"$(pwd)\" \"$OF_ALL\" \"$OWN\"; exit 1";
     world.create("needs", script, "Never", container).await;
     let waiting = |pod: &Pod| {
         let state = state::container(pod, "main")?.state.as_ref()?.waiting.as_ref()?;
@@ -132,7 +135,7 @@ async fn a_pod_waits_for_what_it_needs_and_then_has_it() {
     let secrets: Api<Secret> = Api::default_namespaced(world.client.clone());
     secrets.create(&PostParams::default(), &secret).await.unwrap();
     let folder = world.place.display().to_string();
-    assert_eq!(world.end("needs").await, (1, format!("open {folder}/open {folder}")));
+    assert_eq!(world.end("needs").await, (1, format!("open {folder}/open {folder} machine pod")));
 }
 
 #[tokio::test]
