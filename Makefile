@@ -42,6 +42,9 @@ image: ## build the operator's image, its bill of materials and the images of th
 deny: ## licences, banned crates, sources and advisories of the dependencies (cargo-deny)
 	@tests/supply/deny.sh
 
+wheel: ## a Python wheel that holds the program (release build), into .build/wheels: pip install
+	@tests/wheel/build.sh
+
 bench: ## what deciding and asking a Dask scheduler cost (release build, no cluster)
 	cargo bench --locked --bench planning
 	@mkdir -p .build
