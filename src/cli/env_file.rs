@@ -1,7 +1,7 @@
 //! `--env-file`: variables from files, as docker and compose read them.
 //!
-//! A line is `NAME=VALUE`, or `NAME` alone for a variable that daskflow has itself, which every process has in
-//! any case. `export` before it, lines without anything, and comments (`#` at the beginning of a line, or
+//! A line is `NAME=VALUE`, or `NAME` alone for a variable that daskflow has itself, which every process has
+//! in any case. `export` before it, lines without anything, and comments (`#` at the beginning of a line, or
 //! after white space behind a value without quotes) are passed over. A value in single quotes is taken as it
 //! is; in double quotes `\n`, `\r`, `\t`, `\"`, `\\` and `\$` are what they are in a shell's. `$` has no
 //! meaning: docker has none for it, and passwords have it.

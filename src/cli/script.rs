@@ -20,26 +20,41 @@ const LETTERS_MAX: usize = 524_288;
 /// The time zone that a schedule has without being asked.
 const UTC: &str = "Etc/UTC";
 
+// Each says that it does not go with -f: clap does not ask for what one `requires` where that may not be
+// there.
 #[derive(Debug, Args)]
 pub(super) struct ScriptArguments {
-    /// Instead of -f: a script, for which a Flow and a DaskCluster are made. Without --every and --cron it runs
-    /// once, now, as with --once.
+    /// Instead of -f: a script, for which a Flow and a DaskCluster are made. Without --every and --cron it
+    /// runs once, now, as with --once.
     #[arg(value_name = "SCRIPT")]
     script: Option<PathBuf>,
     /// A parameter of the script's flow. VALUE is JSON, or else a text. May be given several times.
-    #[arg(short, long = "parameter", value_name = "NAME=VALUE", requires = "script")]
+    #[arg(
+        short,
+        long = "parameter",
+        value_name = "NAME=VALUE",
+        requires = "script",
+        conflicts_with = "filename"
+    )]
     parameters: Vec<Parameter>,
     /// How many workers the script's cluster has.
-    #[arg(long, requires = "script", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    #[arg(
+        long,
+        requires = "script",
+        conflicts_with = "filename",
+        default_value_t = 2,
+        value_parser = clap::value_parser!(u16).range(1..=1000)
+    )]
     workers: u16,
     /// Run the script once in such an interval, such as 1m, 36h or 1d.
-    #[arg(long, value_name = "INTERVAL", requires = "script", conflicts_with = "cron")]
+    #[arg(long, value_name = "INTERVAL", requires = "script", conflicts_with_all = ["cron", "filename"])]
     every: Option<String>,
-    /// Run the script at the times of a cron pattern, such as `0 8 * * 1-5`, in the time zone of this machine.
-    #[arg(long, value_name = "PATTERN", requires = "script")]
+    /// Run the script at the times of a cron pattern, such as `0 8 * * 1-5`, in the time zone of this
+    /// machine.
+    #[arg(long, value_name = "PATTERN", requires = "script", conflicts_with = "filename")]
     cron: Option<String>,
     /// Print the manifest of the script, and run nothing.
-    #[arg(long, requires = "script")]
+    #[arg(long, requires = "script", conflicts_with = "filename")]
     print: bool,
 }
 

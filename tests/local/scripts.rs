@@ -119,7 +119,9 @@ fn what_cannot_be_run_is_named_with_its_cure() {
         (vec!["broken.py", "-f", "flow.yaml"], 2, "cannot be used with"),
         (vec!["broken.py", "-p", "count"], 2, "such as count=3"),
         (vec!["broken.py", "--workers", "0"], 2, "0 is not in 1..=1000"),
-        (vec!["-f", "flow.yaml", "--every", "1m"], 2, "<SCRIPT>"),
+        (vec!["-f", "flow.yaml", "--every", "1m"], 2, "cannot be used with"),
+        (vec!["-f", "flow.yaml", "--workers", "3"], 2, "cannot be used with"),
+        (vec!["-f", "flow.yaml", "--print"], 2, "cannot be used with"),
         (vec![], 2, "--filename <FILE>"),
     ] {
         let all = [["local", "--python", "/nowhere/python"].as_slice(), &arguments].concat();

@@ -1,7 +1,7 @@
 //! The first manifests of a script: a `DaskCluster`, and a Flow that runs the script on it.
 //!
-//! What it is: a script and some wishes in, a text of YAML out, with comments for whoever sees such a text for
-//! the first time. What runs on a machine is this text, so it is also what runs in Kubernetes.
+//! What it is: a script and some wishes in, a text of YAML out, with comments for whoever sees such a text
+//! for the first time. What runs on a machine is this text, so it is also what runs in Kubernetes.
 //!
 //! What it is not: it reads no file and starts no Python. What is installed is an argument, and what is wrong
 //! with a wish (a cron pattern, say) is found by [`check`](super::check), as in a text of the user's.
