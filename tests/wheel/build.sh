@@ -26,7 +26,11 @@ case $target in
 esac
 rm -rf "$out"
 if [ -n "${DASKFLOW:-}" ]; then
-	DASKFLOW_CARGO=$(command -v cargo) DASKFLOW_ROOT=$root DASKFLOW_VERSION=$(sed -n '0,/^version = /s/^version = "\(.*\)"/\1/p' Cargo.toml) \
+	# A copy: maturin moves what was built to a place of its own, and a copy of that back.
+	copy=$(mktemp -d)
+	trap 'rm -rf "$copy"' EXIT
+	cp --reflink=auto "$DASKFLOW" "$copy/daskflow"
+	DASKFLOW=$copy/daskflow DASKFLOW_CARGO=$(command -v cargo) DASKFLOW_ROOT=$root DASKFLOW_VERSION=$(sed -n '0,/^version = /s/^version = "\(.*\)"/\1/p' Cargo.toml) \
 		CARGO=$root/tests/wheel/cargo.sh "$venv/bin/maturin" build --profile dev "${options[@]}" >&2
 else
 	RUSTFLAGS="${RUSTFLAGS:-} $flags" SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || echo 315532800)} \
