@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use super::program;
 
+mod engines;
 mod scripts;
 
 /// How long things may take on a machine that does much else.
@@ -21,6 +22,11 @@ const PATIENCE: Duration = Duration::from_secs(150);
 /// test is left out; `DASKFLOW_DASK_REQUIRED=1` makes it fail instead.
 fn python_with(release: &str) -> Option<PathBuf> {
     python_of("DASK", release, "tests/dask/venvs.sh")
+}
+
+/// The Python with this release of Prefect, in the same way.
+fn python_with_prefect(release: &str) -> Option<PathBuf> {
+    python_of("PREFECT", release, "tests/runner/run.sh --list")
 }
 
 #[allow(clippy::disallowed_methods, reason = "a test binary has no command line of its own")]
