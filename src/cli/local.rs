@@ -8,8 +8,10 @@ use std::sync::Arc;
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::env_file;
 use super::files::{self, Files, Source};
 use super::output::{FileFault, fail};
+use super::script::{Made, ScriptArguments};
 use super::terminal::Terminal;
 use crate::causes::chain;
 use crate::daemon::log;
@@ -23,7 +25,10 @@ const LOG: &str = "error";
 /// otherwise that of the first run that failed. 1: a file has a fault, or something is missing on this
 /// machine. 2: the command line is wrong.
 #[derive(Debug, Args)]
+#[command(mut_arg("filename", |files| files.required(false).required_unless_present("script").conflicts_with("script")))]
 pub(super) struct Arguments {
+    #[command(flatten)]
+    script: ScriptArguments,
     #[command(flatten)]
     files: Files,
     /// The Python that all runs with: it needs distributed. Default: that of the active virtual environment,
@@ -45,6 +50,10 @@ pub(super) struct Arguments {
     /// Where the kubeconfig for kubectl is written. Default: a file that is deleted at the end.
     #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
+    /// A file with variables for all processes, NAME=VALUE in each line. Those of the manifest take
+    /// precedence. May be given several times.
+    #[arg(long, value_name = "FILE")]
+    env_file: Vec<PathBuf>,
     /// The log filter of the operator.
     #[arg(long, env = "DASKFLOW_LOG", default_value = LOG)]
     log: String,
@@ -69,8 +78,18 @@ impl FromStr for Map {
 }
 
 pub(super) fn run(arguments: Arguments) -> ExitCode {
-    let sources = arguments.files.read();
+    let made = match arguments.script.make(arguments.python.as_deref()) {
+        Ok(Some(Made::Printed(code))) | Err(code) => return code,
+        Ok(Some(Made::Run(run))) => Some(run),
+        Ok(None) => None,
+    };
+    let env = match env_file::read(&arguments.env_file) {
+        Ok(env) => env,
+        Err(error) => return fail(&error),
+    };
+    let mut sources = arguments.files.read();
     let input = sources.iter().flatten().find(|source| source.is_input()).cloned();
+    sources.extend(made.iter().map(|made| Ok(Source { name: made.name.clone(), text: made.manifest.clone() })));
     let files = match checked(sources) {
         Ok(files) => files,
         Err(lines) => {
@@ -78,6 +97,7 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    let is_once = arguments.once || made.as_ref().is_some_and(|made| made.once);
     let watched = arguments.files.without_input().map(|files| Watched { files, input });
     if let Err(error) = log::start(&arguments.log, log::Format::Text, None) {
         return fail(&error);
@@ -92,9 +112,11 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
         kubeconfig: arguments.kubeconfig,
         python: arguments.python,
         maps: arguments.map.into_iter().map(|Map(path, folder)| (path, folder)).collect(),
-        once: arguments.once,
+        once: is_once,
         until_idle: arguments.until_idle,
-        table: arguments.terminal.table(arguments.log != LOG).filter(|_| !arguments.once),
+        table: arguments.terminal.table(arguments.log != LOG).filter(|_| !is_once),
+        env,
+        modules: made.and_then(|made| made.folder),
     };
     let stop = Stop::default();
     let ended = runtime.block_on(async {

@@ -1,6 +1,7 @@
 //! The commands of the program, one file each.
 
 mod crds;
+mod env_file;
 mod files;
 mod local;
 mod metrics;
@@ -10,6 +11,7 @@ mod output;
 mod rbac;
 mod ready;
 mod reference;
+mod script;
 mod terminal;
 mod validate;
 
@@ -38,7 +40,7 @@ enum Command {
     /// List the upcoming runs of the Flows in manifests, without a cluster.
     Next(next::Arguments),
     /// Run Flows and Dask clusters on this machine, with its own Python, until Ctrl-C.
-    Local(local::Arguments),
+    Local(Box<local::Arguments>),
     /// Ask a running operator whether it is ready, and the API server whether it serves the custom resources.
     Ready(ready::Arguments),
     /// Write the rights that the operator needs, as the chart and the documentation have them.
@@ -54,7 +56,7 @@ pub fn run() -> ExitCode {
         Command::Metrics => metrics::run(),
         Command::Validate(arguments) => validate::run(&arguments),
         Command::Next(arguments) => next::run(&arguments),
-        Command::Local(arguments) => local::run(arguments),
+        Command::Local(arguments) => local::run(*arguments),
         Command::Ready(arguments) => ready::run(&arguments),
         Command::Rbac(arguments) => rbac::run(&arguments),
     }

@@ -7,6 +7,7 @@
 //! manifest asks for is said, never passed over in silence.
 
 mod apply;
+mod environment;
 mod file_watch;
 mod folder;
 mod idle;
@@ -18,6 +19,7 @@ mod machine;
 mod news;
 mod objects;
 mod once;
+mod packages;
 mod ports;
 mod python;
 mod screen;
@@ -46,6 +48,7 @@ use kubelet::Kubelet;
 use machine::Machine;
 use news::News;
 use objects::Objects;
+pub use packages::installed;
 use ports::Ports;
 pub use screen::Table;
 use screen::World;
@@ -72,6 +75,10 @@ pub struct Options {
     pub until_idle: bool,
     /// The table that a terminal shows; none: one line for each change.
     pub table: Option<Table>,
+    /// Variables that all processes have, unless their manifests say something else.
+    pub env: Vec<(String, String)>,
+    /// A folder that Python finds modules in, before others.
+    pub modules: Option<PathBuf>,
 }
 
 /// How it is ended.
@@ -137,6 +144,7 @@ pub async fn run(options: Options, stop: Stop) -> Result<u8, Error> {
         folder: Folder::new(&std::env::temp_dir(), chance.seed())
             .map_err(|(path, source)| Error::Folder { path, source })?,
         maps: options.maps,
+        env: environment::of_all(options.env, options.modules.as_deref()),
         shows_runs: options.once,
         news: News::new(clock.clone()),
     });

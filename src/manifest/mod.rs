@@ -11,6 +11,7 @@
 pub mod admission;
 mod cel;
 mod fault;
+pub mod first;
 mod json;
 mod meant;
 mod metadata;

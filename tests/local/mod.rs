@@ -15,7 +15,9 @@ use std::time::{Duration, Instant};
 
 use super::program;
 
+mod engines;
 mod idle;
+mod scripts;
 mod table;
 
 /// How long things may take on a machine that does much else.
@@ -23,16 +25,26 @@ const PATIENCE: Duration = Duration::from_secs(150);
 
 /// The Python with this release of Dask. Without one the reason is printed past the test harness, and the
 /// test is left out; `DASKFLOW_DASK_REQUIRED=1` makes it fail instead.
-#[allow(clippy::disallowed_methods, reason = "a test binary has no command line of its own")]
 fn python_with(release: &str) -> Option<PathBuf> {
-    let list = std::env::var("DASKFLOW_DASK_VENVS").unwrap_or_default();
+    python_of("DASK", release, "tests/dask/venvs.sh")
+}
+
+/// The Python with this release of Prefect, in the same way.
+fn python_with_prefect(release: &str) -> Option<PathBuf> {
+    python_of("PREFECT", release, "tests/runner/run.sh --list")
+}
+
+#[allow(clippy::disallowed_methods, reason = "a test binary has no command line of its own")]
+fn python_of(library: &str, release: &str, maker: &str) -> Option<PathBuf> {
+    let lists = format!("DASKFLOW_{library}_VENVS");
+    let list = std::env::var(&lists).unwrap_or_default();
     let text = std::fs::read_to_string(&list).unwrap_or_default();
-    let variable = format!("DASKFLOW_DASK_{}=", release.replace('.', "_"));
+    let variable = format!("DASKFLOW_{library}_{}=", release.replace('.', "_"));
     let found = text.lines().find_map(|line| line.strip_prefix(&variable)).map(PathBuf::from);
     if found.is_none() {
-        let is_required = std::env::var("DASKFLOW_DASK_REQUIRED").as_deref() == Ok("1");
-        assert!(!is_required, "required: dask {release} of DASKFLOW_DASK_VENVS={list}");
-        let line = format!("LEFT OUT: a test with dask {release}: see tests/dask/venvs.sh\n");
+        let is_required = std::env::var(format!("DASKFLOW_{library}_REQUIRED")).as_deref() == Ok("1");
+        assert!(!is_required, "required: {library} {release} of {lists}={list}");
+        let line = format!("LEFT OUT: a test with {library} {release}: see {maker}\n");
         std::io::stderr().write_all(line.as_bytes()).unwrap_or_default();
     }
     found
@@ -82,13 +94,18 @@ impl Local {
 
     /// The same with further files beside `flow.yaml`.
     fn start_with(test: &str, python: &Path, files: &[(&str, &str)], arguments: &[&str]) -> Self {
-        let folder = program::folder(test, &[files, &[("tmp/.keep", "")]].concat());
+        let folder = program::folder(test, files);
+        Self::start_in(&folder, test, python, &[&["-f", "flow.yaml"], arguments].concat())
+    }
+
+    fn start_in(folder: &Path, test: &str, python: &Path, arguments: &[&str]) -> Self {
+        std::fs::create_dir_all(folder.join("tmp")).unwrap();
         let mark = format!("{test}-{}", std::process::id());
         let mut child = Command::new(env!("CARGO_BIN_EXE_daskflow"))
-            .args(["local", "-f", "flow.yaml", "--python"])
+            .args(["local", "--python"])
             .arg(python)
             .args(arguments)
-            .current_dir(&folder)
+            .current_dir(folder)
             .env("DASKFLOW_TEST_MARK", &mark)
             .env("TMPDIR", folder.join("tmp"))
             .stdin(Stdio::null())
@@ -108,7 +125,7 @@ impl Local {
                 }
             });
         }
-        Self { child, lines, mark, folder }
+        Self { child, lines, mark, folder: folder.to_owned() }
     }
 
     fn text(&self) -> String {

@@ -7,6 +7,7 @@ mod container;
 mod environment;
 mod expand;
 mod logs;
+mod owner;
 pub mod paths;
 mod pod;
 mod probe;
@@ -38,6 +39,7 @@ use crate::cluster_api::LogSource;
 use crate::daemon::clock::Clock;
 use crate::plan::pods::state;
 use logs::Logs;
+use owner::Owner;
 use pod::{Life, Order};
 
 /// Which pods end one after the other when all end, and how long each kind may take: ten seconds in all.
@@ -131,8 +133,10 @@ impl Kubelet {
     fn take(&self, pod: &Pod) -> Entry {
         let ignored = status::ignored(pod);
         if !ignored.is_empty() {
-            let owner = status::owner(pod);
-            self.machine.news.say_once(&format!("{owner}: ignored on this machine: {}", ignored.join(", ")));
+            let (owner, what) = (Owner::of(pod), ignored.join(", "));
+            self.machine.news.say_once(&format!("{owner}: ignored on this machine: {what}"));
+            let (client, now) = (self.client.clone(), self.clock.now());
+            tokio::spawn(async move { owner.note_ignored(&client, &what, now).await });
         }
         let component = state::label(pod, labels::COMPONENT).unwrap_or(labels::RUNNER).to_owned();
         let (order, orders) = watch::channel(Order::Live);

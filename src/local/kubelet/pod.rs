@@ -23,8 +23,6 @@ use crate::local::machine::Machine;
 
 /// How long until what a container needs is looked for again.
 const AGAIN: Duration = Duration::from_secs(2);
-/// How often a process that is not ready is asked: sooner than its probe says, since a person waits for it.
-const ASK: Duration = Duration::from_millis(200);
 /// The first wait before a container is started again, which doubles, and the longest. When it has ended for
 /// the first time it is started again at once, as in Kubernetes.
 const BACK_OFF: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(300));
@@ -68,7 +66,7 @@ impl Life {
         if !self.bind().await {
             return;
         }
-        let mut report = Report::new(&container, self.clock.now());
+        let mut report = Report::new(&self.pod, &container, self.clock.now());
         loop {
             let Some(started) = self.prepare(&container, &mut report).await else { break };
             self.logs.begin(&self.uid(), &container.name, &started.program.log);
@@ -181,22 +179,25 @@ impl Life {
             Ok(process) => process,
             Err(error) => return end(128, refusal(&started.program.folder, &error), self.clock.now()),
         };
-        let question = Question::of(container);
+        let question = Question::of(container, started.readiness.clone());
         (report.state, report.ready) = (State::Running(begun), question.is_none());
         self.say(report, false).await;
         let mut failures = 0;
-        let mut wait = ASK;
+        let mut wait = question.as_ref().map(Question::again).unwrap_or_default();
         let code = loop {
-            tokio::select! {
+            let asks = async {
+                let Some(question) = &question else { return std::future::pending().await };
+                sleep(wait).await;
+                (question, question.ask().await)
+            };
+            let (question, answers) = tokio::select! {
                 code = process.ended() => break code,
                 () = self.changed() => break self.end(&mut process, started).await,
-                () = sleep(wait), if question.is_some() => {}
-            }
-            let Some(question) = &question else { continue };
-            let answers = question.ask().await;
+                answer = asks => answer,
+            };
             failures = if answers { 0 } else { failures + 1 };
             let ready = answers || (report.ready && failures < question.failures);
-            wait = if ready { question.period } else { ASK };
+            wait = if ready { question.period } else { question.again() };
             if ready != report.ready {
                 report.ready = ready;
                 self.say(report, false).await;
