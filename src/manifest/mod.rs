@@ -21,7 +21,7 @@ mod rules;
 mod scalar;
 mod schema;
 mod schemas;
-mod similar;
+pub mod similar;
 mod way;
 mod yaml;
 
