@@ -11,11 +11,11 @@ use crate::plan::facts;
 pub struct Objects {
     /// The Flows.
     pub flows: Vec<Flow>,
-    /// The FlowRuns.
+    /// The runs.
     pub runs: Vec<FlowRun>,
-    /// The DaskClusters.
+    /// The clusters.
     pub clusters: Vec<DaskCluster>,
-    /// The FlowBackfills.
+    /// The backfills.
     pub backfills: Vec<FlowBackfill>,
     /// Pods of these.
     pub pods: Vec<Pod>,

@@ -61,7 +61,8 @@ async fn a_cancelled_run_is_waited_for() {
     let name = "nightly-report-now-8kfpz";
     let asked = runs::cancel(&stage.cluster, name).await.unwrap();
     assert!(asked.spec.cancel);
-    let play = stage.set_run(name, &json!({"phase": "Cancelled", "finishedAt": stage.now}));
+    let status = json!({"phase": "Cancelled", "finishedAt": stage.now});
+    let play = stage.set_run(name, &status);
     let (ended, ()) = tokio::join!(runs::until_ended(&stage.cluster, name), play);
     assert_eq!(phase_of(&ended.unwrap()), Phase::Cancelled);
     // Fields of others stay.

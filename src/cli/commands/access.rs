@@ -93,7 +93,11 @@ impl Access {
                 Error::NoCluster { why: format!("the kubeconfig has no current context{}", self.contexts()) }
             }
             (error, _) if is_missing(error) => Error::NoCluster { why: chain(error) },
-            (error, _) => Error::Kubeconfig { why: chain(error) },
+            (error, _) => {
+                // A text that is no YAML is shown with the line in it; the first says enough.
+                let why = chain(error).lines().next().unwrap_or_default().to_owned();
+                Error::Kubeconfig { why }
+            }
         }
     }
 

@@ -47,9 +47,9 @@ pub(in crate::cli) struct Arguments {
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
-    pub access: Access,
+    pub(super) access: Access,
     #[command(flatten)]
-    pub output: Output,
+    pub(super) output: Output,
 }
 
 pub(super) async fn run(arguments: &Arguments, session: &mut Session<'_>) -> Result<u8, Failure> {
@@ -131,7 +131,7 @@ fn list(ticks: &[Foreseen], parallelism: u32, session: &mut Session<'_>) -> Resu
         ]
     }));
     write_table(&mut session.out, &rows)?;
-    writeln!(session.out, "{}, {parallelism} at the same time; nothing was created", summary(ticks))?;
+    writeln!(session.out, "{}, at most {parallelism} at the same time; nothing was created", summary(ticks))?;
     Ok(())
 }
 

@@ -31,9 +31,9 @@ pub(in crate::cli) struct Arguments {
     #[arg(long, value_name = "SECONDS")]
     timeout: Option<u64>,
     #[command(flatten)]
-    pub access: Access,
+    pub(super) access: Access,
     #[command(flatten)]
-    pub output: Output,
+    pub(super) output: Output,
 }
 
 pub(super) async fn run(arguments: &Arguments, session: &mut Session<'_>) -> Result<u8, Failure> {

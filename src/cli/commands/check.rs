@@ -13,7 +13,7 @@ use crate::view::tree::{Mark, Tone, Tree};
 #[derive(Args, Debug)]
 pub(in crate::cli) struct Arguments {
     #[command(flatten)]
-    pub access: Access,
+    pub(super) access: Access,
 }
 
 pub(super) async fn run(_: &Arguments, session: &mut Session<'_>) -> Result<u8, Failure> {

@@ -13,7 +13,7 @@ use crate::view::cure::{Explanation, explain};
 /// Exit code 0: it is explained. 1: there is no such reason. 2: the command line is wrong.
 #[derive(Args, Debug)]
 pub(in crate::cli) struct Arguments {
-    /// A reason as conditions, events and runs have it, such as ClusterTimeout.
+    /// A reason as conditions, events and runs have it, such as `ClusterTimeout`.
     reason: String,
 }
 

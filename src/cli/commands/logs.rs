@@ -35,7 +35,7 @@ pub(in crate::cli) struct Arguments {
     #[arg(short, long)]
     follow: bool,
     #[command(flatten)]
-    pub access: Access,
+    pub(super) access: Access,
 }
 
 pub(super) async fn run(arguments: &Arguments, session: &mut Session<'_>) -> Result<u8, Failure> {

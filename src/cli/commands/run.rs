@@ -32,9 +32,9 @@ pub(in crate::cli) struct Arguments {
     #[command(flatten)]
     waits: Waits,
     #[command(flatten)]
-    pub access: Access,
+    pub(super) access: Access,
     #[command(flatten)]
-    pub output: Output,
+    pub(super) output: Output,
 }
 
 pub(super) async fn run(arguments: &Arguments, session: &mut Session<'_>) -> Result<u8, Failure> {

@@ -32,9 +32,9 @@ pub(in crate::cli) struct Arguments {
     #[arg(long, value_name = "SECONDS")]
     timeout: Option<u64>,
     #[command(flatten)]
-    pub access: Access,
+    pub(super) access: Access,
     #[command(flatten)]
-    pub output: Output,
+    pub(super) output: Output,
 }
 
 pub(super) async fn run(arguments: &Arguments, session: &mut Session<'_>) -> Result<u8, Failure> {
@@ -78,22 +78,20 @@ fn senseless(why: &str) -> Failure {
 /// What will happen.
 fn sentence(cluster: &str, group: &str, workers: i32, change: &Change) -> String {
     let after = usize::try_from(workers).unwrap_or_default();
-    let head = format!(
-        "cluster/{cluster}: the group {group} has {} and is to have {after}",
-        counted(change.before, "worker")
-    );
+    let before = counted(change.before, "worker");
+    let head = format!("cluster/{cluster}: the group {group} has {before} and is to have {after}");
     match after.cmp(&change.before) {
         std::cmp::Ordering::Equal => {
             format!("cluster/{cluster}: the group {group} has {} already", counted(after, "worker"))
         }
-        std::cmp::Ordering::Greater => format!("{head}: {} start", counted(after - change.before, "worker")),
+        std::cmp::Ordering::Greater => format!("{head}: {} more", after - change.before),
         std::cmp::Ordering::Less => {
-            let removed = counted(change.before - after, "worker");
+            let fewer = change.before - after;
             match change.drain {
                 Drain::Restart => format!(
-                    "{head}: {removed} are removed, their results move to the others, and the tasks that they run start again there"
+                    "{head}: {fewer} fewer; results move to other workers, and tasks that run there start again elsewhere"
                 ),
-                Drain::Wait => format!("{head}: {removed} are removed when their tasks have ended"),
+                Drain::Wait => format!("{head}: {fewer} fewer, as soon as the tasks there have ended"),
             }
         }
     }

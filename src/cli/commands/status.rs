@@ -28,18 +28,17 @@ pub(in crate::cli) struct Arguments {
     #[arg(short = 'l', long, default_value = "", hide_default_value = true, conflicts_with = "object")]
     selector: String,
     #[command(flatten)]
-    pub access: Access,
+    pub(super) access: Access,
     #[command(flatten)]
-    pub output: Output,
+    pub(super) output: Output,
 }
 
 pub(super) async fn run(arguments: &Arguments, session: &mut Session<'_>) -> Result<u8, Failure> {
-    match &arguments.object {
-        Some(named) => one(named, session).await?,
-        None => {
-            let scope = Scope { everywhere: arguments.all_namespaces, selector: arguments.selector.clone() };
-            all(&scope, session).await?;
-        }
+    if let Some(named) = &arguments.object {
+        one(named, session).await?;
+    } else {
+        let scope = Scope { everywhere: arguments.all_namespaces, selector: arguments.selector.clone() };
+        all(&scope, session).await?;
     }
     Ok(0)
 }

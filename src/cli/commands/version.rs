@@ -12,9 +12,9 @@ use crate::client::version;
 pub(in crate::cli) struct Arguments {
     /// Only that of this program; no cluster is asked.
     #[arg(long)]
-    pub client: bool,
+    pub(super) client: bool,
     #[command(flatten)]
-    pub access: Access,
+    pub(super) access: Access,
 }
 
 /// The version of this program.
