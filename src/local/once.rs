@@ -7,9 +7,7 @@ use kube::{Api, Client, ResourceExt};
 use super::lines;
 use super::news::News;
 use crate::api::{FlowRun, FlowRunSpec};
-
-/// The exit code of a run that failed without one, such as one whose cluster did not become ready.
-const FAILED: u8 = 1;
+use crate::view::exit;
 
 /// Runs each Flow, one after the other, and gives the exit code of the first run that failed.
 ///
@@ -25,7 +23,7 @@ pub async fn run_each(client: &Client, flows: &[(String, String)], news: &News) 
             news.say(&line);
         }
         if first == 0 {
-            first = run.as_ref().map_or(FAILED, code);
+            first = run.as_ref().map_or(exit::FAILED, code);
         }
     }
     Ok(first)
@@ -71,9 +69,5 @@ fn has_ended() -> impl Condition<FlowRun> {
 
 /// The exit code of a run that has ended.
 pub fn code(run: &FlowRun) -> u8 {
-    let status = run.status.clone().unwrap_or_default();
-    if status.phase == crate::api::Phase::Succeeded {
-        return 0;
-    }
-    status.exit_code.and_then(|code| u8::try_from(code).ok()).filter(|code| *code != 0).unwrap_or(FAILED)
+    exit::code(&run.status.clone().unwrap_or_default())
 }

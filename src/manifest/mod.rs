@@ -22,7 +22,7 @@ mod rules;
 mod scalar;
 mod schema;
 mod schemas;
-mod similar;
+pub mod similar;
 mod way;
 mod yaml;
 
