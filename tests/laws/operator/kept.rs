@@ -8,7 +8,7 @@ use super::must_hold;
 use super::wire::{Armed, Fault, On};
 
 /// A Flow that keeps nothing and tries nothing again, with one operator.
-const PLAIN: Rules = Rules {
+pub(super) const PLAIN: Rules = Rules {
     concurrency: Concurrency::Forbid,
     max_active: None,
     catch_up: CatchUp { policy: CatchUpPolicy::Latest, limit: Count::new(10) },

@@ -135,6 +135,8 @@ struct State {
     silent: BTreeMap<String, Instant>,
     /// By how many versions the next lists for caches are behind.
     behind: u64,
+    /// How many pods of the cluster may exist.
+    quota: Option<u8>,
     log: Vec<String>,
 }
 
@@ -196,10 +198,15 @@ impl Wires {
         self.state().behind = versions;
     }
 
+    /// So many pods of the cluster may exist from now on.
+    pub fn quota(&self, pods: Option<u8>) {
+        self.state().quota = pods;
+    }
+
     /// Nothing goes wrong any more.
     pub fn mend(&self) {
         let mut state = self.state();
-        (state.armed, state.silent, state.behind) = Default::default();
+        (state.armed, state.silent, state.behind, state.quota) = Default::default();
     }
 
     /// All requests and what came of them, in their order.
@@ -264,6 +271,12 @@ impl Wires {
         request: Request<Body>,
     ) -> Result<Response<Answer>, BoxError> {
         let lost = || Err(std::io::Error::from(ErrorKind::ConnectionReset).into());
+        if let Some(quota) =
+            self.state().quota.filter(|_| asked.method == Method::POST && asked.plural == "pods")
+            && self.witness.lock().unwrap().pods.len() >= usize::from(quota)
+        {
+            return Ok(no_room());
+        }
         match fault {
             None => Ok(self.ask(asked, request).await),
             Some(Fault::DiesBefore) => {
@@ -351,11 +364,20 @@ fn as_it_was(uri: &Uri, version: u64) -> Uri {
     format!("{}?{query}&{exact}", uri.path()).parse().unwrap()
 }
 
+/// What a quota says that has no room.
+fn no_room() -> Response<Answer> {
+    said(403, "Forbidden", "pods are forbidden: exceeded quota: small, requested: pods=1")
+}
+
 /// A refusal as an API server words it.
 fn refusal(code: u16, reason: &str) -> Response<Answer> {
+    said(code, reason, "put in by the history")
+}
+
+fn said(code: u16, reason: &str, message: &str) -> Response<Answer> {
     let status = json!({
         "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
-        "message": "put in by the history", "reason": reason, "code": code,
+        "message": message, "reason": reason, "code": code,
     });
     let mut answer = Response::builder().status(code).header("content-type", "application/json");
     if code == 429 {
