@@ -45,7 +45,6 @@ const LAYERS: &[(&str, &[&str])] = &[
             "view",
             "manifest",
             "plan",
-            "view",
             "api",
             "dask",
             "gateway",
@@ -59,8 +58,6 @@ const LAYERS: &[(&str, &[&str])] = &[
     // Text in, faults out: as pure as the rules that it asks.
     ("manifest", &["plan", "api"]),
     ("plan", &["api", "runner"]),
-    // Objects in, rows and words out.
-    ("view", &["api"]),
     ("api", &[]),
     ("dask", &[]),
     ("gateway", &[]),

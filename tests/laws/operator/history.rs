@@ -8,6 +8,7 @@ use fastrand::Rng;
 use serde_json::{Value, json};
 
 use super::actions::Act;
+use super::past::Past;
 use super::wire::{Armed, Fault, On};
 use crate::dask;
 
@@ -167,6 +168,8 @@ pub enum Happening {
     ChangesAreForgotten,
     /// Lists for caches are so many versions behind from now on.
     ListsAreBehind(u8),
+    /// Caches are of long ago.
+    Past(Past),
     /// The operator of this number is killed.
     Kill(usize),
     /// All operators are killed, and come back after so many seconds.
@@ -239,7 +242,8 @@ const WATCHED: [&str; 5] = ["flows", "flowruns", "jobs", "pods", "daskclusters"]
 impl Happening {
     /// Anything that may happen.
     pub fn of(rng: &mut Rng, rules: &Rules, by_people: bool) -> Self {
-        match rng.u8(..40) {
+        match rng.u8(..42) {
+            40..=41 => Self::Past(Past::of(rng)),
             33..=35 if rules.cluster.is_some() => Self::of_cluster(rng),
             36 if by_people => Self::Backfill,
             16 if by_people => Self::DeleteRun(rng.usize(..4)),

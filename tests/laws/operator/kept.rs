@@ -1,5 +1,7 @@
 //! Histories that find a fault, each written out, so that it is lived through whatever seeds mean later.
 
+mod past;
+
 use daskflow::api::count::Count;
 use daskflow::api::flow::{CatchUp, CatchUpPolicy, Concurrency};
 

@@ -3,10 +3,11 @@
 //! silent, break or get 410, clocks are set, another operator works beside it.
 //!
 //! What is asserted is seen from outside: in the API's store and on the wires to it. Always: a tick becomes a
-//! run once at the most; no Job is created twice; no run has two runners alive, and no more runs than their
-//! Flow's policy allows are alive together; a final phase is never left; history deletes nothing that has not
-//! ended; who does not lead writes nothing. And when faults stop: every tick of every clock is a run or was
-//! counted as missed, what was given up was counted, every run ends, and then nothing is written any more.
+//! run once at the most; no Job is created twice; nobody starts a run that has gone or has ended, who could
+//! know it; no run has two runners alive, and no more runs than their Flow's policy allows are alive together;
+//! a final phase is never left; history deletes nothing that has not ended; who does not lead writes nothing.
+//! And when faults stop: every tick of every clock is a run or was counted as missed, what was given up was
+//! counted, every run ends, and then nothing is written any more.
 //!
 //! Where people edit schedules and write backfills, besides: nothing starts for a time before an edit or a
 //! resumption; a runner gets the parameters that its run had at its tick; each tick of a backfill has one run
@@ -23,6 +24,8 @@ mod history;
 mod kept;
 mod kubelet;
 mod laws;
+mod past;
+mod starts;
 mod wire;
 mod witness;
 mod world;
@@ -40,7 +43,7 @@ use tokio::runtime::Builder;
 use world::World;
 
 /// Histories: always, and in a long search.
-const HISTORIES: [u32; 2] = [40, 20_000];
+const HISTORIES: [u32; 2] = [150, 20_000];
 
 /// Histories at the same time.
 const THREADS: usize = 2;

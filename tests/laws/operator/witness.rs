@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use super::history::{History, Rules};
 use super::laws::Laws;
+use super::starts::Starts;
 use crate::dask::Schedulers;
 
 /// A run as it was seen last.
@@ -101,12 +102,18 @@ pub struct Witness {
     schedulers: Schedulers,
     /// Who holds the Lease, if there is one.
     leader: Option<String>,
+    starts: Starts,
     wrong: Vec<String>,
 }
 
 /// Whether a run in this phase has ended.
 pub fn is_final(phase: &str) -> bool {
     ["Succeeded", "Failed", "Cancelled", "TimedOut", "Skipped"].contains(&phase)
+}
+
+/// How many ticks there are at the most.
+fn most_ticks() -> i64 {
+    CLOCKS.iter().map(|(_, seconds)| TICKING_S / seconds + 1).sum()
 }
 
 fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
@@ -143,6 +150,7 @@ impl Witness {
             wanted_workers: 0,
             schedulers,
             leader: None,
+            starts: Starts::default(),
             wrong: Vec::new(),
         }
     }
@@ -181,6 +189,28 @@ impl Witness {
         if let Err(law) = self.laws.look(now) {
             self.wrong.push(law);
         }
+    }
+
+    /// An operator has asked for more than so much in one second.
+    pub fn asks_too_much(&mut self, who: &str, most: u32) {
+        self.must(false, || format!("{who} asks for more than {most} things in a second"));
+    }
+
+    /// An operator has read this run, from the API itself.
+    pub fn has_read(&mut self, who: &str, name: &str) {
+        if let Some(run) = self.runs.get(name).filter(|run| run.exists && !run.is_over()) {
+            self.starts.has_read(who, &run.uid);
+        }
+    }
+
+    /// An operator asks for this Job.
+    pub fn starts(&mut self, who: &str, job: &Value) {
+        let owner = text(job, "/metadata/ownerReferences/0/uid");
+        let is_open = self.runs.values().any(|run| run.uid == owner && run.exists && !run.is_over());
+        let could_not_know = self.starts.may_rest_on(who, owner);
+        self.must(is_open || could_not_know, || {
+            format!("{who} starts {}, whose run has gone or ended", text(job, "/metadata/name"))
+        });
     }
 
     /// Takes in what has changed since the last look.
@@ -243,6 +273,8 @@ impl Witness {
         let Some(flow) = &change.after else { return };
         self.counted = (number_of(flow, "/status/missed"), number_of(flow, "/status/skipped"));
         self.check_size(change, flow);
+        let (missed, ticks) = (self.counted.0, most_ticks());
+        self.must(missed <= ticks, || format!("{missed} are counted as missed of {ticks} ticks"));
         let admitted = flow.pointer("/status/admitted").and_then(Value::as_array).map_or(0, Vec::len);
         let places = self.rules.places_of_flow();
         self.must(places.is_none_or(|places| admitted <= places), || format!("{admitted} runs are admitted"));

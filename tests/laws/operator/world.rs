@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::history::{CLUSTER, Happening, History, PARALLELISM, Rules, TICKING_S};
 use super::kubelet::Kubelet;
+use super::past::Past;
 use super::wire::{Life, Wires};
 use super::witness::{Pod, Witness};
 use crate::dask::{Door, Operation, SchedulerState, Schedulers};
@@ -253,11 +254,8 @@ impl World {
                 self.wires.silence(kind, Duration::from_secs(seconds.into()));
             }
             Happening::WatchesEnd => self.api.break_watches(),
-            Happening::ChangesAreForgotten => {
-                self.witness.lock().unwrap().look(&self.api);
-                self.api.compact();
-                self.api.break_watches();
-            }
+            Happening::ChangesAreForgotten => self.forget_changes(),
+            Happening::Past(past) => self.see_past(past).await,
             Happening::ListsAreBehind(versions) => self.wires.lists_are_behind(versions.into()),
             Happening::Kill(number) => {
                 if let Some(life) = self.lives.get(number) {
@@ -266,7 +264,7 @@ impl World {
             }
             Happening::Away(seconds) => {
                 *self.away.lock().unwrap() = Instant::now() + Duration::from_secs(seconds.into());
-                self.lives.iter().for_each(|life| life.lock().unwrap().end());
+                self.kill_all();
             }
             Happening::SetClock(seconds) => self.wall.set.store(seconds, Ordering::Relaxed),
             Happening::SchedulerEnds { with_pod } => self.kubelet.scheduler_ends(with_pod).await,
@@ -298,6 +296,31 @@ impl World {
         self.witness.lock().unwrap().look_around(&self.api, self.wall.right());
     }
 
+    fn kill_all(&self) {
+        self.lives.iter().for_each(|life| life.lock().unwrap().end());
+    }
+
+    /// All watches end, and what has changed until now is forgotten.
+    fn forget_changes(&self) {
+        self.witness.lock().unwrap().look(&self.api);
+        self.api.compact();
+        self.api.break_watches();
+    }
+
+    async fn see_past(&mut self, past: Past) {
+        past.silence(&self.wires);
+        match past {
+            Past::Missed(seconds) => {
+                self.pass(Duration::from_secs(seconds.into())).await;
+                self.forget_changes();
+            }
+            Past::Returns { versions, .. } => {
+                self.wires.lists_are_behind(versions.into());
+                self.kill_all();
+            }
+        }
+    }
+
     async fn delete_run(&self, index: usize) {
         let Some(name) = self.open(index) else { return };
         self.witness.lock().unwrap().is_deleted_by_people(&name);
@@ -310,7 +333,7 @@ impl World {
         let backfill = json!({
             "apiVersion": "daskflow.dev/v1alpha1", "kind": "FlowBackfill",
             "metadata": {"name": "again", "namespace": "default"},
-            "spec": {"flow": "etl", "from": at(-40), "to": at(35), "clocks": ["c"], "parallelism": PARALLELISM},
+            "spec": {"flow": "etl", "from": at(-10), "to": at(35), "clocks": ["c"], "parallelism": PARALLELISM},
         });
         // There is one at the most.
         let _ = self.write(Method::POST, "flowbackfills", &backfill).await;
