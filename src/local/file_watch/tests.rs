@@ -115,6 +115,7 @@ fn machine(folder: &Path) -> Machine {
         python,
         folder: Folder::new(folder, 0).unwrap(),
         maps: Vec::new(),
+        env: Vec::new(),
         shows_runs: false,
         news: News::new(Clock::of_machine()),
     }

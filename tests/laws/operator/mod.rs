@@ -43,7 +43,7 @@ use tokio::runtime::Builder;
 use world::World;
 
 /// Histories: always, and in a long search.
-const HISTORIES: [u32; 2] = [150, 20_000];
+const HISTORIES: [u32; 2] = [40, 20_000];
 
 /// Histories at the same time.
 const THREADS: usize = 2;

@@ -12,7 +12,7 @@ use daskflow::cluster_api::{Changed, ClusterApi};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::history::{History, Rules};
+use super::history::{CLOCKS, History, Rules, TICKING_S};
 use super::laws::Laws;
 use super::starts::Starts;
 use crate::dask::Schedulers;

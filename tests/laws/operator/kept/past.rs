@@ -26,7 +26,7 @@ fn the_end_of_a_runner_that_no_watch_told_is_listed() {
 #[test]
 fn a_run_that_ended_before_its_tick_was_remembered_is_not_made_again() {
     let rules = Rules { concurrency: Concurrency::Allow, ..PLAIN };
-    for seed in 1..8 {
+    for seed in 1..4 {
         let mut history = vec![Happening::Pass(8_000)];
         history.extend([arm(Fault::Broken, On::FlowStatus, 0); 60]);
         history.push(Happening::Pass(50_000));
@@ -54,7 +54,7 @@ fn a_run_that_has_gone_is_started_by_nobody() {
 #[test]
 fn a_backfill_asks_what_has_succeeded() {
     let rules = Rules { concurrency: Concurrency::Allow, ..PLAIN };
-    for (seed, versions) in (1..7).flat_map(|seed| [15, 20, 25].map(|versions| (seed, versions))) {
+    for (seed, versions) in [(1, 15), (2, 20), (3, 25)] {
         let history = [
             Happening::Pass(20_000),
             Happening::Past(Past::Returns { versions, seconds: 60 }),
