@@ -42,8 +42,8 @@ async fn quota_is_respected() {
         namespace.until_workers("dask", 1).await;
         namespace.until_ready("dask", 1).await;
 
-        // Kubernetes' quota controller counts anew when the pod of before is gone, and may not see yet one that
-        // was let in meanwhile: then three are (seen, on a busy machine).
+        // Kubernetes' quota controller counts anew when the pod of before has gone, and may not see yet one
+        // that was let in meanwhile: then three are (seen, on a busy machine).
         namespace.scale("dask", 4).await;
         until_full(namespace, 2..=3).await;
         namespace.until_cluster_says("dask", Reason::QuotaExceeded, &words).await;
