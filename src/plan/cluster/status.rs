@@ -213,7 +213,7 @@ fn unfinished(work: &Work<'_>, counts: &WorkerCounts) -> Option<(Reason, String)
     let none = BTreeSet::new();
     let registered = work.observed.scheduler.registered().unwrap_or(&none);
     if work.groups.iter().any(|group| group.registered(registered) < group.wanted) {
-        return Some(starting(work, counts));
+        return Some(starting(work, counts, registered));
     }
     if let Some(outdated) = &work.outdated {
         // What keeps a new worker from starting keeps the rollout from going on.
@@ -367,12 +367,12 @@ fn workers_part(work: &Work<'_>, scheduler: &Part, counts: &WorkerCounts) -> Par
     if work.groups.iter().all(|group| group.serves(registered)) {
         return Part::ready();
     }
-    let (reason, message) = starting(work, counts);
+    let (reason, message) = starting(work, counts, registered);
     Part::waiting(reason, message)
 }
 
 /// How many workers there are, and what keeps the others from starting.
-fn starting(work: &Work<'_>, counts: &WorkerCounts) -> (Reason, String) {
+fn starting(work: &Work<'_>, counts: &WorkerCounts, registered: &BTreeSet<String>) -> (Reason, String) {
     // Workers that are being removed do not matter for those that start.
     let coming = work.groups.iter().filter(|group| group.wanted > 0);
     let coming = coming.flat_map(|group| group.current.iter().chain(&group.finished));
@@ -384,11 +384,8 @@ fn starting(work: &Work<'_>, counts: &WorkerCounts) -> (Reason, String) {
         }
         Some((reason, message)) => (reason, format!("{summary}; {message}")),
         None => {
-            let registered = work.observed.scheduler.registered();
-            let is_silent = |pod: &str| registered.is_some_and(|registered| !registered.contains(pod));
-            let mut noted = coming.filter(|pod| silent::is_noted(pod)).map(|pod| state::name(pod));
-            let why = noted.find(|pod| is_silent(pod));
-            let why = why.map(|pod| format!("; {pod} runs and is not: see kubectl logs {pod}"));
+            let silent = silent::noted(coming.copied(), registered);
+            let why = silent.map(|pod| format!("; {pod} runs and is not: see kubectl logs {pod}"));
             (Reason::WorkersStarting, summary + &why.unwrap_or_default())
         }
     }
