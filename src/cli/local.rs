@@ -89,11 +89,14 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
     };
     let mut sources = arguments.files.read();
     let input = sources.iter().flatten().find(|source| source.is_input()).cloned();
-    sources.extend(made.iter().map(|made| Ok(Source { name: made.name.clone(), text: made.manifest.clone() })));
+    sources
+        .extend(made.iter().map(|made| Ok(Source { name: made.name.clone(), text: made.manifest.clone() })));
     let files = match checked(sources) {
         Ok(files) => files,
         Err(lines) => {
-            lines.iter().for_each(|line| eprintln!("{line}"));
+            for line in &lines {
+                eprintln!("{line}");
+            }
             return ExitCode::FAILURE;
         }
     };

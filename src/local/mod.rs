@@ -209,7 +209,11 @@ async fn work(
         std::future::pending().await
     };
     let idle = async {
-        if until_idle { idle::wait(client, world.clock, &machine.news).await } else { std::future::pending().await }
+        if until_idle {
+            idle::wait(client, world.clock, &machine.news).await
+        } else {
+            std::future::pending().await
+        }
     };
     tokio::select! {
         never = watch => never,
