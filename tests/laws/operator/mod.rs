@@ -4,8 +4,9 @@
 //!
 //! What is asserted is seen from outside: in the API's store and on the wires to it. Always: a tick becomes a
 //! run once at the most; no Job is created twice; nobody starts a run that has gone or has ended, who could
-//! know it; no run has two runners alive, and no more runs than their Flow's policy allows are alive together;
-//! a final phase is never left; history deletes nothing that has not ended; who does not lead writes nothing.
+//! know it; no run has two runners alive, and no more runs than their Flow's policy allows are alive
+//! together; a final phase is never left; history deletes nothing that has not ended; who does not lead
+//! writes nothing.
 //! And when faults stop: every tick of every clock is a run or was counted as missed, what was given up was
 //! counted, every run ends, and then nothing is written any more.
 //!

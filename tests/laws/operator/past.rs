@@ -1,10 +1,11 @@
-//! Caches that are of long ago: what a watch has missed, and what an operator sees that begins with old lists.
+//! Caches of long ago: what a watch has missed, and what an operator sees that begins with old lists.
 //!
 //! The second of them is Sieve's stale state: an API server that is behind the one which served the operator
 //! before, so that for the new operator time goes back.
 //!
-//! Kept histories have these. Random ones do not yet: with them a Flow's status was seen to list more runs than
-//! it has places for, and it is not judged yet whether that is a fault of the operator or the law is too strict.
+//! Kept histories have these. Random ones do not yet: with them a Flow's status was seen to list more runs
+//! than it has places for, and it is not judged yet whether that is a fault of the operator or the law is too
+//! strict.
 
 use std::time::Duration;
 

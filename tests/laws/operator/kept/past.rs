@@ -34,8 +34,8 @@ fn a_run_that_ended_before_its_tick_was_remembered_is_not_made_again() {
     }
 }
 
-/// The operator dies when it has made a run, which is deleted before the next one comes. That one has lists of
-/// before the deletion, and starts nothing.
+/// The operator dies when it has made a run, which is deleted before the next one comes. That one has lists
+/// of before the deletion, and starts nothing.
 #[test]
 fn a_run_that_has_gone_is_started_by_nobody() {
     let rules = Rules { concurrency: Concurrency::Allow, kept: 100, ..PLAIN };
@@ -50,7 +50,7 @@ fn a_run_that_has_gone_is_started_by_nobody() {
     lives_as(4, rules, &history);
 }
 
-/// A backfill comes to an operator whose lists are of before what has succeeded, and has been forgotten since.
+/// A backfill comes to an operator whose lists are of before what has succeeded, and was forgotten since.
 #[test]
 fn a_backfill_asks_what_has_succeeded() {
     let rules = Rules { concurrency: Concurrency::Allow, ..PLAIN };
