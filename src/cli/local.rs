@@ -5,10 +5,10 @@ use std::process::ExitCode;
 use std::str::FromStr;
 
 use clap::Args;
-use tokio::signal::unix::{SignalKind, signal};
 
 use super::files::Files;
 use super::output::{FileFault, fail};
+use super::signals;
 use crate::daemon::log;
 use crate::local::{self, Options, Stop};
 use crate::manifest::{self, Checked};
@@ -70,7 +70,7 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
     };
     let stop = Stop::default();
     let ended = runtime.block_on(async {
-        stop_on_signals(stop.clone());
+        signals::stop(stop.clone());
         Box::pin(local::run(options, stop)).await
     });
     // Tasks that hang must not keep the program.
@@ -102,24 +102,6 @@ fn checked(files: &Files) -> Option<Vec<(String, Checked)>> {
         }
     }
     is_well.then_some(all)
-}
-
-/// The first signal ends all in order, the second at once. The end of the terminal is one too.
-fn stop_on_signals(stop: Stop) {
-    tokio::spawn(async move {
-        let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
-        let [Ok(mut interrupt), Ok(mut terminate), Ok(mut hangup)] = kinds.map(signal) else {
-            return tracing::error!("signals cannot be caught");
-        };
-        for token in [stop.in_order, stop.at_once] {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-                _ = hangup.recv() => {}
-            }
-            token.cancel();
-        }
-    });
 }
 
 #[cfg(test)]

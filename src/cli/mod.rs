@@ -10,6 +10,7 @@ mod output;
 mod rbac;
 mod ready;
 mod reference;
+mod signals;
 mod validate;
 
 use std::process::ExitCode;

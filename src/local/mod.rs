@@ -6,6 +6,7 @@
 //! listens but on 127.0.0.1; and what a machine cannot do of what a manifest asks for is said, never passed
 //! over in silence.
 
+mod cure;
 mod folder;
 mod kubelet;
 mod lines;
@@ -26,6 +27,7 @@ use kube::Client;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::api::Kind;
 use crate::cluster_api::{ClusterApi, jobs};
 use crate::daemon::clock::{Chance, Clock};
 use crate::daemon::http;
@@ -73,14 +75,9 @@ pub enum Error {
     /// There is no Python to run pods with.
     #[error(transparent)]
     Python(#[from] python::Error),
-    /// The folder for logs and volumes cannot be made.
-    #[error("the folder {path} cannot be made: name a folder that is there and has room with TMPDIR")]
-    Folder {
-        /// The folder.
-        path: PathBuf,
-        /// Why not.
-        source: std::io::Error,
-    },
+    /// There is no folder for logs and volumes.
+    #[error(transparent)]
+    Folder(#[from] folder::Error),
     /// No port is left for probes and metrics.
     #[error(transparent)]
     Listen(#[from] http::CannotListen),
@@ -107,10 +104,14 @@ pub async fn run(options: Options, stop: Stop) -> Result<u8, Error> {
         objects = objects.for_once()?;
     }
     let (clock, chance) = (Clock::of_machine(), Chance::of_machine());
+    let interrupted = if options.once { INTERRUPTED } else { 0 };
+    let python = tokio::select! {
+        found = python::find(options.python.as_deref()) => found?,
+        () = stop.in_order.cancelled() => return Ok(interrupted),
+    };
     let machine = Arc::new(Machine {
-        python: python::find(options.python.as_deref()).await?,
-        folder: Folder::new(&std::env::temp_dir(), chance.seed())
-            .map_err(|(path, source)| Error::Folder { path, source })?,
+        python,
+        folder: Folder::new(&std::env::temp_dir(), chance.seed(), clock.now().into())?,
         maps: options.maps,
         shows_runs: options.once,
         news: News::new(clock.clone()),
@@ -123,7 +124,7 @@ pub async fn run(options: Options, stop: Stop) -> Result<u8, Error> {
         },
         chance.seed(),
     );
-    let (client, ports) = (api.client(), Arc::new(Ports::new(&chance)));
+    let (client, ports) = (api.client(), Arc::new(ports(&api, &chance)));
     let kubelet = Kubelet::new(client.clone(), clock.clone(), machine.clone());
     let mut operator = operator(&client, (clock, chance), &ports).await?;
     let controllers = async { join(join(api.collect_always(), jobs::always(&api)), kubelet.serve()).await };
@@ -137,16 +138,12 @@ pub async fn run(options: Options, stop: Stop) -> Result<u8, Error> {
     let ended = tokio::select! {
         () = stop.in_order.cancelled() => {
             machine.news.say("stopping: runners, workers and schedulers end in this order; once more ends them at once");
-            Ok(if options.once { INTERRUPTED } else { 0 })
+            Ok(interrupted)
         }
         ended = work => ended,
-        ended = &mut operator => Err(match ended {
-            Ok(Ok(())) => Error::Operator(operator::Error::TaskEnded("the operator")),
-            Ok(Err(error)) => Error::Operator(error),
-            Err(error) => Error::Broken(error),
-        }),
+        ended = &mut operator => Err(end_of_operator(ended)),
         _ = controllers => Ok(0),
-        () = lines::write(&client, &machine, &ports) => Ok(0),
+        () = lines::write(&client, &machine) => Ok(0),
     };
     // From here on nothing starts a run, makes a pod, or takes one to this machine.
     drop(operator);
@@ -156,6 +153,19 @@ pub async fn run(options: Options, stop: Stop) -> Result<u8, Error> {
     }
     machine.folder.clear();
     ended
+}
+
+fn end_of_operator(ended: Result<Result<(), operator::Error>, tokio::task::JoinError>) -> Error {
+    match ended {
+        Ok(Ok(())) => Error::Operator(operator::Error::TaskEnded("the operator")),
+        Ok(Err(error)) => Error::Operator(error),
+        Err(error) => Error::Broken(error),
+    }
+}
+
+fn ports(api: &ClusterApi, chance: &Chance) -> Ports {
+    let api = api.clone();
+    Ports::new(chance, move |namespace, name| api.has(Kind::DaskCluster, namespace, name))
 }
 
 fn say_begin(machine: &Machine, objects: &Objects) {

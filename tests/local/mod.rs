@@ -2,6 +2,8 @@
 //!
 //! The Pythons are those of `tests/dask/venvs.sh`.
 
+mod ends;
+
 use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
@@ -69,13 +71,17 @@ struct Local {
 
 impl Local {
     fn start(test: &str, python: &Path, manifest: &str, arguments: &[&str]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_daskflow"));
+        command.args(["local", "-f", "flow.yaml", "--python"]).arg(python).args(arguments);
         let folder = program::folder(test, &[("flow.yaml", manifest), ("tmp/.keep", "")]);
+        Self::spawn(test, &folder, command)
+    }
+
+    /// Starts this command in a folder that has a `tmp`.
+    fn spawn(test: &str, folder: &Path, mut command: Command) -> Self {
         let mark = format!("{test}-{}", std::process::id());
-        let mut child = Command::new(env!("CARGO_BIN_EXE_daskflow"))
-            .args(["local", "-f", "flow.yaml", "--python"])
-            .arg(python)
-            .args(arguments)
-            .current_dir(&folder)
+        let mut child = command
+            .current_dir(folder)
             .env("DASKFLOW_TEST_MARK", &mark)
             .env("TMPDIR", folder.join("tmp"))
             .stdin(Stdio::null())

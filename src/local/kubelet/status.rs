@@ -50,6 +50,8 @@ pub struct Report {
     pub restarts: i32,
     /// Whether it answers.
     pub ready: bool,
+    /// Since when it ends because daskflow does, which is no end of its own.
+    pub leaves: Option<Timestamp>,
 }
 
 /// The container that a pod is for.
@@ -70,6 +72,7 @@ impl Report {
             last: None,
             restarts: 0,
             ready: false,
+            leaves: None,
         }
     }
 
@@ -88,17 +91,25 @@ impl Report {
         };
         let since = second(self.since);
         let condition = |kind: &str, holds: bool| json!({"type": kind, "status": if holds { "True" } else { "False" }, "lastTransitionTime": since});
+        let mut conditions = vec![
+            condition("PodScheduled", true),
+            condition("Initialized", true),
+            condition("PodReadyToStartContainers", !matches!(self.state, State::Waiting(..))),
+            condition("ContainersReady", self.ready),
+            condition("Ready", self.ready),
+        ];
+        // As a kubelet says it whose node is shut down.
+        conditions.extend(self.leaves.map(|leaves| {
+            json!({
+                "type": "DisruptionTarget", "status": "True", "reason": "TerminationByKubelet",
+                "message": "daskflow was ended", "lastTransitionTime": second(leaves),
+            })
+        }));
         json!({
             "phase": phase,
             "podIP": ADDRESS, "podIPs": [{"ip": ADDRESS}], "hostIP": ADDRESS,
             "startTime": since,
-            "conditions": [
-                condition("PodScheduled", true),
-                condition("Initialized", true),
-                condition("PodReadyToStartContainers", !matches!(self.state, State::Waiting(..))),
-                condition("ContainersReady", self.ready),
-                condition("Ready", self.ready),
-            ],
+            "conditions": conditions,
             "containerStatuses": [{
                 "name": self.container, "image": self.image, "imageID": "",
                 "ready": self.ready, "started": matches!(self.state, State::Running(_)),

@@ -29,7 +29,7 @@ impl World {
         let clock = Clock::of_machine();
         let place = std::env::temp_dir().join(format!("daskflow-{test}-{}", std::process::id()));
         volumes::make_folder(&place).unwrap();
-        let folder = Folder::new(&place, 0).unwrap();
+        let folder = Folder::new(&place, 0, clock.now().into()).unwrap();
         let python = Python { path: "/bin/sh".into(), version: String::new(), distributed: String::new() };
         let maps = vec![("/flows".to_owned(), place.clone())];
         let news = News::new(clock.clone());
