@@ -27,6 +27,10 @@ pub(super) struct Arguments {
     /// Run each Flow once, now, show its log, and exit with the exit code of the first run that failed.
     #[arg(long)]
     once: bool,
+    /// Keep objects and logs in this folder, over restarts: what was due meanwhile is caught up with as after
+    /// an outage of the operator.
+    #[arg(long, value_name = "DIR", conflicts_with = "once")]
+    state: Option<PathBuf>,
     /// Where a path of the image is on this machine, such as `/flows=./src`. May be given several times.
     #[arg(long, value_name = "PATH=DIR")]
     map: Vec<Map>,
@@ -67,6 +71,7 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
         python: arguments.python,
         maps: arguments.map.into_iter().map(|Map(path, folder)| (path, folder)).collect(),
         once: arguments.once,
+        state: arguments.state,
     };
     let stop = Stop::default();
     let ended = runtime.block_on(async {

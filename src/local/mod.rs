@@ -6,6 +6,7 @@
 //! listens but on 127.0.0.1; and what a machine cannot do of what a manifest asks for is said, never passed
 //! over in silence.
 
+mod apply;
 mod cure;
 mod folder;
 mod kubelet;
@@ -23,12 +24,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures::future::join;
+use jiff::Timestamp;
 use kube::Client;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::api::Kind;
-use crate::cluster_api::{ClusterApi, jobs};
+use crate::cluster_api::{ClusterApi, Disk, DiskError, jobs};
 use crate::daemon::clock::{Chance, Clock};
 use crate::daemon::http;
 use crate::dask::{Budget, Connector, Reach};
@@ -44,6 +46,9 @@ use ports::Ports;
 /// The exit code where not all runs were waited for that were to be run once: that of a shell after Ctrl-C.
 const INTERRUPTED: u8 = 130;
 
+/// The file of objects in the folder in which they are kept.
+const OBJECTS: &str = "objects.redb";
+
 /// What is run, and how.
 #[derive(Debug)]
 pub struct Options {
@@ -55,6 +60,9 @@ pub struct Options {
     pub maps: Vec<(String, PathBuf)>,
     /// Whether each Flow is run once, now, and nothing else.
     pub once: bool,
+    /// Where objects and logs are kept over restarts; none: objects are in memory, and logs in the temporary
+    /// directory.
+    pub state: Option<PathBuf>,
 }
 
 /// How it is ended.
@@ -78,6 +86,22 @@ pub enum Error {
     /// There is no folder for logs and volumes.
     #[error(transparent)]
     Folder(#[from] folder::Error),
+    /// Objects cannot be kept.
+    #[error("{path} cannot be used{cure}")]
+    Kept {
+        /// The file of objects.
+        path: PathBuf,
+        /// What can be done about it, where the disk refuses.
+        cure: String,
+        /// Why not.
+        source: Arc<DiskError>,
+    },
+    /// What is stored does not go with the files.
+    #[error(transparent)]
+    Apply(#[from] apply::Error),
+    /// The pods of before cannot be given up.
+    #[error("the pods of the daskflow before cannot be given up")]
+    Lost(#[source] Box<kube::Error>),
     /// No port is left for probes and metrics.
     #[error(transparent)]
     Listen(#[from] http::CannotListen),
@@ -111,25 +135,28 @@ pub async fn run(options: Options, stop: Stop) -> Result<u8, Error> {
     };
     let machine = Arc::new(Machine {
         python,
-        folder: Folder::new(&std::env::temp_dir(), chance.seed(), clock.now().into())?,
+        folder: match &options.state {
+            Some(path) => Folder::kept(path)?,
+            None => Folder::new(&std::env::temp_dir(), chance.seed(), clock.now().into())?,
+        },
         maps: options.maps,
         shows_runs: options.once,
         news: News::new(clock.clone()),
     });
-    say_begin(&machine, &objects);
-    let api = ClusterApi::new(
-        {
-            let clock = clock.clone();
-            move || clock.now()
-        },
-        chance.seed(),
-    );
+    let is_kept = options.state.is_some();
+    say_begin(&machine, &objects, is_kept);
+    let api = begin(&machine, is_kept, &clock, chance.seed())?;
     let (client, ports) = (api.client(), Arc::new(ports(&api, &chance)));
+    if is_kept {
+        resume(&client, &machine, &objects, clock.now()).await?;
+    }
     let kubelet = Kubelet::new(client.clone(), clock.clone(), machine.clone());
     let mut operator = operator(&client, (clock, chance), &ports).await?;
     let controllers = async { join(join(api.collect_always(), jobs::always(&api)), kubelet.serve()).await };
     let work = async {
-        objects.create(&client).await?;
+        if !is_kept {
+            objects.create(&client).await?;
+        }
         if options.once {
             return Ok(once::run_each(&client, &objects.flows(), &machine.news).await?);
         }
@@ -142,6 +169,7 @@ pub async fn run(options: Options, stop: Stop) -> Result<u8, Error> {
         }
         ended = work => ended,
         ended = &mut operator => Err(end_of_operator(ended)),
+        fault = api.disk_fault() => Err(not_kept(&machine, fault)),
         _ = controllers => Ok(0),
         () = lines::write(&client, &machine) => Ok(0),
     };
@@ -152,7 +180,8 @@ pub async fn run(options: Options, stop: Stop) -> Result<u8, Error> {
         () = stop.at_once.cancelled() => kubelet.kill().await,
     }
     machine.folder.clear();
-    ended
+    let written = api.written().await.map_err(|fault| not_kept(&machine, fault));
+    ended.and_then(|code| written.map(|()| code))
 }
 
 fn end_of_operator(ended: Result<Result<(), operator::Error>, tokio::task::JoinError>) -> Error {
@@ -168,11 +197,47 @@ fn ports(api: &ClusterApi, chance: &Chance) -> Ports {
     Ports::new(chance, move |namespace, name| api.has(Kind::DaskCluster, namespace, name))
 }
 
-fn say_begin(machine: &Machine, objects: &Objects) {
+/// The API: in memory, or with what is kept in this machine's folder.
+fn begin(machine: &Machine, is_kept: bool, clock: &Clock, seed: u64) -> Result<ClusterApi, Error> {
+    let clock = clock.clone();
+    let clock = move || clock.now();
+    if !is_kept {
+        return Ok(ClusterApi::new(clock, seed));
+    }
+    let disk = Disk::open(&machine.folder.path().join(OBJECTS));
+    let api = disk.and_then(|disk| ClusterApi::kept(clock, seed, disk));
+    api.map_err(|fault| not_kept(machine, Arc::new(fault)))
+}
+
+fn not_kept(machine: &Machine, source: Arc<DiskError>) -> Error {
+    let cure = source.of_disk().map(|error| format!(": {}", cure::of(error, cure::KEPT)));
+    Error::Kept { path: machine.folder.path().join(OBJECTS), cure: cure.unwrap_or_default(), source }
+}
+
+/// Goes on from what is stored, before anything acts on it: its processes ended with the daskflow before, and
+/// the files count over it.
+async fn resume(client: &Client, machine: &Machine, objects: &Objects, now: Timestamp) -> Result<(), Error> {
+    let lost = kubelet::give_up(client, now).await.map_err(|error| Error::Lost(Box::new(error)))?;
+    if lost > 0 {
+        machine
+            .news
+            .say(&format!("processes that ended with the daskflow before: {lost}; their pods are lost"));
+    }
+    let deleted = apply::apply(client, objects).await?;
+    if deleted > 0 {
+        machine.news.say(&format!("objects that the files have no more, and that are deleted: {deleted}"));
+    }
+    Ok(())
+}
+
+fn say_begin(machine: &Machine, objects: &Objects, is_kept: bool) {
     let python = &machine.python;
     let (path, logs) = (python.path.display(), machine.folder.logs());
     machine.news.say(&format!("Python {} at {path}, Dask {}", python.version, python.distributed));
     machine.news.say("images are not used: all runs with this Python");
+    if is_kept {
+        machine.news.say(&format!("objects are kept in {}", machine.folder.path().display()));
+    }
     machine.news.say(&format!("logs are in {}", logs.display()));
     for line in &objects.left_out {
         machine.news.say(line);

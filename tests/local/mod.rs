@@ -3,6 +3,7 @@
 //! The Pythons are those of `tests/dask/venvs.sh`.
 
 mod ends;
+mod state;
 
 use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Write as _};

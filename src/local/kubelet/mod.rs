@@ -6,6 +6,7 @@
 mod container;
 mod environment;
 mod expand;
+mod lost;
 mod paths;
 mod pod;
 mod probe;
@@ -35,6 +36,7 @@ use super::machine::Machine;
 use crate::api::labels;
 use crate::daemon::clock::Clock;
 use crate::plan::pods::state;
+pub use lost::give_up;
 use pod::{Life, Order};
 
 /// Which pods end one after the other when all end, and how long each kind may take: ten seconds in all.
