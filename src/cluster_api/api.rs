@@ -107,7 +107,8 @@ impl ClusterApi {
         self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Tells the watches how far the store is. Where objects are kept, that is done once they are on the disk.
+    /// Tells the watches how far the store is. Where objects are kept, that is done once they are on the
+    /// disk.
     pub(super) fn tell(&self) {
         if let Some(writer) = &self.shared.writer {
             return writer.wake();

@@ -19,9 +19,9 @@ use super::store::Store;
 const VERSIONS_LEFT_OUT: u64 = 1_000_000;
 
 impl ClusterApi {
-    /// As [`Self::new`], with the objects of a file, in which all changes are kept: each is on the disk before
-    /// its answer is given. Versions go on from those of before, and watches and pages that begin at these
-    /// get 410.
+    /// As [`Self::new`], with the objects of a file, in which all changes are kept: each is on the disk
+    /// before its answer is given. Versions go on from those of before, and watches and pages that begin at
+    /// these get 410.
     ///
     /// # Errors
     ///

@@ -5,8 +5,8 @@
 //! Who is still looking at it just then, or creates it anew, would have other ports than the scheduler.
 //!
 //! The scheduler listens a moment later: another program may take one of them meanwhile, and then the
-//! scheduler fails and is started again until the port is free. They are below those that systems draw for outgoing
-//! connections (Linux from 32768 on, macOS from 49152 on), so that none of these takes one.
+//! scheduler fails and is started again until the port is free. They are below those that systems draw for
+//! outgoing connections (Linux from 32768 on, macOS from 49152 on), so that none of these takes one.
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, TcpListener};

@@ -2,7 +2,6 @@
 
 use std::sync::{Arc, Mutex};
 
-use fastrand::Rng;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
 use kube::api::{ObjectMeta, PostParams};
@@ -10,6 +9,25 @@ use serde_json::json;
 
 use super::*;
 use crate::cluster_api::ClusterApi;
+
+/// Random numbers, the same for the same seed (`SplitMix64`).
+struct Rng(u64);
+
+impl Rng {
+    /// One below a number.
+    fn below(&mut self, end: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        usize::try_from((mixed ^ (mixed >> 31)) % end as u64).unwrap()
+    }
+
+    /// Some letters.
+    fn text(&mut self, length: usize) -> String {
+        (0..length).map(|_| char::from(b"abcdefghijklmnop"[self.below(16)])).collect()
+    }
+}
 
 /// A write that was not synced.
 #[derive(Clone, Debug)]
@@ -42,7 +60,7 @@ impl Flash {
         let mut left = media.synced.clone();
         left.resize(media.now.len().max(left.len()), 0);
         for Write(offset, bytes) in &media.unsynced {
-            let count = [0, rng.usize(..=bytes.len()), bytes.len()][rng.usize(..3)];
+            let count = [0, rng.below(bytes.len() + 1), bytes.len()][rng.below(3)];
             let at = usize::try_from(*offset).unwrap();
             let end = (at + count).min(left.len());
             left[at.min(end)..end].copy_from_slice(&bytes[..end.saturating_sub(at)]);
@@ -109,13 +127,13 @@ type Model = BTreeMap<(usize, Key), Value>;
 
 fn change(version: u64, rng: &mut Rng, model: &mut Model) -> Change {
     let kinds = ["configmaps", "secrets", "pods"].map(|plural| kinds::find("", "v1", plural).unwrap().stored);
-    let stored = kinds[rng.usize(..3)];
-    let key = Key::new("n", &format!("o{}", rng.u8(..12)));
+    let stored = kinds[rng.below(3)];
+    let key = Key::new("n", &format!("o{}", rng.below(12)));
     let place = (stored, key.clone());
     let before = model.remove(&place).map(Arc::new);
-    let after = rng.bool().then(|| {
-        let length = rng.usize(..6000);
-        let text: String = std::iter::repeat_with(|| rng.alphanumeric()).take(length).collect();
+    let after = (rng.below(2) == 0).then(|| {
+        let length = rng.below(6000);
+        let text = rng.text(length);
         json!({"metadata": {"resourceVersion": version.to_string()}, "text": text})
     });
     if let Some(after) = &after {
@@ -135,17 +153,17 @@ fn saved(disk: &Disk) -> (u64, Model) {
 fn whenever_the_power_goes_what_was_saved_is_there() {
     let mut cut = 0;
     for seed in 0..60 {
-        let mut rng = Rng::with_seed(seed);
+        let mut rng = Rng(seed);
         let mut flash = Flash::default();
         drop(disk_on(&flash));
         let (mut version, mut model) = (0, Model::new());
         for _ in 0..6 {
             let disk = disk_on(&flash);
             assert_eq!(saved(&disk), (version, model.clone()), "seed {seed}");
-            flash.ends_after(rng.u32(..120), 5);
+            flash.ends_after(u32::try_from(rng.below(120)).unwrap(), 5);
             let mut about = (version, model.clone());
             for _ in 0..20 {
-                let changes: Vec<Change> = (0..rng.u64(1..4))
+                let changes: Vec<Change> = (0..=rng.below(3))
                     .map(|_| {
                         about.0 += 1;
                         change(about.0, &mut rng, &mut about.1)
@@ -216,7 +234,7 @@ async fn on_a_full_disk_nothing_is_said_to_be_kept() {
     assert_eq!(fault.of_disk().unwrap().kind(), io::ErrorKind::StorageFull, "{fault:?}");
     assert!(maps.get("first").await.is_err(), "it is at its end");
     drop((maps, api));
-    let left = flash.after_the_power_went(&mut Rng::with_seed(1));
+    let left = flash.after_the_power_went(&mut Rng(1));
     let (_, objects) = saved(&disk_on(&left));
     let names: Vec<&str> = objects.keys().map(|(_, key)| key.name.as_str()).collect();
     assert!(names.contains(&"first"), "{names:?}");
