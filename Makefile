@@ -1,11 +1,14 @@
 # "make" alone lists the targets. Everything machine-made goes to .build/ and to the user's cache directory.
 .DEFAULT_GOAL := help
-.PHONY: help demo test laws check generate deny e2e test-mutations cluster cluster-down image bench bench-burst bench-peer bench-rest clean
+.PHONY: help demo demo-local test laws check generate deny e2e test-mutations cluster cluster-down image wheel bench bench-burst bench-peer bench-rest clean
 T ?=
 
 help: ## list the targets
 	@echo "Targets (CLUSTER=embedded|kind|current chooses the cluster; E2E=required fails where a test would be left out):"
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
+
+demo-local: ## the samples on this machine, without Kubernetes, Docker or root, with a Python of ours where yours has no Dask
+	@tests/demo-local.sh
 
 demo: ## from nothing to two scheduled runs on a Dask cluster in Kubernetes; leaves the cluster up
 	@tests/demo.sh
@@ -38,6 +41,9 @@ cluster-down: ## stop the embedded Kubernetes and delete its data
 image: ## build the operator's image, its bill of materials and the images of the tests into .build/images
 	@COMPILE=container tests/images/build.sh
 	@tests/supply/sbom.sh
+
+wheel: ## a Python wheel that holds the program (release build), into .build/wheels: pip install
+	@tests/wheel/build.sh
 
 deny: ## licences, banned crates, sources and advisories of the dependencies (cargo-deny)
 	@tests/supply/deny.sh

@@ -113,6 +113,14 @@ if [ -x tests/dask/venvs.sh ]; then
 	export DASKFLOW_DASK_VENVS=$build/dask-venvs
 	while read -r _ what; do left_out+=("$what"); done < <(grep '^#' "$build/dask-venvs")
 fi
+# prefect_venvs: the environments of the runner's tests, for tests/local.
+prefect_venvs() {
+	[ "${E2E:-}" != required ] || export DASKFLOW_PREFECT_REQUIRED=1
+	tests/runner/run.sh --list >"$build/prefect-venvs"
+}
+phase "Prefect releases" prefect_venvs
+export DASKFLOW_PREFECT_VENVS=$build/prefect-venvs
+while read -r _ what; do left_out+=("$what"); done < <(grep '^#' "$build/prefect-venvs")
 # schedule_oracles: other people's cron programs, for tests/schedule/oracles.rs.
 schedule_oracles() {
 	[ "${E2E:-}" != required ] || export DASKFLOW_ORACLES_REQUIRED=1
@@ -129,6 +137,8 @@ export CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER=$root/tests/timed.sh
 rm -f "$build/test-times"
 phase "unit and integration tests" cargo test --locked
 phase "benches at their smallest" benches/small.sh
+# Of the program that the tests were compiled with: a release build would take minutes.
+phase "wheel" env DASKFLOW="$target/daskflow" tests/wheel/test.sh
 if [ -x tests/runner/run.sh ]; then
 	phase "runner tests" tests/runner/run.sh
 fi

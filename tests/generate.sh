@@ -16,6 +16,8 @@ rights=$("${daskflow[@]}" rbac --markdown)
 printf '%s\n' "$rights" >docs/rights.md
 reference=$("${daskflow[@]}" crds --markdown)
 printf '%s\n' "$reference" >docs/reference.md
+# An image is compiled without the pages.
+cp docs/troubleshooting.md src/view/troubleshooting.md
 metrics=$("${daskflow[@]}" metrics)
 printf '%s\n' "$metrics" >docs/metrics.md
 if ! command -v "${HELM:=helm}" >/dev/null; then # the embedded Kubernetes has one

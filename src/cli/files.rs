@@ -11,7 +11,7 @@ const EXTENSIONS: &[&str] = &["json", "yaml", "yml"];
 /// What standard input is called in messages; kubectl calls it so.
 const STANDARD_INPUT: &str = "STDIN";
 
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(super) struct Files {
     /// A file, a folder with files (*.yaml, *.yml, *.json), or - for standard input. May be given several
     /// times.
@@ -23,7 +23,7 @@ pub(super) struct Files {
 }
 
 /// A text and where it is from.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Source {
     /// The path as messages show it.
     pub name: String,
@@ -40,7 +40,35 @@ pub(super) enum Error {
     Empty { path: String, hint: &'static str },
 }
 
+impl Source {
+    /// Whether it was read from standard input.
+    pub fn is_input(&self) -> bool {
+        self.name == STANDARD_INPUT
+    }
+}
+
 impl Files {
+    /// All of it but standard input, which has an end; none if there is nothing else.
+    pub fn without_input(&self) -> Option<Self> {
+        let filename: Vec<PathBuf> =
+            self.filename.iter().filter(|path| path.as_os_str() != "-").cloned().collect();
+        (!filename.is_empty()).then_some(Self { filename, recursive: self.recursive })
+    }
+
+    /// The files as they are now: those of folders, and those that are named, be they there or not.
+    pub fn paths(&self) -> Vec<PathBuf> {
+        let mut paths = Vec::new();
+        for path in &self.filename {
+            if path.is_dir() {
+                // What cannot be listed is said when it is read.
+                let _ = self.list(path, &mut paths);
+            } else {
+                paths.push(path.clone());
+            }
+        }
+        paths
+    }
+
     /// Reads everything that was named. What cannot be read does not keep the rest from being read.
     pub fn read(&self) -> Vec<Result<Source, Error>> {
         let mut found = Vec::new();
@@ -77,7 +105,7 @@ impl Files {
         let mut paths: Vec<PathBuf> =
             fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.path())).collect::<io::Result<_>>()?;
         paths.sort();
-        for path in paths {
+        for path in paths.into_iter().filter(|path| !is_mark_of_editor(path)) {
             // A link to a folder may lead back up; kubectl does not follow it either.
             if path.is_dir() && !path.is_symlink() {
                 if self.recursive {
@@ -89,6 +117,12 @@ impl Files {
         }
         Ok(())
     }
+}
+
+/// Whether it is a link to nowhere by which Emacs marks a file with changes that are not saved.
+fn is_mark_of_editor(path: &Path) -> bool {
+    let name = path.file_name().map(|name| name.to_string_lossy());
+    name.is_some_and(|name| name.starts_with(".#")) && !path.exists()
 }
 
 fn read_file(path: &Path) -> Result<Source, Error> {

@@ -3,21 +3,34 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use clap::Args;
 
-use super::files::Files;
+use super::env_file;
+use super::files::{self, Files, Source};
 use super::output::{FileFault, fail};
+use super::script::{Made, ScriptArguments};
 use super::signals;
+use super::terminal::Terminal;
+use crate::causes::chain;
 use crate::daemon::log;
-use crate::local::{self, Options, Stop};
+use crate::local::{self, Manifests, Options, Stop};
 use crate::manifest::{self, Checked};
 
-/// Exit code 0: it was ended with Ctrl-C, or all runs of `--once` succeeded; with `--once` otherwise that of
-/// the first run that failed. 1: a file has a fault, or something is missing on this machine. 2: the command
-/// line is wrong.
+/// What is logged where nothing else is asked for.
+const LOG: &str = "error";
+/// The exit code of a command line that is wrong.
+const WRONG_COMMAND_LINE: u8 = 2;
+
+/// Exit code 0: it was ended with Ctrl-C, or all runs of `--once` or `--until-idle` succeeded; with these
+/// otherwise that of the first run that failed. 1: a file has a fault, or something is missing on this
+/// machine. 2: the command line is wrong.
 #[derive(Debug, Args)]
+#[command(mut_arg("filename", |files| files.required(false).required_unless_present("script").conflicts_with("script")))]
 pub(super) struct Arguments {
+    #[command(flatten)]
+    script: ScriptArguments,
     #[command(flatten)]
     files: Files,
     /// The Python that all runs with: it needs distributed. Default: that of the active virtual environment,
@@ -31,11 +44,24 @@ pub(super) struct Arguments {
     /// an outage of the operator.
     #[arg(long, value_name = "DIR", conflicts_with = "once")]
     state: Option<PathBuf>,
+    /// End when nothing is left to do: when all FlowRuns, FlowBackfills and due ticks have ended, and the
+    /// clocks that have an end. Exit with the exit code of the first run that failed.
+    #[arg(long, conflicts_with = "once")]
+    until_idle: bool,
+    #[command(flatten)]
+    terminal: Terminal,
     /// Where a path of the image is on this machine, such as `/flows=./src`. May be given several times.
     #[arg(long, value_name = "PATH=DIR")]
     map: Vec<Map>,
+    /// Where the kubeconfig for kubectl is written. Default: a file that is deleted at the end.
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+    /// A file with variables for all processes, NAME=VALUE in each line. Those of the manifest take
+    /// precedence. May be given several times.
+    #[arg(long, value_name = "FILE")]
+    env_file: Vec<PathBuf>,
     /// The log filter of the operator.
-    #[arg(long, env = "DASKFLOW_LOG", default_value = "error")]
+    #[arg(long, env = "DASKFLOW_LOG", default_value = LOG)]
     log: String,
 }
 
@@ -58,7 +84,31 @@ impl FromStr for Map {
 }
 
 pub(super) fn run(arguments: Arguments) -> ExitCode {
-    let Some(files) = checked(&arguments.files) else { return ExitCode::FAILURE };
+    let made = match arguments.script.make(arguments.python.as_deref()) {
+        Ok(Some(Made::Printed(code))) | Err(code) => return code,
+        Ok(Some(Made::Run(run))) => Some(run),
+        Ok(None) => None,
+    };
+    let env = match env_file::read(&arguments.env_file) {
+        Ok(env) => env,
+        Err(error) => return fail(&error),
+    };
+    let mut sources = arguments.files.read();
+    let input = sources.iter().flatten().find(|source| source.is_input()).cloned();
+    sources.extend(made.iter().map(|made| Ok(Source { name: made.name.clone(), text: made.manifest.clone() })));
+    let files = match checked(sources) {
+        Ok(files) => files,
+        Err(lines) => {
+            lines.iter().for_each(|line| eprintln!("{line}"));
+            return ExitCode::FAILURE;
+        }
+    };
+    let is_once = arguments.once || made.as_ref().is_some_and(|made| made.once);
+    if is_once && arguments.state.is_some() {
+        eprintln!("a script that runs once leaves nothing to keep with --state: add --every or --cron, or leave --state out");
+        return ExitCode::from(WRONG_COMMAND_LINE);
+    }
+    let watched = arguments.files.without_input().map(|files| Watched { files, input });
     if let Err(error) = log::start(&arguments.log, log::Format::Text, None) {
         return fail(&error);
     }
@@ -68,10 +118,16 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
     };
     let options = Options {
         files,
+        watched: watched.map(|watched| Arc::new(watched) as Arc<dyn Manifests>),
+        kubeconfig: arguments.kubeconfig,
         python: arguments.python,
         maps: arguments.map.into_iter().map(|Map(path, folder)| (path, folder)).collect(),
-        once: arguments.once,
+        once: is_once,
         state: arguments.state,
+        until_idle: arguments.until_idle,
+        table: arguments.terminal.table(arguments.log != LOG).filter(|_| !is_once),
+        env,
+        modules: made.and_then(|made| made.folder),
     };
     let stop = Stop::default();
     let ended = runtime.block_on(async {
@@ -86,27 +142,40 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
     }
 }
 
-/// What is in the files; none if one of them has a fault, which is shown as `validate` shows it.
-fn checked(files: &Files) -> Option<Vec<(String, Checked)>> {
-    let (mut all, mut is_well) = (Vec::new(), true);
-    for source in files.read() {
+/// Files that are read again when they change, and what came from standard input.
+#[derive(Debug)]
+struct Watched {
+    files: Files,
+    input: Option<Source>,
+}
+
+impl Manifests for Watched {
+    fn paths(&self) -> Vec<PathBuf> {
+        self.files.paths()
+    }
+
+    fn read(&self) -> Result<Vec<(String, Checked)>, Vec<String>> {
+        checked(self.input.clone().map(Ok).into_iter().chain(self.files.read()).collect())
+    }
+}
+
+/// What is in the files; all that is wrong, as `validate` shows it, if one of them has a fault.
+fn checked(sources: Vec<Result<Source, files::Error>>) -> Result<Vec<(String, Checked)>, Vec<String>> {
+    let (mut all, mut wrong) = (Vec::new(), Vec::new());
+    for source in sources {
         match source {
             Ok(source) => {
                 let checked = manifest::check(&source.text);
                 let of_objects = checked.manifests.iter().flat_map(|manifest| &manifest.faults);
                 for fault in of_objects.chain(&checked.faults) {
-                    eprintln!("{}", FileFault { file: source.name.clone(), fault: fault.clone() });
-                    is_well = false;
+                    wrong.push(FileFault { file: source.name.clone(), fault: fault.clone() }.to_string());
                 }
                 all.push((source.name, checked));
             }
-            Err(error) => {
-                fail(&error);
-                is_well = false;
-            }
+            Err(error) => wrong.push(chain(&error)),
         }
     }
-    is_well.then_some(all)
+    if wrong.is_empty() { Ok(all) } else { Err(wrong) }
 }
 
 #[cfg(test)]

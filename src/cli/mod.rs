@@ -1,6 +1,8 @@
 //! The commands of the program, one file each.
 
+mod commands;
 mod crds;
+mod env_file;
 mod files;
 mod local;
 mod metrics;
@@ -10,12 +12,16 @@ mod output;
 mod rbac;
 mod ready;
 mod reference;
+mod script;
 mod signals;
+mod terminal;
 mod validate;
 
+use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 /// Deploys flows onto Dask clusters.
 #[derive(Debug, Parser)]
@@ -27,18 +33,20 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    #[command(flatten)]
+    OnCluster(commands::Command),
+    /// Check manifests without a cluster: one line for each fault, with file, line and field.
+    Validate(validate::Arguments),
+    /// List the upcoming runs of the Flows in manifests, without a cluster.
+    Next(next::Arguments),
+    /// Run Flows and Dask clusters on this machine, with its own Python, until Ctrl-C.
+    Local(Box<local::Arguments>),
     /// Run the operator.
     Operator(operator::Arguments),
     /// Write the custom resource definitions, or a page about their fields.
     Crds(crds::Arguments),
     /// Write the table of all metrics, as Markdown.
     Metrics,
-    /// Check manifests without a cluster: one line for each fault, with file, line and field.
-    Validate(validate::Arguments),
-    /// List the upcoming runs of the Flows in manifests, without a cluster.
-    Next(next::Arguments),
-    /// Run Flows and Dask clusters on this machine, with its own Python, until Ctrl-C.
-    Local(local::Arguments),
     /// Ask a running operator whether it is ready, and the API server whether it serves the custom resources.
     Ready(ready::Arguments),
     /// Write the rights that the operator needs, as the chart and the documentation have them.
@@ -46,16 +54,41 @@ enum Command {
     Rbac(rbac::Arguments),
 }
 
+/// The name under which kubectl finds the program as its plugin: `kubectl daskflow`.
+const PLUGIN: &str = "kubectl-daskflow";
+
 /// Parses the command line and runs the command.
 pub fn run() -> ExitCode {
-    match Cli::parse().command {
+    if let Some(completions) = commands::of_plugin(Cli::command) {
+        print(&completions);
+        return ExitCode::SUCCESS;
+    }
+    match parsed().command {
+        Command::OnCluster(command) => commands::run(&command, Cli::command),
         Command::Operator(arguments) => operator::run(&arguments),
         Command::Crds(arguments) => crds::run(&arguments),
         Command::Metrics => metrics::run(),
         Command::Validate(arguments) => validate::run(&arguments),
         Command::Next(arguments) => next::run(&arguments),
-        Command::Local(arguments) => local::run(arguments),
+        Command::Local(arguments) => local::run(*arguments),
         Command::Ready(arguments) => ready::run(&arguments),
         Command::Rbac(arguments) => rbac::run(&arguments),
     }
+}
+
+/// The command line. Usage is shown as the program was called.
+fn parsed() -> Cli {
+    let is_plugin = std::env::args_os()
+        .next()
+        .is_some_and(|program| Path::new(&program).file_stem().is_some_and(|name| name == PLUGIN));
+    let command = Cli::command();
+    let command = if is_plugin { command.bin_name("kubectl daskflow") } else { command };
+    let matches = command.get_matches();
+    Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+}
+
+/// Writes a text to whoever reads it.
+fn print(text: &str) {
+    // Who reads no further has seen enough.
+    let _ = std::io::stdout().lock().write_all(text.as_bytes());
 }

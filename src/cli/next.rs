@@ -78,7 +78,7 @@ struct Question<'a> {
 }
 
 /// Reads `--after`.
-fn instant(text: &str) -> Result<Timestamp, String> {
+pub(super) fn instant(text: &str) -> Result<Timestamp, String> {
     let instant = text.parse::<Timestamp>().ok();
     // jiff reads a date also from a longer text, whose time it would pass over.
     let midnight = || {

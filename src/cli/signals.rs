@@ -13,7 +13,8 @@ const HANG_UP: &str = "kill -s HUP $$";
 
 /// From now on the first signal ends all in order: Ctrl-C, SIGTERM, or the end of the terminal, unless this
 /// process was started to go on after that, as `nohup` does. Ctrl-C or SIGTERM once more ends all at once.
-/// A terminal that is closed says so several times, by the kernel and by its shell: that is one signal.
+/// A terminal that is closed says so several times, by the kernel and by its shell: that is one signal. A key
+/// of the table counts as the first signal.
 pub(super) fn stop(stop: Stop) {
     tokio::spawn(async move {
         let [Ok(mut interrupt), Ok(mut terminate)] =
@@ -29,11 +30,13 @@ pub(super) fn stop(stop: Stop) {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
             () = received(&mut hangup) => {}
+            () = stop.in_order.cancelled() => {}
         }
         stop.in_order.cancel();
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
+            () = stop.at_once.cancelled() => {}
         }
         stop.at_once.cancel();
     });

@@ -1,8 +1,9 @@
 //! The API on a port of this machine, for `kubectl` and other programs of the same user.
 //!
-//! It speaks plain HTTP, asks for no password and takes every command, so it listens on loopback alone, and
-//! answers only those that call it so, and no web page: neither one that has its own name resolved to this
-//! machine, nor one that sends a form here, of which a browser says where it comes from (`Origin`).
+//! It takes every command, so it listens on loopback alone, and answers only those that call it so, and no
+//! web page: neither one that has its own name resolved to this machine, nor one that sends a form here, of
+//! which a browser says where it comes from (`Origin`). In tests it speaks plain HTTP and asks for no
+//! password; where other users of the machine are to be kept out, it is given an [`Access`].
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -15,6 +16,7 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::access::{Access, Guard};
 use super::api::ClusterApi;
 use super::response::json_response;
 use super::status::Refusal;
@@ -36,24 +38,33 @@ impl Listening {
 }
 
 impl ClusterApi {
-    /// Listens on an address, which must be one of loopback. Port 0 is any that is free.
+    /// Listens on an address, which must be one of loopback. Port 0 is any that is free. Whoever reaches it
+    /// may do everything.
     pub async fn listen(&self, address: SocketAddr) -> io::Result<Listening> {
-        if !address.ip().is_loopback() {
-            let why = format!("{address} is reached from elsewhere; only loopback addresses are listened on");
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
-        }
-        let listener = TcpListener::bind(address).await?;
-        let address = listener.local_addr()?;
-        let api = self.clone();
-        let router = Router::new().fallback(move |request: Request| {
-            let api = api.clone();
-            async move { api.answer_http(request).await }
-        });
+        let (listener, address) = bind(address).await?;
+        let router = self.router(None);
         let server = tokio::spawn(async move { axum::serve(listener, router).await });
         Ok(Listening { address, _server: AbortOnDropHandle::new(server) })
     }
 
-    async fn answer_http(&self, request: Request) -> Response<Body> {
+    /// The same with TLS, for those alone who have the token.
+    pub async fn listen_with(&self, address: SocketAddr, access: &Access) -> io::Result<Listening> {
+        let (listener, address) = bind(address).await?;
+        let router = self.router(Some(access.guard()));
+        let connections = access.connections(listener, address);
+        let server = tokio::spawn(async move { axum::serve(connections, router).await });
+        Ok(Listening { address, _server: AbortOnDropHandle::new(server) })
+    }
+
+    fn router(&self, guard: Option<Guard>) -> Router {
+        let api = self.clone();
+        Router::new().fallback(move |request: Request| {
+            let api = api.clone();
+            async move { api.answer_http(request, guard).await }
+        })
+    }
+
+    async fn answer_http(&self, request: Request, guard: Option<Guard>) -> Response<Body> {
         let (parts, body) = request.into_parts();
         let refused = |refusal: Refusal| json_response(refusal.code, &refusal.body(), &[]);
         if !is_local(&parts.headers) {
@@ -65,6 +76,14 @@ impl ClusterApi {
                 details: Value::Null,
             });
         }
+        if guard.is_some_and(|guard| !guard.admits(&parts.headers)) {
+            return refused(Refusal {
+                code: 401,
+                reason: "Unauthorized",
+                message: "the token of the kubeconfig is needed that was written for this API".to_owned(),
+                details: Value::Null,
+            });
+        }
         match to_bytes(body, BODY_BYTES_MAX).await {
             Ok(bytes) => self.answer(&parts, &bytes).await,
             Err(_) => refused(Refusal::too_large(format!(
@@ -72,6 +91,16 @@ impl ClusterApi {
             ))),
         }
     }
+}
+
+async fn bind(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
+    if !address.ip().is_loopback() {
+        let why = format!("{address} is reached from elsewhere; only loopback addresses are listened on");
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+    }
+    let listener = TcpListener::bind(address).await?;
+    let address = listener.local_addr()?;
+    Ok((listener, address))
 }
 
 /// Whether the client has called this machine by an address of loopback, and is no web page.

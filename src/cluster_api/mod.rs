@@ -2,8 +2,8 @@
 //! cluster.
 //!
 //! It is a [`tower::Service`] that a [`kube::Client`] is built on ([`ClusterApi::client`]), and it can listen
-//! on loopback ([`ClusterApi::listen`]). Its objects live in memory, and end with it, unless they are kept in
-//! a file as well ([`ClusterApi::kept`]).
+//! on loopback ([`ClusterApi::listen`], and with TLS and a token [`ClusterApi::listen_with`]). Its objects
+//! live in memory, and end with it, unless they are kept in a file as well ([`ClusterApi::kept`]).
 //!
 //! What it serves: our kinds, with their schemas, defaults and rules from [`crate::manifest`], and the core
 //! kinds that this project uses (Pod, Job, Service, `ConfigMap`, Secret, Event in both forms, Namespace,
@@ -14,9 +14,9 @@
 //! [`LogSource`] knows.
 //!
 //! What it leaves to others: no pod is started here. [`jobs`] makes pods of Jobs; owners and namespaces are
-//! followed by [`ClusterApi::collect`], which also ends Events after an hour. There is no authentication, no
-//! authorization, no admission and no quota: it belongs to one user, on one machine. It does not check core
-//! objects as deeply as Kubernetes does (see `built_in`).
+//! followed by [`ClusterApi::collect`], which also ends Events after an hour. There is no authorization, no
+//! admission and no quota, and no authentication but that token: it belongs to one user, on one machine. It
+//! does not check core objects as deeply as Kubernetes does (see `built_in`).
 //!
 //! What it refuses, with a `Status` that says so: kinds and paths that are not here (404), verbs that a
 //! kind has not (405), forms of bodies and answers that it does not know (415, 406; protobuf is read as far
@@ -26,6 +26,7 @@
 //! Time comes from a clock that the caller gives, names and uids from a seed: two that are asked the same
 //! answer the same. Waiting is tokio's, so that a test may pause it.
 
+mod access;
 mod ages;
 mod api;
 mod apply;
@@ -85,6 +86,7 @@ use http::{Request, Response};
 use response::json_response;
 use status::Refusal;
 
+pub use access::{Access, AccessError};
 pub use api::ClusterApi;
 pub use changes::Changed;
 pub use disk::{Disk, DiskError};

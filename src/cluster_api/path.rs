@@ -89,6 +89,22 @@ pub(super) enum Form {
     Discovery,
 }
 
+/// Parts of pods that a real API server has, each with what a user does here instead.
+const PARTS_OF_PODS: [(&str, &str); 8] = [
+    ("exec", "a pod is a process of this machine: run the command, or copy the file, in a terminal"),
+    ("attach", "read what the pod writes with kubectl logs --follow"),
+    ("portforward", CONNECT),
+    ("proxy", CONNECT),
+    ("eviction", "delete the pod"),
+    ("binding", ""),
+    ("ephemeralcontainers", ""),
+    ("resize", ""),
+];
+
+/// How the ports of a pod are reached.
+const CONNECT: &str =
+    "a pod is a process of this machine: connect to the address in the status of its DaskCluster";
+
 /// What an answer can be written as.
 const OFFERED: &str = "application/json";
 
@@ -167,20 +183,11 @@ fn part_of(kind: &Kind, part: &str) -> Result<Part, Refusal> {
         "status" if kind.status => Ok(Part::Status),
         "scale" if kind.scale.is_some() => Ok(Part::Scale),
         "log" if kind.is("Pod") => Ok(Part::Log),
-        "exec"
-        | "attach"
-        | "portforward"
-        | "proxy"
-        | "eviction"
-        | "binding"
-        | "ephemeralcontainers"
-        | "resize"
-            if kind.is("Pod") =>
-        {
-            Err(Refusal::not_implemented(&format!("pods/{part}")))
-        }
         "token" if kind.is("ServiceAccount") => Err(Refusal::not_implemented("serviceaccounts/token")),
-        _ => Err(Refusal::no_such_path()),
+        _ => Err(match PARTS_OF_PODS.iter().find(|(known, _)| kind.is("Pod") && *known == part) {
+            Some((part, instead)) => Refusal::not_done_here(&format!("pods/{part}"), instead),
+            None => Refusal::no_such_path(),
+        }),
     }
 }
 

@@ -180,6 +180,13 @@ impl Refusal {
         Self::new(501, "NotImplemented", format!("{what} is not part of the API in this process"))
     }
 
+    /// The same, with what a user does instead.
+    pub fn not_done_here(what: &str, instead: &str) -> Self {
+        let refusal = Self::not_implemented(what);
+        let more = if instead.is_empty() { String::new() } else { format!(": {instead}") };
+        Self { message: refusal.message + &more, ..refusal }
+    }
+
     /// The body of the answer.
     pub fn body(&self) -> Value {
         let mut body = json!({

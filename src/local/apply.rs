@@ -1,226 +1,382 @@
-//! The objects of the files, over those that are stored: as `kubectl apply --prune` does it.
+//! Brings the objects of files into the API, and what is changed in the files, as `kubectl apply --prune`
+//! does: what the files no longer say is taken away, what others have added stays.
 //!
-//! What came from files is known by who applied it ([`MANAGER`]), and by nothing beside the objects: so it
-//! is known after a restart too.
+//! It is a server-side apply under a name of its own, so that the API knows which fields are from the files,
+//! and it is asked with `dryRun` before anything is changed. Not as kubectl does it: a FlowRun or a
+//! FlowBackfill is applied only where it has changed in the files, because one that was deleted after its end
+//! would run again; and a Namespace is not deleted, because more is in it than what is from the files.
+//!
+//! Where objects outlive daskflow, what is stored under that name is what the files had before, and a
+//! [`Record`] knows which FlowRuns and FlowBackfills they had.
 
-use std::collections::BTreeMap;
+use std::time::Duration;
 
-use k8s_openapi::ByteString;
 use kube::api::{
     ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams, PostParams,
+    Preconditions,
 };
+use kube::runtime::wait::{await_condition, conditions};
 use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use super::objects::{KINDS, Object, Objects};
+use super::record::{self, ONCE, Record};
 use crate::api::{GROUP, VERSION};
+use crate::causes::chain;
 
-/// Who applies what is in files. A FlowRun that is applied by others than daskflow itself stays until its
-/// file goes, however old it is: else it would be made and run again.
+/// Whose fields those of the files are. It is no name of the operator's (`daskflow…`): a FlowRun that is
+/// applied is not deleted by the `history` of its Flow, and so does not run again at the next start.
 const MANAGER: &str = "local-files";
 /// The kind that is left where its file goes, with all that is in it.
 const NAMESPACE: &str = "Namespace";
+/// How long an object that is being deleted is waited for before another one of its name is created.
+const DELETION: Duration = Duration::from_secs(60);
 
-/// The files cannot be applied.
+/// Objects cannot be brought into the API.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// An object has no name.
-    #[error(
-        "{file}: {kind} {name}: generateName is not for objects that are kept with --state, where each start would make \
-         another one: give it a name"
-    )]
-    Generated {
-        /// The file.
-        file: String,
-        /// The kind.
-        kind: String,
-        /// What its name begins with.
-        name: String,
-    },
-    /// The API refuses an object.
-    #[error("{file}: {object} is refused")]
+    /// The API refuses one.
+    #[error("{file}:{line}: {object} is refused")]
     Refused {
         /// The file.
         file: String,
+        /// The line that the object begins on, from 1.
+        line: usize,
         /// Kind and name.
         object: String,
         /// Its answer.
         source: Box<kube::Error>,
     },
-    /// What is stored cannot be listed or deleted.
-    #[error("what the files have no more cannot be deleted")]
-    Prune(#[source] Box<kube::Error>),
+    /// One has no name, and would be made anew at each start.
+    #[error(
+        "{file}:{line}: {kind} {name}: generateName is not for objects that are kept with --state, where each start \
+         would make another one: give it a name"
+    )]
+    Generated {
+        /// The file.
+        file: String,
+        /// The line that the object begins on, from 1.
+        line: usize,
+        /// The kind.
+        kind: String,
+        /// What its name begins with.
+        name: String,
+    },
+    /// What is stored cannot be listed.
+    #[error("what the files had before cannot be listed")]
+    Stored(#[source] Box<kube::Error>),
+    /// What the files had before cannot be read, or what they have now not be written.
+    #[error(transparent)]
+    Record(#[from] record::Error),
 }
 
-/// Makes the stored objects those of the files: changes what is there, creates what is not, and deletes what
-/// came from files and is in none of them any more. Gives how many it deleted.
-///
-/// # Errors
-///
-/// An object has no name, or the API refuses one.
-pub async fn apply(client: &Client, objects: &Objects) -> Result<usize, Error> {
-    if let Some(object) = objects.all.iter().find(|object| object.name().is_empty()) {
-        let name = object.value.pointer("/metadata/generateName").and_then(Value::as_str);
-        return Err(Error::Generated {
-            file: object.file.clone(),
-            kind: object.kind().to_owned(),
-            name: name.unwrap_or_default().to_owned(),
+/// What an apply comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Come {
+    Created,
+    Changed,
+    Same,
+    Deleted,
+}
+
+/// What has come of an object.
+struct Done {
+    file: String,
+    title: String,
+    come: Come,
+}
+
+impl Done {
+    fn of(object: &Object, come: Come) -> Self {
+        Self { file: object.file.clone(), title: object.title(), come }
+    }
+
+    fn line(&self) -> Option<String> {
+        let Self { file, title, come } = self;
+        let what = match come {
+            Come::Created => "created",
+            Come::Changed => "changed",
+            Come::Deleted => "deleted",
+            Come::Same => return None,
+        };
+        Some(format!("{file}: {title} is {what}"))
+    }
+}
+
+/// The objects of files that are in the API.
+pub struct Applied {
+    client: Client,
+    objects: Objects,
+    /// Where objects outlive daskflow.
+    record: Option<Record>,
+}
+
+impl Applied {
+    /// Brings all of them into the API, and the namespaces that they are in. Nothing was there before.
+    ///
+    /// # Errors
+    ///
+    /// The API refuses one.
+    pub async fn new(client: &Client, objects: Objects) -> Result<Self, Error> {
+        let mut applied = Self { client: client.clone(), objects: Objects::default(), record: None };
+        applied.begin(objects).await?;
+        Ok(applied)
+    }
+
+    /// The same over what an earlier daskflow has stored: changes what is there, creates what is not, and
+    /// deletes what came from files and is in none of them any more. Gives how many it deleted as well.
+    /// Nothing else may look after the objects yet.
+    ///
+    /// # Errors
+    ///
+    /// An object has no name, the API refuses one, or the record cannot be read or written.
+    pub async fn over_stored(
+        client: &Client,
+        objects: Objects,
+        record: Record,
+    ) -> Result<(Self, usize), Error> {
+        let before = before(client, record.read()?).await.map_err(|error| Error::Stored(Box::new(error)))?;
+        let mut applied = Self { client: client.clone(), objects: before, record: Some(record) };
+        let deleted = applied.begin(objects).await?;
+        Ok((applied, deleted))
+    }
+
+    /// What the files have said.
+    pub fn objects(&self) -> &Objects {
+        &self.objects
+    }
+
+    /// Makes of them what the files say now; gives what has come of it, in lines.
+    ///
+    /// # Errors
+    ///
+    /// The API refuses some; then nothing is changed.
+    pub async fn change(&mut self, objects: Objects) -> Result<Vec<String>, Vec<Error>> {
+        let done = self.bring(objects, DELETION).await?;
+        let lines = done.into_iter().filter_map(|one| match one {
+            Ok(done) => done.line(),
+            Err(error) => Some(chain(&error)),
         });
+        Ok(lines.collect())
     }
-    let mut namespaces: Vec<&str> = Vec::new();
-    for object in &objects.all {
-        if object.kind() != NAMESPACE && !namespaces.contains(&object.namespace()) {
-            namespaces.push(object.namespace());
-            make_namespace(client, object).await?;
+
+    /// Applies the files of a start, and gives how many objects were deleted. What is being deleted is not
+    /// waited for: nothing goes on with it yet.
+    async fn begin(&mut self, objects: Objects) -> Result<usize, Error> {
+        let all = match self.bring(objects, Duration::ZERO).await {
+            Ok(all) => all,
+            Err(refused) => refused.into_iter().map(Err).collect(),
+        };
+        let mut deleted = 0;
+        for one in all {
+            deleted += usize::from(one?.come == Come::Deleted);
         }
-        let how = PatchParams::apply(MANAGER).force();
-        let body = Patch::Apply(configuration(object));
-        let applied = api(client, object).patch(object.name(), &how, &body).await;
-        applied.map_err(|error| refused(object, error))?;
+        Ok(deleted)
     }
-    prune(client, objects).await.map_err(|error| Error::Prune(Box::new(error)))
-}
 
-/// Makes the namespace of an object, if it is not there.
-async fn make_namespace(client: &Client, object: &Object) -> Result<(), Error> {
-    let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource("", "v1", NAMESPACE));
-    let namespace = DynamicObject::new(object.namespace(), &resource("", "v1", NAMESPACE));
-    let made = api.create(&PostParams::default(), &namespace).await;
-    if matches!(&made, Err(kube::Error::Api(status)) if status.code == 409) {
-        return Ok(());
+    /// Makes what is in the API of what the files said before what they say now, and gives what has come of
+    /// each object that was looked at. One that is being deleted is waited for as long.
+    async fn bring(
+        &mut self,
+        objects: Objects,
+        deletion: Duration,
+    ) -> Result<Vec<Result<Done, Error>>, Vec<Error>> {
+        let before = std::mem::replace(&mut self.objects, objects);
+        let all: Vec<&Object> = self.objects.all.iter().filter(|one| is_applied(one, &before)).collect();
+        let unnamed = all.iter().filter(|object| self.record.is_some() && object.name().is_empty());
+        let mut refused: Vec<Error> = unnamed.map(|object| generated(object)).collect();
+        for object in &all {
+            // A namespace that nothing is in does no harm.
+            let tried = async { self.make_namespace(object).await.and(self.write(object, true).await) };
+            refused.extend(tried.await.err());
+        }
+        if !refused.is_empty() {
+            self.objects = before;
+            return Err(refused);
+        }
+        let mut done = Vec::new();
+        for object in all {
+            let written = async { self.wait_for_end(object, deletion).await.and(self.write(object, false).await) };
+            done.push(written.await.map(|come| Done::of(object, come)));
+        }
+        // What needs others is deleted before them.
+        for object in before.all.iter().rev().filter(|object| is_pruned(object, &self.objects)) {
+            match self.delete(object).await {
+                Ok(true) => done.push(Ok(Done::of(object, Come::Deleted))),
+                Ok(false) => {}
+                Err(error) => done.push(Err(error)),
+            }
+        }
+        // What could not be applied must not count as applied at the next start.
+        if let Some(record) = self.record.as_ref().filter(|_| done.iter().all(Result::is_ok)) {
+            done.extend(record.write(&self.objects).err().map(|error| Err(error.into())));
+        }
+        Ok(done)
     }
-    made.map(drop).map_err(|error| refused(object, error))
-}
 
-fn refused(object: &Object, error: kube::Error) -> Error {
-    Error::Refused {
-        file: object.file.clone(),
-        object: format!("{} {}", object.kind(), object.name()),
-        source: Box::new(error),
+    fn api(&self, object: &Object) -> Api<DynamicObject> {
+        let (group, version) = object.word("/apiVersion").split_once('/').unwrap_or(("", "v1"));
+        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, object.kind()));
+        if object.kind() == NAMESPACE {
+            Api::all_with(self.client.clone(), &resource)
+        } else {
+            Api::namespaced_with(self.client.clone(), object.namespace(), &resource)
+        }
+    }
+
+    /// Makes the namespace that an object is in, if there is none.
+    async fn make_namespace(&self, object: &Object) -> Result<(), Error> {
+        if object.kind() == NAMESPACE {
+            return Ok(());
+        }
+        let value = json!({
+            "apiVersion": "v1", "kind": "Namespace", "metadata": {"name": object.namespace()},
+        });
+        let namespace = Object { value, ..object.clone() };
+        let api = self.api(&namespace);
+        if there(&api, &namespace).await?.is_none() {
+            let body = body(&namespace)?;
+            api.create(&PostParams::default(), &body).await.map_err(|error| refused(object, error))?;
+        }
+        Ok(())
+    }
+
+    /// Waits as long for the end of an object of this name that is being deleted. One that stays on and on is
+    /// applied as it is.
+    async fn wait_for_end(&self, object: &Object, limit: Duration) -> Result<(), Error> {
+        let api = self.api(object);
+        if object.name().is_empty() || limit.is_zero() {
+            return Ok(());
+        }
+        let there = there(&api, object).await?;
+        let ending = there.filter(|one| one.metadata.deletion_timestamp.is_some());
+        if let Some(uid) = ending.and_then(|one| one.uid()) {
+            let ends = await_condition(api, object.name(), conditions::is_deleted(&uid));
+            let _ = timeout(limit, ends).await;
+        }
+        Ok(())
+    }
+
+    /// Writes an object into the API, or asks only whether it would be taken.
+    async fn write(&self, object: &Object, dry_run: bool) -> Result<Come, Error> {
+        let api = self.api(object);
+        let body = body(object)?;
+        // With generateName each is a new one.
+        if object.name().is_empty() {
+            let params = PostParams { dry_run, field_manager: Some(MANAGER.to_owned()) };
+            api.create(&params, &body).await.map_err(|error| refused(object, error))?;
+            return Ok(Come::Created);
+        }
+        let before = there(&api, object).await?;
+        let params = PatchParams { dry_run, ..PatchParams::apply(MANAGER).force() };
+        let written = api.patch(object.name(), &params, &Patch::Apply(&body)).await;
+        let written = written.map_err(|error| refused(object, error))?;
+        Ok(match before {
+            None => Come::Created,
+            Some(before) if of_files(before.clone()) == of_files(written) => Come::Same,
+            Some(_) => Come::Changed,
+        })
+    }
+
+    /// Deletes an object that the files no longer have; false if it is another one by now, or none.
+    async fn delete(&self, object: &Object) -> Result<bool, Error> {
+        let api = self.api(object);
+        let Some(found) = there(&api, object).await?.filter(is_of_files) else { return Ok(false) };
+        let preconditions = Preconditions { uid: found.uid(), resource_version: None };
+        let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::background() };
+        match api.delete(object.name(), &params).await {
+            // Its owner may just have been deleted, and it with that.
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(false),
+            deleted => deleted.map(|_| true).map_err(|error| refused(object, error)),
+        }
     }
 }
 
-fn resource(group: &str, version: &str, kind: &str) -> ApiResource {
-    ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind))
-}
-
-fn api(client: &Client, object: &Object) -> Api<DynamicObject> {
-    let version = object.value.get("apiVersion").and_then(Value::as_str).unwrap_or_default();
-    let (group, version) = version.split_once('/').unwrap_or(("", version));
-    let resource = resource(group, version, object.kind());
-    if object.kind() == NAMESPACE {
-        Api::all_with(client.clone(), &resource)
-    } else {
-        Api::namespaced_with(client.clone(), object.namespace(), &resource)
+/// Whether an object of the files is applied again after others were applied before.
+fn is_applied(object: &Object, before: &Objects) -> bool {
+    if object.name().is_empty() {
+        return !before.all.iter().any(|earlier| earlier.value == object.value);
     }
+    let is_new = || before.find(object.key()).is_none_or(|earlier| earlier.value != object.value);
+    !ONCE.contains(&object.kind()) || is_new()
 }
 
-/// What is applied. The texts of a Secret are written as its data: else a key that its file has no more would
-/// stay there.
-fn configuration(object: &Object) -> Value {
+/// Whether an object that was in the files is deleted.
+fn is_pruned(object: &Object, now: &Objects) -> bool {
+    object.kind() != NAMESPACE && !object.name().is_empty() && now.find(object.key()).is_none()
+}
+
+/// The object as it is sent. Files that were written by `kubectl get` have fields that are the API's.
+fn body(object: &Object) -> Result<DynamicObject, Error> {
     let mut value = object.value.clone();
-    if let Some(metadata) = value.get_mut("metadata").and_then(Value::as_object_mut)
-        && object.kind() != NAMESPACE
-    {
-        metadata.insert("namespace".to_owned(), json!(object.namespace()));
+    if let Some(metadata) = value.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.remove("managedFields");
     }
-    let Some(fields) = value.as_object_mut().filter(|_| object.kind() == "Secret") else { return value };
-    if let Some(Value::Object(texts)) = fields.remove("stringData") {
-        let bytes = |text: Value| ByteString(text.as_str().unwrap_or_default().as_bytes().to_vec());
-        let texts: BTreeMap<String, ByteString> =
-            texts.into_iter().map(|(key, text)| (key, bytes(text))).collect();
-        let data = fields.entry("data").or_insert_with(|| json!({}));
-        if let (Some(data), Ok(Value::Object(texts))) = (data.as_object_mut(), serde_json::to_value(texts)) {
-            data.extend(texts);
-        }
-    }
-    value
+    serde_json::from_value(value).map_err(|error| refused(object, kube::Error::SerdeError(error)))
 }
 
-/// Deletes what came from files and is in none of them.
-async fn prune(client: &Client, objects: &Objects) -> kube::Result<usize> {
-    let mut count = 0;
-    for kind in KINDS.iter().rev().filter(|kind| **kind != NAMESPACE) {
-        let is_core = ["ServiceAccount", "ConfigMap", "Secret"].contains(kind);
-        let resource = if is_core { resource("", "v1", kind) } else { resource(GROUP, VERSION, kind) };
-        let all: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
-        for stored in all.list(&ListParams::default()).await? {
-            let (namespace, name) = (stored.namespace().unwrap_or_default(), stored.name_any());
-            let is_there = objects
-                .all
-                .iter()
-                .any(|one| (one.kind(), one.namespace(), one.name()) == (*kind, &*namespace, &*name));
-            if is_there || !is_of_files(&stored) {
-                continue;
-            }
-            let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), &namespace, &resource);
-            match api.delete(&name, &DeleteParams::background()).await {
-                // Its owner may have gone just now, and it with that.
-                Err(kube::Error::Api(status)) if status.code == 404 => {}
-                Err(error) => return Err(error),
-                Ok(_) => count += 1,
-            }
-        }
+/// What is there under the name of an object.
+async fn there(api: &Api<DynamicObject>, object: &Object) -> Result<Option<DynamicObject>, Error> {
+    match api.get(object.name()).await {
+        Ok(found) => Ok(Some(found)),
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
+        Err(error) => Err(refused(object, error)),
     }
-    Ok(count)
 }
 
+/// Whether any field of an object is from the files.
 fn is_of_files(object: &DynamicObject) -> bool {
-    object
-        .managed_fields()
-        .iter()
+    let mut entries = object.metadata.managed_fields.iter().flatten();
+    entries
         .any(|entry| entry.manager.as_deref() == Some(MANAGER) && entry.operation.as_deref() == Some("Apply"))
 }
 
-#[cfg(test)]
-mod tests {
-    use k8s_openapi::api::core::v1::{ConfigMap, Secret};
-
-    use super::*;
-    use crate::api::{Flow, FlowRun};
-    use crate::cluster_api::ClusterApi;
-    use crate::manifest;
-
-    const FLOW: &str = "apiVersion: daskflow.dev/v1alpha1\nkind: Flow\nmetadata: {name: etl}\nspec: {cluster: {ref: {name: c}}, command: ['true']}\n---\n";
-    const RUN: &str =
-        "apiVersion: daskflow.dev/v1alpha1\nkind: FlowRun\nmetadata: {name: now}\nspec: {flow: etl}\n---\n";
-    const SECRET: &str = "apiVersion: v1\nkind: Secret\nmetadata: {name: door, namespace: team}\n";
-
-    fn objects(text: &str) -> Objects {
-        Objects::of(&[("a.yaml".to_owned(), manifest::check(text))]).unwrap()
+/// What of an object files may say, and what only they change.
+fn of_files(mut object: DynamicObject) -> DynamicObject {
+    object.metadata.managed_fields = None;
+    object.metadata.resource_version = None;
+    object.metadata.generation = None;
+    if let Some(fields) = object.data.as_object_mut() {
+        fields.remove("status");
     }
+    object
+}
 
-    #[tokio::test]
-    async fn files_are_applied_over_what_is_stored_and_what_they_have_no_more_goes() {
-        let client = ClusterApi::new(|| jiff::Timestamp::UNIX_EPOCH, 1).client();
-        let first = format!("{FLOW}{RUN}{SECRET}stringData: {{key: open, old: x}}\n");
-        assert_eq!(apply(&client, &objects(&first)).await.unwrap(), 0);
-        let maps: Api<ConfigMap> = Api::default_namespaced(client.clone());
-        let map = serde_json::from_value(json!({"metadata": {"name": "by-hand"}})).unwrap();
-        maps.create(&PostParams::default(), &map).await.unwrap();
-        let flows: Api<Flow> = Api::default_namespaced(client.clone());
-        let suspend = json!({"spec": {"suspend": true}});
-        flows.patch("etl", &PatchParams::default(), &Patch::Merge(&suspend)).await.unwrap();
-        let before = flows.get("etl").await.unwrap();
-
-        let second = format!("{FLOW}{SECRET}stringData: {{key: shut}}\n");
-        assert_eq!(apply(&client, &objects(&second)).await.unwrap(), 1);
-        let runs: Api<FlowRun> = Api::default_namespaced(client.clone());
-        assert!(runs.list(&ListParams::default()).await.unwrap().items.is_empty(), "its file has it no more");
-        maps.get("by-hand").await.unwrap();
-        let secrets: Api<Secret> = Api::namespaced(client.clone(), "team");
-        let data = secrets.get("door").await.unwrap().data.unwrap();
-        assert_eq!(data, [("key".to_owned(), ByteString(b"shut".to_vec()))].into());
-        let after = flows.get("etl").await.unwrap();
-        assert_eq!((after.spec, after.status), (before.spec, before.status), "what no file says stays");
-        assert_eq!(after.metadata.generation, before.metadata.generation);
+/// What the files had before: the FlowRuns and FlowBackfills of this record, and what is stored of the files
+/// beside them, of which only the names count. In the order of their kinds.
+async fn before(client: &Client, recorded: Vec<Object>) -> kube::Result<Objects> {
+    let mut before = Objects::default();
+    for kind in KINDS.iter().filter(|kind| **kind != NAMESPACE) {
+        before.all.extend(recorded.iter().filter(|object| object.kind() == *kind).cloned());
+        let is_core = ["ServiceAccount", "ConfigMap", "Secret"].contains(kind);
+        let (group, version) = if is_core { ("", "v1") } else { (GROUP, VERSION) };
+        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
+        let all: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
+        for stored in all.list(&ListParams::default()).await?.items.iter().filter(|one| is_of_files(one)) {
+            let metadata = json!({"name": stored.name_any(), "namespace": stored.namespace()});
+            let value = json!({"apiVersion": resource.api_version, "kind": kind, "metadata": metadata});
+            let object = Object { file: String::new(), line: 0, value };
+            if before.find(object.key()).is_none() {
+                before.all.push(object);
+            }
+        }
     }
+    Ok(before)
+}
 
-    #[tokio::test]
-    async fn an_object_without_a_name_is_refused() {
-        let client = ClusterApi::new(|| jiff::Timestamp::UNIX_EPOCH, 1).client();
-        let text = RUN.replace("name: now", "generateName: now-");
-        let error = apply(&client, &objects(&text)).await.unwrap_err().to_string();
-        assert!(error.starts_with("a.yaml: FlowRun now-: generateName is not for objects"), "{error}");
+fn generated(object: &Object) -> Error {
+    Error::Generated {
+        file: object.file.clone(),
+        line: object.line,
+        kind: object.kind().to_owned(),
+        name: object.word("/metadata/generateName").to_owned(),
     }
 }
+
+fn refused(object: &Object, source: kube::Error) -> Error {
+    Error::Refused { file: object.file.clone(), line: object.line, object: object.title(), source: Box::new(source) }
+}
+
+#[cfg(test)]
+mod tests;

@@ -21,6 +21,8 @@ const LOCK: &str = "lock";
 const PODS: &str = "pods";
 /// Logs, in it.
 const LOGS: &str = "logs";
+/// The kubeconfig, in it.
+const KUBECONFIG: &str = "kubeconfig";
 /// How long the logs of an earlier daskflow are left in the temporary directory.
 const LEFT_FOR: Duration = Duration::from_secs(7 * 24 * 3600);
 /// How long the end of a daskflow's processes is waited for: a guard takes two seconds.
@@ -78,7 +80,7 @@ impl Folder {
     }
 
     /// One that stays, and is made if it is not there. What pods mounted that a killed daskflow left is taken
-    /// away.
+    /// away, and its kubeconfig.
     ///
     /// # Errors
     ///
@@ -126,6 +128,11 @@ impl Folder {
     /// Where the folders of pods are.
     pub fn pods(&self) -> PathBuf {
         self.path.join(PODS)
+    }
+
+    /// Where the kubeconfig is.
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.path.join(KUBECONFIG)
     }
 
     /// Takes away what pods mounted. Logs are left, for whoever wants to know what happened.
@@ -180,13 +187,15 @@ fn begin(path: &Path, mut lock: &File) -> io::Result<()> {
     lock.set_len(0)?;
     writeln!(lock, "{}", std::process::id())?;
     let _ = fs::remove_dir_all(path.join(PODS));
+    let _ = fs::remove_file(path.join(KUBECONFIG));
     for folder in [LOGS, PODS] {
         private().recursive(true).create(path.join(folder))?;
     }
     Ok(())
 }
 
-/// Takes away what daskflows left whose processes have all ended. Folders of other users cannot be read.
+/// Takes away what daskflows left whose processes have all ended: what pods mounted and the kubeconfig at
+/// once. Folders of other users cannot be read.
 fn clean(below: &Path, now: SystemTime) {
     let all = fs::read_dir(below).into_iter().flatten().flatten();
     let ours = all.filter(|entry| entry.file_name().to_string_lossy().starts_with(PREFIX));
@@ -196,6 +205,7 @@ fn clean(below: &Path, now: SystemTime) {
             continue;
         }
         let _ = fs::remove_dir_all(path.join(PODS));
+        let _ = fs::remove_file(path.join(KUBECONFIG));
         let age = newest(&path).and_then(|newest| now.duration_since(newest).ok());
         if age.is_some_and(|age| age > LEFT_FOR) {
             let _ = fs::remove_dir_all(&path);
@@ -235,16 +245,18 @@ mod tests {
         let (left, kept) = (killed.pods().join("key"), living.pods().join("key"));
         fs::write(&left, "secret").unwrap();
         fs::write(&kept, "secret").unwrap();
-        let log = killed.logs().join("log");
+        let (log, config) = (killed.logs().join("log"), killed.kubeconfig());
         fs::write(&log, "text").unwrap();
         // A process of it that still ends has its lock.
         let guard = killed.lock().try_clone().unwrap();
+        fs::write(&config, "token").unwrap();
         drop(killed);
         let third = new(3).unwrap();
         assert!(left.exists(), "it is in use");
         drop(guard);
         let fourth = new(4).unwrap();
         assert_eq!((left.exists(), log.exists(), kept.exists()), (false, true, true));
+        assert!(!config.exists());
         third.clear();
         assert!(!third.pods().exists());
         assert!(new(4).is_err(), "it is there");
@@ -278,6 +290,7 @@ mod tests {
         let path = place("kept").join("a/state");
         let first = Folder::kept(&path).unwrap();
         fs::write(first.pods().join("key"), "secret").unwrap();
+        fs::write(first.kubeconfig(), "token").unwrap();
         let error = Folder::kept(&path).unwrap_err().to_string();
         let process = std::process::id();
         assert!(error.starts_with(&format!("another daskflow, process {process}, works in ")), "{error}");
@@ -289,7 +302,7 @@ mod tests {
         });
         let second = Folder::kept(&path).unwrap();
         ending.join().unwrap();
-        assert!(!second.pods().join("key").exists());
+        assert!(!second.pods().join("key").exists() && !second.kubeconfig().exists());
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(second.path()), mode(&path.join(LOCK))), (0o700, 0o600));
         let error = Folder::kept(&path.join(LOCK).join("below")).unwrap_err().to_string();

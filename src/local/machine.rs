@@ -15,6 +15,8 @@ pub struct Machine {
     pub folder: Folder,
     /// Paths of an image, and the folders of this machine that take their place.
     pub maps: Vec<(String, PathBuf)>,
+    /// Variables that all processes have, unless their containers say something else.
+    pub env: Vec<(String, String)>,
     /// Whether the logs of runners are written to standard output too.
     pub shows_runs: bool,
     /// Where a person is told.

@@ -3,12 +3,16 @@
 //! processes of pods.
 //!
 //! What always holds: no process outlives daskflow by more than a few seconds, however daskflow ends; nothing
-//! listens but on 127.0.0.1; and what a machine cannot do of what a manifest asks for is said, never passed
-//! over in silence.
+//! listens but on 127.0.0.1, and the API there asks for a token; and what a machine cannot do of what a
+//! manifest asks for is said, never passed over in silence.
 
 mod apply;
 mod cure;
+mod environment;
+mod file_watch;
 mod folder;
+mod idle;
+mod kubeconfig;
 mod kubelet;
 mod lines;
 mod log_copy;
@@ -16,8 +20,11 @@ mod machine;
 mod news;
 mod objects;
 mod once;
+mod packages;
 mod ports;
 mod python;
+mod record;
+mod screen;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -36,24 +43,38 @@ use crate::daemon::http;
 use crate::dask::{Budget, Connector, Reach};
 use crate::manifest::Checked;
 use crate::operator::{self, Sites, Surroundings};
+use apply::Applied;
+use file_watch::FileWatch;
+pub use file_watch::Manifests;
 use folder::Folder;
+use kubeconfig::Kubeconfig;
 use kubelet::Kubelet;
 use machine::Machine;
 use news::News;
 use objects::Objects;
+pub use packages::installed;
 use ports::Ports;
+use record::Record;
+pub use screen::Table;
+use screen::World;
 
 /// The exit code where not all runs were waited for that were to be run once: that of a shell after Ctrl-C.
 const INTERRUPTED: u8 = 130;
 
 /// The file of objects in the folder in which they are kept.
 const OBJECTS: &str = "objects.redb";
+/// The file in it that says which FlowRuns and FlowBackfills the files had.
+const ONCE: &str = "once.json";
 
 /// What is run, and how.
 #[derive(Debug)]
 pub struct Options {
     /// The files by their names, checked and without faults.
     pub files: Vec<(String, Checked)>,
+    /// The same files, to be watched; none: they are not.
+    pub watched: Option<Arc<dyn Manifests>>,
+    /// Where the kubeconfig is written; none: into the folder of this daskflow.
+    pub kubeconfig: Option<PathBuf>,
     /// The interpreter; none: that of the active virtual environment, else `python3`.
     pub python: Option<PathBuf>,
     /// Paths of the image, and the folders of this machine that take their place.
@@ -63,6 +84,14 @@ pub struct Options {
     /// Where objects and logs are kept over restarts; none: objects are in memory, and logs in the temporary
     /// directory.
     pub state: Option<PathBuf>,
+    /// Whether it ends when nothing is left to do.
+    pub until_idle: bool,
+    /// The table that a terminal shows; none: one line for each change.
+    pub table: Option<Table>,
+    /// Variables that all processes have, unless their manifests say something else.
+    pub env: Vec<(String, String)>,
+    /// A folder that Python finds modules in, before others.
+    pub modules: Option<PathBuf>,
 }
 
 /// How it is ended.
@@ -77,9 +106,15 @@ pub struct Stop {
 /// Why it cannot go on.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The files do not make sense together, or the API refuses what is in them.
+    /// The files do not make sense together.
     #[error(transparent)]
     Objects(#[from] objects::Error),
+    /// They cannot be brought into the API.
+    #[error(transparent)]
+    Apply(#[from] apply::Error),
+    /// There is no way in for kubectl.
+    #[error(transparent)]
+    Kubeconfig(#[from] kubeconfig::Error),
     /// There is no Python to run pods with.
     #[error(transparent)]
     Python(#[from] python::Error),
@@ -96,9 +131,6 @@ pub enum Error {
         /// Why not.
         source: Arc<DiskError>,
     },
-    /// What is stored does not go with the files.
-    #[error(transparent)]
-    Apply(#[from] apply::Error),
     /// The pods of before cannot be given up.
     #[error("the pods of the daskflow before cannot be given up")]
     Lost(#[source] Box<kube::Error>),
@@ -116,8 +148,8 @@ pub enum Error {
     Once(#[from] once::Error),
 }
 
-/// Runs what the files say until it is stopped, or until each Flow has run once. Gives the exit code: that of
-/// the first run that failed, where each was run once, else 0.
+/// Runs what the files say until it is stopped, until each Flow has run once, or until nothing is left to do.
+/// Gives the exit code: that of the first run that failed, where it ends by itself, else 0.
 ///
 /// # Errors
 ///
@@ -128,7 +160,8 @@ pub async fn run(options: Options, stop: Stop) -> Result<u8, Error> {
         objects = objects.for_once()?;
     }
     let (clock, chance) = (Clock::of_machine(), Chance::of_machine());
-    let interrupted = if options.once { INTERRUPTED } else { 0 };
+    let begun = clock.now();
+    let interrupted = if options.once || options.until_idle { INTERRUPTED } else { 0 };
     let python = tokio::select! {
         found = python::find(options.python.as_deref()) => found?,
         () = stop.in_order.cancelled() => return Ok(interrupted),
@@ -137,9 +170,10 @@ pub async fn run(options: Options, stop: Stop) -> Result<u8, Error> {
         python,
         folder: match &options.state {
             Some(path) => Folder::kept(path)?,
-            None => Folder::new(&std::env::temp_dir(), chance.seed(), clock.now().into())?,
+            None => Folder::new(&std::env::temp_dir(), chance.seed(), begun.into())?,
         },
         maps: options.maps,
+        env: environment::of_all(options.env, options.modules.as_deref()),
         shows_runs: options.once,
         news: News::new(clock.clone()),
     });
@@ -147,31 +181,31 @@ pub async fn run(options: Options, stop: Stop) -> Result<u8, Error> {
     say_begin(&machine, &objects, is_kept);
     let api = begin(&machine, is_kept, &clock, chance.seed())?;
     let (client, ports) = (api.client(), Arc::new(ports(&api, &chance)));
-    if is_kept {
-        resume(&client, &machine, &objects, clock.now()).await?;
-    }
-    let kubelet = Kubelet::new(client.clone(), clock.clone(), machine.clone());
-    let mut operator = operator(&client, (clock, chance), &ports).await?;
-    let controllers = async { join(join(api.collect_always(), jobs::always(&api)), kubelet.serve()).await };
-    let work = async {
-        if !is_kept {
-            objects.create(&client).await?;
-        }
-        if options.once {
-            return Ok(once::run_each(&client, &objects.flows(), &machine.news).await?);
-        }
-        std::future::pending().await
+    let given = if is_kept {
+        Given::Applied(resume(&client, &machine, objects, begun).await?)
+    } else {
+        Given::Objects(objects)
     };
+    let kubelet = Kubelet::new(client.clone(), clock.clone(), machine.clone());
+    api.set_log_source(kubelet.logs());
+    let own = machine.folder.kubeconfig();
+    let kubeconfig = Kubeconfig::serve(&api, options.kubeconfig.as_deref(), &own).await?;
+    machine.news.say(&format!("kubectl --kubeconfig {} get flows", kubeconfig.path().display()));
+    let mut operator = operator(&client, (clock.clone(), chance), &ports).await?;
+    let world = World { client: &client, clock: &clock, machine: &machine, stop: &stop };
+    let controllers = async { join(join(api.collect_always(), jobs::always(&api)), kubelet.serve()).await };
+    let asked = work(&world, given, (options.once, options.until_idle.then_some(begun), options.watched));
     let ended = tokio::select! {
         () = stop.in_order.cancelled() => {
             machine.news.say("stopping: runners, workers and schedulers end in this order; once more ends them at once");
             Ok(interrupted)
         }
-        ended = work => ended,
+        ended = asked => ended,
         ended = &mut operator => Err(end_of_operator(ended)),
         fault = api.disk_fault() => Err(not_kept(&machine, fault)),
         _ = controllers => Ok(0),
         () = lines::write(&client, &machine) => Ok(0),
+        () = screen::show(options.table.as_ref(), &world) => Ok(0),
     };
     // From here on nothing starts a run, makes a pod, or takes one to this machine.
     drop(operator);
@@ -216,18 +250,64 @@ fn not_kept(machine: &Machine, source: Arc<DiskError>) -> Error {
 
 /// Goes on from what is stored, before anything acts on it: its processes ended with the daskflow before, and
 /// the files count over it.
-async fn resume(client: &Client, machine: &Machine, objects: &Objects, now: Timestamp) -> Result<(), Error> {
+async fn resume(
+    client: &Client,
+    machine: &Machine,
+    objects: Objects,
+    now: Timestamp,
+) -> Result<Applied, Error> {
     let lost = kubelet::give_up(client, now).await.map_err(|error| Error::Lost(Box::new(error)))?;
     if lost > 0 {
         machine
             .news
             .say(&format!("processes that ended with the daskflow before: {lost}; their pods are lost"));
     }
-    let deleted = apply::apply(client, objects).await?;
+    let record = Record::at(machine.folder.path().join(ONCE));
+    let (applied, deleted) = Applied::over_stored(client, objects, record).await?;
     if deleted > 0 {
         machine.news.say(&format!("objects that the files have no more, and that are deleted: {deleted}"));
     }
-    Ok(())
+    Ok(applied)
+}
+
+/// What the files hold, as the work begins.
+enum Given {
+    /// Nothing of it is in the API yet.
+    Objects(Objects),
+    /// It is there: what was there before has been changed to it.
+    Applied(Applied),
+}
+
+/// Does what is asked for, and gives the exit code; what has no end goes on.
+async fn work(
+    world: &World<'_>,
+    given: Given,
+    (once, until_idle, watched): (bool, Option<Timestamp>, Option<Arc<dyn Manifests>>),
+) -> Result<u8, Error> {
+    let (client, machine) = (world.client, world.machine);
+    let applied = match given {
+        Given::Objects(objects) => Applied::new(client, objects).await?,
+        Given::Applied(applied) => applied,
+    };
+    if once {
+        return Ok(once::run_each(client, &applied.objects().flows(), &machine.news).await?);
+    }
+    let watch = async {
+        if let Some(manifests) = watched {
+            FileWatch { manifests, applied, machine }.follow().await;
+        }
+        std::future::pending().await
+    };
+    let idle = async {
+        match until_idle {
+            Some(begun) => idle::wait(client, (world.clock, begun), &machine.news).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        never = watch => never,
+        code = idle => Ok(code),
+    }
 }
 
 fn say_begin(machine: &Machine, objects: &Objects, is_kept: bool) {
@@ -240,7 +320,7 @@ fn say_begin(machine: &Machine, objects: &Objects, is_kept: bool) {
     }
     machine.news.say(&format!("logs are in {}", logs.display()));
     for line in &objects.left_out {
-        machine.news.say(line);
+        machine.news.say_once(line);
     }
 }
 

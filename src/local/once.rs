@@ -7,9 +7,7 @@ use kube::{Api, Client, ResourceExt};
 use super::lines;
 use super::news::News;
 use crate::api::{FlowRun, FlowRunSpec};
-
-/// The exit code of a run that failed without one, such as one whose cluster did not become ready.
-const FAILED: u8 = 1;
+use crate::view::exit;
 
 /// Runs each Flow, one after the other, and gives the exit code of the first run that failed.
 ///
@@ -25,7 +23,7 @@ pub async fn run_each(client: &Client, flows: &[(String, String)], news: &News) 
             news.say(&line);
         }
         if first == 0 {
-            first = run.as_ref().map_or(FAILED, code);
+            first = run.as_ref().map_or(exit::FAILED, code);
         }
     }
     Ok(first)
@@ -39,16 +37,28 @@ pub struct Error {
     source: Box<dyn std::error::Error + Send + Sync>,
 }
 
+/// Creates a run of a Flow, by hand, and gives its name.
+///
+/// # Errors
+///
+/// The API refuses it.
+pub async fn create(
+    api: &Api<FlowRun>,
+    flow: &str,
+) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
+    let spec: FlowRunSpec = serde_json::from_value(serde_json::json!({"flow": flow}))?;
+    let mut run = FlowRun::new("", spec);
+    run.metadata = ObjectMeta { generate_name: Some(format!("{flow}-")), ..ObjectMeta::default() };
+    Ok(api.create(&PostParams::default(), &run).await?.name_any())
+}
+
 /// Creates a run and waits for its end; none if it was deleted meanwhile.
 async fn run(
     api: &Api<FlowRun>,
     flow: &str,
 ) -> Result<Option<FlowRun>, Box<dyn std::error::Error + Send + Sync>> {
-    let spec: FlowRunSpec = serde_json::from_value(serde_json::json!({"flow": flow}))?;
-    let mut run = FlowRun::new("", spec);
-    run.metadata = ObjectMeta { generate_name: Some(format!("{flow}-")), ..ObjectMeta::default() };
-    let created = api.create(&PostParams::default(), &run).await?;
-    Ok(await_condition(api.clone(), &created.name_any(), has_ended()).await?)
+    let created = create(api, flow).await?;
+    Ok(await_condition(api.clone(), &created, has_ended()).await?)
 }
 
 fn has_ended() -> impl Condition<FlowRun> {
@@ -58,10 +68,6 @@ fn has_ended() -> impl Condition<FlowRun> {
 }
 
 /// The exit code of a run that has ended.
-fn code(run: &FlowRun) -> u8 {
-    let status = run.status.clone().unwrap_or_default();
-    if status.phase == crate::api::Phase::Succeeded {
-        return 0;
-    }
-    status.exit_code.and_then(|code| u8::try_from(code).ok()).filter(|code| *code != 0).unwrap_or(FAILED)
+pub fn code(run: &FlowRun) -> u8 {
+    exit::code(&run.status.clone().unwrap_or_default())
 }

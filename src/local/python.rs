@@ -77,7 +77,7 @@ pub enum Error {
 }
 
 /// The Python that is named, else that of the active virtual environment, else `python3`.
-fn choose(named: Option<&Path>, environment: Option<&OsStr>) -> PathBuf {
+pub(super) fn choose(named: Option<&Path>, environment: Option<&OsStr>) -> PathBuf {
     let active = environment.filter(|folder| !folder.is_empty());
     let active = active.map(|folder| Path::new(folder).join("bin/python"));
     named.map(Path::to_owned).or(active).unwrap_or_else(|| PathBuf::from("python3"))

@@ -11,6 +11,7 @@
 pub mod admission;
 mod cel;
 mod fault;
+pub mod first;
 mod json;
 mod meant;
 mod metadata;
@@ -21,7 +22,7 @@ mod rules;
 mod scalar;
 mod schema;
 mod schemas;
-mod similar;
+pub mod similar;
 mod way;
 mod yaml;
 

@@ -1,7 +1,7 @@
 //! Which known word was meant.
 
 /// The word of `known` that is nearest to `word`, if it is near enough to have been meant.
-pub(super) fn similar<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn similar<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // A word of three letters has nothing in common with most that differ in two.
     let limit = if word.chars().count() < 5 { 1 } else { 2 };
     let distances = known.into_iter().map(|other| (distance(word, other), other));

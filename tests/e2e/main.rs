@@ -26,6 +26,7 @@ mod bad_input;
 mod burst;
 mod catch_up;
 mod clusters;
+mod commands;
 mod concurrency;
 mod dashboard;
 mod docs;

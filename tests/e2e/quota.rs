@@ -1,7 +1,5 @@
 //! A namespace whose quota is smaller than what a cluster asks for.
 
-use std::ops::RangeInclusive;
-
 use daskflow::api::{ConditionType, DaskCluster, DaskClusterStatus, Reason};
 use k8s_openapi::api::core::v1::{Event, ResourceQuota};
 use serde_json::json;
@@ -42,10 +40,10 @@ async fn quota_is_respected() {
         namespace.until_workers("dask", 1).await;
         namespace.until_ready("dask", 1).await;
 
-        // Kubernetes' quota controller counts anew when the pod of before is gone, and may not see yet one that
-        // was let in meanwhile: then three are (seen, on a busy machine).
+        // Kubernetes' quota controller counts anew when the pod of before has gone, and may not see yet one
+        // that was let in meanwhile: then three are (seen, on a busy machine).
         namespace.scale("dask", 4).await;
-        until_full(namespace, 2..=3).await;
+        namespace.until_workers_within("dask", 2..=3).await;
         namespace.until_cluster_says("dask", Reason::QuotaExceeded, &words).await;
         namespace.change::<ResourceQuota>("small", json!({"spec": {"hard": {"pods": "5"}}})).await;
         until_enforced(namespace, "5").await;
@@ -76,16 +74,6 @@ async fn until_enforced(namespace: &Namespace, pods: &str) {
             hard.and_then(|hard| hard.get("pods")).is_some_and(|count| count.0 == pods)
         })
         .await;
-}
-
-/// Waits until so many of the workers are there as the quota has room for.
-async fn until_full(namespace: &Namespace, room: RangeInclusive<usize>) {
-    let wait = within(150, format!("dask has {room:?} workers"));
-    poll(wait, async || {
-        let count = namespace.workers("dask").await?.len();
-        if room.contains(&count) { Ok(()) } else { Err(format!("{count} worker pods")) }
-    })
-    .await;
 }
 
 /// How many events tell of the cluster, each counted as often as it was said.

@@ -10,6 +10,8 @@ mod architecture;
 mod cases;
 mod cli_next;
 mod cli_validate;
+#[path = "../client/mod.rs"]
+mod client;
 mod cluster_api;
 mod crd_additive;
 mod crd_size;

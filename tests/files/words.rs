@@ -123,7 +123,29 @@ fn field_descriptions_use_the_words_of_kubernetes() {
 #[test]
 fn help_texts_use_the_words_of_kubernetes() {
     let words = avoided();
-    for command in ["", "operator", "crds", "metrics", "validate", "next", "ready"] {
+    for command in [
+        "",
+        "operator",
+        "crds",
+        "metrics",
+        "validate",
+        "next",
+        "ready",
+        "local",
+        "status",
+        "run",
+        "logs",
+        "cancel",
+        "retry",
+        "suspend",
+        "resume",
+        "scale",
+        "backfill",
+        "explain",
+        "check",
+        "version",
+        "completion",
+    ] {
         let arguments: Vec<&str> = [command, "--help"].into_iter().filter(|word| !word.is_empty()).collect();
         let help = program::daskflow(root(), &arguments, "");
         assert_eq!(help.code, 0, "{}", help.err);

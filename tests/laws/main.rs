@@ -5,10 +5,8 @@
 //! rare faults takes.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
-mod backfill;
 mod cluster;
 mod dask;
-mod flow;
 mod lease;
 mod operator;
 mod wants;

@@ -3,6 +3,8 @@
 //! The Pythons are those of `tests/dask/venvs.sh`.
 
 mod ends;
+mod kubectl;
+mod saved;
 mod state;
 
 use std::fmt::Write as _;
@@ -15,21 +17,36 @@ use std::time::{Duration, Instant};
 
 use super::program;
 
+mod engines;
+mod idle;
+mod scripts;
+mod table;
+
 /// How long things may take on a machine that does much else.
 const PATIENCE: Duration = Duration::from_secs(150);
 
 /// The Python with this release of Dask. Without one the reason is printed past the test harness, and the
 /// test is left out; `DASKFLOW_DASK_REQUIRED=1` makes it fail instead.
-#[allow(clippy::disallowed_methods, reason = "a test binary has no command line of its own")]
 fn python_with(release: &str) -> Option<PathBuf> {
-    let list = std::env::var("DASKFLOW_DASK_VENVS").unwrap_or_default();
+    python_of("DASK", release, "tests/dask/venvs.sh")
+}
+
+/// The Python with this release of Prefect, in the same way.
+fn python_with_prefect(release: &str) -> Option<PathBuf> {
+    python_of("PREFECT", release, "tests/runner/run.sh --list")
+}
+
+#[allow(clippy::disallowed_methods, reason = "a test binary has no command line of its own")]
+fn python_of(library: &str, release: &str, maker: &str) -> Option<PathBuf> {
+    let lists = format!("DASKFLOW_{library}_VENVS");
+    let list = std::env::var(&lists).unwrap_or_default();
     let text = std::fs::read_to_string(&list).unwrap_or_default();
-    let variable = format!("DASKFLOW_DASK_{}=", release.replace('.', "_"));
+    let variable = format!("DASKFLOW_{library}_{}=", release.replace('.', "_"));
     let found = text.lines().find_map(|line| line.strip_prefix(&variable)).map(PathBuf::from);
     if found.is_none() {
-        let is_required = std::env::var("DASKFLOW_DASK_REQUIRED").as_deref() == Ok("1");
-        assert!(!is_required, "required: dask {release} of DASKFLOW_DASK_VENVS={list}");
-        let line = format!("LEFT OUT: a test with dask {release}: see tests/dask/venvs.sh\n");
+        let is_required = std::env::var(format!("DASKFLOW_{library}_REQUIRED")).as_deref() == Ok("1");
+        assert!(!is_required, "required: {library} {release} of {lists}={list}");
+        let line = format!("LEFT OUT: a test with {library} {release}: see {maker}\n");
         std::io::stderr().write_all(line.as_bytes()).unwrap_or_default();
     }
     found
@@ -68,18 +85,30 @@ struct Local {
     child: Child,
     lines: Arc<Mutex<Vec<String>>>,
     mark: String,
+    /// Where it runs, with its files.
+    folder: PathBuf,
 }
 
 impl Local {
     fn start(test: &str, python: &Path, manifest: &str, arguments: &[&str]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_daskflow"));
-        command.args(["local", "-f", "flow.yaml", "--python"]).arg(python).args(arguments);
-        let folder = program::folder(test, &[("flow.yaml", manifest), ("tmp/.keep", "")]);
-        Self::spawn(test, &folder, command)
+        Self::start_with(test, python, &[("flow.yaml", manifest)], arguments)
     }
 
-    /// Starts this command in a folder that has a `tmp`.
+    /// The same with further files beside `flow.yaml`.
+    fn start_with(test: &str, python: &Path, files: &[(&str, &str)], arguments: &[&str]) -> Self {
+        let folder = program::folder(test, files);
+        Self::start_in(&folder, test, python, &[&["-f", "flow.yaml"], arguments].concat())
+    }
+
+    fn start_in(folder: &Path, test: &str, python: &Path, arguments: &[&str]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_daskflow"));
+        command.args(["local", "--python"]).arg(python).args(arguments);
+        Self::spawn(test, folder, command)
+    }
+
+    /// Starts this command.
     fn spawn(test: &str, folder: &Path, mut command: Command) -> Self {
+        std::fs::create_dir_all(folder.join("tmp")).unwrap();
         let mark = format!("{test}-{}", std::process::id());
         let mut child = command
             .current_dir(folder)
@@ -102,7 +131,7 @@ impl Local {
                 }
             });
         }
-        Self { child, lines, mark }
+        Self { child, lines, mark, folder: folder.to_owned() }
     }
 
     fn text(&self) -> String {

@@ -1,5 +1,7 @@
 #!/usr/bin/env bash
 # Runs the runner's tests on every engine, or on those named: tests/runner/run.sh [prefect-1.4.1 …] [-- pytest options]
+# tests/runner/run.sh --list [ENGINE …] makes the environments only, and writes a line for each, such as
+# DASKFLOW_PREFECT_1_4_1=/path/to/python, or a comment with the reason where there is none.
 # Virtual environments are made once, from the pins in requirements/, and kept in the user's cache directory.
 set -euo pipefail
 shopt -s inherit_errexit  # else a failing pip inside $(…) would leave a half-made environment marked as complete
@@ -7,6 +9,8 @@ here=$(cd "$(dirname "$0")" && pwd)
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/daskflow/venvs
 all=(prefect-0.13.19 prefect-1.4.1 prefect-3.8.8 dask-2026.8.0)
 engines=()
+list=''
+[ "${1:-}" != "--list" ] || { list=1; shift; }
 while [ $# -gt 0 ] && [ "$1" != "--" ]; do engines+=("$1"); shift; done
 [ $# -gt 0 ] && shift
 [ ${#engines[@]} -gt 0 ] || engines=("${all[@]}")
@@ -24,7 +28,11 @@ find_python() {
   echo "run.sh: no Python 3.11 with venv found; install one or name it: PYTHON=/path/to/python3.11 $0" >&2
   return 1
 }
-python=$(find_python)
+if [ -n "$list" ]; then
+  python=$(find_python 2>/dev/null) || { echo "# Prefect: there is no Python 3.11"; exit 0; }
+else
+  python=$(find_python)
+fi
 
 # make_venv NAME: prints the python of a virtual environment with exactly the pins of requirements/NAME.txt.
 make_venv() {
@@ -39,14 +47,22 @@ make_venv() {
     if [ ! -f "$dir/complete" ] || ! "$dir/bin/python" -c 'import pip' 2>/dev/null; then
       echo "run.sh: making $dir" >&2
       rm -rf "$dir"
-      "$python" -m venv "$dir"
-      "$dir/bin/python" -m pip install --quiet --disable-pip-version-check -r "$pins" >&2
-      "$dir/bin/python" -m pip check >&2
-      touch "$dir/complete"
+      "$python" -m venv "$dir" &&
+        "$dir/bin/python" -m pip install --quiet --disable-pip-version-check -r "$pins" >&2 &&
+        "$dir/bin/python" -m pip check >&2 &&
+        touch "$dir/complete"
     fi
-  ) 9>"$cache/$1.lock"
+  ) 9>"$cache/$1.lock" || return
   echo "$dir/bin/python"
 }
+
+if [ -n "$list" ]; then
+  for engine in "${engines[@]}"; do
+    name=DASKFLOW_$(tr 'a-z.-' 'A-Z__' <<<"$engine")
+    if path=$(make_venv "$engine"); then echo "$name=$path"; else echo "# $name: its environment cannot be made"; fi
+  done
+  exit 0
+fi
 
 pytest_python=$(make_venv pytest)
 pythons=""

@@ -11,6 +11,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::Command;
 
 use crate::cluster_api::{ClusterApi, Listening, jobs};
+use crate::manifest::first;
 
 #[path = "../../../tests/api/kubectl.rs"]
 mod commands;
@@ -270,6 +271,36 @@ async fn logs_are_shown_and_followed() {
     assert_eq!(said, "line 3 of main\nline 4\nline 5\n");
     let said = kubectl.fails("logs p -c waits", &Value::Null).await;
     assert!(said.contains("is waiting to start: ContainerCreating"), "{said}");
+}
+
+/// What `daskflow local SCRIPT.py --print` prints.
+#[tokio::test]
+async fn the_first_manifest_of_a_script_is_applied() {
+    let Some(kubectl) = Kubectl::find().await else { return };
+    let text = "import dask\n\n\tprint('é: #', \"$(x)\")\n\n\n";
+    let manifest = first::write(&first::Script {
+        file: "my_etl.py",
+        text,
+        beside: &[],
+        parameters: json!({"count": 3, "who": "a \"b\"\u{85}"}).as_object().unwrap(),
+        workers: 2,
+        times: first::Times::Every("1m"),
+        installed: None,
+    });
+    let file = std::env::temp_dir().join(format!("daskflow-first-{}.yaml", std::process::id()));
+    std::fs::write(&file, manifest).unwrap();
+    for done in ["created", "unchanged"] {
+        let said = kubectl.run(&format!("apply -f {}", file.display()), &Value::Null).await;
+        assert_eq!(
+            said,
+            format!("daskcluster.daskflow.dev/my-etl {done}\nflow.daskflow.dev/my-etl {done}\n")
+        );
+    }
+    std::fs::remove_file(&file).unwrap();
+    let flow = kubectl.run("get flow my-etl -o json", &Value::Null).await;
+    let flow: Value = serde_json::from_str(&flow).unwrap();
+    assert_eq!(flow["spec"]["code"], json!({"inline": text}));
+    assert_eq!(flow["spec"]["parameters"], json!({"count": 3, "who": "a \"b\"\u{85}"}));
 }
 
 #[tokio::test]

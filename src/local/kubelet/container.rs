@@ -29,6 +29,8 @@ pub struct Started {
     pub program: Program,
     /// What is run in it before it is told to end.
     pub before_end: Option<Program>,
+    /// What is run in it to know whether it is ready.
+    pub readiness: Option<Program>,
     /// Where it may leave a message.
     message: PathBuf,
     /// Whether its last words are its message where it leaves none and fails.
@@ -73,19 +75,20 @@ impl Started {
             None => PathBuf::from("."),
         };
         let program = Program { words, env, folder, log };
-        let step = container.lifecycle.as_ref().and_then(|lifecycle| lifecycle.pre_stop.as_ref());
-        let step =
-            step.and_then(|step| step.exec.as_ref()).and_then(|exec: &ExecAction| exec.command.as_ref());
-        let before_end = match step {
-            // It is run as it is written: variables are not expanded in it.
-            Some(step) => {
-                let words = on_machine(step.iter().map(|word| paths.put_into(word)).collect(), machine)?;
-                Some(Program { words, ..program.clone() })
-            }
-            None => None,
+        // Commands of hooks and probes are run as they are written: variables are not expanded in them.
+        let within = |exec: Option<&ExecAction>, log: &Path| {
+            let words = exec.and_then(|exec| exec.command.as_ref());
+            let words = words.map(|words| words.iter().map(|word| paths.put_into(word)).collect());
+            let words = words.map(|words| on_machine(words, machine)).transpose()?;
+            Ok::<_, String>(words.map(|words| Program { words, log: log.to_owned(), ..program.clone() }))
         };
+        let step = container.lifecycle.as_ref().and_then(|lifecycle| lifecycle.pre_stop.as_ref());
+        let before_end = within(step.and_then(|step| step.exec.as_ref()), &program.log)?;
+        let probe = container.readiness_probe.as_ref().and_then(|probe| probe.exec.as_ref());
+        // As in Kubernetes, what a probe writes is not in the log.
+        let readiness = within(probe, Path::new("/dev/null"))?;
         let last_words = container.termination_message_policy.as_deref() == Some("FallbackToLogsOnError");
-        Ok(Self { program, before_end, message, last_words })
+        Ok(Self { program, before_end, readiness, message, last_words })
     }
 
     /// The end of the program's log.
@@ -115,15 +118,18 @@ fn tail(log: &Path) -> io::Result<String> {
 
 /// What each program is given, if its container says nothing else.
 fn defaults(machine: &Machine, scratch: &Path, message: &Path) -> Vec<(String, String)> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
+    let of_all = machine.env.iter().rev().find(|(name, _)| name == "PATH").map(|(_, path)| path.clone());
+    let path =
+        of_all.unwrap_or_else(|| std::env::var_os("PATH").unwrap_or_default().to_string_lossy().into_owned());
     let bin = machine.python.path.parent().unwrap_or(Path::new("/usr/bin"));
-    vec![
-        // Commands of its packages are found as they are in an image.
-        ("PATH".to_owned(), format!("{}:{}", bin.display(), path.to_string_lossy())),
-        // Where Dask spills; else it would be the present directory.
-        ("DASK_TEMPORARY_DIRECTORY".to_owned(), scratch.display().to_string()),
-        ("DASKFLOW_TERMINATION_LOG".to_owned(), message.display().to_string()),
-    ]
+    // Where Dask spills; else it would be the present directory.
+    let scratch = ("DASK_TEMPORARY_DIRECTORY".to_owned(), scratch.display().to_string());
+    let mut all = vec![scratch];
+    all.extend(machine.env.iter().cloned());
+    // Commands of its packages are found as they are in an image.
+    all.push(("PATH".to_owned(), format!("{}:{path}", bin.display())));
+    all.push(("DASKFLOW_TERMINATION_LOG".to_owned(), message.display().to_string()));
+    all
 }
 
 /// A command with this machine's Python in the place of the image's.

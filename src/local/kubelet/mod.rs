@@ -6,8 +6,10 @@
 mod container;
 mod environment;
 mod expand;
+mod logs;
 mod lost;
-mod paths;
+mod owner;
+pub mod paths;
 mod pod;
 mod probe;
 mod process;
@@ -24,7 +26,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::StreamExt;
-use futures::future::join_all;
+use futures::future::{join, join_all};
 use k8s_openapi::api::core::v1::Pod;
 use kube::runtime::watcher::{self, Event};
 use kube::{Api, Client, ResourceExt};
@@ -34,9 +36,12 @@ use tokio::time::timeout;
 use super::log_copy;
 use super::machine::Machine;
 use crate::api::labels;
+use crate::cluster_api::LogSource;
 use crate::daemon::clock::Clock;
 use crate::plan::pods::state;
+use logs::Logs;
 pub use lost::give_up;
+use owner::Owner;
 use pod::{Life, Order};
 
 /// Which pods end one after the other when all end, and how long each kind may take: ten seconds in all.
@@ -59,6 +64,7 @@ pub struct Kubelet {
     client: Client,
     clock: Clock,
     machine: Arc<Machine>,
+    logs: Logs,
     /// By uid.
     entries: Mutex<HashMap<String, Entry>>,
     /// Everything ends: no pod is taken any more.
@@ -68,11 +74,21 @@ pub struct Kubelet {
 impl Kubelet {
     /// No pod lives here yet.
     pub fn new(client: Client, clock: Clock, machine: Arc<Machine>) -> Self {
-        Self { client, clock, machine, entries: Mutex::default(), is_closed: AtomicBool::new(false) }
+        let logs = Logs::new(clock.clone());
+        Self { client, clock, machine, logs, entries: Mutex::default(), is_closed: AtomicBool::new(false) }
+    }
+
+    /// What its pods write.
+    pub fn logs(&self) -> Arc<dyn LogSource> {
+        Arc::new(self.logs.clone())
     }
 
     /// Takes all pods, and looks after them for as long as it is polled.
     pub async fn serve(&self) {
+        join(self.take_all(), self.logs.look_always()).await;
+    }
+
+    async fn take_all(&self) {
         let pods: Api<Pod> = Api::all(self.client.clone());
         let mut events = pin!(watcher::watcher(pods, watcher::Config::default()));
         let mut listed = HashSet::new();
@@ -113,14 +129,21 @@ impl Kubelet {
             && !self.is_closed.load(Ordering::Relaxed)
         {
             entries.insert(uid, self.take(pod));
+        } else if state::life(pod) != state::PodLife::Alive
+            && let Some(container) = status::own_container(pod)
+        {
+            let log = self.machine.log(&pod.namespace().unwrap_or_default(), &pod.name_any());
+            self.logs.take_over(&uid, &container.name, &log);
         }
     }
 
     fn take(&self, pod: &Pod) -> Entry {
         let ignored = status::ignored(pod);
         if !ignored.is_empty() {
-            let owner = status::owner(pod);
-            self.machine.news.say_once(&format!("{owner}: ignored on this machine: {}", ignored.join(", ")));
+            let (owner, what) = (Owner::of(pod), ignored.join(", "));
+            self.machine.news.say_once(&format!("{owner}: ignored on this machine: {what}"));
+            let (client, now) = (self.client.clone(), self.clock.now());
+            tokio::spawn(async move { owner.note_ignored(&client, &what, now).await });
         }
         let component = state::label(pod, labels::COMPONENT).unwrap_or(labels::RUNNER).to_owned();
         let (order, orders) = watch::channel(Order::Live);
@@ -128,6 +151,7 @@ impl Kubelet {
             client: self.client.clone(),
             clock: self.clock.clone(),
             machine: self.machine.clone(),
+            logs: self.logs.clone(),
             pod: pod.clone(),
             orders,
         };
@@ -149,7 +173,9 @@ impl Kubelet {
 
     /// A pod is there no more. Its log stays: that of a run whose time was over is the one that is wanted.
     fn forget(&self, pod: &Pod) {
-        let entry = self.lock().remove(&pod.uid().unwrap_or_default());
+        let uid = pod.uid().unwrap_or_default();
+        self.logs.forget(&uid);
+        let entry = self.lock().remove(&uid);
         if let Some(entry) = entry {
             set(&entry, Order::Die);
         }
@@ -157,7 +183,8 @@ impl Kubelet {
 
     /// Pods that a new list does not have were deleted while nobody watched.
     fn forget_unless(&self, listed: &HashSet<String>) {
-        for (_, entry) in self.lock().extract_if(|uid, _| !listed.contains(uid)) {
+        for (uid, entry) in self.lock().extract_if(|uid, _| !listed.contains(uid)) {
+            self.logs.forget(&uid);
             set(&entry, Order::Die);
         }
     }

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::container::Started;
+use super::logs::Logs;
 use super::probe::Question;
 use super::process::{Process, Program};
 use super::sources::Sources;
@@ -27,8 +28,6 @@ use crate::plan::pods::state;
 
 /// How long until what a container needs is looked for again.
 const AGAIN: Duration = Duration::from_secs(2);
-/// How often a process that is not ready is asked: sooner than its probe says, since a person waits for it.
-const ASK: Duration = Duration::from_millis(200);
 /// The first wait before a container is started again, which doubles, and the longest. When it has ended for
 /// the first time it is started again at once, as in Kubernetes.
 const BACK_OFF: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(300));
@@ -57,6 +56,8 @@ pub struct Life {
     pub clock: Clock,
     /// What processes are started with.
     pub machine: Arc<Machine>,
+    /// Where is written down which part of a log is whose.
+    pub logs: Logs,
     /// The pod as it was created.
     pub pod: Pod,
     /// What it is to do.
@@ -70,10 +71,12 @@ impl Life {
         if !self.bind().await {
             return;
         }
-        let mut report = Report::new(&container, self.clock.now());
+        let mut report = Report::new(&self.pod, &container, self.clock.now());
         loop {
             let Some(started) = self.prepare(&container, &mut report).await else { break };
+            self.logs.begin(&self.uid(), &container.name, &started.program.log);
             let end = self.run_once(&container, &started, &mut report).await;
+            self.logs.end(&self.uid());
             let code = end.code;
             (report.state, report.ready) = (State::Ended(end.clone()), false);
             if self.order() != Order::Live || !is_started_again(&self.pod, code) {
@@ -89,6 +92,7 @@ impl Life {
             }
             let message = format!("it ended with {code}; it is started again in {} s", wait.as_secs());
             report.state = State::Waiting("CrashLoopBackOff", message);
+            self.logs.wait(&self.uid());
             self.say(&report, false).await;
             if self.ordered_within(wait).await {
                 break;
@@ -181,33 +185,36 @@ impl Life {
     async fn run_once(&mut self, container: &Container, started: &Started, report: &mut Report) -> End {
         let begun = self.clock.now();
         let end = |code: i32, message: String, finished| End { code, message, started: begun, finished };
-        let lock = self.machine.folder.lock();
-        let mut process = match Process::start(&started.program, lock) {
+        let machine = self.machine.clone();
+        let mut process = match Process::start(&started.program, machine.folder.lock()) {
             Ok(process) => process,
             Err(error) => {
-                let why = refusal(&started.program.folder, &error, self.machine.folder.option());
+                let why = refusal(&started.program.folder, &error, machine.folder.option());
                 return end(128, why, self.clock.now());
             }
         };
-        let question = Question::of(container);
+        let question = Question::of(container, started.readiness.clone());
         (report.state, report.ready) = (State::Running(begun), question.is_none());
         self.say(report, false).await;
         let mut failures = 0;
-        let mut wait = ASK;
+        let mut wait = question.as_ref().map(Question::again).unwrap_or_default();
         let code = loop {
-            tokio::select! {
+            let asks = async {
+                let Some(question) = &question else { return std::future::pending().await };
+                sleep(wait).await;
+                (question, question.ask(machine.folder.lock()).await)
+            };
+            let (question, answers) = tokio::select! {
                 code = process.ended() => break code,
                 () = self.changed() => {
                     report.leaves = self.leaves();
                     break self.end(&mut process, started).await;
                 }
-                () = sleep(wait), if question.is_some() => {}
-            }
-            let Some(question) = &question else { continue };
-            let answers = question.ask().await;
+                answer = asks => answer,
+            };
             failures = if answers { 0 } else { failures + 1 };
             let ready = answers || (report.ready && failures < question.failures);
-            wait = if ready { question.period } else { ASK };
+            wait = if ready { question.period } else { question.again() };
             if ready != report.ready {
                 report.ready = ready;
                 self.say(report, false).await;

@@ -2,13 +2,16 @@
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Container, Pod, PodSecurityContext, PodSpec, SecurityContext};
-use kube::ResourceExt;
 use serde_json::{Value, json};
 
 use crate::plan::pods::{container as planned, scheduler, state};
 
 /// The name of this machine as a node.
 pub const NODE: &str = "localhost";
+/// The condition of a pod whose template has what is ignored.
+const IGNORED: &str = "IgnoredOnThisMachine";
+/// Why it is ignored: as a reason of conditions and events.
+pub const NOT_HERE: &str = "NotOnThisMachine";
 /// The address of each pod.
 pub const ADDRESS: &str = "127.0.0.1";
 
@@ -42,6 +45,8 @@ pub struct Report {
     container: String,
     image: String,
     since: Timestamp,
+    /// What of its template is ignored.
+    ignored: Vec<String>,
     /// What its container does.
     pub state: State,
     /// How it ended before.
@@ -63,8 +68,9 @@ pub fn own_container(pod: &Pod) -> Option<&Container> {
 
 impl Report {
     /// Of a pod whose container was not started yet.
-    pub fn new(container: &Container, since: Timestamp) -> Self {
+    pub fn new(pod: &Pod, container: &Container, since: Timestamp) -> Self {
         Self {
+            ignored: ignored(pod),
             container: container.name.clone(),
             image: container.image.clone().unwrap_or_default(),
             since,
@@ -105,6 +111,12 @@ impl Report {
                 "message": "daskflow was ended", "lastTransitionTime": second(leaves),
             })
         }));
+        if !self.ignored.is_empty() {
+            conditions.push(json!({
+                "type": IGNORED, "status": "True", "lastTransitionTime": since,
+                "reason": NOT_HERE, "message": self.ignored.join(", "),
+            }));
+        }
         json!({
             "phase": phase,
             "podIP": ADDRESS, "podIPs": [{"ip": ADDRESS}], "hostIP": ADDRESS,
@@ -204,7 +216,6 @@ fn of_container(own: &Container) -> Vec<&'static str> {
         ("a lifecycle.preStop without exec", before_end.is_some_and(|step| step.exec.is_none())),
         ("livenessProbe", own.liveness_probe.as_ref().is_some_and(|one| !scheduler::is_own_liveness(one))),
         ("startupProbe", own.startup_probe.is_some()),
-        ("an exec readinessProbe", readiness.is_some_and(|probe| probe.exec.is_some())),
         ("a grpc readinessProbe", readiness.is_some_and(|probe| probe.grpc.is_some())),
         ("subPathExpr", mounts.any(|mount| mount.sub_path_expr.is_some())),
     ])
@@ -213,14 +224,6 @@ fn of_container(own: &Container) -> Vec<&'static str> {
 /// The names of those that are written.
 fn written<const N: usize>(fields: [(&'static str, bool); N]) -> Vec<&'static str> {
     fields.into_iter().filter_map(|(field, is_written)| is_written.then_some(field)).collect()
-}
-
-/// Whose pod it is, in words: of which Flow or `DaskCluster`.
-pub fn owner(pod: &Pod) -> String {
-    let label = |key: &str| state::label(pod, key);
-    let flow = label(crate::api::labels::FLOW).map(|flow| format!("the Flow {flow}"));
-    let cluster = || label(crate::api::labels::CLUSTER_NAME).map(|name| format!("the DaskCluster {name}"));
-    flow.or_else(cluster).unwrap_or_else(|| format!("the pod {}", pod.name_any()))
 }
 
 #[cfg(test)]
@@ -241,7 +244,7 @@ mod tests {
     #[test]
     fn a_pod_is_what_its_own_container_is() {
         let container = Container { name: "worker".to_owned(), ..Container::default() };
-        let mut report = Report::new(&container, Timestamp::UNIX_EPOCH);
+        let mut report = Report::new(&Pod::default(), &container, Timestamp::UNIX_EPOCH);
         assert_eq!(report.status(false)["phase"], "Pending");
         report.state = State::Running(Timestamp::UNIX_EPOCH);
         let running: Pod = serde_json::from_value(json!({"status": report.status(false)})).unwrap();
@@ -275,7 +278,7 @@ mod tests {
             "the limit of nvidia.com/gpu",
         ];
         assert_eq!(ignored(&pod), wanted);
-        assert_eq!(owner(&pod), "the DaskCluster a");
+        assert_eq!(super::super::owner::Owner::of(&pod).to_string(), "the DaskCluster a");
     }
 
     #[test]
@@ -312,7 +315,6 @@ mod tests {
             "a lifecycle.preStop without exec",
             "livenessProbe",
             "startupProbe",
-            "an exec readinessProbe",
             "subPathExpr",
         ];
         assert_eq!(ignored(&pod), wanted);

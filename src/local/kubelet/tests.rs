@@ -2,13 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use k8s_openapi::api::core::v1::Secret;
-use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use k8s_openapi::api::core::v1::{Event, Secret};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::runtime::wait::{await_condition, conditions};
 use serde_json::{Value, json};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::*;
+use crate::api::DaskCluster;
 use crate::cluster_api::ClusterApi;
 use crate::local::folder::Folder;
 use crate::local::news::News;
@@ -33,7 +34,8 @@ impl World {
         let python = Python { path: "/bin/sh".into(), version: String::new(), distributed: String::new() };
         let maps = vec![("/flows".to_owned(), place.clone())];
         let news = News::new(clock.clone());
-        let machine = Arc::new(Machine { python, folder, maps, shows_runs: false, news });
+        let env = vec![("OF_ALL".to_owned(), "machine".to_owned()), ("OWN".to_owned(), "machine".to_owned())];
+        let machine = Arc::new(Machine { python, folder, maps, env, shows_runs: false, news });
         let shown = clock.clone();
         let client = ClusterApi::new(move || shown.now(), 1).client();
         let kubelet = Arc::new(Kubelet::new(client.clone(), clock, machine));
@@ -115,11 +117,13 @@ async fn a_pod_waits_for_what_it_needs_and_then_has_it() {
         "env": [
             {"name": "KEY", "valueFrom": {"secretKeyRef": {"name": "door", "key": "key"}}},
             {"name": "PLACE", "value": "/flows/$(KEY)"},
+            {"name": "OWN", "value": "pod"},
         ],
         "volumeMounts": [{"name": "door", "mountPath": "/etc/door"}],
         "workingDir": "/flows", "terminationMessagePolicy": "FallbackToLogsOnError",
     });
-    let script = "cat /etc/door/key; printf ' %s %s' \"$PLACE\" \"$(pwd)\"; exit 1";
+    let script =
+        "cat /etc/door/key; printf ' %s %s %s %s' \"$PLACE\" \"$(pwd)\" \"$OF_ALL\" \"$OWN\"; exit 1";
     world.create("needs", script, "Never", container).await;
     let waiting = |pod: &Pod| {
         let state = state::container(pod, "main")?.state.as_ref()?.waiting.as_ref()?;
@@ -132,7 +136,7 @@ async fn a_pod_waits_for_what_it_needs_and_then_has_it() {
     let secrets: Api<Secret> = Api::default_namespaced(world.client.clone());
     secrets.create(&PostParams::default(), &secret).await.unwrap();
     let folder = world.place.display().to_string();
-    assert_eq!(world.end("needs").await, (1, format!("open {folder}/open {folder}")));
+    assert_eq!(world.end("needs").await, (1, format!("open {folder}/open {folder} machine pod")));
 }
 
 #[tokio::test]
@@ -212,6 +216,68 @@ async fn pods_of_an_earlier_daskflow_are_lost_but_for_those_that_had_ended_or_no
     assert_eq!((phase(&of("new").await), phase(&of("done").await)), ("Pending", "Succeeded"));
     assert!(pods.get("ending").await.is_err(), "it was to end");
     assert_eq!(give_up(&client, now).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_command_says_whether_a_pod_is_ready() {
+    let world = World::new("probe");
+    let mark = world.place.join("mark");
+    let probe = json!({
+        "exec": {"command": ["python", "-c", "echo asked; test -e \"$MARK\""]},
+        "periodSeconds": 1, "failureThreshold": 1, "timeoutSeconds": 30,
+    });
+    let container = json!({"env": [{"name": "MARK", "value": "/flows/mark"}], "readinessProbe": probe});
+    let pod = world.create("probe", "sleep 600", "Never", container).await;
+    let is_ready = |pod: &Pod| state::container(pod, "main").is_some_and(|container| container.ready);
+    world.until("probe", |pod| state::runs(pod, "main") && !is_ready(pod)).await;
+    std::fs::write(&mark, "").unwrap();
+    world.until("probe", is_ready).await;
+    std::fs::remove_file(&mark).unwrap();
+    world.until("probe", |pod| !is_ready(pod)).await;
+    world.pods().delete("probe", &DeleteParams::default()).await.unwrap();
+    world.is_deleted(&pod).await;
+    let log = world.kubelet.machine.log("default", "probe");
+    assert_eq!(std::fs::read_to_string(log).unwrap(), "", "what a probe writes is not in the log");
+}
+
+#[tokio::test]
+async fn what_is_ignored_is_said_in_one_event_of_its_object_and_a_condition_of_the_pod() {
+    let world = World::new("ignored");
+    let spec = serde_json::from_value(json!({"image": "sh"})).unwrap();
+    let clusters: Api<DaskCluster> = Api::default_namespaced(world.client.clone());
+    let cluster = clusters.create(&PostParams::default(), &DaskCluster::new("gpus", spec)).await.unwrap();
+    let pod = json!({
+        "metadata": {"name": "one", "labels": {"dask.org/cluster-name": "gpus", "dask.org/component": "worker"}},
+        "spec": {
+            "nodeSelector": {"gpu": "yes"}, "restartPolicy": "Never",
+            "containers": [{"name": "worker", "image": "sh", "command": ["python", "-c", "exit 0"]}],
+        },
+    });
+    let pod: Pod = serde_json::from_value(pod).unwrap();
+    world.pods().create(&PostParams::default(), &pod).await.unwrap();
+    let pod = world.until("one", |pod| phase(pod) == "Succeeded").await;
+    let conditions = pod.status.clone().unwrap().conditions.unwrap();
+    let ignored = conditions.iter().find(|condition| condition.type_ == "IgnoredOnThisMachine").unwrap();
+    assert_eq!((ignored.status.as_str(), ignored.message.as_deref()), ("True", Some("nodeSelector")));
+    let events: Api<Event> = Api::default_namespaced(world.client.clone());
+    let about = ListParams::default().fields("involvedObject.name=gpus");
+    let find = async {
+        loop {
+            let found = events.list(&about).await.unwrap().items;
+            if !found.is_empty() {
+                break found;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let found = timeout(LIMIT, find).await.unwrap();
+    assert_eq!(found[0].message.as_deref(), Some("ignored on this machine: nodeSelector"));
+    assert_eq!(found[0].involved_object.uid, cluster.metadata.uid);
+    // Another pod of the same has nothing new to say.
+    Owner::of(&pod).note_ignored(&world.client, "nodeSelector", Clock::of_machine().now()).await;
+    assert_eq!(events.list(&about).await.unwrap().items.len(), 1);
+    Owner::of(&pod).note_ignored(&world.client, "tolerations", Clock::of_machine().now()).await;
+    assert_eq!(events.list(&about).await.unwrap().items.len(), 2);
 }
 
 /// What a file holds, once it holds something.

@@ -8,6 +8,7 @@
 //! is made from runs that were listed live. A tick's run of this backfill is replaced only if the backfill
 //! itself cancelled it. A backfill that has ended stays so.
 
+mod preview;
 mod status;
 mod ticks;
 
@@ -24,6 +25,7 @@ use crate::api::flow_backfill::BackfillOrder;
 use crate::api::{Flow, FlowBackfill, FlowBackfillStatus, FlowRun, Reason, labels};
 use ticks::{State, Tick, is_of};
 
+pub use preview::{Does, Foreseen, preview};
 pub use ticks::TICKS_MAX;
 
 /// What was observed of a backfill.

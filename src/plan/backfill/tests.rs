@@ -1,3 +1,4 @@
+mod preview;
 mod record;
 
 use std::collections::BTreeMap;

@@ -73,12 +73,12 @@ impl BackOff {
 /// Whether the scheduler that there is started after the worker: workers end with their scheduler, through no
 /// fault of theirs.
 fn outlived_a_scheduler(pod: &Pod, cluster: &DaskCluster, observed: &Observed) -> bool {
-    let started = state::terminated(pod, worker::CONTAINER).and_then(|end| end.started_at.as_ref());
+    let started = state::terminated(pod, worker::CONTAINER).and_then(state::started);
     let mut pods = observed.pods.iter().filter(|pod| state::is_component(pod, labels::SCHEDULER));
     let scheduler = pods.find_map(|pod| state::runs_since(pod, scheduler::CONTAINER));
     let ended = cluster.status.as_ref().and_then(|status| status.scheduler_ended_at.as_ref());
     started.is_some_and(|started| {
-        scheduler.is_some_and(|since| since > started.0) || ended.is_some_and(|ended| ended.0 >= started.0)
+        scheduler.is_some_and(|since| since > started) || ended.is_some_and(|ended| ended.0 >= started)
     })
 }
 

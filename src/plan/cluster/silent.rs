@@ -85,6 +85,16 @@ fn is_leaving(work: &Work<'_>, pod: &Pod) -> bool {
     work.steps.iter().any(|step| matches!(step, Step::Delete(gone) if *gone == victim(pod)))
 }
 
+/// The first of these workers that has run for a while without being registered, as was written down, and
+/// is not registered now.
+pub(super) fn noted<'p>(
+    mut pods: impl Iterator<Item = &'p Arc<Pod>>,
+    registered: &BTreeSet<String>,
+) -> Option<&'p str> {
+    let found = pods.find(|pod| since(pod).is_some() && !registered.contains(state::name(pod)));
+    found.map(|pod| state::name(pod))
+}
+
 fn since(pod: &Pod) -> Option<Timestamp> {
     pod.metadata.annotations.as_ref()?.get(labels::UNREGISTERED_SINCE)?.parse().ok()
 }

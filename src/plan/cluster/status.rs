@@ -11,6 +11,7 @@ use super::admission;
 use super::group::Group;
 use super::observed::{Observed, SchedulerView};
 use super::scheduler::{REPLACING, lost};
+use super::silent;
 use super::work::Work;
 use crate::api::dask_cluster::{GroupStatus, IdleAction, WorkerCounts};
 use crate::api::{ConditionType, DaskClusterStatus, Reason, labels};
@@ -212,7 +213,7 @@ fn unfinished(work: &Work<'_>, counts: &WorkerCounts) -> Option<(Reason, String)
     let none = BTreeSet::new();
     let registered = work.observed.scheduler.registered().unwrap_or(&none);
     if work.groups.iter().any(|group| group.registered(registered) < group.wanted) {
-        return Some(starting(work, counts));
+        return Some(starting(work, counts, registered));
     }
     if let Some(outdated) = &work.outdated {
         // What keeps a new worker from starting keeps the rollout from going on.
@@ -272,7 +273,7 @@ pub(super) fn news_of_pods(old: &[Condition], new: &[Condition]) -> Option<Note>
 /// or the end only when the next container serves already.
 pub(super) fn news_of_scheduler(work: &Work<'_>) -> Option<Note> {
     let ended = end_of_scheduler(work.observed)?;
-    let (started, finished) = (ended.started_at.as_ref()?.0, ended.finished_at.as_ref()?.0);
+    let (started, finished) = (state::started(ended)?, ended.finished_at.as_ref()?.0);
     let ready = find(work.conditions(), ConditionType::SchedulerReady)?;
     let changed = ready.last_transition_time.0;
     // Not ready, and that since a moment in the container's life: it had been until then.
@@ -366,23 +367,27 @@ fn workers_part(work: &Work<'_>, scheduler: &Part, counts: &WorkerCounts) -> Par
     if work.groups.iter().all(|group| group.serves(registered)) {
         return Part::ready();
     }
-    let (reason, message) = starting(work, counts);
+    let (reason, message) = starting(work, counts, registered);
     Part::waiting(reason, message)
 }
 
 /// How many workers there are, and what keeps the others from starting.
-fn starting(work: &Work<'_>, counts: &WorkerCounts) -> (Reason, String) {
+fn starting(work: &Work<'_>, counts: &WorkerCounts, registered: &BTreeSet<String>) -> (Reason, String) {
     // Workers that are being removed do not matter for those that start.
     let coming = work.groups.iter().filter(|group| group.wanted > 0);
-    let mut coming = coming.flat_map(|group| group.current.iter().chain(&group.finished));
-    let obstacle = coming.find_map(|pod| state::obstacle(pod, work.now).or_else(|| ends::end(pod)));
+    let coming = coming.flat_map(|group| group.current.iter().chain(&group.finished));
+    let obstacle = coming.clone().find_map(|pod| state::obstacle(pod, work.now).or_else(|| ends::end(pod)));
     let summary = format!("{} of {} workers are registered", counts.ready, counts.desired);
     match obstacle {
         Some((Reason::WorkerLost, message)) => {
             (Reason::WorkerLost, format!("{summary}; {message}{}", next_try(work)))
         }
         Some((reason, message)) => (reason, format!("{summary}; {message}")),
-        None => (Reason::WorkersStarting, summary),
+        None => {
+            let silent = silent::noted(coming.copied(), registered);
+            let why = silent.map(|pod| format!("; {pod} runs and is not: see kubectl logs {pod}"));
+            (Reason::WorkersStarting, summary + &why.unwrap_or_default())
+        }
     }
 }
 

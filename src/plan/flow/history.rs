@@ -71,7 +71,7 @@ fn kept<'a>(
     now: Timestamp,
 ) -> impl Iterator<Item = &'a Arc<FlowRun>> {
     spared(observed).filter(move |run| {
-        is_remembered(flow, run, now)
+        is_remembered(flow, run)
             && is_told(flow, run)
             && looked_at_until(flow, run).is_none_or(|until| until <= now)
     })
@@ -145,10 +145,10 @@ fn looked_at_until(flow: &Flow, run: &FlowRun) -> Option<Timestamp> {
 
 /// Whether the tick of a run stands in the status of its clock. Before it does, the run alone keeps the tick
 /// from being started again.
-fn is_remembered(flow: &Flow, run: &FlowRun, now: Timestamp) -> bool {
+fn is_remembered(flow: &Flow, run: &FlowRun) -> bool {
     let (Some(clock), Some(tick)) = (&run.spec.clock, &run.spec.scheduled_time) else { return true };
-    // Only ticks between the clock's memory and now could be started again.
-    if is_backfill(run) || tick.0 > now || made_for(run).is_none() {
+    // Also one that lies ahead: an operator whose clock was wrong may have made it, and it will be due.
+    if is_backfill(run) || made_for(run).is_none() {
         return true;
     }
     let clocks = flow.status.as_ref().map(|status| status.clocks.as_slice()).unwrap_or_default();

@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod};
 
-use super::state::{PodLife, life, name, own_container, terminated};
+use super::state::{PodLife, life, name, own_container, started, terminated};
 use crate::api::Reason;
 use crate::plan::conditions::cut;
 
@@ -38,9 +38,8 @@ fn is_success(pod: &Pod) -> bool {
 /// Whether the pod has ended and its own container did not run for a while before, or never.
 pub fn ended_early(pod: &Pod) -> bool {
     let own = own_container(pod).and_then(|own| terminated(pod, own));
-    let ran_for = |end: &ContainerStateTerminated| {
-        Some(end.finished_at.as_ref()?.0.duration_since(end.started_at.as_ref()?.0))
-    };
+    let ran_for =
+        |end: &ContainerStateTerminated| Some(end.finished_at.as_ref()?.0.duration_since(started(end)?));
     let ran_for = own.and_then(ran_for);
     life(pod) == PodLife::Finished && ran_for.unwrap_or_default() < EARLY
 }

@@ -249,6 +249,12 @@ pub fn failed_init(pod: &Pod) -> Option<(&str, &ContainerStateTerminated)> {
     ended.find(|(_, terminated)| terminated.exit_code != 0)
 }
 
+/// When a container that has ended was started, if it was: of one that could not be (a command that the image
+/// does not have) the kubelet says 1970 (seen with containerd).
+pub fn started(end: &ContainerStateTerminated) -> Option<Timestamp> {
+    end.started_at.as_ref().map(|time| time.0).filter(|time| *time > Timestamp::UNIX_EPOCH)
+}
+
 /// Since when the container of this name runs.
 pub fn runs_since(pod: &Pod, container_name: &str) -> Option<Timestamp> {
     let state = container(pod, container_name)?.state.as_ref()?;

@@ -88,7 +88,7 @@ fn of_job(job: &Job, pod: Option<&Pod>) -> Option<Outcome> {
 pub(super) fn started_at(pod: &Pod) -> Option<Time> {
     let state = state::container(pod, runner::CONTAINER)?.state.as_ref()?;
     let running = state.running.as_ref().and_then(|running| running.started_at.clone());
-    running.or_else(|| state.terminated.as_ref().and_then(|terminated| terminated.started_at.clone()))
+    running.or_else(|| state.terminated.as_ref().and_then(state::started).map(Time))
 }
 
 /// What a pod that is being taken away says of the end that its Job will come to, where the pod may be gone

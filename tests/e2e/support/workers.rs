@@ -1,6 +1,7 @@
 //! The workers of a cluster: as pods, as its scheduler counts them, and as its status tells.
 
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 
 use daskflow::api::{ConditionType, DaskCluster, DaskClusterStatus, Reason, labels};
 use k8s_openapi::api::core::v1::Pod;
@@ -91,10 +92,15 @@ impl Namespace {
 
     /// Waits until a cluster has so many worker pods, and its scheduler counts as many.
     pub async fn until_workers(&self, cluster: &str, count: usize) -> Vec<Pod> {
-        poll(within(150, format!("{cluster} has {count} workers")), async || {
+        self.until_workers_within(cluster, count..=count).await
+    }
+
+    /// The same, where it is for Kubernetes to say how many of these.
+    pub async fn until_workers_within(&self, cluster: &str, counts: RangeInclusive<usize>) -> Vec<Pod> {
+        poll(within(150, format!("{cluster} has {counts:?} workers")), async || {
             let pods = self.workers(cluster).await?;
             let registered = self.counts(cluster).await?["workers"].clone();
-            if pods.len() == count && registered == json!(count) {
+            if counts.contains(&pods.len()) && registered == json!(pods.len()) {
                 return Ok(pods);
             }
             let names: Vec<_> = pods.iter().map(ResourceExt::name_any).collect();

@@ -25,8 +25,16 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("main", &["cli"]),
     (
         "cli",
-        &["operator", "local", "manifest", "plan", "api", "dask", "gateway", "runner", "daemon", "causes"],
+        &[
+            "operator", "local", "client", "view", "manifest", "plan", "api", "dask", "gateway", "runner",
+            "daemon", "causes",
+        ],
     ),
+    // What people do with a cluster, as requests of their own client. It knows no operator, and prints
+    // nothing.
+    ("client", &["view", "manifest", "plan", "api", "causes"]),
+    // Objects as people read them: as pure as the planners whose words it shows.
+    ("view", &["plan", "api"]),
     ("operator", &["plan", "api", "dask", "gateway", "runner", "daemon", "causes"]),
     // The operator as it is, on a Kubernetes API in this process, with processes in the place of pods.
     (
@@ -34,6 +42,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         &[
             "operator",
             "cluster_api",
+            "view",
             "manifest",
             "plan",
             "api",
@@ -207,7 +216,7 @@ fn forbidden_uses(file: &Path, text: &str) -> Vec<String> {
             found.push(format!("{place}: {layer} may not use {other}"));
         }
         let crates = match layer {
-            "plan" | "api" | "runner" | "manifest" => EFFECTS,
+            "plan" | "api" | "runner" | "manifest" | "view" => EFFECTS,
             "dask" | "gateway" => KUBERNETES,
             "cluster_api" => CLOCKS,
             _ => &[],
@@ -373,6 +382,8 @@ fn scanner_knows_every_layer() {
         told("src/cluster_api/mod.rs", "use crate::{manifest, plan};"),
         ["cluster_api may not use plan"]
     );
+    assert_eq!(told("src/client/wait.rs", "use crate::{operator, view, cluster_api};").len(), 2);
+    assert_eq!(told("src/view/age.rs", "use crate::client; use kube::Client;").len(), 2);
     assert_eq!(told("src/main.rs", "use daskflow::operator;"), ["main may not use operator"]);
     assert_eq!(told("src/main.rs", "use daskflow::cli;"), Vec::<String>::new());
     assert_eq!(told("src/extra.rs", "").len(), 1);

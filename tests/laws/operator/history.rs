@@ -7,6 +7,8 @@ use daskflow::api::flow::{CatchUp, CatchUpPolicy, Concurrency};
 use fastrand::Rng;
 use serde_json::{Value, json};
 
+use super::actions::Act;
+use super::past::Past;
 use super::wire::{Armed, Fault, On};
 use crate::dask;
 
@@ -121,7 +123,8 @@ impl Rules {
         flow
     }
 
-    fn of(rng: &mut Rng) -> Self {
+    /// Any that are asked for.
+    pub fn of(rng: &mut Rng) -> Self {
         let (concurrency, max_active) = match rng.u8(..5) {
             0 => (Concurrency::Allow, None),
             1 => (Concurrency::Forbid, None),
@@ -165,6 +168,8 @@ pub enum Happening {
     ChangesAreForgotten,
     /// Lists for caches are so many versions behind from now on.
     ListsAreBehind(u8),
+    /// Caches are of long ago.
+    Past(Past),
     /// The operator of this number is killed.
     Kill(usize),
     /// All operators are killed, and come back after so many seconds.
@@ -193,6 +198,8 @@ pub enum Happening {
     SuspendRun(usize, bool),
     /// Somebody suspends or resumes the Flow.
     SuspendFlow(bool),
+    /// Somebody does one of many things.
+    People(Act),
 }
 
 /// What goes wrong with a retirement.
@@ -233,7 +240,8 @@ const FAILS: [Fails; 6] =
 const WATCHED: [&str; 5] = ["flows", "flowruns", "jobs", "pods", "daskclusters"];
 
 impl Happening {
-    fn of(rng: &mut Rng, rules: &Rules, by_people: bool) -> Self {
+    /// Anything that may happen.
+    pub fn of(rng: &mut Rng, rules: &Rules, by_people: bool) -> Self {
         match rng.u8(..40) {
             33..=35 if rules.cluster.is_some() => Self::of_cluster(rng),
             36 if by_people => Self::Backfill,
@@ -313,6 +321,12 @@ impl History {
         Self { seed, rules, happenings }
     }
 
+    /// Whether its cluster does not stay as it was made.
+    pub fn edits_its_cluster(&self) -> bool {
+        let edits = |happening: &Happening| matches!(happening, Happening::People(Act::Cluster(_)));
+        self.happenings.iter().any(edits)
+    }
+
     /// Whether nobody stops or changes anything in it.
     pub fn is_left_alone(&self) -> bool {
         let by_people = |happening: &Happening| {
@@ -323,7 +337,7 @@ impl History {
                     | Happening::DeleteRun(_)
                     | Happening::SuspendRun(..)
                     | Happening::SuspendFlow(_)
-            )
+            ) || matches!(happening, Happening::People(act) if act.is_by_people())
         };
         !self.happenings.iter().any(by_people)
     }

@@ -1,5 +1,7 @@
 //! Histories that find a fault, each written out, so that it is lived through whatever seeds mean later.
 
+mod past;
+
 use daskflow::api::count::Count;
 use daskflow::api::flow::{CatchUp, CatchUpPolicy, Concurrency};
 
@@ -8,7 +10,7 @@ use super::must_hold;
 use super::wire::{Armed, Fault, On};
 
 /// A Flow that keeps nothing and tries nothing again, with one operator.
-const PLAIN: Rules = Rules {
+pub(super) const PLAIN: Rules = Rules {
     concurrency: Concurrency::Forbid,
     max_active: None,
     catch_up: CatchUp { policy: CatchUpPolicy::Latest, limit: Count::new(10) },

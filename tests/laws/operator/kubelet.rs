@@ -1,7 +1,7 @@
 //! The node: starts pods, ends them well or badly, and takes away those that are deleted, each after a time
 //! of its own that follows from the seed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use kube::Client;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use super::actions::BAD;
 use super::history::CLUSTER;
 use super::witness::{Pod, Witness};
 use crate::dask::Schedulers;
@@ -34,6 +35,8 @@ pub struct Kubelet {
     witness: Arc<Mutex<Witness>>,
     schedulers: Schedulers,
     fates: BTreeMap<String, Fate>,
+    /// The pods of which it is said that their image is nowhere to be found.
+    waiting: BTreeSet<String>,
     /// Whether pods start and end at once, and well.
     pub hurries: bool,
 }
@@ -41,7 +44,15 @@ pub struct Kubelet {
 impl Kubelet {
     /// A node that reaches the API by this client, sees what this witness sees, and starts these schedulers.
     pub fn new(seed: u64, client: Client, witness: Arc<Mutex<Witness>>, schedulers: Schedulers) -> Self {
-        Self { seed, client, witness, schedulers, fates: BTreeMap::new(), hurries: false }
+        Self {
+            seed,
+            client,
+            witness,
+            schedulers,
+            fates: BTreeMap::new(),
+            waiting: BTreeSet::new(),
+            hurries: false,
+        }
     }
 
     fn fate(&self, pod: &Pod) -> Fate {
@@ -76,6 +87,8 @@ impl Kubelet {
                 }
             } else if pod.ended {
                 // It stays for its logs.
+            } else if pod.image == BAD {
+                self.waits(&name, &pod).await;
             } else if !pod.runs && (hurries || now >= fate.start) {
                 self.start(&name, &pod).await;
             } else if pod.runs && is_runner && (hurries || now >= fate.end) {
@@ -83,6 +96,51 @@ impl Kubelet {
             } else if pod.runs && pod.component == labels::WORKER {
                 self.work(&name, &pod).await;
             }
+        }
+    }
+
+    /// Its image is nowhere to be found.
+    async fn waits(&mut self, name: &str, pod: &Pod) {
+        if self.waiting.insert(name.to_owned()) {
+            let waiting =
+                json!({"reason": "ImagePullBackOff", "message": "Back-off pulling image: not found"});
+            self.status(name, pod, "Pending", json!({"waiting": waiting})).await;
+        }
+    }
+
+    /// The container of a worker ends badly, and starts anew in its pod.
+    pub async fn crash(&self, name: &str) {
+        let Some(pod) = self.pod(name).filter(|pod| pod.runs && !pod.leaves) else { return };
+        self.loses(name);
+        let again = Pod { restarts: pod.restarts + 1, ..pod };
+        self.status(name, &again, "Running", json!({"running": {"startedAt": "2026-12-01T09:00:20Z"}})).await;
+    }
+
+    /// A worker's pod fails.
+    pub async fn evict(&self, name: &str) {
+        if let Some(pod) = self.pod(name).filter(|pod| !pod.leaves) {
+            self.end(name, &pod, 137).await;
+        }
+    }
+
+    /// Somebody deletes a worker's pod, and its process is killed at once.
+    pub async fn kill(&self, name: &str) {
+        self.loses(name);
+        self.take_away(name).await;
+    }
+
+    fn pod(&self, name: &str) -> Option<Pod> {
+        self.witness().pods.get(name).cloned()
+    }
+
+    /// The process of a worker is no more, for its scheduler.
+    fn loses(&self, name: &str) {
+        let scheduler = self.witness().scheduler().map(Pod::address);
+        if let Some(scheduler) = scheduler {
+            self.schedulers.change(&scheduler, |state| {
+                state.let_go.remove(name);
+                state.loses(name);
+            });
         }
     }
 

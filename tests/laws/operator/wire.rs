@@ -16,7 +16,7 @@ use futures::StreamExt;
 use http::{Method, Request, Response, Uri};
 use kube::Client;
 use kube::client::Body;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, sleep_until};
 use tower::{BoxError, Service, service_fn};
@@ -80,8 +80,13 @@ pub struct Armed {
     pub after: u8,
 }
 
+/// The most requests in a second of the clock. An operator that begins asks for some thirty things; one that
+/// asks for ever more has the clock stand still, and its history would never end.
+const BURST_MAX: u32 = 400;
+
 /// A request as far as faults and the log tell one from another.
 struct Asked {
+    who: Arc<str>,
     method: Method,
     plural: String,
     name: String,
@@ -91,7 +96,7 @@ struct Asked {
 }
 
 impl Asked {
-    fn of(request: &Request<Body>) -> Self {
+    fn of(who: &Arc<str>, request: &Request<Body>) -> Self {
         let uri = request.uri();
         let query = uri.query().unwrap_or_default();
         let path: Vec<&str> = uri.path().split('/').skip(1).collect();
@@ -99,6 +104,7 @@ impl Asked {
         let at = namespaced.unwrap_or(if path.first() == Some(&"api") { 2 } else { 3 });
         let part = |at: usize| path.get(at).copied().unwrap_or_default().to_owned();
         Self {
+            who: who.clone(),
             method: request.method().clone(),
             plural: part(at),
             name: part(at + 1),
@@ -110,6 +116,15 @@ impl Asked {
 
     fn writes(&self) -> bool {
         self.method != Method::GET && !self.is_dry
+    }
+
+    /// Whether one object of this kind is read.
+    fn reads_one(&self, plural: &str) -> bool {
+        self.method == Method::GET && self.plural == plural && !self.name.is_empty()
+    }
+
+    fn creates(&self, plural: &str) -> bool {
+        self.is(On::Create) && self.plural == plural
     }
 
     fn is(&self, on: On) -> bool {
@@ -135,6 +150,10 @@ struct State {
     silent: BTreeMap<String, Instant>,
     /// By how many versions the next lists for caches are behind.
     behind: u64,
+    /// How many pods of the cluster may exist.
+    quota: Option<u8>,
+    /// The second of the last request, and how many there were in it.
+    burst: (u64, u32),
     log: Vec<String>,
 }
 
@@ -196,10 +215,15 @@ impl Wires {
         self.state().behind = versions;
     }
 
+    /// So many pods of the cluster may exist from now on.
+    pub fn quota(&self, pods: Option<u8>) {
+        self.state().quota = pods;
+    }
+
     /// Nothing goes wrong any more.
     pub fn mend(&self) {
         let mut state = self.state();
-        (state.armed, state.silent, state.behind) = Default::default();
+        (state.armed, state.silent, state.behind, state.quota) = Default::default();
     }
 
     /// All requests and what came of them, in their order.
@@ -217,6 +241,13 @@ impl Wires {
         Client::new(service, "default")
     }
 
+    /// Whether this is one request too many in this second.
+    fn is_too_much(&self) -> bool {
+        let (second, burst) = (self.began.elapsed().as_secs(), &mut self.state().burst);
+        *burst = if burst.0 == second { (second, burst.1 + 1) } else { (second, 1) };
+        burst.1 > BURST_MAX
+    }
+
     /// The fault that hits a request, if any does.
     fn fault(&self, asked: &Asked) -> Option<Fault> {
         let mut state = self.state();
@@ -231,19 +262,24 @@ impl Wires {
 
     async fn send(
         &self,
-        who: &str,
+        who: &Arc<str>,
         life: &Life,
         request: Request<Body>,
     ) -> Result<Response<Answer>, BoxError> {
-        if life.has_ended() {
+        if self.is_too_much() {
+            self.witness.lock().unwrap().asks_too_much(who, BURST_MAX);
+        }
+        // Where a law is broken nothing goes on.
+        if life.has_ended() || self.witness.lock().unwrap().wrong().is_some() {
             return pending().await;
         }
         if request.uri().path().starts_with("/openapi") {
             // The check of the definitions, which has tests of its own: an account that may not read them.
             return Ok(refusal(403, "Forbidden"));
         }
-        let asked = Asked::of(&request);
+        let asked = Asked::of(who, &request);
         let fault = self.fault(&asked);
+        let request = self.seen_starting(who, &asked, request).await?;
         if asked.writes() {
             self.witness.lock().unwrap().sent(who, &asked.plural);
         }
@@ -256,6 +292,23 @@ impl Wires {
         answer
     }
 
+    /// Shows whose Job is asked for, if one is. The same request.
+    async fn seen_starting(
+        &self,
+        who: &str,
+        asked: &Asked,
+        request: Request<Body>,
+    ) -> Result<Request<Body>, BoxError> {
+        if !asked.creates("jobs") {
+            return Ok(request);
+        }
+        let (parts, body) = request.into_parts();
+        let bytes = body.collect_bytes().await?;
+        let job: Value = serde_json::from_slice(&bytes)?;
+        self.witness.lock().unwrap().starts(who, &job);
+        Ok(Request::from_parts(parts, Body::from(bytes.to_vec())))
+    }
+
     async fn done(
         &self,
         life: &Life,
@@ -264,6 +317,12 @@ impl Wires {
         request: Request<Body>,
     ) -> Result<Response<Answer>, BoxError> {
         let lost = || Err(std::io::Error::from(ErrorKind::ConnectionReset).into());
+        if let Some(quota) =
+            self.state().quota.filter(|_| asked.method == Method::POST && asked.plural == "pods")
+            && self.witness.lock().unwrap().pods.len() >= usize::from(quota)
+        {
+            return Ok(no_room());
+        }
         match fault {
             None => Ok(self.ask(asked, request).await),
             Some(Fault::DiesBefore) => {
@@ -286,7 +345,7 @@ impl Wires {
             Some(Fault::IsLost) => lost(),
             Some(Fault::NeverArrives) => pending().await,
             Some(Fault::ArrivesLate(seconds)) => {
-                let (wires, asked) = (self.clone(), Asked::of(&request));
+                let (wires, asked) = (self.clone(), Asked::of(&asked.who, &request));
                 let late = tokio::spawn(async move {
                     sleep(Duration::from_secs(seconds.into())).await;
                     wires.ask(&asked, request).await
@@ -311,7 +370,12 @@ impl Wires {
             *request.uri_mut() = as_it_was(request.uri(), self.api.version().saturating_sub(behind).max(2));
         }
         let Ok(answer) = self.api.clone().call(request).await;
-        self.witness.lock().unwrap().look(&self.api);
+        let mut witness = self.witness.lock().unwrap();
+        witness.look(&self.api);
+        if asked.reads_one("flowruns") {
+            witness.has_read(&asked.who, &asked.name);
+        }
+        drop(witness);
         if asked.is_watch { self.watched(&asked.plural, answer) } else { answer }
     }
 
@@ -351,11 +415,20 @@ fn as_it_was(uri: &Uri, version: u64) -> Uri {
     format!("{}?{query}&{exact}", uri.path()).parse().unwrap()
 }
 
+/// What a quota says that has no room.
+fn no_room() -> Response<Answer> {
+    said(403, "Forbidden", "pods are forbidden: exceeded quota: small, requested: pods=1")
+}
+
 /// A refusal as an API server words it.
 fn refusal(code: u16, reason: &str) -> Response<Answer> {
+    said(code, reason, "put in by the history")
+}
+
+fn said(code: u16, reason: &str, message: &str) -> Response<Answer> {
     let status = json!({
         "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
-        "message": "put in by the history", "reason": reason, "code": code,
+        "message": message, "reason": reason, "code": code,
     });
     let mut answer = Response::builder().status(code).header("content-type", "application/json");
     if code == 429 {

@@ -12,7 +12,9 @@ use daskflow::cluster_api::{Changed, ClusterApi};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::history::{PARALLELISM, Rules};
+use super::history::{CLOCKS, History, Rules, TICKING_S};
+use super::laws::Laws;
+use super::starts::Starts;
 use crate::dask::Schedulers;
 
 /// A run as it was seen last.
@@ -58,6 +60,8 @@ pub struct Pod {
     pub restarts: i64,
     /// How many pods were seen before it.
     pub number: u64,
+    /// The image of its container.
+    pub image: String,
 }
 
 impl Pod {
@@ -74,6 +78,8 @@ impl Pod {
 /// All that was seen, and what was wrong with it.
 pub struct Witness {
     rules: Rules,
+    /// What is looked at beside.
+    pub laws: Laws,
     seen: u64,
     changed: u64,
     /// The runs by their names.
@@ -87,22 +93,27 @@ pub struct Witness {
     orphans: BTreeSet<String>,
     /// Every tick that became a run.
     pub ticks: BTreeSet<(String, Timestamp)>,
-    /// Every tick that has succeeded.
-    succeeded: BTreeSet<(String, Timestamp)>,
     /// The statuses of the Flow: how many ticks were missed, how many runs were given up.
     pub counted: (i64, i64),
     /// The runs that were given up before they started.
     pub skipped: BTreeSet<String>,
-    /// How many workers the cluster is to have, and how many it says that it has.
-    pub workers: (usize, usize),
+    /// How many workers the cluster is to have, if that is a fixed number.
+    pub wanted_workers: usize,
     schedulers: Schedulers,
     /// Who holds the Lease, if there is one.
     leader: Option<String>,
+    starts: Starts,
     wrong: Vec<String>,
 }
 
-fn is_final(phase: &str) -> bool {
+/// Whether a run in this phase has ended.
+pub fn is_final(phase: &str) -> bool {
     ["Succeeded", "Failed", "Cancelled", "TimedOut", "Skipped"].contains(&phase)
+}
+
+/// How many ticks there are at the most.
+fn most_ticks() -> i64 {
+    CLOCKS.iter().map(|(_, seconds)| TICKING_S / seconds + 1).sum()
 }
 
 fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
@@ -121,10 +132,11 @@ fn is_leaving(object: &Value) -> bool {
 const STATUS_MAX: usize = 16_384;
 
 impl Witness {
-    /// One that has seen nothing yet, for a Flow with these rules, and these schedulers.
-    pub fn new(rules: Rules, schedulers: Schedulers) -> Self {
+    /// One that has seen nothing yet of this history and of these schedulers.
+    pub fn new(history: &History, schedulers: Schedulers) -> Self {
         Self {
-            rules,
+            rules: history.rules,
+            laws: Laws::of(history, schedulers.clone()),
             seen: 0,
             changed: 0,
             runs: BTreeMap::new(),
@@ -133,12 +145,12 @@ impl Witness {
             jobs: BTreeSet::new(),
             orphans: BTreeSet::new(),
             ticks: BTreeSet::new(),
-            succeeded: BTreeSet::new(),
             counted: (0, 0),
             skipped: BTreeSet::new(),
-            workers: (0, 0),
+            wanted_workers: 0,
             schedulers,
             leader: None,
+            starts: Starts::default(),
             wrong: Vec::new(),
         }
     }
@@ -159,6 +171,7 @@ impl Witness {
         if let Some(run) = self.runs.get_mut(name) {
             run.deleted_by_people = true;
         }
+        self.laws.is_deleted_by_people(name);
     }
 
     /// An operator sends a write.
@@ -167,6 +180,36 @@ impl Witness {
         let is_work = plural != "leases";
         self.must(leads || !is_work || !self.rules.election, || {
             format!("{who} writes {plural} and does not lead")
+        });
+    }
+
+    /// Looks at what is not in the store, too.
+    pub fn look_around(&mut self, api: &ClusterApi, now: Timestamp) {
+        self.look(api);
+        if let Err(law) = self.laws.look(now) {
+            self.wrong.push(law);
+        }
+    }
+
+    /// An operator has asked for more than so much in one second.
+    pub fn asks_too_much(&mut self, who: &str, most: u32) {
+        self.must(false, || format!("{who} asks for more than {most} things in a second"));
+    }
+
+    /// An operator has read this run, from the API itself.
+    pub fn has_read(&mut self, who: &str, name: &str) {
+        if let Some(run) = self.runs.get(name).filter(|run| run.exists && !run.is_over()) {
+            self.starts.has_read(who, &run.uid);
+        }
+    }
+
+    /// An operator asks for this Job.
+    pub fn starts(&mut self, who: &str, job: &Value) {
+        let owner = text(job, "/metadata/ownerReferences/0/uid");
+        let is_open = self.runs.values().any(|run| run.uid == owner && run.exists && !run.is_over());
+        let could_not_know = self.starts.may_rest_on(who, owner);
+        self.must(is_open || could_not_know, || {
+            format!("{who} starts {}, whose run has gone or ended", text(job, "/metadata/name"))
         });
     }
 
@@ -182,6 +225,9 @@ impl Witness {
                 self.changed = change.version;
             }
             self.take(&change);
+            if let Err(law) = self.laws.take(&change) {
+                self.wrong.push(law);
+            }
         }
     }
 
@@ -227,6 +273,8 @@ impl Witness {
         let Some(flow) = &change.after else { return };
         self.counted = (number_of(flow, "/status/missed"), number_of(flow, "/status/skipped"));
         self.check_size(change, flow);
+        let (missed, ticks) = (self.counted.0, most_ticks());
+        self.must(missed <= ticks, || format!("{missed} are counted as missed of {ticks} ticks"));
         let admitted = flow.pointer("/status/admitted").and_then(Value::as_array).map_or(0, Vec::len);
         let places = self.rules.places_of_flow();
         self.must(places.is_none_or(|places| admitted <= places), || format!("{admitted} runs are admitted"));
@@ -236,7 +284,7 @@ impl Witness {
         let Some(cluster) = &change.after else { return };
         self.check_size(change, cluster);
         let count = |pointer: &str| usize::try_from(number_of(cluster, pointer)).unwrap_or_default();
-        self.workers = (count("/spec/workers/replicas"), count("/status/workers/ready"));
+        self.wanted_workers = count("/spec/workers/replicas");
         let admitted = cluster.pointer("/status/admitted").and_then(Value::as_array).map_or(0, Vec::len);
         let places = self.rules.cluster.and_then(|cluster| cluster.max_active_runs);
         let fits =
@@ -282,27 +330,19 @@ impl Witness {
         self.runs.insert(name.clone(), run);
     }
 
-    /// A run comes to be, of a tick that has none yet, or of a backfill.
+    /// A run comes to be: of a tick that has none yet, or of a backfill, whose laws are elsewhere.
     fn check_begin(&mut self, run: &Run) {
         let Some(tick) = run.tick else { return };
         let of_clock = (run.clock.clone(), tick);
         if run.backfill.is_empty() {
             let is_new = self.ticks.insert(of_clock);
-            return self.must(is_new, || format!("the tick {tick} of {} became a run twice", run.clock));
+            self.must(is_new, || format!("the tick {tick} of {} became a run twice", run.clock));
         }
-        let has_succeeded = self.succeeded.contains(&of_clock);
-        self.must(!has_succeeded, || format!("a backfill runs {tick} of {}, which has succeeded", run.clock));
-        let of_backfill = |run: &&Run| run.exists && !run.is_over() && !run.backfill.is_empty();
-        let before = self.runs.values().filter(of_backfill).count();
-        self.must(before < PARALLELISM, || format!("a backfill has {} runs together", before + 1));
     }
 
     /// A run that was given up was so for a cause that its Flow allows.
     fn check_end(&mut self, name: &str, run: &Run) {
         let policy = self.rules.concurrency;
-        if let Some(tick) = run.tick.filter(|_| run.phase == "Succeeded") {
-            self.succeeded.insert((run.clock.clone(), tick));
-        }
         if run.phase == "Skipped" {
             self.skipped.insert(name.to_owned());
         }
@@ -348,6 +388,7 @@ impl Witness {
             leaves: is_leaving(object),
             restarts: number_of(object, "/status/containerStatuses/0/restartCount"),
             number,
+            image: text(object, "/spec/containers/0/image").to_owned(),
         };
         if pod.leaves && change.before.as_ref().is_some_and(|before| !is_leaving(before)) {
             self.check_deletion(change, &pod);
@@ -359,9 +400,16 @@ impl Witness {
     }
 
     /// A worker's pod is deleted only once its scheduler has let it go, and that of a scheduler only once it
-    /// has ended: in these histories no spec of one ever changes.
+    /// has ended or may be replaced.
     fn check_deletion(&mut self, change: &Changed, pod: &Pod) {
-        self.must(!pod.is_scheduler_at_work(), || format!("{} is deleted, and runs", change.name));
+        if self.laws.do_all_pods_go() {
+            return;
+        }
+        if pod.is_scheduler_at_work()
+            && let Err(law) = self.laws.replaces_scheduler(&change.name)
+        {
+            self.wrong.push(law);
+        }
         if pod.component != labels::WORKER || pod.ended {
             return;
         }
@@ -389,6 +437,13 @@ impl Witness {
         let places = self.rules.places();
         let fits = places.is_none_or(|places| alive.len() <= places);
         self.must(fits, || format!("{alive:?} are alive together"));
+    }
+
+    /// The runs and Jobs that there were, and how the runs ended.
+    pub fn outcome(&self) -> BTreeSet<String> {
+        // Uids differ where other requests were made between.
+        let jobs = self.jobs.iter().filter_map(|job| job.split(' ').next()).map(str::to_owned);
+        self.runs.iter().map(|(name, run)| format!("{name} {}", run.phase)).chain(jobs).collect()
     }
 
     /// The runs that are there and have not ended.

@@ -2,9 +2,12 @@
 //! which are the real ones, start anew whenever they have ended, and speak to the API over wires on which all
 //! goes wrong that a history says.
 
+mod settle;
+
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use daskflow::cluster_api::{ClusterApi, jobs};
@@ -19,8 +22,9 @@ use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::history::{CLOCKS, CLUSTER, Happening, History, PARALLELISM, TICKING_S};
+use super::history::{CLUSTER, Happening, History, PARALLELISM, Rules, TICKING_S};
 use super::kubelet::Kubelet;
+use super::past::Past;
 use super::wire::{Life, Wires};
 use super::witness::{Pod, Witness};
 use crate::dask::{Door, Operation, SchedulerState, Schedulers};
@@ -117,15 +121,15 @@ impl Replica {
 pub struct World {
     history: History,
     api: ClusterApi,
-    client: Client,
+    pub(super) client: Client,
     witness: Arc<Mutex<Witness>>,
-    wires: Wires,
-    schedulers: Schedulers,
+    pub(super) wires: Wires,
+    pub(super) schedulers: Schedulers,
     wall: Wall,
-    kubelet: Kubelet,
+    pub(super) kubelet: Kubelet,
     lives: Vec<Arc<Mutex<Life>>>,
     away: Arc<Mutex<Instant>>,
-    created: Timestamp,
+    pub(super) created: Timestamp,
     end: Timestamp,
     stepped: u64,
 }
@@ -138,7 +142,7 @@ impl World {
         let of_api = wall.clone();
         let api = ClusterApi::new(move || of_api.right(), history.seed);
         let schedulers = Schedulers::new();
-        let witness = Arc::new(Mutex::new(Witness::new(history.rules, schedulers.clone())));
+        let witness = Arc::new(Mutex::new(Witness::new(history, schedulers.clone())));
         let wires = Wires::new(api.clone(), witness.clone());
         let client = api.client();
         let end = start.checked_add(SignedDuration::from_secs(TICKING_S)).unwrap();
@@ -191,12 +195,18 @@ impl World {
         self.wires.log()
     }
 
+    /// The runs and Jobs that there were, and how the runs ended.
+    pub fn outcome(&self) -> BTreeSet<String> {
+        self.witness.lock().unwrap().outcome()
+    }
+
     /// The first thing that was wrong.
     pub fn wrong(&self) -> Option<String> {
         self.witness.lock().unwrap().wrong().cloned()
     }
 
-    async fn write(&self, method: Method, path: &str, object: &Value) -> kube::Result<Value> {
+    /// Asks the API for an object of ours, or writes it.
+    pub(super) async fn write(&self, method: Method, path: &str, object: &Value) -> kube::Result<Value> {
         let path = format!("/apis/daskflow.dev/v1alpha1/namespaces/default/{path}");
         let form = if method == Method::PATCH { "application/merge-patch+json" } else { "application/json" };
         let request = Request::builder().method(method).uri(path).header("content-type", form);
@@ -204,7 +214,7 @@ impl World {
     }
 
     /// Changes an object of ours, which may be there no more.
-    async fn patch(&self, path: &str, change: &Value) {
+    pub(super) async fn patch(&self, path: &str, change: &Value) {
         let _ = self.write(Method::PATCH, path, change).await;
     }
 
@@ -218,8 +228,16 @@ impl World {
                 while jobs::step(&self.api).changed > 0 || self.api.collect() > 0 {}
                 self.stepped = self.api.version();
             }
-            self.witness.lock().unwrap().look(&self.api);
+            self.witness.lock().unwrap().look_around(&self.api, self.wall.right());
         }
+    }
+
+    pub(super) fn witness(&self) -> MutexGuard<'_, Witness> {
+        self.witness.lock().unwrap()
+    }
+
+    pub(super) fn rules(&self) -> &Rules {
+        &self.history.rules
     }
 
     /// The unfinished run of this index, if there are so many.
@@ -236,11 +254,8 @@ impl World {
                 self.wires.silence(kind, Duration::from_secs(seconds.into()));
             }
             Happening::WatchesEnd => self.api.break_watches(),
-            Happening::ChangesAreForgotten => {
-                self.witness.lock().unwrap().look(&self.api);
-                self.api.compact();
-                self.api.break_watches();
-            }
+            Happening::ChangesAreForgotten => self.forget_changes(),
+            Happening::Past(past) => self.see_past(past).await,
             Happening::ListsAreBehind(versions) => self.wires.lists_are_behind(versions.into()),
             Happening::Kill(number) => {
                 if let Some(life) = self.lives.get(number) {
@@ -249,7 +264,7 @@ impl World {
             }
             Happening::Away(seconds) => {
                 *self.away.lock().unwrap() = Instant::now() + Duration::from_secs(seconds.into());
-                self.lives.iter().for_each(|life| life.lock().unwrap().end());
+                self.kill_all();
             }
             Happening::SetClock(seconds) => self.wall.set.store(seconds, Ordering::Relaxed),
             Happening::SchedulerEnds { with_pod } => self.kubelet.scheduler_ends(with_pod).await,
@@ -268,6 +283,7 @@ impl World {
             }),
             Happening::TasksEnd => self.tasks_end(),
             Happening::Backfill => self.backfill().await,
+            Happening::People(act) => self.act(act).await,
             Happening::Cancel(index) => self.change(index, &json!({"spec": {"cancel": true}})).await,
             Happening::DeleteRun(index) => self.delete_run(index).await,
             Happening::SuspendRun(index, suspend) => {
@@ -277,7 +293,32 @@ impl World {
                 self.patch("flows/etl", &json!({"spec": {"suspend": suspend}})).await;
             }
         }
+        self.witness.lock().unwrap().look_around(&self.api, self.wall.right());
+    }
+
+    fn kill_all(&self) {
+        self.lives.iter().for_each(|life| life.lock().unwrap().end());
+    }
+
+    /// All watches end, and what has changed until now is forgotten.
+    fn forget_changes(&self) {
         self.witness.lock().unwrap().look(&self.api);
+        self.api.compact();
+        self.api.break_watches();
+    }
+
+    async fn see_past(&mut self, past: Past) {
+        past.silence(&self.wires);
+        match past {
+            Past::Missed(seconds) => {
+                self.pass(Duration::from_secs(seconds.into())).await;
+                self.forget_changes();
+            }
+            Past::Returns { versions, .. } => {
+                self.wires.lists_are_behind(versions.into());
+                self.kill_all();
+            }
+        }
     }
 
     async fn delete_run(&self, index: usize) {
@@ -292,7 +333,7 @@ impl World {
         let backfill = json!({
             "apiVersion": "daskflow.dev/v1alpha1", "kind": "FlowBackfill",
             "metadata": {"name": "again", "namespace": "default"},
-            "spec": {"flow": "etl", "from": at(-40), "to": at(35), "clocks": ["c"], "parallelism": PARALLELISM},
+            "spec": {"flow": "etl", "from": at(-10), "to": at(35), "clocks": ["c"], "parallelism": PARALLELISM},
         });
         // There is one at the most.
         let _ = self.write(Method::POST, "flowbackfills", &backfill).await;
@@ -314,97 +355,28 @@ impl World {
         self.client.request::<Value>(request.body(body).unwrap()).await.unwrap();
     }
 
-    fn with_scheduler(&self, change: impl FnOnce(&Schedulers, &str)) {
+    pub(super) fn with_scheduler(&self, change: impl FnOnce(&Schedulers, &str)) {
         let place = self.witness.lock().unwrap().scheduler().map(Pod::address);
         if let Some(place) = place {
             change(&self.schedulers, &place);
         }
     }
 
-    fn tasks_end(&self) {
+    pub(super) fn change_scheduler(&self, change: impl FnOnce(&mut SchedulerState)) {
         self.with_scheduler(|all, place| {
-            all.change(place, SchedulerState::tasks_end);
+            all.change(place, change);
         });
+    }
+
+    fn tasks_end(&self) {
+        self.change_scheduler(SchedulerState::tasks_end);
+        // Before anybody acts on it.
+        self.witness().look_around(&self.api, self.wall.right());
     }
 
     async fn change(&self, index: usize, patch: &Value) {
         if let Some(name) = self.open(index) {
             self.patch(&format!("flowruns/{name}"), patch).await;
         }
-    }
-
-    /// Faults stop, holds are taken off, and the clocks come to their end: all comes to rest. Gives what did
-    /// not.
-    pub async fn settle(&mut self) -> Result<(), String> {
-        self.wires.mend();
-        let pods_seen = self.witness.lock().unwrap().pods_seen;
-        for number in 0..pods_seen {
-            self.schedulers.mend(&Pod { number, ..Pod::default() }.address());
-        }
-        self.tasks_end();
-        if self.history.rules.stranger {
-            self.stranger(Method::DELETE).await;
-        }
-        self.wall.set.store(0, Ordering::Relaxed);
-        self.patch("flows/etl", &json!({"spec": {"suspend": false}})).await;
-        if self.witness.lock().unwrap().workers.0 == 0 {
-            // Without a worker no run begins.
-            self.happen(Happening::Workers(1)).await;
-        }
-        let names: Vec<String> = self.witness.lock().unwrap().open().into_iter().map(str::to_owned).collect();
-        for name in names {
-            self.patch(&format!("flowruns/{name}"), &json!({"spec": {"suspend": false}})).await;
-        }
-        let left = self.end.duration_since(self.wall.right()).max(SignedDuration::ZERO);
-        self.pass(left.unsigned_abs() + Duration::from_secs(1)).await;
-        self.kubelet.hurries = true;
-        for _ in 0..120 {
-            // What was sent too late may still arrive.
-            self.pass(Duration::from_secs(10)).await;
-            if self.is_all_over() {
-                return self.rest().await;
-            }
-        }
-        let open = self.witness.lock().unwrap().open().join(", ");
-        Err(format!("{open} never end"))
-    }
-
-    fn is_all_over(&self) -> bool {
-        let witness = self.witness.lock().unwrap();
-        witness.open().is_empty() && witness.alive().is_empty()
-    }
-
-    /// Nothing is written any more.
-    async fn rest(&mut self) -> Result<(), String> {
-        self.pass(Duration::from_secs(60)).await;
-        let before = self.witness.lock().unwrap().last_change();
-        self.pass(Duration::from_secs(30)).await;
-        let witness = self.witness.lock().unwrap();
-        if witness.last_change() != before {
-            return Err("it does not come to rest".to_owned());
-        }
-        let (wanted, has) = witness.workers;
-        if wanted != has {
-            return Err(format!("{has} workers are ready of {wanted}"));
-        }
-        let (missed, skipped) = witness.counted;
-        let given_up = i64::try_from(witness.skipped.len()).unwrap();
-        if skipped != given_up {
-            return Err(format!("{skipped} are counted as given up, and {:?} were", witness.skipped));
-        }
-        let ran = i64::try_from(witness.ticks.len()).unwrap();
-        let due = self.due();
-        if self.history.is_left_alone() && ran + missed != due {
-            return Err(format!("{ran} ran and {missed} were missed of {due} ticks"));
-        }
-        Ok(())
-    }
-
-    /// How many ticks there were.
-    fn due(&self) -> i64 {
-        let passed = |time: Timestamp, interval: i64| time.as_second().div_euclid(interval);
-        let of_clock =
-            |(_, interval): &(&str, i64)| passed(self.end, *interval) - passed(self.created, *interval);
-        CLOCKS.iter().map(of_clock).sum()
     }
 }

@@ -75,6 +75,25 @@ fn workers_that_end_at_once_are_created_again_ever_later() {
     assert_eq!(delays, [10, 20, 40, 80, 160, 300, 300]);
 }
 
+/// The kubelet says of such a container that it was started in 1970.
+#[test]
+fn workers_that_cannot_be_started_are_not_created_again_at_once() {
+    let cluster = cluster(1);
+    let mut observed = settled(&cluster, 1);
+    observed.scheduler = SchedulerView::Answering { workers: BTreeSet::new() };
+    end(&mut observed.pods[0], (0, 1), 128);
+    let mut pod = Pod::clone(&observed.pods[0]);
+    let statuses = pod.status.as_mut().unwrap().container_statuses.as_mut().unwrap();
+    let terminated = statuses[0].state.as_mut().unwrap().terminated.as_mut().unwrap();
+    terminated.started_at = Some(Time(Timestamp::UNIX_EPOCH));
+    // As a template may have it; the kubelet would try again otherwise.
+    pod.spec.as_mut().unwrap().restart_policy = Some("Never".into());
+    observed.pods[0] = Arc::new(pod);
+    let plan = plan(&cluster, &observed, second(1));
+    assert_eq!(kinds(&plan), Vec::<&str>::new());
+    assert!(plan.status.groups[0].early_ends.is_some());
+}
+
 #[test]
 fn a_corrected_spec_starts_workers_at_once() {
     let mut cluster = cluster(1);
@@ -121,6 +140,8 @@ fn a_worker_that_runs_and_never_registers_is_replaced() {
     assert_eq!(kinds(&plan(&cluster, &silent(&cluster, None), second(60))), ["annotate"]);
     let noted = plan(&cluster, &silent(&cluster, Some(60)), second(61));
     assert_eq!((kinds(&noted).len(), noted.next), (0, Next::At(second(660))));
+    let ready = find(&noted.status.conditions, ConditionType::Ready).unwrap();
+    assert!(ready.message.contains("runs and is not: see kubectl logs "), "{}", ready.message);
     let due = plan(&cluster, &silent(&cluster, Some(60)), second(660));
     assert_eq!(kinds(&due), ["delete"]);
     assert!(due.events.iter().any(|note| note.reason == Reason::WorkerLost), "{:?}", due.events);

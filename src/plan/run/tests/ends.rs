@@ -260,3 +260,17 @@ fn a_restart_by_a_neighbour_counts_against_the_infrastructure() {
     assert_eq!(phase_and_reason(&plan), (Phase::Retrying, "ClusterRestarted".into()));
     assert_eq!(plan.status.failures.unwrap().infrastructure, 1);
 }
+
+/// The kubelet says of a command that the image does not have that it was started in 1970.
+#[test]
+fn a_runner_that_could_not_be_started_has_no_start() {
+    let mut run = running();
+    run.status.as_mut().unwrap().started_at = None;
+    let mut pod = pod_of(128, "");
+    let statuses = pod.status.as_mut().unwrap().container_statuses.as_mut().unwrap();
+    let terminated = statuses[0].state.as_mut().unwrap().terminated.as_mut().unwrap();
+    (terminated.started_at, terminated.reason) =
+        (Some(Time(Timestamp::UNIX_EPOCH)), Some("StartError".into()));
+    let plan = plan(&run, &seen(pod, None), at(11));
+    assert_eq!((plan.status.phase, plan.status.started_at), (Phase::Failed, None));
+}

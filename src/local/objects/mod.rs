@@ -1,13 +1,11 @@
-//! The objects in the files of a user, and how they come into the API.
+//! The objects in the files of a user.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+mod kustomization;
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 use k8s_openapi::ByteString;
-use k8s_openapi::api::core::v1::ConfigMap;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::api::{ApiResource, DynamicObject, GroupVersionKind, PostParams};
-use kube::{Api, Client};
 use serde_json::{Value, json};
 
 use crate::api::{GROUP, VERSION};
@@ -22,15 +20,14 @@ pub const KINDS: [&str; 8] =
 /// How long a run waits for its cluster where each Flow is run once: a Dask cluster of one machine is there
 /// in seconds, and whoever waits for the end would wait ten minutes else.
 const CLUSTER_TIMEOUT_ONCE: &str = "2m";
-/// What is read of a kustomization, or says nothing about objects.
-const READ_OF_KUSTOMIZATION: [&str; 7] =
-    ["apiVersion", "kind", "metadata", "namespace", "configMapGenerator", "generatorOptions", "resources"];
 
 /// An object and the file that it is from.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Object {
     /// The file, as messages show it.
     pub file: String,
+    /// The line that it begins on, from 1.
+    pub line: usize,
     /// The object.
     pub value: Value,
 }
@@ -44,7 +41,10 @@ pub struct Objects {
     pub left_out: Vec<String>,
 }
 
-/// The files do not make sense together, or the API refuses what is in them.
+/// The kind, namespace and name of an object.
+pub type Key<'a> = (&'a str, &'a str, &'a str);
+
+/// The files do not make sense together.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Two objects of one kind and name.
@@ -66,21 +66,11 @@ pub enum Error {
     /// There is nothing.
     #[error("there is no object of daskflow in the files")]
     Empty,
-    /// The API refuses an object.
-    #[error("{file}: {object} is refused")]
-    Refused {
-        /// The file.
-        file: String,
-        /// Kind and name.
-        object: String,
-        /// Its answer.
-        source: Box<kube::Error>,
-    },
 }
 
 impl Object {
     /// A word at this place, or nothing.
-    fn word(&self, pointer: &str) -> &str {
+    pub fn word(&self, pointer: &str) -> &str {
         self.value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
     }
 
@@ -102,7 +92,13 @@ impl Object {
         }
     }
 
-    fn title(&self) -> String {
+    /// What it is known by.
+    pub fn key(&self) -> Key<'_> {
+        (self.kind(), self.namespace(), self.name())
+    }
+
+    /// Its kind and name, as messages have them.
+    pub fn title(&self) -> String {
         format!("{} {}", self.kind(), self.name())
     }
 
@@ -113,6 +109,20 @@ impl Object {
         }
         if let Some(metadata) = self.value.get_mut("metadata").and_then(Value::as_object_mut) {
             metadata.insert("namespace".to_owned(), json!(namespace));
+        }
+    }
+
+    /// Writes the texts of a Secret (`stringData`) where they are kept (`data`): what is written as
+    /// `stringData` could not be taken away by a later apply.
+    fn keep_texts(&mut self) {
+        let Some(fields) = self.value.as_object_mut() else { return };
+        let Some(Value::Object(texts)) = fields.remove("stringData") else { return };
+        let data = fields.entry("data").or_insert_with(|| json!({}));
+        for (name, text) in texts {
+            let bytes = ByteString(text.as_str().unwrap_or_default().as_bytes().to_vec());
+            if let Some(data) = data.as_object_mut() {
+                data.insert(name, json!(bytes));
+            }
         }
     }
 
@@ -133,14 +143,17 @@ impl Objects {
         let mut objects = Self::default();
         let mut all = Vec::new();
         for (file, checked) in files {
-            let ours = checked.manifests.iter().map(|manifest| manifest.object.clone());
-            let foreign = checked.foreign.iter().map(|(_, object)| object.clone());
-            all.extend(ours.chain(foreign).map(|value| Object { file: file.clone(), value }));
+            let ours = checked.manifests.iter().map(|manifest| (manifest.line, manifest.object.clone()));
+            let foreign = checked.foreign.iter().cloned();
+            all.extend(ours.chain(foreign).map(|(line, value)| Object { file: file.clone(), line, value }));
         }
-        let namespaces = namespaces(&all);
+        let namespaces = kustomization::namespaces(&all);
         for mut object in all {
-            if let Some(namespace) = namespaces.get(folder_of(&object.file)) {
+            if let Some(namespace) = namespaces.get(kustomization::folder_of(&object.file)) {
                 object.move_to(namespace);
+            }
+            if object.kind() == "Secret" {
+                object.keep_texts();
             }
             objects.add(object)?;
         }
@@ -154,8 +167,8 @@ impl Objects {
 
     fn add(&mut self, object: Object) -> Result<(), Error> {
         if object.kind() == "Kustomization" {
-            self.left_out.extend(unread(&object));
-            for map in config_maps(&object)? {
+            self.left_out.extend(kustomization::unread(&object));
+            for map in kustomization::config_maps(&object)? {
                 self.add(map)?;
             }
             return Ok(());
@@ -164,13 +177,9 @@ impl Objects {
             self.left_out.push(format!("{}: {} is left out", object.file, object.title()));
             return Ok(());
         }
-        let same = |other: &&Object| {
-            (other.kind(), other.namespace(), other.name())
-                == (object.kind(), object.namespace(), object.name())
-        };
         // With generateName there may be several.
         if !object.name().is_empty()
-            && let Some(other) = self.all.iter().find(same)
+            && let Some(other) = self.find(object.key())
         {
             return Err(Error::Twice(other.file.clone(), object.file.clone(), object.title()));
         }
@@ -200,131 +209,31 @@ impl Objects {
         if self.flows().is_empty() { Err(Error::NoFlow) } else { Ok(self) }
     }
 
+    /// The object of this key.
+    pub fn find(&self, key: Key<'_>) -> Option<&Object> {
+        self.all.iter().find(|object| object.key() == key)
+    }
+
     /// Namespace and name of each Flow.
     pub fn flows(&self) -> Vec<(String, String)> {
         let flows = self.all.iter().filter(|object| object.kind() == "Flow");
         flows.map(|flow| (flow.namespace().to_owned(), flow.name().to_owned())).collect()
     }
-
-    /// Creates them all, and the namespaces that they are in.
-    ///
-    /// # Errors
-    ///
-    /// The API refuses one.
-    pub async fn create(&self, client: &Client) -> Result<(), Error> {
-        let mut namespaces: Vec<&str> = vec![NAMESPACE];
-        for object in &self.all {
-            if object.kind() == "Namespace" {
-                namespaces.push(object.name());
-            } else if !namespaces.contains(&object.namespace()) {
-                namespaces.push(object.namespace());
-                let value = json!({
-                    "apiVersion": "v1", "kind": "Namespace", "metadata": {"name": object.namespace()},
-                });
-                create(client, &Object { file: object.file.clone(), value }).await?;
-            }
-            create(client, object).await?;
-        }
-        Ok(())
-    }
 }
 
-async fn create(client: &Client, object: &Object) -> Result<(), Error> {
-    let refused = |source: kube::Error| Error::Refused {
-        file: object.file.clone(),
-        object: object.title(),
-        source: Box::new(source),
-    };
-    let (group, version) = object.word("/apiVersion").split_once('/').unwrap_or(("", "v1"));
-    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, object.kind()));
-    let api: Api<DynamicObject> = if object.kind() == "Namespace" {
-        Api::all_with(client.clone(), &resource)
-    } else {
-        Api::namespaced_with(client.clone(), object.namespace(), &resource)
-    };
-    let body = serde_json::from_value(object.value.clone());
-    let body = body.map_err(|error| refused(kube::Error::SerdeError(error)))?;
-    api.create(&PostParams::default(), &body).await.map_err(refused)?;
-    Ok(())
-}
-
-fn folder_of(file: &str) -> &Path {
-    Path::new(file).parent().unwrap_or(Path::new("."))
-}
-
-/// The folders whose kustomization names a namespace for all that is in them.
-fn namespaces(all: &[Object]) -> BTreeMap<PathBuf, String> {
-    let kustomizations = all.iter().filter(|object| object.kind() == "Kustomization");
-    let named = kustomizations.filter(|object| !object.word("/namespace").is_empty());
-    named.map(|object| (folder_of(&object.file).to_owned(), object.word("/namespace").to_owned())).collect()
-}
-
-/// What a kustomization says and is not read.
-fn unread(kustomization: &Object) -> Option<String> {
-    let fields = kustomization.value.as_object()?.keys();
-    let unread: Vec<&str> =
-        fields.map(String::as_str).filter(|field| !READ_OF_KUSTOMIZATION.contains(field)).collect();
-    let file = &kustomization.file;
-    (!unread.is_empty()).then(|| {
-        let (fields, folder) = (unread.join(", "), folder_of(file).display());
-        format!(
-            "{file}: {fields}: not read here; pipe `kubectl kustomize {folder}` into `daskflow local -f -`"
-        )
-    })
-}
-
-/// The ConfigMaps that a kustomization makes of files. What else it says is left to kustomize: pipe its
-/// output in.
-fn config_maps(kustomization: &Object) -> Result<Vec<Object>, Error> {
-    let folder = folder_of(&kustomization.file);
-    let list =
-        |value: &Value, field: &str| value.get(field).and_then(Value::as_array).cloned().unwrap_or_default();
-    let namespace = kustomization.word("/namespace");
-    let mut maps = Vec::new();
-    for generator in list(&kustomization.value, "configMapGenerator") {
-        let mut data = BTreeMap::new();
-        for file in list(&generator, "files") {
-            let text = file.as_str().unwrap_or_default();
-            let (key, path) = match text.split_once('=') {
-                Some((key, path)) => (key, path),
-                None => (text.rsplit('/').next().unwrap_or(text), text),
-            };
-            let bytes = std::fs::read(folder.join(path)).map_err(|source| Error::Generator {
-                file: kustomization.file.clone(),
-                path: path.to_owned(),
-                source,
-            })?;
-            data.insert(key.to_owned(), bytes);
-        }
-        for literal in list(&generator, "literals") {
-            let (key, value) = literal.as_str().and_then(|text| text.split_once('=')).unwrap_or_default();
-            data.insert(key.to_owned(), value.as_bytes().to_vec());
-        }
-        let map = config_map(generator.get("name").and_then(Value::as_str), namespace, data);
-        maps.push(Object { file: kustomization.file.clone(), value: map });
-    }
-    Ok(maps)
-}
-
-fn config_map(name: Option<&str>, namespace: &str, data: BTreeMap<String, Vec<u8>>) -> Value {
-    let (mut texts, mut binary) = (BTreeMap::new(), BTreeMap::new());
-    for (key, bytes) in data {
-        match String::from_utf8(bytes) {
-            Ok(text) => _ = texts.insert(key, text),
-            Err(error) => _ = binary.insert(key, ByteString(error.into_bytes())),
-        }
-    }
-    let map = ConfigMap {
-        metadata: ObjectMeta {
-            name: name.map(str::to_owned),
-            namespace: Some(namespace.to_owned()).filter(|namespace| !namespace.is_empty()),
-            ..ObjectMeta::default()
-        },
-        data: Some(texts),
-        binary_data: (!binary.is_empty()).then_some(binary),
-        ..ConfigMap::default()
-    };
-    serde_json::to_value(map).unwrap_or_default()
+/// The files beside the manifests that objects are made of, whether they are there or not.
+pub fn made_of(files: &[(String, Checked)]) -> BTreeSet<PathBuf> {
+    let foreign = files.iter().flat_map(|(file, checked)| {
+        checked.foreign.iter().map(move |(line, value)| Object {
+            file: file.clone(),
+            line: *line,
+            value: value.clone(),
+        })
+    });
+    foreign
+        .filter(|object| object.kind() == "Kustomization")
+        .flat_map(|one| kustomization::files(&one))
+        .collect()
 }
 
 #[cfg(test)]
@@ -364,6 +273,22 @@ mod tests {
         assert!(objects.left_out[0].starts_with("d/kustomization.yaml: namePrefix: not read"), "{objects:?}");
         let elsewhere = of(&[("flow.yaml", FLOW), ("d/kustomization.yaml", kustomization)]).unwrap();
         assert_eq!(elsewhere.flows(), [("default".to_owned(), "etl".to_owned())]);
+    }
+
+    #[test]
+    fn texts_of_a_secret_are_kept_as_they_will_be() {
+        let secret = "apiVersion: v1\nkind: Secret\nmetadata: {name: door}\ndata: {a: eA==}\nstringData: {key: open}\n";
+        let objects = of(&[("a.yaml", secret)]).unwrap();
+        assert_eq!(objects.all[0].value["data"], json!({"a": "eA==", "key": "b3Blbg=="}));
+        assert_eq!(objects.all[0].value.get("stringData"), None);
+    }
+
+    #[test]
+    fn what_config_maps_are_made_of_is_known_whether_it_is_there_or_not() {
+        let kustomization = "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nconfigMapGenerator: [{name: code, files: [nowhere.py, a=b/c.py]}]\n";
+        let files = [("d/kustomization.yaml".to_owned(), manifest::check(kustomization))];
+        assert_eq!(made_of(&files), ["d/b/c.py", "d/nowhere.py"].map(PathBuf::from).into());
+        assert!(matches!(Objects::of(&files), Err(Error::Generator { .. })));
     }
 
     #[test]

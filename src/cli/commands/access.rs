@@ -1,0 +1,120 @@
+//! Which cluster a command works on, and as whom: as kubectl has it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
+use http::HeaderValue;
+use http::header::USER_AGENT;
+use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
+use kube::{Client, Config};
+
+use crate::causes::chain;
+use crate::client::Cluster;
+
+/// How requests of commands are told from the operator's, in audit logs too.
+const AGENT: &str = concat!("daskflow-command/", env!("CARGO_PKG_VERSION"));
+
+/// How long a connection may take. kube's own is 30 s, which is long for whoever sits before it.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+#[derive(Args, Clone, Debug, Default)]
+pub(super) struct Access {
+    /// The namespace. Default: that of the context, else default.
+    #[arg(short, long, value_name = "NS", value_parser = NonEmptyStringValueParser::new())]
+    pub namespace: Option<String>,
+    /// The context of the kubeconfig. Default: its current one.
+    #[arg(long, value_name = "NAME")]
+    context: Option<String>,
+    /// The kubeconfig. Default: $KUBECONFIG, else ~/.kube/config, else the account of the pod.
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+    /// The user to act as.
+    #[arg(long = "as", value_name = "USER")]
+    impersonate: Option<String>,
+    /// A group to act as. May be given several times.
+    #[arg(long = "as-group", value_name = "GROUP", requires = "impersonate")]
+    impersonate_groups: Vec<String>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Error {
+    #[error(
+        "no cluster is known ({why}): set KUBECONFIG or --kubeconfig, or start one on this machine with `daskflow local`"
+    )]
+    NoCluster { why: String },
+    #[error("the kubeconfig has no context {context}{hint}")]
+    NoContext { context: String, hint: String },
+    #[error("the kubeconfig cannot be used ({why}): `kubectl config view` shows it")]
+    Kubeconfig { why: String },
+}
+
+impl Access {
+    /// A client of the cluster, with the caller's own rights.
+    pub async fn cluster(&self) -> Result<Cluster, Error> {
+        let mut config = self.config().await?;
+        config.connect_timeout = Some(CONNECT_TIMEOUT);
+        config.headers.push((USER_AGENT, HeaderValue::from_static(AGENT)));
+        if self.impersonate.is_some() {
+            config.auth_info.impersonate.clone_from(&self.impersonate);
+            config.auth_info.impersonate_groups = Some(self.impersonate_groups.clone());
+        }
+        let namespace = self.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
+        let client = Client::try_from(config).map_err(|error| Error::Kubeconfig { why: chain(&error) })?;
+        Ok(Cluster { client, namespace })
+    }
+
+    async fn config(&self) -> Result<Config, Error> {
+        let options = KubeConfigOptions { context: self.context.clone(), ..KubeConfigOptions::default() };
+        let read = match &self.kubeconfig {
+            Some(path) => match Kubeconfig::read_from(path) {
+                Ok(kubeconfig) => Config::from_custom_kubeconfig(kubeconfig, &options).await,
+                Err(error) => Err(error),
+            },
+            None => Config::from_kubeconfig(&options).await,
+        };
+        match read {
+            Ok(config) => Ok(config),
+            // In a pod there is no file, but an account.
+            Err(error) if self.kubeconfig.is_none() && self.context.is_none() && is_missing(&error) => {
+                Config::incluster().map_err(|_| Error::NoCluster { why: chain(&error) })
+            }
+            Err(error) => Err(self.failure(&error)),
+        }
+    }
+
+    fn failure(&self, error: &KubeconfigError) -> Error {
+        match (error, &self.context) {
+            (KubeconfigError::LoadContext(_), Some(context)) => {
+                Error::NoContext { context: context.clone(), hint: self.contexts() }
+            }
+            (KubeconfigError::CurrentContextNotSet, _) => {
+                Error::NoCluster { why: format!("the kubeconfig has no current context{}", self.contexts()) }
+            }
+            (error, _) if is_missing(error) => Error::NoCluster { why: chain(error) },
+            (error, _) => {
+                // A text that is no YAML is shown with the line in it; the first says enough.
+                let why = chain(error).lines().next().unwrap_or_default().to_owned();
+                Error::Kubeconfig { why }
+            }
+        }
+    }
+
+    /// The contexts that there are.
+    fn contexts(&self) -> String {
+        let read = self.kubeconfig.as_ref().map_or_else(Kubeconfig::read, Kubeconfig::read_from);
+        let names: Vec<String> =
+            read.map(|read| read.contexts.into_iter().map(|one| one.name).collect()).unwrap_or_default();
+        if names.is_empty() { String::new() } else { format!("; it has {}", names.join(", ")) }
+    }
+}
+
+/// Whether there is no kubeconfig, rather than one that is wrong.
+fn is_missing(error: &KubeconfigError) -> bool {
+    match error {
+        KubeconfigError::FindPath => true,
+        KubeconfigError::ReadConfig(source, _) => source.kind() == std::io::ErrorKind::NotFound,
+        _ => false,
+    }
+}

@@ -1,0 +1,75 @@
+//! `daskflow explain`
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Args;
+
+use crate::api::Reason;
+use crate::cli::output::fail;
+use crate::manifest::similar::similar;
+use crate::view::cure::{Explanation, explain};
+
+/// Exit code 0: it is explained. 1: there is no such reason. 2: the command line is wrong.
+#[derive(Args, Debug)]
+pub(in crate::cli) struct Arguments {
+    /// A reason as conditions, events and runs have it, such as `ClusterTimeout`.
+    reason: String,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("{word} is no reason of daskflow: {hint}")]
+struct Unknown {
+    word: String,
+    hint: String,
+}
+
+pub(super) fn run(arguments: &Arguments) -> ExitCode {
+    match text(&arguments.reason) {
+        Ok(text) => {
+            // Who reads no further has seen enough.
+            let _ = std::io::stdout().lock().write_all(text.as_bytes());
+            ExitCode::SUCCESS
+        }
+        Err(error) => fail(&error),
+    }
+}
+
+/// What is known of a reason, in any case of its letters.
+fn text(word: &str) -> Result<String, Unknown> {
+    let all = || Reason::ALL.iter().map(|reason| reason.as_str());
+    let Some(reason) = all().find(|known| known.eq_ignore_ascii_case(word)) else {
+        let hint = match similar(word, all()) {
+            Some(nearest) => format!("did you mean {nearest}?"),
+            None => {
+                "it may be one of Kubernetes; `daskflow status NAME` shows the sentence behind it".to_owned()
+            }
+        };
+        return Err(Unknown { word: word.to_owned(), hint });
+    };
+    let mut text = format!("{reason}\n");
+    for Explanation { section, means, cure } in explain(reason) {
+        text.push_str(&format!("\n{section}\n  {means}\n"));
+        if let Some(cure) = cure {
+            text.push_str(&format!("  → {cure}\n"));
+        }
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_is_explained_in_any_case_and_a_mistyped_one_is_recognised() {
+        let of = |word: &str| text(word).map_err(|error| error.to_string());
+        assert!(of("clustertimeout").unwrap().starts_with("ClusterTimeout\n\nA FlowRun is Failed\n"));
+        assert!(of("Suspended").unwrap().contains("\nA DaskCluster is not READY\n"));
+        assert_eq!(
+            of("ClusterTimeuot").unwrap_err(),
+            "ClusterTimeuot is no reason of daskflow: did you mean ClusterTimeout?"
+        );
+        assert!(of("Nonsense").unwrap_err().contains("may be one of Kubernetes"));
+    }
+}

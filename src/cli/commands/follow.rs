@@ -1,0 +1,120 @@
+//! A run that was created, and is followed or waited for.
+
+use std::io::Write;
+use std::time::Duration;
+
+use clap::Args;
+use kube::ResourceExt;
+
+use super::failure::{Failure, INTERRUPTED, OUT_OF_TIME};
+use super::session::{Session, Waited, interrupted, over};
+use crate::api::{FlowRun, is_seen};
+use crate::client::logs::Line;
+use crate::client::{self, runs};
+use crate::view::exit;
+use crate::view::status;
+
+#[derive(Args, Clone, Copy, Debug)]
+pub(super) struct Waits {
+    /// Show the run's log and wait for its end. Ctrl-C leaves the run as it is.
+    #[arg(short, long)]
+    follow: bool,
+    /// Wait for the run's end.
+    #[arg(long)]
+    wait: bool,
+    /// How many seconds to wait at most; the run goes on after that. Default: no limit.
+    #[arg(long, value_name = "SECONDS")]
+    timeout: Option<u64>,
+}
+
+/// Says that a run was created, and waits for it if that is wanted; gives the exit code.
+pub(super) async fn created(run: &FlowRun, waits: &Waits, session: &mut Session<'_>) -> Result<u8, Failure> {
+    let (name, place) = (run.name_any(), place(session));
+    let limit = waits.timeout.map(Duration::from_secs);
+    let next = format!("daskflow logs -f {name}{place}\ndaskflow cancel {name}{place}");
+    if !waits.follow && !waits.wait {
+        session.print(std::slice::from_ref(run), &format!("run/{name} created"))?;
+        if session.format.is_for_people() {
+            session.note(&next);
+        }
+        return Ok(0);
+    }
+    let hint = format!("the run goes on. To see and to end it:\n{next}");
+    if session.format.is_for_people() {
+        session.note(&format!("run/{name} created"));
+    }
+    let waited = if waits.follow {
+        follow(&name, limit, &hint, session).await?
+    } else {
+        let cluster = session.cluster.clone();
+        session.wait(limit, &hint, runs::until_ended(&cluster, &name)).await?
+    };
+    let run = match waited {
+        Waited::Done(run) => run,
+        Waited::Ended(code) => return Ok(code),
+    };
+    // The log is the output of a run that is followed.
+    if session.format.is_for_people() {
+        let text = status::outcome(&run).draw(&|_, sign| sign.to_owned());
+        session.note(text.trim_end());
+    } else {
+        session.print(std::slice::from_ref(&run), "")?;
+    }
+    Ok(exit::code(&run.status.unwrap_or_default()))
+}
+
+/// The namespace as the next command needs it.
+fn place(session: &Session<'_>) -> String {
+    match session.cluster.namespace.as_str() {
+        "default" => String::new(),
+        other => format!(" -n {other}"),
+    }
+}
+
+/// Follows a run until it has ended.
+pub(super) async fn follow(
+    name: &str,
+    limit: Option<Duration>,
+    hint: &str,
+    session: &mut Session<'_>,
+) -> Result<Waited<FlowRun>, Failure> {
+    let cluster = session.cluster.clone();
+    let mut seen = Printed { out: &mut *session.out, err: &mut *session.err };
+    let following = client::follow::follow(&cluster, name, &mut seen);
+    let code = tokio::select! {
+        ended = Box::pin(following) => return Ok(Waited::Done(ended?)),
+        () = interrupted() => INTERRUPTED,
+        () = over(limit) => OUT_OF_TIME,
+    };
+    session.note(hint);
+    Ok(Waited::Ended(code))
+}
+
+/// Prints what is seen of a run: its log on standard output, and what becomes of it beside.
+struct Printed<'a> {
+    out: &'a mut (dyn Write + Send),
+    err: &'a mut (dyn Write + Send),
+}
+
+impl client::follow::Seen for Printed<'_> {
+    fn changed(&mut self, run: &FlowRun) {
+        let status = run.status.clone().unwrap_or_default();
+        // Its end is said by whoever follows it, and before an operator has looked there is nothing to say.
+        if status.phase.is_final() || !is_seen(status.observed_generation) {
+            return;
+        }
+        let attempt = status.attempt.map(|attempt| format!(", attempt {attempt}")).unwrap_or_default();
+        let why = status.reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
+        let _ = writeln!(self.err, "run/{} {}{attempt}{why}", run.name_any(), status.phase.as_str());
+    }
+
+    fn wrote(&mut self, line: &Line) {
+        // Nothing is lost with a line that is not read.
+        let _ = writeln!(self.out, "{}", line.text);
+        let _ = self.out.flush();
+    }
+
+    fn lacks(&mut self, why: &str) {
+        let _ = writeln!(self.err, "without its log: {why}");
+    }
+}

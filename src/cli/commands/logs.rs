@@ -1,0 +1,119 @@
+//! `daskflow logs`
+
+use clap::Args;
+use futures::StreamExt;
+use futures::stream::{BoxStream, select_all};
+use kube::ResourceExt;
+
+use super::access::Access;
+use super::failure::{Failure, INTERRUPTED};
+use super::follow;
+use super::session::{Session, Waited, interrupted};
+use crate::api::FlowRun;
+use crate::client::find::{self, Found, Named};
+use crate::client::logs::{self, Line, Wanted};
+use crate::client::{Error, runs};
+use crate::plan::facts::{attempt_of, phase_of};
+
+/// Exit code 0: the log was shown; with --follow of a run that has not ended, that of the run. 1: there is
+/// none, or it may not be read. 2: the command line is wrong.
+#[derive(Args, Debug)]
+pub(in crate::cli) struct Arguments {
+    /// A run, or a Flow for its newest run.
+    #[arg(value_name = "RUN|FLOW")]
+    run: Named,
+    /// The number of the attempt. Default: the last one.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    attempt: Option<u32>,
+    /// The attempt before the last one.
+    #[arg(long, conflicts_with = "attempt")]
+    previous: bool,
+    /// With the logs of the workers that served it, by time; each line begins with its pod.
+    #[arg(long)]
+    workers: bool,
+    /// Go on until the run has ended. Ctrl-C leaves the run as it is.
+    #[arg(short, long)]
+    follow: bool,
+    #[command(flatten)]
+    pub(super) access: Access,
+}
+
+pub(super) async fn run(arguments: &Arguments, session: &mut Session<'_>) -> Result<u8, Failure> {
+    let run = match find::find(&session.cluster, &arguments.run, &runs::RUN_OR_FLOW).await? {
+        Found::Flow(flow) => runs::newest(&session.cluster, &flow).await?,
+        Found::Run(run) => *run,
+        Found::Cluster(_) | Found::Backfill(_) => return Ok(1),
+    };
+    let name = run.name_any();
+    let attempt = if arguments.previous { Some(before_last(&run)?) } else { arguments.attempt };
+    let goes_on = attempt.is_none_or(|attempt| attempt == attempt_of(&run)) && !phase_of(&run).is_final();
+    let wanted = Wanted { attempt, workers: arguments.workers };
+    if !arguments.follow || !goes_on {
+        let sources = logs::sources(&session.cluster, &run, wanted).await?;
+        let (lines, notes) = logs::merged(&session.cluster, &sources).await?;
+        for line in &lines {
+            write(line, arguments.workers, session)?;
+        }
+        for note in notes {
+            session.note(&note);
+        }
+        return Ok(0);
+    }
+    if arguments.workers {
+        return follow_all(&run, wanted, session).await;
+    }
+    let hint = format!("the run goes on: `daskflow cancel {name}` ends it");
+    match follow::follow(&name, None, &hint, session).await? {
+        Waited::Done(run) => Ok(crate::view::exit::code(&run.status.unwrap_or_default())),
+        Waited::Ended(code) => Ok(code),
+    }
+}
+
+/// The attempt before the last one.
+fn before_last(run: &FlowRun) -> Result<u32, Failure> {
+    match attempt_of(run) {
+        0 | 1 => Err(Error::Senseless(format!(
+            "the run {} has one attempt only: leave --previous out",
+            run.name_any()
+        ))
+        .into()),
+        last => Ok(last - 1),
+    }
+}
+
+/// Follows the runner and the workers that are there now, until all have ended.
+async fn follow_all(run: &FlowRun, wanted: Wanted, session: &mut Session<'_>) -> Result<u8, Failure> {
+    let sources = logs::sources(&session.cluster, run, wanted).await?;
+    let mut streams: Vec<BoxStream<'static, Result<Line, Error>>> = Vec::new();
+    for source in &sources {
+        match logs::lines(&session.cluster, source, true).await {
+            Ok(lines) => streams.push(lines),
+            Err(error) => session.note(&format!("without {}: {error}", source.pod)),
+        }
+    }
+    let mut lines = select_all(streams);
+    let (cluster, name) = (session.cluster.clone(), run.name_any());
+    // Workers go on when the run has ended.
+    let mut ended = Box::pin(runs::until_ended(&cluster, &name));
+    let mut asked = Box::pin(interrupted());
+    loop {
+        tokio::select! {
+            biased;
+            () = &mut asked => return Ok(INTERRUPTED),
+            line = lines.next(), if !lines.is_empty() => match line {
+                Some(Ok(line)) => write(&line, true, session)?,
+                Some(Err(error)) => session.note(&error.to_string()),
+                None => {}
+            },
+            run = &mut ended => return Ok(crate::view::exit::code(&run?.status.unwrap_or_default())),
+        }
+    }
+}
+
+fn write(line: &Line, with_pod: bool, session: &mut Session<'_>) -> Result<(), Failure> {
+    if with_pod {
+        write!(session.out, "{}: ", line.pod)?;
+    }
+    writeln!(session.out, "{}", line.text)?;
+    Ok(())
+}

@@ -1,0 +1,89 @@
+//! What a command works with.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::failure::{Failure, INTERRUPTED, OUT_OF_TIME};
+use super::format::{Format, painted};
+use crate::client::{self, Cluster};
+use crate::daemon::clock::Clock;
+use crate::view::tree::{Tone, Tree};
+
+/// Ends at Ctrl-C. From the first call on Ctrl-C does not end the program by itself.
+pub(super) async fn interrupted() {
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Ends after this time, if there is one.
+pub(super) async fn over(limit: Option<Duration>) {
+    match limit {
+        Some(limit) => tokio::time::sleep(limit).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// A cluster, and where to print.
+pub(super) struct Session<'a> {
+    pub cluster: Cluster,
+    pub clock: Clock,
+    pub out: &'a mut (dyn Write + Send),
+    pub err: &'a mut (dyn Write + Send),
+    pub format: Format,
+    pub colour: bool,
+}
+
+/// How a wait ended.
+pub(super) enum Waited<T> {
+    /// With what was waited for.
+    Done(T),
+    /// Before that, with this exit code.
+    Ended(u8),
+}
+
+impl Session<'_> {
+    /// Prints an object in the form that was asked for: as it is, or as a sentence.
+    pub fn print<K: Serialize>(&mut self, objects: &[K], sentence: &str) -> Result<(), Failure> {
+        if self.format.is_for_people() {
+            writeln!(self.out, "{sentence}")?;
+            return Ok(());
+        }
+        let values = objects.iter().map(serde_json::to_value).collect::<Result<Vec<_>, _>>()?;
+        let text = self.format.of(values)?;
+        self.out.write_all(text.as_bytes())?;
+        Ok(())
+    }
+
+    /// Draws a tree.
+    pub fn draw(&mut self, tree: &Tree) -> io::Result<()> {
+        let plain: &dyn Fn(Tone, &str) -> String = &|_, sign| sign.to_owned();
+        let text = tree.draw(if self.colour { &painted } else { plain });
+        self.out.write_all(text.as_bytes())
+    }
+
+    /// Says something beside the output.
+    pub fn note(&mut self, text: &str) {
+        // Whoever reads no notes misses nothing of the result.
+        let _ = writeln!(self.err, "{text}");
+    }
+
+    /// Waits, for so long at most, or until Ctrl-C. Then `hint` says what goes on without the wait.
+    pub async fn wait<T>(
+        &mut self,
+        limit: Option<Duration>,
+        hint: &str,
+        what: impl Future<Output = Result<T, client::Error>>,
+    ) -> Result<Waited<T>, Failure> {
+        let code = tokio::select! {
+            done = what => return Ok(Waited::Done(done?)),
+            () = interrupted() => INTERRUPTED,
+            () = over(limit) => OUT_OF_TIME,
+        };
+        let why = if code == INTERRUPTED { "no longer waiting" } else { "the time of --timeout is over" };
+        self.note(&format!("{why}: {hint}"));
+        Ok(Waited::Ended(code))
+    }
+}

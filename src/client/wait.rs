@@ -1,0 +1,77 @@
+//! Waiting for what an object becomes.
+
+use std::pin::pin;
+
+use futures::StreamExt;
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Api, Resource};
+
+use super::cluster::Cluster;
+use super::error::Error;
+use super::find::shown;
+use crate::api::Ours;
+
+/// How many failures in a row are borne: with kube's delays between them, half a minute of an API server that
+/// does not answer.
+const FAILURES_MAX: usize = 8;
+
+/// Follows an object until `is_over` says so of it; every state of it that is seen is shown to `is_over`.
+///
+/// # Errors
+/// It was deleted, or the API server refuses, or does not answer for a while.
+pub async fn until<K: Ours>(
+    cluster: &Cluster,
+    name: &str,
+    mut is_over: impl FnMut(&K) -> bool,
+) -> Result<K, Error> {
+    let api: Api<K> = cluster.api();
+    let mut states = pin!(watcher::watch_object(api, name).default_backoff());
+    let mut failures = 0;
+    while let Some(state) = states.next().await {
+        match state {
+            Ok(Some(object)) => {
+                failures = 0;
+                if is_over(&object) {
+                    return Ok(object);
+                }
+            }
+            Ok(None) => return Err(deleted::<K>(name)),
+            Err(error) => {
+                failures += 1;
+                if let Some(error) = lasting::<K>(cluster, error, failures) {
+                    return Err(error);
+                }
+            }
+        }
+    }
+    Err(deleted::<K>(name))
+}
+
+/// That an object is there no more.
+pub(super) fn deleted<K: Ours>(name: &str) -> Error {
+    let hint = format!("`daskflow status` shows what there is, and {} do not come back", K::plural(&()));
+    Error::Deleted { kind: K::KIND.as_str(), name: name.to_owned(), hint }
+}
+
+/// A failure of a watch that does not pass by itself, or has not for a while.
+pub(super) fn lasting<K: Ours>(cluster: &Cluster, error: watcher::Error, failures: usize) -> Option<Error> {
+    let action = format!("watch {} in the namespace {}", K::plural(&()), cluster.namespace);
+    let error = match error {
+        watcher::Error::InitialListFailed(error)
+        | watcher::Error::WatchStartFailed(error)
+        | watcher::Error::WatchFailed(error) => Error::of(error, &action),
+        watcher::Error::WatchError(status) => Error::of(kube::Error::Api(status), &action),
+        watcher::Error::NoResourceVersion => Error::Senseless(format!(
+            "the API server does not say which version of its {} it lists",
+            shown(K::KIND)
+        )),
+    };
+    let is_final =
+        matches!(error, Error::Forbidden { .. } | Error::Unauthorized { .. } | Error::NotInstalled);
+    (is_final || failures > FAILURES_MAX).then_some(error)
+}
+
+/// Whether the operator has looked at the newest spec of an object.
+pub fn is_observed<K: Resource>(object: &K, observed: Option<i64>) -> bool {
+    observed.is_some() && observed >= object.meta().generation
+}

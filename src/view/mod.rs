@@ -1,0 +1,13 @@
+//! Objects as people read them: words, lines and trees.
+//!
+//! Everything here is pure: objects and the time come in, and what is to be shown goes out. Who shows it
+//! (the commands, a page) adds nothing to it but colours, so that no two of them say something else.
+
+pub mod age;
+pub mod cure;
+pub mod exit;
+pub mod objects;
+pub mod overview;
+pub mod phase;
+pub mod status;
+pub mod tree;

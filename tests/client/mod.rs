@@ -1,0 +1,9 @@
+//! What people do with a cluster (`daskflow::client`, and the commands): on the API in this process, which
+//! answers as an API server does, so that no cluster is needed.
+
+mod faults;
+mod follow;
+mod pages;
+mod program;
+mod stage;
+mod writes;
