@@ -95,7 +95,8 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
     };
     let mut sources = arguments.files.read();
     let input = sources.iter().flatten().find(|source| source.is_input()).cloned();
-    sources.extend(made.iter().map(|made| Ok(Source { name: made.name.clone(), text: made.manifest.clone() })));
+    sources
+        .extend(made.iter().map(|made| Ok(Source { name: made.name.clone(), text: made.manifest.clone() })));
     let files = match checked(sources) {
         Ok(files) => files,
         Err(lines) => {
@@ -105,7 +106,9 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
     };
     let is_once = arguments.once || made.as_ref().is_some_and(|made| made.once);
     if is_once && arguments.state.is_some() {
-        eprintln!("a script that runs once leaves nothing to keep with --state: add --every or --cron, or leave --state out");
+        eprintln!(
+            "daskflow: a script that runs once has nothing to go on with: leave --state out, or add --every or --cron"
+        );
         return ExitCode::from(WRONG_COMMAND_LINE);
     }
     let watched = arguments.files.without_input().map(|files| Watched { files, input });

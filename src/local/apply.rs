@@ -197,7 +197,8 @@ impl Applied {
         }
         let mut done = Vec::new();
         for object in all {
-            let written = async { self.wait_for_end(object, deletion).await.and(self.write(object, false).await) };
+            let written =
+                async { self.wait_for_end(object, deletion).await.and(self.write(object, false).await) };
             done.push(written.await.map(|come| Done::of(object, come)));
         }
         // What needs others is deleted before them.
@@ -375,7 +376,12 @@ fn generated(object: &Object) -> Error {
 }
 
 fn refused(object: &Object, source: kube::Error) -> Error {
-    Error::Refused { file: object.file.clone(), line: object.line, object: object.title(), source: Box::new(source) }
+    Error::Refused {
+        file: object.file.clone(),
+        line: object.line,
+        object: object.title(),
+        source: Box::new(source),
+    }
 }
 
 #[cfg(test)]

@@ -140,7 +140,8 @@ async fn a_run_without_a_name_is_created_once_and_in_its_namespace() {
     assert_eq!(runs.list(&kube::api::ListParams::default()).await.unwrap().items.len(), 1);
 }
 
-const SECRET: &str = "apiVersion: v1\nkind: Secret\nmetadata: {name: door, namespace: team}\nstringData: {DATA}\n---\n";
+const SECRET: &str =
+    "apiVersion: v1\nkind: Secret\nmetadata: {name: door, namespace: team}\nstringData: {DATA}\n---\n";
 
 /// An API that goes on over several starts, and its record.
 struct Kept {

@@ -97,7 +97,8 @@ impl Logs {
     /// is known.
     pub fn take_over(&self, uid: &str, container: &str, file: &Path) {
         let Ok(metadata) = file.metadata() else { return };
-        let written = metadata.modified().ok().and_then(|at| Timestamp::try_from(at).ok()).unwrap_or_default();
+        let written =
+            metadata.modified().ok().and_then(|at| Timestamp::try_from(at).ok()).unwrap_or_default();
         let known = Known {
             container: container.to_owned(),
             file: file.to_owned(),
