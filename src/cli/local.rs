@@ -100,7 +100,9 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
     let files = match checked(sources) {
         Ok(files) => files,
         Err(lines) => {
-            lines.iter().for_each(|line| eprintln!("{line}"));
+            for line in &lines {
+                eprintln!("{line}");
+            }
             return ExitCode::FAILURE;
         }
     };

@@ -199,12 +199,12 @@ async fn one<K: Ours>(cluster: &Cluster, name: &str) -> Result<Option<K>, Error>
 async fn not_found(cluster: &Cluster, named: &Named, kinds: &[Kind]) -> Error {
     let kinds: Vec<Kind> =
         kinds.iter().copied().filter(|kind| named.kind.is_none_or(|wanted| wanted == *kind)).collect();
-    let mut names: Vec<String> = Vec::new();
+    let mut there: Vec<String> = Vec::new();
     for kind in &kinds {
-        names.extend(names_of(cluster, *kind).await);
+        there.extend(names_of(cluster, *kind).await);
     }
     let name = &named.name;
-    let mut hint = match similar(name, names.iter().map(String::as_str)) {
+    let mut hint = match similar(name, there.iter().map(String::as_str)) {
         Some(nearest) => format!("did you mean {nearest}?"),
         None => "`daskflow status` shows what there is, and -n names another namespace".to_owned(),
     };

@@ -36,7 +36,7 @@ pub async fn create(cluster: &Cluster, flow: &str, word: &str, wish: Wish) -> Re
         flow: flow.to_owned(),
         scheduled_time: wish.logical_time.map(Time),
         clock: wish.clock,
-        parameters: (!wish.parameters.is_empty()).then(|| Value::Object(wish.parameters)),
+        parameters: (!wish.parameters.is_empty()).then_some(Value::Object(wish.parameters)),
         ..FlowRunSpec::default()
     };
     let mut run = FlowRun::new("", spec);

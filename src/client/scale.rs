@@ -47,8 +47,8 @@ pub async fn scale(cluster: &Cluster, of: &DaskCluster, group: &str, workers: i3
     let action = format!("patch daskclusters in the namespace {}", cluster.namespace);
     let patched = match path {
         None => {
-            let patch = json!({"spec": {"workers": {"replicas": workers}}});
-            api.patch(&name, &PatchParams::apply(MANAGER), &Patch::Merge(patch)).await
+            let size = json!({"spec": {"workers": {"replicas": workers}}});
+            api.patch(&name, &PatchParams::apply(MANAGER), &Patch::Merge(size)).await
         }
         Some(index) => {
             // A list is replaced as a whole by a merge; the test keeps another group of this place untouched.

@@ -72,7 +72,7 @@ impl Access {
             .with_safe_default_protocol_versions()?
             .with_no_client_auth()
             .with_single_cert(vec![certificate.der().clone()], key)?;
-        let token = token.iter().map(|byte| format!("{byte:02x}")).collect();
+        let token = token.map(|byte| format!("{byte:02x}")).concat();
         Ok(Self { certificate: certificate.pem(), token, tls: TlsAcceptor::from(Arc::new(tls)) })
     }
 

@@ -103,14 +103,18 @@ impl FileWatch<'_> {
             };
             match outcome {
                 Ok(lines) => {
-                    lines.iter().for_each(|line| self.machine.news.say(line));
+                    for line in &lines {
+                        self.machine.news.say(line);
+                    }
                     if lines.is_empty() && !said.is_empty() {
                         self.machine.news.say("applied: the files are as they were before");
                     }
                     (good, said) = (known.clone(), Vec::new());
                 }
                 Err(lines) if lines != said => {
-                    lines.iter().for_each(|line| self.machine.news.say(&format!("not applied: {line}")));
+                    for line in &lines {
+                        self.machine.news.say(&format!("not applied: {line}"));
+                    }
                     said = lines;
                 }
                 Err(_) => {}

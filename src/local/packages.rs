@@ -9,7 +9,7 @@ use crate::manifest::first::{Installed, PACKAGES};
 
 /// Writes a line for the interpreter, and one for each package that is there. The working directory is not
 /// imported from.
-const QUESTION: &str = r#"
+const QUESTION: &str = r"
 import sys
 sys.path[:] = [path for path in sys.path if path]
 try:
@@ -23,7 +23,7 @@ for name in sys.argv[1:]:
         print(name, version(name))
     except Exception:
         pass
-"#;
+";
 
 /// What the Python has that pods would be run with; none where there is no such Python, or one that does not
 /// say.

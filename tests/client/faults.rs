@@ -165,10 +165,10 @@ async fn a_run_that_was_deleted_is_said_to_be() {
         let api: kube::Api<daskflow::api::FlowRun> = stage.cluster.api();
         api.delete(name, &kube::api::DeleteParams::default()).await.unwrap();
     };
-    let (waited, ()) = tokio::join!(wait, delete);
+    let (end, ()) = tokio::join!(wait, delete);
     let wanted = "the FlowRun nightly-report-now-8kfpz was deleted meanwhile: `daskflow status` shows what there is, and \
                   flowruns do not come back";
-    assert_eq!(waited.unwrap_err().to_string(), wanted);
+    assert_eq!(end.unwrap_err().to_string(), wanted);
     assert_eq!(runs::cancel(&stage.cluster, name).await.unwrap_err().to_string(), wanted);
 }
 

@@ -107,8 +107,8 @@ impl Stage {
         if path.contains("daskflow.dev") {
             status["observedGeneration"] = before["metadata"]["generation"].clone();
         }
-        let patch = json!({"status": status});
-        self.ask("PATCH", &format!("{path}/status"), "application/merge-patch+json", &patch).await;
+        let written = json!({"status": status});
+        self.ask("PATCH", &format!("{path}/status"), "application/merge-patch+json", &written).await;
     }
 
     /// The same of a run of this name.

@@ -13,7 +13,7 @@ fn named(text: &str) -> Named {
     text.parse().unwrap()
 }
 
-fn object(value: Value) -> Map<String, Value> {
+fn object(value: &Value) -> Map<String, Value> {
     value.as_object().unwrap().clone()
 }
 
@@ -21,7 +21,7 @@ fn object(value: Value) -> Map<String, Value> {
 async fn a_run_is_made_as_it_was_wished() {
     let stage = furnished().await;
     let wish = runs::Wish {
-        parameters: object(json!({"days": 7})),
+        parameters: object(&json!({"days": 7})),
         logical_time: Some("2025-10-05T00:00:00Z".parse().unwrap()),
         clock: Some("nightly".to_owned()),
     };
@@ -47,7 +47,7 @@ async fn a_run_is_made_as_it_was_wished() {
 async fn a_retry_has_the_time_and_the_parameters_of_the_earlier_run() {
     let stage = furnished().await;
     let earlier = find::run(&stage.cluster, &named("nightly-report-20251007t000000")).await.unwrap();
-    let again = runs::retry(&stage.cluster, &earlier, object(json!({"region": "north"}))).await.unwrap();
+    let again = runs::retry(&stage.cluster, &earlier, object(&json!({"region": "north"}))).await.unwrap();
     let wanted = json!({
         "flow": "nightly-report", "parameters": {"days": 1, "region": "north"}, "scheduledTime": "2025-10-07T00:00:00Z",
     });
@@ -114,7 +114,7 @@ async fn a_cluster_is_suspended_when_its_pods_are_deleted() {
 #[tokio::test]
 async fn a_group_is_scaled_and_the_others_stay() {
     let stage = furnished().await;
-    let path = "/apis/daskflow.dev/v1alpha1/namespaces/default/daskclusters/analytics";
+    let at = "/apis/daskflow.dev/v1alpha1/namespaces/default/daskclusters/analytics";
     let Found::Cluster(before) = find(&stage.cluster, &named("analytics"), &Kind::ALL).await.unwrap() else {
         panic!()
     };
@@ -125,8 +125,8 @@ async fn a_group_is_scaled_and_the_others_stay() {
     assert_eq!((change.before, change.cluster.spec.workers.replicas), (2, Some(0)));
     let group = |ready: i32| json!({"workers": {"ready": ready, "desired": 4}, "groups": [{"name": "gpu", "desired": 4, "ready": ready}]});
     let play = async {
-        stage.set_status(path, &group(3)).await;
-        stage.set_status(path, &group(4)).await;
+        stage.set_status(at, &group(3)).await;
+        stage.set_status(at, &group(4)).await;
     };
     let (done, ()) = tokio::join!(scale::until_scaled(&stage.cluster, "analytics", "gpu", 4), play);
     assert_eq!(done.unwrap().status.unwrap().groups[0].ready, 4);

@@ -121,15 +121,15 @@ async fn runs(program: &Program<'_>) {
     assert!(failed.err.contains("ScriptError"), "{}", failed.err);
     let again = program.run(&format!("retry {} -p days=2 --follow", created(&failed)), 0).await;
     assert!(again.out.contains("sum 30"), "{}", again.out);
-    let long = created(&program.run("run etl -p days=99", 0).await);
-    program.namespace.until_phase(&long, Phase::Running, 120).await;
+    let blocker = created(&program.run("run etl -p days=99", 0).await);
+    program.namespace.until_phase(&blocker, Phase::Running, 120).await;
     // Another one waits for it, and says so with what to do.
     let waiting = created(&program.run("run etl", 0).await);
     program.namespace.until_phase(&waiting, Phase::Queued, 60).await;
     let tree = program.run("status flow/etl", 0).await;
-    assert!(tree.out.contains(&format!("● run/{long}   Running")), "{}", tree.out);
-    program.run(&format!("cancel {waiting} {long} --wait"), 0).await;
-    let ended: FlowRun = program.namespace.api().get(&long).await.unwrap();
+    assert!(tree.out.contains(&format!("● run/{blocker}   Running")), "{}", tree.out);
+    program.run(&format!("cancel {waiting} {blocker} --wait"), 0).await;
+    let ended: FlowRun = program.namespace.api().get(&blocker).await.unwrap();
     assert_eq!(ended.status.unwrap().phase, Phase::Cancelled, "{}", ended.metadata.name.unwrap_or_default());
 }
 

@@ -81,7 +81,8 @@ impl Terminal {
     }
 
     fn press(&mut self, keys: &str) {
-        let bytes: String = keys.bytes().map(|byte| format!("{byte:02x}")).collect();
+        let bytes: Vec<String> = keys.bytes().map(|byte| format!("{byte:02x}")).collect();
+        let bytes = bytes.concat();
         self.order(&format!("keys {bytes}"));
     }
 
@@ -136,7 +137,7 @@ fn collect(mut stream: impl std::io::Read + Send + 'static) -> Arc<Mutex<Vec<u8>
     let all = Arc::new(Mutex::new(Vec::new()));
     let shared = all.clone();
     thread::spawn(move || {
-        let mut bytes = [0; 65_536];
+        let mut bytes = vec![0; 65_536];
         while let Ok(count @ 1..) = stream.read(&mut bytes) {
             shared.lock().unwrap().extend_from_slice(&bytes[..count]);
         }

@@ -87,7 +87,7 @@ fn backfill(arguments: &Arguments, flow: &Flow) -> Result<FlowBackfill, Failure>
     let mut spec = FlowBackfillSpec::new(name.clone(), Time(arguments.from), Time(arguments.to));
     spec.clocks.clone_from(&arguments.clock);
     spec.parallelism = arguments.parallelism.into();
-    spec.parameters = (!parameters.is_empty()).then(|| Value::Object(parameters));
+    spec.parameters = (!parameters.is_empty()).then_some(Value::Object(parameters));
     let mut backfill = FlowBackfill::new("", spec);
     backfill.metadata = ObjectMeta {
         generate_name: Some(format!("{name}-")),

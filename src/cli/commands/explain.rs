@@ -1,5 +1,6 @@
 //! `daskflow explain`
 
+use std::fmt::Write as _;
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -49,9 +50,9 @@ fn text(word: &str) -> Result<String, Unknown> {
     };
     let mut text = format!("{reason}\n");
     for Explanation { section, means, cure } in explain(reason) {
-        text.push_str(&format!("\n{section}\n  {means}\n"));
+        let _ = write!(text, "\n{section}\n  {means}\n");
         if let Some(cure) = cure {
-            text.push_str(&format!("  → {cure}\n"));
+            let _ = writeln!(text, "  → {cure}");
         }
     }
     Ok(text)

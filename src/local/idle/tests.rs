@@ -134,7 +134,7 @@ fn the_exit_code_is_that_of_the_first_run_that_failed() {
     all.add(&ended("d", "TimedOut", "2026-11-30T11:00:03Z", 143));
     all.add(&ended("d", "TimedOut", "2026-11-30T11:00:03Z", 143));
     all.add(&run(&json!({"phase": "Running"})));
-    assert_eq!(all.first_failure.map(|(_, code)| code), Some(143));
+    assert_eq!(all.first_failure.map(|(_, code)| code), Some(124), "that of `timeout`");
     let line = "idle: no run is under way, and none is waited for; 4 have ended, 2 of them failed";
     assert_eq!(all.line(), line);
 }

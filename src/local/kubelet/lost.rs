@@ -57,7 +57,7 @@ fn lost(pod: &Pod, now: Timestamp) -> PodStatus {
     let mut conditions = status.conditions.take().unwrap_or_default();
     for condition in &mut conditions {
         if ["Ready", "ContainersReady"].contains(&condition.type_.as_str()) && condition.status == "True" {
-            condition.status = "False".to_owned();
+            "False".clone_into(&mut condition.status);
             condition.last_transition_time = Some(Time(now));
         }
     }

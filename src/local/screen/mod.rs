@@ -61,11 +61,11 @@ pub struct World<'a> {
 /// they are without a terminal.
 pub async fn show(table: Option<&Table>, world: &World<'_>) {
     if let Some(table) = table
-        && let Err(error) = show_while_there(table, world).await
+        && let Err(error) = Box::pin(show_while_there(table, world)).await
     {
         world.machine.news.say(&format!("no table can be shown here: {error}"));
     }
-    pending().await
+    pending::<()>().await;
 }
 
 /// News are not written while the table is shown, but afterwards.
@@ -203,6 +203,6 @@ async fn next_keys(keyboard: &mut Option<Keyboard>) -> Option<Vec<Key>> {
 
 async fn resized(sizes: &mut Signal) {
     if sizes.recv().await.is_none() {
-        pending().await
+        pending::<()>().await;
     }
 }

@@ -131,15 +131,15 @@ mod tests {
         let input = host.stdin.take();
         let output = host.wait_with_output().unwrap();
         drop(input);
-        let (text, report) =
+        let (screen, report) =
             (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        let mut rest = text.as_ref();
+        let mut rest = screen.as_ref();
         let (on, off) = ("\u{1b}[?1049h", "\u{1b}[?1049l");
         for part in [on, "first", off, "a thread broke", on, "second", off, "all broke"] {
             let found = rest.split_once(part);
-            rest = found.unwrap_or_else(|| panic!("{part:?} is missing or too early: {text:?}")).1;
+            rest = found.unwrap_or_else(|| panic!("{part:?} is missing or too early: {screen:?}")).1;
         }
-        assert!(!rest.contains(on), "{text:?}");
-        assert_eq!(report.trim(), "code 101 modes same", "{text:?}");
+        assert!(!rest.contains(on), "{screen:?}");
+        assert_eq!(report.trim(), "code 101 modes same", "{screen:?}");
     }
 }

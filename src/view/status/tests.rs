@@ -9,9 +9,14 @@ use crate::view::objects::Objects;
 
 const NOW: &str = "2026-11-30T12:00:00Z";
 
-fn object<K: DeserializeOwned>(kind: &str, name: &str, spec: Value, status: Value) -> K {
+fn object<K: DeserializeOwned>(
+    kind: &str,
+    name: &str,
+    spec: impl Into<Value>,
+    status: impl Into<Value>,
+) -> K {
     serde_json::from_value(json!({
-        "apiVersion": "daskflow.dev/v1alpha1", "kind": kind, "spec": spec, "status": status,
+        "apiVersion": "daskflow.dev/v1alpha1", "kind": kind, "spec": spec.into(), "status": status.into(),
         "metadata": {
             "name": name, "namespace": "a", "uid": format!("uid-{name}"), "creationTimestamp": "2026-11-30T11:00:00Z",
         },
@@ -23,7 +28,7 @@ fn condition(kind: &str, status: &str, reason: &str, message: &str) -> Value {
     json!({"type": kind, "status": status, "reason": reason, "message": message, "lastTransitionTime": NOW})
 }
 
-fn nightly(conditions: Value) -> Flow {
+fn nightly(conditions: &Value) -> Flow {
     let spec = json!({"cluster": {"ref": {"name": "analytics"}}});
     let status = json!({
         "schedule": "0 2 * * * Europe/Paris", "nextTick": "2026-12-01T01:00:00Z", "conditions": conditions,
@@ -49,7 +54,7 @@ fn a_flow_is_shown_with_its_cluster_its_runs_and_what_to_do() {
     let ready = json!([condition("Ready", "True", "Ready", "")]);
     let cluster_status = json!({"workers": {"ready": 2, "desired": 2}, "conditions": ready});
     let objects = Objects {
-        flows: vec![nightly(ready)],
+        flows: vec![nightly(&ready)],
         clusters: vec![object("DaskCluster", "analytics", json!({"image": "dask:1"}), cluster_status)],
         runs: vec![
             run_of(
@@ -92,7 +97,7 @@ fn a_flow_is_shown_with_its_cluster_its_runs_and_what_to_do() {
 fn what_is_wrong_is_said_once_with_what_to_do() {
     let message = "a clock is wrong";
     let flow_with = |stalled: &str| {
-        nightly(json!([
+        nightly(&json!([
             condition("Ready", "False", "InvalidSchedule", message),
             condition("ScheduleValid", "False", "InvalidSchedule", message),
             condition("Stalled", stalled, "InvalidSchedule", message),
@@ -106,7 +111,7 @@ fn what_is_wrong_is_said_once_with_what_to_do() {
         assert!(text.contains("→ The message names the clock and says what to write."), "{text}");
         assert!(text.contains("cluster/analytics   there is none of this name"), "{text}");
     }
-    let objects = Objects { flows: vec![nightly(json!([]))], ..Objects::default() };
+    let objects = Objects { flows: vec![nightly(&json!([]))], ..Objects::default() };
     let text = drawn(&objects, |shown| flow(&objects.flows[0], shown), false);
     assert!(text.contains("no operator has looked at it yet"), "{text}");
 }
@@ -166,7 +171,7 @@ fn all_shows_each_object_once() {
     let mut other = run_of("other-1", json!({"phase": "Queued", "reason": "FlowNotFound"}));
     other.spec.flow = "other".to_owned();
     let objects = Objects {
-        flows: vec![nightly(json!([]))],
+        flows: vec![nightly(&json!([]))],
         clusters: vec![
             own("analytics", json!({})),
             own("alone", json!({})),

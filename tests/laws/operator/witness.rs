@@ -283,8 +283,8 @@ impl Witness {
     fn take_cluster(&mut self, change: &Changed) {
         let Some(cluster) = &change.after else { return };
         self.check_size(change, cluster);
-        let count = |pointer: &str| usize::try_from(number_of(cluster, pointer)).unwrap_or_default();
-        self.wanted_workers = count("/spec/workers/replicas");
+        self.wanted_workers =
+            usize::try_from(number_of(cluster, "/spec/workers/replicas")).unwrap_or_default();
         let admitted = cluster.pointer("/status/admitted").and_then(Value::as_array).map_or(0, Vec::len);
         let places = self.rules.cluster.and_then(|cluster| cluster.max_active_runs);
         let fits =

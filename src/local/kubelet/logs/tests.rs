@@ -57,8 +57,8 @@ fn texts(lines: &[LogLine]) -> Vec<String> {
     lines.iter().map(|line| String::from_utf8_lossy(&line.text).into_owned()).collect()
 }
 
-fn some(lines: &[&str]) -> Option<Vec<String>> {
-    Some(lines.iter().map(|line| (*line).to_owned()).collect())
+fn owned(lines: &[&str]) -> Vec<String> {
+    lines.iter().map(|line| (*line).to_owned()).collect()
 }
 
 #[tokio::test(start_paused = true)]
@@ -69,17 +69,20 @@ async fn each_start_has_its_part_of_the_file() {
     world.write("old\n");
     world.begin();
     world.write("one\nhalf");
-    assert_eq!(world.said(false), some(&["one", "half"]));
+    assert_eq!(world.said(false), Some(owned(&["one", "half"])));
     assert_eq!(world.said(true), None);
     world.logs.end("u");
     assert_eq!(world.said(true), None, "it is over");
     world.logs.wait("u");
-    assert_eq!((world.said(false), world.said(true)), (some(&["one", "half"]), some(&["one", "half"])));
+    assert_eq!(
+        (world.said(false), world.said(true)),
+        (Some(owned(&["one", "half"])), Some(owned(&["one", "half"])))
+    );
     world.begin();
     world.write("two\n");
-    assert_eq!((world.said(false), world.said(true)), (some(&["two"]), some(&["one", "half"])));
+    assert_eq!((world.said(false), world.said(true)), (Some(owned(&["two"])), Some(owned(&["one", "half"]))));
     world.begin();
-    assert_eq!((world.said(false), world.said(true)), (some(&[]), some(&["two"])));
+    assert_eq!((world.said(false), world.said(true)), (Some(owned(&[])), Some(owned(&["two"]))));
     world.logs.forget("u");
     assert_eq!(world.said(false), None);
 }
@@ -153,7 +156,7 @@ fn the_log_of_a_pod_of_an_earlier_daskflow_is_shown_and_has_ended() {
     assert_eq!(world.said(false), None, "there is none");
     world.write("one\ntwo");
     world.logs.take_over("u", "main", &world.file);
-    assert_eq!(world.said(false), some(&["one", "two"]));
+    assert_eq!(world.said(false), Some(owned(&["one", "two"])));
     assert_eq!(world.said(true), None);
     let log = world.log(false, true).unwrap();
     let modified = world.file.metadata().unwrap().modified().unwrap();

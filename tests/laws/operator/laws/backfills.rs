@@ -192,7 +192,7 @@ impl Backfills {
         }
         // Who does not know of a backfill cannot count on it.
         let is_clear = |backfill: &&Backfill| backfill.is_known && !self.unclear.behind && !self.unclear.late;
-        if self.by_uid(&run.of).filter(is_clear).is_some() {
+        if self.by_uid(&run.of).as_ref().is_some_and(is_clear) {
             return law(run.is_taken_back, || {
                 format!("{name} is deleted with its backfill there, and had had its turn")
             });

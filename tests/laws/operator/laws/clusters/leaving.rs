@@ -1,6 +1,6 @@
 //! How workers leave.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use daskflow::api::worker_group::Drain;
@@ -21,9 +21,9 @@ impl Clusters {
             return Ok(());
         }
         let new = state.let_go.difference(&before.let_go);
-        let groups: BTreeMap<&str, ()> =
-            new.filter_map(|name| Some((self.pods.get(name)?.group.as_str(), ()))).collect();
-        for group in groups.into_keys() {
+        let groups: BTreeSet<&str> =
+            new.filter_map(|name| Some(self.pods.get(name)?.group.as_str())).collect();
+        for group in groups {
             let serving = |state: &SchedulerState| {
                 let counts = |name: &&String| {
                     self.pods.get(*name).is_some_and(|pod| pod.group == group && !pod.is_closed)
@@ -71,7 +71,7 @@ impl Clusters {
         };
         let timeout = |spec: &daskflow::api::DaskClusterSpec| {
             let group = group_of(spec, &pod.group).filter(|group| group.drain == Drain::Wait)?;
-            let written = group.drain_timeout.as_ref().and_then(|timeout| timeout.get());
+            let written = group.drain_timeout.as_ref().and_then(daskflow::api::duration::Written::get);
             Some(written.unwrap_or(Duration::from_secs(3600)))
         };
         // Of what was so a moment ago, the least that was asked for.

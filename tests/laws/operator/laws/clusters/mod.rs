@@ -33,6 +33,7 @@ use at_rest::Sizes;
 const STATUS_BYTES_MAX: usize = 4096;
 
 /// A pod of the cluster.
+#[expect(clippy::struct_excessive_bools, reason = "each is one fact of a pod")]
 #[derive(Clone, Debug)]
 struct Pod {
     /// Whether it is the scheduler's.
@@ -159,7 +160,8 @@ impl Clusters {
             let phase = text(run, "/status/phase");
             let is_over = crate::operator::witness::is_final(phase);
             let is_queued = phase.is_empty() || phase == "Queued";
-            let uses = !is_over && !(flag(run, "/spec/suspend") && is_queued);
+            let waits = flag(run, "/spec/suspend") && is_queued;
+            let uses = !(is_over || waits);
             (uses, uses && phase == "Running" && !text(run, "/status/job").is_empty())
         });
         self.open.remove(name);
@@ -192,27 +194,9 @@ impl Clusters {
         rests?;
         let bytes = self.status.to_string().len();
         law(bytes < STATUS_BYTES_MAX, || format!("the status of the cluster has {bytes} bytes"))?;
-        self.sizes_are_lawful(&cluster, was_asleep)?;
+        sizes_are_lawful(&cluster, was_asleep)?;
         if let Some(sizes) = &mut self.sizes {
             sizes.note(&cluster)?;
-        }
-        Ok(())
-    }
-
-    /// The sizes that are told of the spec that is told.
-    fn sizes_are_lawful(&self, cluster: &DaskCluster, was_asleep: bool) -> Result<(), String> {
-        let Some(status) = &cluster.status else { return Ok(()) };
-        if status.observed_generation != cluster.metadata.generation {
-            return Ok(());
-        }
-        let is_asleep = was_asleep && status.idle.as_ref().is_some_and(|idle| idle.asleep);
-        for group in &status.groups {
-            let (least, most) = bounds(group_of(&cluster.spec, &group.name));
-            let size = usize::try_from(group.desired).unwrap_or_default();
-            let rests = (is_asleep || cluster.spec.suspend) && size == 0;
-            law(rests || (least..=most).contains(&size), || {
-                format!("the group {} is to have {size} workers, of {least} to {most}", group.name)
-            })?;
         }
         Ok(())
     }
@@ -310,4 +294,22 @@ impl Clusters {
         self.leave_lawfully(&before, state)?;
         self.are_asked_lawfully(&before, new, now)
     }
+}
+
+/// The sizes that are told of the spec that is told.
+fn sizes_are_lawful(cluster: &DaskCluster, was_asleep: bool) -> Result<(), String> {
+    let Some(status) = &cluster.status else { return Ok(()) };
+    if status.observed_generation != cluster.metadata.generation {
+        return Ok(());
+    }
+    let is_asleep = was_asleep && status.idle.as_ref().is_some_and(|idle| idle.asleep);
+    for group in &status.groups {
+        let (least, most) = bounds(group_of(&cluster.spec, &group.name));
+        let size = usize::try_from(group.desired).unwrap_or_default();
+        let rests = (is_asleep || cluster.spec.suspend) && size == 0;
+        law(rests || (least..=most).contains(&size), || {
+            format!("the group {} is to have {size} workers, of {least} to {most}", group.name)
+        })?;
+    }
+    Ok(())
 }
