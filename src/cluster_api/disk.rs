@@ -30,6 +30,9 @@ const VERSION: &str = "version";
 /// How much of the file is kept in memory, in bytes: the objects are in memory themselves.
 const CACHE_BYTES: usize = 4 * 1024 * 1024;
 
+/// The name of an object in the file, and its JSON.
+type Row = (String, Vec<u8>);
+
 /// The objects cannot be kept.
 #[derive(Debug, thiserror::Error)]
 pub enum DiskError {
@@ -138,7 +141,7 @@ impl Disk {
     /// Reads all that was saved.
     pub(super) fn load(&self) -> Result<Saved, DiskError> {
         let (version, rows) = self.rows()?;
-        let read = |(name, json): (String, Vec<u8>)| {
+        let read = |(name, json): Row| {
             let Some((stored, key)) = placed(&name) else { return Err(DiskError::Unknown(name)) };
             let object = serde_json::from_slice(&json);
             Ok((stored, key, object.map_err(|error| DiskError::Unreadable(name, error))?))
@@ -146,7 +149,7 @@ impl Disk {
         Ok(Saved { version, objects: rows.into_iter().map(read).collect::<Result<_, _>>()? })
     }
 
-    fn rows(&self) -> Result<(u64, Vec<(String, Vec<u8>)>), redb::Error> {
+    fn rows(&self) -> Result<(u64, Vec<Row>), redb::Error> {
         let transaction = self.0.begin_read()?;
         let version = transaction.open_table(NUMBERS)?.get(VERSION)?.map(|version| version.value());
         let mut rows = Vec::new();
