@@ -46,7 +46,8 @@ impl Record {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             text => text.map_err(|error| self.refused(error))?,
         };
-        let values: Vec<Value> = serde_json::from_slice(&text).map_err(|error| self.refused(error.into()))?;
+        let values: Vec<Value> = serde_json::from_slice(&text)
+            .map_err(|error| self.refused(io::Error::new(io::ErrorKind::InvalidData, error)))?;
         Ok(values.into_iter().map(|value| Object { file: String::new(), line: 0, value }).collect())
     }
 
