@@ -175,6 +175,10 @@ fn left_for(moment: Moment, way: Way, python: &Path) -> Duration {
         Command::new(words[0])
     };
     command.args(if way == Way::Terminal { &words[..] } else { &words[1..] }).arg(python);
+    // A table has no lines to wait for.
+    if matches!(moment, Moment::Idle | Moment::Retrying) {
+        command.arg("--plain");
+    }
     let mut local = Local::spawn(&test, &folder, command);
     moment.wait(&mut local, &folder);
     let ours = sockets(&local.mark);

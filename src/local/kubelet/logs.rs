@@ -3,8 +3,8 @@
 //!
 //! Programs write into the file themselves, so that nothing of it is lost whatever becomes of daskflow. That
 //! a line has no time of its own is the price: the time is that of the look at the file's length that first
-//! saw the line, a second late at most. The log of a pod that an earlier daskflow started is one part, with one
-//! time.
+//! saw the line, a second late at most. The log of a pod that an earlier daskflow started is one part, with
+//! one time.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -93,8 +93,8 @@ impl Logs {
         all.insert(uid.to_owned(), known);
     }
 
-    /// A pod is over that an earlier daskflow has started: of its log, where there is one, only the end of all
-    /// is known.
+    /// A pod is over that an earlier daskflow has started: of its log, where there is one, only the end is
+    /// known.
     pub fn take_over(&self, uid: &str, container: &str, file: &Path) {
         let Ok(metadata) = file.metadata() else { return };
         let written =
