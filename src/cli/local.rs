@@ -6,12 +6,12 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use clap::Args;
-use tokio::signal::unix::{SignalKind, signal};
 
 use super::env_file;
 use super::files::{self, Files, Source};
 use super::output::{FileFault, fail};
 use super::script::{Made, ScriptArguments};
+use super::signals;
 use super::terminal::Terminal;
 use crate::causes::chain;
 use crate::daemon::log;
@@ -20,6 +20,8 @@ use crate::manifest::{self, Checked};
 
 /// What is logged where nothing else is asked for.
 const LOG: &str = "error";
+/// The exit code of a command line that is wrong.
+const WRONG_COMMAND_LINE: u8 = 2;
 
 /// Exit code 0: it was ended with Ctrl-C, or all runs of `--once` or `--until-idle` succeeded; with these
 /// otherwise that of the first run that failed. 1: a file has a fault, or something is missing on this
@@ -38,6 +40,10 @@ pub(super) struct Arguments {
     /// Run each Flow once, now, show its log, and exit with the exit code of the first run that failed.
     #[arg(long)]
     once: bool,
+    /// Keep objects and logs in this folder, over restarts: what was due meanwhile is caught up with as after
+    /// an outage of the operator.
+    #[arg(long, value_name = "DIR", conflicts_with = "once")]
+    state: Option<PathBuf>,
     /// End when nothing is left to do: when all FlowRuns, FlowBackfills and due ticks have ended, and the
     /// clocks that have an end. Exit with the exit code of the first run that failed.
     #[arg(long, conflicts_with = "once")]
@@ -101,6 +107,12 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
         }
     };
     let is_once = arguments.once || made.as_ref().is_some_and(|made| made.once);
+    if is_once && arguments.state.is_some() {
+        eprintln!(
+            "daskflow: a script that runs once has nothing to go on with: leave --state out, or add --every or --cron"
+        );
+        return ExitCode::from(WRONG_COMMAND_LINE);
+    }
     let watched = arguments.files.without_input().map(|files| Watched { files, input });
     if let Err(error) = log::start(&arguments.log, log::Format::Text, None) {
         return fail(&error);
@@ -116,6 +128,7 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
         python: arguments.python,
         maps: arguments.map.into_iter().map(|Map(path, folder)| (path, folder)).collect(),
         once: is_once,
+        state: arguments.state,
         until_idle: arguments.until_idle,
         table: arguments.terminal.table(arguments.log != LOG).filter(|_| !is_once),
         env,
@@ -123,7 +136,7 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
     };
     let stop = Stop::default();
     let ended = runtime.block_on(async {
-        stop_on_signals(stop.clone());
+        signals::stop(stop.clone());
         Box::pin(local::run(options, stop)).await
     });
     // Tasks that hang must not keep the program.
@@ -168,26 +181,6 @@ fn checked(sources: Vec<Result<Source, files::Error>>) -> Result<Vec<(String, Ch
         }
     }
     if wrong.is_empty() { Ok(all) } else { Err(wrong) }
-}
-
-/// The first signal ends all in order, the second at once. The end of the terminal is one too, and so is a
-/// key of the table.
-fn stop_on_signals(stop: Stop) {
-    tokio::spawn(async move {
-        let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
-        let [Ok(mut interrupt), Ok(mut terminate), Ok(mut hangup)] = kinds.map(signal) else {
-            return tracing::error!("signals cannot be caught");
-        };
-        for token in [stop.in_order, stop.at_once] {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-                _ = hangup.recv() => {}
-                () = token.cancelled() => {}
-            }
-            token.cancel();
-        }
-    });
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ mod rbac;
 mod ready;
 mod reference;
 mod script;
+mod signals;
 mod terminal;
 mod validate;
 

@@ -39,7 +39,8 @@ impl std::fmt::Display for FileFault {
 
 /// Prints why the program ends, with the whole chain of causes.
 pub(super) fn fail(error: &dyn std::error::Error) -> ExitCode {
-    eprintln!("daskflow: {}", chain(error));
+    // That its terminal was closed must not end the program in another way.
+    let _ = writeln!(io::stderr(), "daskflow: {}", chain(error));
     ExitCode::FAILURE
 }
 

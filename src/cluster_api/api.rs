@@ -7,11 +7,13 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::Client;
 use serde_json::{Value, json};
 
+use super::disk::Disk;
 use super::log_source::LogSource;
 use super::names::Names;
 use super::state::{News, Shared, State};
 use super::store::{Key, Store};
 use super::value::{seconds, set};
+use super::writer::Writer;
 use super::{built_in, collect, kinds};
 
 /// The API. Clones are the same one.
@@ -25,11 +27,21 @@ impl ClusterApi {
     ///
     /// `clock` says what time it is; uids and generated names follow from `seed`.
     pub fn new(clock: impl Fn() -> Timestamp + Send + Sync + 'static, seed: u64) -> Self {
-        let mut state = State { store: Store::default(), names: Names::new(seed) };
+        let state = State { store: Store::default(), names: Names::new(seed) };
+        Self::begin(clock, state, None)
+    }
+
+    /// An API with these objects and what is there from the start, which may be kept on a disk.
+    pub(super) fn begin(
+        clock: impl Fn() -> Timestamp + Send + Sync + 'static,
+        mut state: State,
+        disk: Option<Disk>,
+    ) -> Self {
         install(&mut state, clock());
-        let news = News::new(state.store.version());
-        let logs = OnceLock::new();
-        let shared = Shared { state: Mutex::new(state), news, clock: Box::new(clock), logs };
+        let news = Arc::new(News::new(state.store.version()));
+        let state = Arc::new(Mutex::new(state));
+        let writer = disk.map(|disk| Writer::start(disk, state.clone(), news.clone()));
+        let shared = Shared { state, news, clock: Box::new(clock), logs: OnceLock::new(), writer };
         Self { shared: Arc::new(shared) }
     }
 
@@ -47,6 +59,12 @@ impl ClusterApi {
     /// The version of the last change.
     pub fn version(&self) -> u64 {
         self.lock().store.version()
+    }
+
+    /// Whether there is an object of a kind of ours: by namespace and name.
+    pub fn has(&self, kind: crate::api::Kind, namespace: &str, name: &str) -> bool {
+        let found = kinds::all().iter().find(|one| one.ours == Some(kind));
+        found.is_some_and(|kind| self.lock().store.get(kind.stored, &Key::new(namespace, name)).is_some())
     }
 
     /// Forgets all versions before the present one: watches and pages that begin there get 410.
@@ -89,8 +107,12 @@ impl ClusterApi {
         self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Tells the watches how far the store is.
+    /// Tells the watches how far the store is. Where objects are kept, that is done once they are on the
+    /// disk.
     pub(super) fn tell(&self) {
+        if let Some(writer) = &self.shared.writer {
+            return writer.wake();
+        }
         let mut state = self.lock();
         let (changed, version) = (state.store.take_changed(), state.store.version());
         drop(state);
@@ -101,13 +123,16 @@ impl ClusterApi {
 /// Puts in what is there from the start.
 fn install(state: &mut State, now: Timestamp) {
     let created = seconds(now);
-    if let Some(namespaces) = kinds::find("", "v1", "namespaces") {
+    let default = Key::new("", "default");
+    if let Some(namespaces) = kinds::find("", "v1", "namespaces")
+        && state.store.get(namespaces.stored, &default).is_none()
+    {
         let mut object = json!({
             "apiVersion": "v1", "kind": "Namespace",
             "metadata": {"name": "default", "uid": state.names.uid(), "creationTimestamp": created},
         });
         built_in::fill_in(namespaces, &mut object, 0);
-        state.store.put(namespaces.stored, Key::new("", "default"), object);
+        state.store.put(namespaces.stored, default, object);
     }
     let Some(kind) = kinds::find("apiextensions.k8s.io", "v1", "customresourcedefinitions") else { return };
     for (name, crd) in &*DEFINITIONS {

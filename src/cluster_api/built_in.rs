@@ -205,6 +205,13 @@ fn service(spec: &mut Value, number: u64) {
     }
 }
 
+/// The number that the address of a Service was made of.
+pub(super) fn number_of(service: &Value) -> Option<u64> {
+    let address = service.pointer("/spec/clusterIP")?.as_str()?.strip_prefix("10.96.")?;
+    let (high, low) = address.split_once('.')?;
+    Some(high.parse::<u64>().ok()? * 250 + low.parse::<u64>().ok()?.checked_sub(1)?)
+}
+
 /// An update that says nothing of its address leaves a Service the one that it has.
 pub(super) fn keep_address(old: &Value, object: &mut Value) {
     for field in ["clusterIP", "clusterIPs"] {

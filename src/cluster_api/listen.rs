@@ -85,7 +85,7 @@ impl ClusterApi {
             });
         }
         match to_bytes(body, BODY_BYTES_MAX).await {
-            Ok(bytes) => self.answer(&parts, &bytes),
+            Ok(bytes) => self.answer(&parts, &bytes).await,
             Err(_) => refused(Refusal::too_large(format!(
                 "the body of the request has more than {BODY_BYTES_MAX} bytes, or ends early"
             ))),

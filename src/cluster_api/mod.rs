@@ -3,7 +3,7 @@
 //!
 //! It is a [`tower::Service`] that a [`kube::Client`] is built on ([`ClusterApi::client`]), and it can listen
 //! on loopback ([`ClusterApi::listen`], and with TLS and a token [`ClusterApi::listen_with`]). Its objects
-//! live in memory, and end with it.
+//! live in memory, and end with it, unless they are kept in a file as well ([`ClusterApi::kept`]).
 //!
 //! What it serves: our kinds, with their schemas, defaults and rules from [`crate::manifest`], and the core
 //! kinds that this project uses (Pod, Job, Service, `ConfigMap`, Secret, Event in both forms, Namespace,
@@ -38,11 +38,13 @@ mod collect;
 mod columns;
 mod delete;
 mod discovery;
+mod disk;
 mod event;
 mod fields;
 mod form;
 mod job_status;
 pub mod jobs;
+mod keeping;
 mod kinds;
 mod listen;
 mod log_source;
@@ -68,6 +70,7 @@ mod value;
 mod verbs;
 mod watch;
 mod write;
+mod writer;
 
 #[cfg(test)]
 mod tests;
@@ -86,14 +89,20 @@ use status::Refusal;
 pub use access::{Access, AccessError};
 pub use api::ClusterApi;
 pub use changes::Changed;
+pub use disk::{Disk, DiskError};
 pub use listen::Listening;
 pub use log_source::{Log, LogLine, LogRequest, LogSource};
 
 impl ClusterApi {
-    /// Answers a request whose body has been read.
-    fn answer(&self, parts: &http::request::Parts, body: &[u8]) -> Response<Body> {
+    /// Answers a request whose body has been read. Where objects are kept, the answer comes when all that it
+    /// rests on is on the disk: nobody acts on what a crash would undo.
+    async fn answer(&self, parts: &http::request::Parts, body: &[u8]) -> Response<Body> {
         let answer = verbs::answer(self, parts, body);
         self.tell();
+        let answer = match self.written().await {
+            Ok(()) => answer,
+            Err(fault) => Err(keeping::not_kept(&fault)),
+        };
         answer.unwrap_or_else(|refusal: Refusal| json_response(refusal.code, &refusal.body(), &[]))
     }
 }
@@ -112,7 +121,7 @@ impl tower::Service<Request<kube::client::Body>> for ClusterApi {
         async move {
             let (parts, body) = request.into_parts();
             let answer = match body.collect_bytes().await {
-                Ok(bytes) => api.answer(&parts, &bytes),
+                Ok(bytes) => api.answer(&parts, &bytes).await,
                 Err(error) => {
                     let refusal = Refusal::bad_request(format!("the body cannot be read: {error}"));
                     json_response(refusal.code, &refusal.body(), &[])

@@ -12,8 +12,14 @@ pub(super) struct Names {
 const LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
 
 impl Names {
+    /// Names of this seed, and numbers from 1 on.
     pub fn new(seed: u64) -> Self {
         Self { state: seed, number: 0 }
+    }
+
+    /// The same, whose next number comes after this one.
+    pub fn after(seed: u64, number: u64) -> Self {
+        Self { number, ..Self::new(seed) }
     }
 
     /// The next number of a sequence that is not random.

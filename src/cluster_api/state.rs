@@ -10,6 +10,7 @@ use super::kinds::{self, Kind};
 use super::log_source::LogSource;
 use super::names::Names;
 use super::store::Store;
+use super::writer::Writer;
 
 /// Gives the present moment.
 pub(super) type Clock = Box<dyn Fn() -> Timestamp + Send + Sync>;
@@ -70,8 +71,10 @@ pub(super) struct State {
 
 /// What the clones of an API share.
 pub(super) struct Shared {
-    pub(super) state: Mutex<State>,
-    pub(super) news: News,
+    pub(super) state: Arc<Mutex<State>>,
+    pub(super) news: Arc<News>,
     pub(super) clock: Clock,
     pub(super) logs: OnceLock<Arc<dyn LogSource>>,
+    /// What keeps the objects, if anything does.
+    pub(super) writer: Option<Writer>,
 }

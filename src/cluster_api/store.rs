@@ -58,6 +58,8 @@ pub(super) struct Store {
     forgotten: BTreeMap<usize, u64>,
     /// The kinds of which something has changed since this was last taken.
     changed: BTreeSet<usize>,
+    /// Changes that are on no disk yet, the oldest first; none where there is no disk.
+    unsaved: Option<Vec<Change>>,
 }
 
 impl Default for Store {
@@ -71,11 +73,25 @@ impl Default for Store {
             kept: CHANGES_KEPT,
             forgotten: BTreeMap::new(),
             changed: BTreeSet::new(),
+            unsaved: None,
         }
     }
 }
 
 impl Store {
+    /// Objects as they were saved, at this version: what led to it is not known. Changes are gathered for
+    /// the disk from now on.
+    pub fn restored(version: u64, objects: impl IntoIterator<Item = (usize, Key, Value)>) -> Self {
+        let objects = objects.into_iter().map(|(stored, key, object)| ((stored, key), Arc::new(object)));
+        Self {
+            version,
+            oldest: version,
+            objects: objects.collect(),
+            unsaved: Some(Vec::new()),
+            ..Self::default()
+        }
+    }
+
     /// The version of the last change.
     pub fn version(&self) -> u64 {
         self.version
@@ -158,6 +174,9 @@ impl Store {
 
     fn keep(&mut self, change: Change) {
         self.changed.insert(change.stored);
+        if let Some(unsaved) = &mut self.unsaved {
+            unsaved.push(change.clone());
+        }
         self.changes.push_back(change);
         while self.changes.len() > self.kept {
             if let Some(forgotten) = self.changes.pop_front() {
@@ -170,6 +189,11 @@ impl Store {
     /// The kinds of which something has changed since this was last asked.
     pub fn take_changed(&mut self) -> BTreeSet<usize> {
         std::mem::take(&mut self.changed)
+    }
+
+    /// The changes since this was last asked, the oldest first, where there is a disk for them.
+    pub fn take_unsaved(&mut self) -> Vec<Change> {
+        self.unsaved.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     /// Forgets what has changed: watches and lists from an older version than the present one are refused.

@@ -1,6 +1,7 @@
 //! What kube's own clients see of it.
 
 mod faults;
+mod kept;
 mod kubectl;
 mod lists;
 mod logs;

@@ -5,36 +5,70 @@
 //! and it is asked with `dryRun` before anything is changed. Not as kubectl does it: a FlowRun or a
 //! FlowBackfill is applied only where it has changed in the files, because one that was deleted after its end
 //! would run again; and a Namespace is not deleted, because more is in it than what is from the files.
+//!
+//! Where objects outlive daskflow, what is stored under that name is what the files had before, and a
+//! [`Record`] knows which FlowRuns and FlowBackfills they had.
 
 use std::time::Duration;
 
 use kube::api::{
-    ApiResource, DeleteParams, DynamicObject, GroupVersionKind, Patch, PatchParams, PostParams, Preconditions,
+    ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams, PostParams,
+    Preconditions,
 };
 use kube::runtime::wait::{await_condition, conditions};
 use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use super::objects::{Object, Objects};
+use super::objects::{KINDS, Object, Objects};
+use super::record::{self, ONCE, Record};
+use crate::api::{GROUP, VERSION};
 use crate::causes::chain;
 
 /// Whose fields those of the files are. It is no name of the operator's (`daskflow…`): a FlowRun that is
 /// applied is not deleted by the `history` of its Flow, and so does not run again at the next start.
 const MANAGER: &str = "local-files";
-/// The kinds that do something once.
-const ONCE: [&str; 2] = ["FlowRun", "FlowBackfill"];
+/// The kind that is left where its file goes, with all that is in it.
+const NAMESPACE: &str = "Namespace";
 /// How long an object that is being deleted is waited for before another one of its name is created.
 const DELETION: Duration = Duration::from_secs(60);
 
-/// The API refuses an object.
+/// Objects cannot be brought into the API.
 #[derive(Debug, thiserror::Error)]
-#[error("{file}:{line}: {object} is refused")]
-pub struct Refused {
-    file: String,
-    line: usize,
-    object: String,
-    source: Box<kube::Error>,
+pub enum Error {
+    /// The API refuses one.
+    #[error("{file}:{line}: {object} is refused")]
+    Refused {
+        /// The file.
+        file: String,
+        /// The line that the object begins on, from 1.
+        line: usize,
+        /// Kind and name.
+        object: String,
+        /// Its answer.
+        source: Box<kube::Error>,
+    },
+    /// One has no name, and would be made anew at each start.
+    #[error(
+        "{file}:{line}: {kind} {name}: generateName is not for objects that are kept with --state, where each start \
+         would make another one: give it a name"
+    )]
+    Generated {
+        /// The file.
+        file: String,
+        /// The line that the object begins on, from 1.
+        line: usize,
+        /// The kind.
+        kind: String,
+        /// What its name begins with.
+        name: String,
+    },
+    /// What is stored cannot be listed.
+    #[error("what the files had before cannot be listed")]
+    Stored(#[source] Box<kube::Error>),
+    /// What the files had before cannot be read, or what they have now not be written.
+    #[error(transparent)]
+    Record(#[from] record::Error),
 }
 
 /// What an apply comes to.
@@ -43,27 +77,69 @@ enum Come {
     Created,
     Changed,
     Same,
+    Deleted,
+}
+
+/// What has come of an object.
+struct Done {
+    file: String,
+    title: String,
+    come: Come,
+}
+
+impl Done {
+    fn of(object: &Object, come: Come) -> Self {
+        Self { file: object.file.clone(), title: object.title(), come }
+    }
+
+    fn line(&self) -> Option<String> {
+        let Self { file, title, come } = self;
+        let what = match come {
+            Come::Created => "created",
+            Come::Changed => "changed",
+            Come::Deleted => "deleted",
+            Come::Same => return None,
+        };
+        Some(format!("{file}: {title} is {what}"))
+    }
 }
 
 /// The objects of files that are in the API.
 pub struct Applied {
     client: Client,
     objects: Objects,
+    /// Where objects outlive daskflow.
+    record: Option<Record>,
 }
 
 impl Applied {
-    /// Brings all of them into the API, and the namespaces that they are in.
+    /// Brings all of them into the API, and the namespaces that they are in. Nothing was there before.
     ///
     /// # Errors
     ///
     /// The API refuses one.
-    pub async fn new(client: &Client, objects: Objects) -> Result<Self, Refused> {
-        let applied = Self { client: client.clone(), objects };
-        for object in &applied.objects.all {
-            applied.make_namespace(object).await?;
-            applied.write(object, false).await?;
-        }
+    pub async fn new(client: &Client, objects: Objects) -> Result<Self, Error> {
+        let mut applied = Self { client: client.clone(), objects: Objects::default(), record: None };
+        applied.begin(objects).await?;
         Ok(applied)
+    }
+
+    /// The same over what an earlier daskflow has stored: changes what is there, creates what is not, and
+    /// deletes what came from files and is in none of them any more. Gives how many it deleted as well.
+    /// Nothing else may look after the objects yet.
+    ///
+    /// # Errors
+    ///
+    /// An object has no name, the API refuses one, or the record cannot be read or written.
+    pub async fn over_stored(
+        client: &Client,
+        objects: Objects,
+        record: Record,
+    ) -> Result<(Self, usize), Error> {
+        let before = before(client, record.read()?).await.map_err(|error| Error::Stored(Box::new(error)))?;
+        let mut applied = Self { client: client.clone(), objects: before, record: Some(record) };
+        let deleted = applied.begin(objects).await?;
+        Ok((applied, deleted))
     }
 
     /// What the files have said.
@@ -76,10 +152,40 @@ impl Applied {
     /// # Errors
     ///
     /// The API refuses some; then nothing is changed.
-    pub async fn change(&mut self, objects: Objects) -> Result<Vec<String>, Vec<Refused>> {
+    pub async fn change(&mut self, objects: Objects) -> Result<Vec<String>, Vec<Error>> {
+        let done = self.bring(objects, DELETION).await?;
+        let lines = done.into_iter().filter_map(|one| match one {
+            Ok(done) => done.line(),
+            Err(error) => Some(chain(&error)),
+        });
+        Ok(lines.collect())
+    }
+
+    /// Applies the files of a start, and gives how many objects were deleted. What is being deleted is not
+    /// waited for: nothing goes on with it yet.
+    async fn begin(&mut self, objects: Objects) -> Result<usize, Error> {
+        let all = match self.bring(objects, Duration::ZERO).await {
+            Ok(all) => all,
+            Err(refused) => refused.into_iter().map(Err).collect(),
+        };
+        let mut deleted = 0;
+        for one in all {
+            deleted += usize::from(one?.come == Come::Deleted);
+        }
+        Ok(deleted)
+    }
+
+    /// Makes what is in the API of what the files said before what they say now, and gives what has come of
+    /// each object that was looked at. One that is being deleted is waited for as long.
+    async fn bring(
+        &mut self,
+        objects: Objects,
+        deletion: Duration,
+    ) -> Result<Vec<Result<Done, Error>>, Vec<Error>> {
         let before = std::mem::replace(&mut self.objects, objects);
         let all: Vec<&Object> = self.objects.all.iter().filter(|one| is_applied(one, &before)).collect();
-        let mut refused = Vec::new();
+        let unnamed = all.iter().filter(|object| self.record.is_some() && object.name().is_empty());
+        let mut refused: Vec<Error> = unnamed.map(|object| generated(object)).collect();
         for object in &all {
             // A namespace that nothing is in does no harm.
             let tried = async { self.make_namespace(object).await.and(self.write(object, true).await) };
@@ -89,31 +195,31 @@ impl Applied {
             self.objects = before;
             return Err(refused);
         }
-        let mut lines = Vec::new();
+        let mut done = Vec::new();
         for object in all {
-            let (file, title) = (&object.file, object.title());
-            match self.write(object, false).await {
-                Ok(Come::Created) => lines.push(format!("{file}: {title} is created")),
-                Ok(Come::Changed) => lines.push(format!("{file}: {title} is changed")),
-                Ok(Come::Same) => {}
-                Err(error) => lines.push(chain(&error)),
-            }
+            let written =
+                async { self.wait_for_end(object, deletion).await.and(self.write(object, false).await) };
+            done.push(written.await.map(|come| Done::of(object, come)));
         }
         // What needs others is deleted before them.
         for object in before.all.iter().rev().filter(|object| is_pruned(object, &self.objects)) {
             match self.delete(object).await {
-                Ok(true) => lines.push(format!("{}: {} is deleted", object.file, object.title())),
+                Ok(true) => done.push(Ok(Done::of(object, Come::Deleted))),
                 Ok(false) => {}
-                Err(error) => lines.push(chain(&error)),
+                Err(error) => done.push(Err(error)),
             }
         }
-        Ok(lines)
+        // What could not be applied must not count as applied at the next start.
+        if let Some(record) = self.record.as_ref().filter(|_| done.iter().all(Result::is_ok)) {
+            done.extend(record.write(&self.objects).err().map(|error| Err(error.into())));
+        }
+        Ok(done)
     }
 
     fn api(&self, object: &Object) -> Api<DynamicObject> {
         let (group, version) = object.word("/apiVersion").split_once('/').unwrap_or(("", "v1"));
         let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, object.kind()));
-        if object.kind() == "Namespace" {
+        if object.kind() == NAMESPACE {
             Api::all_with(self.client.clone(), &resource)
         } else {
             Api::namespaced_with(self.client.clone(), object.namespace(), &resource)
@@ -121,8 +227,8 @@ impl Applied {
     }
 
     /// Makes the namespace that an object is in, if there is none.
-    async fn make_namespace(&self, object: &Object) -> Result<(), Refused> {
-        if object.kind() == "Namespace" {
+    async fn make_namespace(&self, object: &Object) -> Result<(), Error> {
+        if object.kind() == NAMESPACE {
             return Ok(());
         }
         let value = json!({
@@ -137,8 +243,24 @@ impl Applied {
         Ok(())
     }
 
+    /// Waits as long for the end of an object of this name that is being deleted. One that stays on and on is
+    /// applied as it is.
+    async fn wait_for_end(&self, object: &Object, limit: Duration) -> Result<(), Error> {
+        let api = self.api(object);
+        if object.name().is_empty() || limit.is_zero() {
+            return Ok(());
+        }
+        let there = there(&api, object).await?;
+        let ending = there.filter(|one| one.metadata.deletion_timestamp.is_some());
+        if let Some(uid) = ending.and_then(|one| one.uid()) {
+            let ends = await_condition(api, object.name(), conditions::is_deleted(&uid));
+            let _ = timeout(limit, ends).await;
+        }
+        Ok(())
+    }
+
     /// Writes an object into the API, or asks only whether it would be taken.
-    async fn write(&self, object: &Object, dry_run: bool) -> Result<Come, Refused> {
+    async fn write(&self, object: &Object, dry_run: bool) -> Result<Come, Error> {
         let api = self.api(object);
         let body = body(object)?;
         // With generateName each is a new one.
@@ -147,14 +269,7 @@ impl Applied {
             api.create(&params, &body).await.map_err(|error| refused(object, error))?;
             return Ok(Come::Created);
         }
-        let mut before = there(&api, object).await?;
-        let ending = before.as_ref().filter(|one| !dry_run && one.metadata.deletion_timestamp.is_some());
-        if let Some(uid) = ending.and_then(ResourceExt::uid) {
-            let ends = await_condition(api.clone(), object.name(), conditions::is_deleted(&uid));
-            // One that stays on and on is applied as it is.
-            let _ = timeout(DELETION, ends).await;
-            before = there(&api, object).await?;
-        }
+        let before = there(&api, object).await?;
         let params = PatchParams { dry_run, ..PatchParams::apply(MANAGER).force() };
         let written = api.patch(object.name(), &params, &Patch::Apply(&body)).await;
         let written = written.map_err(|error| refused(object, error))?;
@@ -166,13 +281,16 @@ impl Applied {
     }
 
     /// Deletes an object that the files no longer have; false if it is another one by now, or none.
-    async fn delete(&self, object: &Object) -> Result<bool, Refused> {
+    async fn delete(&self, object: &Object) -> Result<bool, Error> {
         let api = self.api(object);
         let Some(found) = there(&api, object).await?.filter(is_of_files) else { return Ok(false) };
         let preconditions = Preconditions { uid: found.uid(), resource_version: None };
         let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::background() };
-        api.delete(object.name(), &params).await.map_err(|error| refused(object, error))?;
-        Ok(true)
+        match api.delete(object.name(), &params).await {
+            // Its owner may just have been deleted, and it with that.
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(false),
+            deleted => deleted.map(|_| true).map_err(|error| refused(object, error)),
+        }
     }
 }
 
@@ -187,11 +305,11 @@ fn is_applied(object: &Object, before: &Objects) -> bool {
 
 /// Whether an object that was in the files is deleted.
 fn is_pruned(object: &Object, now: &Objects) -> bool {
-    object.kind() != "Namespace" && !object.name().is_empty() && now.find(object.key()).is_none()
+    object.kind() != NAMESPACE && !object.name().is_empty() && now.find(object.key()).is_none()
 }
 
 /// The object as it is sent. Files that were written by `kubectl get` have fields that are the API's.
-fn body(object: &Object) -> Result<DynamicObject, Refused> {
+fn body(object: &Object) -> Result<DynamicObject, Error> {
     let mut value = object.value.clone();
     if let Some(metadata) = value.get_mut("metadata").and_then(Value::as_object_mut) {
         metadata.remove("managedFields");
@@ -200,7 +318,7 @@ fn body(object: &Object) -> Result<DynamicObject, Refused> {
 }
 
 /// What is there under the name of an object.
-async fn there(api: &Api<DynamicObject>, object: &Object) -> Result<Option<DynamicObject>, Refused> {
+async fn there(api: &Api<DynamicObject>, object: &Object) -> Result<Option<DynamicObject>, Error> {
     match api.get(object.name()).await {
         Ok(found) => Ok(Some(found)),
         Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
@@ -226,8 +344,44 @@ fn of_files(mut object: DynamicObject) -> DynamicObject {
     object
 }
 
-fn refused(object: &Object, source: kube::Error) -> Refused {
-    Refused { file: object.file.clone(), line: object.line, object: object.title(), source: Box::new(source) }
+/// What the files had before: the FlowRuns and FlowBackfills of this record, and what is stored of the files
+/// beside them, of which only the names count. In the order of their kinds.
+async fn before(client: &Client, recorded: Vec<Object>) -> kube::Result<Objects> {
+    let mut before = Objects::default();
+    for kind in KINDS.iter().filter(|kind| **kind != NAMESPACE) {
+        before.all.extend(recorded.iter().filter(|object| object.kind() == *kind).cloned());
+        let is_core = ["ServiceAccount", "ConfigMap", "Secret"].contains(kind);
+        let (group, version) = if is_core { ("", "v1") } else { (GROUP, VERSION) };
+        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
+        let all: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
+        for stored in all.list(&ListParams::default()).await?.items.iter().filter(|one| is_of_files(one)) {
+            let metadata = json!({"name": stored.name_any(), "namespace": stored.namespace()});
+            let value = json!({"apiVersion": resource.api_version, "kind": kind, "metadata": metadata});
+            let object = Object { file: String::new(), line: 0, value };
+            if before.find(object.key()).is_none() {
+                before.all.push(object);
+            }
+        }
+    }
+    Ok(before)
+}
+
+fn generated(object: &Object) -> Error {
+    Error::Generated {
+        file: object.file.clone(),
+        line: object.line,
+        kind: object.kind().to_owned(),
+        name: object.word("/metadata/generateName").to_owned(),
+    }
+}
+
+fn refused(object: &Object, source: kube::Error) -> Error {
+    Error::Refused {
+        file: object.file.clone(),
+        line: object.line,
+        object: object.title(),
+        source: Box::new(source),
+    }
 }
 
 #[cfg(test)]

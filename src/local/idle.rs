@@ -36,10 +36,10 @@ const SETTLE: Duration = Duration::from_millis(200);
 /// The exit code where something cannot go on, and no run has failed.
 const STUCK: u8 = 1;
 
-/// Waits until there is nothing left to do. Gives the exit code: that of the first run that failed, else 1 if
-/// something in the files cannot go on, else 0.
-pub async fn wait(client: &Client, clock: &Clock, news: &News) -> u8 {
-    let (ended, changed) = (Mutex::new(Ended::default()), Notify::new());
+/// Waits until there is nothing left to do. Gives the exit code: that of the first run that failed since
+/// daskflow began, else 1 if something in the files cannot go on, else 0.
+pub async fn wait(client: &Client, (clock, begun): (&Clock, Timestamp), news: &News) -> u8 {
+    let (ended, changed) = (Mutex::new(Ended::since(begun)), Notify::new());
     // There may be nothing at all, and so never a change.
     changed.notify_one();
     let watch = async {
@@ -101,9 +101,11 @@ where
     }
 }
 
-/// The runs that have ended. Some of them are deleted soon after, as `history` says.
+/// The runs that have ended since daskflow began. Some of them are deleted soon after, as `history` says.
 #[derive(Debug, Default)]
 struct Ended {
+    /// When it began: what ended before that is kept from earlier starts.
+    begun: Timestamp,
     all: BTreeSet<String>,
     failed: BTreeSet<String>,
     /// When the first of those that failed ended, and its exit code.
@@ -111,8 +113,16 @@ struct Ended {
 }
 
 impl Ended {
+    fn since(begun: Timestamp) -> Self {
+        Self { begun, ..Self::default() }
+    }
+
     fn add(&mut self, run: &FlowRun) {
         let status = run.status.clone().unwrap_or_default();
+        // Times of an object may be of whole seconds.
+        if status.finished_at.as_ref().is_some_and(|at| at.0.as_second() < self.begun.as_second()) {
+            return;
+        }
         let uid = run.uid().unwrap_or_default();
         if status.phase.is_final() {
             self.all.insert(uid.clone());

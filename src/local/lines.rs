@@ -11,25 +11,21 @@ use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 
 use super::machine::Machine;
-use super::ports::Ports;
 use crate::api::conditions::ConditionType;
 use crate::api::{DaskCluster, Flow, FlowRun, Phase};
 
-/// Writes lines for as long as it is polled, and gives the ports of clusters back that are there no more.
-pub async fn write(client: &Client, machine: &Machine, ports: &Ports) {
-    let give_back = |cluster: &DaskCluster| {
-        ports.give_back((&cluster.namespace().unwrap_or_default(), &cluster.name_any()));
-    };
+/// Writes lines for as long as it is polled.
+pub async fn write(client: &Client, machine: &Machine) {
     tokio::join!(
-        follow(client, machine, of_cluster, give_back),
-        follow(client, machine, of_flow, |_| {}),
+        follow(client, machine, of_cluster),
+        follow(client, machine, of_flow),
         // Where the log of a run is shown, whoever waits for its end says how it ended.
-        follow(client, machine, |run| if machine.shows_runs { waits(run) } else { of_run(run) }, |_| {}),
+        follow(client, machine, |run| if machine.shows_runs { waits(run) } else { of_run(run) }),
     );
 }
 
 /// Writes what is to be said of objects of a kind whenever it is something else than before.
-async fn follow<K>(client: &Client, machine: &Machine, line: impl Fn(&K) -> Option<String>, gone: impl Fn(&K))
+async fn follow<K>(client: &Client, machine: &Machine, line: impl Fn(&K) -> Option<String>)
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
 {
@@ -48,7 +44,6 @@ where
             }
             Ok(Event::Delete(object)) => {
                 said.remove(&object.uid().unwrap_or_default());
-                gone(&object);
             }
             Ok(Event::Init | Event::InitDone) => {}
             Err(error) => {

@@ -7,6 +7,7 @@
 //! manifest asks for is said, never passed over in silence.
 
 mod apply;
+mod cure;
 mod environment;
 mod file_watch;
 mod folder;
@@ -22,6 +23,7 @@ mod once;
 mod packages;
 mod ports;
 mod python;
+mod record;
 mod screen;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -29,11 +31,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures::future::join;
+use jiff::Timestamp;
 use kube::Client;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::cluster_api::{ClusterApi, jobs};
+use crate::api::Kind;
+use crate::cluster_api::{ClusterApi, Disk, DiskError, jobs};
 use crate::daemon::clock::{Chance, Clock};
 use crate::daemon::http;
 use crate::dask::{Budget, Connector, Reach};
@@ -50,11 +54,17 @@ use news::News;
 use objects::Objects;
 pub use packages::installed;
 use ports::Ports;
+use record::Record;
 pub use screen::Table;
 use screen::World;
 
 /// The exit code where not all runs were waited for that were to be run once: that of a shell after Ctrl-C.
 const INTERRUPTED: u8 = 130;
+
+/// The file of objects in the folder in which they are kept.
+const OBJECTS: &str = "objects.redb";
+/// The file in it that says which FlowRuns and FlowBackfills the files had.
+const ONCE: &str = "once.json";
 
 /// What is run, and how.
 #[derive(Debug)]
@@ -71,6 +81,9 @@ pub struct Options {
     pub maps: Vec<(String, PathBuf)>,
     /// Whether each Flow is run once, now, and nothing else.
     pub once: bool,
+    /// Where objects and logs are kept over restarts; none: objects are in memory, and logs in the temporary
+    /// directory.
+    pub state: Option<PathBuf>,
     /// Whether it ends when nothing is left to do.
     pub until_idle: bool,
     /// The table that a terminal shows; none: one line for each change.
@@ -96,23 +109,31 @@ pub enum Error {
     /// The files do not make sense together.
     #[error(transparent)]
     Objects(#[from] objects::Error),
-    /// The API refuses what is in them.
+    /// They cannot be brought into the API.
     #[error(transparent)]
-    Refused(#[from] apply::Refused),
+    Apply(#[from] apply::Error),
     /// There is no way in for kubectl.
     #[error(transparent)]
     Kubeconfig(#[from] kubeconfig::Error),
     /// There is no Python to run pods with.
     #[error(transparent)]
     Python(#[from] python::Error),
-    /// The folder for logs and volumes cannot be made.
-    #[error("the folder {path} cannot be made: name a folder that is there and has room with TMPDIR")]
-    Folder {
-        /// The folder.
+    /// There is no folder for logs and volumes.
+    #[error(transparent)]
+    Folder(#[from] folder::Error),
+    /// Objects cannot be kept.
+    #[error("{path} cannot be used{cure}")]
+    Kept {
+        /// The file of objects.
         path: PathBuf,
+        /// What can be done about it, where the disk refuses.
+        cure: String,
         /// Why not.
-        source: std::io::Error,
+        source: Arc<DiskError>,
     },
+    /// The pods of before cannot be given up.
+    #[error("the pods of the daskflow before cannot be given up")]
+    Lost(#[source] Box<kube::Error>),
     /// No port is left for probes and metrics.
     #[error(transparent)]
     Listen(#[from] http::CannotListen),
@@ -139,24 +160,32 @@ pub async fn run(options: Options, stop: Stop) -> Result<u8, Error> {
         objects = objects.for_once()?;
     }
     let (clock, chance) = (Clock::of_machine(), Chance::of_machine());
+    let begun = clock.now();
+    let interrupted = if options.once || options.until_idle { INTERRUPTED } else { 0 };
+    let python = tokio::select! {
+        found = python::find(options.python.as_deref()) => found?,
+        () = stop.in_order.cancelled() => return Ok(interrupted),
+    };
     let machine = Arc::new(Machine {
-        python: python::find(options.python.as_deref()).await?,
-        folder: Folder::new(&std::env::temp_dir(), chance.seed())
-            .map_err(|(path, source)| Error::Folder { path, source })?,
+        python,
+        folder: match &options.state {
+            Some(path) => Folder::kept(path)?,
+            None => Folder::new(&std::env::temp_dir(), chance.seed(), begun.into())?,
+        },
         maps: options.maps,
         env: environment::of_all(options.env, options.modules.as_deref()),
         shows_runs: options.once,
         news: News::new(clock.clone()),
     });
-    say_begin(&machine, &objects);
-    let api = ClusterApi::new(
-        {
-            let clock = clock.clone();
-            move || clock.now()
-        },
-        chance.seed(),
-    );
-    let (client, ports) = (api.client(), Arc::new(Ports::new(&chance)));
+    let is_kept = options.state.is_some();
+    say_begin(&machine, &objects, is_kept);
+    let api = begin(&machine, is_kept, &clock, chance.seed())?;
+    let (client, ports) = (api.client(), Arc::new(ports(&api, &chance)));
+    let given = if is_kept {
+        Given::Applied(resume(&client, &machine, objects, begun).await?)
+    } else {
+        Given::Objects(objects)
+    };
     let kubelet = Kubelet::new(client.clone(), clock.clone(), machine.clone());
     api.set_log_source(kubelet.logs());
     let own = machine.folder.kubeconfig();
@@ -165,20 +194,17 @@ pub async fn run(options: Options, stop: Stop) -> Result<u8, Error> {
     let mut operator = operator(&client, (clock.clone(), chance), &ports).await?;
     let world = World { client: &client, clock: &clock, machine: &machine, stop: &stop };
     let controllers = async { join(join(api.collect_always(), jobs::always(&api)), kubelet.serve()).await };
-    let asked = work(&world, objects, (options.once, options.until_idle, options.watched));
+    let asked = work(&world, given, (options.once, options.until_idle.then_some(begun), options.watched));
     let ended = tokio::select! {
         () = stop.in_order.cancelled() => {
             machine.news.say("stopping: runners, workers and schedulers end in this order; once more ends them at once");
-            Ok(if options.once || options.until_idle { INTERRUPTED } else { 0 })
+            Ok(interrupted)
         }
         ended = asked => ended,
-        ended = &mut operator => Err(match ended {
-            Ok(Ok(())) => Error::Operator(operator::Error::TaskEnded("the operator")),
-            Ok(Err(error)) => Error::Operator(error),
-            Err(error) => Error::Broken(error),
-        }),
+        ended = &mut operator => Err(end_of_operator(ended)),
+        fault = api.disk_fault() => Err(not_kept(&machine, fault)),
         _ = controllers => Ok(0),
-        () = lines::write(&client, &machine, &ports) => Ok(0),
+        () = lines::write(&client, &machine) => Ok(0),
         () = screen::show(options.table.as_ref(), &world) => Ok(0),
     };
     // From here on nothing starts a run, makes a pod, or takes one to this machine.
@@ -188,17 +214,81 @@ pub async fn run(options: Options, stop: Stop) -> Result<u8, Error> {
         () = stop.at_once.cancelled() => kubelet.kill().await,
     }
     machine.folder.clear();
-    ended
+    let written = api.written().await.map_err(|fault| not_kept(&machine, fault));
+    ended.and_then(|code| written.map(|()| code))
+}
+
+fn end_of_operator(ended: Result<Result<(), operator::Error>, tokio::task::JoinError>) -> Error {
+    match ended {
+        Ok(Ok(())) => Error::Operator(operator::Error::TaskEnded("the operator")),
+        Ok(Err(error)) => Error::Operator(error),
+        Err(error) => Error::Broken(error),
+    }
+}
+
+fn ports(api: &ClusterApi, chance: &Chance) -> Ports {
+    let api = api.clone();
+    Ports::new(chance, move |namespace, name| api.has(Kind::DaskCluster, namespace, name))
+}
+
+/// The API: in memory, or with what is kept in this machine's folder.
+fn begin(machine: &Machine, is_kept: bool, clock: &Clock, seed: u64) -> Result<ClusterApi, Error> {
+    let clock = clock.clone();
+    let clock = move || clock.now();
+    if !is_kept {
+        return Ok(ClusterApi::new(clock, seed));
+    }
+    let disk = Disk::open(&machine.folder.path().join(OBJECTS));
+    let api = disk.and_then(|disk| ClusterApi::kept(clock, seed, disk));
+    api.map_err(|fault| not_kept(machine, Arc::new(fault)))
+}
+
+fn not_kept(machine: &Machine, source: Arc<DiskError>) -> Error {
+    let cure = source.of_disk().map(|error| format!(": {}", cure::of(error, cure::KEPT)));
+    Error::Kept { path: machine.folder.path().join(OBJECTS), cure: cure.unwrap_or_default(), source }
+}
+
+/// Goes on from what is stored, before anything acts on it: its processes ended with the daskflow before, and
+/// the files count over it.
+async fn resume(
+    client: &Client,
+    machine: &Machine,
+    objects: Objects,
+    now: Timestamp,
+) -> Result<Applied, Error> {
+    let lost = kubelet::give_up(client, now).await.map_err(|error| Error::Lost(Box::new(error)))?;
+    if lost > 0 {
+        machine
+            .news
+            .say(&format!("processes that ended with the daskflow before: {lost}; their pods are lost"));
+    }
+    let record = Record::at(machine.folder.path().join(ONCE));
+    let (applied, deleted) = Applied::over_stored(client, objects, record).await?;
+    if deleted > 0 {
+        machine.news.say(&format!("objects that the files have no more, and that are deleted: {deleted}"));
+    }
+    Ok(applied)
+}
+
+/// What the files hold, as the work begins.
+enum Given {
+    /// Nothing of it is in the API yet.
+    Objects(Objects),
+    /// It is there: what was there before has been changed to it.
+    Applied(Applied),
 }
 
 /// Does what is asked for, and gives the exit code; what has no end goes on.
 async fn work(
     world: &World<'_>,
-    objects: Objects,
-    (once, until_idle, watched): (bool, bool, Option<Arc<dyn Manifests>>),
+    given: Given,
+    (once, until_idle, watched): (bool, Option<Timestamp>, Option<Arc<dyn Manifests>>),
 ) -> Result<u8, Error> {
     let (client, machine) = (world.client, world.machine);
-    let applied = Applied::new(client, objects).await?;
+    let applied = match given {
+        Given::Objects(objects) => Applied::new(client, objects).await?,
+        Given::Applied(applied) => applied,
+    };
     if once {
         return Ok(once::run_each(client, &applied.objects().flows(), &machine.news).await?);
     }
@@ -209,10 +299,9 @@ async fn work(
         std::future::pending().await
     };
     let idle = async {
-        if until_idle {
-            idle::wait(client, world.clock, &machine.news).await
-        } else {
-            std::future::pending().await
+        match until_idle {
+            Some(begun) => idle::wait(client, (world.clock, begun), &machine.news).await,
+            None => std::future::pending().await,
         }
     };
     tokio::select! {
@@ -221,11 +310,14 @@ async fn work(
     }
 }
 
-fn say_begin(machine: &Machine, objects: &Objects) {
+fn say_begin(machine: &Machine, objects: &Objects, is_kept: bool) {
     let python = &machine.python;
     let (path, logs) = (python.path.display(), machine.folder.logs());
     machine.news.say(&format!("Python {} at {path}, Dask {}", python.version, python.distributed));
     machine.news.say("images are not used: all runs with this Python");
+    if is_kept {
+        machine.news.say(&format!("objects are kept in {}", machine.folder.path().display()));
+    }
     machine.news.say(&format!("logs are in {}", logs.display()));
     for line in &objects.left_out {
         machine.news.say_once(line);

@@ -1,9 +1,12 @@
 //! Free ports of this machine, two for each cluster's scheduler: for Dask, and for its web UI.
 //!
-//! They are chosen when a cluster is first asked about, and stay its own for as long as it is there. The
-//! scheduler listens a moment later: another program may take one of them meanwhile, and then the scheduler
-//! fails and is started again until the port is free. They are below those that systems draw for outgoing
-//! connections (Linux from 32768 on, macOS from 49152 on), so that none of these takes one.
+//! They are chosen when a cluster is first asked about, and stay its own for as long as it is there: which
+//! clusters are there is asked whenever ports are chosen. The end of a cluster gives nothing back by itself.
+//! Who is still looking at it just then, or creates it anew, would have other ports than the scheduler.
+//!
+//! The scheduler listens a moment later: another program may take one of them meanwhile, and then the
+//! scheduler fails and is started again until the port is free. They are below those that systems draw for
+//! outgoing connections (Linux from 32768 on, macOS from 49152 on), so that none of these takes one.
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, TcpListener};
@@ -17,19 +20,22 @@ const FIRST: u16 = 20_000;
 /// How many pairs of ports there are.
 const PAIRS: u16 = 5_000;
 
+/// Whether there is a cluster, by namespace and name.
+type IsThere = Box<dyn Fn(&str, &str) -> bool + Send + Sync>;
+
 /// The ports of all clusters.
-#[derive(Debug)]
 pub struct Ports {
     /// Where the search begins, so that two programs that start at the same time hardly meet.
     begin: u16,
+    is_there: IsThere,
     taken: Mutex<BTreeMap<(String, String), u16>>,
 }
 
 impl Ports {
     /// None is taken yet.
-    pub fn new(chance: &Chance) -> Self {
+    pub fn new(chance: &Chance, is_there: impl Fn(&str, &str) -> bool + Send + Sync + 'static) -> Self {
         let begin = u16::try_from(chance.seed() % u64::from(PAIRS)).unwrap_or_default();
-        Self { begin, taken: Mutex::default() }
+        Self { begin, is_there: Box::new(is_there), taken: Mutex::default() }
     }
 
     /// The site of a cluster, by namespace and name, or of what has none.
@@ -40,16 +46,12 @@ impl Ports {
             if let Some(comm) = taken.get(&key) {
                 return *comm;
             }
+            taken.retain(|(namespace, name), _| (self.is_there)(namespace, name));
             let comm = self.free(&taken);
             taken.insert(key, comm);
             comm
         });
         Site::Machine { comm, dashboard: if comm == 0 { 0 } else { comm + 1 } }
-    }
-
-    /// Gives the ports of a cluster back that is no longer there.
-    pub fn give_back(&self, (namespace, name): (&str, &str)) {
-        self.lock().remove(&(namespace.to_owned(), name.to_owned()));
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<(String, String), u16>> {
@@ -74,19 +76,43 @@ fn is_open(port: u16) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicBool;
+    use std::sync::atomic::Ordering::Relaxed;
+
     use super::*;
+
+    fn comm(site: Site) -> u16 {
+        let Site::Machine { comm, .. } = site else { panic!("{site:?}") };
+        comm
+    }
 
     #[test]
     fn a_cluster_keeps_its_ports_and_no_other_has_them() {
-        let ports = Ports::new(&Chance::seeded(1));
+        let ports = Ports::new(&Chance::seeded(1), |_, _| true);
         let one = ports.site(Some(("a", "one")));
         let other = ports.site(Some(("b", "one")));
         assert_eq!(ports.site(Some(("a", "one"))), one);
         assert_ne!(one, other);
         assert_eq!(ports.site(None), Site::Machine { comm: 0, dashboard: 0 });
-        let Site::Machine { comm, dashboard } = one else { panic!("{one:?}") };
-        let _listener = TcpListener::bind((Ipv4Addr::LOCALHOST, dashboard)).unwrap();
-        ports.give_back(("a", "one"));
-        assert_ne!(ports.site(Some(("a", "two"))).comm_port(), comm, "its web UI is in use");
+    }
+
+    #[test]
+    fn ports_are_free_again_once_their_cluster_is_there_no_more_and_nothing_listens() {
+        let there = Arc::new(AtomicBool::new(true));
+        let asked = there.clone();
+        let ports = Ports::new(&Chance::seeded(2), move |_, name| name != "one" || asked.load(Relaxed));
+        let one = comm(ports.site(Some(("a", "one"))));
+        there.store(false, Relaxed);
+        // Whoever looks at it just while it goes sees it where it is, and leaves nothing behind.
+        assert_eq!(comm(ports.site(Some(("a", "one")))), one);
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, one + 1)).unwrap();
+        let two = comm(ports.site(Some(("a", "two"))));
+        assert_ne!(two, one, "its web UI is in use");
+        drop(listener);
+        assert_eq!(comm(ports.site(Some(("a", "three")))), one);
+        assert_eq!(comm(ports.site(Some(("a", "two")))), two);
+        there.store(true, Relaxed);
+        assert_ne!(comm(ports.site(Some(("a", "one")))), one, "they have another owner");
     }
 }

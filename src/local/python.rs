@@ -91,7 +91,7 @@ pub(super) fn choose(named: Option<&Path>, environment: Option<&OsStr>) -> PathB
 pub async fn find(named: Option<&Path>) -> Result<Python, Error> {
     let chosen = choose(named, env::var_os("VIRTUAL_ENV").as_deref());
     let path = chosen.display().to_string();
-    let answer = Command::new(&chosen).args(["-c", QUESTION]).output().await;
+    let answer = Command::new(&chosen).args(["-c", QUESTION]).kill_on_drop(true).output().await;
     let answer = answer.map_err(|source| Error::Start { path: path.clone(), source })?;
     let (out, err) = (String::from_utf8_lossy(&answer.stdout), String::from_utf8_lossy(&answer.stderr));
     let last = err.trim().lines().last().unwrap_or_default();

@@ -2,8 +2,10 @@
 //!
 //! The Pythons are those of `tests/dask/venvs.sh`.
 
+mod ends;
 mod kubectl;
 mod saved;
+mod state;
 
 use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -99,12 +101,16 @@ impl Local {
     }
 
     fn start_in(folder: &Path, test: &str, python: &Path, arguments: &[&str]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_daskflow"));
+        command.args(["local", "--python"]).arg(python).args(arguments);
+        Self::spawn(test, folder, command)
+    }
+
+    /// Starts this command.
+    fn spawn(test: &str, folder: &Path, mut command: Command) -> Self {
         std::fs::create_dir_all(folder.join("tmp")).unwrap();
         let mark = format!("{test}-{}", std::process::id());
-        let mut child = Command::new(env!("CARGO_BIN_EXE_daskflow"))
-            .args(["local", "--python"])
-            .arg(python)
-            .args(arguments)
+        let mut child = command
             .current_dir(folder)
             .env("DASKFLOW_TEST_MARK", &mark)
             .env("TMPDIR", folder.join("tmp"))

@@ -1,8 +1,11 @@
 //! Files that change, on the API in this process.
 
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use serde_json::Value;
 
 use super::*;
+use crate::api::{Flow, FlowRun};
 use crate::cluster_api::ClusterApi;
 use crate::manifest;
 
@@ -135,4 +138,118 @@ async fn a_run_without_a_name_is_created_once_and_in_its_namespace() {
     let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("daskflow.dev", "v1alpha1", "FlowRun"));
     let runs: Api<DynamicObject> = Api::namespaced_with(world.client.clone(), "team", &resource);
     assert_eq!(runs.list(&kube::api::ListParams::default()).await.unwrap().items.len(), 1);
+}
+
+const SECRET: &str =
+    "apiVersion: v1\nkind: Secret\nmetadata: {name: door, namespace: team}\nstringData: {DATA}\n---\n";
+
+/// An API that goes on over several starts, and its record.
+struct Kept {
+    client: Client,
+    path: std::path::PathBuf,
+}
+
+impl Kept {
+    fn new(test: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("daskflow-record-{test}-{}", std::process::id()));
+        let _ = std::fs::remove_file(&path);
+        Self { client: ClusterApi::new(|| jiff::Timestamp::UNIX_EPOCH, 1).client(), path }
+    }
+
+    /// Applies these files as at a start.
+    async fn start(&self, text: &str) -> Result<(Applied, usize), Error> {
+        Applied::over_stored(&self.client, objects(text), Record::at(self.path.clone())).await
+    }
+
+    /// How many were deleted by it.
+    async fn deleted(&self, text: &str) -> usize {
+        self.start(text).await.unwrap().1
+    }
+
+    fn runs(&self) -> Api<FlowRun> {
+        Api::default_namespaced(self.client.clone())
+    }
+
+    async fn count_runs(&self) -> usize {
+        self.runs().list(&ListParams::default()).await.unwrap().items.len()
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+#[tokio::test]
+async fn files_are_applied_over_what_is_stored_and_what_they_have_no_more_goes() {
+    let kept = Kept::new("over");
+    let client = kept.client.clone();
+    let secret = |data: &str| SECRET.replace("DATA", data);
+    assert_eq!(kept.deleted(&[flow(""), run(""), secret("key: open, old: x")].concat()).await, 0);
+    let maps: Api<ConfigMap> = Api::default_namespaced(client.clone());
+    let map = serde_json::from_value(json!({"metadata": {"name": "by-hand"}})).unwrap();
+    maps.create(&PostParams::default(), &map).await.unwrap();
+    let flows: Api<Flow> = Api::default_namespaced(client.clone());
+    let suspend = json!({"spec": {"suspend": true}});
+    flows.patch("etl", &PatchParams::default(), &Patch::Merge(&suspend)).await.unwrap();
+    let before = flows.get("etl").await.unwrap();
+
+    assert_eq!(kept.deleted(&[flow(""), secret("key: shut")].concat()).await, 1);
+    assert_eq!(kept.count_runs().await, 0, "its file has it no more");
+    maps.get("by-hand").await.unwrap();
+    let secrets: Api<Secret> = Api::namespaced(client.clone(), "team");
+    let data = secrets.get("door").await.unwrap().data.unwrap();
+    assert_eq!(data, [("key".to_owned(), ByteString(b"shut".to_vec()))].into());
+    let after = flows.get("etl").await.unwrap();
+    assert_eq!((after.spec, after.status), (before.spec, before.status), "what no file says stays");
+    assert_eq!(after.metadata.generation, before.metadata.generation);
+}
+
+#[tokio::test]
+async fn a_run_that_was_deleted_does_not_run_again_at_the_next_start() {
+    let kept = Kept::new("again");
+    let text = [flow(""), run("")].concat();
+    kept.deleted(&text).await;
+    kept.runs().delete("now", &DeleteParams::default()).await.unwrap();
+    assert_eq!(kept.deleted(&text).await, 0);
+    assert_eq!(kept.count_runs().await, 0, "its file is as it was");
+    // Files that were saved in between count as well.
+    let (mut applied, _) = kept.start(&text).await.unwrap();
+    let changed = [flow(""), run("parameters: {day: 2}")].concat();
+    assert_eq!(applied.change(objects(&changed)).await.unwrap(), ["flow.yaml: FlowRun now is created"]);
+    kept.runs().delete("now", &DeleteParams::default()).await.unwrap();
+    kept.deleted(&changed).await;
+    assert_eq!(kept.count_runs().await, 0, "it is as it was when it was saved");
+    kept.deleted(&[flow(""), run("parameters: {day: 3}")].concat()).await;
+    assert_eq!(kept.count_runs().await, 1);
+    // One that is stored and not in the record, as after a crash, is the file's.
+    std::fs::remove_file(&kept.path).unwrap();
+    assert_eq!(kept.deleted(&flow("")).await, 1);
+}
+
+#[tokio::test]
+async fn a_start_whose_files_are_refused_changes_nothing_and_remembers_nothing() {
+    let kept = Kept::new("refused");
+    kept.deleted(&[flow(""), map("a: one")].concat()).await;
+    let text = [flow("timeout: soon"), run("")].concat();
+    let error = kept.start(&text).await.err().unwrap().to_string();
+    assert!(error.starts_with("flow.yaml:1: Flow etl is refused"), "{error}");
+    assert_eq!(kept.count_runs().await, 0);
+    kept.deleted(&[flow(""), run("")].concat()).await;
+    assert_eq!(kept.count_runs().await, 1);
+    std::fs::write(&kept.path, "[").unwrap();
+    let error = kept.start(&flow("")).await.err().unwrap().to_string();
+    assert!(error.ends_with("another program wrote it: name another folder with --state"), "{error}");
+}
+
+#[tokio::test]
+async fn an_object_without_a_name_is_not_for_what_is_kept() {
+    let kept = Kept::new("unnamed");
+    let text = run("").replace("name: now", "generateName: now-");
+    let error = kept.start(&text).await.err().unwrap().to_string();
+    assert!(error.starts_with("flow.yaml:1: FlowRun now-: generateName is not for objects"), "{error}");
+    let (mut applied, _) = kept.start(&flow("")).await.unwrap();
+    assert_eq!(applied.change(objects(&[flow(""), text].concat())).await.unwrap_err().len(), 1);
+    assert_eq!(kept.count_runs().await, 0);
 }

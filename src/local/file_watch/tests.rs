@@ -110,14 +110,15 @@ impl Drop for World {
 }
 
 fn machine(folder: &Path) -> Machine {
+    let clock = Clock::of_machine();
     let python = Python { path: "/bin/sh".into(), version: String::new(), distributed: String::new() };
     Machine {
         python,
-        folder: Folder::new(folder, 0).unwrap(),
+        folder: Folder::new(folder, 0, clock.now().into()).unwrap(),
         maps: Vec::new(),
         env: Vec::new(),
         shows_runs: false,
-        news: News::new(Clock::of_machine()),
+        news: News::new(clock),
     }
 }
 

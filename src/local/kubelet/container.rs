@@ -14,6 +14,7 @@ use super::paths::Paths;
 use super::process::Program;
 use super::sources::Sources;
 use super::volumes;
+use crate::local::cure;
 use crate::local::machine::Machine;
 
 /// How many bytes of a message the kubelet takes.
@@ -52,12 +53,15 @@ impl Started {
         let log = machine.log(&pod.namespace().unwrap_or_default(), &pod.name_any());
         let message = folder.join("termination-log");
         let scratch = folder.join("tmp");
-        let cannot_write = |error: io::Error| format!("{} cannot be written: {error}", folder.display());
+        let cannot_write = |error: io::Error| {
+            let cure = cure::of(&error, machine.folder.option());
+            format!("{} cannot be written: {error}: {cure}", folder.display())
+        };
         for folder in log.parent().into_iter().chain([scratch.as_path()]) {
             volumes::make_folder(folder).map_err(cannot_write)?;
         }
         std::fs::write(&message, "").map_err(cannot_write)?;
-        let folders = volumes::lay_out(sources, pod, &folder).await?;
+        let folders = volumes::lay_out(sources, pod, &folder, machine.folder.option()).await?;
         let mounted = volumes::mounts(container, &folders);
         let paths = Paths::new(mounted.into_iter().chain(machine.maps.iter().cloned()));
         let own = variables(sources, pod, container).await?;
@@ -87,11 +91,16 @@ impl Started {
         Ok(Self { program, before_end, readiness, message, last_words })
     }
 
+    /// The end of the program's log.
+    pub fn last_words(&self) -> String {
+        tail(&self.program.log).unwrap_or_default()
+    }
+
     /// What the program left as a message, if it ended with this code.
     pub fn message(&self, code: i32) -> String {
         let message = std::fs::read(&self.message).unwrap_or_default();
         if message.is_empty() && code != 0 && self.last_words {
-            return tail(&self.program.log).unwrap_or_default();
+            return self.last_words();
         }
         String::from_utf8_lossy(message.get(..MESSAGE_BYTES_MAX).unwrap_or(&message)).into_owned()
     }

@@ -3,7 +3,8 @@
 //!
 //! Programs write into the file themselves, so that nothing of it is lost whatever becomes of daskflow. That
 //! a line has no time of its own is the price: the time is that of the look at the file's length that first
-//! saw the line, a second late at most. Of logs of pods that this daskflow has not started nothing is known.
+//! saw the line, a second late at most. The log of a pod that an earlier daskflow started is one part, with
+//! one time.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -90,6 +91,24 @@ impl Logs {
             lengths: Vec::new(),
         };
         all.insert(uid.to_owned(), known);
+    }
+
+    /// A pod is over that an earlier daskflow has started: of its log, where there is one, only the end is
+    /// known.
+    pub fn take_over(&self, uid: &str, container: &str, file: &Path) {
+        let Ok(metadata) = file.metadata() else { return };
+        let written =
+            metadata.modified().ok().and_then(|at| Timestamp::try_from(at).ok()).unwrap_or_default();
+        let known = Known {
+            container: container.to_owned(),
+            file: file.to_owned(),
+            starts: 1,
+            present: (0, written),
+            before: None,
+            stage: Stage::Ended,
+            lengths: vec![(metadata.len(), written)],
+        };
+        self.lock().entry(uid.to_owned()).or_insert(known);
     }
 
     /// The container has ended.

@@ -7,6 +7,7 @@ mod container;
 mod environment;
 mod expand;
 mod logs;
+mod lost;
 mod owner;
 pub mod paths;
 mod pod;
@@ -39,6 +40,7 @@ use crate::cluster_api::LogSource;
 use crate::daemon::clock::Clock;
 use crate::plan::pods::state;
 use logs::Logs;
+pub use lost::give_up;
 use owner::Owner;
 use pod::{Life, Order};
 
@@ -127,6 +129,11 @@ impl Kubelet {
             && !self.is_closed.load(Ordering::Relaxed)
         {
             entries.insert(uid, self.take(pod));
+        } else if state::life(pod) != state::PodLife::Alive
+            && let Some(container) = status::own_container(pod)
+        {
+            let log = self.machine.log(&pod.namespace().unwrap_or_default(), &pod.name_any());
+            self.logs.take_over(&uid, &container.name, &log);
         }
     }
 

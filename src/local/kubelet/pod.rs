@@ -1,10 +1,12 @@
 //! The life of one pod as a process.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, ErrorKind};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Container, Pod};
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
 use kube::{Api, Client, ResourceExt};
@@ -15,11 +17,14 @@ use tokio::time::{Instant, sleep, timeout};
 use super::container::Started;
 use super::logs::Logs;
 use super::probe::Question;
-use super::process::Process;
+use super::process::{Process, Program};
 use super::sources::Sources;
 use super::status::{End, NODE, Report, State, own_container};
+use crate::api::labels;
 use crate::daemon::clock::Clock;
+use crate::local::cure;
 use crate::local::machine::Machine;
+use crate::plan::pods::state;
 
 /// How long until what a container needs is looked for again.
 const AGAIN: Duration = Duration::from_secs(2);
@@ -111,6 +116,11 @@ impl Life {
         *self.orders.borrow()
     }
 
+    /// Since when it ends because everything does, if so: from now on.
+    fn leaves(&self) -> Option<Timestamp> {
+        matches!(self.order(), Order::Leave(_) | Order::Die).then(|| self.clock.now())
+    }
+
     /// Whether another order comes within this time.
     async fn ordered_within(&mut self, wait: Duration) -> bool {
         self.order() != Order::Live || timeout(wait, self.changed()).await.is_ok()
@@ -175,9 +185,13 @@ impl Life {
     async fn run_once(&mut self, container: &Container, started: &Started, report: &mut Report) -> End {
         let begun = self.clock.now();
         let end = |code: i32, message: String, finished| End { code, message, started: begun, finished };
-        let mut process = match Process::start(&started.program) {
+        let machine = self.machine.clone();
+        let mut process = match Process::start(&started.program, machine.folder.lock()) {
             Ok(process) => process,
-            Err(error) => return end(128, refusal(&started.program.folder, &error), self.clock.now()),
+            Err(error) => {
+                let why = refusal(&started.program.folder, &error, machine.folder.option());
+                return end(128, why, self.clock.now());
+            }
         };
         let question = Question::of(container, started.readiness.clone());
         (report.state, report.ready) = (State::Running(begun), question.is_none());
@@ -188,11 +202,14 @@ impl Life {
             let asks = async {
                 let Some(question) = &question else { return std::future::pending().await };
                 sleep(wait).await;
-                (question, question.ask().await)
+                (question, question.ask(machine.folder.lock()).await)
             };
             let (question, answers) = tokio::select! {
                 code = process.ended() => break code,
-                () = self.changed() => break self.end(&mut process, started).await,
+                () = self.changed() => {
+                    report.leaves = self.leaves();
+                    break self.end(&mut process, started).await;
+                }
                 answer = asks => answer,
             };
             failures = if answers { 0 } else { failures + 1 };
@@ -205,6 +222,14 @@ impl Life {
         };
         // What it started ends with it, as in a container.
         process.signal("KILL").await;
+        let is_scheduler = state::is_component(&self.pod, labels::SCHEDULER);
+        if is_scheduler && code != 0 && port_is_taken(&started.last_words()) {
+            self.machine.news.say_once(&format!(
+                "pod {}: its port is in use: end the program that listens on it, or start daskflow again, which \
+                 chooses another",
+                self.pod.name_any()
+            ));
+        }
         end(code, started.message(code), self.clock.now())
     }
 
@@ -224,9 +249,10 @@ impl Life {
             };
             let left = || grace.saturating_sub(begun.elapsed());
             if !was_asked && let Some(step) = started.before_end.as_ref().filter(|_| does_before) {
+                let machine = self.machine.clone();
                 tokio::select! {
                     code = process.ended() => return code,
-                    () = before_end(step, left()) => {}
+                    () = before_end(step, machine.folder.lock(), left()) => {}
                     () = self.changed() => continue,
                 }
             }
@@ -247,8 +273,8 @@ impl Life {
 }
 
 /// Runs what a container does before it is told to end.
-async fn before_end(step: &super::process::Program, limit: Duration) {
-    let Ok(mut process) = Process::start(step) else { return };
+async fn before_end(step: &Program, lock: &File, limit: Duration) {
+    let Ok(mut process) = Process::start(step, lock) else { return };
     let _ = timeout(limit, process.ended()).await;
     process.signal("KILL").await;
 }
@@ -270,10 +296,19 @@ fn back_off(restarts: i32, ran_s: i64) -> Duration {
     (BACK_OFF.0 * 2_u32.pow(doublings.min(5))).min(BACK_OFF.1)
 }
 
-/// Why a program cannot be started in this working directory.
-fn refusal(folder: &Path, error: &io::Error) -> String {
+/// Whether a program said in its last words that a port of its own is in use: in Python's words for
+/// `EADDRINUSE`.
+fn port_is_taken(words: &str) -> bool {
+    words.to_ascii_lowercase().contains("address already in use")
+}
+
+/// Why a program cannot be started in this working directory, where the log is below another folder, which
+/// this option names.
+fn refusal(folder: &Path, error: &io::Error, option: &str) -> String {
     if folder.is_dir() {
-        return format!("it cannot be started: {error}");
+        let is_full = matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded);
+        let cure = if is_full { format!(": {}", cure::of(error, option)) } else { String::new() };
+        return format!("it cannot be started: {error}{cure}");
     }
     let folder = folder.display();
     format!(
@@ -284,6 +319,15 @@ fn refusal(folder: &Path, error: &io::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_port_in_use_is_known_by_the_words_of_python() {
+        assert!(port_is_taken("Traceback\nOSError: [Errno 98] Address already in use\n"));
+        assert!(port_is_taken(
+            "error while attempting to bind on address ('127.0.0.1', 1): address already in use"
+        ));
+        assert!(!port_is_taken("OSError: [Errno 99] Cannot assign requested address"));
+    }
 
     #[test]
     fn starts_come_later_and_later() {

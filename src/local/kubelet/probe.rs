@@ -1,5 +1,6 @@
 //! Readiness: whether a process answers.
 
+use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
@@ -74,15 +75,15 @@ impl Question {
         if matches!(self.asked, Asked::Command(_)) { ASK_COMMAND } else { ASK }
     }
 
-    /// Whether it is answered well, within its time.
-    pub async fn ask(&self) -> bool {
+    /// Whether it is answered well, within its time. The guard of a command has this lock too.
+    pub async fn ask(&self, lock: &File) -> bool {
         match &self.asked {
             Asked::Port(port) => timeout(self.limit, connect(*port)).await.is_ok_and(|found| found.is_some()),
             Asked::Page(port, page) => {
                 timeout(self.limit, look(*port, page)).await.is_ok_and(|found| found.is_some())
             }
             Asked::Command(program) => {
-                let Ok(mut process) = Process::start(program) else { return false };
+                let Ok(mut process) = Process::start(program, lock) else { return false };
                 let code = timeout(self.limit, process.ended()).await;
                 // What it started ends with it.
                 process.signal("KILL").await;
@@ -148,8 +149,9 @@ mod tests {
                 stream.write_all(format!("HTTP/1.1 {code}\r\n\r\n").as_bytes()).await.unwrap();
             }
         });
-        assert!(Question::of(&container("/well"), None).unwrap().ask().await);
-        assert!(!Question::of(&container("/sick"), None).unwrap().ask().await);
+        let lock = File::open("/dev/null").unwrap();
+        assert!(Question::of(&container("/well"), None).unwrap().ask(&lock).await);
+        assert!(!Question::of(&container("/sick"), None).unwrap().ask(&lock).await);
         assert_eq!(Question::of(&Container::default(), None), None);
     }
 }

@@ -52,18 +52,19 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts a program.
+    /// Starts a program. Its guard has this lock too.
     ///
     /// # Errors
     ///
     /// Its log or working directory cannot be opened, or there is no room for another process. A program that
     /// is not there ends with 127, and its log says so.
-    pub fn start(program: &Program) -> io::Result<Self> {
+    pub fn start(program: &Program, lock: &File) -> io::Result<Self> {
         let log = OpenOptions::new().create(true).append(true).open(&program.log)?;
         let guard = Command::new(SHELL)
             .args(["-c", GUARD])
             .stdin(Stdio::piped())
-            .stdout(Stdio::null())
+            // It says nothing: this is how it has the lock.
+            .stdout(lock.try_clone()?)
             .stderr(Stdio::null())
             .process_group(0)
             .spawn()?;
@@ -141,10 +142,15 @@ mod tests {
         Program { words, env, folder, log }
     }
 
+    /// A file that could be locked.
+    fn lock() -> File {
+        File::open(std::env::current_exe().unwrap()).unwrap()
+    }
+
     /// The exit code of a program with these variables, and its log.
     async fn run(test: &str, words: &[&str], env: &[(&str, &str)]) -> (i32, String) {
         let program = program(test, words, env);
-        let mut process = Process::start(&program).unwrap();
+        let mut process = Process::start(&program, &lock()).unwrap();
         let code = process.ended().await;
         process.signal("KILL").await;
         let said = std::fs::read_to_string(&program.log).unwrap();
@@ -181,7 +187,12 @@ mod tests {
     #[tokio::test]
     async fn what_a_program_started_ends_once_nobody_holds_it() {
         let program = program("left", &[SHELL, "-c", "sleep 600 & echo $!; wait"], &[]);
-        let process = Process::start(&program).unwrap();
+        let path = program.log.with_extension("lock");
+        let lock = File::create(&path).unwrap();
+        lock.lock().unwrap();
+        let process = Process::start(&program, &lock).unwrap();
+        drop(lock);
+        let is_free = || File::open(&path).unwrap().try_lock().is_ok();
         let ends = async {
             let child = loop {
                 let said = std::fs::read_to_string(&program.log).unwrap();
@@ -190,13 +201,17 @@ mod tests {
                 }
                 sleep(Duration::from_millis(20)).await;
             };
-            assert!(is_there(&child).await);
+            assert!(is_there(&child).await && !is_free());
             drop(process);
             while is_there(&child).await {
+                sleep(Duration::from_millis(20)).await;
+            }
+            while !is_free() {
                 sleep(Duration::from_millis(20)).await;
             }
         };
         timeout(Duration::from_secs(60), ends).await.unwrap();
         std::fs::remove_file(&program.log).unwrap();
+        std::fs::remove_file(&path).unwrap();
     }
 }

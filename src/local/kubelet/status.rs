@@ -55,6 +55,8 @@ pub struct Report {
     pub restarts: i32,
     /// Whether it answers.
     pub ready: bool,
+    /// Since when it ends because daskflow does, which is no end of its own.
+    pub leaves: Option<Timestamp>,
 }
 
 /// The container that a pod is for.
@@ -76,6 +78,7 @@ impl Report {
             last: None,
             restarts: 0,
             ready: false,
+            leaves: None,
         }
     }
 
@@ -101,6 +104,13 @@ impl Report {
             condition("ContainersReady", self.ready),
             condition("Ready", self.ready),
         ];
+        // As a kubelet says it whose node is shut down.
+        conditions.extend(self.leaves.map(|leaves| {
+            json!({
+                "type": "DisruptionTarget", "status": "True", "reason": "TerminationByKubelet",
+                "message": "daskflow was ended", "lastTransitionTime": second(leaves),
+            })
+        }));
         if !self.ignored.is_empty() {
             conditions.push(json!({
                 "type": IGNORED, "status": "True", "lastTransitionTime": since,

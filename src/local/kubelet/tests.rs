@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use k8s_openapi::api::core::v1::{Event, Secret};
-use kube::api::{DeleteParams, ListParams, PostParams};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::runtime::wait::{await_condition, conditions};
 use serde_json::{Value, json};
 use tokio_util::task::AbortOnDropHandle;
@@ -30,7 +30,7 @@ impl World {
         let clock = Clock::of_machine();
         let place = std::env::temp_dir().join(format!("daskflow-{test}-{}", std::process::id()));
         volumes::make_folder(&place).unwrap();
-        let folder = Folder::new(&place, 0).unwrap();
+        let folder = Folder::new(&place, 0, clock.now().into()).unwrap();
         let python = Python { path: "/bin/sh".into(), version: String::new(), distributed: String::new() };
         let maps = vec![("/flows".to_owned(), place.clone())];
         let news = News::new(clock.clone());
@@ -172,6 +172,50 @@ async fn a_deleted_pod_ends_with_all_that_it_started() {
         tokio::process::Command::new("sh").args(["-c", &format!("kill -0 {child} 2>/dev/null")]).status();
     let stat = std::fs::read_to_string(format!("/proc/{child}/stat")).unwrap_or_default();
     assert!(!alive.await.unwrap().success() || stat.contains(") Z"), "{child} lives: {stat}");
+}
+
+/// As after a restart with `--state`: nobody looks after the pods that an earlier daskflow had taken.
+#[tokio::test]
+async fn pods_of_an_earlier_daskflow_are_lost_but_for_those_that_had_ended_or_not_begun() {
+    let client = ClusterApi::new(|| jiff::Timestamp::UNIX_EPOCH, 1).client();
+    let pods: Api<Pod> = Api::default_namespaced(client.clone());
+    for (name, node, phase) in [
+        ("new", None, None),
+        ("taken", Some(status::NODE), None),
+        ("running", Some(status::NODE), Some("Running")),
+        ("ending", Some(status::NODE), Some("Running")),
+        ("done", Some(status::NODE), Some("Succeeded")),
+    ] {
+        let spec = json!({"nodeName": node, "containers": [{"name": "main", "image": "i"}]});
+        let pod = serde_json::from_value(json!({"metadata": {"name": name}, "spec": spec})).unwrap();
+        pods.create(&PostParams::default(), &pod).await.unwrap();
+        let state = json!({"name": "main", "image": "i", "imageID": "", "ready": true, "restartCount": 2,
+            "state": {"running": {"startedAt": "2026-01-01T00:00:00Z"}}});
+        let ready = json!({"type": "Ready", "status": "True"});
+        let status = json!({"phase": phase, "conditions": [ready], "containerStatuses": [state]});
+        if phase.is_some() {
+            let patch = Patch::Merge(json!({"status": status}));
+            pods.patch_status(name, &PatchParams::default(), &patch).await.unwrap();
+        }
+    }
+    pods.delete("ending", &DeleteParams::default()).await.unwrap();
+    let now = "2026-01-02T00:00:00Z".parse().unwrap();
+    assert_eq!(give_up(&client, now).await.unwrap(), 3);
+    let of = async |name: &str| pods.get(name).await.unwrap();
+    for name in ["taken", "running"] {
+        let pod = of(name).await;
+        assert_eq!(phase(&pod), "Failed", "{name}");
+        let end = state::terminated(&pod, "main").unwrap();
+        assert_eq!(end.reason.as_deref(), Some("ContainerStatusUnknown"));
+        assert!(end.finished_at.is_none(), "it is not known");
+        assert_eq!(state::taken_away_at(&pod), Some(now), "{name}");
+        let ready = |pod: &Pod| pod.status.clone()?.conditions?.into_iter().find(|one| one.type_ == "Ready");
+        assert!(ready(&pod).is_none_or(|ready| ready.status == "False"), "{name}");
+    }
+    assert_eq!(of("running").await.status.unwrap().container_statuses.unwrap()[0].restart_count, 2);
+    assert_eq!((phase(&of("new").await), phase(&of("done").await)), ("Pending", "Succeeded"));
+    assert!(pods.get("ending").await.is_err(), "it was to end");
+    assert_eq!(give_up(&client, now).await.unwrap(), 0);
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ use std::path::{Component, Path, PathBuf};
 use k8s_openapi::api::core::v1::{Container, KeyToPath, Pod, Volume};
 
 use super::sources::{Data, Sources};
+use crate::local::cure;
 
 /// The folders of volumes by their names.
 pub type Folders = BTreeMap<String, PathBuf>;
@@ -26,15 +27,18 @@ pub fn make_folder(folder: &Path) -> io::Result<()> {
 ///
 /// # Errors
 ///
-/// One of them is not there, is nothing that a machine has, or cannot be written: in words.
-pub async fn lay_out(sources: &Sources, pod: &Pod, root: &Path) -> Result<Folders, String> {
+/// One of them is not there, is nothing that a machine has, or cannot be written: in words, with the option
+/// that names another folder.
+pub async fn lay_out(sources: &Sources, pod: &Pod, root: &Path, option: &str) -> Result<Folders, String> {
     let mut folders = Folders::new();
     for volume in pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten()) {
         let folder = root.join("volumes").join(&volume.name);
         let place = if let Some(path) = &volume.host_path {
             PathBuf::from(&path.path)
         } else {
-            fill(sources, volume, &folder).await.map_err(|why| format!("volume {}: {why}", volume.name))?;
+            fill(sources, volume, &folder, option)
+                .await
+                .map_err(|why| format!("volume {}: {why}", volume.name))?;
             folder
         };
         folders.insert(volume.name.clone(), place);
@@ -53,8 +57,9 @@ pub fn mounts(container: &Container, folders: &Folders) -> Vec<(String, PathBuf)
     of_mount.collect()
 }
 
-async fn fill(sources: &Sources, volume: &Volume, folder: &Path) -> Result<(), String> {
-    make_folder(folder).map_err(|error| error.to_string())?;
+async fn fill(sources: &Sources, volume: &Volume, folder: &Path, option: &str) -> Result<(), String> {
+    let cannot_write = |error: io::Error| format!("{error}: {}", cure::of(&error, option));
+    make_folder(folder).map_err(cannot_write)?;
     let (data, items) = if let Some(map) = &volume.config_map {
         (sources.config_map(&map.name, map.optional == Some(true)).await?, map.items.as_deref())
     } else if let Some(secret) = &volume.secret {
@@ -70,7 +75,8 @@ async fn fill(sources: &Sources, volume: &Volume, folder: &Path) -> Result<(), S
     };
     let data = data.unwrap_or_default();
     for (path, bytes) in files(&data, items)? {
-        write(&folder.join(path), bytes).map_err(|error| format!("{path} cannot be written: {error}"))?;
+        let written = write(&folder.join(path), bytes).map_err(cannot_write);
+        written.map_err(|why| format!("{path} cannot be written: {why}"))?;
     }
     Ok(())
 }

@@ -14,7 +14,7 @@ use crate::manifest::Checked;
 /// The namespace of what names none.
 const NAMESPACE: &str = "default";
 /// The kinds that are created, in their order: what others need comes first.
-const KINDS: [&str; 8] =
+pub const KINDS: [&str; 8] =
     ["Namespace", "ServiceAccount", "ConfigMap", "Secret", "DaskCluster", "Flow", "FlowRun", "FlowBackfill"];
 
 /// How long a run waits for its cluster where each Flow is run once: a Dask cluster of one machine is there

@@ -148,3 +148,22 @@ fn lengths_are_forgotten_where_there_are_many() {
     assert_eq!(known.lengths.len(), LENGTHS_MAX / 2 + 1);
     assert_eq!(known.lengths.last(), Some(&(2 * LENGTHS_MAX as u64, Timestamp::MAX)));
 }
+
+#[test]
+fn the_log_of_a_pod_of_an_earlier_daskflow_is_shown_and_has_ended() {
+    let world = World::new("earlier");
+    world.logs.take_over("u", "main", &world.file);
+    assert_eq!(world.said(false), None, "there is none");
+    world.write("one\ntwo");
+    world.logs.take_over("u", "main", &world.file);
+    assert_eq!(world.said(false), Some(owned(&["one", "two"])));
+    assert_eq!(world.said(true), None);
+    let log = world.log(false, true).unwrap();
+    let modified = world.file.metadata().unwrap().modified().unwrap();
+    assert_eq!(log.there[1].at, Timestamp::try_from(modified).unwrap());
+    // One that this daskflow started is known better.
+    world.begin();
+    world.logs.take_over("u", "main", &world.file);
+    world.write("\nthree\n");
+    assert_eq!(world.log(true, false).unwrap().there.len(), 2);
+}
