@@ -24,6 +24,7 @@ pub use violations::{run_violation, violations};
 
 use jiff::Timestamp;
 
+use self::status::Decided;
 use super::conditions::{is_true, says};
 use super::pods::Violation;
 use super::{Next, Note, Plan, Step, Wants};
@@ -59,13 +60,14 @@ pub fn plan(flow: &Flow, observed: &Observed, now: Timestamp) -> Plan<FlowStatus
         );
         events.push(Note::warning(Reason::TickMissed, message).after_steps());
     }
+    // Each run would fail by a fault of these. Looking builds a Job, so once for the event and the status.
     let fault = ticks.violation.clone().or_else(|| violations::of_runs(flow).into_iter().next());
     events.extend(news(flow, fault.as_ref()));
     let mut next = ticks.next.map_or(Next::Change, Next::At);
     if let Some(at) = history::next(flow, observed, now) {
         next = next.sooner(Next::At(at), now);
     }
-    let status = status::status(flow, observed, &ticks, admitted, now);
+    let status = status::status(flow, observed, Decided { ticks: &ticks, admitted, fault }, now);
     if observed.code_missing.is_some() || history::is_to_follow(flow, &status, observed, now) {
         next = next.sooner(Next::After(status::ASK_AGAIN), now);
     }

@@ -8,11 +8,11 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 
+use super::edits;
 use super::history::{finished_at, short_name};
 use super::observed::Observed;
 use super::terms::{is_held_by_suspension, places};
 use super::ticks::{Ticks, describe};
-use super::{edits, violations};
 use crate::api::flow::LastRun;
 use crate::api::flow_run::WaitsFor;
 use crate::api::{ConditionType, Flow, FlowRun, FlowStatus, Phase, Reason};
@@ -25,19 +25,28 @@ use crate::plan::run::Ground;
 /// How soon a missing ConfigMap is looked for again: the users' own are not watched.
 pub(super) const ASK_AGAIN: Duration = Duration::from_secs(5);
 
+/// What the plan has decided before its status is told.
+pub(super) struct Decided<'a> {
+    /// The ticks.
+    pub(super) ticks: &'a Ticks,
+    /// The runs that have a place.
+    pub(super) admitted: Vec<String>,
+    /// The first thing in the spec that keeps the Flow from running.
+    pub(super) fault: Option<Violation>,
+}
+
 /// The status of a Flow as observed.
 pub(super) fn status(
     flow: &Flow,
     observed: &Observed,
-    ticks: &Ticks,
-    admitted: Vec<String>,
+    Decided { ticks, admitted, fault }: Decided<'_>,
     now: Timestamp,
 ) -> FlowStatus {
     let old = flow.status.clone().unwrap_or_default();
     let active = active(flow, observed, ticks, &admitted);
     let last_run = newer(old.last_run.clone(), newest_finished(&observed.runs).map(|run| last_run(run)));
     let mut conditions = Conditions::new(&old.conditions, flow.metadata.generation, now);
-    let fault = fault(flow, observed, ticks);
+    let fault = fault.or_else(|| missing(flow, observed));
     let (skipped, skipped_runs) = skipped(&old, &observed.runs);
     if let Some(fault) = &fault {
         conditions.set(ConditionType::Ready, false, fault.reason, fault.message.clone());
@@ -86,17 +95,10 @@ fn is_held(flow: &Flow, run: &FlowRun) -> bool {
     !waits_for_place || run.spec.suspend || is_held_by_suspension(flow, run)
 }
 
-/// The first thing that keeps the Flow from running.
-fn fault(flow: &Flow, observed: &Observed, ticks: &Ticks) -> Option<Violation> {
-    if let Some(violation) = &ticks.violation {
-        return Some(violation.clone());
-    }
-    // Each of its runs would fail by that.
-    if let Some(violation) = violations::of_runs(flow).into_iter().next() {
-        return Some(violation);
-    }
-    let missing = Ground::of(flow).if_missing().filter(|_| !observed.cluster_exists);
-    missing.or_else(|| {
+/// What a Flow without a fault lacks to run.
+fn missing(flow: &Flow, observed: &Observed) -> Option<Violation> {
+    let ground = Ground::of(flow).if_missing().filter(|_| !observed.cluster_exists);
+    ground.or_else(|| {
         let (field, message) = ("spec.code.configMap".to_owned(), observed.code_missing.clone()?);
         Some(Violation { field, reason: Reason::CodeNotFound, message })
     })
