@@ -185,9 +185,7 @@ pub fn history(seed: u64) -> History {
     let is_faulty = seed.is_multiple_of(2);
     let cluster = Shared { max_active_runs: [None, Some(1)][rng.usize(..2)], workers: rng.i32(0..4) };
     let rules = Rules::of(&mut rng);
-    // Two that both work may each make the workers that are missing.
-    let operators = if rules.election { 2 } else { 1 };
-    let rules = Rules { cluster: Some(cluster), stranger: false, operators, ..rules };
+    let rules = Rules { cluster: Some(cluster), stranger: false, ..rules };
     // A Flow that is suspended leaves the cluster to its other users.
     let mut happenings = vec![Happening::SuspendFlow(rng.u8(..3) > 0)];
     for _ in 0..rng.usize(..3) {

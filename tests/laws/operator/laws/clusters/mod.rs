@@ -4,10 +4,10 @@
 //! A registered worker is deleted only when its scheduler has let it go, except where all pods go (the
 //! witness looks at that). No result is lost, except there, and where a scheduler is replaced that nobody
 //! uses. A group never grows above what is wanted plus the surge, and serves with no less than is wanted
-//! because others leave; a bad image changes nothing of that. Under `drain: Wait` no worker with tasks is
-//! retired before its time, and whoever is closed to new tasks is written down as leaving. A cluster in use
-//! is not put to rest. A status is small, and the sizes that it tells are within bounds. And at rest: all is
-//! as wanted, and no autoscaled group grows again after it fell.
+//! because others leave; a bad image changes nothing of that. Under `drain: Wait` no worker that runs a task
+//! is retired before its time, and whoever is closed to new tasks is written down as leaving. A cluster in
+//! use is not put to rest. A status is small, and the sizes that it tells are within bounds. And at rest: all
+//! is as wanted, and no autoscaled group grows again after it fell.
 
 mod at_rest;
 mod leaving;
