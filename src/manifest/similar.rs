@@ -8,22 +8,10 @@ pub fn similar<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
     distances.filter(|(distance, _)| *distance <= limit).min().map(|(_, other)| other)
 }
 
-/// How many characters must be typed, left out or replaced to make one word of the other (Levenshtein),
-/// capitals aside.
+/// How many characters must be typed, left out, replaced or exchanged with their neighbour to make one word of
+/// the other, capitals aside.
 fn distance(one: &str, other: &str) -> usize {
-    let target: Vec<char> = other.to_lowercase().chars().collect();
-    let mut row: Vec<usize> = (0..=target.len()).collect();
-    for (line, letter) in one.to_lowercase().chars().enumerate() {
-        let mut next = vec![line + 1];
-        let mut left = line + 1;
-        for (above, wanted) in row.windows(2).zip(&target) {
-            let [corner, up] = above else { continue };
-            left = (corner + usize::from(letter != *wanted)).min(up + 1).min(left + 1);
-            next.push(left);
-        }
-        row = next;
-    }
-    row.last().copied().unwrap_or_default()
+    strsim::osa_distance(&one.to_lowercase(), &other.to_lowercase())
 }
 
 #[cfg(test)]
@@ -39,6 +27,7 @@ mod tests {
             ("startat", Some("startAt")),
             ("specs", Some("spec")),
             ("enw", Some("env")),
+            ("nev", Some("env")),
             ("every", None),
             ("", None),
         ] {
