@@ -17,7 +17,8 @@ use crate::operator::context::Context;
 use crate::operator::failure::Error;
 use crate::operator::reconcile::Planned;
 use crate::operator::schedulers::{Asks, Look, look};
-use crate::plan::cluster::{self, Observed, SchedulerView};
+use crate::plan::cluster::load::Questions;
+use crate::plan::cluster::{self, Load, Observed, Retirements, SchedulerView};
 use crate::plan::facts::is_run_now;
 use crate::plan::pods::mounts::Certificate;
 use crate::plan::pods::{scheduler, state};
@@ -31,7 +32,12 @@ impl Planned for DaskCluster {
         now: Timestamp,
     ) -> Result<Plan<Self::Status>, Error> {
         let observed = observe(context, self, known).await?;
-        Ok(cluster::plan(self, &observed, now))
+        let plan = cluster::plan(self, &observed, now);
+        if !known.covers(Wants::PODS) && plan.wants.without(known).is_nothing() {
+            // No live look comes after it, so what the caches show is followed.
+            follow_and_poll(context, self, &observed);
+        }
+        Ok(plan)
     }
 
     fn is_urgent(&self, context: &Context) -> bool {
@@ -68,19 +74,24 @@ async fn observe(context: &Context, cluster: &DaskCluster, known: Wants) -> Resu
         pod.owner_references().iter().any(|owner| Some(&owner.uid) == cluster.metadata.uid.as_ref())
     });
     let tls = context.certificates.view(cluster, known.covers(Wants::SECRETS), context.clock.now()).await?;
-    let followed = follow(context, cluster, &pods);
     let questions = cluster::questions(cluster, &pods, &tls);
-    let mut load = context.schedulers.poll(&namespace, &name, questions.as_ref());
+    let Heard { view, mut load, is_followed } = if known.covers(Wants::PODS) {
+        let view = follow(context, cluster, &pods);
+        let load = context.schedulers.poll(&namespace, &name, questions.as_ref());
+        Heard { view, load, is_followed: true }
+    } else {
+        heard(context, cluster, &pods, questions.as_ref())
+    };
     let began = context.clock.now();
     let look = match context.schedulers.line(&namespace, &name) {
         // Nobody asks a scheduler that is not there yet, or not any more.
-        Some(kept) if known.covers(Wants::WORKERS) && followed.registered().is_some() => {
+        Some(kept) if known.covers(Wants::WORKERS) && view.registered().is_some() => {
             let asks = Asks { busy: known.covers(Wants::BUSY), activity: known.covers(Wants::ACTIVITY) };
             let look = look(&kept, asks, (&namespace, &name)).await;
             context.schedulers.hang_up_if_idle(&namespace, &name);
             look
         }
-        _ => Look { view: followed, ..Look::default() },
+        _ => Look { view, ..Look::default() },
     };
     if let Some(registered) = look.view.registered().filter(|_| known.covers(Wants::WORKERS)) {
         context.schedulers.see((&namespace, &name), &pods, registered, began);
@@ -90,6 +101,8 @@ async fn observe(context: &Context, cluster: &DaskCluster, known: Wants) -> Resu
         load.renew(answer, context.clock.now(), memory);
     }
     let (runs, last_run_end) = runs_on(context, cluster, known).await?;
+    let retirements =
+        if is_followed { context.schedulers.retirements(&namespace, &name) } else { Retirements::default() };
     Ok(Observed {
         site: context.sites.of(Some((&namespace, &name))),
         service: context.stores.services.get(&service),
@@ -98,7 +111,7 @@ async fn observe(context: &Context, cluster: &DaskCluster, known: Wants) -> Resu
         scheduler: look.view,
         closable: look.closing_order,
         closing: look.closing,
-        retirements: context.schedulers.retirements(&namespace, &name),
+        retirements,
         busy: look.busy,
         closes: look.closes,
         load,
@@ -140,21 +153,76 @@ async fn live_pods(context: &Context, namespace: &str, cluster: &str) -> Result<
     Ok(list.items.into_iter().map(Arc::new).collect())
 }
 
-/// Follows the scheduler once its container runs.
-fn follow(context: &Context, cluster: &DaskCluster, pods: &[Arc<Pod>]) -> SchedulerView {
-    let (namespace, name) = (cluster.namespace().unwrap_or_default(), cluster.name_any());
-    let running = pods.iter().find(|pod| {
+/// What was heard of a scheduler, and whether it is the one that is followed.
+#[derive(Default)]
+struct Heard {
+    view: SchedulerView,
+    load: Load,
+    is_followed: bool,
+}
+
+/// The start of the scheduler that is at work, and what it is shown.
+struct AtWork<'a> {
+    start: String,
+    ip: &'a str,
+    secret: Option<(String, Option<String>)>,
+}
+
+impl AtWork<'_> {
+    fn start(&self) -> (&str, &str) {
+        (&self.start, self.ip)
+    }
+
+    fn secret(&self) -> Option<(&str, Option<String>)> {
+        self.secret.as_ref().map(|(secret, host)| (secret.as_str(), host.clone()))
+    }
+}
+
+/// The scheduler whose container runs, as these pods show it.
+fn at_work<'a>(cluster: &DaskCluster, pods: &'a [Arc<Pod>]) -> Option<AtWork<'a>> {
+    if cluster.metadata.deletion_timestamp.is_some() {
+        return None;
+    }
+    let pod = pods.iter().find(|pod| {
         state::is_component(pod, labels::SCHEDULER)
             && state::life(pod) == state::PodLife::Alive
             && state::runs(pod, scheduler::CONTAINER)
+    })?;
+    let checks_name = cluster.spec.tls.as_ref().is_some_and(|tls| tls.verify_host_name);
+    let host = checks_name.then(|| names::scheduler_name(&cluster.name_any()));
+    let secret = Certificate::of(pod).map(|one| (one.secret, host));
+    Some(AtWork { start: state::start_of(pod, scheduler::CONTAINER)?, ip: state::ip(pod)?, secret })
+}
+
+/// What was heard of the scheduler that caches show at work, if that one is followed. Nothing begins or ends
+/// by it: a cache that is behind shows none, or an earlier one, and each live look that comes after it would
+/// begin to follow anew, which wakes the cluster, and so on.
+fn heard(
+    context: &Context,
+    cluster: &DaskCluster,
+    pods: &[Arc<Pod>],
+    questions: Option<&Questions>,
+) -> Heard {
+    let (namespace, name) = (cluster.namespace().unwrap_or_default(), cluster.name_any());
+    let heard = at_work(cluster, pods).and_then(|at_work| {
+        context.schedulers.heard((&namespace, &name), at_work.start(), at_work.secret(), questions)
     });
-    let start = running.and_then(|pod| Some((state::start_of(pod, scheduler::CONTAINER)?, state::ip(pod)?)));
-    if let Some((start, ip)) = start.filter(|_| cluster.metadata.deletion_timestamp.is_none()) {
-        let certificate = running.and_then(|pod| Certificate::of(pod));
-        let checks_name = cluster.spec.tls.as_ref().is_some_and(|tls| tls.verify_host_name);
-        let host = checks_name.then(|| names::scheduler_name(&name));
-        let secret = certificate.as_ref().map(|one| (one.secret.as_str(), host));
-        let view = context.schedulers.follow((&namespace, &name), (&start, ip), secret);
+    heard.map(|(view, load)| Heard { view, load, is_followed: true }).unwrap_or_default()
+}
+
+/// Follows the scheduler and asks it what is to be asked.
+fn follow_and_poll(context: &Context, cluster: &DaskCluster, observed: &Observed) {
+    let (namespace, name) = (cluster.namespace().unwrap_or_default(), cluster.name_any());
+    follow(context, cluster, &observed.pods);
+    let questions = cluster::questions(cluster, &observed.pods, &observed.tls);
+    context.schedulers.poll(&namespace, &name, questions.as_ref());
+}
+
+/// Follows the scheduler once its container runs.
+fn follow(context: &Context, cluster: &DaskCluster, pods: &[Arc<Pod>]) -> SchedulerView {
+    let (namespace, name) = (cluster.namespace().unwrap_or_default(), cluster.name_any());
+    if let Some(at_work) = at_work(cluster, pods) {
+        let view = context.schedulers.follow((&namespace, &name), at_work.start(), at_work.secret());
         // Only now: a cluster that went while this look was under way was forgotten before.
         if is_cached(context, cluster) {
             return view;
@@ -182,16 +250,33 @@ mod tests {
         cluster
     }
 
-    #[tokio::test]
-    async fn the_scheduler_of_a_cluster_that_has_gone_is_not_followed() {
-        let (context, _server, _wakes) = crate::operator::testing::context(1);
+    fn scheduler_at_work() -> Vec<Arc<Pod>> {
         let pod = json!({
             "metadata": {"name": "demo-scheduler", "uid": "p", "labels": {labels::COMPONENT: labels::SCHEDULER}},
             "status": {"podIP": "127.0.0.1", "containerStatuses": [{"name": scheduler::CONTAINER, "image": "a",
                 "imageID": "", "ready": true, "restartCount": 0, "state": {"running": {}}}]},
         });
-        let pods = [Arc::new(serde_json::from_value(pod).unwrap())];
-        assert_eq!(follow(&context, &cluster(), &pods), SchedulerView::Unknown);
+        vec![Arc::new(serde_json::from_value(pod).unwrap())]
+    }
+
+    #[tokio::test]
+    async fn the_scheduler_of_a_cluster_that_has_gone_is_not_followed() {
+        let (context, _server, _wakes) = crate::operator::testing::context(1);
+        assert_eq!(follow(&context, &cluster(), &scheduler_at_work()), SchedulerView::Unknown);
         assert!(context.schedulers.line("default", "demo").is_none());
+    }
+
+    #[tokio::test]
+    async fn a_cache_that_is_behind_ends_no_connection() {
+        let (context, _server, _wakes) = crate::operator::testing::context(1);
+        context.schedulers.follow(("default", "demo"), ("p/0", "127.0.0.1"), None);
+        let line = context.schedulers.line("default", "demo").unwrap();
+        let known = |pods: &[Arc<Pod>]| heard(&context, &cluster(), pods, None).is_followed;
+        assert!(known(&scheduler_at_work()), "it is the one that is followed");
+        let mut earlier = Pod::clone(&scheduler_at_work()[0]);
+        earlier.metadata.uid = Some("earlier".to_owned());
+        assert!(!known(&[]) && !known(&[Arc::new(earlier)]), "what is known is of another one");
+        let kept = context.schedulers.line("default", "demo").unwrap();
+        assert!(Arc::ptr_eq(&line, &kept));
     }
 }

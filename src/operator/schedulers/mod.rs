@@ -82,6 +82,13 @@ struct Poller {
     _task: AbortOnDropHandle<()>,
 }
 
+impl Followed {
+    /// Whether it is this start of a scheduler, shown the same.
+    fn is(&self, (start, ip): (&str, &str), secret: Option<&(String, Option<String>)>) -> bool {
+        self.start == start && self.ip == ip && self.secret.as_ref() == secret
+    }
+}
+
 impl Schedulers {
     /// None are followed yet.
     pub(super) fn new(client: Client, triggers: Triggers, surroundings: &Surroundings) -> Self {
@@ -114,9 +121,7 @@ impl Schedulers {
         let key = (namespace.to_owned(), cluster.to_owned());
         let secret = secret.map(|(secret, host)| (secret.to_owned(), host));
         let mut all = lock(&self.followed);
-        let is_same =
-            |followed: &&Followed| followed.start == start && followed.ip == ip && followed.secret == secret;
-        if let Some(followed) = all.get(&key).filter(is_same) {
+        if let Some(followed) = all.get(&key).filter(|followed| followed.is((start, ip), secret.as_ref())) {
             return lock(&followed.view).clone();
         }
         let scheme = if secret.is_some() { Scheme::Tls } else { Scheme::Tcp };
@@ -143,6 +148,27 @@ impl Schedulers {
         };
         all.insert(key, followed);
         SchedulerView::Unknown
+    }
+
+    /// What was heard of this start of a scheduler, as far as these questions ask for it; none if another one is
+    /// followed. Nothing begins or ends by it.
+    pub(super) fn heard(
+        &self,
+        (namespace, cluster): (&str, &str),
+        (start, ip): (&str, &str),
+        secret: Option<(&str, Option<String>)>,
+        questions: Option<&Questions>,
+    ) -> Option<(SchedulerView, Load)> {
+        let secret = secret.map(|(secret, host)| (secret.to_owned(), host));
+        let all = lock(&self.followed);
+        let followed = all.get(&(namespace.to_owned(), cluster.to_owned()))?;
+        if !followed.is((start, ip), secret.as_ref()) {
+            return None;
+        }
+        let mut load = lock(&followed.load).clone();
+        load.keep_asked(questions);
+        let view = lock(&followed.view).clone();
+        Some((view, load))
     }
 
     /// Asks the scheduler that is followed these questions from now on, or none, and gives what it answered

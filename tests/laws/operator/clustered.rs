@@ -190,3 +190,21 @@ fn what_never_begins_at_a_closed_worker_does_not_keep_it() {
     ];
     lives(THREE, &history);
 }
+
+/// A scheduler starts anew, and no watch tells of it. The operator goes on following it while it looks at its
+/// caches, in which there is an earlier one, and live, in turns.
+#[test]
+fn a_scheduler_that_no_watch_has_told_is_followed_once() {
+    for seed in 1..4 {
+        let happenings = [
+            pass(8),
+            Happening::Silence("pods", 30),
+            Happening::SchedulerEnds { with_pod: true },
+            Happening::Workers(4),
+            pass(20),
+            Happening::Workers(2),
+            pass(20),
+        ];
+        must_hold(&History { seed, rules: THREE, happenings: happenings.to_vec() });
+    }
+}

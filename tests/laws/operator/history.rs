@@ -251,9 +251,6 @@ const WATCHED: [&str; 5] = ["flows", "flowruns", "jobs", "pods", "daskclusters"]
 
 impl Happening {
     /// Anything that may happen.
-    ///
-    /// Not yet with a cluster: a silent watch of pods. An operator that has not heard that the scheduler is at
-    /// work follows it by each live look and forgets it by each look from its caches, and looks without end.
     pub fn of(rng: &mut Rng, rules: &Rules, by_people: bool) -> Self {
         match rng.u8(..40) {
             33..=35 if rules.cluster.is_some() => Self::of_cluster(rng),
@@ -263,11 +260,7 @@ impl Happening {
             38 if by_people => Self::SuspendRun(rng.usize(..4), rng.bool()),
             39 if by_people => Self::SuspendFlow(rng.bool()),
             18..=23 => Self::Arm(armed(rng)),
-            24..=27 => {
-                let kind = WATCHED[rng.usize(..WATCHED.len())];
-                let is_heard = kind == "pods" && rules.cluster.is_some();
-                Self::Silence(if is_heard { "jobs" } else { kind }, rng.u8(1..40))
-            }
+            24..=27 => Self::Silence(WATCHED[rng.usize(..WATCHED.len())], rng.u8(1..40)),
             28 => Self::WatchesEnd,
             29 => Self::ChangesAreForgotten,
             30 => Self::ListsAreBehind(rng.u8(..20)),
