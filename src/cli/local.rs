@@ -11,7 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::env_file;
 use super::files::{self, Files, Source};
 use super::output::{FileFault, fail};
-use super::script::{Made, ScriptArguments};
+use super::script::{Made, ScriptArguments, with_script};
 use super::terminal::Terminal;
 use crate::causes::chain;
 use crate::daemon::log;
@@ -26,6 +26,7 @@ const LOG: &str = "error";
 /// machine. 2: the command line is wrong.
 #[derive(Debug, Args)]
 #[command(mut_arg("filename", |files| files.required(false).required_unless_present("script").conflicts_with("script")))]
+#[command(mut_args(with_script))]
 pub(super) struct Arguments {
     #[command(flatten)]
     script: ScriptArguments,

@@ -3,6 +3,8 @@
 
 mod faults;
 mod follow;
+mod init;
+mod objects;
 mod pages;
 mod program;
 mod stage;

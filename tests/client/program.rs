@@ -10,6 +10,12 @@ use tokio::process::{Child, Command};
 use super::stage::{Stage, furnished, ours, runner};
 use crate::program::folder;
 
+/// A script of the page.
+const SCRIPT: (&str, &str) = (
+    "nightly_report.py",
+    "import prefect\n\n\n@prefect.flow\ndef report(days: int = 1):\n    print(f'loading {days} days')\n\n\nreport()\n",
+);
+
 /// A stage that listens, and a folder with a kubeconfig and the program under all of its names.
 pub struct Listens {
     pub stage: Stage,
@@ -26,8 +32,10 @@ impl Listens {
             "users": [{"name": "me", "user": {}}],
             "contexts": [{"name": "here", "context": {"cluster": "here", "user": "me"}}],
         });
-        let folder =
-            folder(test, &[("kubeconfig", &config.to_string()), ("bin/.keep", ""), ("broken", "- 1\n")]);
+        let folder = folder(
+            test,
+            &[("kubeconfig", &config.to_string()), ("bin/.keep", ""), ("broken", "- 1\n"), SCRIPT],
+        );
         for name in ["daskflow", "kubectl-daskflow", "kubectl_complete-daskflow"] {
             std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_daskflow"), folder.join("bin").join(name))
                 .unwrap();
@@ -95,6 +103,17 @@ async fn faults_of_the_command_line_and_the_connection_say_what_to_do() {
             1,
             "has no clock called hourly; it has nightly",
         ),
+        ("next nightly-rport", 1, "did you mean nightly-report?"),
+        ("next analytics", 1, "there is a DaskCluster of this name"),
+        ("next cluster/analytics", 1, "there is no"),
+        ("next", 2, "--filename <FILE>"),
+        ("next nightly-report -f broken", 2, "cannot be used with"),
+        ("next -f broken --context here", 2, "cannot be used with"),
+        ("next nightly-report --kubeconfig nowhere", 1, "no cluster is known"),
+        ("validate analytic", 1, "did you mean analytics?"),
+        ("validate", 2, "--filename <FILE>"),
+        ("validate analytics -f broken", 2, "cannot be used with"),
+        ("validate -f broken -n team", 2, "cannot be used with"),
         ("explain Clustertimeot", 1, "did you mean ClusterTimeout?"),
         ("status --context there", 1, "the kubeconfig has no context there; it has here"),
         ("status --kubeconfig nowhere", 1, "no cluster is known (failed to read kubeconfig"),

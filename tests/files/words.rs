@@ -126,8 +126,8 @@ fn help_texts_use_the_words_of_kubernetes() {
     for command in [
         "",
         "operator",
-        "crds",
-        "metrics",
+        "init",
+        "generate",
         "validate",
         "next",
         "ready",

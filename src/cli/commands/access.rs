@@ -20,7 +20,7 @@ const AGENT: &str = concat!("daskflow-command/", env!("CARGO_PKG_VERSION"));
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 #[derive(Args, Clone, Debug, Default)]
-pub(super) struct Access {
+pub(in crate::cli) struct Access {
     /// The namespace. Default: that of the context, else default.
     #[arg(short, long, value_name = "NS", value_parser = NonEmptyStringValueParser::new())]
     pub namespace: Option<String>,
@@ -39,7 +39,7 @@ pub(super) struct Access {
 }
 
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Error {
+pub(in crate::cli) enum Error {
     #[error(
         "no cluster is known ({why}): set KUBECONFIG or --kubeconfig, or start one on this machine with `daskflow local`"
     )]

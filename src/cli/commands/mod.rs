@@ -5,6 +5,7 @@
 //! like in [`crate::view`].
 
 mod access;
+mod ask;
 mod backfill;
 mod cancel;
 mod check;
@@ -30,10 +31,12 @@ use clap::Subcommand;
 
 use super::output::fail;
 use crate::daemon::clock::Clock;
-use failure::Failure;
 use session::Session;
 
+pub(super) use access::Access;
+pub(super) use ask::ask;
 pub(super) use completion::of_plugin;
+pub(super) use failure::Failure;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
