@@ -7,10 +7,12 @@
 //! What it does not do: it decides nothing that the operator decides. A run is created, and what becomes of
 //! it is read.
 
+pub mod certificate;
 pub mod cluster;
 pub mod error;
 pub mod find;
 pub mod follow;
+pub mod forward;
 pub mod logs;
 pub mod preflight;
 pub mod read;

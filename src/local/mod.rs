@@ -50,8 +50,8 @@ use news::News;
 use objects::Objects;
 pub use packages::installed;
 use ports::Ports;
-pub use screen::Table;
 use screen::World;
+pub use screen::{Table, browser};
 
 /// The exit code where not all runs were waited for that were to be run once: that of a shell after Ctrl-C.
 const INTERRUPTED: u8 = 130;

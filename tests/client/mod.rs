@@ -3,6 +3,8 @@
 
 mod faults;
 mod follow;
+mod forward;
+mod front;
 mod init;
 mod objects;
 mod pages;

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 use std::process::{Output, Stdio};
 
-use daskflow::cluster_api::Listening;
 use serde_json::{Value, json};
 use tokio::process::{Child, Command};
 
+use super::front::{Front, Ports};
 use super::stage::{Stage, furnished, ours, runner};
 use crate::program::folder;
 
@@ -20,15 +20,18 @@ const SCRIPT: (&str, &str) = (
 pub struct Listens {
     pub stage: Stage,
     pub folder: PathBuf,
-    _listening: Listening,
+    /// Where the ports of pods are.
+    pub ports: Ports,
+    _front: Front,
 }
 
 impl Listens {
     pub async fn new(test: &str, stage: Stage) -> Self {
-        let listening = stage.api.listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let ports = Ports::default();
+        let front = Front::new(stage.cluster.client.clone(), ports.clone()).await;
         let config = json!({
             "apiVersion": "v1", "kind": "Config", "current-context": "here",
-            "clusters": [{"name": "here", "cluster": {"server": format!("http://{}", listening.address())}}],
+            "clusters": [{"name": "here", "cluster": {"server": format!("http://{}", front.address)}}],
             "users": [{"name": "me", "user": {}}],
             "contexts": [{"name": "here", "context": {"cluster": "here", "user": "me"}}],
         });
@@ -40,7 +43,7 @@ impl Listens {
             std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_daskflow"), folder.join("bin").join(name))
                 .unwrap();
         }
-        Self { stage, folder, _listening: listening }
+        Self { stage, folder, ports, _front: front }
     }
 
     /// A command line of a shell, in which the program is found and knows the cluster.

@@ -141,6 +141,8 @@ fn help_texts_use_the_words_of_kubernetes() {
         "resume",
         "scale",
         "backfill",
+        "dashboard",
+        "connect",
         "explain",
         "check",
         "version",

@@ -10,10 +10,13 @@ mod backfill;
 mod cancel;
 mod check;
 mod completion;
+mod connect;
+mod dashboard;
 mod explain;
 mod failure;
 mod follow;
 mod format;
+mod forward;
 mod logs;
 mod parameters;
 mod retry;
@@ -56,6 +59,10 @@ pub(super) enum Command {
     Resume(suspend::Arguments),
     /// Change how many workers a cluster has.
     Scale(scale::Arguments),
+    /// Open the dashboard of a cluster, by a port of this machine.
+    Dashboard(dashboard::Arguments),
+    /// Forward the scheduler of a cluster to a port of this machine, and print what connects a client to it.
+    Connect(connect::Arguments),
     /// Run a Flow for times that have passed.
     Backfill(backfill::Arguments),
     /// Say what a reason means and what to do, without a cluster.
@@ -122,6 +129,8 @@ fn settings(command: &Command) -> (access::Access, format::Format) {
         Command::Scale(of) => (of.access.clone(), of.output.format),
         Command::Backfill(of) => (of.access.clone(), of.output.format),
         Command::Logs(of) => (of.access.clone(), format::Format::Table),
+        Command::Dashboard(of) => (of.access.clone(), format::Format::Table),
+        Command::Connect(of) => (of.access.clone(), format::Format::Table),
         Command::Check(of) => (of.access.clone(), format::Format::Table),
         Command::Version(of) => (of.access.clone(), format::Format::Table),
         Command::Explain(_) | Command::Completion(_) => {
@@ -142,6 +151,8 @@ async fn execute(command: &Command, session: &mut Session<'_>) -> Result<u8, Fai
         Command::Resume(arguments) => suspend::run(arguments, false, session).await,
         Command::Scale(arguments) => scale::run(arguments, session).await,
         Command::Backfill(arguments) => backfill::run(arguments, session).await,
+        Command::Dashboard(arguments) => dashboard::run(arguments, session).await,
+        Command::Connect(arguments) => connect::run(arguments, session).await,
         Command::Check(arguments) => check::run(arguments, session).await,
         Command::Version(arguments) => version::run(arguments, session).await,
         Command::Explain(_) | Command::Completion(_) => Ok(0),
