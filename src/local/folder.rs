@@ -9,14 +9,14 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 /// How the names of all these folders begin.
-const PREFIX: &str = "daskflow-local-";
+pub(super) const PREFIX: &str = "daskflow-local-";
 /// The file that is locked.
-const LOCK: &str = "lock";
+pub(super) const LOCK: &str = "lock";
 /// What its pods mount, in it.
 const PODS: &str = "pods";
 
 /// The kubeconfig, in it.
-const KUBECONFIG: &str = "kubeconfig";
+pub(super) const KUBECONFIG: &str = "kubeconfig";
 
 /// A folder that only this user may read.
 #[derive(Debug)]

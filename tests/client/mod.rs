@@ -6,6 +6,7 @@ mod follow;
 mod forward;
 mod front;
 mod init;
+mod local;
 mod objects;
 mod pages;
 mod program;
