@@ -10,5 +10,6 @@ mod local;
 mod objects;
 mod pages;
 mod program;
+mod report;
 mod stage;
 mod writes;

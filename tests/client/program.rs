@@ -284,17 +284,28 @@ async fn kubectl_finds_its_plugin_and_completes_it() {
     assert!(code == 0 && out.contains("/kubectl-daskflow"), "{out}");
     let (code, out, err) = here.run("kubectl __complete daskflow sus").await;
     assert!(code == 0 && out.starts_with("suspend\t"), "{out}{err}");
+    let (code, out, err) = here.run("kubectl __complete daskflow run night").await;
+    assert!(code == 0 && out.starts_with("nightly-report\n"), "{out}{err}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn shells_take_what_completion_writes() {
-    let here = Listens::new("commands_completion", Stage::empty()).await;
+    let here = Listens::new("commands_completion", furnished().await).await;
     for shell in ["bash", "zsh", "fish"] {
         let (code, out, err) = here.run(&format!("daskflow completion {shell}")).await;
         assert!(code == 0 && out.contains("backfill") && out.contains("logical-time"), "{shell}: {err}");
     }
-    let words = "source <(daskflow completion bash); COMP_WORDS=(daskflow sta); COMP_CWORD=1; \
-                 _daskflow daskflow sta daskflow; echo \"${COMPREPLY[@]}\"";
-    let (code, out, err) = here.run(words).await;
-    assert_eq!((code, out.trim()), (0, "status"), "{err}");
+    for (words, completed) in [
+        ("sta", "status"),
+        ("cancel nightly-report-now", "nightly-report-now-8kfpz nightly-report-now-w4c2d"),
+        ("status cluster/", "cluster/analytics"),
+        ("run nightly-report --logic", "--logical-time"),
+    ] {
+        let line = format!(
+            "source <(daskflow completion bash); COMP_WORDS=(daskflow {words}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); \
+             _daskflow_names daskflow \"${{COMP_WORDS[COMP_CWORD]}}\" \"${{COMP_WORDS[COMP_CWORD - 1]}}\"; echo \"${{COMPREPLY[@]}}\""
+        );
+        let (code, out, err) = here.run(&line).await;
+        assert_eq!((code, out.trim()), (0, completed), "{words}: {err}");
+    }
 }

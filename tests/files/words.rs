@@ -141,6 +141,7 @@ fn help_texts_use_the_words_of_kubernetes() {
         "resume",
         "scale",
         "backfill",
+        "report",
         "dashboard",
         "connect",
         "explain",

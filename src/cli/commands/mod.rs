@@ -19,6 +19,7 @@ mod format;
 mod forward;
 mod logs;
 mod parameters;
+mod report;
 mod retry;
 mod run;
 mod scale;
@@ -69,6 +70,8 @@ pub(super) enum Command {
     Explain(explain::Arguments),
     /// Look whether daskflow can be used in a namespace: what is served, rights, what stands in the way.
     Check(check::Arguments),
+    /// Write what is known of an object into a folder, without secrets, for a question or a bug report.
+    Report(report::Arguments),
     /// Print the versions of this program, of the operator and of the API server.
     Version(version::Arguments),
     /// Write a script that completes commands in a shell.
@@ -131,6 +134,7 @@ fn settings(command: &Command) -> (access::Access, format::Format) {
         Command::Logs(of) => (of.access.clone(), format::Format::Table),
         Command::Dashboard(of) => (of.access.clone(), format::Format::Table),
         Command::Connect(of) => (of.access.clone(), format::Format::Table),
+        Command::Report(of) => (of.access.clone(), format::Format::Table),
         Command::Check(of) => (of.access.clone(), format::Format::Table),
         Command::Version(of) => (of.access.clone(), format::Format::Table),
         Command::Explain(_) | Command::Completion(_) => {
@@ -153,6 +157,7 @@ async fn execute(command: &Command, session: &mut Session<'_>) -> Result<u8, Fai
         Command::Backfill(arguments) => backfill::run(arguments, session).await,
         Command::Dashboard(arguments) => dashboard::run(arguments, session).await,
         Command::Connect(arguments) => connect::run(arguments, session).await,
+        Command::Report(arguments) => report::run(arguments, session).await,
         Command::Check(arguments) => check::run(arguments, session).await,
         Command::Version(arguments) => version::run(arguments, session).await,
         Command::Explain(_) | Command::Completion(_) => Ok(0),
