@@ -7,18 +7,18 @@
 cd "$root"
 daskflow=(cargo run --quiet --locked --)
 [ -z "${DASKFLOW:-}" ] || daskflow=("$DASKFLOW")
-"${daskflow[@]}" crds --out crds
-"${daskflow[@]}" crds --out charts/daskflow/templates/crds --helm
+"${daskflow[@]}" generate crds --out crds
+"${daskflow[@]}" generate crds --out charts/daskflow/templates/crds --helm
 # By way of a variable: what fails leaves the file as it was.
-rights=$("${daskflow[@]}" rbac --helm)
+rights=$("${daskflow[@]}" generate rbac --helm)
 printf '%s\n' "$rights" >charts/daskflow/templates/rbac.yaml
-rights=$("${daskflow[@]}" rbac --markdown)
+rights=$("${daskflow[@]}" generate rbac --markdown)
 printf '%s\n' "$rights" >docs/rights.md
-reference=$("${daskflow[@]}" crds --markdown)
+reference=$("${daskflow[@]}" generate crds --markdown)
 printf '%s\n' "$reference" >docs/reference.md
 # An image is compiled without the pages.
 cp docs/troubleshooting.md src/view/troubleshooting.md
-metrics=$("${daskflow[@]}" metrics)
+metrics=$("${daskflow[@]}" generate metrics)
 printf '%s\n' "$metrics" >docs/metrics.md
 if ! command -v "${HELM:=helm}" >/dev/null; then # the embedded Kubernetes has one
 	tests/cluster.sh build

@@ -271,6 +271,12 @@ pub struct FlowStatus {
     /// How the newest finished run ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_run: Option<LastRun>,
+    /// How the last runs ended, at most 50 and 5 KiB of them, the newest first, also of those that are
+    /// deleted: `NAME|TICK|PHASE|REASON|STARTED|FINISHED`. Instants are seconds since 1970; a name that
+    /// begins with `-` has the Flow's name before it. Runs that were skipped are counted in `skipped`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 50))]
+    pub recent: Vec<String>,
     /// State of each clock.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use clap::Args;
+use clap::{Arg, Args};
 
 /// The endings that kubectl takes from a folder.
 const EXTENSIONS: &[&str] = &["json", "yaml", "yml"];
@@ -38,6 +38,14 @@ pub(super) enum Error {
     Text { path: String },
     #[error("{path} has no file that ends in .json, .yaml or .yml{hint}")]
     Empty { path: String, hint: &'static str },
+}
+
+/// Files are read without a cluster: what says which one does not go with them.
+pub(super) fn without_files(argument: Arg) -> Arg {
+    match argument.get_id().as_str() {
+        "context" | "kubeconfig" | "local" | "impersonate" => argument.conflicts_with("filename"),
+        _ => argument,
+    }
 }
 
 impl Source {

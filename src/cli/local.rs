@@ -10,7 +10,7 @@ use clap::Args;
 use super::env_file;
 use super::files::{self, Files, Source};
 use super::output::{FileFault, fail};
-use super::script::{Made, ScriptArguments};
+use super::script::{Made, ScriptArguments, with_script};
 use super::signals;
 use super::terminal::Terminal;
 use crate::causes::chain;
@@ -28,6 +28,7 @@ const WRONG_COMMAND_LINE: u8 = 2;
 /// machine. 2: the command line is wrong.
 #[derive(Debug, Args)]
 #[command(mut_arg("filename", |files| files.required(false).required_unless_present("script").conflicts_with("script")))]
+#[command(mut_args(with_script))]
 pub(super) struct Arguments {
     #[command(flatten)]
     script: ScriptArguments,

@@ -1,17 +1,16 @@
 //! The commands of the program, one file each.
 
 mod commands;
-mod crds;
 mod env_file;
 mod files;
+mod generate;
+mod init;
+mod instant;
 mod local;
-mod metrics;
 mod next;
 mod operator;
 mod output;
-mod rbac;
 mod ready;
-mod reference;
 mod script;
 mod signals;
 mod terminal;
@@ -35,23 +34,21 @@ pub struct Cli {
 enum Command {
     #[command(flatten)]
     OnCluster(commands::Command),
-    /// Check manifests without a cluster: one line for each fault, with file, line and field.
+    /// Write a first manifest for a script, with comments: a Dask cluster, and a Flow of the script.
+    Init(init::Arguments),
+    /// Check manifests without a cluster, or objects of a cluster: one line for each fault.
     Validate(validate::Arguments),
-    /// List the upcoming runs of the Flows in manifests, without a cluster.
+    /// List the upcoming runs of Flows: of manifests without a cluster, or of a cluster.
     Next(next::Arguments),
     /// Run Flows and Dask clusters on this machine, with its own Python, until Ctrl-C.
     Local(Box<local::Arguments>),
     /// Run the operator.
     Operator(operator::Arguments),
-    /// Write the custom resource definitions, or a page about their fields.
-    Crds(crds::Arguments),
-    /// Write the table of all metrics, as Markdown.
-    Metrics,
     /// Ask a running operator whether it is ready, and the API server whether it serves the custom resources.
     Ready(ready::Arguments),
-    /// Write the rights that the operator needs, as the chart and the documentation have them.
+    /// Write files of daskflow's own repository.
     #[command(hide = true)]
-    Rbac(rbac::Arguments),
+    Generate(generate::Arguments),
 }
 
 /// The name under which kubectl finds the program as its plugin: `kubectl daskflow`.
@@ -66,13 +63,12 @@ pub fn run() -> ExitCode {
     match parsed().command {
         Command::OnCluster(command) => commands::run(&command, Cli::command),
         Command::Operator(arguments) => operator::run(&arguments),
-        Command::Crds(arguments) => crds::run(&arguments),
-        Command::Metrics => metrics::run(),
+        Command::Init(arguments) => init::run(&arguments),
         Command::Validate(arguments) => validate::run(&arguments),
         Command::Next(arguments) => next::run(&arguments),
         Command::Local(arguments) => local::run(*arguments),
         Command::Ready(arguments) => ready::run(&arguments),
-        Command::Rbac(arguments) => rbac::run(&arguments),
+        Command::Generate(arguments) => generate::run(&arguments),
     }
 }
 

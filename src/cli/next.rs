@@ -4,24 +4,31 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Args;
-use clap::builder::NonEmptyStringValueParser;
 use jiff::Timestamp;
-use jiff::civil::Date;
-use jiff::tz::TimeZone;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::files::Files;
+use super::commands::{self, Access, Failure};
+use super::files::{Files, without_files};
+use super::instant::instant;
 use super::output::{FileFault, Output, fail, write_table};
 use crate::api::{Flow, Kind};
+use crate::client::find::{self, Named};
 use crate::daemon::clock::Clock;
-use crate::manifest;
+use crate::manifest::{self, Fault};
 use crate::plan::flow::coming::{self, ComingRun, Outlook};
+use crate::plan::pods::Violation;
 
 /// Exit code 0: the runs of all Flows are listed. 1: a Flow has faults, or a file cannot be read, or there is
 /// no Flow. 2: the command line is wrong.
 #[derive(Debug, Args)]
+#[command(mut_arg("filename", |files| files.required(false).required_unless_present("flows").conflicts_with("flows")))]
+#[command(mut_arg("namespace", |namespace| namespace.help(NAMESPACE)))]
+#[command(mut_args(without_files))]
 pub(super) struct Arguments {
+    /// Instead of -f: Flows of the cluster.
+    #[arg(value_name = "FLOW")]
+    flows: Vec<Named>,
     #[command(flatten)]
     files: Files,
     /// Only runs that start later than this instant, such as 2026-03-29T00:00:00Z; a date is its midnight in
@@ -31,13 +38,16 @@ pub(super) struct Arguments {
     /// How many runs to list for each Flow.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=1000))]
     count: u16,
-    /// The namespace of Flows whose manifest names none. It is needed to compute their jitter.
-    #[arg(short, long, value_name = "NS", value_parser = NonEmptyStringValueParser::new())]
-    namespace: Option<String>,
+    #[command(flatten)]
+    access: Access,
     /// The output format.
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
     output: Output,
 }
+
+/// What -n is for here.
+const NAMESPACE: &str = "The namespace of the Flows. Default: that of the context, else default; of manifests \
+                         that name none, it is needed to compute their jitter";
 
 /// A run as it is shown.
 #[derive(Debug, Serialize)]
@@ -77,26 +87,18 @@ struct Question<'a> {
     namespace: Option<&'a str>,
 }
 
-/// Reads `--after`.
-pub(super) fn instant(text: &str) -> Result<Timestamp, String> {
-    let instant = text.parse::<Timestamp>().ok();
-    // jiff reads a date also from a longer text, whose time it would pass over.
-    let midnight = || {
-        let date = text.parse::<Date>().ok().filter(|date| date.to_string() == text)?;
-        Some(date.to_zoned(TimeZone::UTC).ok()?.timestamp())
-    };
-    let hint = "write a date, or a date, a time and a zone, such as 2027-01-01T00:00:00Z";
-    instant.or_else(midnight).ok_or_else(|| hint.to_owned())
-}
-
 pub(super) fn run(arguments: &Arguments) -> ExitCode {
     let question = Question {
         after: arguments.after.unwrap_or_else(|| Clock::of_machine().now()),
         count: arguments.count.into(),
-        namespace: arguments.namespace.as_deref(),
+        namespace: arguments.access.namespace.as_deref(),
     };
     let mut told = Told::default();
-    for source in arguments.files.read() {
+    if let Err(failure) = told.objects(arguments, question) {
+        return fail(&failure);
+    }
+    let sources = if arguments.flows.is_empty() { arguments.files.read() } else { Vec::new() };
+    for source in sources {
         match source {
             Ok(source) => told.file(&source.name, &source.text, question),
             Err(error) => {
@@ -133,14 +135,47 @@ impl Told {
             let namespace = &mut flow.metadata.namespace;
             *namespace = namespace.take().or_else(|| question.namespace.map(str::to_owned));
             // A Flow without faults has an outlook.
-            if let Ok(outlook) = coming::coming(&flow, question.after, question.count) {
-                self.notes.extend(notes(&flow, &outlook, question));
-                let name = name(&flow);
-                self.rows.extend(outlook.runs.iter().map(|run| row(&name, run)));
-            }
+            let _ = self.outlook(&flow, question);
         }
         faults.sort_by_key(|fault| fault.line);
         self.faults.extend(faults.into_iter().map(|fault| FileFault { file: file.to_owned(), fault }));
+    }
+
+    /// The Flows of the cluster that are named.
+    fn objects(&mut self, arguments: &Arguments, question: Question<'_>) -> Result<(), Failure> {
+        if arguments.flows.is_empty() {
+            return Ok(());
+        }
+        let flows = commands::ask(&arguments.access, async |cluster| {
+            let mut flows = Vec::new();
+            for named in &arguments.flows {
+                flows.push(find::flow(&cluster, named).await?);
+            }
+            Ok(flows)
+        })?;
+        for flow in &flows {
+            self.flows += 1;
+            let file = format!("flow/{}", name(flow));
+            for violation in self.outlook(flow, question).err().unwrap_or_default() {
+                let (message, reason) = (violation.said().to_owned(), Some(violation.reason.as_str()));
+                let fault = Fault { line: 0, field: violation.field, reason, message, hint: false };
+                self.faults.push(FileFault { file: file.clone(), fault });
+            }
+        }
+        Ok(())
+    }
+
+    /// The runs of a Flow.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with its schedule.
+    fn outlook(&mut self, flow: &Flow, question: Question<'_>) -> Result<(), Vec<Violation>> {
+        let outlook = coming::coming(flow, question.after, question.count)?;
+        self.notes.extend(notes(flow, &outlook, question));
+        let name = name(flow);
+        self.rows.extend(outlook.runs.iter().map(|run| row(&name, run)));
+        Ok(())
     }
 
     fn write(&self, output: Output) -> io::Result<()> {

@@ -18,7 +18,7 @@ pub(super) enum Output {
     Json,
 }
 
-/// A fault, or a hint, and the file that it is in.
+/// A fault, or a hint, and the file that it is in, or the object of a cluster.
 #[derive(Debug, Serialize)]
 pub(super) struct FileFault {
     pub file: String,
@@ -33,7 +33,9 @@ impl std::fmt::Display for FileFault {
         // A message of several lines would be several faults to whoever counts them.
         let message = message.replace('\n', " ");
         let field = if field.is_empty() { String::new() } else { format!("{field}: ") };
-        write!(f, "{}:{line}: {hint}{field}{message}", self.file)
+        // An object of a cluster has no lines.
+        let line = if *line == 0 { String::new() } else { format!(":{line}") };
+        write!(f, "{}{line}: {hint}{field}{message}", self.file)
     }
 }
 

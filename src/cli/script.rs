@@ -7,60 +7,64 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::str::FromStr;
 
-use clap::Args;
+use clap::{Arg, Args};
 use jiff::tz::TimeZone;
 use serde_json::{Map, Value};
 
 use super::output::fail;
 use crate::local;
-use crate::manifest::first::{self, Fit, Imports, Times};
+use crate::manifest::first::{self, Fit, Imports, Installed, Times};
 
 /// The longest script that a Flow takes (`code.inline`), in characters.
 const LETTERS_MAX: usize = 524_288;
+/// The most bytes that so many characters have in UTF-8.
+const BYTES_MAX: u64 = 4 * 524_288;
 /// The time zone that a schedule has without being asked.
 const UTC: &str = "Etc/UTC";
 
-// Each says that it does not go with -f: clap does not ask for what one `requires` where that may not be
-// there.
 #[derive(Debug, Args)]
 pub(super) struct ScriptArguments {
     /// Instead of -f: a script, for which a Flow and a DaskCluster are made. Without --every and --cron it
     /// runs once, now, as with --once.
     #[arg(value_name = "SCRIPT")]
     script: Option<PathBuf>,
-    /// A parameter of the script's flow. VALUE is JSON, or else a text. May be given several times.
-    #[arg(
-        short,
-        long = "parameter",
-        value_name = "NAME=VALUE",
-        requires = "script",
-        conflicts_with = "filename"
-    )]
-    parameters: Vec<Parameter>,
-    /// How many workers the script's cluster has.
-    #[arg(
-        long,
-        requires = "script",
-        conflicts_with = "filename",
-        default_value_t = 2,
-        value_parser = clap::value_parser!(u16).range(1..=1000)
-    )]
-    workers: u16,
-    /// Run the script once in such an interval, such as 1m, 36h or 1d.
-    #[arg(long, value_name = "INTERVAL", requires = "script", conflicts_with_all = ["cron", "filename"])]
-    every: Option<String>,
-    /// Run the script at the times of a cron pattern, such as `0 8 * * 1-5`, in the time zone of this
-    /// machine.
-    #[arg(long, value_name = "PATTERN", requires = "script", conflicts_with = "filename")]
-    cron: Option<String>,
+    #[command(flatten)]
+    wishes: Wishes,
     /// Print the manifest of the script, and run nothing.
     #[arg(long, requires = "script", conflicts_with = "filename")]
     print: bool,
 }
 
+/// What the manifest of a script is to have.
+#[derive(Debug, Args)]
+pub(super) struct Wishes {
+    /// A parameter of the script's flow. VALUE is JSON, or else a text. May be given several times.
+    #[arg(short, long = "parameter", value_name = "NAME=VALUE")]
+    parameters: Vec<Parameter>,
+    /// How many workers the script's cluster has.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    workers: u16,
+    /// Run the script once in such an interval, such as 1m, 36h or 1d.
+    #[arg(long, value_name = "INTERVAL", conflicts_with = "cron")]
+    every: Option<String>,
+    /// Run the script at the times of a cron pattern, such as `0 8 * * 1-5`, in the time zone of this
+    /// machine.
+    #[arg(long, value_name = "PATTERN")]
+    cron: Option<String>,
+}
+
+/// Where -f may stand instead of a script, wishes are for a script. Each says that it does not go with -f:
+/// clap does not ask for what one `requires` where that may not be there.
+pub(super) fn with_script(argument: Arg) -> Arg {
+    match argument.get_id().as_str() {
+        "parameters" | "workers" | "every" | "cron" => argument.requires("script").conflicts_with("filename"),
+        _ => argument,
+    }
+}
+
 /// A name and a value.
 #[derive(Clone, Debug, PartialEq)]
-struct Parameter(String, Value);
+pub(super) struct Parameter(String, Value);
 
 impl FromStr for Parameter {
     type Err = String;
@@ -76,15 +80,26 @@ impl FromStr for Parameter {
 
 /// A script that no manifest can be made of, or that cannot run here.
 #[derive(Debug, thiserror::Error)]
-enum Error {
+pub(super) enum Error {
     #[error("{path} cannot be read")]
     Read { path: String, source: io::Error },
+    #[error("{0} is no file: name a script of Python")]
+    Special(String),
+    #[error("{0} is a notebook: `jupyter nbconvert --to script {0}` makes a script of it")]
+    Notebook(String),
+    #[error("{0} is no script of Python by its name: it would end in .py")]
+    Foreign(String),
     #[error("{0} is not a text of Unicode in UTF-8")]
     Text(String),
     #[error("{0} is empty: there is nothing to run")]
     Empty(String),
     #[error("{0} is a manifest, or a folder: write daskflow local -f {0}")]
     Manifest(String),
+    #[error(
+        "{path} has {bytes} bytes, and a manifest takes {max} characters: move a part of it into a module",
+        max = LETTERS_MAX
+    )]
+    Large { path: String, bytes: u64 },
     #[error(
         "{path} has {length} characters, and a manifest takes {max}: move a part of it into a module",
         max = LETTERS_MAX
@@ -126,40 +141,72 @@ impl ScriptArguments {
     }
 
     fn make_of(&self, script: &Path, python: Option<&Path>) -> Result<Made, Error> {
-        let file = script.display().to_string();
-        let text = read(script)?;
-        let imports = Imports::of(&text);
-        let installed = local::installed(python);
-        if let Some(installed) = installed.as_ref().filter(|_| !self.print) {
-            match Fit::of(&file, &imports, installed) {
-                Fit::Missing(why) => return Err(Error::Missing(why)),
-                Fit::Doubtful(why) => eprintln!("daskflow: hint: {why}"),
-                Fit::Well => {}
-            }
-        }
-        let folder = script.parent().unwrap_or(Path::new(""));
-        let beside = beside(folder, &imports.modules);
-        let zone =
-            TimeZone::system().iana_name().filter(|zone| *zone != UTC && *zone != "UTC").map(str::to_owned);
-        let manifest = first::write(&first::Script {
-            file: &file,
-            text: &text,
-            beside: &beside,
-            parameters: &self.parameters(),
-            workers: self.workers,
-            times: self.times(zone.as_deref()),
-            installed: installed.as_ref(),
-        });
+        let read = ScriptFile::new(script, python)?;
+        let manifest = read.manifest(&self.wishes);
         if self.print {
             // Who reads no further than the first lines has what was wanted.
             let _ = io::stdout().lock().write_all(manifest.as_bytes());
             return Ok(Made::Printed(ExitCode::SUCCESS));
         }
-        let once = self.every.is_none() && self.cron.is_none();
-        let folder = std::path::absolute(folder.join(".")).ok().filter(|_| !beside.is_empty());
-        Ok(Made::Run(Run { name: format!("the manifest of {file}"), manifest, once, folder }))
+        if let Some(installed) = &read.installed {
+            match Fit::of(&read.file, &read.imports, installed) {
+                Fit::Missing(why) => return Err(Error::Missing(why)),
+                Fit::Doubtful(why) => eprintln!("daskflow: hint: {why}"),
+                Fit::Well => {}
+            }
+        }
+        let once = self.wishes.every.is_none() && self.wishes.cron.is_none();
+        let folder = std::path::absolute(folder_of(script).join(".")).ok();
+        let folder = folder.filter(|_| !read.beside.is_empty());
+        Ok(Made::Run(Run { name: format!("the manifest of {}", read.file), manifest, once, folder }))
+    }
+}
+
+/// A script that was read, and what is beside it and on this machine.
+pub(super) struct ScriptFile {
+    file: String,
+    text: String,
+    imports: Imports,
+    beside: Vec<String>,
+    installed: Option<Installed>,
+}
+
+impl ScriptFile {
+    /// Reads a script, and asks the Python what it has.
+    ///
+    /// # Errors
+    ///
+    /// No manifest can be made of it.
+    pub fn new(script: &Path, python: Option<&Path>) -> Result<Self, Error> {
+        let text = read(script)?;
+        let imports = Imports::of(&text);
+        let beside = beside(folder_of(script), &imports.modules);
+        Ok(Self {
+            file: script.display().to_string(),
+            text,
+            imports,
+            beside,
+            installed: local::installed(python),
+        })
     }
 
+    /// The manifest of the script.
+    pub fn manifest(&self, wishes: &Wishes) -> String {
+        let zone =
+            TimeZone::system().iana_name().filter(|zone| *zone != UTC && *zone != "UTC").map(str::to_owned);
+        first::write(&first::Script {
+            file: &self.file,
+            text: &self.text,
+            beside: &self.beside,
+            parameters: &wishes.parameters(),
+            workers: wishes.workers,
+            times: wishes.times(zone.as_deref()),
+            installed: self.installed.as_ref(),
+        })
+    }
+}
+
+impl Wishes {
     fn parameters(&self) -> Map<String, Value> {
         self.parameters.iter().map(|Parameter(name, value)| (name.clone(), value.clone())).collect()
     }
@@ -173,11 +220,31 @@ impl ScriptArguments {
     }
 }
 
+/// The folder in which a script is.
+fn folder_of(script: &Path) -> &Path {
+    script.parent().unwrap_or(Path::new(""))
+}
+
 fn read(script: &Path) -> Result<String, Error> {
     let path = script.display().to_string();
     let kind = script.extension().and_then(|kind| kind.to_str()).unwrap_or_default();
     if ["yaml", "yml", "json"].contains(&kind) || script.is_dir() {
         return Err(Error::Manifest(path));
+    }
+    if kind == "ipynb" {
+        return Err(Error::Notebook(path));
+    }
+    // A script without an ending may be one that is started by its name.
+    if !["py", "pyw", ""].contains(&kind) {
+        return Err(Error::Foreign(path));
+    }
+    let found = fs::metadata(script).map_err(|source| Error::Read { path: path.clone(), source })?;
+    if !found.is_file() {
+        return Err(Error::Special(path));
+    }
+    // What has more bytes than that has too many characters, and is not read for it.
+    if found.len() > BYTES_MAX {
+        return Err(Error::Large { path, bytes: found.len() });
     }
     let bytes = fs::read(script).map_err(|source| Error::Read { path: path.clone(), source })?;
     let text = String::from_utf8(bytes).map_err(|_| Error::Text(path.clone()))?;
@@ -226,17 +293,22 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("daskflow-scripts-{}", std::process::id()));
         fs::create_dir_all(folder.join("tables")).unwrap();
         let long = "#".repeat(LETTERS_MAX + 1);
+        let larger = "#".repeat(4 * LETTERS_MAX + 1);
         for (file, text, words) in [
             ("empty.py", b" \n".as_slice(), "is empty"),
             ("latin.py", b"# \xe9\n", "UTF-8"),
             ("flow.yaml", b"kind: Flow\n", "write daskflow local -f"),
             ("long.py", long.as_bytes(), "524289 characters"),
+            ("large.py", larger.as_bytes(), "has 2097153 bytes"),
+            ("flow.ipynb", b"{}", "jupyter nbconvert --to script"),
+            ("flow.sh", b"echo\n", "would end in .py"),
         ] {
             fs::write(folder.join(file), text).unwrap();
             let error = read(&folder.join(file)).unwrap_err().to_string();
             assert!(error.contains(words), "{error}");
         }
         assert!(read(&folder).unwrap_err().to_string().contains("a folder"));
+        assert!(read(Path::new("/dev/null")).unwrap_err().to_string().contains("is no file"));
         assert!(read(&folder.join("nowhere.py")).unwrap_err().to_string().contains("cannot be read"));
         fs::write(folder.join("tables/__init__.py"), "").unwrap();
         let modules = ["empty", "tables", "dask"].map(str::to_owned).into();

@@ -4,17 +4,30 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Args;
+use serde_json::Value;
 
-use super::files::Files;
+use super::commands::{self, Access, Failure};
+use super::files::{Files, without_files};
 use super::output::{FileFault, Output, counted, fail};
-use crate::manifest::{self, Fault};
+use crate::api::Kind;
+use crate::client::find::{self, Found, Named, shown};
+use crate::manifest::{self, Checked, Fault};
 
 /// Exit code 0: no faults; there may be hints about what is right and may be meant otherwise. 1: there are
 /// faults, or a file cannot be read, or there is no object. 2: the command line is wrong.
 #[derive(Debug, Args)]
+#[command(mut_arg("filename", |files| files.required(false).required_unless_present("objects").conflicts_with("objects")))]
+#[command(mut_arg("namespace", |namespace| namespace.conflicts_with("filename")))]
+#[command(mut_args(without_files))]
 pub(super) struct Arguments {
+    /// Instead of -f: objects of the cluster, with the kind before the name where several have it:
+    /// flow/nightly.
+    #[arg(value_name = "[KIND/]NAME")]
+    objects: Vec<Named>,
     #[command(flatten)]
     files: Files,
+    #[command(flatten)]
+    access: Access,
     /// The output format.
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
     output: Output,
@@ -31,7 +44,11 @@ struct Report {
 }
 
 pub(super) fn run(arguments: &Arguments) -> ExitCode {
-    let report = report(&arguments.files);
+    let report = match of_cluster(arguments) {
+        Ok(Some(report)) => report,
+        Ok(None) => report(&arguments.files),
+        Err(failure) => return fail(&failure),
+    };
     // Who reads no further than the first lines still gets the right exit code.
     let _ = report.write(arguments.output);
     let nothing = report.objects == 0 && report.others == 0 && report.faults.is_empty();
@@ -56,19 +73,63 @@ fn report(files: &Files) -> Report {
                 continue;
             }
         };
-        let checked = manifest::check(&source.text);
-        report.objects += checked.manifests.len();
-        report.others += checked.others;
-        let of_objects = checked.manifests.into_iter().flat_map(|manifest| [manifest.faults, manifest.hints]);
-        let of_objects = of_objects.flatten();
-        let mut faults: Vec<Fault> = of_objects.chain(checked.faults).collect();
-        faults.sort_by_key(|fault| fault.line);
-        report.faults.extend(faults.into_iter().map(|fault| FileFault { file: source.name.clone(), fault }));
+        report.add(&source.name, manifest::check(&source.text));
     }
     report
 }
 
+/// What is found in the objects of the cluster that are named; none where none are.
+fn of_cluster(arguments: &Arguments) -> Result<Option<Report>, Failure> {
+    if arguments.objects.is_empty() {
+        return Ok(None);
+    }
+    let kinds = [Kind::Flow, Kind::FlowRun, Kind::DaskCluster, Kind::FlowBackfill];
+    let found = commands::ask(&arguments.access, async |cluster| {
+        let mut found = Vec::new();
+        for named in &arguments.objects {
+            found.push(find::find(&cluster, named, &kinds).await?);
+        }
+        Ok(found)
+    })?;
+    let mut report = Report::default();
+    for object in &found {
+        let mut checked = manifest::check(&written(object)?);
+        // The lines of a text that was made for this say nothing.
+        let of_objects = checked
+            .manifests
+            .iter_mut()
+            .flat_map(|manifest| manifest.faults.iter_mut().chain(&mut manifest.hints));
+        for fault in of_objects.chain(&mut checked.faults) {
+            fault.line = 0;
+        }
+        report.add(&format!("{}/{}", shown(object.kind()), object.name()), checked);
+    }
+    Ok(Some(report))
+}
+
+/// What a user has written of an object: without its status, and without what the API server adds.
+fn written(object: &Found) -> serde_json::Result<String> {
+    let mut value = object.to_value()?;
+    if let Some(fields) = value.as_object_mut() {
+        fields.remove("status");
+    }
+    if let Some(metadata) = value.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.retain(|field, _| ["name", "namespace", "labels", "annotations"].contains(&field.as_str()));
+    }
+    Ok(value.to_string())
+}
+
 impl Report {
+    fn add(&mut self, file: &str, checked: Checked) {
+        self.objects += checked.manifests.len();
+        self.others += checked.others;
+        let of_objects = checked.manifests.into_iter().flat_map(|manifest| [manifest.faults, manifest.hints]);
+        let of_objects = of_objects.flatten();
+        let mut faults: Vec<Fault> = of_objects.chain(checked.faults).collect();
+        faults.sort_by_key(|fault| fault.line);
+        self.faults.extend(faults.into_iter().map(|fault| FileFault { file: file.to_owned(), fault }));
+    }
+
     fn write(&self, output: Output) -> io::Result<()> {
         let mut out = io::stdout().lock();
         if output == Output::Json {

@@ -218,6 +218,17 @@ async fn not_found(cluster: &Cluster, named: &Named, kinds: &[Kind]) -> Error {
     Error::NotFound { kinds: words.join(" or "), name: name.clone(), namespace, hint }
 }
 
+/// The names of all objects of these kinds, in order; none of those that may not be listed.
+pub async fn names(cluster: &Cluster, kinds: &[Kind]) -> Vec<String> {
+    let mut all = Vec::new();
+    for kind in kinds {
+        all.extend(names_of(cluster, *kind).await);
+    }
+    all.sort();
+    all.dedup();
+    all
+}
+
 /// The names of all objects of a kind; none where they may not be listed, as they are only for a hint.
 async fn names_of(cluster: &Cluster, kind: Kind) -> Vec<String> {
     async fn list<K: Ours>(cluster: &Cluster) -> Vec<String> {

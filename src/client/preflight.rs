@@ -73,6 +73,14 @@ const RIGHTS: &[Right] = &[
         level: Level::Note,
     },
     Right {
+        verb: "create",
+        group: "",
+        resource: "pods",
+        subresource: "portforward",
+        serves: "dashboard, connect",
+        level: Level::Note,
+    },
+    Right {
         verb: "list",
         group: "",
         resource: "events",

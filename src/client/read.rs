@@ -115,7 +115,7 @@ pub async fn around(cluster: &Cluster, found: &Found) -> Result<(Objects, Vec<St
 }
 
 /// A list that is left out, with a note, where it may not be read.
-async fn lenient<K>(cluster: &Cluster, wanted: &ListParams, notes: &mut Vec<String>) -> Vec<K>
+pub(super) async fn lenient<K>(cluster: &Cluster, wanted: &ListParams, notes: &mut Vec<String>) -> Vec<K>
 where
     K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
         + Clone

@@ -14,15 +14,15 @@ use std::time::{Duration, SystemTime};
 use super::cure;
 
 /// How the names of all folders in the temporary directory begin.
-const PREFIX: &str = "daskflow-local-";
+pub(super) const PREFIX: &str = "daskflow-local-";
 /// The file that is locked. In it is the number of the process that runs daskflow.
-const LOCK: &str = "lock";
+pub(super) const LOCK: &str = "lock";
 /// What its pods mount, in it.
 const PODS: &str = "pods";
 /// Logs, in it.
 const LOGS: &str = "logs";
 /// The kubeconfig, in it.
-const KUBECONFIG: &str = "kubeconfig";
+pub(super) const KUBECONFIG: &str = "kubeconfig";
 /// How long the logs of an earlier daskflow are left in the temporary directory.
 const LEFT_FOR: Duration = Duration::from_secs(7 * 24 * 3600);
 /// How long the end of a daskflow's processes is waited for: a guard takes two seconds.

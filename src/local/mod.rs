@@ -15,6 +15,7 @@ mod idle;
 mod kubeconfig;
 mod kubelet;
 mod lines;
+mod living;
 mod log_copy;
 mod machine;
 mod news;
@@ -49,14 +50,15 @@ pub use file_watch::Manifests;
 use folder::Folder;
 use kubeconfig::Kubeconfig;
 use kubelet::Kubelet;
+pub use living::{Living, living};
 use machine::Machine;
 use news::News;
 use objects::Objects;
 pub use packages::installed;
 use ports::Ports;
 use record::Record;
-pub use screen::Table;
 use screen::World;
+pub use screen::{Table, browser};
 
 /// The exit code where not all runs were waited for that were to be run once: that of a shell after Ctrl-C.
 const INTERRUPTED: u8 = 130;

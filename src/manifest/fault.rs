@@ -9,7 +9,8 @@ use crate::plan::field::FieldPath;
 /// One thing that is wrong in a text.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Fault {
-    /// The line that it is on, from 1.
+    /// The line that it is on, from 1; 0 where there is no text, as of an object in a cluster.
+    #[serde(skip_serializing_if = "is_none")]
     pub line: usize,
     /// The path of the field in its object; empty where it is about the object or the text as a whole.
     pub field: String,
@@ -29,6 +30,12 @@ impl Fault {
     pub(super) fn of_text(line: usize, message: impl Into<String>) -> Self {
         Self { line, field: String::new(), reason: None, message: message.into(), hint: false }
     }
+}
+
+/// Whether it is the number of no line.
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_none(line: &usize) -> bool {
+    *line == 0
 }
 
 /// A fault whose line is not looked up yet.

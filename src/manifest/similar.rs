@@ -8,8 +8,8 @@ pub fn similar<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
     distances.filter(|(distance, _)| *distance <= limit).min().map(|(_, other)| other)
 }
 
-/// How many characters must be typed, left out, replaced or exchanged with their neighbour to make one word of
-/// the other, capitals aside.
+/// How many characters must be typed, left out, replaced or exchanged with their neighbour to make one word
+/// of the other, capitals aside.
 fn distance(one: &str, other: &str) -> usize {
     strsim::osa_distance(&one.to_lowercase(), &other.to_lowercase())
 }

@@ -1,7 +1,8 @@
 //! Everything that the operator may do in Kubernetes, in one table.
 //!
-//! `daskflow rbac` writes the chart's rights and `docs/rights.md` from it, and an end-to-end test compares
-//! what was asked with what is granted. So it has no verb that nothing needs: each row says what needs it.
+//! `daskflow generate rbac` writes the chart's rights and `docs/rights.md` from it, and an end-to-end test
+//! compares what was asked with what is granted. So it has no verb that nothing needs: each row says what
+//! needs it.
 
 use crate::api::{GROUP, Kind};
 

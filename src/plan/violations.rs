@@ -19,7 +19,8 @@ pub(super) fn all<T: Serialize + DeserializeOwned>(
     build: impl Fn(&T) -> Result<(), Violation>,
 ) -> Vec<Violation> {
     let mut found = Vec::new();
-    // Nearly every object is right, and each plan asks: only one that is refused is worth the copy to cut from.
+    // Nearly every object is right, and each plan asks: only one that is refused is worth the copy to cut
+    // from.
     if build(object).is_ok() {
         return found;
     }

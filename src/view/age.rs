@@ -8,7 +8,12 @@ const DAY: i64 = 24 * HOUR;
 
 /// A time between two instants, in the largest unit of which there are at least two; none of it is negative.
 pub fn span(from: Timestamp, to: Timestamp) -> String {
-    let seconds = to.duration_since(from).as_secs().max(0);
+    long(to.duration_since(from).as_secs())
+}
+
+/// The same of a number of seconds.
+pub fn long(seconds: i64) -> String {
+    let seconds = seconds.max(0);
     let (unit, word) = match seconds {
         seconds if seconds < 2 * MINUTE => (1, "s"),
         seconds if seconds < 2 * HOUR => (MINUTE, "m"),

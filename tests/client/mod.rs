@@ -3,7 +3,13 @@
 
 mod faults;
 mod follow;
+mod forward;
+mod front;
+mod init;
+mod local;
+mod objects;
 mod pages;
 mod program;
+mod report;
 mod stage;
 mod writes;

@@ -5,7 +5,9 @@ use std::fmt::Write;
 use jiff::{SignedDuration, Timestamp};
 use regex::Regex;
 use serde_json::json;
+use tokio::io::AsyncBufReadExt;
 
+use super::forward::scheduler;
 use super::program::{Listens, play};
 use super::stage::furnished;
 use crate::pages::{blocks, root};
@@ -33,12 +35,35 @@ fn on_page(text: &str, now: Timestamp) -> String {
     moved.into_owned()
 }
 
+/// Commands that end with Ctrl-C, and the port that they have on the page.
+const PORTS: [(&str, &str); 2] = [("daskflow dashboard", "8787"), ("daskflow connect", "8786")];
+
+/// What such a command prints, which another program may have let no port but another one.
+async fn forwarded(here: &Listens, command: &str, port: &str) -> (i32, String, String) {
+    let mut child = here.command(&format!("exec {command} 2>&1")).spawn().unwrap();
+    let mut lines = tokio::io::BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut text = String::new();
+    while let Some(line) = lines.next_line().await.unwrap() {
+        writeln!(text, "{line}").unwrap();
+        if line.contains("Ctrl-C") {
+            break;
+        }
+    }
+    let id = child.id().unwrap().to_string();
+    tokio::process::Command::new("kill").args(["-s", "INT", &id]).status().await.unwrap();
+    let code = child.wait().await.unwrap().code().unwrap();
+    let address = Regex::new(r"127\.0\.0\.1:\d+").unwrap();
+    (code, address.replace_all(&text, format!("127.0.0.1:{port}")).into_owned(), String::new())
+}
+
 /// What a command prints in a terminal.
 async fn shown(here: &Listens, command: &str) -> String {
     let line = format!("{{ {command}; }} 2>&1");
     let (_, out, _) = if command.contains("--follow") {
         let ended = json!({"phase": "Succeeded", "reason": "Succeeded", "exitCode": 0, "tasks": {"total": 304, "failed": 0}});
         tokio::join!(here.run(&line), play(here, &["loading 7 days", "all parts are there"], ended)).0
+    } else if let Some((_, port)) = PORTS.iter().find(|(word, _)| command.starts_with(word)) {
+        forwarded(here, command, port).await
     } else {
         here.run(&line).await
     };
@@ -48,6 +73,7 @@ async fn shown(here: &Listens, command: &str) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_page_shows_what_the_commands_print() {
     let here = Listens::new("commands_page", furnished().await).await;
+    scheduler(&here, "analytics-scheduler-5d8f7", 8000).await;
     let text = std::fs::read_to_string(root().join(PAGE)).unwrap();
     let (mut page, mut count) = (text.clone(), 0);
     for block in blocks(&text).into_iter().filter(|block| block.language == "console") {

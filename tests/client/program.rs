@@ -3,36 +3,47 @@
 use std::path::PathBuf;
 use std::process::{Output, Stdio};
 
-use daskflow::cluster_api::Listening;
 use serde_json::{Value, json};
 use tokio::process::{Child, Command};
 
+use super::front::{Front, Ports};
 use super::stage::{Stage, furnished, ours, runner};
 use crate::program::folder;
+
+/// A script of the page.
+const SCRIPT: (&str, &str) = (
+    "nightly_report.py",
+    "import prefect\n\n\n@prefect.flow\ndef report(days: int = 1):\n    print(f'loading {days} days')\n\n\nreport()\n",
+);
 
 /// A stage that listens, and a folder with a kubeconfig and the program under all of its names.
 pub struct Listens {
     pub stage: Stage,
     pub folder: PathBuf,
-    _listening: Listening,
+    /// Where the ports of pods are.
+    pub ports: Ports,
+    _front: Front,
 }
 
 impl Listens {
     pub async fn new(test: &str, stage: Stage) -> Self {
-        let listening = stage.api.listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let ports = Ports::default();
+        let front = Front::new(stage.cluster.client.clone(), ports.clone()).await;
         let config = json!({
             "apiVersion": "v1", "kind": "Config", "current-context": "here",
-            "clusters": [{"name": "here", "cluster": {"server": format!("http://{}", listening.address())}}],
+            "clusters": [{"name": "here", "cluster": {"server": format!("http://{}", front.address)}}],
             "users": [{"name": "me", "user": {}}],
             "contexts": [{"name": "here", "context": {"cluster": "here", "user": "me"}}],
         });
-        let folder =
-            folder(test, &[("kubeconfig", &config.to_string()), ("bin/.keep", ""), ("broken", "- 1\n")]);
+        let folder = folder(
+            test,
+            &[("kubeconfig", &config.to_string()), ("bin/.keep", ""), ("broken", "- 1\n"), SCRIPT],
+        );
         for name in ["daskflow", "kubectl-daskflow", "kubectl_complete-daskflow"] {
             std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_daskflow"), folder.join("bin").join(name))
                 .unwrap();
         }
-        Self { stage, folder, _listening: listening }
+        Self { stage, folder, ports, _front: front }
     }
 
     /// A command line of a shell, in which the program is found and knows the cluster.
@@ -95,6 +106,17 @@ async fn faults_of_the_command_line_and_the_connection_say_what_to_do() {
             1,
             "has no clock called hourly; it has nightly",
         ),
+        ("next nightly-rport", 1, "did you mean nightly-report?"),
+        ("next analytics", 1, "there is a DaskCluster of this name"),
+        ("next cluster/analytics", 1, "there is no"),
+        ("next", 2, "--filename <FILE>"),
+        ("next nightly-report -f broken", 2, "cannot be used with"),
+        ("next -f broken --context here", 2, "cannot be used with"),
+        ("next nightly-report --kubeconfig nowhere", 1, "no cluster is known"),
+        ("validate analytic", 1, "did you mean analytics?"),
+        ("validate", 2, "--filename <FILE>"),
+        ("validate analytics -f broken", 2, "cannot be used with"),
+        ("validate -f broken -n team", 2, "cannot be used with"),
         ("explain Clustertimeot", 1, "did you mean ClusterTimeout?"),
         ("status --context there", 1, "the kubeconfig has no context there; it has here"),
         ("status --kubeconfig nowhere", 1, "no cluster is known (failed to read kubeconfig"),
@@ -262,17 +284,28 @@ async fn kubectl_finds_its_plugin_and_completes_it() {
     assert!(code == 0 && out.contains("/kubectl-daskflow"), "{out}");
     let (code, out, err) = here.run("kubectl __complete daskflow sus").await;
     assert!(code == 0 && out.starts_with("suspend\t"), "{out}{err}");
+    let (code, out, err) = here.run("kubectl __complete daskflow run night").await;
+    assert!(code == 0 && out.starts_with("nightly-report\n"), "{out}{err}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn shells_take_what_completion_writes() {
-    let here = Listens::new("commands_completion", Stage::empty()).await;
+    let here = Listens::new("commands_completion", furnished().await).await;
     for shell in ["bash", "zsh", "fish"] {
         let (code, out, err) = here.run(&format!("daskflow completion {shell}")).await;
         assert!(code == 0 && out.contains("backfill") && out.contains("logical-time"), "{shell}: {err}");
     }
-    let words = "source <(daskflow completion bash); COMP_WORDS=(daskflow sta); COMP_CWORD=1; \
-                 _daskflow daskflow sta daskflow; echo \"${COMPREPLY[@]}\"";
-    let (code, out, err) = here.run(words).await;
-    assert_eq!((code, out.trim()), (0, "status"), "{err}");
+    for (words, completed) in [
+        ("sta", "status"),
+        ("cancel nightly-report-now", "nightly-report-now-8kfpz nightly-report-now-w4c2d"),
+        ("status cluster/", "cluster/analytics"),
+        ("run nightly-report --logic", "--logical-time"),
+    ] {
+        let line = format!(
+            "source <(daskflow completion bash); COMP_WORDS=(daskflow {words}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); \
+             _daskflow_names daskflow \"${{COMP_WORDS[COMP_CWORD]}}\" \"${{COMP_WORDS[COMP_CWORD - 1]}}\"; echo \"${{COMPREPLY[@]}}\""
+        );
+        let (code, out, err) = here.run(&line).await;
+        assert_eq!((code, out.trim()), (0, completed), "{words}: {err}");
+    }
 }

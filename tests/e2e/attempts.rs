@@ -69,7 +69,8 @@ async fn ends_at_its_deadline(namespace: &Namespace) {
     assert_attempts(&status, 2, (1, 0));
     assert_eq!(status.reason.as_deref(), Some("DeadlineExceeded"), "{status:?}");
     let took_s = seconds(run.creation_timestamp().unwrap().0, status.finished_at.unwrap().0);
-    // How much more it takes is the node's: a script that is stopped as its Python begins has a grace of 30 s.
+    // How much more it takes is the node's: a script that is stopped as its Python begins has a grace of 30
+    // s.
     assert!(took_s >= 20.0, "it took {took_s} s");
     assert_stopped(namespace, "too-late").await;
 }

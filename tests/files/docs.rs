@@ -132,7 +132,7 @@ fn every_reason_is_in_troubleshooting() {
 
 #[test]
 fn field_reference_is_up_to_date() {
-    let made = program::daskflow(root(), &["crds", "--markdown"], "");
+    let made = program::daskflow(root(), &["generate", "crds", "--markdown"], "");
     assert_eq!(made.code, 0, "{}", made.err);
     // Not assert_eq: two whole pages are no message.
     assert!(

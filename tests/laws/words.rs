@@ -66,6 +66,8 @@ impl Words for DaskClusterStatus {
 
 impl Words for FlowStatus {
     fn silence(&mut self) {
+        // Each says why a run ended so.
+        self.recent.clear();
         self.conditions.silence();
     }
 }

@@ -12,6 +12,7 @@ use kube::{Client, Config};
 
 use crate::causes::chain;
 use crate::client::Cluster;
+use crate::local::{self, Living};
 
 /// How requests of commands are told from the operator's, in audit logs too.
 const AGENT: &str = concat!("daskflow-command/", env!("CARGO_PKG_VERSION"));
@@ -20,7 +21,7 @@ const AGENT: &str = concat!("daskflow-command/", env!("CARGO_PKG_VERSION"));
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 #[derive(Args, Clone, Debug, Default)]
-pub(super) struct Access {
+pub(in crate::cli) struct Access {
     /// The namespace. Default: that of the context, else default.
     #[arg(short, long, value_name = "NS", value_parser = NonEmptyStringValueParser::new())]
     pub namespace: Option<String>,
@@ -30,6 +31,9 @@ pub(super) struct Access {
     /// The kubeconfig. Default: $KUBECONFIG, else ~/.kube/config, else the account of the pod.
     #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
+    /// The `daskflow local` that runs on this machine.
+    #[arg(long, conflicts_with_all = ["context", "kubeconfig", "impersonate"])]
+    local: bool,
     /// The user to act as.
     #[arg(long = "as", value_name = "USER")]
     impersonate: Option<String>,
@@ -39,13 +43,21 @@ pub(super) struct Access {
 }
 
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Error {
+pub(in crate::cli) enum Error {
     #[error(
         "no cluster is known ({why}): set KUBECONFIG or --kubeconfig, or start one on this machine with `daskflow local`"
     )]
     NoCluster { why: String },
     #[error("the kubeconfig has no context {context}{hint}")]
     NoContext { context: String, hint: String },
+    #[error("no `daskflow local` of yours runs on this machine: start one, or leave --local out")]
+    NoLocal,
+    #[error("several of yours run on this machine: choose one with --kubeconfig, of {0}")]
+    SeveralLocal(String),
+    #[error(
+        "the `daskflow local` of {0} was started with --kubeconfig: name the same file with --kubeconfig here"
+    )]
+    NamedLocal(String),
     #[error("the kubeconfig cannot be used ({why}): `kubectl config view` shows it")]
     Kubeconfig { why: String },
 }
@@ -67,7 +79,8 @@ impl Access {
 
     async fn config(&self) -> Result<Config, Error> {
         let options = KubeConfigOptions { context: self.context.clone(), ..KubeConfigOptions::default() };
-        let read = match &self.kubeconfig {
+        let local = self.local.then(local_kubeconfig).transpose()?;
+        let read = match local.as_ref().or(self.kubeconfig.as_ref()) {
             Some(path) => match Kubeconfig::read_from(path) {
                 Ok(kubeconfig) => Config::from_custom_kubeconfig(kubeconfig, &options).await,
                 Err(error) => Err(error),
@@ -77,7 +90,12 @@ impl Access {
         match read {
             Ok(config) => Ok(config),
             // In a pod there is no file, but an account.
-            Err(error) if self.kubeconfig.is_none() && self.context.is_none() && is_missing(&error) => {
+            Err(error)
+                if local.is_none()
+                    && self.kubeconfig.is_none()
+                    && self.context.is_none()
+                    && is_missing(&error) =>
+            {
                 Config::incluster().map_err(|_| Error::NoCluster { why: chain(&error) })
             }
             Err(error) => Err(self.failure(&error)),
@@ -107,6 +125,22 @@ impl Access {
         let names: Vec<String> =
             read.map(|read| read.contexts.into_iter().map(|one| one.name).collect()).unwrap_or_default();
         if names.is_empty() { String::new() } else { format!("; it has {}", names.join(", ")) }
+    }
+}
+
+/// The kubeconfig of the one `daskflow local` of this user.
+fn local_kubeconfig() -> Result<PathBuf, Error> {
+    let mut living = local::living(&std::env::temp_dir());
+    match (living.pop(), living.as_slice()) {
+        (None, _) => Err(Error::NoLocal),
+        (Some(Living { folder, kubeconfig }), []) => {
+            kubeconfig.ok_or_else(|| Error::NamedLocal(folder.display().to_string()))
+        }
+        (Some(last), others) => {
+            let all = others.iter().chain([&last]).filter_map(|one| one.kubeconfig.as_ref());
+            let all: Vec<String> = all.map(|path| path.display().to_string()).collect();
+            Err(Error::SeveralLocal(all.join(", ")))
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use super::format::Output;
 use super::parameters::Parameters;
 use super::session::Session;
 use crate::api::{Flow, FlowBackfill, FlowBackfillSpec};
-use crate::cli::next::instant;
+use crate::cli::instant::instant;
 use crate::cli::output::{counted, write_table};
 use crate::client::find::{self, Named};
 use crate::client::{Error, read, runs};

@@ -4,15 +4,37 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
-use clap::{Args, Command, ValueEnum};
+use clap::{Args, Command, FromArgMatches, ValueEnum};
 use clap_complete::{Shell, generate};
+
+use super::access::Access;
+use super::ask::ask;
+use crate::api::Kind;
+use crate::client::find::{self, Named, shown};
 
 /// The name under which kubectl asks a plugin for completions
 /// (<https://kubernetes.io/docs/tasks/extend-kubectl/kubectl-plugins/>).
 const OF_PLUGIN: &str = "kubectl_complete-daskflow";
 /// What cobra, and so kubectl, ends a list of completions with: files are no completions.
 const NO_FILES: &str = ":4";
+/// How long names are waited for: whoever presses Tab does not want to wait.
+const NAMES_MAX: Duration = Duration::from_secs(2);
+
+/// Bash asks for names as kubectl does, and takes what clap has where there are none.
+const BASH: &str = r#"
+_daskflow_names() {
+    local names
+    COMPREPLY=()
+    if [[ ${COMP_WORDS[COMP_CWORD]} != -* ]]; then
+        names=$( (exec -a kubectl_complete-daskflow daskflow "${COMP_WORDS[@]:1:COMP_CWORD}") 2>/dev/null | grep -v '^:' | cut -f 1)
+        mapfile -t COMPREPLY < <(printf '%s' "$names")
+    fi
+    [[ ${#COMPREPLY[@]} -gt 0 ]] || _daskflow "$@"
+}
+complete -F _daskflow_names -o nosort -o bashdefault -o default daskflow
+"#;
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum For {
@@ -38,6 +60,9 @@ pub(super) fn run(arguments: &Arguments, mut whole: Command) -> ExitCode {
     };
     let mut script = Vec::new();
     generate(shell, &mut whole, "daskflow", &mut script);
+    if shell == Shell::Bash {
+        script.extend(BASH.as_bytes());
+    }
     // Who reads no further has seen enough.
     let _ = std::io::stdout().lock().write_all(&script);
     ExitCode::SUCCESS
@@ -49,11 +74,25 @@ pub(in crate::cli) fn of_plugin(whole: impl FnOnce() -> Command) -> Option<Strin
     let mut arguments = std::env::args_os();
     let program = arguments.next()?;
     let is_meant = Path::new(&program).file_stem().is_some_and(|name| name == OF_PLUGIN);
-    is_meant.then(|| completions(&whole(), &arguments.collect::<Vec<OsString>>()))
+    is_meant.then(|| completions(&whole(), &arguments.collect::<Vec<OsString>>(), names))
 }
 
-/// What may stand in the place of the last word, one a line, and how kubectl is to take it.
-fn completions(whole: &Command, words: &[OsString]) -> String {
+/// The names of the objects of these kinds; none where they cannot be read, or not soon.
+fn names(access: &Access, kinds: &[Kind]) -> Vec<String> {
+    let listed = ask(access, async |cluster| {
+        let listed = find::names(&cluster, kinds);
+        Ok(tokio::time::timeout(NAMES_MAX, listed).await.unwrap_or_default())
+    });
+    listed.unwrap_or_default()
+}
+
+/// What may stand in the place of the last word, one a line, and how kubectl is to take it. `names` lists
+/// objects.
+fn completions(
+    whole: &Command,
+    words: &[OsString],
+    names: impl FnOnce(&Access, &[Kind]) -> Vec<String>,
+) -> String {
     let words: Vec<String> = words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
     let (last, before) = words.split_last().map_or(("", &[][..]), |(last, before)| (last.as_str(), before));
     let mut command = whole;
@@ -62,7 +101,17 @@ fn completions(whole: &Command, words: &[OsString]) -> String {
             command = inner;
         }
     }
-    let names = command.get_subcommands().filter(|inner| !inner.is_hide_set()).map(|inner| {
+    if before.last().is_some_and(|word| takes_value(command, word)) {
+        return NO_FILES.to_owned() + "\n";
+    }
+    let (head, kinds) = kinds_of(command, last);
+    let objects = if kinds.is_empty() || last.starts_with('-') {
+        Vec::new()
+    } else {
+        names(&access(whole, before), &kinds)
+    };
+    let objects = objects.into_iter().map(|name| (format!("{head}{name}"), String::new()));
+    let commands = command.get_subcommands().filter(|inner| !inner.is_hide_set()).map(|inner| {
         let about = inner.get_about().map(ToString::to_string).unwrap_or_default();
         (inner.get_name().to_owned(), about)
     });
@@ -70,11 +119,45 @@ fn completions(whole: &Command, words: &[OsString]) -> String {
         let about = option.get_help().map(ToString::to_string).unwrap_or_default();
         Some((format!("--{}", option.get_long()?), about))
     });
-    let found = names.chain(options).filter(|(name, _)| name.starts_with(last));
+    let found = commands.chain(options).chain(objects).filter(|(name, _)| name.starts_with(last));
     // Options are shown to whoever begins one.
     let found = found.filter(|(name, _)| last.starts_with('-') || !name.starts_with('-'));
-    let lines = found.map(|(name, about)| format!("{name}\t{}\n", about.lines().next().unwrap_or_default()));
+    let lines = found.map(|(name, about)| match about.lines().next() {
+        Some(about) => format!("{name}\t{about}\n"),
+        None => format!("{name}\n"),
+    });
     lines.collect::<String>() + NO_FILES + "\n"
+}
+
+/// Whether a word is an option behind which its value stands.
+fn takes_value(command: &Command, word: &str) -> bool {
+    let Some(name) = word.strip_prefix('-') else { return false };
+    let option = command.get_arguments().find(|option| match name.strip_prefix('-') {
+        Some(long) => option.get_long() == Some(long),
+        None => option.get_short().is_some_and(|short| name == short.to_string()),
+    });
+    option.is_some_and(|option| option.get_action().takes_values())
+}
+
+/// The kinds whose names a command takes, by what its help calls them, and what stands before a name: the
+/// word for its kind.
+fn kinds_of<'a>(command: &Command, last: &'a str) -> (&'a str, Vec<Kind>) {
+    let values = command.get_positionals().flat_map(|value| value.get_value_names().unwrap_or_default());
+    let text: String = values.map(|name| format!("{name} ")).collect();
+    let takes = |kind: &Kind| text.contains("[KIND/]NAME") || text.contains(&shown(*kind).to_uppercase());
+    let kinds: Vec<Kind> = Kind::ALL.into_iter().filter(takes).collect();
+    let Some((word, _)) = last.split_once('/') else { return ("", kinds) };
+    let named: Option<Named> = format!("{word}/a").parse().ok();
+    let kind = named.and_then(|named| named.kind).filter(|kind| kinds.contains(kind));
+    (last.get(..=word.len()).unwrap_or_default(), kind.into_iter().collect())
+}
+
+/// Which cluster the words before the last one choose.
+fn access(whole: &Command, before: &[String]) -> Access {
+    let words = ["daskflow"].into_iter().chain(before.iter().map(String::as_str));
+    let matches = whole.clone().ignore_errors(true).try_get_matches_from(words);
+    let of_command = matches.ok().and_then(|mut matches| Some(matches.remove_subcommand()?.1));
+    of_command.and_then(|matches| Access::from_arg_matches(&matches).ok()).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -87,7 +170,11 @@ mod tests {
     fn of(words: &[&str]) -> Vec<String> {
         let words: Vec<OsString> = words.iter().map(OsString::from).collect();
         let names = |line: &str| line.split('\t').next().unwrap().to_owned();
-        completions(&Cli::command(), &words).lines().map(names).collect()
+        let listed = |access: &Access, kinds: &[Kind]| {
+            let namespace = access.namespace.clone().unwrap_or_else(|| "default".to_owned());
+            kinds.iter().map(|kind| format!("{namespace}-{}", shown(*kind))).collect()
+        };
+        completions(&Cli::command(), &words, listed).lines().map(names).collect()
     }
 
     #[test]
@@ -97,9 +184,22 @@ mod tests {
             commands.contains(&"status".to_owned()) && commands.contains(&"logs".to_owned()),
             "{commands:?}"
         );
-        assert!(!commands.contains(&"rbac".to_owned()), "hidden: {commands:?}");
+        assert!(!commands.contains(&"generate".to_owned()), "hidden: {commands:?}");
         assert_eq!(of(&["stat"]), ["status", NO_FILES]);
         assert_eq!(of(&["run", "nightly", "--fol"]), ["--follow", NO_FILES]);
-        assert_eq!(of(&["run", "n"]), [NO_FILES], "names are not known here");
+    }
+
+    #[test]
+    fn kubectl_gets_the_names_of_the_kinds_that_a_command_takes() {
+        assert_eq!(of(&["run", ""]), ["default-flow", NO_FILES]);
+        assert_eq!(of(&["run", "-n", "team", "te"]), ["team-flow", NO_FILES]);
+        assert_eq!(of(&["run", "x"]), [NO_FILES]);
+        assert_eq!(of(&["logs", "d"]), ["default-flow", "default-run", NO_FILES]);
+        assert_eq!(of(&["dashboard", "d"]), ["default-cluster", "default-run", NO_FILES]);
+        assert_eq!(of(&["status", "d"]).len(), 5);
+        assert_eq!(of(&["status", "run/d"]), ["run/default-run", NO_FILES]);
+        assert_eq!(of(&["run", "cluster/"]), [NO_FILES]);
+        assert_eq!(of(&["run", "-n", ""]), [NO_FILES], "a namespace stands there");
+        assert_eq!(of(&["completion", ""]), [NO_FILES]);
     }
 }

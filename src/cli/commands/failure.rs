@@ -10,7 +10,7 @@ pub(super) const OUT_OF_TIME: u8 = crate::view::exit::TIMED_OUT;
 pub(super) const INTERRUPTED: u8 = 130;
 
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Failure {
+pub(in crate::cli) enum Failure {
     #[error(transparent)]
     Client(#[from] client::Error),
     #[error(transparent)]
@@ -21,6 +21,8 @@ pub(super) enum Failure {
     Encode(#[from] serde_json::Error),
     #[error("the object cannot be written as YAML")]
     Yaml(#[from] serde_yaml::Error),
+    #[error("nothing can be waited for on this machine")]
+    Runtime(#[source] io::Error),
     #[error("{0}")]
     Senseless(String),
 }

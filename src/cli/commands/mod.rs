@@ -5,16 +5,21 @@
 //! like in [`crate::view`].
 
 mod access;
+mod ask;
 mod backfill;
 mod cancel;
 mod check;
 mod completion;
+mod connect;
+mod dashboard;
 mod explain;
 mod failure;
 mod follow;
 mod format;
+mod forward;
 mod logs;
 mod parameters;
+mod report;
 mod retry;
 mod run;
 mod scale;
@@ -30,10 +35,12 @@ use clap::Subcommand;
 
 use super::output::fail;
 use crate::daemon::clock::Clock;
-use failure::Failure;
 use session::Session;
 
+pub(super) use access::Access;
+pub(super) use ask::ask;
 pub(super) use completion::of_plugin;
+pub(super) use failure::Failure;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -53,12 +60,18 @@ pub(super) enum Command {
     Resume(suspend::Arguments),
     /// Change how many workers a cluster has.
     Scale(scale::Arguments),
+    /// Open the dashboard of a cluster, by a port of this machine.
+    Dashboard(dashboard::Arguments),
+    /// Forward the scheduler of a cluster to a port of this machine, and print what connects a client to it.
+    Connect(connect::Arguments),
     /// Run a Flow for times that have passed.
     Backfill(backfill::Arguments),
     /// Say what a reason means and what to do, without a cluster.
     Explain(explain::Arguments),
     /// Look whether daskflow can be used in a namespace: what is served, rights, what stands in the way.
     Check(check::Arguments),
+    /// Write what is known of an object into a folder, without secrets, for a question or a bug report.
+    Report(report::Arguments),
     /// Print the versions of this program, of the operator and of the API server.
     Version(version::Arguments),
     /// Write a script that completes commands in a shell.
@@ -119,6 +132,9 @@ fn settings(command: &Command) -> (access::Access, format::Format) {
         Command::Scale(of) => (of.access.clone(), of.output.format),
         Command::Backfill(of) => (of.access.clone(), of.output.format),
         Command::Logs(of) => (of.access.clone(), format::Format::Table),
+        Command::Dashboard(of) => (of.access.clone(), format::Format::Table),
+        Command::Connect(of) => (of.access.clone(), format::Format::Table),
+        Command::Report(of) => (of.access.clone(), format::Format::Table),
         Command::Check(of) => (of.access.clone(), format::Format::Table),
         Command::Version(of) => (of.access.clone(), format::Format::Table),
         Command::Explain(_) | Command::Completion(_) => {
@@ -139,6 +155,9 @@ async fn execute(command: &Command, session: &mut Session<'_>) -> Result<u8, Fai
         Command::Resume(arguments) => suspend::run(arguments, false, session).await,
         Command::Scale(arguments) => scale::run(arguments, session).await,
         Command::Backfill(arguments) => backfill::run(arguments, session).await,
+        Command::Dashboard(arguments) => dashboard::run(arguments, session).await,
+        Command::Connect(arguments) => connect::run(arguments, session).await,
+        Command::Report(arguments) => report::run(arguments, session).await,
         Command::Check(arguments) => check::run(arguments, session).await,
         Command::Version(arguments) => version::run(arguments, session).await,
         Command::Explain(_) | Command::Completion(_) => Ok(0),

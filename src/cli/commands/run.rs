@@ -10,7 +10,7 @@ use super::follow::{self, Waits};
 use super::format::Output;
 use super::parameters::Parameters;
 use super::session::Session;
-use crate::cli::next::instant;
+use crate::cli::instant::instant;
 use crate::client::find::{self, Named};
 use crate::client::runs::{self, Wish};
 

@@ -12,6 +12,7 @@ use crate::client::find::{self, Found, Named};
 use crate::client::read::{self, Scope};
 use crate::view::objects::Objects;
 use crate::view::status::{self, Shown};
+use crate::view::tree::Tree;
 
 /// Exit code 0: it is shown, whatever is wrong with it. 1: it is not there, or may not be read. 2: the
 /// command line is wrong.
@@ -43,21 +44,28 @@ pub(super) async fn run(arguments: &Arguments, session: &mut Session<'_>) -> Res
     Ok(0)
 }
 
-async fn one(named: &Named, session: &mut Session<'_>) -> Result<(), Failure> {
-    // The usual ones first: a cluster of a run's own has the run's name.
-    let kinds = [Kind::Flow, Kind::FlowRun, Kind::DaskCluster, Kind::FlowBackfill];
-    let found = find::find(&session.cluster, named, &kinds).await?;
-    if !session.format.is_for_people() {
-        return session.print(&[found.to_value()?], "");
-    }
-    let (objects, notes) = read::around(&session.cluster, &found).await?;
+/// The kinds that are looked for, the usual ones first: a cluster of a run's own has the run's name.
+pub(super) const KINDS: [Kind; 4] = [Kind::Flow, Kind::FlowRun, Kind::DaskCluster, Kind::FlowBackfill];
+
+/// An object with all that belongs to it, and sentences about what could not be read of it.
+pub(super) async fn tree(found: &Found, session: &Session<'_>) -> Result<(Tree, Vec<String>), Failure> {
+    let (objects, notes) = read::around(&session.cluster, found).await?;
     let shown = Shown { objects: &objects, now: session.clock.now(), detail: true };
-    let tree = match &found {
+    let tree = match found {
         Found::Cluster(cluster) => status::cluster(cluster, &shown),
         Found::Flow(flow) => status::flow(flow, &shown),
         Found::Run(run) => status::run(run, &shown),
         Found::Backfill(backfill) => status::backfill(backfill, &shown),
     };
+    Ok((tree, notes))
+}
+
+async fn one(named: &Named, session: &mut Session<'_>) -> Result<(), Failure> {
+    let found = find::find(&session.cluster, named, &KINDS).await?;
+    if !session.format.is_for_people() {
+        return session.print(&[found.to_value()?], "");
+    }
+    let (tree, notes) = tree(&found, session).await?;
     session.draw(&tree)?;
     for note in notes {
         session.note(&note);

@@ -1,6 +1,6 @@
 //! A live table of Flows, runs and clusters, where `daskflow local` is in a terminal.
 
-mod browser;
+pub mod browser;
 mod choice;
 mod grid;
 mod keys;

@@ -72,7 +72,7 @@ pub fn write(script: &Script<'_>) -> String {
     let file = text::comment(script.file);
     let head = format!(
         "# A Dask cluster, and a Flow that runs {file} on it.\n\
-         # Written by: daskflow local {file} --print > {name}.yaml\n\
+         # Written by: daskflow init {file} -o {name}.yaml\n\
          #\n\
          #   daskflow local -f {name}.yaml   runs it on this machine, with the Python that is there\n\
          #   kubectl apply -f {name}.yaml    runs it in Kubernetes, once `image` below names your image\n"

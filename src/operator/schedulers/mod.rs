@@ -150,8 +150,8 @@ impl Schedulers {
         SchedulerView::Unknown
     }
 
-    /// What was heard of this start of a scheduler, as far as these questions ask for it; none if another one is
-    /// followed. Nothing begins or ends by it.
+    /// What was heard of this start of a scheduler, as far as these questions ask for it; none if another one
+    /// is followed. Nothing begins or ends by it.
     pub(super) fn heard(
         &self,
         (namespace, cluster): (&str, &str),

@@ -12,6 +12,7 @@ mod hints;
 mod history;
 mod observed;
 pub mod parameters;
+pub mod recent;
 pub(super) mod record;
 mod status;
 pub(super) mod terms;

@@ -11,6 +11,7 @@ use kube::ResourceExt;
 use super::edits;
 use super::history::{finished_at, short_name};
 use super::observed::Observed;
+use super::recent;
 use super::terms::{is_held_by_suspension, places};
 use super::ticks::{Ticks, describe};
 use crate::api::flow::LastRun;
@@ -58,7 +59,7 @@ pub(super) fn status(
     }
     schedule_condition(&mut conditions, flow, ticks);
     last_run_condition(&mut conditions, last_run.as_ref(), &observed.runs, &old);
-    FlowStatus {
+    let mut status = FlowStatus {
         observed_generation: flow.metadata.generation,
         schedule: flow.spec.schedule.as_ref().map(describe),
         next_tick: ticks.next.map(Time),
@@ -74,9 +75,15 @@ pub(super) fn status(
         active: to_i32(active),
         admitted,
         last_run,
+        recent: old.recent.clone(),
         clocks: ticks.clocks.clone(),
         conditions: conditions.finish(),
+    };
+    // That a run has ended changes more than this, so it is not worth a write of its own.
+    if status != old {
+        status.recent = recent::with(flow, &old.recent, &observed.runs);
     }
+    status
 }
 
 /// How many runs are at work, or begin now: that those with a place go on from the queue is not worth a write

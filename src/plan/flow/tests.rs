@@ -332,6 +332,24 @@ fn the_plan_of_its_own_status_changes_nothing() {
 }
 
 #[test]
+fn the_past_is_written_with_what_is_written_anyway_and_outlives_the_runs() {
+    let flow = flow(vec![clock("c", "1m")]);
+    let failed = run("etl-20261201t090100", Some("09:01:00"), Phase::Failed);
+    let first = after(flow.clone(), &plan(&flow, &observed(vec![failed.clone()]), at("09:01:20")));
+    let recent = |flow: &Flow| flow.status.as_ref().unwrap().recent.clone();
+    assert_eq!(recent(&first).len(), 1);
+    // Of an operator that did not write it: alone it is not worth a write.
+    let mut without = first.clone();
+    without.status.as_mut().unwrap().recent.clear();
+    let again = plan(&without, &observed(vec![failed.clone()]), at("09:01:30"));
+    assert_eq!(Some(again.status), without.status);
+    let other = run("etl-by-hand", Some("09:01:40"), Phase::Succeeded);
+    let both = after(without.clone(), &plan(&without, &observed(vec![failed, other]), at("09:01:50")));
+    let deleted = after(both.clone(), &plan(&both, &observed(vec![]), at("09:02:10")));
+    assert_eq!((recent(&both).len(), recent(&deleted)), (2, recent(&both)));
+}
+
+#[test]
 fn history_forgets_what_is_too_old_and_wakes_for_it() {
     let mut flow = flow(vec![]);
     flow.spec.history = History { succeeded: 3.into(), failed: 3.into(), older_than: Some("1d2h".into()) };

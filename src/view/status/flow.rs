@@ -5,7 +5,7 @@ use kube::ResourceExt;
 
 use super::detail::{GAP, events, faults, state};
 use super::shown::Shown;
-use super::{backfill, cluster, run};
+use super::{backfill, cluster, past, run};
 use crate::api::{Flow, FlowBackfill, FlowRun, Kind};
 use crate::plan::backfill::is_unfinished;
 use crate::plan::facts::phase_of;
@@ -29,6 +29,9 @@ pub(super) fn tree(flow: &Flow, shown: &Shown<'_>) -> Tree {
         });
     }
     branches.extend(runs(flow, shown));
+    if shown.detail {
+        branches.extend(past::trees(flow, shown));
+    }
     let is_shown = |found: &&FlowBackfill| {
         let is_ours = found.namespace() == flow.namespace() && found.spec.flow == flow.name_any();
         is_ours && (shown.detail || is_unfinished(found))

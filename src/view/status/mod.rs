@@ -4,6 +4,7 @@ mod backfill;
 mod cluster;
 mod detail;
 mod flow;
+mod past;
 mod run;
 mod shown;
 

@@ -56,6 +56,7 @@ const SHOWN: &[(&str, &str, usize, &str)] = &[
     ("src/plan/conditions.rs", "condition", 4, "news"),
     ("src/plan/conditions.rs", "old", 1, "a condition that stays as it is keeps its time"),
     ("src/plan/conditions.rs", "self", 1, "a failure of now"),
+    ("src/plan/flow/recent.rs", "status", 1, "the words for a run that has ended"),
     ("src/plan/flow/status.rs", "known", 2, "the words for the last run, which exists no more"),
     ("src/plan/flow/status.rs", "status", 2, "the words for the last run"),
     ("src/plan/violation.rs", "self", 2, "a violation of now"),

@@ -173,8 +173,8 @@ fn a_busy_worker_is_waited_for() {
     lives(THREE, &history);
 }
 
-/// A closed worker has ended what it ran, and what lies with it besides never begins there: it goes before its
-/// time is over, so that this begins elsewhere.
+/// A closed worker has ended what it ran, and what lies with it besides never begins there: it goes before
+/// its time is over, so that this begins elsewhere.
 #[test]
 fn what_never_begins_at_a_closed_worker_does_not_keep_it() {
     let history = [

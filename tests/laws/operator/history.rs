@@ -125,9 +125,9 @@ impl Rules {
 
     /// Any that are asked for.
     ///
-    /// Two operators that both work, which the chart refuses, are in kept histories alone. What one of them has
-    /// not heard yet the other has: each writes a status over the other's, without end while this clock stands
-    /// still. And each makes the workers of a cluster that are missing.
+    /// Two operators that both work, which the chart refuses, are in kept histories alone. What one of them
+    /// has not heard yet the other has: each writes a status over the other's, without end while this clock
+    /// stands still. And each makes the workers of a cluster that are missing.
     pub fn of(rng: &mut Rng) -> Self {
         let (concurrency, max_active) = match rng.u8(..5) {
             0 => (Concurrency::Allow, None),

@@ -64,8 +64,8 @@ impl Clusters {
         Ok(())
     }
 
-    /// What lies with a closed worker and had not begun when it was closed never begins there: a worker is waited
-    /// for as long as it runs something.
+    /// What lies with a closed worker and had not begun when it was closed never begins there: a worker is
+    /// waited for as long as it runs something.
     fn may_retire(&self, before: &SchedulerState, name: &str, now: Timestamp) -> Result<(), String> {
         let is_busy = before.workers.get(name).is_some_and(|worker| worker.running() > 0);
         let Some(pod) = self.pods.get(name).filter(|_| is_busy && !self.unclear.clocks) else {

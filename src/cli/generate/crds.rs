@@ -1,4 +1,4 @@
-//! `daskflow crds`
+//! `daskflow generate crds`
 
 use std::fs;
 use std::io::{self, Write};
@@ -41,7 +41,7 @@ enum Error {
 pub(super) fn run(arguments: &Arguments) -> ExitCode {
     match write(arguments) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => super::output::fail(&error),
+        Err(error) => crate::cli::output::fail(&error),
     }
 }
 

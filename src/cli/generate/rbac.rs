@@ -1,4 +1,4 @@
-//! `daskflow rbac`: the table of rights as the chart's template, and as a page of the documentation.
+//! `daskflow generate rbac`: the table of rights as the chart's template, and as a page of the documentation.
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
@@ -31,7 +31,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     let text = if arguments.helm { helm() } else { markdown() };
     match io::stdout().lock().write_all(text.as_bytes()) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => super::output::fail(&error),
+        Err(error) => crate::cli::output::fail(&error),
     }
 }
 

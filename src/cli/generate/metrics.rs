@@ -1,4 +1,4 @@
-//! `daskflow metrics`
+//! `daskflow generate metrics`
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -8,6 +8,6 @@ use crate::operator::metrics::table;
 pub(super) fn run() -> ExitCode {
     match io::stdout().lock().write_all(table::markdown().as_bytes()) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => super::output::fail(&error),
+        Err(error) => crate::cli::output::fail(&error),
     }
 }

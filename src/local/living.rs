@@ -1,0 +1,77 @@
+//! The daskflows that live on this machine.
+
+use std::fs::{self, File, TryLockError};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use super::folder::{KUBECONFIG, LOCK, PREFIX};
+
+/// A daskflow of this user that lives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Living {
+    /// Its folder.
+    pub folder: PathBuf,
+    /// The kubeconfig of its API; none where it was started with another file for that.
+    pub kubeconfig: Option<PathBuf>,
+}
+
+/// The daskflows of this user that live and have their folders below this one, by the names of the folders.
+///
+/// A kubeconfig may name programs that its reader starts. So a folder counts only if it is closed to all
+/// other users, and is the user's own.
+pub fn living(below: &Path) -> Vec<Living> {
+    // What can be read although it is closed is the user's own, unless root reads it. macOS has no /proc, but
+    // a folder for temporary files for each user.
+    let user = fs::metadata("/proc/self").map(|own| own.uid()).ok();
+    let is_own = |path: &Path| {
+        fs::symlink_metadata(path).is_ok_and(|found| {
+            found.is_dir() && found.mode() & 0o077 == 0 && user.is_none_or(|user| user == found.uid())
+        })
+    };
+    let lives = |path: &Path| {
+        let lock = File::open(path.join(LOCK)).map(|lock| lock.try_lock());
+        matches!(lock, Ok(Err(TryLockError::WouldBlock)))
+    };
+    let all = fs::read_dir(below).into_iter().flatten().flatten();
+    let folders = all.filter(|entry| entry.file_name().to_string_lossy().starts_with(PREFIX));
+    let folders = folders.map(|entry| entry.path());
+    let mut found: Vec<PathBuf> = folders.filter(|path| is_own(path) && lives(path)).collect();
+    found.sort();
+    let living = |folder: PathBuf| {
+        let kubeconfig = Some(folder.join(KUBECONFIG)).filter(|file| file.is_file());
+        Living { folder, kubeconfig }
+    };
+    found.into_iter().map(living).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn only_those_that_live_and_are_closed_to_others_are_found() {
+        let below = std::env::temp_dir().join(format!("daskflow-living-{}", std::process::id()));
+        let make = |name: &str, mode| {
+            let folder = below.join(name);
+            fs::create_dir_all(&folder).unwrap();
+            fs::set_permissions(&folder, Permissions::from_mode(mode)).unwrap();
+            let lock = File::create(folder.join(LOCK)).unwrap();
+            lock.lock().unwrap();
+            (folder, lock)
+        };
+        assert_eq!(living(&below), []);
+        let (second, _second) = make("daskflow-local-2", 0o700);
+        let (first, first_lock) = make("daskflow-local-1", 0o700);
+        let _others = [make("daskflow-local-3", 0o755), make("daskflow-other", 0o700)];
+        fs::write(first.join(KUBECONFIG), "").unwrap();
+        let of_first = Living { folder: first.clone(), kubeconfig: Some(first.join(KUBECONFIG)) };
+        let of_second = Living { folder: second, kubeconfig: None };
+        assert_eq!(living(&below), [of_first, of_second.clone()]);
+        drop(first_lock);
+        assert_eq!(living(&below), [of_second]);
+        fs::remove_dir_all(&below).unwrap();
+    }
+}
