@@ -3,9 +3,7 @@
 //! The second of them is Sieve's stale state: an API server that is behind the one which served the operator
 //! before, so that for the new operator time goes back.
 //!
-//! Kept histories have these. Random ones do not yet: with them a Flow's status was seen to list more runs
-//! than it has places for, and it is not judged yet whether that is a fault of the operator or the law is too
-//! strict.
+//! Kept histories have these, random ones do not yet.
 
 use std::time::Duration;
 

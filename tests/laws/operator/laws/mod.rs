@@ -16,6 +16,7 @@ use crate::dask::Schedulers;
 
 use super::actions::{Act, OnCluster};
 use super::history::{Fails, Happening, History};
+use super::past::Past;
 use super::wire::Fault;
 
 use backfills::Backfills;
@@ -51,7 +52,9 @@ impl Unclear {
         };
         Self {
             late: has(is_late),
-            behind: has(|happening| matches!(happening, Happening::ListsAreBehind(_))),
+            behind: has(|happening| {
+                matches!(happening, Happening::ListsAreBehind(_) | Happening::Past(Past::Returns { .. }))
+            }),
             clocks: has(|happening| matches!(happening, Happening::SetClock(_))),
             slow: has(|happening| {
                 !matches!(
