@@ -12,8 +12,9 @@ use jiff::tz::TimeZone;
 use serde_json::{Map, Value};
 
 use super::output::fail;
+use crate::causes::chain;
 use crate::local;
-use crate::manifest::first::{self, Fit, Imports, Times};
+use crate::manifest::first::{self, Fit, Imports, Installed, Times};
 
 /// The longest script that a Flow takes (`code.inline`), in characters.
 const LETTERS_MAX: usize = 524_288;
@@ -22,7 +23,7 @@ const UTC: &str = "Etc/UTC";
 
 // Each says that it does not go with -f: clap does not ask for what one `requires` where that may not be
 // there.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(super) struct ScriptArguments {
     /// Instead of -f: a script, for which a Flow and a DaskCluster are made. Without --every and --cron it
     /// runs once, now, as with --once.
@@ -99,7 +100,7 @@ pub(super) enum Made {
     /// The manifest is printed: that is all.
     Printed(ExitCode),
     /// It is run.
-    Run(Run),
+    Run(Box<Run>),
 }
 
 /// A script that is to run.
@@ -110,8 +111,29 @@ pub(super) struct Run {
     pub manifest: String,
     /// Whether it runs once, now.
     pub once: bool,
-    /// The folder in which modules are that it imports, if it imports any from beside it.
+    /// The folder in which modules are that it imports, if it imports any from beside it; that of a script
+    /// which runs again, in any case, since it may import one once it is saved.
     pub folder: Option<PathBuf>,
+    /// The script, which may be made into a manifest again.
+    pub recipe: Recipe,
+}
+
+/// A script, and how a manifest is made of it.
+#[derive(Clone, Debug)]
+pub(super) struct Recipe {
+    arguments: ScriptArguments,
+    script: PathBuf,
+    /// What is installed in the Python that it runs with, where that is known.
+    installed: Option<Installed>,
+}
+
+/// A manifest that was made of a script.
+struct Written {
+    manifest: String,
+    /// The modules of the script's folder that it imports.
+    beside: Vec<String>,
+    /// What may keep it from running.
+    doubt: Option<String>,
 }
 
 impl ScriptArguments {
@@ -126,38 +148,23 @@ impl ScriptArguments {
     }
 
     fn make_of(&self, script: &Path, python: Option<&Path>) -> Result<Made, Error> {
-        let file = script.display().to_string();
-        let text = read(script)?;
-        let imports = Imports::of(&text);
+        // Whatever is wrong with the script is found before a Python is looked for.
+        read(script)?;
         let installed = local::installed(python);
-        if let Some(installed) = installed.as_ref().filter(|_| !self.print) {
-            match Fit::of(&file, &imports, installed) {
-                Fit::Missing(why) => return Err(Error::Missing(why)),
-                Fit::Doubtful(why) => eprintln!("daskflow: hint: {why}"),
-                Fit::Well => {}
-            }
+        let recipe = Recipe { arguments: self.clone(), script: script.to_owned(), installed };
+        let Written { manifest, beside, doubt } = recipe.write()?;
+        if let Some(doubt) = doubt {
+            eprintln!("daskflow: hint: {doubt}");
         }
-        let folder = script.parent().unwrap_or(Path::new(""));
-        let beside = beside(folder, &imports.modules);
-        let zone =
-            TimeZone::system().iana_name().filter(|zone| *zone != UTC && *zone != "UTC").map(str::to_owned);
-        let manifest = first::write(&first::Script {
-            file: &file,
-            text: &text,
-            beside: &beside,
-            parameters: &self.parameters(),
-            workers: self.workers,
-            times: self.times(zone.as_deref()),
-            installed: installed.as_ref(),
-        });
         if self.print {
             // Who reads no further than the first lines has what was wanted.
             let _ = io::stdout().lock().write_all(manifest.as_bytes());
             return Ok(Made::Printed(ExitCode::SUCCESS));
         }
         let once = self.every.is_none() && self.cron.is_none();
-        let folder = std::path::absolute(folder.join(".")).ok().filter(|_| !beside.is_empty());
-        Ok(Made::Run(Run { name: format!("the manifest of {file}"), manifest, once, folder }))
+        let folder = std::path::absolute(folder_of(script).join(".")).ok();
+        let folder = folder.filter(|_| !once || !beside.is_empty());
+        Ok(Made::Run(Box::new(Run { name: recipe.name(), manifest, once, folder, recipe })))
     }
 
     fn parameters(&self) -> Map<String, Value> {
@@ -171,6 +178,57 @@ impl ScriptArguments {
             (None, None) => Times::OnDemand,
         }
     }
+}
+
+impl Recipe {
+    /// What the manifest is called in messages.
+    pub fn name(&self) -> String {
+        format!("the manifest of {}", self.script.display())
+    }
+
+    /// The script.
+    pub fn script(&self) -> &Path {
+        &self.script
+    }
+
+    /// The manifest of the script as it is now.
+    ///
+    /// # Errors
+    ///
+    /// Why none can be made of it, or why it cannot run here, in one line.
+    pub fn manifest(&self) -> Result<String, String> {
+        self.write().map(|written| written.manifest).map_err(|error| chain(&error))
+    }
+
+    fn write(&self) -> Result<Written, Error> {
+        let (arguments, installed) = (&self.arguments, self.installed.as_ref());
+        let file = self.script.display().to_string();
+        let text = read(&self.script)?;
+        let imports = Imports::of(&text);
+        let fit = installed.filter(|_| !arguments.print).map(|found| Fit::of(&file, &imports, found));
+        let doubt = match fit {
+            Some(Fit::Missing(why)) => return Err(Error::Missing(why)),
+            Some(Fit::Doubtful(why)) => Some(why),
+            Some(Fit::Well) | None => None,
+        };
+        let beside = beside(folder_of(&self.script), &imports.modules);
+        let zone =
+            TimeZone::system().iana_name().filter(|zone| *zone != UTC && *zone != "UTC").map(str::to_owned);
+        let manifest = first::write(&first::Script {
+            file: &file,
+            text: &text,
+            beside: &beside,
+            parameters: &arguments.parameters(),
+            workers: arguments.workers,
+            times: arguments.times(zone.as_deref()),
+            installed,
+        });
+        Ok(Written { manifest, beside, doubt })
+    }
+}
+
+fn folder_of(script: &Path) -> &Path {
+    script.parent().unwrap_or(Path::new(""))
 }
 
 fn read(script: &Path) -> Result<String, Error> {
