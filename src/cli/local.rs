@@ -10,7 +10,7 @@ use clap::Args;
 use super::env_file;
 use super::files::{self, Files, Source};
 use super::output::{FileFault, fail};
-use super::script::{Made, ScriptArguments, with_script};
+use super::script::{Made, Recipe, ScriptArguments, with_script};
 use super::signals;
 use super::terminal::Terminal;
 use crate::causes::chain;
@@ -114,7 +114,10 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
         );
         return ExitCode::from(WRONG_COMMAND_LINE);
     }
-    let watched = arguments.files.without_input().map(|files| Watched { files, input });
+    let watched = match &made {
+        Some(made) => Some(Watched::Script(made.recipe.clone())),
+        None => arguments.files.without_input().map(|files| Watched::Files { files, input }),
+    };
     if let Err(error) = log::start(&arguments.log, log::Format::Text, None) {
         return fail(&error);
     }
@@ -148,20 +151,33 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
     }
 }
 
-/// Files that are read again when they change, and what came from standard input.
+/// What is read again when it changes.
 #[derive(Debug)]
-struct Watched {
-    files: Files,
-    input: Option<Source>,
+enum Watched {
+    /// Files, and what came from standard input.
+    Files { files: Files, input: Option<Source> },
+    /// A script, of which a manifest is made.
+    Script(Recipe),
 }
 
 impl Manifests for Watched {
     fn paths(&self) -> Vec<PathBuf> {
-        self.files.paths()
+        match self {
+            Self::Files { files, .. } => files.paths(),
+            Self::Script(recipe) => vec![recipe.script().to_owned()],
+        }
     }
 
     fn read(&self) -> Result<Vec<(String, Checked)>, Vec<String>> {
-        checked(self.input.clone().map(Ok).into_iter().chain(self.files.read()).collect())
+        match self {
+            Self::Files { files, input } => {
+                checked(input.clone().map(Ok).into_iter().chain(files.read()).collect())
+            }
+            Self::Script(recipe) => {
+                let text = recipe.manifest().map_err(|why| vec![why])?;
+                checked(vec![Ok(Source { name: recipe.name(), text })])
+            }
+        }
     }
 }
 

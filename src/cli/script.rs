@@ -12,6 +12,7 @@ use jiff::tz::TimeZone;
 use serde_json::{Map, Value};
 
 use super::output::fail;
+use crate::causes::chain;
 use crate::local;
 use crate::manifest::first::{self, Fit, Imports, Installed, Times};
 
@@ -36,7 +37,7 @@ pub(super) struct ScriptArguments {
 }
 
 /// What the manifest of a script is to have.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(super) struct Wishes {
     /// A parameter of the script's flow. VALUE is JSON, or else a text. May be given several times.
     #[arg(short, long = "parameter", value_name = "NAME=VALUE")]
@@ -114,7 +115,7 @@ pub(super) enum Made {
     /// The manifest is printed: that is all.
     Printed(ExitCode),
     /// It is run.
-    Run(Run),
+    Run(Box<Run>),
 }
 
 /// A script that is to run.
@@ -125,8 +126,20 @@ pub(super) struct Run {
     pub manifest: String,
     /// Whether it runs once, now.
     pub once: bool,
-    /// The folder in which modules are that it imports, if it imports any from beside it.
+    /// The folder in which modules are that it imports, if it imports any from beside it; that of a script
+    /// which runs again, in any case, since it may import one once it is saved.
     pub folder: Option<PathBuf>,
+    /// The script, which may be made into a manifest again.
+    pub recipe: Recipe,
+}
+
+/// A script, and how a manifest is made of it.
+#[derive(Clone, Debug)]
+pub(super) struct Recipe {
+    wishes: Wishes,
+    script: PathBuf,
+    /// What is installed in the Python that it runs with, where that is known.
+    installed: Option<Installed>,
 }
 
 impl ScriptArguments {
@@ -142,23 +155,24 @@ impl ScriptArguments {
 
     fn make_of(&self, script: &Path, python: Option<&Path>) -> Result<Made, Error> {
         let read = ScriptFile::new(script, python)?;
+        let recipe = Recipe {
+            wishes: self.wishes.clone(),
+            script: script.to_owned(),
+            installed: read.installed.clone(),
+        };
         let manifest = read.manifest(&self.wishes);
         if self.print {
             // Who reads no further than the first lines has what was wanted.
             let _ = io::stdout().lock().write_all(manifest.as_bytes());
             return Ok(Made::Printed(ExitCode::SUCCESS));
         }
-        if let Some(installed) = &read.installed {
-            match Fit::of(&read.file, &read.imports, installed) {
-                Fit::Missing(why) => return Err(Error::Missing(why)),
-                Fit::Doubtful(why) => eprintln!("daskflow: hint: {why}"),
-                Fit::Well => {}
-            }
+        if let Some(doubt) = read.doubt()? {
+            eprintln!("daskflow: hint: {doubt}");
         }
         let once = self.wishes.every.is_none() && self.wishes.cron.is_none();
         let folder = std::path::absolute(folder_of(script).join(".")).ok();
-        let folder = folder.filter(|_| !read.beside.is_empty());
-        Ok(Made::Run(Run { name: format!("the manifest of {}", read.file), manifest, once, folder }))
+        let folder = folder.filter(|_| !once || !read.beside.is_empty());
+        Ok(Made::Run(Box::new(Run { name: recipe.name(), manifest, once, folder, recipe })))
     }
 }
 
@@ -178,16 +192,28 @@ impl ScriptFile {
     ///
     /// No manifest can be made of it.
     pub fn new(script: &Path, python: Option<&Path>) -> Result<Self, Error> {
+        // Whatever is wrong with the script is found before a Python is looked for.
         let text = read(script)?;
+        Ok(Self::of(script, text, local::installed(python)))
+    }
+
+    fn of(script: &Path, text: String, installed: Option<Installed>) -> Self {
         let imports = Imports::of(&text);
         let beside = beside(folder_of(script), &imports.modules);
-        Ok(Self {
-            file: script.display().to_string(),
-            text,
-            imports,
-            beside,
-            installed: local::installed(python),
-        })
+        Self { file: script.display().to_string(), text, imports, beside, installed }
+    }
+
+    /// What may keep it from running here.
+    ///
+    /// # Errors
+    ///
+    /// It cannot run here.
+    fn doubt(&self) -> Result<Option<String>, Error> {
+        match self.installed.as_ref().map(|found| Fit::of(&self.file, &self.imports, found)) {
+            Some(Fit::Missing(why)) => Err(Error::Missing(why)),
+            Some(Fit::Doubtful(why)) => Ok(Some(why)),
+            Some(Fit::Well) | None => Ok(None),
+        }
     }
 
     /// The manifest of the script.
@@ -217,6 +243,32 @@ impl Wishes {
             (None, Some(pattern)) => Times::Cron(pattern, zone),
             (None, None) => Times::OnDemand,
         }
+    }
+}
+
+impl Recipe {
+    /// What the manifest is called in messages.
+    pub fn name(&self) -> String {
+        format!("the manifest of {}", self.script.display())
+    }
+
+    /// The script.
+    pub fn script(&self) -> &Path {
+        &self.script
+    }
+
+    /// The manifest of the script as it is now.
+    ///
+    /// # Errors
+    ///
+    /// Why none can be made of it, or why it cannot run here, in one line.
+    pub fn manifest(&self) -> Result<String, String> {
+        let made = self.read().and_then(|read| read.doubt().map(|_| read.manifest(&self.wishes)));
+        made.map_err(|error| chain(&error))
+    }
+
+    fn read(&self) -> Result<ScriptFile, Error> {
+        Ok(ScriptFile::of(&self.script, read(&self.script)?, self.installed.clone()))
     }
 }
 

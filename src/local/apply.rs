@@ -12,24 +12,18 @@
 use std::time::Duration;
 
 use kube::api::{
-    ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams, PostParams,
-    Preconditions,
+    ApiResource, DeleteParams, DynamicObject, GroupVersionKind, Patch, PatchParams, PostParams, Preconditions,
 };
 use kube::runtime::wait::{await_condition, conditions};
 use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use super::objects::{KINDS, Object, Objects};
+use super::objects::{Object, Objects};
 use super::record::{self, ONCE, Record};
-use crate::api::{GROUP, VERSION};
+use super::stored::{MANAGER, NAMESPACE, before, is_of_files};
 use crate::causes::chain;
 
-/// Whose fields those of the files are. It is no name of the operator's (`daskflow…`): a FlowRun that is
-/// applied is not deleted by the `history` of its Flow, and so does not run again at the next start.
-const MANAGER: &str = "local-files";
-/// The kind that is left where its file goes, with all that is in it.
-const NAMESPACE: &str = "Namespace";
 /// How long an object that is being deleted is waited for before another one of its name is created.
 const DELETION: Duration = Duration::from_secs(60);
 
@@ -108,6 +102,8 @@ impl Done {
 pub struct Applied {
     client: Client,
     objects: Objects,
+    /// Those of them that were being deleted as they were applied.
+    ending: Vec<Object>,
     /// Where objects outlive daskflow.
     record: Option<Record>,
 }
@@ -119,7 +115,7 @@ impl Applied {
     ///
     /// The API refuses one.
     pub async fn new(client: &Client, objects: Objects) -> Result<Self, Error> {
-        let mut applied = Self { client: client.clone(), objects: Objects::default(), record: None };
+        let mut applied = Self::of(client, Objects::default(), None);
         applied.begin(objects).await?;
         Ok(applied)
     }
@@ -137,9 +133,13 @@ impl Applied {
         record: Record,
     ) -> Result<(Self, usize), Error> {
         let before = before(client, record.read()?).await.map_err(|error| Error::Stored(Box::new(error)))?;
-        let mut applied = Self { client: client.clone(), objects: before, record: Some(record) };
+        let mut applied = Self::of(client, before, Some(record));
         let deleted = applied.begin(objects).await?;
         Ok((applied, deleted))
+    }
+
+    fn of(client: &Client, objects: Objects, record: Option<Record>) -> Self {
+        Self { client: client.clone(), objects, ending: Vec::new(), record }
     }
 
     /// What the files have said.
@@ -159,6 +159,24 @@ impl Applied {
             Err(error) => Some(chain(&error)),
         });
         Ok(lines.collect())
+    }
+
+    /// Applies what was being deleted at the start once more, after its end: else it would go with what was
+    /// said of it. Gives what has come of it, in lines. By now the operator looks after objects.
+    ///
+    /// # Errors
+    ///
+    /// The API refuses one.
+    pub async fn finish(&mut self) -> Result<Vec<String>, Error> {
+        let mut lines = Vec::new();
+        for object in std::mem::take(&mut self.ending) {
+            if let Some(uid) = self.uid_of_ending(&object).await? {
+                self.wait_for_end(&object, &uid, DELETION).await;
+            }
+            let come = self.write(&object, false).await?;
+            lines.extend(Done::of(&object, come).line());
+        }
+        Ok(lines)
     }
 
     /// Applies the files of a start, and gives how many objects were deleted. What is being deleted is not
@@ -195,10 +213,16 @@ impl Applied {
             self.objects = before;
             return Err(refused);
         }
-        let mut done = Vec::new();
+        let (mut done, mut ending) = (Vec::new(), Vec::new());
         for object in all {
-            let written =
-                async { self.wait_for_end(object, deletion).await.and(self.write(object, false).await) };
+            let written = async {
+                match self.uid_of_ending(object).await? {
+                    Some(_) if deletion.is_zero() => ending.push(object.clone()),
+                    Some(uid) => self.wait_for_end(object, &uid, deletion).await,
+                    None => {}
+                }
+                self.write(object, false).await
+            };
             done.push(written.await.map(|come| Done::of(object, come)));
         }
         // What needs others is deleted before them.
@@ -213,6 +237,7 @@ impl Applied {
         if let Some(record) = self.record.as_ref().filter(|_| done.iter().all(Result::is_ok)) {
             done.extend(record.write(&self.objects).err().map(|error| Err(error.into())));
         }
+        self.ending = ending;
         Ok(done)
     }
 
@@ -243,20 +268,20 @@ impl Applied {
         Ok(())
     }
 
-    /// Waits as long for the end of an object of this name that is being deleted. One that stays on and on is
-    /// applied as it is.
-    async fn wait_for_end(&self, object: &Object, limit: Duration) -> Result<(), Error> {
-        let api = self.api(object);
-        if object.name().is_empty() || limit.is_zero() {
-            return Ok(());
+    /// The uid of what is there under the name of an object and is being deleted.
+    async fn uid_of_ending(&self, object: &Object) -> Result<Option<String>, Error> {
+        if object.name().is_empty() {
+            return Ok(None);
         }
-        let there = there(&api, object).await?;
-        let ending = there.filter(|one| one.metadata.deletion_timestamp.is_some());
-        if let Some(uid) = ending.and_then(|one| one.uid()) {
-            let ends = await_condition(api, object.name(), conditions::is_deleted(&uid));
-            let _ = timeout(limit, ends).await;
-        }
-        Ok(())
+        let there = there(&self.api(object), object).await?;
+        Ok(there.filter(|one| one.metadata.deletion_timestamp.is_some()).and_then(|one| one.uid()))
+    }
+
+    /// Waits as long for the end of what is being deleted under the name of an object. What stays on and on
+    /// is applied as it is.
+    async fn wait_for_end(&self, object: &Object, uid: &str, limit: Duration) {
+        let ends = await_condition(self.api(object), object.name(), conditions::is_deleted(uid));
+        let _ = timeout(limit, ends).await;
     }
 
     /// Writes an object into the API, or asks only whether it would be taken.
@@ -326,13 +351,6 @@ async fn there(api: &Api<DynamicObject>, object: &Object) -> Result<Option<Dynam
     }
 }
 
-/// Whether any field of an object is from the files.
-fn is_of_files(object: &DynamicObject) -> bool {
-    let mut entries = object.metadata.managed_fields.iter().flatten();
-    entries
-        .any(|entry| entry.manager.as_deref() == Some(MANAGER) && entry.operation.as_deref() == Some("Apply"))
-}
-
 /// What of an object files may say, and what only they change.
 fn of_files(mut object: DynamicObject) -> DynamicObject {
     object.metadata.managed_fields = None;
@@ -342,28 +360,6 @@ fn of_files(mut object: DynamicObject) -> DynamicObject {
         fields.remove("status");
     }
     object
-}
-
-/// What the files had before: the FlowRuns and FlowBackfills of this record, and what is stored of the files
-/// beside them, of which only the names count. In the order of their kinds.
-async fn before(client: &Client, recorded: Vec<Object>) -> kube::Result<Objects> {
-    let mut before = Objects::default();
-    for kind in KINDS.iter().filter(|kind| **kind != NAMESPACE) {
-        before.all.extend(recorded.iter().filter(|object| object.kind() == *kind).cloned());
-        let is_core = ["ServiceAccount", "ConfigMap", "Secret"].contains(kind);
-        let (group, version) = if is_core { ("", "v1") } else { (GROUP, VERSION) };
-        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
-        let all: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
-        for stored in all.list(&ListParams::default()).await?.items.iter().filter(|one| is_of_files(one)) {
-            let metadata = json!({"name": stored.name_any(), "namespace": stored.namespace()});
-            let value = json!({"apiVersion": resource.api_version, "kind": kind, "metadata": metadata});
-            let object = Object { file: String::new(), line: 0, value };
-            if before.find(object.key()).is_none() {
-                before.all.push(object);
-            }
-        }
-    }
-    Ok(before)
 }
 
 fn generated(object: &Object) -> Error {

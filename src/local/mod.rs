@@ -26,6 +26,7 @@ mod ports;
 mod python;
 mod record;
 mod screen;
+mod stored;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -289,7 +290,12 @@ async fn work(
     let (client, machine) = (world.client, world.machine);
     let applied = match given {
         Given::Objects(objects) => Applied::new(client, objects).await?,
-        Given::Applied(applied) => applied,
+        Given::Applied(mut applied) => {
+            for line in applied.finish().await? {
+                machine.news.say(&line);
+            }
+            applied
+        }
     };
     if once {
         return Ok(once::run_each(client, &applied.objects().flows(), &machine.news).await?);

@@ -7,6 +7,9 @@
 //! disturb everybody run alone (`support::turns`).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+#[path = "../api/agreement/mod.rs"]
+#[allow(dead_code, reason = "daskflow local gets the file that is changed as well")]
+mod agreement;
 #[path = "../api/cases.rs"]
 mod cases;
 #[path = "../dask/certificates.rs"]
@@ -40,6 +43,7 @@ mod history;
 mod holds;
 mod idle;
 mod kubectl;
+mod laptop;
 mod leader;
 mod many_clocks;
 mod metrics;

@@ -4,6 +4,8 @@
 //! `cargo test --test files docs` are those of one file.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+#[path = "../api/agreement/mod.rs"]
+mod agreement;
 mod api_rules;
 mod architecture;
 #[path = "../api/cases.rs"]

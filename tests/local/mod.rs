@@ -2,6 +2,7 @@
 //!
 //! The Pythons are those of `tests/dask/venvs.sh`.
 
+mod agreement;
 mod ends;
 mod kubectl;
 mod saved;

@@ -79,6 +79,43 @@ fn a_script_runs_on_its_schedule() {
     local.leaves_nothing(Duration::from_secs(1));
 }
 
+/// What is saved is what runs next, with a module beside it that it did not have before.
+#[test]
+fn a_script_that_is_saved_is_what_runs_next() {
+    let Some(python) = python_with("2026.8.0") else { return };
+    let leaves = |file: &str| format!("import distributed\nopen('{file}', 'w').close()\n");
+    let files = [("etl.py", leaves("first")), ("names.py", "FILE = 'second'\n".to_owned())];
+    let folder = folder("local_script_saved", &files.each_ref().map(|(name, text)| (*name, text.as_str())));
+    let mut local = Local::start_in(
+        &folder,
+        "local_script_saved",
+        &python,
+        &["etl.py", "--every", "2s", "--workers", "1"],
+    );
+    let is_left = |local: &Local, file: &str| {
+        until(PATIENCE, || folder.join(file).exists().then_some(()))
+            .unwrap_or_else(|| panic!("no run left {file}:\n{}", local.text()));
+    };
+    is_left(&local, "first");
+    let save = |text: &str| {
+        std::fs::write(folder.join("etl.py~"), text).unwrap();
+        std::fs::rename(folder.join("etl.py~"), folder.join("etl.py")).unwrap();
+    };
+    save("import distributed\nimport names\nopen(names.FILE, 'w').close()\n");
+    local.says("the manifest of etl.py: Flow etl is changed", 1);
+    is_left(&local, "second");
+    // What cannot run is said, and what ran before goes on.
+    save("import prefect\n");
+    local.says("not applied: etl.py imports prefect, which", 1);
+    std::fs::remove_file(folder.join("second")).unwrap();
+    is_left(&local, "second");
+    save(&leaves("third"));
+    is_left(&local, "third");
+    local.signal("INT");
+    assert_eq!(local.code(Duration::from_secs(15)), Some(0), "{}", local.text());
+    local.leaves_nothing(Duration::from_secs(1));
+}
+
 /// No Python is needed to print a manifest.
 #[test]
 fn what_is_printed_is_a_manifest() {

@@ -2,6 +2,7 @@
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use kube::api::ListParams;
 use serde_json::Value;
 
 use super::*;
@@ -226,6 +227,28 @@ async fn a_run_that_was_deleted_does_not_run_again_at_the_next_start() {
     // One that is stored and not in the record, as after a crash, is the file's.
     std::fs::remove_file(&kept.path).unwrap();
     assert_eq!(kept.deleted(&flow("")).await, 1);
+}
+
+/// It waits for a finalizer, which only what starts later takes away.
+#[tokio::test]
+async fn what_is_being_deleted_at_a_start_is_made_anew_after_its_end() {
+    let kept = Kept::new("ending");
+    let flows: Api<Flow> = Api::default_namespaced(kept.client.clone());
+    kept.deleted(&flow("")).await;
+    let finalizers = |all: Value| Patch::Merge(json!({"metadata": {"finalizers": all}}));
+    flows.patch("etl", &PatchParams::default(), &finalizers(json!(["example.org/wait"]))).await.unwrap();
+    flows.delete("etl", &DeleteParams::default()).await.unwrap();
+    let (mut applied, deleted) = kept.start(&flow("suspend: true")).await.unwrap();
+    let ending = flows.get("etl").await.unwrap();
+    assert!(deleted == 0 && ending.metadata.deletion_timestamp.is_some());
+    let none = finalizers(json!([]));
+    let end = async { flows.patch("etl", &PatchParams::default(), &none).await.unwrap() };
+    let (lines, _) = futures::future::join(applied.finish(), end).await;
+    assert_eq!(lines.unwrap(), ["flow.yaml: Flow etl is created"]);
+    let new = flows.get("etl").await.unwrap();
+    assert!(new.metadata.deletion_timestamp.is_none() && new.metadata.uid != ending.metadata.uid);
+    assert!(new.spec.suspend, "it is as the files say");
+    assert_eq!(applied.finish().await.unwrap(), [""; 0], "once");
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ use kube::ResourceExt;
 use super::environment::variables;
 use super::expand::expand;
 use super::paths::Paths;
+use super::probe::{Kind, Question};
 use super::process::Program;
 use super::sources::Sources;
 use super::volumes;
@@ -29,8 +30,8 @@ pub struct Started {
     pub program: Program,
     /// What is run in it before it is told to end.
     pub before_end: Option<Program>,
-    /// What is run in it to know whether it is ready.
-    pub readiness: Option<Program>,
+    /// What its probes ask.
+    pub questions: Vec<Question>,
     /// Where it may leave a message.
     message: PathBuf,
     /// Whether its last words are its message where it leaves none and fails.
@@ -84,11 +85,15 @@ impl Started {
         };
         let step = container.lifecycle.as_ref().and_then(|lifecycle| lifecycle.pre_stop.as_ref());
         let before_end = within(step.and_then(|step| step.exec.as_ref()), &program.log)?;
-        let probe = container.readiness_probe.as_ref().and_then(|probe| probe.exec.as_ref());
-        // As in Kubernetes, what a probe writes is not in the log.
-        let readiness = within(probe, Path::new("/dev/null"))?;
+        let mut questions = Vec::new();
+        for kind in Kind::ALL {
+            let exec = kind.probe(container).and_then(|probe| probe.exec.as_ref());
+            // As in Kubernetes, what a probe writes is not in the log.
+            let command = within(exec, Path::new("/dev/null"))?;
+            questions.extend(Question::of(kind, container, command));
+        }
         let last_words = container.termination_message_policy.as_deref() == Some("FallbackToLogsOnError");
-        Ok(Self { program, before_end, readiness, message, last_words })
+        Ok(Self { program, before_end, questions, message, last_words })
     }
 
     /// The end of the program's log.

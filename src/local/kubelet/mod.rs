@@ -5,7 +5,9 @@
 
 mod container;
 mod environment;
+mod events;
 mod expand;
+mod health;
 mod logs;
 mod lost;
 mod owner;

@@ -3,14 +3,13 @@
 use std::fmt;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Event, ObjectReference, Pod};
-use kube::api::PostParams;
+use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, Client, Resource, ResourceExt};
-use serde_json::{Value, json};
+use serde_json::Value;
 
+use super::events;
 use super::status::NOT_HERE;
 use crate::api::{DaskCluster, Flow, labels};
-use crate::plan::names::short_hash;
 use crate::plan::pods::state::label;
 
 /// What a pod belongs to.
@@ -48,24 +47,8 @@ impl Owner {
             Self::Pod(_) => None,
         };
         let Some(object) = found else { return };
-        let word = |field: &str| object.get(field).and_then(Value::as_str).unwrap_or_default();
-        let name = format!("{}.{}", word("name"), short_hash(&format!("{object} {what}"), 16));
-        let event = serde_json::from_value::<Event>(json!({
-            "metadata": {"name": name, "namespace": word("namespace")},
-            "involvedObject": object, "type": "Warning", "reason": NOT_HERE, "count": 1,
-            "message": format!("ignored on this machine: {what}"),
-            "firstTimestamp": now, "lastTimestamp": now,
-            "source": {"component": "daskflow-local"}, "reportingComponent": "daskflow-local",
-        }));
-        let Ok(event) = event else { return };
-        let events: Api<Event> = Api::namespaced(client.clone(), word("namespace"));
-        match events.create(&PostParams::default(), &event).await {
-            Ok(_) => {}
-            Err(kube::Error::Api(status)) if status.is_already_exists() => {}
-            Err(error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "an event could not be written");
-            }
-        }
+        let message = format!("ignored on this machine: {what}");
+        events::write(client, &object, ("Warning", NOT_HERE, &message), (what, now)).await;
     }
 }
 
@@ -78,8 +61,7 @@ where
         + serde::de::DeserializeOwned,
 {
     let object: K = Api::namespaced(client.clone(), namespace).get(name).await.ok()?;
-    // Which version it is says nothing, and would make another event of the same.
-    serde_json::to_value(ObjectReference { resource_version: None, ..object.object_ref(&()) }).ok()
+    events::reference(&object)
 }
 
 impl fmt::Display for Owner {

@@ -15,8 +15,9 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::container::Started;
+use super::events;
+use super::health::{Change, Failure, Health};
 use super::logs::Logs;
-use super::probe::Question;
 use super::process::{Process, Program};
 use super::sources::Sources;
 use super::status::{End, NODE, Report, State, own_container};
@@ -32,6 +33,8 @@ const AGAIN: Duration = Duration::from_secs(2);
 /// the first time it is started again at once, as in Kubernetes.
 const BACK_OFF: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(300));
 
+/// Kubernetes' own grace period, where a pod gives none.
+const GRACE: Duration = Duration::from_secs(30);
 /// A container that ran for so long, in seconds, counts as well.
 const WELL_S: i64 = 600;
 
@@ -75,11 +78,11 @@ impl Life {
         loop {
             let Some(started) = self.prepare(&container, &mut report).await else { break };
             self.logs.begin(&self.uid(), &container.name, &started.program.log);
-            let end = self.run_once(&container, &started, &mut report).await;
+            let (end, failed) = self.run_once(&container, &started, &mut report).await;
             self.logs.end(&self.uid());
             let code = end.code;
-            (report.state, report.ready) = (State::Ended(end.clone()), false);
-            if self.order() != Order::Live || !is_started_again(&self.pod, code) {
+            (report.state, report.has_started, report.ready) = (State::Ended(end.clone()), false, false);
+            if self.order() != Order::Live || !is_started_again(&self.pod, code, failed) {
                 self.say(&report, true).await;
                 break;
             }
@@ -181,8 +184,13 @@ impl Life {
         }
     }
 
-    /// One start of the container, to its end.
-    async fn run_once(&mut self, container: &Container, started: &Started, report: &mut Report) -> End {
+    /// One start of the container, to its end, and whether that is because it has failed a probe.
+    async fn run_once(
+        &mut self,
+        container: &Container,
+        started: &Started,
+        report: &mut Report,
+    ) -> (End, bool) {
         let begun = self.clock.now();
         let end = |code: i32, message: String, finished| End { code, message, started: begun, finished };
         let machine = self.machine.clone();
@@ -190,34 +198,27 @@ impl Life {
             Ok(process) => process,
             Err(error) => {
                 let why = refusal(&started.program.folder, &error, machine.folder.option());
-                return end(128, why, self.clock.now());
+                return (end(128, why, self.clock.now()), false);
             }
         };
-        let question = Question::of(container, started.readiness.clone());
-        (report.state, report.ready) = (State::Running(begun), question.is_none());
-        self.say(report, false).await;
-        let mut failures = 0;
-        let mut wait = question.as_ref().map(Question::again).unwrap_or_default();
-        let code = loop {
-            let asks = async {
-                let Some(question) = &question else { return std::future::pending().await };
-                sleep(wait).await;
-                (question, question.ask(machine.folder.lock()).await)
-            };
-            let (question, answers) = tokio::select! {
-                code = process.ended() => break code,
+        let mut health = Health::new(&started.questions, machine.folder.lock());
+        report.state = State::Running(begun);
+        let (code, failed) = loop {
+            (report.has_started, report.ready) = (health.has_started(), health.is_ready());
+            self.say(report, false).await;
+            tokio::select! {
+                code = process.ended() => break (code, false),
                 () = self.changed() => {
                     report.leaves = self.leaves();
-                    break self.end(&mut process, started).await;
+                    break (self.end(&mut process, started, None).await, false);
                 }
-                answer = asks => answer,
-            };
-            failures = if answers { 0 } else { failures + 1 };
-            let ready = answers || (report.ready && failures < question.failures);
-            wait = if ready { question.period } else { question.again() };
-            if ready != report.ready {
-                report.ready = ready;
-                self.say(report, false).await;
+                change = health.changed() => if let Change::Failed(failure) = change {
+                    self.say_failure(&container.name, &failure).await;
+                    let grace = failure.grace.unwrap_or_else(|| grace(&self.pod));
+                    let code = self.end(&mut process, started, Some(grace)).await;
+                    report.leaves = self.leaves();
+                    break (code, self.order() == Order::Live);
+                },
             }
         };
         // What it started ends with it, as in a container.
@@ -230,16 +231,34 @@ impl Life {
                 self.pod.name_any()
             ));
         }
-        end(code, started.message(code), self.clock.now())
+        (end(code, started.message(code), self.clock.now()), failed)
     }
 
-    /// Ends the process as it was ordered to, and gives its exit code.
-    async fn end(&mut self, process: &mut Process, started: &Started) -> i32 {
+    /// Says that the container has failed a probe, to who watches and in the events of the pod.
+    async fn say_failure(&self, container: &str, failure: &Failure) {
+        let Failure { kind, times, why, .. } = failure;
+        let (word, name) = (kind.word(), self.pod.name_any());
+        let is_again = is_started_again(&self.pod, 0, true);
+        let then = if is_again { ", and started again" } else { "" };
+        let in_turn = if *times > 1 { format!(" {times} times in turn") } else { String::new() };
+        self.machine
+            .news
+            .say(&format!("pod {name}: its {word} probe failed{in_turn}: {why}; it is ended{then}"));
+        let now = self.clock.now();
+        let unhealthy = format!("{} probe failed: {why}", capital(word));
+        events::write_of_pod(&self.client, &self.pod, ("Warning", "Unhealthy", &unhealthy), now).await;
+        let will = if is_again { ", will be restarted" } else { "" };
+        let killing = format!("Container {container} failed {word} probe{will}");
+        events::write_of_pod(&self.client, &self.pod, ("Normal", "Killing", &killing), now).await;
+    }
+
+    /// Ends the process as it was ordered to, or else within this time, and gives its exit code.
+    async fn end(&mut self, process: &mut Process, started: &Started, unwell: Option<Duration>) -> i32 {
         let begun = Instant::now();
         let mut was_asked = false;
         loop {
             let (grace, does_before) = match self.order() {
-                Order::Live => (Duration::MAX, false),
+                Order::Live => (unwell.unwrap_or(Duration::MAX), unwell.is_some()),
                 Order::End(grace) => (grace, true),
                 Order::Leave(grace) => (grace, false),
                 Order::Die => {
@@ -279,13 +298,26 @@ async fn before_end(step: &Program, lock: &File, limit: Duration) {
     process.signal("KILL").await;
 }
 
-/// Whether the kubelet starts a container again that has ended with this code.
-fn is_started_again(pod: &Pod, code: i32) -> bool {
+/// Whether the kubelet starts a container again that has ended with this code: one that has `failed` a probe
+/// whatever its code is.
+fn is_started_again(pod: &Pod, code: i32, failed: bool) -> bool {
     match pod.spec.as_ref().and_then(|spec| spec.restart_policy.as_deref()) {
         Some("Never") => false,
-        Some("OnFailure") => code != 0,
+        Some("OnFailure") => failed || code != 0,
         _ => true,
     }
+}
+
+/// How long a pod may take to end.
+fn grace(pod: &Pod) -> Duration {
+    let grace = pod.spec.as_ref().and_then(|spec| spec.termination_grace_period_seconds);
+    grace.and_then(|grace| u64::try_from(grace).ok()).map_or(GRACE, Duration::from_secs)
+}
+
+/// A word as a sentence begins with it.
+fn capital(word: &str) -> String {
+    let mut letters = word.chars();
+    letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect()
 }
 
 /// How long a container waits that has been started again this often, and ran for so many seconds.

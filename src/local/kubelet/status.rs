@@ -4,7 +4,8 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Container, Pod, PodSecurityContext, PodSpec, SecurityContext};
 use serde_json::{Value, json};
 
-use crate::plan::pods::{container as planned, scheduler, state};
+use super::probe::{self, Kind};
+use crate::plan::pods::{container as planned, state};
 
 /// The name of this machine as a node.
 pub const NODE: &str = "localhost";
@@ -53,6 +54,8 @@ pub struct Report {
     pub last: Option<End>,
     /// How often it was started again.
     pub restarts: i32,
+    /// Whether the start that runs is over: it may be asked whether it is ready, and whether it lives.
+    pub has_started: bool,
     /// Whether it answers.
     pub ready: bool,
     /// Since when it ends because daskflow does, which is no end of its own.
@@ -77,6 +80,7 @@ impl Report {
             state: State::Waiting("ContainerCreating", String::new()),
             last: None,
             restarts: 0,
+            has_started: false,
             ready: false,
             leaves: None,
         }
@@ -124,7 +128,7 @@ impl Report {
             "conditions": conditions,
             "containerStatuses": [{
                 "name": self.container, "image": self.image, "imageID": "",
-                "ready": self.ready, "started": matches!(self.state, State::Running(_)),
+                "ready": self.ready, "started": self.has_started,
                 "restartCount": self.restarts,
                 "state": state(&self.state),
                 "lastState": self.last.as_ref().map_or_else(|| json!({}), |end| json!({"terminated": terminated(end)})),
@@ -173,6 +177,7 @@ pub fn ignored(pod: &Pod) -> Vec<String> {
     let limits = limits.into_iter().flatten().map(|(resource, _)| resource.as_str());
     let limits = limits.filter(|resource| !["cpu", "memory"].contains(resource));
     all.extend(limits.map(|resource| format!("the limit of {resource}")));
+    all.extend(own.into_iter().flat_map(|own| Kind::ALL.map(|kind| probe::unknown(kind, own))).flatten());
     all
 }
 
@@ -208,15 +213,11 @@ fn of_container(own: &Container) -> Vec<&'static str> {
     let given = planned::container("", "", None).security_context.unwrap_or_default();
     let step = own.lifecycle.as_ref();
     let before_end = step.and_then(|lifecycle| lifecycle.pre_stop.as_ref());
-    let readiness = own.readiness_probe.as_ref();
     let mut mounts = own.volume_mounts.iter().flatten();
     written([
         ("the container's securityContext", security != SecurityContext::default() && security != given),
         ("lifecycle.postStart", step.is_some_and(|lifecycle| lifecycle.post_start.is_some())),
         ("a lifecycle.preStop without exec", before_end.is_some_and(|step| step.exec.is_none())),
-        ("livenessProbe", own.liveness_probe.as_ref().is_some_and(|one| !scheduler::is_own_liveness(one))),
-        ("startupProbe", own.startup_probe.is_some()),
-        ("a grpc readinessProbe", readiness.is_some_and(|probe| probe.grpc.is_some())),
         ("subPathExpr", mounts.any(|mount| mount.sub_path_expr.is_some())),
     ])
 }
@@ -230,7 +231,7 @@ fn written<const N: usize>(fields: [(&'static str, bool); N]) -> Vec<&'static st
 mod tests {
     use super::*;
     use crate::api::DaskCluster;
-    use crate::plan::pods::worker;
+    use crate::plan::pods::{scheduler, worker};
     use crate::plan::site::Site;
 
     fn pod(spec: &Value) -> Pod {
@@ -295,9 +296,9 @@ mod tests {
                 "lifecycle": {
                     "postStart": {"exec": {"command": ["true"]}}, "preStop": {"sleep": {"seconds": 3}},
                 },
-                "livenessProbe": {"httpGet": {"port": 80}},
+                "livenessProbe": {"httpGet": {"port": "http"}},
                 "startupProbe": {"httpGet": {"port": 80}},
-                "readinessProbe": {"exec": {"command": ["true"]}},
+                "readinessProbe": {"grpc": {"port": 80}},
                 "volumeMounts": [{"name": "data", "mountPath": "/data", "subPathExpr": "$(POD)"}],
             }],
         }));
@@ -313,9 +314,9 @@ mod tests {
             "the container's securityContext",
             "lifecycle.postStart",
             "a lifecycle.preStop without exec",
-            "livenessProbe",
-            "startupProbe",
             "subPathExpr",
+            "a grpc readinessProbe",
+            "a livenessProbe of a port that has no number here",
         ];
         assert_eq!(ignored(&pod), wanted);
     }

@@ -1,5 +1,7 @@
 //! Pods of shells, on the API in this process.
 
+mod probes;
+
 use std::path::{Path, PathBuf};
 
 use k8s_openapi::api::core::v1::{Event, Secret};

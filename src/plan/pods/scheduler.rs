@@ -10,7 +10,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::ResourceExt;
 
 use super::mounts::Certificate;
-use super::written::{Pages, check_scheduler, listen_at};
+use super::written::{Pages, ask_at, check_scheduler, listen_at};
 use super::{
     Violation, common_labels, container, content_hash, controller_ref, label, merge, mounts, of_cluster,
     shape_hash,
@@ -97,6 +97,17 @@ fn listen(main: &mut Container, site: Site) {
         // A command of the template's own.
         main.args.get_or_insert_default().extend(ours);
     }
+    // A probe of the template's own asks at the ports that it has in Kubernetes.
+    let ports = [Site::Kubernetes, site].map(|site| [site.comm_port(), site.dashboard_port()].map(i32::from));
+    let [written, ours] = ports;
+    let here = |port: i32| written.into_iter().zip(ours).find(|(written, _)| *written == port);
+    ask_at(main, |port| match port {
+        IntOrString::Int(port) => here(*port).map(|(_, ours)| IntOrString::Int(ours)),
+        IntOrString::String(_) => None,
+    });
+    for port in main.ports.iter_mut().flatten() {
+        port.container_port = here(port.container_port).map_or(port.container_port, |(_, ours)| ours);
+    }
 }
 
 /// A scheduler that answers nobody for a quarter of an hour is started again: one that hangs would be
@@ -115,12 +126,6 @@ fn liveness(spec: &DaskClusterSpec, site: Site) -> Option<Probe> {
         failure_threshold: Some(15),
         ..Probe::default()
     })
-}
-
-/// Whether it is the probe that [`pod`] sets, and not one of the user's own.
-pub fn is_own_liveness(probe: &Probe) -> bool {
-    let mut words = probe.exec.iter().flat_map(|exec| exec.command.iter().flatten());
-    words.any(|word| word == ALIVE)
 }
 
 /// The user's annotations, and the hash of all that users may take away again: without it nobody would notice

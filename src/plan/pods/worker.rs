@@ -8,6 +8,7 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::ResourceExt;
 use serde_json::Value;
 
@@ -49,6 +50,8 @@ const PLACE: [&str; 7] = [
     "--listen-address",
     "--contact-address",
 ];
+/// What a worker's port is called that has no number before the worker runs: no port has this name.
+const FREE_PORT: &str = "any-free-one";
 /// How much of the grace period is left to the worker's own end, in seconds.
 const END_S: i64 = 5;
 
@@ -187,6 +190,7 @@ fn listen(main: &mut Container, site: Site) {
     let Some(host) = site.host() else { return };
     let ours = ["--host", host, "--dashboard-address", &format!("{host}:0")].map(str::to_owned);
     written::listen_at(main, &PLACE, &ours);
+    written::ask_at(main, |_| Some(IntOrString::String(FREE_PORT.to_owned())));
 }
 
 /// Results move to other workers before the container is told to end: on a drained node, too. A container has

@@ -2,6 +2,7 @@
 //! it.
 
 use k8s_openapi::api::core::v1::{Container, EnvVar};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use serde_json::Value;
 
 use crate::api::common::{Amount, Entrypoint};
@@ -169,6 +170,20 @@ pub fn listen_at(main: &mut Container, options: &[&str], ours: &[String]) -> boo
         *words = kept;
     }
     is_there
+}
+
+/// Lets the probes of a container that ask at a port ask at the one that `ours` gives in its place, if any.
+pub fn ask_at(main: &mut Container, ours: impl Fn(&IntOrString) -> Option<IntOrString>) {
+    let probes = [&mut main.startup_probe, &mut main.readiness_probe, &mut main.liveness_probe];
+    for probe in probes.into_iter().flatten() {
+        let page = probe.http_get.as_mut().map(|page| &mut page.port);
+        let socket = probe.tcp_socket.as_mut().map(|socket| &mut socket.port);
+        for port in page.into_iter().chain(socket) {
+            if let Some(ours) = ours(port) {
+                *port = ours;
+            }
+        }
+    }
 }
 
 /// Refuses a command that does not give the worker the name of its pod: it could not be told from a stranger,

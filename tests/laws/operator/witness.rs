@@ -280,8 +280,8 @@ impl Witness {
         self.must(places.is_none_or(|places| admitted <= places), || format!("{admitted} runs are admitted"));
     }
 
-    /// How many of the runs that are admitted have not ended, or have a runner that has not. The others may be
-    /// listed by who has not heard of their end yet, and take nothing but time from those that wait.
+    /// How many of the runs that are admitted have not ended, or have a runner that has not. The others may
+    /// be listed by who has not heard of their end yet, and take nothing but time from those that wait.
     fn holding_places(&self, object: &Value) -> usize {
         let alive = self.alive();
         let has_ended = |name: &str| {

@@ -124,6 +124,39 @@ fn workers_of_a_machine_listen_at_whatever_port_is_free() {
     }
 }
 
+/// Probes of a template's own have the ports of Kubernetes, where a scheduler has them; what a worker has on
+/// a machine is not known before it runs.
+#[test]
+fn on_a_machine_probes_ask_at_the_ports_that_are_there() {
+    let ports = |name: &str, pod: Pod| {
+        let all = pod.spec.unwrap().containers;
+        let main = all.into_iter().find(|container| container.name == name).unwrap();
+        let liveness = main.liveness_probe.unwrap().http_get.unwrap().port;
+        (liveness, main.startup_probe.unwrap().tcp_socket.unwrap().port)
+    };
+    let template = |name: &str, page: Value, socket: Value| {
+        let (page, socket) = (json!({"httpGet": {"port": page}}), json!({"tcpSocket": {"port": socket}}));
+        let container = json!({"name": name, "livenessProbe": page, "startupProbe": socket});
+        json!({"template": {"spec": {"containers": [container]}}})
+    };
+    let scheduler = |page: Value, site: Site| {
+        let cluster = cluster(&json!({"scheduler": template("scheduler", page, json!(8786))}));
+        ports("scheduler", scheduler::pod(&cluster, site, None).unwrap())
+    };
+    let (number, name) = (IntOrString::Int, |name: &str| IntOrString::String(name.to_owned()));
+    assert_eq!(scheduler(json!(8787), Site::Kubernetes), (number(8787), number(8786)));
+    assert_eq!(scheduler(json!(8787), MACHINE), (number(20_001), number(20_000)));
+    assert_eq!(scheduler(json!("http-dashboard"), MACHINE), (name("http-dashboard"), number(20_000)));
+    assert_eq!(scheduler(json!(9000), MACHINE).0, number(9000), "a program of the template's own");
+    let worker = |site: Site| {
+        let cluster = cluster(&json!({"workers": template("worker", json!(8788), json!("http-worker"))}));
+        let made = worker::pod(&cluster, site, None, ("default", &cluster.spec.workers), 7).unwrap();
+        ports("worker", made)
+    };
+    assert_eq!(worker(Site::Kubernetes), (number(8788), name("http-worker")));
+    assert_eq!(worker(MACHINE), (name("any-free-one"), name("any-free-one")));
+}
+
 #[test]
 fn a_scheduler_that_hangs_is_started_again() {
     let probe = |spec: Value| {
