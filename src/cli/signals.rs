@@ -1,4 +1,4 @@
-//! The signals that end `daskflow local`.
+//! The signals that end `daskflow local`, and what else runs until Ctrl-C.
 
 use std::process::Stdio;
 
@@ -43,7 +43,7 @@ pub(super) fn stop(stop: Stop) {
 }
 
 /// Waits for a signal; for ever if there is none to wait for.
-async fn received(signal: &mut Option<Signal>) {
+pub(super) async fn received(signal: &mut Option<Signal>) {
     match signal {
         Some(signal) => _ = signal.recv().await,
         None => std::future::pending().await,
@@ -52,7 +52,7 @@ async fn received(signal: &mut Option<Signal>) {
 
 /// Whether a hang-up is ignored by this process, as long as it has not asked for it. A shell is asked, which
 /// has it from this process: Rust has no way of its own that is safe and is the same on Linux and macOS.
-async fn hangup_is_ignored() -> bool {
+pub(super) async fn hangup_is_ignored() -> bool {
     let mut shell = Command::new("/bin/sh");
     shell.args(["-c", HANG_UP]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     // In a group of its own, Ctrl-C does not end it before it has answered.

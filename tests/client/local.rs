@@ -25,8 +25,8 @@ async fn the_one_that_runs_is_found() {
         let (code, out, err) = here.run(&line).await;
         (code, format!("{out}{err}"))
     };
-    let none =
-        "daskflow: no `daskflow local` of yours runs on this machine: start one, or leave --local out\n";
+    let none = "daskflow: no `daskflow local` of yours was found on this machine: start one, or name its kubeconfig with \
+                --kubeconfig, as of one with --state\n";
     assert_eq!(status("").await, (1, none.to_owned()));
     let (first, lock) = folder(&here, "daskflow-local-1-00000001");
     let (code, said) = status("-o name").await;

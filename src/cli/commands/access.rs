@@ -50,7 +50,9 @@ pub(in crate::cli) enum Error {
     NoCluster { why: String },
     #[error("the kubeconfig has no context {context}{hint}")]
     NoContext { context: String, hint: String },
-    #[error("no `daskflow local` of yours runs on this machine: start one, or leave --local out")]
+    #[error(
+        "no `daskflow local` of yours was found on this machine: start one, or name its kubeconfig with --kubeconfig, as of one with --state"
+    )]
     NoLocal,
     #[error("several of yours run on this machine: choose one with --kubeconfig, of {0}")]
     SeveralLocal(String),

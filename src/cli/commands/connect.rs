@@ -53,7 +53,7 @@ pub(super) async fn run(arguments: &Arguments, session: &mut Session<'_>) -> Res
         // Whether it can be reached at all is said at once, and not when a client connects.
         drop(scheduler.dial(Port::Comm).await?);
     }
-    let signals = Signals::new()?;
+    let signals = Signals::new().await?;
     let mut temporary = None;
     let files = match scheduler.secret() {
         Some(secret) => {

@@ -48,7 +48,7 @@ pub(super) async fn run(arguments: &Arguments, session: &mut Session<'_>) -> Res
     }
     // Whether it can be reached at all is said at once, and not when a browser connects.
     drop(scheduler.dial(Port::Dashboard).await?);
-    let signals = Signals::new()?;
+    let signals = Signals::new().await?;
     let (listener, local) = arguments.local.listen(Port::Dashboard).await?;
     show(&moved(&address, &local.to_string()), arguments, session)?;
     forward::forward((&scheduler, Port::Dashboard), listener, signals, session).await

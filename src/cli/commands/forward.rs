@@ -9,6 +9,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::failure::Failure;
 use super::session::Session;
+use crate::cli::signals::{hangup_is_ignored, received};
 use crate::client::forward::{News, Port, Scheduler};
 
 #[derive(Args, Debug)]
@@ -42,23 +43,28 @@ impl Local {
 }
 
 /// The signals by which people and systems end a program.
-pub(super) struct Signals([Signal; 3]);
+pub(super) struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    hangup: Option<Signal>,
+}
 
 impl Signals {
     /// From here on they do not end the program by themselves: keys are deleted before.
-    pub fn new() -> Result<Self, Failure> {
+    pub async fn new() -> Result<Self, Failure> {
         let of = |kind| signal(kind).map_err(Failure::Runtime);
-        let kinds = (SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup());
-        Ok(Self([of(kinds.0)?, of(kinds.1)?, of(kinds.2)?]))
+        let (interrupt, terminate) = (of(SignalKind::interrupt())?, of(SignalKind::terminate())?);
+        let is_ignored = hangup_is_ignored().await;
+        let hangup = (!is_ignored).then(|| of(SignalKind::hangup())).transpose()?;
+        Ok(Self { interrupt, terminate, hangup })
     }
 
     /// The first one.
     async fn any(&mut self) {
-        let [interrupt, terminate, hangup] = &mut self.0;
         tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-            _ = hangup.recv() => {}
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+            () = received(&mut self.hangup) => {}
         }
     }
 }
