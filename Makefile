@@ -1,6 +1,6 @@
 # "make" alone lists the targets. Everything machine-made goes to .build/ and to the user's cache directory.
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-local test laws check generate deny e2e test-mutations cluster cluster-down image wheel bench bench-burst bench-peer bench-rest clean
+.PHONY: help demo demo-local test laws check generate deny e2e test-mutations cluster cluster-down image wheel bench bench-burst bench-local bench-peer bench-rest clean
 T ?=
 
 help: ## list the targets
@@ -56,6 +56,9 @@ bench: ## what deciding and asking a Dask scheduler cost (release build, no clus
 
 bench-burst: ## 1,000 Flows due at one instant, beside CronJob and a bare client, on an embedded cluster; an hour and a half
 	@benches/burst/run.sh
+
+bench-local: ## what daskflow local costs, beside Dask's LocalCluster (release build, no cluster); a quarter of an hour
+	@benches/local/run.sh
 
 bench-peer: ## measures beside dask-kubernetes, on an embedded cluster of its own; half an hour
 	@benches/peer/run.sh
