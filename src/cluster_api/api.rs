@@ -72,6 +72,11 @@ impl ClusterApi {
         self.lock().store.compact();
     }
 
+    /// Sets how many changes are known at the most. A watch that is further behind is told to list again.
+    pub fn keep_changes(&self, most: usize) {
+        self.lock().store.keep_changes(most);
+    }
+
     /// Ends all watches that there are, as an API server does that is started anew.
     pub fn break_watches(&self) {
         self.shared.news.break_all();
@@ -88,12 +93,17 @@ impl ClusterApi {
     /// Collects after every change, for as long as it is polled.
     pub async fn collect_always(&self) {
         let mut news = self.shared.news.any.subscribe();
+        let mut seen = None;
         loop {
             news.borrow_and_update();
-            // Others on this thread have their turn between two passes.
-            while self.collect() > 0 {
-                tokio::task::yield_now().await;
+            let version = self.version();
+            if seen.is_none_or(|seen| collect::is_due(&self.lock(), seen)) {
+                // Others on this thread have their turn between two passes.
+                while self.collect() > 0 {
+                    tokio::task::yield_now().await;
+                }
             }
+            seen = Some(version);
             // The sender lives as long as this does.
             let _ = news.changed().await;
         }

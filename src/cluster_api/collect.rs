@@ -1,7 +1,8 @@
 //! What follows when an owner or a namespace goes: what it owned goes too, or is without owner. And events
 //! end here, an hour after their last time.
 //!
-//! One pass, [`collect`], does what can be done now; a pass may make the next one possible. Whoever runs this
+//! One pass, [`collect`], does what can be done now; a pass may make the next one possible. It goes over all
+//! objects, so it is not made where nothing that has changed asks for one ([`is_due`]). Whoever runs this
 //! server says when: [`super::ClusterApi::collect`] or [`super::ClusterApi::collect_always`]. An owner of a
 //! kind that is not served here counts as being there: nothing is known of it.
 
@@ -14,14 +15,34 @@ use serde_json::{Value, json};
 use super::delete::{self, FOREGROUND, ORPHAN, Options, Propagation};
 use super::kinds::{self, Kind};
 use super::state::State;
-use super::store::Key;
+use super::store::{Change, Key};
 use super::write::{finalizers, text};
 
 /// How long an event is kept, as with Kubernetes.
 const EVENTS_KEPT: SignedDuration = SignedDuration::from_hours(1);
+/// How many events are kept at the most: here they are in memory, some 4 KiB each, and a hundred Flows that
+/// run each minute have 400 a minute.
+const EVENTS_MOST: usize = 2000;
 
 /// An object and where it is.
 type Placed = (&'static Kind, Key, Arc<Value>);
+
+/// Whether a change since that version may ask for a pass: an object has gone or is to go, or has owners that
+/// it did not have. Events end with the passes that other changes ask for.
+pub(super) fn is_due(state: &State, since: u64) -> bool {
+    let asks = |change: &Change| {
+        let Some(after) = &change.after else { return true };
+        let before = change.before.as_deref();
+        is_ending(after) || before.map(owners_of).unwrap_or_default() != owners_of(after)
+    };
+    // Of what is forgotten nothing is known.
+    state.store.changes_after(since).map_or(true, |mut changes| changes.any(asks))
+}
+
+fn owners_of(object: &Value) -> &[Value] {
+    let all = object.pointer("/metadata/ownerReferences").and_then(Value::as_array);
+    all.map(Vec::as_slice).unwrap_or_default()
+}
 
 /// One pass; gives how many objects it changed or took away.
 pub(super) fn collect(state: &mut State, now: Timestamp) -> usize {
@@ -40,7 +61,7 @@ pub(super) fn collect(state: &mut State, now: Timestamp) -> usize {
 }
 
 fn owners(object: &Value) -> impl Iterator<Item = &Value> {
-    object.pointer("/metadata/ownerReferences").and_then(Value::as_array).into_iter().flatten()
+    owners_of(object).iter()
 }
 
 fn field<'a>(owner: &'a Value, name: &str) -> &'a str {
@@ -193,14 +214,22 @@ fn end_namespaces(state: &mut State, all: &[Placed], now: Timestamp) {
     }
 }
 
-/// Takes away what has happened long ago.
+/// Takes away what has happened long ago, and the oldest of too many.
 fn end_events(state: &mut State, all: &[Placed], now: Timestamp) {
-    for (kind, key, object) in all.iter().filter(|(kind, ..)| kind.is("Event")) {
-        let times = ["/metadata/creationTimestamp", "/lastTimestamp", "/series/lastObservedTime"].into_iter();
-        let times = times.filter_map(|place| object.pointer(place)?.as_str()?.parse::<Timestamp>().ok());
-        let is_old = times.max().is_some_and(|last| now.duration_since(last) > EVENTS_KEPT);
-        if is_old && state.store.get(kind.stored, key).is_some_and(|there| Arc::ptr_eq(there, object)) {
+    let mut events: Vec<(Option<Timestamp>, &Placed)> =
+        all.iter().filter(|(kind, ..)| kind.is("Event")).map(|event| (last_time(&event.2), event)).collect();
+    let surplus = events.len().saturating_sub(EVENTS_MOST);
+    events.sort_by_key(|(last, _)| *last);
+    for (place, (last, (kind, key, object))) in events.into_iter().enumerate() {
+        let is_old = last.is_some_and(|last| now.duration_since(last) > EVENTS_KEPT);
+        let is_same = |there: &Arc<Value>| Arc::ptr_eq(there, object);
+        if (is_old || place < surplus) && state.store.get(kind.stored, key).is_some_and(is_same) {
             state.store.remove(kind.stored, key);
         }
     }
+}
+
+fn last_time(event: &Value) -> Option<Timestamp> {
+    let times = ["/metadata/creationTimestamp", "/lastTimestamp", "/series/lastObservedTime"].into_iter();
+    times.filter_map(|place| event.pointer(place)?.as_str()?.parse().ok()).max()
 }

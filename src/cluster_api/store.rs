@@ -178,6 +178,16 @@ impl Store {
             unsaved.push(change.clone());
         }
         self.changes.push_back(change);
+        self.forget();
+    }
+
+    /// Sets how many changes are kept.
+    pub fn keep_changes(&mut self, most: usize) {
+        self.kept = most;
+        self.forget();
+    }
+
+    fn forget(&mut self) {
         while self.changes.len() > self.kept {
             if let Some(forgotten) = self.changes.pop_front() {
                 self.oldest = forgotten.version;
@@ -282,7 +292,8 @@ mod tests {
 
     #[test]
     fn old_changes_are_forgotten() {
-        let mut store = Store { kept: 2, ..Store::default() };
+        let mut store = Store::default();
+        store.keep_changes(2);
         let first = put(&mut store, "a", 1);
         put(&mut store, "a", 2);
         put(&mut store, "a", 3);

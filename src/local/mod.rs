@@ -63,6 +63,9 @@ pub use screen::{Table, browser};
 
 /// The exit code where not all runs were waited for that were to be run once: that of a shell after Ctrl-C.
 const INTERRUPTED: u8 = 130;
+/// How many changes are known to watches, whole objects of some 30 KiB in memory: those of a quarter of a
+/// minute with a hundred Flows that run each minute.
+const CHANGES_KEPT: usize = 500;
 
 /// The file of objects in the folder in which they are kept.
 const OBJECTS: &str = "objects.redb";
@@ -191,6 +194,7 @@ pub async fn run(options: Options, stop: Stop) -> Result<u8, Error> {
     };
     let kubelet = Kubelet::new(client.clone(), clock.clone(), machine.clone());
     api.set_log_source(kubelet.logs());
+    api.keep_changes(CHANGES_KEPT);
     let own = machine.folder.kubeconfig();
     let kubeconfig = Kubeconfig::serve(&api, options.kubeconfig.as_deref(), &own).await?;
     machine.news.say(&format!("kubectl --kubeconfig {} get flows", kubeconfig.path().display()));

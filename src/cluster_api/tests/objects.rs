@@ -9,11 +9,12 @@ use k8s_openapi::api::events::v1 as new;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, ResourceExt};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{api, create, object, pod, pods, refusal};
 use crate::api::{self as ours, DaskCluster, Flow, FlowRun};
-use crate::cluster_api::{ClusterApi, kinds};
+use crate::cluster_api::store::Key;
+use crate::cluster_api::{ClusterApi, collect, kinds};
 
 #[tokio::test(start_paused = true)]
 async fn an_object_gets_what_the_api_server_gives_it() {
@@ -187,6 +188,47 @@ async fn an_event_ends_an_hour_after_its_last_time() {
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert_eq!(api.collect(), 1);
     assert_eq!(refusal(events.get("e").await).0, 404);
+}
+
+#[test]
+fn of_too_many_events_the_oldest_end() {
+    let api = ClusterApi::new(|| jiff::Timestamp::UNIX_EPOCH, 1);
+    let kind = kinds::find("", "v1", "events").unwrap();
+    for number in 0..2003 {
+        let last = jiff::Timestamp::from_second(-(number % 1000)).unwrap();
+        let key = Key::new("default", &number.to_string());
+        api.lock().store.put(kind.stored, key, json!({"metadata": {}, "lastTimestamp": last}));
+    }
+    assert_eq!((api.collect(), api.collect()), (3, 0));
+    let state = api.lock();
+    let there =
+        |number: u32| state.store.get(kind.stored, &Key::new("default", &number.to_string())).is_some();
+    assert_eq!([999, 1999, 997, 2002].map(there), [false, false, true, true]);
+}
+
+#[test]
+fn a_pass_is_due_where_something_goes_or_has_a_new_owner() {
+    let api = ClusterApi::new(|| jiff::Timestamp::UNIX_EPOCH, 1);
+    let kind = kinds::find("", "v1", "pods").unwrap();
+    let mut seen = api.version();
+    let mut is_due = |object: Option<Value>| {
+        let mut state = api.lock();
+        let key = Key::new("default", "a");
+        match object {
+            Some(object) => drop(state.store.put(kind.stored, key, object)),
+            None => drop(state.store.remove(kind.stored, &key)),
+        }
+        let due = collect::is_due(&state, seen);
+        seen = state.store.version();
+        due
+    };
+    let owned = json!([{"uid": "u"}]);
+    assert!(!is_due(Some(json!({"metadata": {}}))), "it is without owner");
+    assert!(is_due(Some(json!({"metadata": {"ownerReferences": owned}}))));
+    assert!(!is_due(Some(json!({"metadata": {"ownerReferences": owned}, "status": 1}))));
+    assert!(is_due(Some(json!({"metadata": {"deletionTimestamp": "now", "ownerReferences": owned}}))));
+    assert!(is_due(None));
+    assert!(!collect::is_due(&api.lock(), seen), "nothing has changed");
 }
 
 #[test]
