@@ -226,13 +226,12 @@ fn is_stalled(conditions: &[Condition]) -> bool {
 }
 
 /// Whether a tick of a Flow is due or will be, of those that are waited for. One that was not looked at yet
-/// may have some.
+/// may have some, and may be Stalled.
 fn has_ticks_left(flow: &Flow, now: Timestamp) -> bool {
+    let looked_at =
+        flow.status.as_ref().filter(|status| status.observed_generation == flow.metadata.generation);
+    let Some(status) = looked_at else { return true };
     let Some(schedule) = flow.spec.schedule.as_ref().filter(|_| !flow.spec.suspend) else { return false };
-    let Some(status) = &flow.status else { return true };
-    if status.observed_generation != flow.metadata.generation {
-        return true;
-    }
     let ticks = |entry: &ClockEntry| {
         status.clocks.iter().any(|clock| clock.name == entry.name && clock.next_tick.is_some())
     };

@@ -61,6 +61,8 @@ fn a_flow_is_waited_for_until_it_was_looked_at() {
     new.status = None;
     assert!(has_ticks_left(&new, NOW.parse().unwrap()));
     new.spec.suspend = true;
+    assert!(has_ticks_left(&new, NOW.parse().unwrap()), "it may be Stalled");
+    new.status = flow(&json!({"interval": "1m"}), Some(NOW)).status;
     assert!(!has_ticks_left(&new, NOW.parse().unwrap()), "suspended");
 }
 
@@ -68,7 +70,7 @@ fn a_flow_is_waited_for_until_it_was_looked_at() {
 fn runs_are_waited_for_until_they_have_ended_or_wait_for_a_person() {
     let waits = |status: Value| {
         done(&Work {
-            flows: vec![object("Flow", &json!({"cluster": {}}), &Value::Null)],
+            flows: vec![object("Flow", &json!({"cluster": {}}), &json!({"observedGeneration": 1}))],
             runs: vec![run(&status)],
             ..Work::default()
         })
@@ -105,7 +107,7 @@ fn backfills_are_waited_for_until_all_their_ticks_have_ended() {
     let waits = |further: &Value, status: Value| {
         let mut spec = json!({"flow": "etl", "from": NOW, "to": LATER});
         spec.as_object_mut().unwrap().extend(further.as_object().unwrap().clone());
-        let flows = vec![object("Flow", &json!({"cluster": {}}), &Value::Null)];
+        let flows = vec![object("Flow", &json!({"cluster": {}}), &json!({"observedGeneration": 1}))];
         done(&Work { flows, backfills: vec![object("FlowBackfill", &spec, &status)], ..Work::default() })
     };
     assert_eq!(waits(&json!({}), Value::Null), None);
