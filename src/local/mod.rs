@@ -48,7 +48,7 @@ use crate::operator::{self, Sites, Surroundings};
 use apply::Applied;
 use file_watch::FileWatch;
 pub use file_watch::Manifests;
-use folder::Folder;
+use folder::{Folder, OBJECTS};
 use kubeconfig::Kubeconfig;
 use kubelet::Kubelet;
 pub use living::{Living, living};
@@ -64,9 +64,7 @@ pub use screen::{Table, browser};
 /// The exit code where not all runs were waited for that were to be run once: that of a shell after Ctrl-C.
 const INTERRUPTED: u8 = 130;
 
-/// The file of objects in the folder in which they are kept.
-const OBJECTS: &str = "objects.redb";
-/// The file in it that says which FlowRuns and FlowBackfills the files had.
+/// The file in the folder in which objects are kept that says which FlowRuns and FlowBackfills the files had.
 const ONCE: &str = "once.json";
 
 /// What is run, and how.
