@@ -213,7 +213,7 @@ impl Applied {
             self.objects = before;
             return Err(refused);
         }
-        let (mut done, mut ending) = (Vec::new(), Vec::new());
+        let (mut done, mut ending, mut failed) = (Vec::new(), Vec::new(), Vec::new());
         for object in all {
             let written = async {
                 match self.uid_of_ending(object).await? {
@@ -223,18 +223,25 @@ impl Applied {
                 }
                 self.write(object, false).await
             };
-            done.push(written.await.map(|come| Done::of(object, come)));
+            let written = written.await;
+            if written.is_err() {
+                failed.push(object.clone());
+            }
+            done.push(written.map(|come| Done::of(object, come)));
         }
         // What needs others is deleted before them.
         for object in before.all.iter().rev().filter(|object| is_pruned(object, &self.objects)) {
             match self.delete(object).await {
                 Ok(true) => done.push(Ok(Done::of(object, Come::Deleted))),
                 Ok(false) => {}
-                Err(error) => done.push(Err(error)),
+                Err(error) => {
+                    failed.push(object.clone());
+                    done.push(Err(error));
+                }
             }
         }
-        // What could not be applied must not count as applied at the next start.
-        if let Some(record) = self.record.as_ref().filter(|_| done.iter().all(Result::is_ok)) {
+        self.objects.leave(&failed, &before);
+        if let Some(record) = &self.record {
             done.extend(record.write(&self.objects).err().map(|error| Err(error.into())));
         }
         self.ending = ending;

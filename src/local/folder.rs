@@ -6,7 +6,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, SystemTime};
@@ -14,23 +14,33 @@ use std::time::{Duration, SystemTime};
 use super::cure;
 
 /// How the names of all folders in the temporary directory begin.
-pub(super) const PREFIX: &str = "daskflow-local-";
+const PREFIX: &str = "daskflow-local-";
 /// The file that is locked. In it is the number of the process that runs daskflow.
-pub(super) const LOCK: &str = "lock";
+const LOCK: &str = "lock";
 /// What its pods mount, in it.
 const PODS: &str = "pods";
 /// Logs, in it.
 const LOGS: &str = "logs";
 /// The kubeconfig, in it.
 pub(super) const KUBECONFIG: &str = "kubeconfig";
-/// How long the logs of an earlier daskflow are left in the temporary directory.
-const LEFT_FOR: Duration = Duration::from_secs(7 * 24 * 3600);
+/// The file of objects, in one that stays.
+pub(super) const OBJECTS: &str = "objects.redb";
+/// What a folder that stays is known by. It is the first that is written into it.
+const MARK: &str = "daskflow-state";
+/// What the mark says to whoever finds it.
+const MARK_TEXT: &str =
+    "Objects and logs of `daskflow local --state`, which deletes pods and kubeconfig here as it starts.\n";
+/// The modes of a folder in which others may write.
+const OPEN_TO_OTHERS: u32 = 0o022;
+/// How long logs are left: those of an earlier daskflow in the temporary directory, and those of pods that
+/// are there no more.
+pub(super) const LEFT_FOR: Duration = Duration::from_secs(7 * 24 * 3600);
 /// How long the end of a daskflow's processes is waited for: a guard takes two seconds.
 const ENDS_WITHIN: Duration = Duration::from_secs(5);
 /// How often it is looked for.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// A folder that only this user may read.
+/// A folder of which others can read nothing.
 #[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
@@ -61,6 +71,20 @@ pub enum Error {
         /// Its process, in words.
         owner: String,
     },
+    /// It has other files, some of which might be deleted.
+    #[error("{path} has files that daskflow has not written: name a new or an empty folder with --state")]
+    Foreign {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// Others could put something in the place of what is in it.
+    #[error(
+        "others may write in {path}: take that from them (chmod go-w), or name a new folder with --state"
+    )]
+    Open {
+        /// The folder.
+        path: PathBuf,
+    },
 }
 
 impl Folder {
@@ -80,19 +104,17 @@ impl Folder {
     }
 
     /// One that stays, and is made if it is not there. What pods mounted that a killed daskflow left is taken
-    /// away, and its kubeconfig.
+    /// away, and its kubeconfig; so it has to be daskflow's own already, or empty.
     ///
     /// # Errors
     ///
-    /// It cannot be made or written, or another daskflow works in it, or is about to end there.
+    /// It cannot be made or written, or has other files, or another daskflow works in it, or is about to end
+    /// there.
     pub fn kept(path: &Path) -> Result<Self, Error> {
         // Processes have working directories of their own.
         let path =
             std::path::absolute(path).map_err(|source| refused(path.to_owned(), source, cure::KEPT))?;
-        let lock = match open(&path) {
-            Ok(lock) => lock,
-            Err(source) => return Err(refused(path, source, cure::KEPT)),
-        };
+        let lock = open(&path)?;
         if !wait(&lock) {
             let owner = fs::read_to_string(path.join(LOCK)).unwrap_or_default();
             let owner = owner.trim();
@@ -162,11 +184,63 @@ fn make(path: &Path) -> io::Result<File> {
     Ok(lock)
 }
 
-/// Opens the lock of a folder that stays. Nobody else may read what is in it, whoever made it.
-fn open(path: &Path) -> io::Result<File> {
-    private().recursive(true).create(path)?;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o700))?;
-    OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path.join(LOCK))
+/// Opens the lock of a folder that stays. Its mode is left as it is: all that is made in it is closed itself.
+fn open(path: &Path) -> Result<File, Error> {
+    let cannot = |source| refused(path.to_owned(), source, cure::KEPT);
+    let was_there = path.is_dir();
+    private().recursive(true).create(path).map_err(cannot)?;
+    if was_there {
+        // In this order: of two that start at once, one may find the mark of the other and nothing else.
+        let is_empty = fs::read_dir(path).map_err(cannot)?.next().is_none();
+        let is_known = is_known(path);
+        if !is_known && !is_empty {
+            return Err(Error::Foreign { path: path.to_owned() });
+        }
+        if !is_known && fs::metadata(path).map_err(cannot)?.mode() & OPEN_TO_OTHERS != 0 {
+            return Err(Error::Open { path: path.to_owned() });
+        }
+    }
+    mark(path).map_err(cannot)?;
+    let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path.join(LOCK));
+    lock.map_err(cannot)
+}
+
+/// Whether a folder that stays is one of daskflow's.
+fn is_known(path: &Path) -> bool {
+    [MARK, OBJECTS].iter().any(|name| path.join(name).is_file())
+}
+
+/// Makes a folder known as one of daskflow's.
+fn mark(path: &Path) -> io::Result<()> {
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path.join(MARK)) {
+        Ok(mut file) => file.write_all(MARK_TEXT.as_bytes()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// The folders in the temporary directory that are this user's own, and closed to all others, who could have
+/// put something else there.
+pub(super) fn own(below: &Path) -> Vec<PathBuf> {
+    // What can be read although it is closed is the user's own, unless root reads it. macOS has no /proc, but
+    // a folder for temporary files for each user.
+    let user = fs::metadata("/proc/self").map(|own| own.uid()).ok();
+    let is_own = |path: &Path| {
+        fs::symlink_metadata(path).is_ok_and(|found| {
+            found.is_dir() && found.mode() & 0o077 == 0 && user.is_none_or(|user| user == found.uid())
+        })
+    };
+    let all = fs::read_dir(below).into_iter().flatten().flatten();
+    let ours = all.filter(|entry| entry.file_name().to_string_lossy().starts_with(PREFIX));
+    ours.map(|entry| entry.path()).filter(|path| is_own(path)).collect()
+}
+
+/// The lock of such a folder, open for a question to it. Of what is no file nothing is asked: to open a pipe
+/// would wait.
+pub(super) fn lock_of(folder: &Path) -> Option<File> {
+    let path = folder.join(LOCK);
+    let is_file = fs::symlink_metadata(&path).is_ok_and(|found| found.is_file());
+    if is_file { File::open(path).ok() } else { None }
 }
 
 /// Waits a while for a lock; false if another has it.
@@ -194,13 +268,11 @@ fn begin(path: &Path, mut lock: &File) -> io::Result<()> {
     Ok(())
 }
 
-/// Takes away what daskflows left whose processes have all ended: what pods mounted and the kubeconfig at
-/// once. Folders of other users cannot be read.
+/// Takes away what daskflows of this user left whose processes have all ended: what pods mounted and the
+/// kubeconfig at once.
 fn clean(below: &Path, now: SystemTime) {
-    let all = fs::read_dir(below).into_iter().flatten().flatten();
-    let ours = all.filter(|entry| entry.file_name().to_string_lossy().starts_with(PREFIX));
-    for path in ours.map(|entry| entry.path()) {
-        let Ok(lock) = File::open(path.join(LOCK)) else { continue };
+    for path in own(below) {
+        let Some(lock) = lock_of(&path) else { continue };
         if lock.try_lock().is_err() {
             continue;
         }
@@ -224,88 +296,4 @@ fn newest(folder: &Path) -> Option<SystemTime> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const NOW: SystemTime = SystemTime::UNIX_EPOCH;
-
-    /// An empty folder of a test.
-    fn place(test: &str) -> PathBuf {
-        let place = std::env::temp_dir().join(format!("daskflow-folders-{test}-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&place);
-        fs::create_dir_all(&place).unwrap();
-        place
-    }
-
-    #[test]
-    fn what_a_killed_daskflow_left_is_taken_away_and_no_living_one_is_touched() {
-        let below = place("killed");
-        let new = |number: u64| Folder::new(&below, number << 32, NOW);
-        let (killed, living) = (new(1).unwrap(), new(2).unwrap());
-        let (left, kept) = (killed.pods().join("key"), living.pods().join("key"));
-        fs::write(&left, "secret").unwrap();
-        fs::write(&kept, "secret").unwrap();
-        let (log, config) = (killed.logs().join("log"), killed.kubeconfig());
-        fs::write(&log, "text").unwrap();
-        // A process of it that still ends has its lock.
-        let guard = killed.lock().try_clone().unwrap();
-        fs::write(&config, "token").unwrap();
-        drop(killed);
-        let third = new(3).unwrap();
-        assert!(left.exists(), "it is in use");
-        drop(guard);
-        let fourth = new(4).unwrap();
-        assert_eq!((left.exists(), log.exists(), kept.exists()), (false, true, true));
-        assert!(!config.exists());
-        third.clear();
-        assert!(!third.pods().exists());
-        assert!(new(4).is_err(), "it is there");
-        drop(fourth);
-        fs::remove_dir_all(&below).unwrap();
-    }
-
-    #[test]
-    fn logs_are_left_for_a_week_and_for_as_long_as_their_daskflow_lives() {
-        let below = place("week");
-        let now = fs::metadata(&below).unwrap().modified().unwrap();
-        let day = Duration::from_secs(24 * 3600);
-        let (ended, living) = (Folder::new(&below, 1 << 32, now), Folder::new(&below, 2 << 32, now));
-        let (ended, living) = (ended.unwrap(), living.unwrap());
-        let folders = [ended.path().to_owned(), living.path().to_owned()];
-        fs::create_dir(ended.logs().join("default")).unwrap();
-        let log = File::create(ended.logs().join("default/a.log")).unwrap();
-        log.set_modified(now + day).unwrap();
-        drop(ended);
-        let there = |number: u64, days: u32| {
-            Folder::new(&below, number << 32, now + day * days).unwrap();
-            folders.iter().map(|folder| folder.exists()).collect::<Vec<_>>()
-        };
-        assert_eq!(there(3, 7), [true, true], "its last line is six days old");
-        assert_eq!(there(4, 9), [false, true]);
-        fs::remove_dir_all(&below).unwrap();
-    }
-
-    #[test]
-    fn a_folder_that_stays_is_of_one_daskflow_at_a_time_and_of_one_user() {
-        let path = place("kept").join("a/state");
-        let first = Folder::kept(&path).unwrap();
-        fs::write(first.pods().join("key"), "secret").unwrap();
-        fs::write(first.kubeconfig(), "token").unwrap();
-        let error = Folder::kept(&path).unwrap_err().to_string();
-        let process = std::process::id();
-        assert!(error.starts_with(&format!("another daskflow, process {process}, works in ")), "{error}");
-        let guard = first.lock().try_clone().unwrap();
-        drop(first);
-        let ending = thread::spawn(move || {
-            thread::sleep(LOOK * 3);
-            drop(guard);
-        });
-        let second = Folder::kept(&path).unwrap();
-        ending.join().unwrap();
-        assert!(!second.pods().join("key").exists() && !second.kubeconfig().exists());
-        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-        assert_eq!((mode(second.path()), mode(&path.join(LOCK))), (0o700, 0o600));
-        let error = Folder::kept(&path.join(LOCK).join("below")).unwrap_err().to_string();
-        assert!(error.ends_with("a file is in its place: name a folder with --state"), "{error}");
-    }
-}
+mod tests;

@@ -1,17 +1,16 @@
 //! The daskflows that live on this machine.
 
-use std::fs::{self, File, TryLockError};
-use std::os::unix::fs::MetadataExt;
+use std::fs::TryLockError;
 use std::path::{Path, PathBuf};
 
-use super::folder::{KUBECONFIG, LOCK, PREFIX};
+use super::folder::{KUBECONFIG, lock_of, own};
 
 /// A daskflow of this user that lives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Living {
     /// Its folder.
     pub folder: PathBuf,
-    /// The kubeconfig of its API; none where it was started with another file for that.
+    /// The kubeconfig of its API; none where it was started with another file for that, or has just begun.
     pub kubeconfig: Option<PathBuf>,
 }
 
@@ -20,22 +19,13 @@ pub struct Living {
 /// A kubeconfig may name programs that its reader starts. So a folder counts only if it is closed to all
 /// other users, and is the user's own.
 pub fn living(below: &Path) -> Vec<Living> {
-    // What can be read although it is closed is the user's own, unless root reads it. macOS has no /proc, but
-    // a folder for temporary files for each user.
-    let user = fs::metadata("/proc/self").map(|own| own.uid()).ok();
-    let is_own = |path: &Path| {
-        fs::symlink_metadata(path).is_ok_and(|found| {
-            found.is_dir() && found.mode() & 0o077 == 0 && user.is_none_or(|user| user == found.uid())
-        })
+    // Locks that are shared do not take each other for a daskflow that lives.
+    let lives = |folder: &PathBuf| {
+        let asked = lock_of(folder).map(|lock| lock.try_lock_shared());
+        matches!(asked, Some(Err(TryLockError::WouldBlock)))
     };
-    let lives = |path: &Path| {
-        let lock = File::open(path.join(LOCK)).map(|lock| lock.try_lock());
-        matches!(lock, Ok(Err(TryLockError::WouldBlock)))
-    };
-    let all = fs::read_dir(below).into_iter().flatten().flatten();
-    let folders = all.filter(|entry| entry.file_name().to_string_lossy().starts_with(PREFIX));
-    let folders = folders.map(|entry| entry.path());
-    let mut found: Vec<PathBuf> = folders.filter(|path| is_own(path) && lives(path)).collect();
+    let mut found = own(below);
+    found.retain(lives);
     found.sort();
     let living = |folder: PathBuf| {
         let kubeconfig = Some(folder.join(KUBECONFIG)).filter(|file| file.is_file());
@@ -46,7 +36,7 @@ pub fn living(below: &Path) -> Vec<Living> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs::Permissions;
+    use std::fs::{self, File, Permissions};
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
@@ -58,7 +48,7 @@ mod tests {
             let folder = below.join(name);
             fs::create_dir_all(&folder).unwrap();
             fs::set_permissions(&folder, Permissions::from_mode(mode)).unwrap();
-            let lock = File::create(folder.join(LOCK)).unwrap();
+            let lock = File::create(folder.join("lock")).unwrap();
             lock.lock().unwrap();
             (folder, lock)
         };
@@ -71,6 +61,9 @@ mod tests {
         let of_second = Living { folder: second, kubeconfig: None };
         assert_eq!(living(&below), [of_first, of_second.clone()]);
         drop(first_lock);
+        // Another command asks at the same time.
+        let asks = lock_of(&first).unwrap();
+        asks.try_lock_shared().unwrap();
         assert_eq!(living(&below), [of_second]);
         fs::remove_dir_all(&below).unwrap();
     }

@@ -48,7 +48,7 @@ use crate::operator::{self, Sites, Surroundings};
 use apply::Applied;
 use file_watch::FileWatch;
 pub use file_watch::Manifests;
-use folder::Folder;
+use folder::{Folder, OBJECTS};
 use kubeconfig::Kubeconfig;
 use kubelet::Kubelet;
 pub use living::{Living, living};
@@ -67,9 +67,7 @@ const INTERRUPTED: u8 = 130;
 /// minute with a hundred Flows that run each minute.
 const CHANGES_KEPT: usize = 500;
 
-/// The file of objects in the folder in which they are kept.
-const OBJECTS: &str = "objects.redb";
-/// The file in it that says which FlowRuns and FlowBackfills the files had.
+/// The file in the folder in which objects are kept that says which FlowRuns and FlowBackfills the files had.
 const ONCE: &str = "once.json";
 
 /// What is run, and how.

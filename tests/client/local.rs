@@ -41,12 +41,27 @@ async fn the_one_that_runs_is_found() {
     let (code, said) = status("").await;
     let both = format!("of {}/kubeconfig, {}/kubeconfig\n", first.display(), second.display());
     assert!(code == 1 && said.contains("choose one with --kubeconfig") && said.ends_with(&both), "{said}");
+    // As one is that was started with --kubeconfig.
+    std::fs::remove_file(second.join("kubeconfig")).unwrap();
+    let (_, said) = status("").await;
+    let both = format!(
+        "of {}/kubeconfig, the file that the one of {} names as it starts\n",
+        first.display(),
+        second.display()
+    );
+    assert!(said.ends_with(&both), "{said}");
     // A killed one is none.
     drop(second_lock);
     assert_eq!(status("-o name").await.0, 0);
     std::fs::remove_file(first.join("kubeconfig")).unwrap();
     let (code, said) = status("").await;
-    assert!(code == 1 && said.contains("was started with --kubeconfig: name the same file"), "{said}");
+    assert!(
+        code == 1
+            && said.contains(
+                "it begins just now (try again), or was started with --kubeconfig: name the same file"
+            ),
+        "{said}"
+    );
     drop(lock);
     assert_eq!(status("").await, (1, none.to_owned()));
 }

@@ -132,6 +132,11 @@ fn a_folder_that_cannot_be_used_is_named_with_its_cure() {
         ("/nowhere", &[][..], "cannot be made: name a folder that is there and has room with TMPDIR"),
         ("file", &[][..], "a file is in its place: name a folder with TMPDIR"),
         ("/tmp", &["--state", "file"][..], "a file is in its place: name a folder with --state"),
+        (
+            "/tmp",
+            &["--state", "."][..],
+            "has files that daskflow has not written: name a new or an empty folder",
+        ),
         ("/tmp", &["--state", "/proc/kept"][..], "cannot be made: name a folder"),
         (
             "/tmp",

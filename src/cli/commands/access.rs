@@ -57,7 +57,7 @@ pub(in crate::cli) enum Error {
     #[error("several of yours run on this machine: choose one with --kubeconfig, of {0}")]
     SeveralLocal(String),
     #[error(
-        "the `daskflow local` of {0} was started with --kubeconfig: name the same file with --kubeconfig here"
+        "the `daskflow local` of {0} has no kubeconfig there: it begins just now (try again), or was started with --kubeconfig: name the same file with --kubeconfig here"
     )]
     NamedLocal(String),
     #[error("the kubeconfig cannot be used ({why}): `kubectl config view` shows it")]
@@ -139,10 +139,17 @@ fn local_kubeconfig() -> Result<PathBuf, Error> {
             kubeconfig.ok_or_else(|| Error::NamedLocal(folder.display().to_string()))
         }
         (Some(last), others) => {
-            let all = others.iter().chain([&last]).filter_map(|one| one.kubeconfig.as_ref());
-            let all: Vec<String> = all.map(|path| path.display().to_string()).collect();
+            let all: Vec<String> = others.iter().chain([&last]).map(choice).collect();
             Err(Error::SeveralLocal(all.join(", ")))
         }
+    }
+}
+
+/// What is to be named to choose this one.
+fn choice(Living { folder, kubeconfig }: &Living) -> String {
+    match kubeconfig {
+        Some(path) => path.display().to_string(),
+        None => format!("the file that the one of {} names as it starts", folder.display()),
     }
 }
 

@@ -1,9 +1,15 @@
 //! Files that change, on the API in this process.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use http::{Method, Request};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::api::ListParams;
+use kube::client::Body;
 use serde_json::Value;
+use tower::{Service, service_fn};
 
 use super::*;
 use crate::api::{Flow, FlowRun};
@@ -119,6 +125,53 @@ async fn what_the_api_refuses_changes_nothing() {
         world.change(&[flow(""), run("parameters: {day: 1}")].concat()).await,
         ["flow.yaml: ConfigMap words is deleted"]
     );
+}
+
+/// An API that breaks while `fails` where what is called `now` is to be written, and not only to be asked.
+fn failing(fails: &Arc<AtomicBool>) -> Client {
+    let (api, fails) = (ClusterApi::new(|| jiff::Timestamp::UNIX_EPOCH, 1), fails.clone());
+    let service = service_fn(move |request: Request<Body>| {
+        let (mut api, uri, method) = (api.clone(), request.uri().clone(), request.method().clone());
+        let is_asked = method == Method::GET || uri.query().unwrap_or_default().contains("dryRun");
+        let fails = !is_asked && uri.path().ends_with("/now") && fails.load(Ordering::Relaxed);
+        async move {
+            if fails {
+                return Err(std::io::Error::other("it broke"));
+            }
+            Ok(api.call(request).await.unwrap())
+        }
+    });
+    Client::new(service, "default")
+}
+
+#[tokio::test]
+async fn what_could_not_be_written_does_not_count_as_applied() {
+    let fails = Arc::new(AtomicBool::new(true));
+    let client = failing(&fails);
+    let path = std::env::temp_dir().join(format!("daskflow-record-fails-{}", std::process::id()));
+    let record = Record::at(path.clone());
+    let (applied, _) = Applied::over_stored(&client, objects(&flow("")), record).await.unwrap();
+    let mut world = World { client, applied };
+    let text = [flow("suspend: true"), run("")].concat();
+    let lines = world.change(&text).await;
+    assert_eq!(lines[0], "flow.yaml: Flow etl is changed");
+    assert!(lines[1].starts_with("flow.yaml:6: FlowRun now is refused"), "{lines:?}");
+    let recorded = || Record::at(path.clone()).read().unwrap().len();
+    assert_eq!(recorded(), 0);
+    fails.store(false, Ordering::Relaxed);
+    assert_eq!(world.change(&text).await, ["flow.yaml: FlowRun now is created"]);
+    assert_eq!(recorded(), 1);
+    // The same of what could not be changed or deleted: it is there as it was before.
+    fails.store(true, Ordering::Relaxed);
+    let lines = world.change(&[flow("suspend: true"), run("suspend: true")].concat()).await;
+    assert!(lines.len() == 1 && lines[0].contains("is refused"), "{lines:?}");
+    let lines = world.change(&flow("suspend: true")).await;
+    assert!(lines.len() == 1 && lines[0].contains("is refused"), "{lines:?}");
+    assert_eq!(recorded(), 1);
+    fails.store(false, Ordering::Relaxed);
+    assert_eq!(world.change(&flow("suspend: true")).await, ["flow.yaml: FlowRun now is deleted"]);
+    assert_eq!(recorded(), 0);
+    std::fs::remove_file(&path).unwrap();
 }
 
 #[tokio::test]

@@ -15,8 +15,8 @@ use super::status::own_container;
 const MESSAGE: &str = "daskflow, or this machine, ended while it ran";
 
 /// Says of each pod that an earlier daskflow had taken, and whose end it did not see, that it is lost: so
-/// Jobs, runs and clusters go on as they do after a lost node. Those that were to end are taken away. Gives
-/// how many there were. Nothing else may look after pods yet.
+/// Jobs, runs and clusters go on as they do after a lost node. Those that were to end are taken away, also
+/// where their end was seen. Gives how many are lost. Nothing else may look after pods yet.
 ///
 /// # Errors
 ///
@@ -27,14 +27,20 @@ pub async fn give_up(client: &Client, now: Timestamp) -> kube::Result<usize> {
     for pod in all.list(&ListParams::default()).await? {
         let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
         let was_taken = pod.spec.as_ref().is_some_and(|spec| spec.node_name.is_some());
-        if !was_taken || matches!(phase, Some("Succeeded" | "Failed")) {
+        let has_ended = matches!(phase, Some("Succeeded" | "Failed"));
+        let was_to_end = pod.metadata.deletion_timestamp.is_some();
+        if !was_taken || has_ended && !was_to_end {
             continue;
         }
         let pods: Api<Pod> = Api::namespaced(client.clone(), &pod.namespace().unwrap_or_default());
-        let status = lost(&pod, now);
-        let patch = json!({"metadata": {"uid": pod.uid()}, "status": status});
-        pods.patch_status(&pod.name_any(), &PatchParams::default(), &Patch::Merge(&patch)).await?;
-        if pod.metadata.deletion_timestamp.is_some() {
+        if !has_ended {
+            let status = lost(&pod, now);
+            let patch = json!({"metadata": {"uid": pod.uid()}, "status": status});
+            pods.patch_status(&pod.name_any(), &PatchParams::default(), &Patch::Merge(&patch)).await?;
+            count += 1;
+        }
+        // One that had ended too: what would have taken it away has ended.
+        if was_to_end {
             let preconditions = Preconditions { uid: pod.uid(), resource_version: None };
             let at_once = DeleteParams {
                 preconditions: Some(preconditions),
@@ -42,7 +48,6 @@ pub async fn give_up(client: &Client, now: Timestamp) -> kube::Result<usize> {
             };
             pods.delete(&pod.name_any(), &at_once).await?;
         }
-        count += 1;
     }
     Ok(count)
 }

@@ -10,6 +10,7 @@ mod expand;
 mod health;
 mod logs;
 mod lost;
+mod old_logs;
 mod owner;
 pub mod paths;
 mod pod;
@@ -28,7 +29,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::StreamExt;
-use futures::future::{join, join_all};
+use futures::future::{join_all, join3};
 use k8s_openapi::api::core::v1::Pod;
 use kube::runtime::watcher::{self, Event};
 use kube::{Api, Client, ResourceExt};
@@ -87,7 +88,8 @@ impl Kubelet {
 
     /// Takes all pods, and looks after them for as long as it is polled.
     pub async fn serve(&self) {
-        join(self.take_all(), self.logs.look_always()).await;
+        let old_logs = old_logs::delete_always(&self.client, &self.clock, &self.machine);
+        join3(self.take_all(), self.logs.look_always(), old_logs).await;
     }
 
     async fn take_all(&self) {

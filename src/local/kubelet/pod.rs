@@ -35,7 +35,7 @@ const BACK_OFF: (Duration, Duration) = (Duration::from_secs(10), Duration::from_
 
 /// Kubernetes' own grace period, where a pod gives none.
 const GRACE: Duration = Duration::from_secs(30);
-/// A container that ran for so long, in seconds, counts as well.
+/// A container that ran for longer, in seconds, was well.
 const WELL_S: i64 = 600;
 
 /// What a pod is to do.
@@ -75,6 +75,9 @@ impl Life {
             return;
         }
         let mut report = Report::new(&self.pod, &container, self.clock.now());
+        let mut back_off = BackOff::default();
+        // It may have been deleted without an order to end having come here. Once it is over no order comes.
+        let mut is_to_end = false;
         loop {
             let Some(started) = self.prepare(&container, &mut report).await else { break };
             self.logs.begin(&self.uid(), &container.name, &started.program.log);
@@ -83,12 +86,12 @@ impl Life {
             let code = end.code;
             (report.state, report.has_started, report.ready) = (State::Ended(end.clone()), false, false);
             if self.order() != Order::Live || !is_started_again(&self.pod, code, failed) {
-                self.say(&report, true).await;
+                is_to_end = self.say(&report, true).await;
                 break;
             }
             let ran = end.finished.duration_since(end.started);
             report.last = Some(end);
-            let wait = back_off(report.restarts, ran.as_secs());
+            let wait = back_off.next(ran.as_secs());
             report.restarts += 1;
             if wait.is_zero() {
                 continue;
@@ -102,7 +105,7 @@ impl Life {
             }
         }
         let _ = std::fs::remove_dir_all(self.machine.pod_folder(&self.uid()));
-        if self.order() != Order::Live {
+        if is_to_end || self.order() != Order::Live {
             self.remove().await;
         }
     }
@@ -142,13 +145,22 @@ impl Life {
         self.api().patch(&self.pod.name_any(), &PatchParams::default(), &Patch::Merge(&patch)).await.is_ok()
     }
 
-    /// Writes what is known of the pod. A pod that has gone needs no status.
-    async fn say(&self, report: &Report, is_over: bool) {
+    /// Writes what is known of the pod, and gives whether it is being deleted. A pod that has gone needs no
+    /// status.
+    async fn say(&self, report: &Report, is_over: bool) -> bool {
         let patch = json!({"metadata": {"uid": self.uid()}, "status": report.status(is_over)});
         let name = self.pod.name_any();
         let written = self.api().patch_status(&name, &PatchParams::default(), &Patch::Merge(&patch)).await;
-        if let Err(error) = written {
-            tracing::debug!(pod = name, error = &error as &dyn std::error::Error, "no status was written");
+        match written {
+            Ok(pod) => pod.metadata.deletion_timestamp.is_some(),
+            Err(error) => {
+                tracing::debug!(
+                    pod = name,
+                    error = &error as &dyn std::error::Error,
+                    "no status was written"
+                );
+                false
+            }
         }
     }
 
@@ -320,12 +332,22 @@ fn capital(word: &str) -> String {
     letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect()
 }
 
-/// How long a container waits that has been started again this often, and ran for so many seconds.
-fn back_off(restarts: i32, ran_s: i64) -> Duration {
-    let earlier = u32::try_from(restarts).unwrap_or_default();
-    // One that ran for ten minutes was well, and begins anew.
-    let Some(doublings) = earlier.checked_sub(1).filter(|_| ran_s <= WELL_S) else { return Duration::ZERO };
-    (BACK_OFF.0 * 2_u32.pow(doublings.min(5))).min(BACK_OFF.1)
+/// The waits of a container that ends again and again.
+#[derive(Debug, Default)]
+struct BackOff {
+    /// How often it has ended in turn without having been well.
+    in_turn: u32,
+}
+
+impl BackOff {
+    /// How long it waits that has ended now, and ran for so many seconds.
+    fn next(&mut self, ran_s: i64) -> Duration {
+        // One that ran for ten minutes was well, and begins anew.
+        let earlier = if ran_s > WELL_S { 0 } else { self.in_turn };
+        self.in_turn = earlier.saturating_add(1);
+        let Some(doublings) = earlier.checked_sub(1) else { return Duration::ZERO };
+        (BACK_OFF.0 * 2_u32.pow(doublings.min(5))).min(BACK_OFF.1)
+    }
 }
 
 /// Whether a program said in its last words that a port of its own is in use: in Python's words for
@@ -363,8 +385,10 @@ mod tests {
 
     #[test]
     fn starts_come_later_and_later() {
-        let waits = [0, 1, 2, 3, 6, 7, 60].map(|restarts| back_off(restarts, 1).as_secs());
-        assert_eq!(waits, [0, 10, 20, 40, 300, 300, 300]);
-        assert_eq!(back_off(6, 601).as_secs(), 0);
+        let mut back_off = BackOff::default();
+        let mut waits = |ran: &[i64]| ran.iter().map(|ran| back_off.next(*ran).as_secs()).collect::<Vec<_>>();
+        assert_eq!(waits(&[1; 8]), [0, 10, 20, 40, 80, 160, 300, 300]);
+        // One that was well for ten minutes begins anew, and not only for once.
+        assert_eq!(waits(&[601, 1, 600, 1]), [0, 10, 20, 40]);
     }
 }

@@ -24,7 +24,7 @@ struct World {
     client: Client,
     kubelet: Arc<Kubelet>,
     place: PathBuf,
-    _serving: AbortOnDropHandle<()>,
+    serving: AbortOnDropHandle<()>,
 }
 
 impl World {
@@ -43,7 +43,7 @@ impl World {
         let kubelet = Arc::new(Kubelet::new(client.clone(), clock, machine));
         let served = kubelet.clone();
         let serving = AbortOnDropHandle::new(tokio::spawn(async move { served.serve().await }));
-        Self { client, kubelet, place, _serving: serving }
+        Self { client, kubelet, place, serving }
     }
 
     fn pods(&self) -> Api<Pod> {
@@ -186,6 +186,7 @@ async fn pods_of_an_earlier_daskflow_are_lost_but_for_those_that_had_ended_or_no
         ("taken", Some(status::NODE), None),
         ("running", Some(status::NODE), Some("Running")),
         ("ending", Some(status::NODE), Some("Running")),
+        ("ended", Some(status::NODE), Some("Running")),
         ("done", Some(status::NODE), Some("Succeeded")),
     ] {
         let spec = json!({"nodeName": node, "containers": [{"name": "main", "image": "i"}]});
@@ -200,7 +201,12 @@ async fn pods_of_an_earlier_daskflow_are_lost_but_for_those_that_had_ended_or_no
             pods.patch_status(name, &PatchParams::default(), &patch).await.unwrap();
         }
     }
-    pods.delete("ending", &DeleteParams::default()).await.unwrap();
+    for name in ["ending", "ended"] {
+        pods.delete(name, &DeleteParams::default()).await.unwrap();
+    }
+    // Its end was said, and then daskflow ended.
+    let over = Patch::Merge(json!({"status": {"phase": "Failed"}}));
+    pods.patch_status("ended", &PatchParams::default(), &over).await.unwrap();
     let now = "2026-01-02T00:00:00Z".parse().unwrap();
     assert_eq!(give_up(&client, now).await.unwrap(), 3);
     let of = async |name: &str| pods.get(name).await.unwrap();
@@ -216,8 +222,43 @@ async fn pods_of_an_earlier_daskflow_are_lost_but_for_those_that_had_ended_or_no
     }
     assert_eq!(of("running").await.status.unwrap().container_statuses.unwrap()[0].restart_count, 2);
     assert_eq!((phase(&of("new").await), phase(&of("done").await)), ("Pending", "Succeeded"));
-    assert!(pods.get("ending").await.is_err(), "it was to end");
+    for name in ["ending", "ended"] {
+        assert!(pods.get(name).await.is_err(), "{name} was to end");
+    }
     assert_eq!(give_up(&client, now).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_pod_that_ends_by_itself_as_it_is_deleted_goes() {
+    let world = World::new("itself");
+    // No order of the kubelet comes.
+    world.serving.abort();
+    let script = "until [ -e /flows/over ]; do sleep 0.05; done";
+    let pod = world.create("itself", script, "Never", json!({})).await;
+    let (_order, orders) = watch::channel(Order::Live);
+    let (client, kubelet) = (world.client.clone(), world.kubelet.clone());
+    let (clock, machine, logs) = (kubelet.clock.clone(), kubelet.machine.clone(), kubelet.logs.clone());
+    let life = tokio::spawn(Box::pin(Life { client, clock, machine, logs, pod, orders }.live()));
+    world.until("itself", |pod| state::runs(pod, "main")).await;
+    world.pods().delete("itself", &DeleteParams::default()).await.unwrap();
+    std::fs::write(world.place.join("over"), "").unwrap();
+    timeout(LIMIT, life).await.unwrap().unwrap();
+    assert!(world.pods().get("itself").await.is_err(), "it would end for ever");
+}
+
+#[tokio::test]
+async fn logs_of_long_ago_are_looked_for_from_the_start() {
+    let world = World::new("long-ago");
+    let log = world.kubelet.machine.log("default", "long-ago");
+    volumes::make_folder(log.parent().unwrap()).unwrap();
+    let written = std::fs::File::create(&log).unwrap();
+    written.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+    let goes = async {
+        while log.exists() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(LIMIT, goes).await.unwrap();
 }
 
 #[tokio::test]

@@ -160,9 +160,21 @@ impl Objects {
         if objects.all.is_empty() {
             return Err(Error::Empty);
         }
-        let place = |object: &Object| KINDS.iter().position(|kind| *kind == object.kind());
-        objects.all.sort_by_key(place);
+        objects.sort();
         Ok(objects)
+    }
+
+    fn sort(&mut self) {
+        self.all.sort_by_key(|object| KINDS.iter().position(|kind| *kind == object.kind()));
+    }
+
+    /// Leaves those that could not be applied, or not be deleted, as they were before: neither at the next
+    /// apply nor at the next start do they count as if that had been done.
+    pub fn leave(&mut self, failed: &[Object], before: &Self) {
+        self.all.retain(|object| !failed.contains(object));
+        let named = failed.iter().filter(|object| !object.name().is_empty());
+        self.all.extend(named.filter_map(|object| before.find(object.key()).cloned()));
+        self.sort();
     }
 
     fn add(&mut self, object: Object) -> Result<(), Error> {
