@@ -26,6 +26,7 @@ mod scale;
 mod session;
 mod status;
 mod suspend;
+mod temporary;
 mod version;
 
 use std::io::Write;
