@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use super::out::print;
 use super::output::fail;
 use super::script::{self, ScriptFile, Wishes};
 
@@ -40,18 +41,16 @@ enum Error {
 
 pub(super) fn run(arguments: &Arguments) -> ExitCode {
     match write(arguments) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => fail(&error),
     }
 }
 
-fn write(arguments: &Arguments) -> Result<(), Error> {
+fn write(arguments: &Arguments) -> Result<ExitCode, Error> {
     let script = ScriptFile::new(&arguments.script, arguments.python.as_deref())?;
     let manifest = script.manifest(&arguments.wishes);
     let Some(file) = &arguments.output else {
-        // Who reads no further than the first lines has what was wanted.
-        let _ = io::stdout().lock().write_all(manifest.as_bytes());
-        return Ok(());
+        return Ok(print(manifest.as_bytes()));
     };
     let path = file.display().to_string();
     let written = OpenOptions::new().write(true).create_new(true).open(file);
@@ -64,5 +63,5 @@ fn write(arguments: &Arguments) -> Result<(), Error> {
         "{path} written: a Dask cluster, and a Flow of {}\ndaskflow local -f {path}\nkubectl apply -f {path}   # once its image is yours",
         arguments.script.display()
     );
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }

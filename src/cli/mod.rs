@@ -9,6 +9,7 @@ mod instant;
 mod local;
 mod next;
 mod operator;
+mod out;
 mod output;
 mod ready;
 mod script;
@@ -16,7 +17,6 @@ mod signals;
 mod terminal;
 mod validate;
 
-use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -57,8 +57,7 @@ const PLUGIN: &str = "kubectl-daskflow";
 /// Parses the command line and runs the command.
 pub fn run() -> ExitCode {
     if let Some(completions) = commands::of_plugin(Cli::command) {
-        print(&completions);
-        return ExitCode::SUCCESS;
+        return out::print(completions.as_bytes());
     }
     match parsed().command {
         Command::OnCluster(command) => commands::run(&command, Cli::command),
@@ -81,10 +80,4 @@ fn parsed() -> Cli {
     let command = if is_plugin { command.bin_name("kubectl daskflow") } else { command };
     let matches = command.get_matches();
     Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
-}
-
-/// Writes a text to whoever reads it.
-fn print(text: &str) {
-    // Who reads no further has seen enough.
-    let _ = std::io::stdout().lock().write_all(text.as_bytes());
 }

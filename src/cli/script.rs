@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::str::FromStr;
@@ -11,6 +11,7 @@ use clap::{Arg, Args};
 use jiff::tz::TimeZone;
 use serde_json::{Map, Value};
 
+use super::out::print;
 use super::output::fail;
 use crate::causes::chain;
 use crate::local;
@@ -162,9 +163,7 @@ impl ScriptArguments {
         };
         let manifest = read.manifest(&self.wishes);
         if self.print {
-            // Who reads no further than the first lines has what was wanted.
-            let _ = io::stdout().lock().write_all(manifest.as_bytes());
-            return Ok(Made::Printed(ExitCode::SUCCESS));
+            return Ok(Made::Printed(print(manifest.as_bytes())));
         }
         if let Some(doubt) = read.doubt()? {
             eprintln!("daskflow: hint: {doubt}");

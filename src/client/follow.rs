@@ -3,13 +3,13 @@
 use std::pin::pin;
 
 use futures::StreamExt;
-use futures::stream::BoxStream;
 use kube::Api;
 use kube::runtime::{WatchStreamExt, watcher};
 
 use super::cluster::Cluster;
 use super::error::Error;
 use super::logs::{self, Line};
+use super::tail::Tail;
 use super::wait::{deleted, lasting};
 use crate::api::{FlowRun, Phase};
 use crate::plan::facts::{attempt_of, phase_of};
@@ -73,31 +73,26 @@ pub async fn follow(cluster: &Cluster, name: &str, seen: &mut impl Seen) -> Resu
     }
 }
 
-type Log = Option<BoxStream<'static, Result<Line, Error>>>;
-
 /// The next line; waits for ever where there is no log.
-async fn next(log: &mut Log) -> Option<Result<Line, Error>> {
+async fn next(log: &mut Option<Tail>) -> Option<Result<Line, Error>> {
     match log {
-        Some(lines) => lines.next().await,
+        Some(tail) => tail.next().await,
         None => std::future::pending().await,
     }
 }
 
 /// Shows the rest of the log of a container that has ended.
-async fn drain(log: &mut Log, seen: &mut impl Seen) {
-    while log.is_some() {
-        let line = next(log).await;
+async fn drain(log: &mut Option<Tail>, seen: &mut impl Seen) {
+    while let Some(tail) = log {
+        let line = tail.rest().await;
         show(line, log, seen);
     }
 }
 
-fn show(line: Option<Result<Line, Error>>, log: &mut Log, seen: &mut impl Seen) {
+fn show(line: Option<Result<Line, Error>>, log: &mut Option<Tail>, seen: &mut impl Seen) {
     match line {
         Some(Ok(line)) => seen.wrote(&line),
-        Some(Err(error)) => {
-            seen.lacks(&error.to_string());
-            *log = None;
-        }
+        Some(Err(error)) => seen.lacks(&error.to_string()),
         None => *log = None,
     }
 }
@@ -113,10 +108,10 @@ fn has_written(run: &FlowRun) -> bool {
 }
 
 /// The log of the present attempt; none where it cannot be read, which is said.
-async fn open(cluster: &Cluster, run: &FlowRun, seen: &mut impl Seen) -> Log {
+async fn open(cluster: &Cluster, run: &FlowRun, seen: &mut impl Seen) -> Option<Tail> {
     let opened = async {
         match logs::runner(cluster, run, attempt_of(run)).await? {
-            Some(source) => logs::lines(cluster, &source, true).await,
+            Some(source) => Tail::open(cluster, source).await,
             None => Err(Error::Senseless(format!(
                 "the pod of attempt {} is no longer there, and its log went with it",
                 attempt_of(run)

@@ -3,6 +3,8 @@
 //! Each connection is one request to the API server, and goes to the scheduler that runs then: when it is
 //! replaced, the next connection goes to the new one, under the same local address.
 
+use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -11,7 +13,8 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::{ListParams, Portforwarder};
 use kube::{Api, ResourceExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::{Instant, sleep};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::cluster::Cluster;
@@ -25,6 +28,9 @@ use crate::view::cure::cure;
 
 /// How long a connection waits for a scheduler that is being replaced.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How many connections there are at the same time: each takes two file descriptors, of which a process often
+/// has 256, and a Dask client has a few.
+const CONNECTIONS_MAX: usize = 100;
 /// Between two looks for it.
 const PAUSE: Duration = Duration::from_millis(500);
 /// After the local port could not be accepted from, as where there are no more file descriptors.
@@ -136,15 +142,20 @@ impl Scheduler {
         let (news, mut heard) = unbounded();
         let mut connections: Vec<AbortOnDropHandle<()>> = Vec::new();
         let (cluster, name) = (self.cluster.clone(), self.name());
+        let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         let mut deleted = Box::pin(deletion(&cluster, &name));
         loop {
             tokio::select! {
                 error = &mut deleted => return error,
                 Some(one) = heard.next() => seen(one),
-                accepted = listener.accept() => match accepted {
-                    Ok((local, _)) => {
+                accepted = accept(&listener, &places) => match accepted {
+                    Ok((local, place)) => {
                         connections.retain(|connection| !connection.is_finished());
                         let carried = carry(self.clone(), port, local, news.clone());
+                        let carried = async move {
+                            carried.await;
+                            drop(place);
+                        };
                         connections.push(AbortOnDropHandle::new(tokio::spawn(carried)));
                     }
                     Err(error) => {
@@ -204,17 +215,31 @@ async fn deletion(cluster: &Cluster, name: &str) -> Error {
     }
 }
 
+/// The next connection, as soon as there is a place for it; the others wait in the queue of the port.
+async fn accept(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
+    let place = places.clone().acquire_owned().await.map_err(io::Error::other)?;
+    let (local, _) = listener.accept().await?;
+    Ok((local, place))
+}
+
 /// One connection, from its begin to its end.
 async fn carry(scheduler: Scheduler, port: Port, mut local: TcpStream, news: UnboundedSender<News>) {
     // There is no one to hear it only when all ends.
     let say = |one: News| drop(news.unbounded_send(one));
     let until = Instant::now() + PATIENCE;
     let (pod, mut opened) = loop {
-        match scheduler.dial(port).await {
-            Ok(opened) => break opened,
-            Err(error) => say(News::Fails(error.to_string())),
+        match timeout_at(until, scheduler.dial(port)).await {
+            Ok(Ok(opened)) => break opened,
+            Ok(Err(error)) => say(News::Fails(error.to_string())),
+            Err(_) => {
+                let why = format!("no answer for {} s", PATIENCE.as_secs());
+                say(News::Fails(Error::Unreachable { why }.to_string()));
+            }
         }
-        if Instant::now() > until {
+        if Instant::now() >= until {
             return;
         }
         sleep(PAUSE).await;

@@ -40,6 +40,14 @@ pub struct Source {
     until: Option<Timestamp>,
 }
 
+impl Source {
+    /// The same, from the second of this moment on: the API has whole seconds.
+    pub(super) fn since(&self, at: Timestamp) -> Self {
+        let since = Timestamp::from_second(at.as_second()).ok().max(self.since);
+        Self { since, ..self.clone() }
+    }
+}
+
 /// A line of a log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {

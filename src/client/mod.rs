@@ -21,6 +21,7 @@ pub mod report;
 pub mod runs;
 pub mod scale;
 pub mod suspend;
+pub mod tail;
 pub mod version;
 pub mod wait;
 

@@ -1,6 +1,7 @@
 //! Whether a person can work with daskflow in a namespace: what is served, which rights there are, and what
 //! stands in the way.
 
+use futures::future::join_all;
 use k8s_openapi::api::authorization::v1::{
     ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec,
 };
@@ -55,39 +56,40 @@ const fn ours(verb: &'static str, resource: &'static str, serves: &'static str, 
     Right { verb, group: GROUP, resource, subresource: "", serves, level }
 }
 
+const fn core(
+    verb: &'static str,
+    resource: &'static str,
+    subresource: &'static str,
+    serves: &'static str,
+) -> Right {
+    Right { verb, group: "", resource, subresource, serves, level: Level::Note }
+}
+
+/// All that the commands ask for, but for what `version` and `check` can do without.
 const RIGHTS: &[Right] = &[
+    ours("get", "flows", "status, run", Level::Fault),
     ours("list", "flows", "status", Level::Fault),
+    ours("get", "flowruns", "status, logs", Level::Fault),
     ours("list", "flowruns", "status", Level::Fault),
+    ours("get", "daskclusters", "status, scale", Level::Fault),
+    ours("list", "daskclusters", "status", Level::Fault),
+    ours("get", "flowbackfills", "status", Level::Fault),
+    ours("list", "flowbackfills", "status", Level::Fault),
     ours("watch", "flowruns", "run --follow, --wait", Level::Fault),
+    ours("watch", "flows", "suspend --wait", Level::Note),
+    ours("watch", "daskclusters", "scale --wait, dashboard", Level::Note),
+    ours("watch", "flowbackfills", "suspend --wait", Level::Note),
     ours("create", "flowruns", "run, retry", Level::Note),
-    ours("patch", "flowruns", "cancel", Level::Note),
+    ours("patch", "flowruns", "cancel, suspend", Level::Note),
     ours("patch", "flows", "suspend, resume", Level::Note),
-    ours("patch", "daskclusters", "scale", Level::Note),
+    ours("patch", "daskclusters", "scale, suspend", Level::Note),
     ours("create", "flowbackfills", "backfill", Level::Note),
-    Right {
-        verb: "get",
-        group: "",
-        resource: "pods",
-        subresource: "log",
-        serves: "logs",
-        level: Level::Note,
-    },
-    Right {
-        verb: "create",
-        group: "",
-        resource: "pods",
-        subresource: "portforward",
-        serves: "dashboard, connect",
-        level: Level::Note,
-    },
-    Right {
-        verb: "list",
-        group: "",
-        resource: "events",
-        subresource: "",
-        serves: "events in status",
-        level: Level::Note,
-    },
+    ours("patch", "flowbackfills", "suspend, resume", Level::Note),
+    core("list", "pods", "", "logs, dashboard, connect"),
+    core("get", "pods", "log", "logs"),
+    core("create", "pods", "portforward", "dashboard, connect"),
+    core("get", "secrets", "", "connect of a cluster with TLS"),
+    core("list", "events", "", "events in status"),
 ];
 
 /// All findings, in the order in which they are found out. Ends early where nothing more can be.
@@ -103,14 +105,13 @@ pub async fn check(cluster: &Cluster) -> Result<Vec<Finding>, Error> {
     };
     found.push(kinds);
     found.push(operator(cluster).await);
-    for right in RIGHTS {
-        found.extend(lacking(cluster, right).await);
-    }
-    let is_lacking = |one: &Finding| one.text.starts_with("you may not");
-    if !found.iter().any(is_lacking) {
+    let asked = join_all(RIGHTS.iter().map(|right| lacking(cluster, right))).await;
+    let lacking: Vec<Finding> = asked.into_iter().flatten().collect();
+    if lacking.is_empty() {
         let text = format!("your rights in the namespace {} are enough for all commands", cluster.namespace);
         found.push(finding(Level::Good, text));
     }
+    found.extend(lacking);
     found.extend(namespace(cluster).await);
     found.extend(collisions(cluster).await);
     Ok(found)
@@ -160,7 +161,7 @@ async fn operator(cluster: &Cluster) -> Finding {
     }
 }
 
-/// A right that is not there.
+/// A right that is not there, or may not be.
 async fn lacking(cluster: &Cluster, right: &Right) -> Option<Finding> {
     let Right { verb, group, resource, subresource, serves, level } = *right;
     let asked = ResourceAttributes {

@@ -13,33 +13,71 @@ pub const REDACTED: &str = "REDACTED";
 /// Values that are shorter are not looked for elsewhere: they would be found in any word.
 const VALUE_MIN: usize = 6;
 /// Words of names whose values are secret.
-const SECRET: [&str; 9] = [
+const SECRET: [&str; 11] = [
     "password",
     "passwd",
+    "pwd",
     "secret",
     "token",
     "apikey",
     "accesskey",
+    "accountkey",
     "credential",
     "privatekey",
     "passphrase",
+];
+/// Fields of Kubernetes and of ours with such names that say where a secret is, or whether there is one.
+const REFERENCES: [&str; 5] = [
+    "secretName",
+    "secretNamespace",
+    "automountServiceAccountToken",
+    "gmsaCredentialSpecName",
+    "credentialBundlePath",
+];
+/// How the names of the variables begin that daskflow itself gives to pods: their values are no secrets.
+const OURS: [&str; 7] = [
+    "DASKFLOW_",
+    "DASK_",
+    "PREFECT__CONTEXT__",
+    "PREFECT__ENGINE__EXECUTOR__",
+    "PREFECT__FLOWS__RUN_ON_SCHEDULE",
+    "PYTHONUNBUFFERED",
+    "PYTZDATA_TZDATADIR",
 ];
 /// Annotations that hold a copy of an object as it was applied.
 const APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 /// The forms that credentials have, and what is put in their place.
-const FORMS: [(&str, &str); 6] = [
-    (r"-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|\z)", "REDACTED"),
+const FORMS: [(&str, &str); 9] = [
+    (
+        r"-----BEGIN [A-Z ]*PRIVATE KEY(?: BLOCK)?-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY(?: BLOCK)?-----|\z)",
+        "REDACTED",
+    ),
+    // The end of a log may begin inside a key.
+    (r"\A[\s\S]*-----END [A-Z ]*PRIVATE KEY(?: BLOCK)?-----", "REDACTED"),
     (r"(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{8,}", "$1 REDACTED"),
-    (r"://[^/\s:@]*:[^/\s@]+@", "://REDACTED@"),
+    // A password may have any sign in it: all is taken up to the last @.
+    (r#"://[^\s/@:"'<>]*:[^\s"'<>]*@"#, "://REDACTED@"),
+    (r"://[^\s/]+@", "://REDACTED@"),
     // Tokens of JSON.
     (r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*", "REDACTED"),
     // Tokens of GitHub, GitLab, Slack, AWS and others, by how they begin.
     (r"\b(?:gh[opsu]_|github_pat_|glpat-|xox[abprs]-|AKIA|ASIA|sk-|pnu_)[A-Za-z0-9_-]{12,}", "REDACTED"),
     (r"\bsv=[0-9-]+&[^\s]*sig=[^\s&]+", "REDACTED"),
+    // Addresses that are signed, as those of S3, of Google and of CloudFront.
+    (r#"(?i)((?:^|[?&;,\s]|\bx-[a-z]+-)sig(?:nature)?=)[^\s&;,"']+"#, "${1}REDACTED"),
 ];
 /// A name that is secret, and its value, as in settings, options, JSON and Python.
-const ASSIGNED: &str = r#"(?i)([\w.-]*(?:password|passwd|secret|token|api[_-]?key|access[_-]?key|credential|private[_-]?key|passphrase)[\w.-]*\\?["']?\s*[:=]\s*)("[^"]*"|'[^']*'|\\"[^"]*"|[^\s,;&"'}\)\]]+)"#;
+const ASSIGNED: &str = r#"(?i)([\w.-]*(?:password|passwd|pwd|secret|token|api[_-]?key|access[_-]?key|account[_-]?key|credential|private[_-]?key|passphrase)[\w.-]*\\?["']?\s*[:=]\s*)("[^"]*"|'[^']*'|\\"[^"]*"|[^\s,;&"'}\)\]]+)"#;
+
+/// Where a field is.
+#[derive(Clone, Copy)]
+struct Place {
+    /// In an object that a person has written: Pods have variables of daskflow's own too.
+    is_written: bool,
+    /// Where all names are a user's: below parameters, labels and the like.
+    is_named: bool,
+}
 
 /// Takes out what is secret.
 pub struct Redactor {
@@ -66,7 +104,6 @@ impl Redactor {
     /// Takes out what is secret in an object, but for texts that have it from elsewhere: for those all
     /// objects must have been seen.
     pub fn object(&mut self, object: &mut Value) {
-        // Pods have variables of daskflow's own too, such as the Flow's name, which is no secret.
         let is_written = object.get("kind").and_then(Value::as_str) != Some("Pod");
         if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
             metadata.remove("managedFields");
@@ -74,26 +111,35 @@ impl Redactor {
                 annotations.remove(APPLIED);
             }
         }
-        self.fields(object, is_written);
+        self.fields(object, Place { is_written, is_named: false });
     }
 
-    fn fields(&mut self, value: &mut Value, is_written: bool) {
+    fn fields(&mut self, value: &mut Value, place: Place) {
         match value {
             Value::Object(fields) => {
                 for (name, field) in fields.iter_mut() {
-                    self.field(name, field, is_written);
+                    if place.is_named {
+                        self.named(name, field, place)
+                    } else {
+                        self.field(name, field, place)
+                    }
+                }
+                // A header of a request, or a parameter in a list.
+                let is_pair = fields.get("name").and_then(Value::as_str).is_some_and(is_secret);
+                if let Some(value) = fields.get_mut("value").filter(|_| is_pair) {
+                    self.take(value, true);
                 }
             }
-            Value::Array(entries) => self.entries(entries, is_written),
+            Value::Array(entries) => self.entries(entries, place),
             _ => {}
         }
     }
 
-    fn field(&mut self, name: &str, field: &mut Value, is_written: bool) {
+    fn field(&mut self, name: &str, field: &mut Value, place: Place) {
         match (name, &mut *field) {
             ("env", Value::Array(variables)) => {
                 for variable in variables.iter_mut().filter_map(Value::as_object_mut) {
-                    self.variable(variable, is_written);
+                    self.variable(variable, place);
                 }
             }
             // It is a whole program of the user's.
@@ -103,37 +149,38 @@ impl Redactor {
             }
             (
                 "parameters" | "mergedParameters" | "labels" | "annotations" | "values",
-                Value::Object(entries),
+                Value::Object(_) | Value::Array(_),
             ) => {
-                self.named(entries, is_written);
+                self.fields(field, Place { is_named: true, ..place });
             }
-            _ => self.fields(field, is_written),
+            (_, Value::String(_) | Value::Number(_)) if is_secret(name) && !REFERENCES.contains(&name) => {
+                self.take(field, true);
+            }
+            _ => self.fields(field, place),
         }
     }
 
     /// The value of an environment variable is taken out whatever its name is.
-    fn variable(&mut self, variable: &mut Map<String, Value>, is_written: bool) {
-        let is_secret = variable.get("name").and_then(Value::as_str).is_some_and(is_secret);
+    fn variable(&mut self, variable: &mut Map<String, Value>, place: Place) {
+        let name = variable.get("name").and_then(Value::as_str).unwrap_or_default();
+        let is_ours = !place.is_written && OURS.iter().any(|begin| name.starts_with(begin));
+        let is_known = !is_ours || is_secret(name);
         if let Some(value) = variable.get_mut("value") {
-            self.take(value, is_written || is_secret);
+            self.take(value, is_known);
         }
     }
 
-    /// Entries whose names are a user's.
-    fn named(&mut self, entries: &mut Map<String, Value>, is_written: bool) {
-        for (name, entry) in entries.iter_mut() {
-            if is_secret(name) {
-                self.take(entry, true);
-            } else if let Value::Object(inner) = entry {
-                self.named(inner, is_written);
-            } else {
-                self.fields(entry, is_written);
-            }
+    /// An entry whose name is a user's.
+    fn named(&mut self, name: &str, entry: &mut Value, place: Place) {
+        if is_secret(name) {
+            self.take(entry, true);
+        } else {
+            self.fields(entry, place);
         }
     }
 
     /// Of a command, what stands behind an option whose name is secret.
-    fn entries(&mut self, entries: &mut [Value], is_written: bool) {
+    fn entries(&mut self, entries: &mut [Value], place: Place) {
         let mut is_behind = false;
         for entry in entries {
             let option = entry.as_str().filter(|text| text.starts_with('-') && !text.contains('='));
@@ -141,7 +188,7 @@ impl Redactor {
             if is_behind && entry.is_string() {
                 self.take(entry, true);
             } else {
-                self.fields(entry, is_written);
+                self.fields(entry, place);
             }
             is_behind = is_option;
         }
@@ -150,15 +197,29 @@ impl Redactor {
     /// Takes a value out, and remembers it if it is to be looked for elsewhere.
     fn take(&mut self, value: &mut Value, is_known: bool) {
         if is_known {
-            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            self.remember(&text);
+            self.remember_all(value);
         }
         *value = Value::from(REDACTED);
+    }
+
+    /// Each part is remembered by itself: a log may have any one of them.
+    fn remember_all(&mut self, value: &Value) {
+        match value {
+            Value::String(text) => self.remember(text),
+            Value::Number(number) => self.remember(&number.to_string()),
+            Value::Array(entries) => entries.iter().for_each(|entry| self.remember_all(entry)),
+            Value::Object(fields) => fields.values().for_each(|field| self.remember_all(field)),
+            Value::Null | Value::Bool(_) => {}
+        }
     }
 
     fn remember(&mut self, text: &str) {
         for part in text.lines().map(str::trim).filter(|part| part.len() >= VALUE_MIN) {
             self.values.push(part.to_owned());
+            // As it is in JSON, and in most of what Python prints.
+            let quoted = Value::from(part).to_string();
+            let quoted = quoted.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+            self.values.extend(quoted.filter(|quoted| *quoted != part).map(str::to_owned));
         }
         // Of two of which one begins with the other the longer one goes first.
         self.values.sort_by_key(|value| std::cmp::Reverse(value.len()));
@@ -197,66 +258,4 @@ fn is_secret(name: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn credentials_in_texts_are_taken_out() {
-        let redactor = Redactor::new().unwrap();
-        for (text, rest) in [
-            ("Authorization: Bearer abcdefgh.ijkl", "Authorization: Bearer REDACTED"),
-            ("postgres://me:hunter2@db/x?a=1", "postgres://REDACTED@db/x?a=1"),
-            ("password=hunter2 next", "password=REDACTED next"),
-            ("DB_PASSWORD: hunter2, ok", "DB_PASSWORD: REDACTED, ok"),
-            ("{\"api_key\": \"hunter 2\", \"a\": 1}", "{\"api_key\": REDACTED, \"a\": 1}"),
-            ("connect(token='hunter 2')", "connect(token=REDACTED)"),
-            ("eyJhbGciOiJIUzI1.eyJzdWIiOiIxMjM.c2lnbmF0dXJl!", "REDACTED!"),
-            ("ghp_0123456789abcdefABCD", "REDACTED"),
-            ("AKIA0123456789ABCDEF", "REDACTED"),
-            ("a\n-----BEGIN RSA PRIVATE KEY-----\nMIIE\n", "a\nREDACTED"),
-            ("the Secret team/x has no tls.key", "the Secret team/x has no tls.key"),
-            ("3 of 7 parts at http://a:8787/status", "3 of 7 parts at http://a:8787/status"),
-        ] {
-            assert_eq!(redactor.text(text), rest);
-        }
-    }
-
-    #[test]
-    fn what_is_secret_in_an_object_is_taken_out_there_and_elsewhere() {
-        let mut redactor = Redactor::new().unwrap();
-        let mut flow = json!({
-            "kind": "Flow",
-            "metadata": {"name": "etl", "annotations": {APPLIED: "all of it", "note": "a"}, "managedFields": [1]},
-            "spec": {
-                "env": [{"name": "REGION", "value": "north-1"}, {"name": "X", "valueFrom": {"secretKeyRef": {"name": "s"}}}],
-                "parameters": {"days": 7, "db": {"password": "hunter2"}, "api_tokens": ["tok-12345"]},
-                "args": ["--fast", "--db-password", "hunter3", "last"],
-                "code": {"inline": "print('hi')"},
-                "template": {"spec": {"containers": [{"env": [{"name": "A", "value": "deep-value"}]}]}},
-            },
-        });
-        redactor.object(&mut flow);
-        let wanted = json!({
-            "kind": "Flow",
-            "metadata": {"name": "etl", "annotations": {"note": "a"}},
-            "spec": {
-                "env": [{"name": "REGION", "value": REDACTED}, {"name": "X", "valueFrom": {"secretKeyRef": {"name": "s"}}}],
-                "parameters": {"days": 7, "db": {"password": REDACTED}, "api_tokens": REDACTED},
-                "args": ["--fast", "--db-password", REDACTED, "last"],
-                "code": {"inline": "REDACTED: a script of 11 characters"},
-                "template": {"spec": {"containers": [{"env": [{"name": "A", "value": REDACTED}]}]}},
-            },
-        });
-        assert_eq!(flow, wanted);
-        let log = "in north-1 as hunter2, hunter3 and deep-value";
-        assert_eq!(redactor.text(log), "in REDACTED as REDACTED, REDACTED and REDACTED");
-        // What daskflow itself gives to a pod is no secret elsewhere.
-        let mut pod = json!({"kind": "Pod", "spec": {"env": [
-            {"name": "DASKFLOW_FLOW", "value": "nightly-report"}, {"name": "DB_PASSWORD", "value": "hunter4"},
-        ]}});
-        redactor.object(&mut pod);
-        assert_eq!(redactor.text("nightly-report hunter4"), "nightly-report REDACTED");
-    }
-}
+mod tests;

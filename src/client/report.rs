@@ -1,7 +1,9 @@
 //! All that helps to find out what went wrong with an object, in files without secrets.
 
 use std::collections::BTreeSet;
+use std::pin::pin;
 
+use futures::AsyncReadExt;
 use k8s_openapi::api::core::v1::{Event, Pod};
 use kube::api::{ListParams, LogParams};
 use kube::{Api, ResourceExt};
@@ -23,7 +25,9 @@ const RUNS_MAX: usize = 20;
 const PODS_MAX: usize = 40;
 /// How many lines of each log, and bytes, at its end.
 const LINES_MAX: i64 = 1_000;
-const BYTES_MAX: i64 = 1024 * 1024;
+const BYTES_MAX: usize = 1024 * 1024;
+/// How many bytes are read at a time.
+const CHUNK: usize = 64 * 1024;
 
 /// Files by their paths, and what could not be read.
 #[derive(Debug, Default)]
@@ -183,20 +187,18 @@ async fn logs(cluster: &Cluster, pod: &Pod, redactor: &Redactor, report: &mut Re
             let how = LogParams {
                 container: Some(container.clone()),
                 previous,
+                // A limit in bytes would leave the end out.
                 tail_lines: Some(LINES_MAX),
-                limit_bytes: Some(BYTES_MAX),
                 timestamps: true,
                 ..LogParams::default()
             };
             let before = if previous { "-previous" } else { "" };
-            match api.logs(&name, &how).await {
+            match end(cluster, &api, &name, &how).await {
                 Ok(text) => {
                     let path = format!("log-{name}-{container}{before}.txt");
                     report.files.push((path, redactor.text(&text)));
                 }
                 Err(error) => {
-                    let error =
-                        Error::of(error, &format!("get pods/log in the namespace {}", cluster.namespace));
                     report.notes.push(format!("without the log of {name}/{container}{before}: {error}"));
                 }
             }
@@ -204,7 +206,76 @@ async fn logs(cluster: &Cluster, pod: &Pod, redactor: &Redactor, report: &mut Re
     }
 }
 
+/// The end of a log.
+async fn end(cluster: &Cluster, api: &Api<Pod>, name: &str, how: &LogParams) -> Result<String, Error> {
+    let action = format!("get pods/log in the namespace {}", cluster.namespace);
+    let opened = api.log_stream(name, how).await.map_err(|error| Error::of(error, &action))?;
+    let mut stream = pin!(opened);
+    let mut last = Last { bytes: Vec::new(), max: BYTES_MAX, is_cut: false };
+    let mut buffer = vec![0; CHUNK];
+    loop {
+        let read = stream.read(&mut buffer).await;
+        match read.map_err(|error| Error::Unreachable { why: error.to_string() })? {
+            0 => return Ok(last.text()),
+            count => last.push(buffer.get(..count).unwrap_or_default()),
+        }
+    }
+}
+
+/// The last lines of what is read, with so many bytes at most.
+struct Last {
+    bytes: Vec<u8>,
+    max: usize,
+    is_cut: bool,
+}
+
+impl Last {
+    fn push(&mut self, bytes: &[u8]) {
+        self.bytes.extend(bytes);
+        // Now and then: each time all that is kept is moved.
+        if self.bytes.len() > 2 * self.max {
+            self.cut();
+        }
+    }
+
+    fn cut(&mut self) {
+        let excess = self.bytes.len().saturating_sub(self.max);
+        self.is_cut |= excess > 0;
+        self.bytes.drain(..excess);
+    }
+
+    /// From the begin of a line on: half a secret would not be known for one.
+    fn text(mut self) -> String {
+        self.cut();
+        let whole: &[u8] = if self.is_cut {
+            let end = self.bytes.iter().position(|byte| *byte == b'\n');
+            end.and_then(|end| self.bytes.get(end + 1..)).unwrap_or_default()
+        } else {
+            &self.bytes
+        };
+        String::from_utf8_lossy(whole).into_owned()
+    }
+}
+
 /// What a report of this object is called.
 pub fn name(found: &Found) -> String {
     format!("daskflow-report-{}-{}", shown(found.kind()), found.name())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_long_log_the_last_lines_are_kept() {
+        let of = |chunks: &[&str]| {
+            let mut last = Last { bytes: Vec::new(), max: 12, is_cut: false };
+            chunks.iter().for_each(|chunk| last.push(chunk.as_bytes()));
+            last.text()
+        };
+        assert_eq!(of(&["one\ntwo\n", "end\n"]), "one\ntwo\nend\n");
+        assert_eq!(of(&["password=hunter2\n", "two\nend"]), "two\nend");
+        assert_eq!(of(&["a\n".repeat(40).as_str(), "password=hunter2\n", "two\nend"]), "two\nend");
+        assert_eq!(of(&["one very long line"]), "");
+    }
 }

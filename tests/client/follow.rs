@@ -1,11 +1,14 @@
 //! A run that is followed, and logs.
 
+use std::time::Duration;
+
 use daskflow::api::{FlowRun, Phase};
 use daskflow::client::find;
 use daskflow::client::follow::{Seen, follow};
 use daskflow::client::logs::{self, Line, Wanted};
 use daskflow::cluster_api::LogLine;
 use serde_json::json;
+use tokio::time::timeout;
 
 use super::stage::{Stage, furnished, ours, runner};
 
@@ -42,7 +45,7 @@ async fn all_attempts_are_shown_each_after_the_other() {
         stage.logs.write("etl-1", stage.now, "first");
         let more = stage.logs.more("etl-1");
         stage.set_run("etl", &json!({"phase": "Running", "attempt": 1, "startedAt": stage.now})).await;
-        stage.logs.opened().await;
+        stage.logs.opened("etl-1", 1).await;
         more.unbounded_send(line(&stage, "first more")).unwrap();
         drop(more);
         stage.set_run("etl", &json!({"phase": "Retrying", "attempt": 1})).await;
@@ -61,6 +64,35 @@ async fn all_attempts_are_shown_each_after_the_other() {
     assert_eq!(written, ["first", "first more", "second"], "{:?}", notes.0);
     assert_eq!(notes.0.last().unwrap(), "second", "{:?}", notes.0);
     assert!(notes.0.contains(&"Succeeded 2".to_owned()), "{:?}", notes.0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_log_whose_connection_ends_before_the_run_goes_on() {
+    let stage = Stage::empty();
+    stage.put(0, ours("FlowRun", "etl", &json!({"flow": "etl"}), &json!({"phase": "Queued"}))).await;
+    let mut notes = Notes::default();
+    let play = async {
+        stage.put(0, runner("etl", 1, "Running")).await;
+        stage.logs.write("etl-1", stage.now, "first");
+        stage.set_run("etl", &json!({"phase": "Running", "attempt": 1, "startedAt": stage.now})).await;
+        // Nothing more comes of what is opened first.
+        stage.logs.opened("etl-1", 1).await;
+        stage.logs.write("etl-1", stage.now, "second");
+        let more = stage.logs.more("etl-1");
+        let again = stage.logs.opened("etl-1", 2);
+        timeout(Duration::from_secs(60), again).await.expect("it was not opened again");
+        more.unbounded_send(line(&stage, "third")).unwrap();
+        stage.logs.write("etl-1", stage.now, "third");
+        drop(more);
+        // And what comes last, when the connection has ended again.
+        stage.logs.write("etl-1", stage.now, "fourth");
+        stage.set_run("etl", &json!({"phase": "Succeeded", "attempt": 1, "startedAt": stage.now})).await;
+    };
+    let (ended, ()) = tokio::join!(follow(&stage.cluster, "etl", &mut notes), play);
+    assert_eq!(ended.unwrap().status.unwrap().phase, Phase::Succeeded);
+    let is_phase = |note: &&String| PHASES.iter().any(|word| note.starts_with(word));
+    let written: Vec<&String> = notes.0.iter().filter(|note| !is_phase(note)).collect();
+    assert_eq!(written, ["first", "second", "third", "fourth"], "{:?}", notes.0);
 }
 
 const PHASES: [&str; 5] = ["Queued", "Provisioning", "Running", "Retrying", "Succeeded"];

@@ -2,7 +2,10 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::time::Duration;
 
+use daskflow::client::forward::{News, Port, Scheduler};
+use futures::StreamExt;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::DeleteParams;
@@ -10,6 +13,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::{Child, ChildStdout, Command};
+use tokio::time::timeout;
 
 use super::program::Listens;
 use super::stage::{Stage, condition, furnished, ours, pod};
@@ -195,6 +199,51 @@ async fn a_client_gets_its_certificate_in_files_of_its_own() {
         let keys = here.folder.join("keys");
         assert_eq!((mode(&keys), std::fs::read_dir(&keys).unwrap().count()), (0o700, 3));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_is_never_left_behind() {
+    let stage = furnished().await.answers("/secrets/analytics-tls-1", None);
+    let here = Listens::new("forward_key", stage).await;
+    scheduler(&here, "analytics-scheduler-a", 0).await;
+    with_tls(&here.stage).await;
+    let temporary = here.folder.join("temporary");
+    std::fs::create_dir(&temporary).unwrap();
+    let mut command = here.command("exec daskflow connect analytics --port 0");
+    command.env("TMPDIR", &temporary);
+    let forwarding = Forwarding::start(command);
+    // Ctrl-C is heard while the Secret is waited for.
+    here.stage.asked.notified().await;
+    let (code, err) = timeout(Duration::from_secs(60), forwarding.end()).await.expect("it goes on");
+    assert_eq!(code, 0, "{err}");
+    // Where the command ends at once, the folder has to be named.
+    let path = "/apis/daskflow.dev/v1alpha1/namespaces/default/daskclusters/analytics";
+    here.stage.set_status(path, &json!({"schedulerAddress": "tls://127.0.0.1:2"})).await;
+    let (code, _, err) = here.run("TMPDIR=temporary daskflow connect analytics").await;
+    assert!(code == 1 && err.contains("the cluster analytics has TLS") && err.contains("--dir"), "{err}");
+    assert_eq!(std::fs::read_dir(&temporary).unwrap().count(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_without_an_answer_ends() {
+    let stage = furnished().await.answers("/pods", None);
+    let scheduler = Scheduler::find(&stage.cluster, &"analytics".parse().unwrap()).await.unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (sender, mut heard) = futures::channel::mpsc::unbounded();
+    let connection = async {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let count = stream.read(&mut [0; 4]).await.unwrap();
+        (count, heard.next().await.unwrap())
+    };
+    let (count, news) = tokio::select! {
+        error = scheduler.forward(Port::Comm, listener, |one| sender.unbounded_send(one).unwrap()) => panic!("{error}"),
+        ended = timeout(Duration::from_secs(300), connection) => ended.expect("it goes on"),
+    };
+    assert!(
+        count == 0 && matches!(&news, News::Fails(why) if why.contains("no answer for 30 s")),
+        "{news:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -141,7 +141,7 @@ pub async fn play(here: &Listens, lines: &[&str], status: Value) -> String {
     let started =
         json!({"phase": "Running", "reason": "RunnerRunning", "attempt": 1, "startedAt": stage.ago(8)});
     stage.set_run(&name, &started).await;
-    stage.logs.opened().await;
+    stage.logs.opened(&format!("{name}-1"), 1).await;
     let mut ended = started;
     let with = json!({"finishedAt": stage.now});
     for (field, value) in with.as_object().unwrap().iter().chain(status.as_object().unwrap()) {
@@ -193,6 +193,14 @@ async fn a_run_that_is_followed_ends_with_its_exit_code() {
     let ((code, out, _), ()) = tokio::join!(here.run("daskflow run nightly-report --wait -o json"), waits);
     let object: Value = serde_json::from_str(&out).unwrap();
     assert_eq!((code, &object["status"]["reason"]), (137, &json!("OOMKilled")));
+    // It has this code also for those who do not read it.
+    let waits = async {
+        let name = begun(&here).await;
+        here.stage.set_run(&name, &ended).await;
+    };
+    let line = "daskflow run nightly-report --wait -o json | true; exit ${PIPESTATUS[0]}";
+    let ((code, _, err), ()) = tokio::join!(here.run(line), waits);
+    assert_eq!(code, 137, "{err}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -201,7 +209,7 @@ async fn ctrl_c_and_a_time_that_is_over_leave_the_run_as_it_is() {
     let mut child: Child = here.command("exec daskflow logs -f nightly-report-now-8kfpz").spawn().unwrap();
     // From the first line on it is known to follow.
     let more = here.stage.logs.more("nightly-report-now-8kfpz-1");
-    here.stage.logs.opened().await;
+    here.stage.logs.opened("nightly-report-now-8kfpz-1", 1).await;
     let mut out = tokio::io::BufReader::new(child.stdout.take().unwrap());
     let mut line = String::new();
     tokio::io::AsyncBufReadExt::read_line(&mut out, &mut line).await.unwrap();
@@ -247,6 +255,13 @@ async fn objects_are_printed_in_every_form() {
     assert!(!everywhere.contains('\u{1b}'), "{everywhere}");
     let (code, out, _) = here.run("daskflow status | head -1").await;
     assert_eq!((code, out.lines().count()), (0, 1));
+    // A disk that is full, where there is one.
+    if std::path::Path::new("/dev/full").exists() {
+        for line in ["status", "explain ClusterTimeout", "version --client", "init nightly_report.py"] {
+            let (code, _, err) = here.run(&format!("daskflow {line} > /dev/full")).await;
+            assert!(code == 1 && err.contains("daskflow: the output cannot be written: "), "{line}: {err}");
+        }
+    }
 }
 
 /// A Flow with a label.
@@ -308,4 +323,12 @@ async fn shells_take_what_completion_writes() {
         let (code, out, err) = here.run(&line).await;
         assert_eq!((code, out.trim()), (0, completed), "{words}: {err}");
     }
+    // As bash 3.2 has it, which is that of macOS.
+    let old = "OLD=(3 2); enable -n mapfile readarray; complete() { [[ \" $* \" != *\" nosort \"* ]] || echo nosort; }";
+    let line = format!(
+        "{old}; source <(daskflow completion bash | sed s/BASH_VERSINFO/OLD/g); COMP_WORDS=(daskflow cancel nightly-report-now); \
+         COMP_CWORD=2; _daskflow_names daskflow nightly-report-now cancel; echo \"${{COMPREPLY[@]}}\""
+    );
+    let (code, out, err) = here.run(&line).await;
+    assert_eq!((code, out.trim()), (0, "nightly-report-now-8kfpz nightly-report-now-w4c2d"), "{err}");
 }

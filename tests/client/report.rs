@@ -139,3 +139,13 @@ async fn what_cannot_be_read_is_said_and_nothing_is_overwritten() {
         assert!(code == 1 && out.is_empty() && err.contains(&said), "{line}: {err}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_that_fails_leaves_nothing() {
+    let here = Listens::new("report_broken", furnished().await.answers("/daskclusters", Some(500))).await;
+    let (code, _, err) = here.run("daskflow report run/nightly-report-now-8kfpz").await;
+    assert!(code == 1 && err.contains("list daskclusters"), "{err}");
+    let left = std::fs::read_dir(&here.folder).unwrap().map(|entry| entry.unwrap().file_name());
+    let left: Vec<_> = left.filter(|name| name.to_string_lossy().contains("report-run")).collect();
+    assert!(left.is_empty(), "{left:?}");
+}

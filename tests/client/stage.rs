@@ -8,9 +8,12 @@ use daskflow::cluster_api::{ClusterApi, Log, LogLine, LogRequest, LogSource};
 use daskflow::daemon::clock::Clock;
 use futures::StreamExt;
 use futures::channel::mpsc;
-use http::Request;
+use http::{Request, Response};
 use jiff::{SignedDuration, Timestamp};
+use kube::Client;
+use kube::client::Body;
 use serde_json::{Value, json};
+use tokio::sync::{Notify, watch};
 
 /// The seed of names that are made up.
 const SEED: u64 = 7;
@@ -20,8 +23,8 @@ const SEED: u64 = 7;
 pub struct Logs {
     written: Mutex<HashMap<String, Vec<LogLine>>>,
     coming: Mutex<HashMap<String, mpsc::UnboundedReceiver<LogLine>>>,
-    /// Told each time that a log is opened.
-    opened: tokio::sync::Notify,
+    /// How often the log of a pod was opened.
+    opened: watch::Sender<HashMap<String, usize>>,
 }
 
 impl Logs {
@@ -38,9 +41,10 @@ impl Logs {
         sender
     }
 
-    /// Waits until a log is opened, or has been since the last call.
-    pub async fn opened(&self) {
-        self.opened.notified().await;
+    /// Waits until the log of a pod was opened so often.
+    pub async fn opened(&self, pod: &str, times: usize) {
+        let mut opened = self.opened.subscribe();
+        opened.wait_for(|opened| opened.get(pod).is_some_and(|count| *count >= times)).await.unwrap();
     }
 }
 
@@ -48,7 +52,7 @@ impl LogSource for Logs {
     fn log(&self, request: &LogRequest) -> Option<Log> {
         let there = self.written.lock().unwrap().get(&request.pod).cloned();
         let more = request.follow.then(|| self.coming.lock().unwrap().remove(&request.pod)).flatten();
-        self.opened.notify_one();
+        self.opened.send_modify(|opened| *opened.entry(request.pod.clone()).or_default() += 1);
         let then = match more {
             Some(more) => more.boxed(),
             None => futures::stream::empty().boxed(),
@@ -63,6 +67,8 @@ pub struct Stage {
     pub logs: Arc<Logs>,
     /// When it was made, in whole seconds. Ages are from here.
     pub now: Timestamp,
+    /// Notified of each request that is answered as [`Stage::answers`] says.
+    pub asked: Arc<Notify>,
     /// How far the API's clock is behind.
     behind: Arc<Mutex<SignedDuration>>,
 }
@@ -78,7 +84,29 @@ impl Stage {
         let logs = Arc::new(Logs::default());
         api.set_log_source(logs.clone());
         let cluster = Cluster { client: api.client(), namespace: "default".to_owned() };
-        Self { cluster, logs, now, behind }
+        Self { cluster, logs, now, asked: Arc::default(), behind }
+    }
+
+    /// The same, but for requests to paths that end so: they are refused with this code, or never answered.
+    pub fn answers(mut self, end: &'static str, code: Option<u16>) -> Self {
+        let (client, asked) = (self.cluster.client.clone(), self.asked.clone());
+        let service = tower::service_fn(move |request: Request<Body>| {
+            let (client, asked) = (client.clone(), asked.clone());
+            async move {
+                if !request.uri().path().ends_with(end) {
+                    return client.send(request).await;
+                }
+                asked.notify_one();
+                let Some(code) = code else { return std::future::pending().await };
+                let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "message": "no"});
+                Ok(Response::builder()
+                    .status(code)
+                    .body(Body::from(status.to_string().into_bytes()))
+                    .unwrap())
+            }
+        });
+        self.cluster.client = Client::new(service, "default");
+        self
     }
 
     /// An instant before now.

@@ -159,3 +159,11 @@ async fn nothing_stands_in_the_way_of_who_may_do_everything() {
     let fault = elsewhere.iter().find(|one| one.level == preflight::Level::Fault).unwrap();
     assert_eq!(fault.text, "there is no namespace nowhere: create it, or name another one with -n");
 }
+
+#[tokio::test]
+async fn rights_that_cannot_be_asked_for_are_not_said_to_be_enough() {
+    let stage = furnished().await.answers("/selfsubjectaccessreviews", Some(500));
+    let found = preflight::check(&stage.cluster).await.unwrap();
+    let has = |word: &str| found.iter().any(|one| one.text.contains(word));
+    assert!(!has("are enough") && has("whether you may get secrets is unknown"), "{found:?}");
+}

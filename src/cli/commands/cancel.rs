@@ -1,14 +1,12 @@
 //! `daskflow cancel`
 
-use std::time::Duration;
-
 use clap::Args;
 use kube::ResourceExt;
 
 use super::access::Access;
 use super::failure::Failure;
 use super::format::Output;
-use super::session::{Session, Waited};
+use super::session::{Session, Waited, deadline};
 use crate::api::{FlowRun, Kind, Phase};
 use crate::client::find::{self, Named};
 use crate::client::{Error, read, runs};
@@ -55,11 +53,11 @@ pub(super) async fn run(arguments: &Arguments, session: &mut Session<'_>) -> Res
     if !session.format.is_for_people() {
         session.print(&asked, "")?;
     }
-    let limit = arguments.timeout.map(Duration::from_secs);
+    let until = deadline(arguments.timeout);
     for run in asked.iter().filter(|run| arguments.wait && !phase_of(run).is_final()) {
         let (cluster, name) = (session.cluster.clone(), run.name_any());
         let hint = format!("the run {name} was asked to end and has not yet: `daskflow status {name}`");
-        match session.wait(limit, &hint, runs::until_ended(&cluster, &name)).await? {
+        match session.wait(until, &hint, runs::until_ended(&cluster, &name)).await? {
             Waited::Done(run) => say(&run, session)?,
             Waited::Ended(code) => return Ok(code),
         }

@@ -1,7 +1,6 @@
 //! `daskflow completion`, and what kubectl asks of a plugin when it completes.
 
 use std::ffi::OsString;
-use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -12,6 +11,7 @@ use clap_complete::{Shell, generate};
 use super::access::Access;
 use super::ask::ask;
 use crate::api::Kind;
+use crate::cli::out::print;
 use crate::client::find::{self, Named, shown};
 
 /// The name under which kubectl asks a plugin for completions
@@ -22,18 +22,25 @@ const NO_FILES: &str = ":4";
 /// How long names are waited for: whoever presses Tab does not want to wait.
 const NAMES_MAX: Duration = Duration::from_secs(2);
 
-/// Bash asks for names as kubectl does, and takes what clap has where there are none.
+/// Bash asks for names as kubectl does, and takes what clap has where there are none. macOS has bash 3.2,
+/// which knows neither `mapfile` nor, as all before 4.4, `nosort`.
 const BASH: &str = r#"
 _daskflow_names() {
-    local names
+    local names name
     COMPREPLY=()
     if [[ ${COMP_WORDS[COMP_CWORD]} != -* ]]; then
         names=$( (exec -a kubectl_complete-daskflow daskflow "${COMP_WORDS[@]:1:COMP_CWORD}") 2>/dev/null | grep -v '^:' | cut -f 1)
-        mapfile -t COMPREPLY < <(printf '%s' "$names")
+        while IFS= read -r name; do
+            [[ -z $name ]] || COMPREPLY+=("$name")
+        done <<< "$names"
     fi
     [[ ${#COMPREPLY[@]} -gt 0 ]] || _daskflow "$@"
 }
-complete -F _daskflow_names -o nosort -o bashdefault -o default daskflow
+if [[ "${BASH_VERSINFO[0]}" -eq 4 && "${BASH_VERSINFO[1]}" -ge 4 || "${BASH_VERSINFO[0]}" -gt 4 ]]; then
+    complete -F _daskflow_names -o nosort -o bashdefault -o default daskflow
+else
+    complete -F _daskflow_names -o bashdefault -o default daskflow
+fi
 "#;
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -63,9 +70,7 @@ pub(super) fn run(arguments: &Arguments, mut whole: Command) -> ExitCode {
     if shell == Shell::Bash {
         script.extend(BASH.as_bytes());
     }
-    // Who reads no further has seen enough.
-    let _ = std::io::stdout().lock().write_all(&script);
-    ExitCode::SUCCESS
+    print(&script)
 }
 
 /// The answer to kubectl where the program was called to complete; none where it was not. `whole` is all

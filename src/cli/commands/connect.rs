@@ -1,16 +1,18 @@
 //! `daskflow connect`
 
-use std::fs::{self, DirBuilder};
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::Args;
 use serde_json::Value;
+use tokio::time::sleep;
 
 use super::access::Access;
 use super::failure::Failure;
 use super::forward::{self, Local, Signals};
 use super::session::Session;
+use super::temporary::Temporary;
+use crate::client::Error;
 use crate::client::certificate::{self, Certificate};
 use crate::client::find::Named;
 use crate::client::forward::{Port, Scheduler, is_here};
@@ -25,7 +27,8 @@ pub(in crate::cli) struct Arguments {
     #[command(flatten)]
     local: Local,
     /// With TLS: the folder that the certificate and its key are written into. Default: a new one that only
-    /// you can read, which is deleted at the end.
+    /// you can read, which is deleted at the end. On `daskflow local` it has to be named: there the command
+    /// ends at once.
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
     #[command(flatten)]
@@ -35,15 +38,8 @@ pub(in crate::cli) struct Arguments {
 /// How many names are tried for a folder: others may have left theirs.
 const FOLDERS_MAX: u32 = 100;
 
-/// A folder of this process alone, which is deleted in the end.
-struct Temporary(PathBuf);
-
-impl Drop for Temporary {
-    fn drop(&mut self) {
-        // What is not there was not written.
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
+/// How long the Secret is waited for.
+const SECRET_MAX: Duration = Duration::from_secs(30);
 
 pub(super) async fn run(arguments: &Arguments, session: &mut Session<'_>) -> Result<u8, Failure> {
     let scheduler = Scheduler::find(&session.cluster, &arguments.object).await?;
@@ -53,14 +49,21 @@ pub(super) async fn run(arguments: &Arguments, session: &mut Session<'_>) -> Res
         // Whether it can be reached at all is said at once, and not when a client connects.
         drop(scheduler.dial(Port::Comm).await?);
     }
-    let signals = Signals::new().await?;
+    let mut signals = Signals::new().await?;
     let mut temporary = None;
     let files = match scheduler.secret() {
         Some(secret) => {
-            let folder = arguments.dir.clone().map_or_else(new_folder, Ok)?;
-            // Files that are deleted at once are of no use to a client.
-            temporary = (arguments.dir.is_none() && !is_here).then(|| Temporary(folder.clone()));
-            Some(certificate::write(&session.cluster, secret, &folder).await?)
+            let folder = match &arguments.dir {
+                Some(folder) => folder.clone(),
+                // Files that are deleted at once are of no use to a client.
+                None if is_here => return Err(no_folder(&scheduler)),
+                None => temporary.insert(new_folder()?).path().to_owned(),
+            };
+            tokio::select! {
+                files = certificate::write(&session.cluster, secret, &folder) => Some(files?),
+                () = signals.any() => return Ok(0),
+                () = sleep(SECRET_MAX) => return Err(no_answer(secret)),
+            }
         }
         None => None,
     };
@@ -77,11 +80,24 @@ pub(super) async fn run(arguments: &Arguments, session: &mut Session<'_>) -> Res
     ended
 }
 
+fn no_folder(scheduler: &Scheduler) -> Failure {
+    Failure::Senseless(format!(
+        "the cluster {} has TLS: name a folder for its certificate and its key with --dir, as this command ends at once",
+        scheduler.name()
+    ))
+}
+
+fn no_answer(secret: &str) -> Failure {
+    Failure::Client(Error::Unreachable {
+        why: format!("no answer for {} s to a request for the Secret {secret}", SECRET_MAX.as_secs()),
+    })
+}
+
 /// A new folder that only the user may read.
-fn new_folder() -> Result<PathBuf, Failure> {
+fn new_folder() -> Result<Temporary, Failure> {
     let below = std::env::temp_dir();
     let path = |number| below.join(format!("daskflow-connect-{}-{number}", std::process::id()));
-    let made = (0..FOLDERS_MAX).map(path).find(|path| DirBuilder::new().mode(0o700).create(path).is_ok());
+    let made = (0..FOLDERS_MAX).map(path).find_map(|path| Temporary::new(path).ok());
     made.ok_or_else(|| {
         let below = below.display();
         Failure::Senseless(format!("no folder can be made in {below}: name one with --dir"))

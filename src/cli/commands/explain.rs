@@ -1,12 +1,12 @@
 //! `daskflow explain`
 
 use std::fmt::Write as _;
-use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Args;
 
 use crate::api::Reason;
+use crate::cli::out::print;
 use crate::cli::output::fail;
 use crate::manifest::similar::similar;
 use crate::view::cure::{Explanation, explain};
@@ -27,11 +27,7 @@ struct Unknown {
 
 pub(super) fn run(arguments: &Arguments) -> ExitCode {
     match text(&arguments.reason) {
-        Ok(text) => {
-            // Who reads no further has seen enough.
-            let _ = std::io::stdout().lock().write_all(text.as_bytes());
-            ExitCode::SUCCESS
-        }
+        Ok(text) => print(text.as_bytes()),
         Err(error) => fail(&error),
     }
 }

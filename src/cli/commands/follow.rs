@@ -1,13 +1,13 @@
 //! A run that was created, and is followed or waited for.
 
 use std::io::Write;
-use std::time::Duration;
 
 use clap::Args;
 use kube::ResourceExt;
+use tokio::time::Instant;
 
 use super::failure::{Failure, INTERRUPTED, OUT_OF_TIME};
-use super::session::{Session, Waited, interrupted, over};
+use super::session::{Session, Waited, deadline, interrupted, over};
 use crate::api::{FlowRun, is_seen};
 use crate::client::logs::Line;
 use crate::client::{self, runs};
@@ -30,7 +30,7 @@ pub(super) struct Waits {
 /// Says that a run was created, and waits for it if that is wanted; gives the exit code.
 pub(super) async fn created(run: &FlowRun, waits: &Waits, session: &mut Session<'_>) -> Result<u8, Failure> {
     let (name, place) = (run.name_any(), place(session));
-    let limit = waits.timeout.map(Duration::from_secs);
+    let until = deadline(waits.timeout);
     let next = format!("daskflow logs -f {name}{place}\ndaskflow cancel {name}{place}");
     if !waits.follow && !waits.wait {
         session.print(std::slice::from_ref(run), &format!("run/{name} created"))?;
@@ -44,10 +44,10 @@ pub(super) async fn created(run: &FlowRun, waits: &Waits, session: &mut Session<
         session.note(&format!("run/{name} created"));
     }
     let waited = if waits.follow {
-        follow(&name, limit, &hint, session).await?
+        follow(&name, until, &hint, session).await?
     } else {
         let cluster = session.cluster.clone();
-        session.wait(limit, &hint, runs::until_ended(&cluster, &name)).await?
+        session.wait(until, &hint, runs::until_ended(&cluster, &name)).await?
     };
     let run = match waited {
         Waited::Done(run) => run,
@@ -71,10 +71,10 @@ fn place(session: &Session<'_>) -> String {
     }
 }
 
-/// Follows a run until it has ended.
+/// Follows a run until it has ended, or until then at most.
 pub(super) async fn follow(
     name: &str,
-    limit: Option<Duration>,
+    until: Option<Instant>,
     hint: &str,
     session: &mut Session<'_>,
 ) -> Result<Waited<FlowRun>, Failure> {
@@ -84,7 +84,7 @@ pub(super) async fn follow(
     let code = tokio::select! {
         ended = Box::pin(following) => return Ok(Waited::Done(ended?)),
         () = interrupted() => INTERRUPTED,
-        () = over(limit) => OUT_OF_TIME,
+        () = over(until) => OUT_OF_TIME,
     };
     session.note(hint);
     Ok(Waited::Ended(code))

@@ -60,7 +60,7 @@ impl Signals {
     }
 
     /// The first one.
-    async fn any(&mut self) {
+    pub async fn any(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}

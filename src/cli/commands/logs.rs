@@ -2,7 +2,7 @@
 
 use clap::Args;
 use futures::StreamExt;
-use futures::stream::{BoxStream, select_all};
+use futures::stream::{BoxStream, select_all, unfold};
 use kube::ResourceExt;
 
 use super::access::Access;
@@ -12,6 +12,7 @@ use super::session::{Session, Waited, interrupted};
 use crate::api::FlowRun;
 use crate::client::find::{self, Found, Named};
 use crate::client::logs::{self, Line, Wanted};
+use crate::client::tail::Tail;
 use crate::client::{Error, runs};
 use crate::plan::facts::{attempt_of, phase_of};
 
@@ -86,8 +87,8 @@ async fn follow_all(run: &FlowRun, wanted: Wanted, session: &mut Session<'_>) ->
     let sources = logs::sources(&session.cluster, run, wanted).await?;
     let mut streams: Vec<BoxStream<'static, Result<Line, Error>>> = Vec::new();
     for source in &sources {
-        match logs::lines(&session.cluster, source, true).await {
-            Ok(lines) => streams.push(lines),
+        match Tail::open(&session.cluster, source.clone()).await {
+            Ok(tail) => streams.push(unfold(tail, following).boxed()),
             Err(error) => session.note(&format!("without {}: {error}", source.pod)),
         }
     }
@@ -108,6 +109,11 @@ async fn follow_all(run: &FlowRun, wanted: Wanted, session: &mut Session<'_>) ->
             run = &mut ended => return Ok(crate::view::exit::code(&run?.status.unwrap_or_default())),
         }
     }
+}
+
+/// The next line of a log, and the log after it.
+async fn following(mut tail: Tail) -> Option<(Result<Line, Error>, Tail)> {
+    tail.next().await.map(|line| (line, tail))
 }
 
 fn write(line: &Line, with_pod: bool, session: &mut Session<'_>) -> Result<(), Failure> {

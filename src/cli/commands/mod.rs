@@ -26,13 +26,14 @@ mod scale;
 mod session;
 mod status;
 mod suspend;
+mod temporary;
 mod version;
 
-use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Subcommand;
 
+use super::out::{Out, code, print};
 use super::output::fail;
 use crate::daemon::clock::Clock;
 use session::Session;
@@ -85,9 +86,7 @@ pub(super) fn run(command: &Command, whole: impl FnOnce() -> clap::Command) -> E
         Command::Explain(arguments) => return explain::run(arguments),
         Command::Completion(arguments) => return completion::run(arguments, whole()),
         Command::Version(arguments) if arguments.client => {
-            // Who reads no further has seen enough.
-            let _ = writeln!(std::io::stdout(), "{}", version::own());
-            return ExitCode::SUCCESS;
+            return print(format!("{}\n", version::own()).as_bytes());
         }
         _ => {}
     }
@@ -100,8 +99,6 @@ pub(super) fn run(command: &Command, whole: impl FnOnce() -> clap::Command) -> E
     runtime.shutdown_background();
     match ended {
         Ok(code) => ExitCode::from(code),
-        // Who reads no further has seen enough.
-        Err(Failure::Write(_)) => ExitCode::SUCCESS,
         Err(failure) => fail(&failure),
     }
 }
@@ -109,7 +106,7 @@ pub(super) fn run(command: &Command, whole: impl FnOnce() -> clap::Command) -> E
 async fn on_cluster(command: &Command) -> Result<u8, Failure> {
     let (access, format) = settings(command);
     let cluster = access.cluster().await?;
-    let (mut out, mut err) = (std::io::stdout(), std::io::stderr());
+    let (mut out, mut err) = (Out::new(std::io::stdout()), std::io::stderr());
     let mut session = Session {
         cluster,
         clock: Clock::of_machine(),
@@ -118,7 +115,8 @@ async fn on_cluster(command: &Command) -> Result<u8, Failure> {
         format,
         colour: format::has_colour(),
     };
-    Box::pin(execute(command, &mut session)).await
+    let ended = Box::pin(execute(command, &mut session)).await?;
+    Ok(code(out.ended(), ended))
 }
 
 /// How a command reaches its cluster, and in which form it answers.

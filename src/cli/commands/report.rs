@@ -1,22 +1,23 @@
 //! `daskflow report`
 
-use std::fs::{self, DirBuilder};
+use std::fs;
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
 use super::access::Access;
-use super::failure::Failure;
-use super::session::Session;
+use super::failure::{Failure, INTERRUPTED};
+use super::session::{Session, interrupted};
 use super::status;
+use super::temporary::Temporary;
 use crate::cli::output::counted;
-use crate::client::find::{self, Named};
+use crate::client::find::{self, Found, Named};
 use crate::client::report;
 
 /// Exit code 0: the report is written; what could not be read is said, and is in `missing.txt`. 1: there is
-/// no such object, or the folder is there already. 2: the command line is wrong.
+/// no such object, or the folder is there already: nothing is written. 2: the command line is wrong. 130:
+/// Ctrl-C.
 #[derive(Args, Debug)]
 pub(in crate::cli) struct Arguments {
     /// A Flow, a run, a cluster or a backfill, with its kind before its name where several have it:
@@ -33,30 +34,56 @@ pub(in crate::cli) struct Arguments {
 pub(super) async fn run(arguments: &Arguments, session: &mut Session<'_>) -> Result<u8, Failure> {
     let found = find::find(&session.cluster, &arguments.object, &status::KINDS).await?;
     let folder = arguments.dir.clone().unwrap_or_else(|| report::name(&found).into());
-    let path = folder.display().to_string();
-    // Before anything is asked: it may take a while.
-    DirBuilder::new().mode(0o700).create(&folder).map_err(|error| {
-        Failure::Senseless(match error.kind() {
-            io::ErrorKind::AlreadyExists => {
-                format!("{path} is there already: name another folder with --dir, or delete it")
-            }
-            _ => format!("the folder {path} cannot be made ({error}): name another one with --dir"),
-        })
-    })?;
-    let (tree, _) = status::tree(&found, session).await?;
-    let drawn = tree.draw(&|_, sign| sign.to_owned());
-    let report = report::report(&session.cluster, &found, &drawn).await?;
-    for (name, text) in &report.files {
-        let file = folder.join(name);
-        fs::write(&file, text)
-            .map_err(|error| Failure::Senseless(format!("{} cannot be written: {error}", file.display())))?;
+    if folder.symlink_metadata().is_ok() {
+        return Err(unmade(&folder, &io::ErrorKind::AlreadyExists.into()));
     }
+    // A report is there as a whole, or not at all. The folder is made before anything is asked: that may
+    // take a while.
+    let temporary = Temporary::new(begun(&folder)).map_err(|error| unmade(&folder, &error))?;
+    let report = tokio::select! {
+        report = Box::pin(written(&found, &temporary, session)) => report?,
+        () = interrupted() => return Ok(INTERRUPTED),
+    };
+    temporary.keep(&folder).map_err(|error| unmade(&folder, &error))?;
     for note in &report.notes {
         session.note(note);
     }
-    writeln!(session.out, "{path} written: {}", counted(report.files.len(), "file"))?;
+    writeln!(session.out, "{} written: {}", folder.display(), counted(report.files.len(), "file"))?;
     session.note(
         "Secrets, scripts and values of variables are not in it. Look through the logs before you send it",
     );
     Ok(0)
+}
+
+/// Where a report is until it is whole: beside its place, under a name of this process.
+fn begun(folder: &Path) -> PathBuf {
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    folder.with_file_name(format!(".{name}.{}", std::process::id()))
+}
+
+fn unmade(folder: &Path, error: &io::Error) -> Failure {
+    let path = folder.display();
+    Failure::Senseless(match error.kind() {
+        io::ErrorKind::AlreadyExists => {
+            format!("{path} is there already: name another folder with --dir, or delete it")
+        }
+        _ => format!("the folder {path} cannot be made ({error}): name another one with --dir"),
+    })
+}
+
+/// Asks for all that is in it, and writes it there.
+async fn written(
+    found: &Found,
+    folder: &Temporary,
+    session: &mut Session<'_>,
+) -> Result<report::Report, Failure> {
+    let (tree, _) = status::tree(found, session).await?;
+    let drawn = tree.draw(&|_, sign| sign.to_owned());
+    let report = report::report(&session.cluster, found, &drawn).await?;
+    for (name, text) in &report.files {
+        fs::write(folder.path().join(name), text).map_err(|error| {
+            Failure::Senseless(format!("{name} of the report cannot be written: {error}"))
+        })?;
+    }
+    Ok(report)
 }

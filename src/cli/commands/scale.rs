@@ -1,13 +1,11 @@
 //! `daskflow scale`
 
-use std::time::Duration;
-
 use clap::Args;
 
 use super::access::Access;
 use super::failure::Failure;
 use super::format::Output;
-use super::session::{Session, Waited};
+use super::session::{Session, Waited, deadline};
 use crate::api::Kind;
 use crate::api::worker_group::Drain;
 use crate::cli::output::counted;
@@ -58,8 +56,8 @@ pub(super) async fn run(arguments: &Arguments, session: &mut Session<'_>) -> Res
     }
     let to = session.cluster.clone();
     let hint = format!("the workers are not all there yet: `daskflow status cluster/{}`", named.name);
-    let limit = arguments.timeout.map(Duration::from_secs);
-    match session.wait(limit, &hint, scale::until_scaled(&to, &named.name, group, workers)).await? {
+    let until = deadline(arguments.timeout);
+    match session.wait(until, &hint, scale::until_scaled(&to, &named.name, group, workers)).await? {
         Waited::Done(_) => {
             if session.format.is_for_people() {
                 let counted = counted(usize::try_from(workers).unwrap_or_default(), "worker");

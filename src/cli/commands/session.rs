@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use serde::Serialize;
+use tokio::time::{Instant, sleep_until};
 
 use super::failure::{Failure, INTERRUPTED, OUT_OF_TIME};
 use super::format::{Format, painted};
@@ -18,10 +19,15 @@ pub(super) async fn interrupted() {
     }
 }
 
-/// Ends after this time, if there is one.
-pub(super) async fn over(limit: Option<Duration>) {
-    match limit {
-        Some(limit) => tokio::time::sleep(limit).await,
+/// When the seconds of --timeout are over, of all that is waited for together.
+pub(super) fn deadline(seconds: Option<u64>) -> Option<Instant> {
+    seconds.and_then(|seconds| Instant::now().checked_add(Duration::from_secs(seconds)))
+}
+
+/// Ends at this moment, if there is one.
+pub(super) async fn over(until: Option<Instant>) {
+    match until {
+        Some(until) => sleep_until(until).await,
         None => std::future::pending().await,
     }
 }
@@ -70,20 +76,36 @@ impl Session<'_> {
         let _ = writeln!(self.err, "{text}");
     }
 
-    /// Waits, for so long at most, or until Ctrl-C. Then `hint` says what goes on without the wait.
+    /// Waits, until then at most, or until Ctrl-C. Then `hint` says what goes on without the wait.
     pub async fn wait<T>(
         &mut self,
-        limit: Option<Duration>,
+        until: Option<Instant>,
         hint: &str,
         what: impl Future<Output = Result<T, client::Error>>,
     ) -> Result<Waited<T>, Failure> {
         let code = tokio::select! {
             done = what => return Ok(Waited::Done(done?)),
             () = interrupted() => INTERRUPTED,
-            () = over(limit) => OUT_OF_TIME,
+            () = over(until) => OUT_OF_TIME,
         };
         let why = if code == INTERRUPTED { "no longer waiting" } else { "the time of --timeout is over" };
         self.note(&format!("{why}: {hint}"));
         Ok(Waited::Ended(code))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::sleep;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_timeout_is_for_all_that_is_waited_for() {
+        let (begun, until) = (Instant::now(), deadline(Some(5)));
+        sleep(Duration::from_secs(3)).await;
+        over(until).await;
+        assert_eq!(begun.elapsed().as_secs(), 5);
+        assert_eq!(deadline(Some(u64::MAX)), None);
     }
 }

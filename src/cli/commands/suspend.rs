@@ -1,13 +1,11 @@
 //! `daskflow suspend` and `daskflow resume`
 
-use std::time::Duration;
-
 use clap::Args;
 
 use super::access::Access;
 use super::failure::Failure;
 use super::format::Output;
-use super::session::{Session, Waited};
+use super::session::{Session, Waited, deadline};
 use crate::api::{Kind, Phase};
 use crate::client::find::{self, Found, Named, shown};
 use crate::client::{read, suspend};
@@ -57,11 +55,11 @@ pub(super) async fn run(
         let values = set.iter().map(Found::to_value).collect::<Result<Vec<_>, _>>()?;
         session.print(&values, "")?;
     }
-    let limit = arguments.timeout.map(Duration::from_secs);
+    let until = deadline(arguments.timeout);
     for object in set.iter().filter(|_| arguments.wait) {
         let (cluster, name) = (session.cluster.clone(), object.name());
         let hint = format!("it is not carried out yet: `daskflow status {}/{name}`", shown(object.kind()));
-        match session.wait(limit, &hint, suspend::until_done(&cluster, object, suspends)).await? {
+        match session.wait(until, &hint, suspend::until_done(&cluster, object, suspends)).await? {
             Waited::Done(done) if session.format.is_for_people() => {
                 let word = if suspends { "suspended" } else { "resumed" };
                 writeln!(session.out, "{}/{name} is {word}", shown(done.kind()))?;
