@@ -131,7 +131,7 @@ impl Life {
     }
 
     /// Whether the pod stays as one that has failed, since daskflow ends and keeps its objects: the next one
-    /// tells by it how its run ended, and has its log. Pods of a cluster do not, as new ones take their place;
+    /// tells by it how its run ended, and has its log. Those of a cluster do not, as others take their place;
     /// nor does one that is deleted.
     async fn stays(&self) -> bool {
         let is_of_cluster =
