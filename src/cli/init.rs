@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::out::print;
-use super::output::fail;
+use super::output::{fail, word};
 use super::script::{self, ScriptFile, Wishes};
 
 /// Exit code 0: the manifest is written. 1: there is no script to make one of, or the file is there already.
@@ -59,8 +59,9 @@ fn write(arguments: &Arguments) -> Result<ExitCode, Error> {
         ErrorKind::AlreadyExists => Error::Taken(path.clone()),
         _ => Error::Write { path: path.clone(), source },
     })?;
+    let word = word(&path);
     eprintln!(
-        "{path} written: a Dask cluster, and a Flow of {}\ndaskflow local -f {path}\nkubectl apply -f {path}   # once its image is yours",
+        "{path} written: a Dask cluster, and a Flow of {}\ndaskflow local -f {word}\nkubectl apply -f {word}   # once its image is yours",
         arguments.script.display()
     );
     Ok(ExitCode::SUCCESS)

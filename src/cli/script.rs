@@ -12,10 +12,12 @@ use jiff::tz::TimeZone;
 use serde_json::{Map, Value};
 
 use super::out::print;
-use super::output::fail;
+use super::output::{fail, word};
+use crate::api::interval::parse_interval;
 use crate::causes::chain;
 use crate::local;
 use crate::manifest::first::{self, Fit, Imports, Installed, Times};
+use crate::plan::schedule::{Clock, ClockSpec, Timing};
 
 /// The longest script that a Flow takes (`code.inline`), in characters.
 const LETTERS_MAX: usize = 524_288;
@@ -47,12 +49,28 @@ pub(super) struct Wishes {
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=1000))]
     workers: u16,
     /// Run the script once in such an interval, such as 1m, 36h or 1d.
-    #[arg(long, value_name = "INTERVAL", conflicts_with = "cron")]
+    #[arg(long, value_name = "INTERVAL", conflicts_with = "cron", value_parser = interval)]
     every: Option<String>,
     /// Run the script at the times of a cron pattern, such as `0 8 * * 1-5`, in the time zone of this
     /// machine.
-    #[arg(long, value_name = "PATTERN")]
+    #[arg(long, value_name = "PATTERN", value_parser = pattern)]
     cron: Option<String>,
+}
+
+/// An interval as it is written, where a clock can have it.
+fn interval(text: &str) -> Result<String, String> {
+    let every = parse_interval(text).map_err(|error| error.to_string())?;
+    of_a_clock(text, every.into())
+}
+
+/// A cron pattern as it is written, where a clock can have it.
+fn pattern(text: &str) -> Result<String, String> {
+    of_a_clock(text, Timing::Cron(text.to_owned()))
+}
+
+fn of_a_clock(text: &str, timing: Timing) -> Result<String, String> {
+    let clock = Clock::parse(&ClockSpec::new("every", timing, UTC));
+    clock.map(|_| text.to_owned()).map_err(|error| error.to_string())
 }
 
 /// Where -f may stand instead of a script, wishes are for a script. Each says that it does not go with -f:
@@ -87,7 +105,7 @@ pub(super) enum Error {
     Read { path: String, source: io::Error },
     #[error("{0} is no file: name a script of Python")]
     Special(String),
-    #[error("{0} is a notebook: `jupyter nbconvert --to script {0}` makes a script of it")]
+    #[error("{0} is a notebook: `jupyter nbconvert --to script {file}` makes a script of it", file = word(.0))]
     Notebook(String),
     #[error("{0} is no script of Python by its name: it would end in .py")]
     Foreign(String),
@@ -95,8 +113,13 @@ pub(super) enum Error {
     Text(String),
     #[error("{0} is empty: there is nothing to run")]
     Empty(String),
-    #[error("{0} is a manifest, or a folder: write daskflow local -f {0}")]
+    #[error("{0} is a manifest already: daskflow local -f {file} runs it", file = word(.0))]
     Manifest(String),
+    #[error(
+        "{0} is a folder: name a script in it; daskflow local -f {folder} runs the manifests of a folder",
+        folder = word(.0)
+    )]
+    Folder(String),
     #[error(
         "{path} has {bytes} bytes, and a manifest takes {max} characters: move a part of it into a module",
         max = LETTERS_MAX
@@ -279,7 +302,10 @@ fn folder_of(script: &Path) -> &Path {
 fn read(script: &Path) -> Result<String, Error> {
     let path = script.display().to_string();
     let kind = script.extension().and_then(|kind| kind.to_str()).unwrap_or_default();
-    if ["yaml", "yml", "json"].contains(&kind) || script.is_dir() {
+    if script.is_dir() {
+        return Err(Error::Folder(path));
+    }
+    if ["yaml", "yml", "json"].contains(&kind) {
         return Err(Error::Manifest(path));
     }
     if kind == "ipynb" {
@@ -340,6 +366,29 @@ mod tests {
     }
 
     #[test]
+    fn times_are_those_that_a_clock_can_have() {
+        for (text, words) in [
+            ("90", "`90` lacks a unit"),
+            ("1 h", "is not a duration"),
+            ("0s", "is too short; write at least 1s"),
+            ("0d", "is too short"),
+            ("1d12h", "write one of them alone"),
+            ("often", "is not a duration"),
+        ] {
+            assert!(interval(text).unwrap_err().contains(words), "{text}: {:?}", interval(text));
+        }
+        for (text, words) in
+            [("every day", "needs five"), ("0 25 * * *", "25"), ("0 0 30 2 *", "never comes")]
+        {
+            assert!(pattern(text).unwrap_err().contains(words), "{text}: {:?}", pattern(text));
+        }
+        for text in ["1m", "36h", "1d", "1mo"] {
+            assert_eq!(interval(text).as_deref(), Ok(text));
+        }
+        assert_eq!(pattern("0 8 * * 1-5").as_deref(), Ok("0 8 * * 1-5"));
+    }
+
+    #[test]
     fn a_script_that_cannot_be_used_is_refused_with_a_cure() {
         let folder = std::env::temp_dir().join(format!("daskflow-scripts-{}", std::process::id()));
         fs::create_dir_all(folder.join("tables")).unwrap();
@@ -348,7 +397,7 @@ mod tests {
         for (file, text, words) in [
             ("empty.py", b" \n".as_slice(), "is empty"),
             ("latin.py", b"# \xe9\n", "UTF-8"),
-            ("flow.yaml", b"kind: Flow\n", "write daskflow local -f"),
+            ("flow.yaml", b"kind: Flow\n", "is a manifest already: daskflow local -f"),
             ("long.py", long.as_bytes(), "524289 characters"),
             ("large.py", larger.as_bytes(), "has 2097153 bytes"),
             ("flow.ipynb", b"{}", "jupyter nbconvert --to script"),
@@ -358,7 +407,7 @@ mod tests {
             let error = read(&folder.join(file)).unwrap_err().to_string();
             assert!(error.contains(words), "{error}");
         }
-        assert!(read(&folder).unwrap_err().to_string().contains("a folder"));
+        assert!(read(&folder).unwrap_err().to_string().contains("is a folder: name a script"));
         assert!(read(Path::new("/dev/null")).unwrap_err().to_string().contains("is no file"));
         assert!(read(&folder.join("nowhere.py")).unwrap_err().to_string().contains("cannot be read"));
         fs::write(folder.join("tables/__init__.py"), "").unwrap();

@@ -133,6 +133,9 @@ impl Found {
 /// # Errors
 /// There is none, or there are several, or the request failed.
 pub async fn find(cluster: &Cluster, named: &Named, kinds: &[Kind]) -> Result<Found, Error> {
+    if let Some(other) = named.kind.filter(|kind| !kinds.contains(kind)) {
+        return Err(of_another_kind(other, &named.name, kinds));
+    }
     let mut found = Vec::new();
     for kind in kinds.iter().filter(|kind| named.kind.is_none_or(|wanted| wanted == **kind)) {
         found.extend(get(cluster, *kind, &named.name).await?);
@@ -218,6 +221,18 @@ async fn not_found(cluster: &Cluster, named: &Named, kinds: &[Kind]) -> Error {
     Error::NotFound { kinds: words.join(" or "), name: name.clone(), namespace, hint }
 }
 
+/// What is said of a name with a kind before it that is none of those that are meant.
+fn of_another_kind(kind: Kind, name: &str, kinds: &[Kind]) -> Error {
+    let words: Vec<&str> = kinds.iter().map(|kind| kind.as_str()).collect();
+    let wanted = kinds.first().map_or("", |kind| shown(*kind));
+    Error::Senseless(format!(
+        "{}/{name} names a {}, and a {} is meant here: write {wanted}/ and its name, or the name alone",
+        shown(kind),
+        kind.as_str(),
+        words.join(" or "),
+    ))
+}
+
 /// The names of all objects of these kinds, in order; none of those that may not be listed.
 pub async fn names(cluster: &Cluster, kinds: &[Kind]) -> Vec<String> {
     let mut all = Vec::new();
@@ -247,6 +262,19 @@ async fn names_of(cluster: &Cluster, kind: Kind) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn another_kind_than_the_one_that_is_meant_is_named() {
+        let said = of_another_kind(Kind::FlowRun, "etl", &[Kind::Flow]).to_string();
+        let wanted =
+            "run/etl names a FlowRun, and a Flow is meant here: write flow/ and its name, or the name alone";
+        assert_eq!(said, wanted);
+        let said = of_another_kind(Kind::DaskCluster, "a", &[Kind::FlowRun, Kind::Flow]).to_string();
+        assert!(
+            said.starts_with("cluster/a names a DaskCluster, and a FlowRun or Flow is meant here"),
+            "{said}"
+        );
+    }
 
     #[test]
     fn a_name_may_have_its_kind_before_it() {

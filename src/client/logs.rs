@@ -113,12 +113,12 @@ fn no_log(run: &FlowRun, attempt: u32) -> Error {
     let name = run.name_any();
     let status = run.status.clone().unwrap_or_default();
     let reason = status.reason.clone().unwrap_or_default();
-    let message = status.message.clone().unwrap_or_default();
+    let why = why(&reason, status.message.as_deref().unwrap_or_default());
     let last = attempt_of(run);
     Error::Senseless(if attempt == 0 || attempt > last {
         format!("the run {name} has no attempt {attempt}; its last one is {last}")
     } else if phase_of(run).is_final() && status.started_at.is_none() && attempt == last {
-        format!("the run {name} has no log: it ended before its script began ({reason}: {message})")
+        format!("the run {name} has no log: it ended before its script began{why}")
     } else if phase_of(run).is_final() || attempt < last {
         format!(
             "the pod of attempt {attempt} of the run {name} is no longer there, and its log went with it: look where your Kubernetes keeps logs, for pods of the Job {}; `history` of the Flow says how long runs and their pods are kept",
@@ -127,10 +127,16 @@ fn no_log(run: &FlowRun, attempt: u32) -> Error {
     } else {
         let cure = cure(Kind::FlowRun, &reason).map(|cure| format!(" {cure}")).unwrap_or_default();
         format!(
-            "the run {name} has no log yet: it is {} ({reason}: {message}).{cure} `daskflow logs --follow` waits for it",
+            "the run {name} has no log yet: it is {}{why}.{cure} `daskflow logs --follow` waits for it",
             phase_of(run).as_str()
         )
     })
+}
+
+/// A reason and its message in brackets, as far as they are there.
+fn why(reason: &str, message: &str) -> String {
+    let words: Vec<&str> = [reason, message].into_iter().filter(|word| !word.is_empty()).collect();
+    if words.is_empty() { String::new() } else { format!(" ({})", words.join(": ")) }
 }
 
 /// The lines of a container, as they come.
@@ -211,6 +217,18 @@ mod tests {
         assert_eq!(parsed, Line { at: Some(at), pod: "p".into(), text: "a b".into() });
         assert_eq!(line("p", "2026-11-30T01:02:03Z ").text, "");
         assert_eq!(line("p", "no time"), Line { at: None, pod: "p".into(), text: "no time".into() });
+    }
+
+    #[test]
+    fn a_run_that_no_operator_has_seen_has_no_reason_to_tell() {
+        let run = serde_json::json!({"metadata": {"name": "now"}, "spec": {"flow": "etl"}});
+        let mut run: FlowRun = serde_json::from_value(run).unwrap();
+        run.status = Some(crate::api::FlowRunStatus { attempt: Some(1), ..Default::default() });
+        let said = no_log(&run, 1).to_string();
+        assert!(said.contains("has no log yet: it is Queued. `daskflow logs"), "{said}");
+        run.status.as_mut().unwrap().reason = Some("NoSuchReason".to_owned());
+        let said = no_log(&run, 1).to_string();
+        assert!(said.contains("it is Queued (NoSuchReason). "), "{said}");
     }
 
     #[test]

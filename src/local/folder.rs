@@ -137,6 +137,11 @@ impl Folder {
         &self.lock
     }
 
+    /// Whether it is for the next daskflow as well.
+    pub fn is_kept(&self) -> bool {
+        self.option == cure::KEPT
+    }
+
     /// The option that names another folder.
     pub fn option(&self) -> &'static str {
         self.option

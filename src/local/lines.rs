@@ -17,19 +17,25 @@ use crate::api::{DaskCluster, Flow, FlowRun, Phase};
 /// Writes lines for as long as it is polled.
 pub async fn write(client: &Client, machine: &Machine) {
     tokio::join!(
-        follow(client, machine, of_cluster),
-        follow(client, machine, of_flow),
+        follow(client, machine, of_cluster, |_| false),
+        follow(client, machine, of_flow, |_| true),
         // Where the log of a run is shown, whoever waits for its end says how it ended.
-        follow(client, machine, |run| if machine.shows_runs { waits(run) } else { of_run(run) }),
+        follow(client, machine, |run| if machine.shows_runs { waits(run) } else { of_run(run) }, goes_on),
     );
 }
 
-/// Writes what is to be said of objects of a kind whenever it is something else than before.
-async fn follow<K>(client: &Client, machine: &Machine, line: impl Fn(&K) -> Option<String>)
-where
+/// Writes what is to be said of objects of a kind whenever it is something else than before. Of those that
+/// are there at the start, as with `--state`, only where that `is_news`.
+async fn follow<K>(
+    client: &Client,
+    machine: &Machine,
+    line: impl Fn(&K) -> Option<String>,
+    is_news: impl Fn(&K) -> bool,
+) where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
 {
     let mut said: HashMap<String, String> = HashMap::new();
+    let mut is_start = true;
     let all: Api<K> = Api::all(client.clone());
     let mut events = pin!(watcher::watcher(all, watcher::Config::default()));
     while let Some(event) = events.next().await {
@@ -38,14 +44,17 @@ where
                 let Some(line) = line(&object) else { continue };
                 let uid = object.uid().unwrap_or_default();
                 if said.get(&uid) != Some(&line) {
-                    machine.news.say(&line);
+                    if !is_start || is_news(&object) {
+                        machine.news.say(&line);
+                    }
                     said.insert(uid, line);
                 }
             }
             Ok(Event::Delete(object)) => {
                 said.remove(&object.uid().unwrap_or_default());
             }
-            Ok(Event::Init | Event::InitDone) => {}
+            Ok(Event::Init) => {}
+            Ok(Event::InitDone) => is_start = false,
             Err(error) => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "a watch failed");
             }
@@ -82,6 +91,11 @@ fn waits(run: &FlowRun) -> Option<String> {
     let (reason, message) = (status.reason.as_deref()?, status.message.as_deref().unwrap_or_default());
     matches!(status.phase, Phase::Queued | Phase::Provisioning)
         .then(|| format!("run {} waits: {reason}: {message}", run.name_any()))
+}
+
+/// Whether a run has not ended.
+fn goes_on(run: &FlowRun) -> bool {
+    run.status.as_ref().is_none_or(|status| !status.phase.is_final())
 }
 
 /// What is to be said of a run.

@@ -130,7 +130,11 @@ impl Walk {
             } else {
                 schema.get("type").and_then(Value::as_str).unwrap_or("nothing")
             };
-            return self.refuse(way, schema, format!("must be of type {wanted}; {}", described(value)));
+            return self.refuse(
+                way,
+                schema,
+                format!("must be of type {wanted}; {}", described(schema, value)),
+            );
         }
         if let Some(words) = schema.get("enum").and_then(Value::as_array)
             && !words.contains(value)
@@ -287,13 +291,16 @@ fn has_type(schema: &Value, value: &Value) -> bool {
     }
 }
 
-fn described(value: &Value) -> String {
+fn described(schema: &Value, value: &Value) -> String {
+    let takes_text =
+        is_set(schema, INT_OR_STRING) || schema.get("type").and_then(Value::as_str) == Some("string");
+    let hint = if takes_text { " (write it in quotes to make it a text)" } else { "" };
     match value {
         Value::Null => "null is none".to_owned(),
         Value::Object(_) => "this is an object".to_owned(),
         Value::Array(_) => "this is a list".to_owned(),
-        Value::Bool(_) => format!("{value} is a boolean (write it in quotes to make it a text)"),
-        Value::Number(_) => format!("{value} is a number (write it in quotes to make it a text)"),
+        Value::Bool(_) => format!("{value} is a boolean{hint}"),
+        Value::Number(_) => format!("{value} is a number{hint}"),
         Value::String(_) => format!("{value} is a text"),
     }
 }

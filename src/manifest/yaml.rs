@@ -177,7 +177,13 @@ impl Loader {
             Event::SequenceEnd | Event::MappingEnd => self.close(),
             Event::Alias(anchor) => {
                 let Some(node) = self.anchors.get(&anchor).cloned() else {
-                    return Err(Fault::of_text(line, "broken YAML: an anchor cannot be used inside itself"));
+                    let is_inside = self.frames.iter().any(|frame| frame.anchor == anchor);
+                    let why = if is_inside {
+                        "an anchor cannot be used inside itself"
+                    } else {
+                        "unknown anchor: those of other documents are not known in this one"
+                    };
+                    return Err(Fault::of_text(line, format!("broken YAML: {why}")));
                 };
                 // All of it counts at each use; it is put in as one.
                 self.nodes = self.nodes.saturating_add(node.count());

@@ -17,6 +17,9 @@ fn a_manifest_is_written_once_and_is_that_of_local() {
     let written = of(&[&["init"][..], &script, &wishes, &["-o", "etl.yaml"]].concat());
     assert_eq!((written.code, written.out.as_str()), (0, ""), "{written:?}");
     assert!(written.err.contains("\ndaskflow local -f etl.yaml\n"), "{written:?}");
+    let spaced = of(&[&["init"][..], &script, &["-o", "my etl's.yaml"]].concat());
+    let quoted = "\ndaskflow local -f 'my etl'\\''s.yaml'\nkubectl apply -f 'my etl'\\''s.yaml' ";
+    assert!(spaced.code == 0 && spaced.err.contains(quoted), "{spaced:?}");
     let text = || std::fs::read_to_string(folder.join("etl.yaml")).unwrap();
     assert_eq!(text(), printed.out);
     let validated = of(&["validate", "-f", "etl.yaml"]);
@@ -44,8 +47,8 @@ fn what_is_no_script_is_refused_with_what_to_do() {
     std::fs::write(folder.join("latin.py"), b"# \xe9\n").unwrap();
     for (arguments, code, words) in [
         (vec!["nowhere.py"], 1, "nowhere.py cannot be read"),
-        (vec!["."], 1, "is a manifest, or a folder"),
-        (vec!["flow.yaml"], 1, "is a manifest, or a folder: write daskflow local -f flow.yaml"),
+        (vec!["."], 1, ". is a folder: name a script in it"),
+        (vec!["flow.yaml"], 1, "is a manifest already: daskflow local -f flow.yaml runs it"),
         (vec!["flow.ipynb"], 1, "jupyter nbconvert --to script flow.ipynb"),
         (vec!["run.sh"], 1, "run.sh is no script of Python by its name"),
         (vec!["/dev/null"], 1, "/dev/null is no file"),
@@ -56,6 +59,9 @@ fn what_is_no_script_is_refused_with_what_to_do() {
         (vec!["flow.py", "-o", "nowhere/flow.yaml"], 1, "nowhere/flow.yaml cannot be written"),
         (vec!["flow.py", "-o", "."], 1, "daskflow: . "),
         (vec!["flow.py", "-p", "count"], 2, "such as count=3"),
+        (vec!["flow.py", "--every", "90"], 2, "for '--every <INTERVAL>': `90` lacks a unit"),
+        (vec!["flow.py", "--every", "0s"], 2, "write at least 1s"),
+        (vec!["flow.py", "--cron", "every day"], 2, "for '--cron <PATTERN>': the cron schedule has 2 fields"),
         (vec!["flow.py", "--every", "1m", "--cron", "@daily"], 2, "cannot be used with"),
         (vec![], 2, "<SCRIPT>"),
     ] {

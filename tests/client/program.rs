@@ -82,6 +82,11 @@ async fn faults_of_the_command_line_and_the_connection_say_what_to_do() {
         ("status nightly-rport", 1, "did you mean nightly-report?"),
         ("status pod/a", 2, "is no kind: write flow, run, cluster or backfill"),
         ("run analytics", 1, "there is a DaskCluster of this name"),
+        (
+            "run run/nightly-report",
+            1,
+            "run/nightly-report names a FlowRun, and a Flow is meant here: write flow/",
+        ),
         ("run nightly-report -p days", 2, "write a name and a value, such as region=north"),
         ("run nightly-report --logical-time yesterday", 2, "write a date"),
         ("logs nightly-report-now-w4c2d", 1, "has no log yet: it is Queued"),
@@ -93,7 +98,7 @@ async fn faults_of_the_command_line_and_the_connection_say_what_to_do() {
         ("suspend nightly-report-20251007t000000", 1, "daskflow retry nightly-report-20251007t000000"),
         ("retry nightly-report-now-8kfpz", 1, "has not ended (Running)"),
         ("scale analytics gpus 2", 1, "did you mean gpu?"),
-        ("scale analytics many", 1, "\"many\" is no number of workers"),
+        ("scale analytics many", 2, "\"many\" is no number of workers"),
         ("scale analytics", 2, "WORKERS"),
         ("backfill nightly-report --from 2025-10-02 --to 2025-10-01", 1, "--to is before --from"),
         (
@@ -108,7 +113,7 @@ async fn faults_of_the_command_line_and_the_connection_say_what_to_do() {
         ),
         ("next nightly-rport", 1, "did you mean nightly-report?"),
         ("next analytics", 1, "there is a DaskCluster of this name"),
-        ("next cluster/analytics", 1, "there is no"),
+        ("next cluster/analytics", 1, "names a DaskCluster, and a Flow is meant here"),
         ("next", 2, "--filename <FILE>"),
         ("next nightly-report -f broken", 2, "cannot be used with"),
         ("next -f broken --context here", 2, "cannot be used with"),
@@ -201,6 +206,13 @@ async fn a_run_that_is_followed_ends_with_its_exit_code() {
     let line = "daskflow run nightly-report --wait -o json | true; exit ${PIPESTATUS[0]}";
     let ((code, _, err), ()) = tokio::join!(here.run(line), waits);
     assert_eq!(code, 137, "{err}");
+    // With --follow the log is beside it.
+    let status = json!({"phase": "Succeeded", "reason": "Succeeded", "exitCode": 0});
+    let line = "daskflow run nightly-report --follow -o json";
+    let ((code, out, err), name) = tokio::join!(here.run(line), play(&here, &["loading", "done"], status));
+    let object: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, &object["metadata"]["name"]), (0, &json!(name)));
+    assert!(err.contains("loading\ndone\n"), "{err}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -116,6 +116,42 @@ async fn what_a_killed_daskflow_kept_goes_on_and_nothing_is_doubled() {
     assert_eq!(mode("kept/objects.redb").mode() & 0o777, 0o600);
 }
 
+/// A run that Ctrl-C interrupts was evicted, which the next start knows, with what it had written.
+#[tokio::test]
+async fn a_run_that_ctrl_c_interrupts_is_evicted_and_its_log_stays() {
+    let Some(python) = python_with("2026.8.0") else { return };
+    let script =
+        "import os, time\nprint('the log of', os.environ['DASKFLOW_RUN'], flush=True)\ntime.sleep(600)\n";
+    let run =
+        "---\napiVersion: daskflow.dev/v1alpha1\nkind: FlowRun\nmetadata: {name: once}\nspec: {flow: etl}\n";
+    let text = format!("{}{run}", manifest(script, "").replace("replicas: 2", "replicas: 1"));
+    let folder = program::folder("local_evicted", &[("flow.yaml", &text), ("tmp/.keep", "")]);
+    let mut first = start(&folder, &python);
+    first.says("run once: Running, attempt 1", 1);
+    let logs = || {
+        let kubeconfig = folder.join("kept/kubeconfig").display().to_string();
+        program::daskflow(&folder, &["logs", "once", "--kubeconfig", &kubeconfig], "")
+    };
+    let said = || logs().out.contains("the log of once").then_some(());
+    until(PATIENCE, said).unwrap_or_else(|| panic!("no log: {:?}\n{}", logs(), first.text()));
+    first.signal("INT");
+    assert_eq!(first.code(Duration::from_secs(30)), Some(0), "{}", first.text());
+
+    let mut again = start(&folder, &python);
+    again.says("Evicted", 1);
+    let log = logs();
+    assert!(log.out.contains("the log of once"), "{log:?}");
+    again.signal("INT");
+    assert_eq!(again.code(Duration::from_secs(30)), Some(0), "{}", again.text());
+    let (runs, _) = kept(&folder).await;
+    assert_eq!(phase(&runs, "once"), (Phase::Failed, "Evicted".to_owned()), "{}", again.text());
+
+    // What had ended is no news.
+    let mut third = start(&folder, &python);
+    third.says("cluster small: ready", 1);
+    assert!(!third.text().contains("Evicted"), "{}", third.text());
+}
+
 #[test]
 fn a_folder_that_cannot_be_used_is_named_with_its_cure() {
     let Some(python) = python_with("2026.8.0") else { return };

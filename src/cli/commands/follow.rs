@@ -79,7 +79,8 @@ pub(super) async fn follow(
     session: &mut Session<'_>,
 ) -> Result<Waited<FlowRun>, Failure> {
     let cluster = session.cluster.clone();
-    let mut seen = Printed { out: &mut *session.out, err: &mut *session.err };
+    let is_alone = !session.format.is_for_people();
+    let mut seen = Printed { out: &mut *session.out, err: &mut *session.err, is_alone };
     let following = client::follow::follow(&cluster, name, &mut seen);
     let code = tokio::select! {
         ended = Box::pin(following) => return Ok(Waited::Done(ended?)),
@@ -94,6 +95,8 @@ pub(super) async fn follow(
 struct Printed<'a> {
     out: &'a mut (dyn Write + Send),
     err: &'a mut (dyn Write + Send),
+    /// The object is to be alone on standard output, where a program reads it: the log is beside as well.
+    is_alone: bool,
 }
 
 impl client::follow::Seen for Printed<'_> {
@@ -109,9 +112,10 @@ impl client::follow::Seen for Printed<'_> {
     }
 
     fn wrote(&mut self, line: &Line) {
+        let out = if self.is_alone { &mut *self.err } else { &mut *self.out };
         // Nothing is lost with a line that is not read.
-        let _ = writeln!(self.out, "{}", line.text);
-        let _ = self.out.flush();
+        let _ = writeln!(out, "{}", line.text);
+        let _ = out.flush();
     }
 
     fn lacks(&mut self, why: &str) {

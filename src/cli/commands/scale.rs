@@ -12,6 +12,8 @@ use crate::cli::output::counted;
 use crate::client::find::{self, Found, Named};
 use crate::client::scale::{self, Change, DEFAULT};
 
+/// The exit code of a command line that is wrong, which clap gives by itself where it can.
+const WRONG_COMMAND_LINE: u8 = 2;
 /// The most workers that a group may have, as in its field.
 const WORKERS_MAX: i32 = 10_000;
 
@@ -36,16 +38,13 @@ pub(in crate::cli) struct Arguments {
 }
 
 pub(super) async fn run(arguments: &Arguments, session: &mut Session<'_>) -> Result<u8, Failure> {
-    let (name, group, workers) = match arguments.what.as_slice() {
-        [name, workers] => (name, DEFAULT, workers),
-        [name, group, workers] => (name, group.as_str(), workers),
-        _ => return Err(senseless("write CLUSTER [GROUP] WORKERS")),
+    let (named, group, workers) = match wish(&arguments.what) {
+        Ok(wish) => wish,
+        Err(why) => {
+            session.note(&format!("daskflow: {why}"));
+            return Ok(WRONG_COMMAND_LINE);
+        }
     };
-    let named: Named = name.parse().map_err(|error: String| senseless(&error))?;
-    let in_range = |workers: &i32| (0..=WORKERS_MAX).contains(workers);
-    let workers = workers.parse::<i32>().ok().filter(in_range).ok_or_else(|| {
-        senseless(&format!("{workers:?} is no number of workers: write one from 0 to {WORKERS_MAX}"))
-    })?;
     let Found::Cluster(cluster) = find::find(&session.cluster, &named, &[Kind::DaskCluster]).await? else {
         return Ok(1);
     };
@@ -69,8 +68,19 @@ pub(super) async fn run(arguments: &Arguments, session: &mut Session<'_>) -> Res
     }
 }
 
-fn senseless(why: &str) -> Failure {
-    Failure::Senseless(why.to_owned())
+/// The cluster, the group and the number of workers that the words name.
+fn wish(what: &[String]) -> Result<(Named, &str, i32), String> {
+    let (name, group, workers) = match what {
+        [name, workers] => (name, DEFAULT, workers),
+        [name, group, workers] => (name, group.as_str(), workers),
+        _ => return Err("write CLUSTER [GROUP] WORKERS".to_owned()),
+    };
+    let in_range = |workers: &i32| (0..=WORKERS_MAX).contains(workers);
+    let workers =
+        workers.parse::<i32>().ok().filter(in_range).ok_or_else(|| {
+            format!("{workers:?} is no number of workers: write one from 0 to {WORKERS_MAX}")
+        })?;
+    Ok((name.parse()?, group, workers))
 }
 
 /// What will happen.

@@ -105,8 +105,14 @@ impl Life {
             }
         }
         let _ = std::fs::remove_dir_all(self.machine.pod_folder(&self.uid()));
-        if is_to_end || self.order() != Order::Live {
+        if self.order() == Order::Live && !is_to_end {
+            return;
+        }
+        if is_to_end || !self.stays().await {
             self.remove().await;
+        } else if !matches!(report.state, State::Ended(_)) {
+            report.leaves = self.leaves();
+            self.say(&report, true).await;
         }
     }
 
@@ -125,6 +131,21 @@ impl Life {
     /// Since when it ends because everything does, if so: from now on.
     fn leaves(&self) -> Option<Timestamp> {
         matches!(self.order(), Order::Leave(_) | Order::Die).then(|| self.clock.now())
+    }
+
+    /// Whether the pod stays as one that has failed, since daskflow ends and keeps its objects: the next one
+    /// tells by it how its run ended, and has its log. Those of a cluster do not, as others take their place;
+    /// nor does one that is deleted.
+    async fn stays(&self) -> bool {
+        let is_of_cluster =
+            [labels::SCHEDULER, labels::WORKER].iter().any(|one| state::is_component(&self.pod, one));
+        if is_of_cluster || !self.machine.folder.is_kept() || self.leaves().is_none() {
+            return false;
+        }
+        let there = self.api().get(&self.pod.name_any()).await;
+        there.is_ok_and(|pod| {
+            pod.metadata.uid == self.pod.metadata.uid && pod.metadata.deletion_timestamp.is_none()
+        })
     }
 
     /// Whether another order comes within this time.

@@ -89,6 +89,8 @@ impl Report {
     /// The status, of a pod that is over or not.
     pub fn status(&self, is_over: bool) -> Value {
         let phase = match &self.state {
+            // Whatever it ended with, it was asked to.
+            _ if is_over && self.leaves.is_some() => "Failed",
             State::Ended(end) if is_over => {
                 if end.code == 0 {
                     "Succeeded"

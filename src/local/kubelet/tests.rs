@@ -29,10 +29,14 @@ struct World {
 
 impl World {
     fn new(test: &str) -> Self {
+        Self::with(test, |place| Folder::new(place, 0, Clock::of_machine().now().into()).unwrap())
+    }
+
+    fn with(test: &str, folder: impl FnOnce(&Path) -> Folder) -> Self {
         let clock = Clock::of_machine();
         let place = std::env::temp_dir().join(format!("daskflow-{test}-{}", std::process::id()));
         volumes::make_folder(&place).unwrap();
-        let folder = Folder::new(&place, 0, clock.now().into()).unwrap();
+        let folder = folder(&place);
         let python = Python { path: "/bin/sh".into(), version: String::new(), distributed: String::new() };
         let maps = vec![("/flows".to_owned(), place.clone())];
         let news = News::new(clock.clone());
@@ -174,6 +178,35 @@ async fn a_deleted_pod_ends_with_all_that_it_started() {
         tokio::process::Command::new("sh").args(["-c", &format!("kill -0 {child} 2>/dev/null")]).status();
     let stat = std::fs::read_to_string(format!("/proc/{child}/stat")).unwrap_or_default();
     assert!(!alive.await.unwrap().success() || stat.contains(") Z"), "{child} lives: {stat}");
+}
+
+/// Where objects are kept, the next daskflow has to know what became of them.
+#[tokio::test]
+async fn pods_that_daskflow_ends_have_failed_where_they_are_kept() {
+    let world = World::with("kept", |place| Folder::kept(&place.join("kept")).unwrap());
+    world.create("runs", "trap 'exit 0' TERM; sleep 600 & wait", "Never", json!({})).await;
+    let secret = json!({"env": [
+        {"name": "KEY", "valueFrom": {"secretKeyRef": {"name": "nowhere", "key": "key"}}},
+    ]});
+    world.create("waits", "exit 0", "Never", secret).await;
+    let worker = json!({
+        "metadata": {"name": "worker", "labels": {"dask.org/component": "worker"}},
+        "spec": {"containers": [{"name": "worker", "image": "sh", "command": ["python", "-c", "sleep 600"]}]},
+    });
+    let worker: Pod = serde_json::from_value(worker).unwrap();
+    let worker = world.pods().create(&PostParams::default(), &worker).await.unwrap();
+    world.until("runs", |pod| state::runs(pod, "main")).await;
+    world.until("worker", |pod| state::runs(pod, "worker")).await;
+    world.until("waits", |pod| state::container(pod, "main").is_some()).await;
+    world.kubelet.end().await;
+    for name in ["runs", "waits"] {
+        let pod = world.pods().get(name).await.unwrap();
+        let target = state::disruption_target(&pod).and_then(|target| target.reason.as_deref());
+        assert_eq!((phase(&pod), target), ("Failed", Some("TerminationByKubelet")), "{name}");
+        assert!(pod.metadata.deletion_timestamp.is_none(), "{name}");
+    }
+    world.is_deleted(&worker).await;
+    assert_eq!(give_up(&world.client, Clock::of_machine().now()).await.unwrap(), 0);
 }
 
 /// As after a restart with `--state`: nobody looks after the pods that an earlier daskflow had taken.

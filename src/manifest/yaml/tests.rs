@@ -95,6 +95,15 @@ fn broken_texts_are_told_with_their_line(#[case] text: &str, #[case] line: usize
     assert_eq!(broken.expect(text).line, line, "{text}");
 }
 
+#[rstest]
+#[case("a: &a\n  b: *a\n", "an anchor cannot be used inside itself")]
+#[case("a: &a 1\n---\nb: *a\n", "unknown anchor")]
+fn an_anchor_that_cannot_be_used_is_told_with_its_fault(#[case] text: &str, #[case] why: &str) {
+    let (_, broken) = documents(text);
+    let broken = broken.expect(text);
+    assert!(broken.message.starts_with(&format!("broken YAML: {why}")), "{}", broken.message);
+}
+
 #[test]
 fn documents_before_the_broken_place_are_kept() {
     let (documents, broken) = documents("a: 1\n---\nb: [\n");

@@ -51,7 +51,8 @@ pub enum CronError {
     },
     /// A part that is neither a number nor a name of this field.
     #[error(
-        "{field} `{item}` is not understood; write {min} to {max}, a range such as {min}-{max}, a step such as */5, or a list of these"
+        "{field} `{item}` is not understood; write {min} to {max}{names}, a range such as {min}-{max}, a step such as */5, or a list of these",
+        names = names(.field)
     )]
     Malformed {
         /// The field, in words.
@@ -104,6 +105,13 @@ pub enum CronError {
     /// The fields are fine one by one, and no date has them all.
     #[error("`{0}` never comes: no month it names has such a day; correct the day of month or the month")]
     NeverFires(String),
+}
+
+/// The names that a field takes beside numbers.
+fn names(field: &str) -> String {
+    let rule = [MONTH, WEEKDAY].into_iter().find(|rule| rule.name == field);
+    let names = rule.and_then(|rule| Some(format!(", {} to {}", rule.names.first()?, rule.names.last()?)));
+    names.unwrap_or_default()
 }
 
 /// What says the same as an item of another dialect.
@@ -308,10 +316,22 @@ impl Rule {
             Some(value) if (min..=max).contains(&value) => Ok(value),
             _ if digits => Err(CronError::OutOfRange { field, value: text.to_owned(), min, max }),
             _ => Err(match item.chars().find(|c| "LlWw#+HhRr~".contains(*c)) {
-                Some(symbol) => CronError::Extension { field, item: item.to_owned(), symbol },
-                None => CronError::Malformed { field, item: item.to_owned(), min, max },
+                Some(symbol) if !self.is_long_name(text) => {
+                    CronError::Extension { field, item: item.to_owned(), symbol }
+                }
+                _ => CronError::Malformed { field, item: item.to_owned(), min, max },
             }),
         }
+    }
+
+    /// Whether a word is a name with more letters, such as `Wednesday`; in `friL` and `friW` the last one is
+    /// a symbol.
+    fn is_long_name(&self, text: &str) -> bool {
+        let Some((head, rest)) = text.split_at_checked(3) else { return false };
+        let is_symbol = ["", "l", "w"].iter().any(|symbol| rest.eq_ignore_ascii_case(symbol));
+        !is_symbol
+            && rest.bytes().all(|byte| byte.is_ascii_alphabetic())
+            && self.names.iter().any(|name| name.eq_ignore_ascii_case(head))
     }
 }
 

@@ -143,7 +143,19 @@ fn tells_fixed_times_from_repeating_ones(#[case] text: &str, #[case] repeats: bo
 )]
 #[case(
     "0 0 * janu *",
-    "month `janu` is not understood; write 1 to 12, a range such as 1-12, a step such as */5, or a list of these"
+    "month `janu` is not understood; write 1 to 12, jan to dec, a range such as 1-12, a step such as */5, or a list of these"
+)]
+#[case(
+    "0 0 * * Monday",
+    "day of week `Monday` is not understood; write 0 to 7, sun to sat, a range such as 0-7, a step such as */5, or a list of these"
+)]
+#[case(
+    "0 0 * * Wednesday",
+    "day of week `Wednesday` is not understood; write 0 to 7, sun to sat, a range such as 0-7, a step such as */5, or a list of these"
+)]
+#[case(
+    "0 0 * July *",
+    "month `July` is not understood; write 1 to 12, jan to dec, a range such as 1-12, a step such as */5, or a list of these"
 )]
 #[case(
     "0 mon * * *",
