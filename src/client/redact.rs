@@ -119,9 +119,9 @@ impl Redactor {
             Value::Object(fields) => {
                 for (name, field) in fields.iter_mut() {
                     if place.is_named {
-                        self.named(name, field, place)
+                        self.named(name, field, place);
                     } else {
-                        self.field(name, field, place)
+                        self.field(name, field, place);
                     }
                 }
                 // A header of a request, or a parameter in a list.

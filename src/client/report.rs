@@ -270,7 +270,9 @@ mod tests {
     fn of_a_long_log_the_last_lines_are_kept() {
         let of = |chunks: &[&str]| {
             let mut last = Last { bytes: Vec::new(), max: 12, is_cut: false };
-            chunks.iter().for_each(|chunk| last.push(chunk.as_bytes()));
+            for chunk in chunks {
+                last.push(chunk.as_bytes());
+            }
             last.text()
         };
         assert_eq!(of(&["one\ntwo\n", "end\n"]), "one\ntwo\nend\n");

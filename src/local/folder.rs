@@ -232,7 +232,9 @@ pub(super) fn own(below: &Path) -> Vec<PathBuf> {
     let user = fs::metadata("/proc/self").map(|own| own.uid()).ok();
     let is_own = |path: &Path| {
         fs::symlink_metadata(path).is_ok_and(|found| {
-            found.is_dir() && found.mode() & 0o077 == 0 && user.is_none_or(|user| user == found.uid())
+            found.is_dir()
+                && found.mode().trailing_zeros() >= 6
+                && user.is_none_or(|user| user == found.uid())
         })
     };
     let all = fs::read_dir(below).into_iter().flatten().flatten();

@@ -96,8 +96,8 @@ fn host(line: &str) -> &str {
 async fn a_dashboard_follows_a_scheduler_that_is_replaced() {
     let here = Listens::new("forward_dashboard", furnished().await).await;
     scheduler(&here, "analytics-scheduler-a", 0).await;
-    let opener = "#!/bin/sh\necho \"$1\" > opened.new\nmv opened.new opened\n";
-    std::fs::write(here.folder.join("bin/opener"), opener).unwrap();
+    let script = "#!/bin/sh\necho \"$1\" > opened.new\nmv opened.new opened\n";
+    std::fs::write(here.folder.join("bin/opener"), script).unwrap();
     std::fs::set_permissions(here.folder.join("bin/opener"), PermissionsExt::from_mode(0o755)).unwrap();
     let mut command = here.command("exec daskflow dashboard run/nightly-report-now-8kfpz --port 0");
     command.env("BROWSER", "opener");

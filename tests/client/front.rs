@@ -1,5 +1,5 @@
-//! The API on a port, and before it what the API in this process refuses: ports of pods, over WebSockets, as
-//! an API server forwards them.
+//! The API on a port, and before it what the API in this process refuses: ports of pods, over `WebSockets`,
+//! as an API server forwards them.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -59,9 +59,9 @@ async fn answer(client: kube::Client, ports: Ports, request: Request) -> Respons
     if let Some(path) = path.strip_suffix("/portforward") {
         return forward(path.rsplit('/').next().unwrap(), &ports, request);
     }
-    let (parts, body) = request.into_parts();
+    let (head, body) = request.into_parts();
     let bytes = to_bytes(body, usize::MAX).await.unwrap();
-    let request = http::Request::from_parts(parts, kube::client::Body::from(bytes.to_vec()));
+    let request = http::Request::from_parts(head, kube::client::Body::from(bytes.to_vec()));
     client.send(request).await.unwrap().map(Body::new)
 }
 

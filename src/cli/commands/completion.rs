@@ -148,7 +148,7 @@ fn takes_value(command: &Command, word: &str) -> bool {
 /// word for its kind.
 fn kinds_of<'a>(command: &Command, last: &'a str) -> (&'a str, Vec<Kind>) {
     let values = command.get_positionals().flat_map(|value| value.get_value_names().unwrap_or_default());
-    let text: String = values.map(|name| format!("{name} ")).collect();
+    let text = values.map(|name| format!("{name} ")).collect::<Vec<_>>().concat();
     let takes = |kind: &Kind| text.contains("[KIND/]NAME") || text.contains(&shown(*kind).to_uppercase());
     let kinds: Vec<Kind> = Kind::ALL.into_iter().filter(takes).collect();
     let Some((word, _)) = last.split_once('/') else { return ("", kinds) };

@@ -180,9 +180,9 @@ mod tests {
         answers.iter().map(|well| health.count(place, if *well { Ok(()) } else { refused() })).collect()
     }
 
-    fn failed(kind: Kind, times: i32, grace: Option<u64>) -> Option<Change> {
+    fn failed(kind: Kind, times: i32, grace: Option<u64>) -> Change {
         let grace = grace.map(Duration::from_secs);
-        Some(Change::Failed(Failure { kind, times, why: "refused".to_owned(), grace }))
+        Change::Failed(Failure { kind, times, why: "refused".to_owned(), grace })
     }
 
     fn lock() -> File {
@@ -206,7 +206,7 @@ mod tests {
         assert!(health.is_ready(), "liveness says nothing of it");
         assert_eq!(answered(&mut health, 0, &[false, true, false, true]), vec![None; 4]);
         let last = answered(&mut health, 0, &[false, false]);
-        assert_eq!(last, [None, failed(Kind::Liveness, 2, Some(7))]);
+        assert_eq!(last, [None, Some(failed(Kind::Liveness, 2, Some(7)))]);
     }
 
     #[tokio::test]
@@ -233,7 +233,7 @@ mod tests {
         assert!(health.has_started() && !health.is_ready());
         assert_eq!(answered(&mut health, 1, &[true]), [Some(Change::State)]);
         let mut late = Health::new(&all, &lock);
-        assert_eq!(answered(&mut late, 0, &[false, false, false])[2], failed(Kind::Startup, 3, None));
+        assert_eq!(answered(&mut late, 0, &[false, false, false])[2], Some(failed(Kind::Startup, 3, None)));
     }
 
     /// By the clock of the probes: a port at which nobody listens is asked after the delay, in each period.

@@ -59,7 +59,9 @@ pub fn assert_agreed(runs: &[FlowRun]) {
 fn fields(path: &str, value: &Value, all: &mut BTreeMap<String, String>) {
     match value {
         Value::Object(inner) => {
-            inner.iter().for_each(|(key, value)| fields(&format!("{path}.{key}"), value, all))
+            for (key, value) in inner {
+                fields(&format!("{path}.{key}"), value, all);
+            }
         }
         Value::Array(inner) => {
             inner
