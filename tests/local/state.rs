@@ -143,13 +143,14 @@ async fn a_run_that_ctrl_c_interrupts_is_evicted_and_its_log_stays() {
     assert!(log.out.contains("the log of once"), "{log:?}");
     again.signal("INT");
     assert_eq!(again.code(Duration::from_secs(30)), Some(0), "{}", again.text());
-    let (runs, _) = kept(&folder).await;
-    assert_eq!(phase(&runs, "once"), (Phase::Failed, "Evicted".to_owned()), "{}", again.text());
-
     // What had ended is no news.
     let mut third = start(&folder, &python);
     third.says("cluster small: ready", 1);
     assert!(!third.text().contains("Evicted"), "{}", third.text());
+    third.signal("INT");
+    assert_eq!(third.code(Duration::from_secs(30)), Some(0), "{}", third.text());
+    let (runs, _) = kept(&folder).await;
+    assert_eq!(phase(&runs, "once"), (Phase::Failed, "Evicted".to_owned()), "{}", third.text());
 }
 
 #[test]

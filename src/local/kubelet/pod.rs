@@ -27,6 +27,9 @@ use crate::local::cure;
 use crate::local::machine::Machine;
 use crate::plan::pods::state;
 
+/// How long a pod that is deleted is there after its end, so that it is seen how it ended: a kubelet takes
+/// such a while to clean up after it.
+const SEEN: Duration = Duration::from_millis(500);
 /// How long until what a container needs is looked for again.
 const AGAIN: Duration = Duration::from_secs(2);
 /// The first wait before a container is started again, which doubles, and the longest. When it has ended for
@@ -109,6 +112,10 @@ impl Life {
             return;
         }
         if is_to_end || !self.stays().await {
+            // All that ends with daskflow has ten seconds together.
+            if self.leaves().is_none() {
+                sleep(SEEN).await;
+            }
             self.remove().await;
         } else if !matches!(report.state, State::Ended(_)) {
             report.leaves = self.leaves();
