@@ -15,6 +15,7 @@ pub mod interval;
 pub mod kind;
 pub mod labels;
 pub mod network_policy;
+pub mod object_name;
 pub mod quantity;
 pub mod run_policy;
 pub mod schedule;

@@ -8,11 +8,9 @@ use kube::{Api, ResourceExt};
 
 use super::cluster::Cluster;
 use super::error::{Error, is_of_object};
+use crate::api::object_name::is_object_name;
 use crate::api::{DaskCluster, Flow, FlowBackfill, FlowRun, Kind, Ours};
 use crate::manifest::similar::similar;
-
-/// The longest name of an object: a DNS subdomain, RFC 1123.
-const NAME_BYTES_MAX: usize = 253;
 
 /// A name, and the kind before it where one is written: `nightly`, `flow/nightly`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,7 +29,7 @@ impl FromStr for Named {
             Some((word, name)) => (Some(kind_of(word)?), name),
             None => (None, text),
         };
-        if !is_name(name) {
+        if !is_object_name(name) {
             return Err(format!(
                 "{name:?} is no name of an object: write lower-case letters, digits, '-' and '.'"
             ));
@@ -67,17 +65,6 @@ pub fn shown(kind: Kind) -> &'static str {
         Kind::FlowRun => "run",
         Kind::FlowBackfill => "backfill",
     }
-}
-
-/// Whether an object can be called so. The name becomes a part of the request's path.
-fn is_name(name: &str) -> bool {
-    let is_inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '.');
-    let is_end = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-    name.len() <= NAME_BYTES_MAX
-        && name.starts_with(is_end)
-        && name.ends_with(is_end)
-        && name.chars().all(is_inner)
-        && !name.contains("..")
 }
 
 /// An object of one of our kinds.

@@ -9,6 +9,7 @@ use super::status::{Cause, Refusal};
 use super::store::Key;
 use super::write::{Validation, Write, metadata, text};
 use super::{built_in, event};
+use crate::api::object_name::is_object_name;
 use crate::manifest::admission;
 
 /// Takes an object in: it must be of its kind and place, and loses what the kind does not know.
@@ -99,7 +100,7 @@ pub(super) fn check(kind: &Kind, object: &Value, old: Option<&Value>) -> Result<
     let mut causes = Vec::new();
     if name.is_empty() {
         causes.push(Cause::required("metadata.name", "name or generateName is required"));
-    } else if !is_name(name) {
+    } else if !is_object_name(name) {
         let message = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
         causes.push(Cause::invalid("metadata.name", &json!(name), message));
     }
@@ -110,15 +111,6 @@ pub(super) fn check(kind: &Kind, object: &Value, old: Option<&Value>) -> Result<
         None => causes.extend(built_in::violations(kind, object, old)),
     }
     if causes.is_empty() { Ok(()) } else { Err(Refusal::invalid(kind, name, &causes)) }
-}
-
-/// Whether a text is a DNS subdomain.
-fn is_name(name: &str) -> bool {
-    let is_label = |label: &str| {
-        let outer = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-        label.starts_with(outer) && label.ends_with(outer) && label.chars().all(|c| outer(c) || c == '-')
-    };
-    name.len() <= 253 && name.split('.').all(is_label)
 }
 
 /// A violation in the words of the API server.
