@@ -27,7 +27,7 @@ impl ClusterApi {
     ///
     /// `clock` says what time it is; uids and generated names follow from `seed`.
     pub fn new(clock: impl Fn() -> Timestamp + Send + Sync + 'static, seed: u64) -> Self {
-        let state = State { store: Store::default(), names: Names::new(seed) };
+        let state = State { store: Store::default(), names: Names::new(seed), events_looked: None };
         Self::begin(clock, state, None)
     }
 

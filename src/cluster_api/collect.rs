@@ -6,7 +6,7 @@
 //! server says when: [`super::ClusterApi::collect`] or [`super::ClusterApi::collect_always`]. An owner of a
 //! kind that is not served here counts as being there: nothing is known of it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
@@ -23,15 +23,21 @@ const EVENTS_KEPT: SignedDuration = SignedDuration::from_hours(1);
 /// How many events are kept at the most: here they are in memory, some 4 KiB each, and a hundred Flows that
 /// run each minute have 400 a minute.
 const EVENTS_MOST: usize = 2000;
+/// How many more there may be until they are looked for: to look for the oldest is dear.
+const EVENTS_MORE: usize = 200;
+/// How often old ones are looked for.
+const EVENTS_LOOK: SignedDuration = SignedDuration::from_mins(1);
 
 /// An object and where it is.
 type Placed = (&'static Kind, Key, Arc<Value>);
 
 /// Whether a change since that version may ask for a pass: an object has gone or is to go, or has owners that
-/// it did not have. Events end with the passes that other changes ask for.
+/// it did not have. Events own nothing, and end with the passes that other changes ask for.
 pub(super) fn is_due(state: &State, since: u64) -> bool {
     let asks = |change: &Change| {
-        let Some(after) = &change.after else { return true };
+        let Some(after) = &change.after else {
+            return kinds::stored_at(change.stored).is_none_or(|kind| !kind.is("Event"));
+        };
         let before = change.before.as_deref();
         is_ending(after) || before.map(owners_of).unwrap_or_default() != owners_of(after)
     };
@@ -131,11 +137,9 @@ fn orphan(state: &mut State, all: &[Placed]) {
 /// Deletes what none of its owners is left of, or whose owners wait for it to go. What has yet another owner
 /// stays, and with it that one alone: the others wait for it no longer.
 fn follow_owners(state: &mut State, all: &[Placed], now: Timestamp) {
-    let mut there: BTreeMap<&str, &Placed> = BTreeMap::new();
-    for placed in all {
-        there.insert(text(&placed.2, "uid"), placed);
-    }
-    for placed in all {
+    let owning = all.iter().filter(|(kind, ..)| !kind.is("Event"));
+    let there: HashMap<&str, &Placed> = owning.map(|placed| (text(&placed.2, "uid"), placed)).collect();
+    for placed in all.iter().filter(|(_, _, object)| !owners_of(object).is_empty()) {
         let (kind, key, object) = placed;
         // Read anew: what lost its owner just now stays.
         if state.store.get(kind.stored, key).is_none_or(|present| !Arc::ptr_eq(present, object)) {
@@ -216,8 +220,14 @@ fn end_namespaces(state: &mut State, all: &[Placed], now: Timestamp) {
 
 /// Takes away what has happened long ago, and the oldest of too many.
 fn end_events(state: &mut State, all: &[Placed], now: Timestamp) {
+    let events: Vec<&Placed> = all.iter().filter(|(kind, ..)| kind.is("Event")).collect();
+    let is_time = state.events_looked.is_none_or(|looked| now.duration_since(looked).abs() >= EVENTS_LOOK);
+    if !is_time && events.len() <= EVENTS_MOST + EVENTS_MORE {
+        return;
+    }
+    state.events_looked = Some(now);
     let mut events: Vec<(Option<Timestamp>, &Placed)> =
-        all.iter().filter(|(kind, ..)| kind.is("Event")).map(|event| (last_time(&event.2), event)).collect();
+        events.into_iter().map(|event| (last_time(&event.2), event)).collect();
     let surplus = events.len().saturating_sub(EVENTS_MOST);
     events.sort_by_key(|(last, _)| *last);
     for (place, (last, (kind, key, object))) in events.into_iter().enumerate() {

@@ -8,8 +8,8 @@ use super::value::seconds;
 /// Whether a Job has a condition of this type.
 pub(super) fn has(job: &Value, word: &str) -> bool {
     let all = job.pointer("/status/conditions").and_then(Value::as_array).into_iter().flatten();
-    let mut met = all.filter(|condition| condition.get("status") == Some(&json!("True")));
-    met.any(|condition| condition.get("type") == Some(&json!(word)))
+    let mut met = all.filter(|condition| condition.get("status").is_some_and(|status| status == "True"));
+    met.any(|condition| condition.get("type").is_some_and(|type_| type_ == word))
 }
 
 /// Whether a pod is ready.

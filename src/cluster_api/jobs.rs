@@ -6,6 +6,7 @@
 //! refused), success and failure policies, `backoffLimitPerIndex`, and the pause that Kubernetes makes before
 //! another try.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -13,6 +14,7 @@ use serde_json::{Value, json};
 
 use super::api::ClusterApi;
 use super::delete::{self, Options, Propagation};
+use super::due_jobs::{DueJobs, controller};
 use super::job_status::{add_condition, has, has_ready, set_count};
 use super::kinds::{self, Kind};
 use super::state::State;
@@ -41,32 +43,44 @@ pub struct Step {
 
 /// One pass over all Jobs.
 pub fn step(api: &ClusterApi) -> Step {
+    pass(api, &mut DueJobs::default())
+}
+
+/// One pass over those that are due.
+fn pass(api: &ClusterApi, due: &mut DueJobs) -> Step {
     let now = api.now();
     let mut state = api.lock();
     let before = state.store.version();
-    let (mut next, mut pods_left) = (None, PODS_A_PASS);
+    let mut pods_left = PODS_A_PASS;
     if let (Some(jobs), Some(pods)) = (kinds::find("batch", "v1", "jobs"), kinds::find("", "v1", "pods")) {
-        let all: Vec<(Key, Value)> =
-            state.store.list(jobs.stored, None).map(|(key, job)| (key.clone(), (**job).clone())).collect();
-        for (key, job) in all {
-            let mut one = One { state: &mut state, jobs, pods, key, job, now, pods_left: &mut pods_left };
-            let wakes = one.advance();
-            next = [next, wakes].into_iter().flatten().min();
+        for key in due.take(&state.store, (jobs, pods), now) {
+            let job = state.store.get(jobs.stored, &key).cloned();
+            let wakes = job.and_then(|job| {
+                let (key, pods_left) = (key.clone(), &mut pods_left);
+                One { state: &mut state, jobs, pods, key, job, now, pods_left }.advance()
+            });
+            due.set(key, wakes);
         }
         release(&mut state, pods, jobs, now);
     }
+    if pods_left == 0 {
+        due.take_all_again();
+    }
     let changed = state.store.version() - before;
     drop(state);
-    api.tell();
-    Step { changed, next }
+    if changed > 0 {
+        api.tell();
+    }
+    Step { changed, next: due.next() }
 }
 
 /// Looks after Jobs for as long as it is polled: after every change, and when a Job's time is up.
 pub async fn always(api: &ClusterApi) {
     let mut news = api.shared.news.any.subscribe();
+    let mut due = DueJobs::default();
     loop {
         news.borrow_and_update();
-        let done = step(api);
+        let done = pass(api, &mut due);
         if done.changed > 0 {
             // Others on this thread have their turn between two passes.
             tokio::task::yield_now().await;
@@ -85,7 +99,7 @@ struct One<'a> {
     jobs: &'static Kind,
     pods: &'static Kind,
     key: Key,
-    job: Value,
+    job: Arc<Value>,
     now: Timestamp,
     /// How many pods this pass may still make.
     pods_left: &'a mut i64,
@@ -95,26 +109,17 @@ struct One<'a> {
 #[derive(Default)]
 struct Pods {
     /// That run or will run.
-    active: Vec<(Key, Value)>,
+    active: Vec<(Key, Arc<Value>)>,
     /// That are being deleted and have not ended.
-    terminating: Vec<(Key, Value)>,
+    terminating: Vec<(Key, Arc<Value>)>,
     /// That have succeeded and are not counted yet.
-    succeeded: Vec<(Key, Value)>,
+    succeeded: Vec<(Key, Arc<Value>)>,
     /// That have failed and are not counted yet.
-    failed: Vec<(Key, Value)>,
+    failed: Vec<(Key, Arc<Value>)>,
 }
 
 fn number(object: &Value, pointer: &str) -> i64 {
     object.pointer(pointer).and_then(Value::as_i64).unwrap_or_default()
-}
-
-/// The uid of the Job that controls a pod.
-fn controller(pod: &Value) -> Option<&str> {
-    let owners = pod.pointer("/metadata/ownerReferences").and_then(Value::as_array)?;
-    let job = owners.iter().find(|owner| {
-        owner.get("controller") == Some(&Value::Bool(true)) && owner.get("kind") == Some(&json!("Job"))
-    });
-    job?.get("uid")?.as_str()
 }
 
 impl One<'_> {
@@ -132,7 +137,7 @@ impl One<'_> {
         if !suspended && status.get("startTime").is_none() {
             set(&mut status, "startTime", json!(seconds(self.now)));
         }
-        let count = |list: &[(Key, Value)]| i64::try_from(list.len()).unwrap_or(i64::MAX);
+        let count = |list: &[(Key, Arc<Value>)]| i64::try_from(list.len()).unwrap_or(i64::MAX);
         let succeeded = number(&status, "/succeeded") + count(&pods.succeeded);
         let failed = number(&status, "/failed") + count(&pods.failed);
         let wanted = number(&self.job, "/spec/completions");
@@ -243,7 +248,7 @@ impl One<'_> {
         let late = self.job.pointer("/spec/podReplacementPolicy") == Some(&json!("Failed"));
         let mut sorted = Pods::default();
         let all = self.state.store.list(self.pods.stored, Some(&self.key.namespace));
-        for (key, pod) in all.filter(|(_, pod)| controller(pod) == Some(uid)) {
+        for (key, pod) in all.filter(|(_, pod)| controller(pod).is_some_and(|(_, owner)| owner == uid)) {
             let is_tracked = finalizers(pod).contains(&TRACKED);
             let is_leaving = pod.pointer("/metadata/deletionTimestamp").is_some();
             // No kubelet has it any more, and none will say how it ended.
@@ -262,7 +267,7 @@ impl One<'_> {
                 _ => Some(&mut sorted.active),
             };
             if let Some(list) = list {
-                list.push((key.clone(), (**pod).clone()));
+                list.push((key.clone(), pod.clone()));
             }
         }
         sorted
@@ -304,7 +309,12 @@ impl One<'_> {
 
     /// Writes the status; false if the Job is not there any more.
     fn write_status(&mut self, status: Value) -> bool {
-        let mut object = self.job.clone();
+        if self.job.get("status") == Some(&status)
+            && self.state.store.get(self.jobs.stored, &self.key).is_some()
+        {
+            return true;
+        }
+        let mut object = (*self.job).clone();
         set(&mut object, "status", status);
         let write = Write { part: Some(super::path::Part::Status), ..self.write(self.jobs, &self.key) };
         write::update(self.state, &write, object).is_ok()
@@ -361,19 +371,19 @@ fn untrack(state: &mut State, pods: &'static Kind, key: &Key, pod: &Value, now: 
 
 /// Lets the pods go whose Job will not count them any more: it is over, has gone, or is about to.
 fn release(state: &mut State, pods: &'static Kind, jobs: &'static Kind, now: Timestamp) {
-    let counting: Vec<String> = state
-        .store
-        .list(jobs.stored, None)
-        .filter(|(_, job)| job.pointer("/metadata/deletionTimestamp").is_none())
-        .filter(|(_, job)| !has(job, "Complete") && !has(job, "Failed"))
-        .map(|(_, job)| text(job, "uid").to_owned())
-        .collect();
-    let left: Vec<(Key, Value)> = state
+    let counts = |namespace: &str, (name, uid): (&str, &str)| {
+        let job = state.store.get(jobs.stored, &Key::new(namespace, name));
+        job.filter(|job| text(job, "uid") == uid).is_some_and(|job| {
+            let is_deleted = job.pointer("/metadata/deletionTimestamp").is_some();
+            !is_deleted && !has(job, "Complete") && !has(job, "Failed")
+        })
+    };
+    let left: Vec<(Key, Arc<Value>)> = state
         .store
         .list(pods.stored, None)
         .filter(|(_, pod)| finalizers(pod).contains(&TRACKED))
-        .filter(|(_, pod)| controller(pod).is_none_or(|uid| !counting.iter().any(|one| one == uid)))
-        .map(|(key, pod)| (key.clone(), (**pod).clone()))
+        .filter(|(key, pod)| controller(pod).is_none_or(|job| !counts(&key.namespace, job)))
+        .map(|(key, pod)| (key.clone(), pod.clone()))
         .collect();
     for (key, pod) in left {
         untrack(state, pods, &key, &pod, now);

@@ -39,6 +39,7 @@ mod columns;
 mod delete;
 mod discovery;
 mod disk;
+mod due_jobs;
 mod event;
 mod fields;
 mod form;

@@ -67,6 +67,8 @@ impl News {
 pub(super) struct State {
     pub(super) store: Store,
     pub(super) names: Names,
+    /// When old events were last looked for.
+    pub(super) events_looked: Option<Timestamp>,
 }
 
 /// What the clones of an API share.
