@@ -4,8 +4,10 @@
 //! lock as well (`kubelet::process`). So whoever comes later knows a folder whose daskflow was killed, takes
 //! the Secrets away that are left in it, and begins nothing while what the earlier one began still ends.
 
+use std::env;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -21,6 +23,8 @@ const LOCK: &str = "lock";
 const PODS: &str = "pods";
 /// Logs, in it.
 const LOGS: &str = "logs";
+/// The working directory of its daskflow, in one in the temporary directory.
+pub(super) const STARTED_IN: &str = "started-in";
 /// The kubeconfig, in it.
 pub(super) const KUBECONFIG: &str = "kubeconfig";
 /// The file of objects, in one that stays.
@@ -169,6 +173,34 @@ impl Folder {
     }
 }
 
+/// What one with a folder that stays is found by all the same: a folder in the temporary directory with
+/// nothing but a lock and a kubeconfig. It ends with this.
+#[derive(Debug)]
+pub struct Sign(Folder);
+
+impl Sign {
+    /// A new one below another folder, as [`Folder::new`] makes it.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be made.
+    pub fn new(below: &Path, number: u64, now: SystemTime) -> Result<Self, Error> {
+        Folder::new(below, number, now).map(Self)
+    }
+
+    /// Where the kubeconfig is.
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.0.kubeconfig()
+    }
+}
+
+impl Drop for Sign {
+    fn drop(&mut self) {
+        // What is left is taken away by the next that begins.
+        let _ = fs::remove_dir_all(&self.0.path);
+    }
+}
+
 fn refused(path: PathBuf, source: io::Error, option: &str) -> Error {
     Error::Make { path, cure: cure::of(&source, option), source }
 }
@@ -186,6 +218,10 @@ fn make(path: &Path) -> io::Result<File> {
     writeln!(lock, "{}", std::process::id())?;
     private().create(path.join(LOGS))?;
     private().create(path.join(PODS))?;
+    // Where that is unknown, it is found as those of other folders are.
+    if let Ok(started_in) = env::current_dir() {
+        fs::write(path.join(STARTED_IN), started_in.as_os_str().as_bytes())?;
+    }
     Ok(lock)
 }
 

@@ -46,31 +46,41 @@ pub enum Error {
 /// The API on a port, and its kubeconfig. It ends with this.
 pub struct Kubeconfig {
     path: PathBuf,
-    /// Whether nobody has named the file, so that it is deleted in the end.
-    is_own: bool,
+    /// Files that are deleted in the end, as they were not asked for.
+    own: Vec<PathBuf>,
     _listening: Listening,
 }
 
 impl Kubeconfig {
-    /// Listens, and writes the kubeconfig: into the file that is named, or into one of our own, which is
-    /// deleted in the end. Whoever has it may do everything; a file that is left is worth nothing when the
-    /// API has ended.
+    /// Listens, and writes the kubeconfig: into the file that is named, and into those of our own, which are
+    /// deleted in the end: one in the folder of this daskflow, and one in that of its [`Sign`]. Whoever has
+    /// it may do everything; a file that is left is worth nothing when the API has ended.
+    ///
+    /// [`Sign`]: super::folder::Sign
     ///
     /// # Errors
     ///
-    /// The file is there and not one of ours, or cannot be written, or no port can be listened on.
-    pub async fn serve(api: &ClusterApi, named: Option<&Path>, own: &Path) -> Result<Self, Error> {
+    /// The named file is there and not one of ours, or one cannot be written, or no port can be listened on.
+    pub async fn serve(
+        api: &ClusterApi,
+        named: Option<&Path>,
+        own: &Path,
+        sign: Option<&Path>,
+    ) -> Result<Self, Error> {
         let path = named.unwrap_or(own);
+        let own: Vec<PathBuf> = [own].into_iter().chain(sign).map(Path::to_owned).collect();
         check(path)?;
         let access = Access::new()?;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let listening = api.listen_with(address, &access).await.map_err(Error::Listen)?;
         let text = text(listening.address(), &access);
-        write(path, &text).map_err(|source| Error::Write { path: path.to_owned(), source })?;
-        Ok(Self { path: path.to_owned(), is_own: named.is_none(), _listening: listening })
+        for path in own.iter().map(PathBuf::as_path).chain(named) {
+            write(path, &text).map_err(|source| Error::Write { path: path.to_owned(), source })?;
+        }
+        Ok(Self { path: path.to_owned(), own, _listening: listening })
     }
 
-    /// The file.
+    /// The file that people are shown: the one that is named, else that of our own folder.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -78,9 +88,9 @@ impl Kubeconfig {
 
 impl Drop for Kubeconfig {
     fn drop(&mut self) {
-        if self.is_own {
+        for path in &self.own {
             // The folder may be deleted already.
-            let _ = fs::remove_file(&self.path);
+            let _ = fs::remove_file(path);
         }
     }
 }
@@ -154,8 +164,8 @@ mod tests {
         let own = std::env::temp_dir().join(format!("daskflow-way-in-{}", std::process::id()));
         let api = ClusterApi::new(|| jiff::Timestamp::UNIX_EPOCH, 1);
         let (one, other) = (own.with_extension("one"), own.with_extension("other"));
-        let written = Kubeconfig::serve(&api, None, &one).await.unwrap();
-        let _other = Kubeconfig::serve(&api, None, &other).await.unwrap();
+        let written = Kubeconfig::serve(&api, None, &one, None).await.unwrap();
+        let _other = Kubeconfig::serve(&api, None, &other, None).await.unwrap();
         let (config, foreign) = (Read::read_from(&one).unwrap(), Read::read_from(&other).unwrap());
         assert_eq!(seen(config.clone()).await.unwrap(), [Some("default".to_owned())]);
         // With the token of another API, and with none.
@@ -185,26 +195,27 @@ mod tests {
     async fn a_file_of_others_is_let_alone_and_one_of_ours_is_replaced() {
         let folder = std::env::temp_dir().join(format!("daskflow-kubeconfig-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
-        let (named, own) = (folder.join("named"), folder.join("own"));
+        let (named, own, sign) = (folder.join("named"), folder.join("own"), folder.join("sign"));
         let api = ClusterApi::new(|| jiff::Timestamp::UNIX_EPOCH, 1);
         fs::write(&named, "apiVersion: v1\n").unwrap();
         fs::set_permissions(&named, PermissionsExt::from_mode(0o644)).unwrap();
-        let refused = Kubeconfig::serve(&api, Some(&named), &own).await.err().unwrap();
+        let refused = Kubeconfig::serve(&api, Some(&named), &own, None).await.err().unwrap();
         assert!(refused.to_string().contains("was not written by daskflow local"), "{refused}");
         assert_eq!(fs::read_to_string(&named).unwrap(), "apiVersion: v1\n");
-        assert!(Kubeconfig::serve(&api, Some(Path::new("/dev/null")), &own).await.is_err());
-        assert!(Kubeconfig::serve(&api, Some(&folder.join("nowhere/config")), &own).await.is_err());
+        assert!(Kubeconfig::serve(&api, Some(Path::new("/dev/null")), &own, None).await.is_err());
+        assert!(Kubeconfig::serve(&api, Some(&folder.join("nowhere/config")), &own, None).await.is_err());
         // As `mktemp` makes it.
         fs::write(&named, "").unwrap();
         let mut texts = Vec::new();
         for _ in 0..2 {
-            let written = Kubeconfig::serve(&api, Some(&named), &own).await.unwrap();
+            let written = Kubeconfig::serve(&api, Some(&named), &own, Some(&sign)).await.unwrap();
             assert_eq!(written.path(), named);
+            assert_eq!(fs::read(&sign).unwrap(), fs::read(&named).unwrap());
             texts.push(fs::read_to_string(&named).unwrap());
             assert_eq!(fs::metadata(&named).unwrap().permissions().mode() & 0o777, MODE);
         }
         assert!(texts[0] != texts[1] && texts[1].starts_with(MARK), "{texts:?}");
-        let written = Kubeconfig::serve(&api, None, &own).await.unwrap();
+        let written = Kubeconfig::serve(&api, None, &own, None).await.unwrap();
         assert!(own.is_file());
         drop(written);
         assert_eq!((own.exists(), named.exists()), (false, true));

@@ -1,17 +1,21 @@
 //! The daskflows that live on this machine.
 
-use std::fs::TryLockError;
+use std::ffi::OsString;
+use std::fs::{self, TryLockError};
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
-use super::folder::{KUBECONFIG, lock_of, own};
+use super::folder::{KUBECONFIG, STARTED_IN, lock_of, own};
 
 /// A daskflow of this user that lives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Living {
     /// Its folder.
     pub folder: PathBuf,
-    /// The kubeconfig of its API; none where it was started with another file for that, or has just begun.
+    /// The kubeconfig of its API; none where it has just begun.
     pub kubeconfig: Option<PathBuf>,
+    /// The working directory that it was started in, if that is known.
+    pub started_in: Option<PathBuf>,
 }
 
 /// The daskflows of this user that live and have their folders below this one, by the names of the folders.
@@ -29,14 +33,15 @@ pub fn living(below: &Path) -> Vec<Living> {
     found.sort();
     let living = |folder: PathBuf| {
         let kubeconfig = Some(folder.join(KUBECONFIG)).filter(|file| file.is_file());
-        Living { folder, kubeconfig }
+        let started_in = fs::read(folder.join(STARTED_IN)).ok().map(|path| OsString::from_vec(path).into());
+        Living { folder, kubeconfig, started_in }
     };
     found.into_iter().map(living).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use std::fs::{self, File, Permissions};
+    use std::fs::{File, Permissions};
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
@@ -57,8 +62,13 @@ mod tests {
         let (first, first_lock) = make("daskflow-local-1", 0o700);
         let _others = [make("daskflow-local-3", 0o755), make("daskflow-other", 0o700)];
         fs::write(first.join(KUBECONFIG), "").unwrap();
-        let of_first = Living { folder: first.clone(), kubeconfig: Some(first.join(KUBECONFIG)) };
-        let of_second = Living { folder: second, kubeconfig: None };
+        fs::write(first.join(STARTED_IN), "/flows").unwrap();
+        let of_first = Living {
+            folder: first.clone(),
+            kubeconfig: Some(first.join(KUBECONFIG)),
+            started_in: Some("/flows".into()),
+        };
+        let of_second = Living { folder: second, kubeconfig: None, started_in: None };
         assert_eq!(living(&below), [of_first, of_second.clone()]);
         drop(first_lock);
         // Another command asks at the same time.

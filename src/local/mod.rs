@@ -48,7 +48,7 @@ use crate::operator::{self, Sites, Surroundings};
 use apply::Applied;
 use file_watch::FileWatch;
 pub use file_watch::Manifests;
-use folder::{Folder, OBJECTS};
+use folder::{Folder, OBJECTS, Sign};
 use kubeconfig::Kubeconfig;
 use kubelet::Kubelet;
 pub use living::{Living, living};
@@ -193,8 +193,10 @@ pub async fn run(options: Options, stop: Stop) -> Result<u8, Error> {
     let kubelet = Kubelet::new(client.clone(), clock.clone(), machine.clone());
     api.set_log_source(kubelet.logs());
     api.keep_changes(CHANGES_KEPT);
-    let own = machine.folder.kubeconfig();
-    let kubeconfig = Kubeconfig::serve(&api, options.kubeconfig.as_deref(), &own).await?;
+    let sign = sign(&machine, chance.seed(), begun);
+    let (own, of_sign) = (machine.folder.kubeconfig(), sign.as_ref().map(Sign::kubeconfig));
+    let named = options.kubeconfig.as_deref();
+    let kubeconfig = Kubeconfig::serve(&api, named, &own, of_sign.as_deref()).await?;
     machine.news.say(&format!("kubectl --kubeconfig {} get flows", kubeconfig.path().display()));
     let mut operator = operator(&client, (clock.clone(), chance), &ports).await?;
     let world = World { client: &client, clock: &clock, machine: &machine, stop: &stop };
@@ -221,6 +223,16 @@ pub async fn run(options: Options, stop: Stop) -> Result<u8, Error> {
     machine.folder.clear();
     let written = api.written().await.map_err(|fault| not_kept(&machine, fault));
     ended.and_then(|code| written.map(|()| code))
+}
+
+/// What `--local` finds a daskflow by whose folder is somewhere else.
+fn sign(machine: &Machine, number: u64, now: Timestamp) -> Option<Sign> {
+    if !machine.folder.is_kept() {
+        return None;
+    }
+    let made = Sign::new(&std::env::temp_dir(), number, now.into());
+    let not_found = |error| machine.news.say(&format!("commands do not find this one by --local: {error}"));
+    made.map_err(not_found).ok()
 }
 
 fn end_of_operator(ended: Result<Result<(), operator::Error>, tokio::task::JoinError>) -> Error {

@@ -8,13 +8,34 @@ use tokio::process::Command;
 
 /// Says which Python and which Dask these are, in two lines, and in a third which modules of Dask's processes
 /// files of the working directory hide; or fails on the import. The working directory is not imported from.
+///
+/// Importing Dask takes as long as all else until the first task, so it is imported only where something has
+/// to be found out by it: there is no metadata of it, or the working directory has a name that is a module's.
 const QUESTION: &str = r#"
 import os, sys
 here = os.path.realpath(os.getcwd())
 sys.path[:] = [path for path in sys.path if os.path.realpath(path or ".") != here]
+print(sys.executable, sys.version.split()[0])
+def module(entry):
+    if os.path.isfile(os.path.join(entry, "__init__.py")):
+        return entry
+    return entry[:-3] if entry.endswith(".py") else ""
+def quickly():
+    from importlib import metadata, util
+    version = metadata.version("distributed")
+    names = set(map(module, os.listdir(here))) - {"__main__"}
+    if util.find_spec("distributed") and not any(util.find_spec(name) for name in names if name.isidentifier()):
+        return version
+try:
+    version = quickly()
+except Exception:
+    version = None
+if version:
+    print(version)
+    print()
+    sys.exit()
 import distributed.cli.dask_scheduler
 import distributed.cli.dask_worker
-print(sys.executable, sys.version.split()[0])
 print(distributed.__version__)
 def hides(name):
     if os.path.realpath(getattr(sys.modules[name], "__file__", None) or "").startswith(here + os.sep):

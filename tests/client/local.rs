@@ -26,7 +26,7 @@ async fn the_one_that_runs_is_found() {
         (code, format!("{out}{err}"))
     };
     let none = "daskflow: no `daskflow local` of yours was found on this machine: start one, or name its kubeconfig with \
-                --kubeconfig, as of one with --state\n";
+                --kubeconfig\n";
     assert_eq!(status("").await, (1, none.to_owned()));
     let (first, lock) = folder(&here, "daskflow-local-1-00000001");
     let (code, said) = status("-o name").await;
@@ -41,27 +41,21 @@ async fn the_one_that_runs_is_found() {
     let (code, said) = status("").await;
     let both = format!("of {}/kubeconfig, {}/kubeconfig\n", first.display(), second.display());
     assert!(code == 1 && said.contains("choose one with --kubeconfig") && said.ends_with(&both), "{said}");
-    // As one is that was started with --kubeconfig.
-    std::fs::remove_file(second.join("kubeconfig")).unwrap();
-    let (_, said) = status("").await;
-    let both = format!(
-        "of {}/kubeconfig, the file that the one of {} names as it starts\n",
-        first.display(),
-        second.display()
-    );
-    assert!(said.ends_with(&both), "{said}");
+    // The one that was started in the working directory comes before others.
+    let started_in =
+        |folder: &PathBuf, place: &str| std::fs::write(folder.join("started-in"), place).unwrap();
+    started_in(&first, here.folder.to_str().unwrap());
+    started_in(&second, "/elsewhere");
+    assert_eq!(status("-o name").await.0, 0);
+    started_in(&first, "/elsewhere");
+    let (code, said) = status("").await;
+    assert!(code == 1 && said.contains("/kubeconfig (started in /elsewhere), "), "{said}");
     // A killed one is none.
     drop(second_lock);
     assert_eq!(status("-o name").await.0, 0);
     std::fs::remove_file(first.join("kubeconfig")).unwrap();
     let (code, said) = status("").await;
-    assert!(
-        code == 1
-            && said.contains(
-                "it begins just now (try again), or was started with --kubeconfig: name the same file"
-            ),
-        "{said}"
-    );
+    assert!(code == 1 && said.contains("it begins just now; try again in a second"), "{said}");
     drop(lock);
     assert_eq!(status("").await, (1, none.to_owned()));
 }

@@ -134,6 +134,11 @@ async fn a_run_that_ctrl_c_interrupts_is_evicted_and_its_log_stays() {
     };
     let said = || logs().out.contains("the log of once").then_some(());
     until(PATIENCE, said).unwrap_or_else(|| panic!("no log: {:?}\n{}", logs(), first.text()));
+    // Commands find it where it was started, though its folder is somewhere else.
+    let mut command = Command::new(env!("CARGO_BIN_EXE_daskflow"));
+    command.args(["logs", "once", "--local"]).current_dir(&folder).env("TMPDIR", folder.join("tmp"));
+    let found = command.output().unwrap();
+    assert!(String::from_utf8_lossy(&found.stdout).contains("the log of once"), "{found:?}");
     first.signal("INT");
     assert_eq!(first.code(Duration::from_secs(30)), Some(0), "{}", first.text());
 

@@ -51,15 +51,15 @@ pub(in crate::cli) enum Error {
     #[error("the kubeconfig has no context {context}{hint}")]
     NoContext { context: String, hint: String },
     #[error(
-        "no `daskflow local` of yours was found on this machine: start one, or name its kubeconfig with --kubeconfig, as of one with --state"
+        "no `daskflow local` of yours was found on this machine: start one, or name its kubeconfig with --kubeconfig"
     )]
     NoLocal,
-    #[error("several of yours run on this machine: choose one with --kubeconfig, of {0}")]
-    SeveralLocal(String),
     #[error(
-        "the `daskflow local` of {0} has no kubeconfig there: it begins just now (try again), or was started with --kubeconfig: name the same file with --kubeconfig here"
+        "several of yours run on this machine, and not one alone was started in this folder: choose one with --kubeconfig, of {0}"
     )]
-    NamedLocal(String),
+    SeveralLocal(String),
+    #[error("the `daskflow local` of {0} has no kubeconfig there: it begins just now; try again in a second")]
+    BeginningLocal(String),
     #[error("the kubeconfig cannot be used ({why}): `kubectl config view` shows it")]
     Kubeconfig { why: String },
 }
@@ -105,15 +105,15 @@ impl Access {
     }
 
     fn failure(&self, error: &KubeconfigError) -> Error {
-        match (error, &self.context) {
-            (KubeconfigError::LoadContext(_), Some(context)) => {
+        match error {
+            KubeconfigError::LoadContext(context) => {
                 Error::NoContext { context: context.clone(), hint: self.contexts() }
             }
-            (KubeconfigError::CurrentContextNotSet, _) => {
+            KubeconfigError::CurrentContextNotSet => {
                 Error::NoCluster { why: format!("the kubeconfig has no current context{}", self.contexts()) }
             }
-            (error, _) if is_missing(error) => Error::NoCluster { why: chain(error) },
-            (error, _) => {
+            error if is_missing(error) => Error::NoCluster { why: chain(error) },
+            error => {
                 // A text that is no YAML is shown with the line in it; the first says enough.
                 let why = chain(error).lines().next().unwrap_or_default().to_owned();
                 Error::Kubeconfig { why }
@@ -130,13 +130,21 @@ impl Access {
     }
 }
 
-/// The kubeconfig of the one `daskflow local` of this user.
+/// The kubeconfig of the one `daskflow local` of this user, or of the one of several that was started in the
+/// working directory.
 fn local_kubeconfig() -> Result<PathBuf, Error> {
     let mut living = local::living(&std::env::temp_dir());
+    if living.len() > 1 {
+        let here = std::env::current_dir().ok();
+        let is_here = |one: &Living| here.is_some() && one.started_in == here;
+        if living.iter().filter(|one| is_here(one)).count() == 1 {
+            living.retain(is_here);
+        }
+    }
     match (living.pop(), living.as_slice()) {
         (None, _) => Err(Error::NoLocal),
-        (Some(Living { folder, kubeconfig }), []) => {
-            kubeconfig.ok_or_else(|| Error::NamedLocal(folder.display().to_string()))
+        (Some(Living { folder, kubeconfig, .. }), []) => {
+            kubeconfig.ok_or_else(|| Error::BeginningLocal(folder.display().to_string()))
         }
         (Some(last), others) => {
             let all: Vec<String> = others.iter().chain([&last]).map(choice).collect();
@@ -146,10 +154,11 @@ fn local_kubeconfig() -> Result<PathBuf, Error> {
 }
 
 /// What is to be named to choose this one.
-fn choice(Living { folder, kubeconfig }: &Living) -> String {
-    match kubeconfig {
-        Some(path) => path.display().to_string(),
-        None => format!("the file that the one of {} names as it starts", folder.display()),
+fn choice(Living { folder, kubeconfig, started_in }: &Living) -> String {
+    let file = kubeconfig.clone().unwrap_or_else(|| folder.join("kubeconfig"));
+    match started_in {
+        Some(started_in) => format!("{} (started in {})", file.display(), started_in.display()),
+        None => file.display().to_string(),
     }
 }
 
