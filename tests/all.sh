@@ -149,11 +149,17 @@ if [ -n "$where" ]; then
 		[ "$seconds" -lt 20 ] || took "$name" "$seconds" # less: it was there
 	done
 fi
+# with_kubectl: the tests that were left out above for want of kubectl, or of shells that complete.
+with_kubectl() {
+	export PATH=$build/bin:$PATH DASKFLOW_KUBECTL_REQUIRED=1
+	[ "$where" != embedded ] || export DASKFLOW_SHELLS_REQUIRED=1 # they are among its packages
+	cargo test --locked --lib cluster_api::tests::kubectl
+	cargo test --locked --test files -- kubectl shells_take_what
+}
 # The chart is rendered by the Helm that comes with the embedded Kubernetes, or by one on the PATH.
 if [ -x "$build/bin/helm" ] || { command -v helm && command -v kubectl; } >/dev/null; then
 	phase "Helm chart" env DASKFLOW_CHART_REQUIRED=1 cargo test --locked --test chart
-	phase "kubectl on the API in this process" env PATH="$build/bin:$PATH" DASKFLOW_KUBECTL_REQUIRED=1 \
-		cargo test --locked --lib cluster_api::tests::kubectl
+	phase "kubectl on the API in this process" with_kubectl
 	# Without the crates that tests need, cargo would compile a good part of the others anew, with other features.
 	phase "generated files" env DASKFLOW="$target/daskflow" tests/generated.sh
 else

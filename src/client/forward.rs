@@ -209,7 +209,7 @@ pub fn is_here(address: &str) -> bool {
 
 /// Ends when the DaskCluster is deleted. Where that cannot be watched, it never ends.
 async fn deletion(cluster: &Cluster, name: &str) -> Error {
-    match wait::until::<DaskCluster>(cluster, name, |_| false).await {
+    match wait::until::<DaskCluster>(cluster, name, &mut |_| {}, |_| false).await {
         Err(error @ Error::Deleted { .. }) => error,
         _ => std::future::pending().await,
     }

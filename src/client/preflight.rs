@@ -87,6 +87,9 @@ const RIGHTS: &[Right] = &[
     ours("patch", "flowbackfills", "suspend, resume", Level::Note),
     core("list", "pods", "", "logs, dashboard, connect"),
     core("get", "pods", "log", "logs"),
+    // The GET that becomes a WebSocket is `get`; from Kubernetes 1.35 on it needs `create` too (its feature
+    // gate AuthorizePodWebsocketUpgradeCreatePermission).
+    core("get", "pods", "portforward", "dashboard, connect"),
     core("create", "pods", "portforward", "dashboard, connect"),
     core("get", "secrets", "", "connect of a cluster with TLS"),
     core("list", "events", "", "events in status"),

@@ -89,8 +89,8 @@ pub async fn cancel(cluster: &Cluster, name: &str) -> Result<FlowRun, Error> {
 ///
 /// # Errors
 /// As of [`wait::until`].
-pub async fn until_ended(cluster: &Cluster, name: &str) -> Result<FlowRun, Error> {
-    wait::until(cluster, name, |run: &FlowRun| phase_of(run).is_final()).await
+pub async fn until_ended(cluster: &Cluster, name: &str, seen: &mut wait::Seen<'_>) -> Result<FlowRun, Error> {
+    wait::until(cluster, name, seen, |run: &FlowRun| phase_of(run).is_final()).await
 }
 
 /// The newest run of a Flow, which a Flow's name stands for where a run is wanted.

@@ -106,8 +106,9 @@ pub async fn until_scaled(
     name: &str,
     group: &str,
     workers: i32,
+    seen: &mut wait::Seen<'_>,
 ) -> Result<DaskCluster, Error> {
-    wait::until(cluster, name, |found: &DaskCluster| {
+    wait::until(cluster, name, seen, |found: &DaskCluster| {
         let Some(status) = &found.status else { return false };
         let of_group = status.groups.iter().find(|one| one.name == group);
         let is_there = of_group.is_some_and(|one| (one.desired, one.ready) == (workers, workers));

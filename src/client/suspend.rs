@@ -52,28 +52,33 @@ pub fn is_set(found: &Found) -> bool {
 ///
 /// # Errors
 /// As of [`wait::until`].
-pub async fn until_done(cluster: &Cluster, found: &Found, suspend: bool) -> Result<Found, Error> {
+pub async fn until_done(
+    cluster: &Cluster,
+    found: &Found,
+    suspend: bool,
+    seen: &mut wait::Seen<'_>,
+) -> Result<Found, Error> {
     let name = found.name();
     Ok(match found {
         Found::Cluster(_) => {
             let is_done = |found: &DaskCluster| is_cluster_done(found, suspend);
-            Found::Cluster(Box::new(wait::until(cluster, &name, is_done).await?))
+            Found::Cluster(Box::new(wait::until(cluster, &name, seen, is_done).await?))
         }
         Found::Run(_) => {
             let is_done = |found: &FlowRun| is_run_done(found, suspend);
-            Found::Run(Box::new(wait::until(cluster, &name, is_done).await?))
+            Found::Run(Box::new(wait::until(cluster, &name, seen, is_done).await?))
         }
         Found::Flow(_) => {
             let is_seen = |found: &Flow| {
                 is_observed(found, found.status.as_ref().and_then(|status| status.observed_generation))
             };
-            Found::Flow(Box::new(wait::until(cluster, &name, is_seen).await?))
+            Found::Flow(Box::new(wait::until(cluster, &name, seen, is_seen).await?))
         }
         Found::Backfill(_) => {
             let is_seen = |found: &FlowBackfill| {
                 is_observed(found, found.status.as_ref().and_then(|status| status.observed_generation))
             };
-            Found::Backfill(Box::new(wait::until(cluster, &name, is_seen).await?))
+            Found::Backfill(Box::new(wait::until(cluster, &name, seen, is_seen).await?))
         }
     })
 }

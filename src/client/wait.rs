@@ -10,18 +10,24 @@ use super::cluster::Cluster;
 use super::error::Error;
 use super::find::shown;
 use crate::api::Ours;
+use crate::view::state::State;
 
 /// How many failures in a row are borne: with kube's delays between them, half a minute of an API server that
 /// does not answer.
 const FAILURES_MAX: usize = 8;
 
-/// Follows an object until `is_over` says so of it; every state of it that is seen is shown to `is_over`.
+/// Whoever is shown what an object is at while it is waited for.
+pub type Seen<'a> = dyn FnMut(String) + Send + 'a;
+
+/// Follows an object until `is_over` says so of it; every state of it that is seen is shown to `is_over`, and
+/// in words to `seen`.
 ///
 /// # Errors
 /// It was deleted, or the API server refuses, or does not answer for a while.
-pub async fn until<K: Ours>(
+pub async fn until<K: Ours + State>(
     cluster: &Cluster,
     name: &str,
+    seen: &mut Seen<'_>,
     mut is_over: impl FnMut(&K) -> bool,
 ) -> Result<K, Error> {
     let api: Api<K> = cluster.api();
@@ -33,6 +39,9 @@ pub async fn until<K: Ours>(
                 failures = 0;
                 if is_over(&object) {
                     return Ok(object);
+                }
+                if let Some(state) = object.state() {
+                    seen(state);
                 }
             }
             Ok(None) => return Err(deleted::<K>(name)),

@@ -9,5 +9,6 @@ pub mod exit;
 pub mod objects;
 pub mod overview;
 pub mod phase;
+pub mod state;
 pub mod status;
 pub mod tree;

@@ -77,7 +77,7 @@ async fn said(cluster: &Cluster) -> Vec<String> {
         runs::create(cluster, "x", "now", runs::Wish::default()).await.unwrap_err(),
         runs::retry(cluster, &run, Map::new()).await.unwrap_err(),
         runs::cancel(cluster, name).await.unwrap_err(),
-        runs::until_ended(cluster, name).await.unwrap_err(),
+        runs::until_ended(cluster, name, &mut |_| {}).await.unwrap_err(),
         suspend::set(cluster, &Found::Flow(Box::new(flow)), true).await.unwrap_err(),
         scale::scale(cluster, &dask, "gpu", 3).await.unwrap_err(),
         logs::sources(cluster, &run, logs::Wanted::default()).await.unwrap_err(),
@@ -160,7 +160,8 @@ async fn a_server_that_is_not_there_is_named_as_such() {
 async fn a_run_that_was_deleted_is_said_to_be() {
     let stage = furnished().await;
     let name = "nightly-report-now-8kfpz";
-    let wait = runs::until_ended(&stage.cluster, name);
+    let mut unseen = |_| {};
+    let wait = runs::until_ended(&stage.cluster, name, &mut unseen);
     let delete = async {
         let api: kube::Api<daskflow::api::FlowRun> = stage.cluster.api();
         api.delete(name, &kube::api::DeleteParams::default()).await.unwrap();

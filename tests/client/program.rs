@@ -235,8 +235,11 @@ async fn ctrl_c_and_a_time_that_is_over_leave_the_run_as_it_is() {
     let line = "daskflow cancel nightly-report-now-8kfpz --wait --timeout 1";
     let (code, out, err) = here.run(line).await;
     assert_eq!((code, out.as_str()), (124, "run/nightly-report-now-8kfpz is asked to end\n"), "{err}");
+    // What it waits for is said as well.
+    let (state, hint) = err.split_once('\n').unwrap();
+    assert_eq!(state, "run/nightly-report-now-8kfpz Running, attempt 1 (RunnerRunning)");
     assert!(
-        err.starts_with("the time of --timeout is over: the run nightly-report-now-8kfpz was asked"),
+        hint.starts_with("the time of --timeout is over: the run nightly-report-now-8kfpz was asked"),
         "{err}"
     );
 }
@@ -283,20 +286,20 @@ async fn stage_others(stage: &Stage) {
     stage.put(0, flow).await;
 }
 
-/// kubectl, if there is one; `DASKFLOW_KUBECTL_REQUIRED` makes its lack a failure.
-fn kubectl() -> bool {
+/// Whether this program is there; this variable makes its lack a failure.
+fn has(program: &str, required: &str) -> bool {
     let paths = std::env::var_os("PATH").unwrap_or_default();
-    let is_there = std::env::split_paths(&paths).any(|path: PathBuf| path.join("kubectl").is_file());
-    assert!(is_there || std::env::var_os("DASKFLOW_KUBECTL_REQUIRED").is_none(), "there is no kubectl");
+    let is_there = std::env::split_paths(&paths).any(|path: PathBuf| path.join(program).is_file());
+    assert!(is_there || std::env::var_os(required).is_none(), "there is no {program}");
     if !is_there {
-        eprintln!("left out: there is no kubectl");
+        eprintln!("left out: there is no {program}");
     }
     is_there
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn kubectl_finds_its_plugin_and_completes_it() {
-    if !kubectl() {
+    if !has("kubectl", "DASKFLOW_KUBECTL_REQUIRED") {
         return;
     }
     let here = Listens::new("commands_plugin", furnished().await).await;
@@ -334,6 +337,30 @@ async fn shells_take_what_completion_writes() {
         );
         let (code, out, err) = here.run(&line).await;
         assert_eq!((code, out.trim()), (0, completed), "{words}: {err}");
+    }
+    for (shell, line) in [
+        (
+            "zsh",
+            "compdef() { }; compadd() { print -- $names }; _arguments() { print of clap }; eval \"$(daskflow completion zsh)\"; \
+             words=(daskflow cancel nightly-report-now); CURRENT=3; _daskflow_names; \
+             words=(daskflow cancel --wa); _daskflow_names",
+        ),
+        (
+            "fish",
+            "daskflow completion fish | source; complete -C 'daskflow cancel nightly-report-now'; complete -C 'daskflow cancel --wa'",
+        ),
+    ] {
+        if !has(shell, "DASKFLOW_SHELLS_REQUIRED") {
+            continue;
+        }
+        let (code, out, err) = here.run(&format!("{shell} -c '{}'", line.replace('\'', r"'\''"))).await;
+        let words: Vec<&str> = out.split_whitespace().collect();
+        assert!(
+            code == 0 && words.starts_with(&["nightly-report-now-8kfpz", "nightly-report-now-w4c2d"]),
+            "{shell}: {out}{err}"
+        );
+        let rest = &words[2..];
+        assert!(rest == ["of", "clap"] || rest.first() == Some(&"--wait"), "{shell}: {out}{err}");
     }
     // As bash 3.2 has it, which is that of macOS.
     let old = "OLD=(3 2); enable -n mapfile readarray; complete() { [[ \" $* \" != *\" nosort \"* ]] || echo nosort; }";

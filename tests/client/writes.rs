@@ -63,7 +63,8 @@ async fn a_cancelled_run_is_waited_for() {
     assert!(asked.spec.cancel);
     let status = json!({"phase": "Cancelled", "finishedAt": stage.now});
     let play = stage.set_run(name, &status);
-    let (ended, ()) = tokio::join!(runs::until_ended(&stage.cluster, name), play);
+    let mut unseen = |_| {};
+    let (ended, ()) = tokio::join!(runs::until_ended(&stage.cluster, name, &mut unseen), play);
     assert_eq!(phase_of(&ended.unwrap()), Phase::Cancelled);
     // Fields of others stay.
     let run: FlowRun = serde_json::from_value(stage.get(&format!("{RUNS}/{name}")).await).unwrap();
@@ -106,7 +107,8 @@ async fn a_cluster_is_suspended_when_its_pods_are_deleted() {
             .set_status(path, &json!({"conditions": [condition("Suspended", "True", "Suspended", "")]}))
             .await;
     };
-    let (done, ()) = tokio::join!(suspend::until_done(&stage.cluster, &set, true), play);
+    let mut unseen = |_| {};
+    let (done, ()) = tokio::join!(suspend::until_done(&stage.cluster, &set, true, &mut unseen), play);
     let Found::Cluster(cluster) = done.unwrap() else { panic!() };
     assert_eq!(cluster.status.unwrap().conditions[0].status, "True");
 }
@@ -128,8 +130,12 @@ async fn a_group_is_scaled_and_the_others_stay() {
         stage.set_status(at, &group(3)).await;
         stage.set_status(at, &group(4)).await;
     };
-    let (done, ()) = tokio::join!(scale::until_scaled(&stage.cluster, "analytics", "gpu", 4), play);
+    let mut states = Vec::new();
+    let mut seen = |state| states.push(state);
+    let scaled = scale::until_scaled(&stage.cluster, "analytics", "gpu", 4, &mut seen);
+    let (done, ()) = tokio::join!(scaled, play);
     assert_eq!(done.unwrap().status.unwrap().groups[0].ready, 4);
+    assert!(states.iter().any(|state: &String| state.starts_with("cluster/analytics ")), "{states:?}");
     // Another group took the place meanwhile: it is not touched.
     let mut moved = change.cluster.clone();
     moved.spec.worker_groups[0].name = "cpu".to_owned();

@@ -30,6 +30,44 @@ if days == 13:
 time.sleep(3600 if days == 99 else 0)
 "#;
 
+/// Starts `daskflow $1 …`, asks what it forwards with a line of Python, again after the scheduler was
+/// replaced where $2 says how, and ends it.
+const FORWARDED: &str = r#"
+set -u
+said=$(mktemp)
+daskflow $1 small --port 0 $3 -n $NS >"$said" &
+forward=$!
+trap 'kill $forward; rm -f "$said"' EXIT
+for _ in $(seq 300); do grep -q 127.0.0.1 "$said" && break; sleep 0.1; done
+cat "$said"
+address=$(grep -o '127.0.0.1:[0-9]*' "$said")
+ask() {
+    for _ in $(seq 120); do
+        timeout 20 python3 -c "$4" "$address" && return
+        sleep 0.5
+    done
+    return 1
+}
+ask "$@" || exit 3
+[ -z "$2" ] || { eval "$2" && ask "$@"; } || exit 4
+trap 'rm -f "$said"' EXIT
+kill -TERM $forward
+wait $forward
+"#;
+/// The dashboard's own page of health.
+const HEALTH: &str = r#"
+import sys, urllib.request
+answer = urllib.request.urlopen(f"http://{sys.argv[1]}/health", timeout=10)
+print("health", answer.status, answer.read().decode())
+"#;
+/// A scheduler speaks first: the number of frames of its greeting, as 8 bytes.
+const GREETING: &str = r#"
+import socket, struct, sys
+host, port = sys.argv[1].split(":")
+with socket.create_connection((host, int(port)), timeout=10) as connection:
+    print("frames", *struct.unpack("<Q", connection.recv(8, socket.MSG_WAITALL)))
+"#;
+
 /// What a command came to.
 struct Said {
     code: i32,
@@ -78,6 +116,16 @@ impl Program<'_> {
     async fn run(&self, arguments: &str, code: i32) -> Said {
         let said = shell(&self.folder, &format!("daskflow {arguments} -n {}", self.namespace.name)).await;
         assert_eq!(said.code, code, "{arguments}: {}{}", said.out, said.err);
+        said
+    }
+
+    /// What a line of Python says to a port that `dashboard` or `connect` forwards, also after `replace`.
+    async fn forwarded(&self, command: &str, replace: &str, option: &str, python: &str) -> Said {
+        let quoted = |text: &str| format!("'{text}'");
+        let words: Vec<String> = [command, replace, option, python].into_iter().map(quoted).collect();
+        let line = format!("NS={}; set -- {}\n{FORWARDED}", self.namespace.name, words.join(" "));
+        let said = shell(&self.folder, &line).await;
+        assert_eq!(said.code, 0, "{command}: {}{}", said.out, said.err);
         said
     }
 }
@@ -160,6 +208,13 @@ async fn looks(program: &Program<'_>) {
         "{}",
         cluster.out
     );
+    let health = program.forwarded("dashboard", "", "--no-open", HEALTH).await;
+    assert!(health.out.contains("health 200 ok"), "{}{}", health.out, health.err);
+    let replace =
+        "kubectl delete pod -n $NS --wait -l dask.org/cluster-name=small,dask.org/component=scheduler";
+    let greeted = program.forwarded("connect", replace, "", GREETING).await;
+    assert!(greeted.out.contains("Client(\"tcp://127.0.0.1:"), "{}{}", greeted.out, greeted.err);
+    assert_eq!(greeted.out.matches("frames ").count(), 2, "{}{}", greeted.out, greeted.err);
     program.run("check", 0).await;
     program.run("version", 0).await;
     for (arguments, action) in [("status", "list flows"), ("run etl", "get flows")] {

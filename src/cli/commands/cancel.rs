@@ -9,6 +9,7 @@ use super::format::Output;
 use super::session::{Session, Waited, deadline};
 use crate::api::{FlowRun, Kind, Phase};
 use crate::client::find::{self, Named};
+use crate::client::wait::Seen;
 use crate::client::{Error, read, runs};
 use crate::plan::facts::phase_of;
 
@@ -57,7 +58,8 @@ pub(super) async fn run(arguments: &Arguments, session: &mut Session<'_>) -> Res
     for run in asked.iter().filter(|run| arguments.wait && !phase_of(run).is_final()) {
         let (cluster, name) = (session.cluster.clone(), run.name_any());
         let hint = format!("the run {name} was asked to end and has not yet: `daskflow status {name}`");
-        match session.wait(until, &hint, runs::until_ended(&cluster, &name)).await? {
+        let ended = async |seen: &mut Seen<'_>| runs::until_ended(&cluster, &name, seen).await;
+        match session.wait(until, &hint, ended).await? {
             Waited::Done(run) => say(&run, session)?,
             Waited::Ended(code) => return Ok(code),
         }

@@ -17,19 +17,21 @@ use crate::client::find::{self, Named, shown};
 /// The name under which kubectl asks a plugin for completions
 /// (<https://kubernetes.io/docs/tasks/extend-kubectl/kubectl-plugins/>).
 const OF_PLUGIN: &str = "kubectl_complete-daskflow";
+/// The word with which the shells' scripts ask for completions: that of cobra's programs.
+const ASKS: &str = "__complete";
 /// What cobra, and so kubectl, ends a list of completions with: files are no completions.
 const NO_FILES: &str = ":4";
 /// How long names are waited for: whoever presses Tab does not want to wait.
 const NAMES_MAX: Duration = Duration::from_secs(2);
 
-/// Bash asks for names as kubectl does, and takes what clap has where there are none. macOS has bash 3.2,
-/// which knows neither `mapfile` nor, as all before 4.4, `nosort`.
+/// Bash asks for names, and takes what clap has where there are none. macOS has bash 3.2, which knows neither
+/// `mapfile` nor, as all before 4.4, `nosort`.
 const BASH: &str = r#"
 _daskflow_names() {
     local names name
     COMPREPLY=()
     if [[ ${COMP_WORDS[COMP_CWORD]} != -* ]]; then
-        names=$( (exec -a kubectl_complete-daskflow daskflow "${COMP_WORDS[@]:1:COMP_CWORD}") 2>/dev/null | grep -v '^:' | cut -f 1)
+        names=$(daskflow __complete "${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null | grep -v '^:' | cut -f 1)
         while IFS= read -r name; do
             [[ -z $name ]] || COMPREPLY+=("$name")
         done <<< "$names"
@@ -42,6 +44,35 @@ else
     complete -F _daskflow_names -o bashdefault -o default daskflow
 fi
 "#;
+
+/// Where clap's script for zsh chooses: a file in `fpath` is run as the function of its name, once.
+const ZSH_CHOOSES: &str = "\nif [ \"$funcstack[1]\" = \"_daskflow\" ]";
+/// What stands in its place. Commands and options are clap's, which has their descriptions.
+const ZSH: &str = r#"
+_daskflow_names() {
+    local -a names
+    if (( CURRENT > 2 )) && [[ "${words[CURRENT]}" != -* ]]; then
+        names=( ${(f)"$(daskflow __complete "${(@)words[2,CURRENT]}" 2>/dev/null | grep -v '^:' | cut -f 1)"} )
+    fi
+    if (( ${#names} )); then
+        compadd -a names
+    else
+        _daskflow "$@"
+    fi
+}
+compdef _daskflow_names daskflow
+if [ "$funcstack[1]" = "_daskflow" ]; then
+    _daskflow_names "$@"
+fi
+"#;
+
+/// Fish is given names in the place of files; the commands that take names are written behind it.
+const FISH: &str = r#"
+function __daskflow_names
+    set -l words (commandline -opc) (commandline -ct)
+    daskflow __complete $words[2..-1] 2>/dev/null | string match -v -r '^:'
+end
+complete -c daskflow -f -a '(__daskflow_names)' -n 'not string match -q -- "-*" (commandline -ct); and __fish_seen_subcommand_from"#;
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum For {
@@ -67,18 +98,30 @@ pub(super) fn run(arguments: &Arguments, mut whole: Command) -> ExitCode {
     };
     let mut script = Vec::new();
     generate(shell, &mut whole, "daskflow", &mut script);
-    if shell == Shell::Bash {
-        script.extend(BASH.as_bytes());
-    }
-    print(&script)
+    let of_clap = String::from_utf8_lossy(&script);
+    let script = match arguments.shell {
+        For::Bash => format!("{of_clap}{BASH}"),
+        For::Zsh => {
+            format!("{}{ZSH}", of_clap.rsplit_once(ZSH_CHOOSES).map_or(&*of_clap, |(before, _)| before))
+        }
+        For::Fish => format!("{of_clap}{FISH} {}'\n", with_names(&whole).join(" ")),
+    };
+    print(script.as_bytes())
 }
 
-/// The answer to kubectl where the program was called to complete; none where it was not. `whole` is all
-/// commands.
+/// The commands that take names of objects.
+fn with_names(whole: &Command) -> Vec<&str> {
+    let takes_names = |command: &&Command| !command.is_hide_set() && !kinds_of(command, "").1.is_empty();
+    whole.get_subcommands().filter(takes_names).map(Command::get_name).collect()
+}
+
+/// The answer to kubectl or a shell where the program was called to complete; none where it was not. `whole`
+/// is all commands.
 pub(in crate::cli) fn of_plugin(whole: impl FnOnce() -> Command) -> Option<String> {
-    let mut arguments = std::env::args_os();
+    let mut arguments = std::env::args_os().peekable();
     let program = arguments.next()?;
-    let is_meant = Path::new(&program).file_stem().is_some_and(|name| name == OF_PLUGIN);
+    let of_kubectl = Path::new(&program).file_stem().is_some_and(|name| name == OF_PLUGIN);
+    let is_meant = of_kubectl || arguments.next_if(|word| word == ASKS).is_some();
     is_meant.then(|| completions(&whole(), &arguments.collect::<Vec<OsString>>(), names))
 }
 

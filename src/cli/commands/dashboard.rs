@@ -40,6 +40,7 @@ pub(super) async fn run(arguments: &Arguments, session: &mut Session<'_>) -> Res
     let scheduler = Scheduler::find(&session.cluster, &arguments.object).await?;
     let address = scheduler.address(Port::Dashboard)?.to_owned();
     if is_here(&address) {
+        arguments.local.note_unused(session);
         if let Some(opened) = show(&address, arguments, session)? {
             // A browser that stays until its window is closed is not waited for.
             let _ = timeout(BROWSER_MAX, opened).await;

@@ -18,6 +18,9 @@ pub(in crate::cli) struct Arguments {
     reason: String,
 }
 
+/// From how many letters on a word counts as a part of a reason.
+const PART_MIN: usize = 4;
+
 #[derive(Debug, thiserror::Error)]
 #[error("{word} is no reason of daskflow: {hint}")]
 struct Unknown {
@@ -36,13 +39,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
 fn text(word: &str) -> Result<String, Unknown> {
     let all = || Reason::ALL.iter().map(|reason| reason.as_str());
     let Some(reason) = all().find(|known| known.eq_ignore_ascii_case(word)) else {
-        let hint = match similar(word, all()) {
-            Some(nearest) => format!("did you mean {nearest}?"),
-            None => {
-                "it may be one of Kubernetes; `daskflow status NAME` shows the sentence behind it".to_owned()
-            }
-        };
-        return Err(Unknown { word: word.to_owned(), hint });
+        return Err(Unknown { word: word.to_owned(), hint: hint(word) });
     };
     let mut text = format!("{reason}\n");
     for Explanation { section, means, cure } in explain(reason) {
@@ -52,6 +49,24 @@ fn text(word: &str) -> Result<String, Unknown> {
         }
     }
     Ok(text)
+}
+
+/// What to try in the place of a word that is no reason: those that it is a part of, the nearest one, or
+/// where the sentence is.
+fn hint(word: &str) -> String {
+    let all = || Reason::ALL.iter().map(|reason| reason.as_str());
+    let part = word.to_lowercase();
+    let longer: Vec<&str> = all().filter(|known| known.to_lowercase().contains(&part)).collect();
+    if part.len() >= PART_MIN && !longer.is_empty() {
+        return format!("did you mean {}?", longer.join(", "));
+    }
+    match similar(word, all()) {
+        Some(nearest) => format!("did you mean {nearest}?"),
+        None if word.parse::<i32>().is_ok() => {
+            "as an exit code it stands beside a reason, which `daskflow status RUN` shows".to_owned()
+        }
+        None => "it may be one of Kubernetes; `daskflow status NAME` shows the sentence behind it".to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -67,6 +82,9 @@ mod tests {
             of("ClusterTimeuot").unwrap_err(),
             "ClusterTimeuot is no reason of daskflow: did you mean ClusterTimeout?"
         );
+        let part = of("timeout").unwrap_err();
+        assert!(part.contains("did you mean ") && part.contains("ClusterTimeout"), "{part}");
+        assert!(of("137").unwrap_err().contains("an exit code"));
         assert!(of("Nonsense").unwrap_err().contains("may be one of Kubernetes"));
     }
 }

@@ -8,11 +8,12 @@ use tokio::time::Instant;
 
 use super::failure::{Failure, INTERRUPTED, OUT_OF_TIME};
 use super::session::{Session, Waited, deadline, interrupted, over};
-use crate::api::{FlowRun, is_seen};
+use crate::api::FlowRun;
 use crate::client::logs::Line;
 use crate::client::{self, runs};
-use crate::view::exit;
-use crate::view::status;
+use crate::plan::facts::phase_of;
+use crate::view::state::State;
+use crate::view::{exit, status};
 
 #[derive(Args, Clone, Copy, Debug)]
 pub(super) struct Waits {
@@ -47,7 +48,7 @@ pub(super) async fn created(run: &FlowRun, waits: &Waits, session: &mut Session<
         follow(&name, until, &hint, session).await?
     } else {
         let cluster = session.cluster.clone();
-        session.wait(until, &hint, runs::until_ended(&cluster, &name)).await?
+        session.wait(until, &hint, async |seen| runs::until_ended(&cluster, &name, seen).await).await?
     };
     let run = match waited {
         Waited::Done(run) => run,
@@ -101,14 +102,10 @@ struct Printed<'a> {
 
 impl client::follow::Seen for Printed<'_> {
     fn changed(&mut self, run: &FlowRun) {
-        let status = run.status.clone().unwrap_or_default();
-        // Its end is said by whoever follows it, and before an operator has looked there is nothing to say.
-        if status.phase.is_final() || !is_seen(status.observed_generation) {
-            return;
+        // Its end is said by whoever follows it.
+        if let Some(state) = run.state().filter(|_| !phase_of(run).is_final()) {
+            let _ = writeln!(self.err, "{state}");
         }
-        let attempt = status.attempt.map(|attempt| format!(", attempt {attempt}")).unwrap_or_default();
-        let why = status.reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
-        let _ = writeln!(self.err, "run/{} {}{attempt}{why}", run.name_any(), status.phase.as_str());
     }
 
     fn wrote(&mut self, line: &Line) {

@@ -21,6 +21,13 @@ pub(super) struct Local {
 }
 
 impl Local {
+    /// Says that nothing is forwarded, where a port was asked for.
+    pub fn note_unused(&self, session: &mut Session<'_>) {
+        if self.port.is_some() {
+            session.note("--port is not used: the scheduler is on this machine, and nothing is forwarded");
+        }
+    }
+
     /// Listens.
     pub async fn listen(&self, port: Port) -> Result<(TcpListener, SocketAddr), Failure> {
         let at = |number: u16| TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, number)));

@@ -2,14 +2,14 @@
 
 use clap::Args;
 use futures::StreamExt;
-use futures::stream::{BoxStream, select_all, unfold};
+use futures::stream::{select_all, unfold};
 use kube::ResourceExt;
 
 use super::access::Access;
 use super::failure::{Failure, INTERRUPTED};
 use super::follow;
 use super::session::{Session, Waited, interrupted};
-use crate::api::FlowRun;
+use crate::api::{FlowRun, labels};
 use crate::client::find::{self, Found, Named};
 use crate::client::logs::{self, Line, Wanted};
 use crate::client::tail::Tail;
@@ -82,33 +82,67 @@ fn before_last(run: &FlowRun) -> Result<u32, Failure> {
     }
 }
 
-/// Follows the runner and the workers that are there now, until all have ended.
+/// Follows the runner and the workers that are there now, until the run has ended.
 async fn follow_all(run: &FlowRun, wanted: Wanted, session: &mut Session<'_>) -> Result<u8, Failure> {
-    let sources = logs::sources(&session.cluster, run, wanted).await?;
-    let mut streams: Vec<BoxStream<'static, Result<Line, Error>>> = Vec::new();
-    for source in &sources {
+    let mut tails = Vec::new();
+    for source in logs::sources(&session.cluster, run, wanted).await? {
+        let is_runner = source.container == labels::RUNNER;
         match Tail::open(&session.cluster, source.clone()).await {
-            Ok(tail) => streams.push(unfold(tail, following).boxed()),
+            Ok(tail) => tails.push((is_runner, tail)),
             Err(error) => session.note(&format!("without {}: {error}", source.pod)),
         }
     }
-    let mut lines = select_all(streams);
+    let (runner, workers): (Vec<_>, Vec<_>) = tails.into_iter().partition(|(is_runner, _)| *is_runner);
+    let mut runner = runner.into_iter().map(|(_, tail)| tail).next();
+    let mut workers = select_all(workers.into_iter().map(|(_, tail)| unfold(tail, following).boxed()));
     let (cluster, name) = (session.cluster.clone(), run.name_any());
     // Workers go on when the run has ended.
-    let mut ended = Box::pin(runs::until_ended(&cluster, &name));
+    let mut unseen = |_| {};
+    let mut ended = Box::pin(runs::until_ended(&cluster, &name, &mut unseen));
     let mut asked = Box::pin(interrupted());
-    loop {
+    let run = loop {
         tokio::select! {
             biased;
             () = &mut asked => return Ok(INTERRUPTED),
-            line = lines.next(), if !lines.is_empty() => match line {
+            line = next(&mut runner) => show(line, &mut runner, session)?,
+            line = workers.next(), if !workers.is_empty() => match line {
                 Some(Ok(line)) => write(&line, true, session)?,
                 Some(Err(error)) => session.note(&error.to_string()),
                 None => {}
             },
-            run = &mut ended => return Ok(crate::view::exit::code(&run?.status.unwrap_or_default())),
+            run = &mut ended => break run?,
         }
+    };
+    while let Some(tail) = &mut runner {
+        let line = tokio::select! {
+            line = tail.rest() => line,
+            () = &mut asked => return Ok(INTERRUPTED),
+        };
+        show(line, &mut runner, session)?;
     }
+    Ok(crate::view::exit::code(&run.status.unwrap_or_default()))
+}
+
+/// The next line of the runner; waits for ever where there is no log.
+async fn next(runner: &mut Option<Tail>) -> Option<Result<Line, Error>> {
+    match runner {
+        Some(tail) => tail.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Shows a line of the runner, or forgets its log, which has ended.
+fn show(
+    line: Option<Result<Line, Error>>,
+    runner: &mut Option<Tail>,
+    session: &mut Session<'_>,
+) -> Result<(), Failure> {
+    match line {
+        Some(Ok(line)) => write(&line, true, session)?,
+        Some(Err(error)) => session.note(&error.to_string()),
+        None => *runner = None,
+    }
+    Ok(())
 }
 
 /// The next line of a log, and the log after it.

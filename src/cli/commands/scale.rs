@@ -11,6 +11,7 @@ use crate::api::worker_group::Drain;
 use crate::cli::output::counted;
 use crate::client::find::{self, Found, Named};
 use crate::client::scale::{self, Change, DEFAULT};
+use crate::client::wait::Seen;
 
 /// The exit code of a command line that is wrong, which clap gives by itself where it can.
 const WRONG_COMMAND_LINE: u8 = 2;
@@ -56,7 +57,9 @@ pub(super) async fn run(arguments: &Arguments, session: &mut Session<'_>) -> Res
     let to = session.cluster.clone();
     let hint = format!("the workers are not all there yet: `daskflow status cluster/{}`", named.name);
     let until = deadline(arguments.timeout);
-    match session.wait(until, &hint, scale::until_scaled(&to, &named.name, group, workers)).await? {
+    let scaled =
+        async |seen: &mut Seen<'_>| scale::until_scaled(&to, &named.name, group, workers, seen).await;
+    match session.wait(until, &hint, scaled).await? {
         Waited::Done(_) => {
             if session.format.is_for_people() {
                 let counted = counted(usize::try_from(workers).unwrap_or_default(), "worker");

@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::failure::{Failure, INTERRUPTED, OUT_OF_TIME};
 use super::format::{Format, painted};
+use crate::client::wait::Seen;
 use crate::client::{self, Cluster};
 use crate::daemon::clock::Clock;
 use crate::view::tree::{Tone, Tree};
@@ -76,15 +77,25 @@ impl Session<'_> {
         let _ = writeln!(self.err, "{text}");
     }
 
-    /// Waits, until then at most, or until Ctrl-C. Then `hint` says what goes on without the wait.
+    /// Waits, until then at most, or until Ctrl-C. Then `hint` says what goes on without the wait. What is at
+    /// hand meanwhile is a note for each change of it.
     pub async fn wait<T>(
         &mut self,
         until: Option<Instant>,
         hint: &str,
-        what: impl Future<Output = Result<T, client::Error>>,
+        what: impl AsyncFnOnce(&mut Seen<'_>) -> Result<T, client::Error>,
     ) -> Result<Waited<T>, Failure> {
+        let mut last = String::new();
+        let err = &mut *self.err;
+        let mut seen = |state: String| {
+            if state != last {
+                // As of a note, nothing is lost with it.
+                let _ = writeln!(err, "{state}");
+                last = state;
+            }
+        };
         let code = tokio::select! {
-            done = what => return Ok(Waited::Done(done?)),
+            done = what(&mut seen) => return Ok(Waited::Done(done?)),
             () = interrupted() => INTERRUPTED,
             () = over(until) => OUT_OF_TIME,
         };

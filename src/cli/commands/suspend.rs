@@ -8,6 +8,7 @@ use super::format::Output;
 use super::session::{Session, Waited, deadline};
 use crate::api::{Kind, Phase};
 use crate::client::find::{self, Found, Named, shown};
+use crate::client::wait::Seen;
 use crate::client::{read, suspend};
 use crate::plan::facts::phase_of;
 
@@ -59,7 +60,8 @@ pub(super) async fn run(
     for object in set.iter().filter(|_| arguments.wait) {
         let (cluster, name) = (session.cluster.clone(), object.name());
         let hint = format!("it is not carried out yet: `daskflow status {}/{name}`", shown(object.kind()));
-        match session.wait(until, &hint, suspend::until_done(&cluster, object, suspends)).await? {
+        let done = async |seen: &mut Seen<'_>| suspend::until_done(&cluster, object, suspends, seen).await;
+        match session.wait(until, &hint, done).await? {
             Waited::Done(done) if session.format.is_for_people() => {
                 let word = if suspends { "suspended" } else { "resumed" };
                 writeln!(session.out, "{}/{name} is {word}", shown(done.kind()))?;
