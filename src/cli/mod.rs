@@ -7,6 +7,7 @@ mod generate;
 mod init;
 mod instant;
 mod local;
+mod migrate;
 mod next;
 mod operator;
 mod out;
@@ -40,6 +41,8 @@ enum Command {
     Validate(validate::Arguments),
     /// List the upcoming runs of Flows: of manifests without a cluster, or of a cluster.
     Next(next::Arguments),
+    /// Write manifests for those of dask-kubernetes, without a cluster, with comments on what changes.
+    Migrate(migrate::Arguments),
     /// Run Flows and Dask clusters on this machine, with its own Python, until Ctrl-C.
     Local(Box<local::Arguments>),
     /// Run the operator.
@@ -65,6 +68,7 @@ pub fn run() -> ExitCode {
         Command::Init(arguments) => init::run(&arguments),
         Command::Validate(arguments) => validate::run(&arguments),
         Command::Next(arguments) => next::run(&arguments),
+        Command::Migrate(arguments) => migrate::run(&arguments),
         Command::Local(arguments) => local::run(*arguments),
         Command::Ready(arguments) => ready::run(&arguments),
         Command::Generate(arguments) => generate::run(&arguments),

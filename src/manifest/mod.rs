@@ -15,6 +15,7 @@ pub mod first;
 mod json;
 mod meant;
 mod metadata;
+pub mod migration;
 mod object;
 mod placeholder;
 mod planner;

@@ -7,6 +7,7 @@
 pub mod backfill;
 pub mod certificates;
 pub mod cluster;
+pub mod compat;
 pub mod conditions;
 mod count;
 pub mod facts;

@@ -245,6 +245,7 @@ fn commands_are_told_apart() {
 fn folder_of_local_commands() -> PathBuf {
     let author = read(&root().join("docs/flow-author.md"));
     let begin = read(&root().join("docs/get-started.md"));
+    let old = read(&root().join("docs/from-dask-kubernetes.md"));
     let flow = yaml_blocks(&author).into_iter().find(|yaml| yaml.contains("kind: Flow\n")).unwrap();
     let copies = [
         "Cargo.toml",
@@ -259,6 +260,7 @@ fn folder_of_local_commands() -> PathBuf {
     let copies = copies.map(|name| (name, read(&root().join(name))));
     let mut files = vec![("nightly.yaml", flow), ("flows/nightly.yaml", flow)];
     files.extend(files_of(&begin));
+    files.extend(files_of(&old).into_iter().flat_map(|(name, text)| [(name, text), ("old/a.yaml", text)]));
     files.extend(copies.iter().map(|(name, text)| (*name, text.as_str())));
     program::folder("docs_commands", &files)
 }

@@ -15,6 +15,8 @@ mod cli_validate;
 #[path = "../client/mod.rs"]
 mod client;
 mod cluster_api;
+#[path = "../compat/mod.rs"]
+mod compat;
 mod crd_additive;
 mod crd_size;
 mod docs;

@@ -129,6 +129,7 @@ fn help_texts_use_the_words_of_kubernetes() {
         "init",
         "generate",
         "validate",
+        "migrate",
         "next",
         "ready",
         "local",

@@ -10,7 +10,7 @@ mod fit;
 mod imports;
 #[cfg(test)]
 mod tests;
-mod text;
+pub(super) mod text;
 
 use std::collections::BTreeMap;
 

@@ -1,0 +1,170 @@
+//! Manifests of dask-kubernetes as ours: texts in, one text out, and what cannot be moved.
+//!
+//! What it is: [`crate::plan::compat`] with lines and files around it. All texts are given together, since an
+//! object there may be a part of one in another file. What comes out has comments where something is
+//! different, and is [checked](super::check) as any text of a user's before it is given to anyone.
+//!
+//! What it is not: it reads no file.
+
+mod defaults;
+#[cfg(test)]
+mod tests;
+mod write;
+
+use serde_json::Value;
+
+use super::fault::Fault;
+use super::object::check;
+use super::yaml::{Content, Node, documents};
+use crate::plan::compat::{self, Effect, GROUP, Remark, Translated};
+use crate::plan::field::FieldPath;
+
+/// What manifests become.
+#[derive(Clone, Debug, Default)]
+pub struct Migration {
+    /// Our manifests.
+    pub text: String,
+    /// How many objects of dask-kubernetes there were.
+    pub theirs: usize,
+    /// How many objects are written.
+    pub ours: usize,
+    /// How many objects of other kinds there were, which stay as they are.
+    pub others: usize,
+    /// What is wrong, by text and line. Hints are about what is not written and need not be.
+    pub faults: Vec<(usize, Fault)>,
+}
+
+/// An object of theirs and the text that it is from.
+struct Source {
+    text: usize,
+    node: Node,
+}
+
+impl Source {
+    /// The object in words, with a space behind them.
+    fn title(&self) -> String {
+        let object = self.node.to_value();
+        let word = |path: &str| object.pointer(path).and_then(Value::as_str).unwrap_or_default();
+        format!("{} {} ", word("/kind"), word("/metadata/name"))
+    }
+}
+
+/// Writes what the objects in these texts become.
+pub fn migrate(texts: &[&str]) -> Migration {
+    let mut migration = Migration::default();
+    let mut sources = Vec::new();
+    for (text, content) in texts.iter().enumerate() {
+        let (documents, broken) = documents(content);
+        for document in documents {
+            migration.faults.extend(document.faults.into_iter().map(|fault| (text, fault)));
+            migration.collect(text, document.root, &mut sources);
+        }
+        migration.faults.extend(broken.map(|fault| (text, fault)));
+    }
+    migration.theirs = sources.len();
+    let objects: Vec<Value> = sources.iter().map(|source| source.node.to_value()).collect();
+    for translated in compat::translate(&objects) {
+        migration.write(&translated, &sources);
+    }
+    migration.faults.sort_by_key(|(text, fault)| (*text, fault.line));
+    migration
+}
+
+impl Migration {
+    fn collect(&mut self, text: usize, node: Node, sources: &mut Vec<Source>) {
+        let word = |field: &str| match node.get(field).map(|entry| &entry.value.content) {
+            Some(Content::Scalar(Value::String(word))) => word.clone(),
+            _ => String::new(),
+        };
+        if word("kind").ends_with("List")
+            && let Some(items) = node.get("items")
+            && let Content::List(items) = &items.value.content
+        {
+            return items.iter().for_each(|item| self.collect(text, item.clone(), sources));
+        }
+        let is_theirs = word("apiVersion").split('/').next() == Some(GROUP);
+        if is_theirs { sources.push(Source { text, node }) } else { self.others += 1 }
+    }
+
+    fn write(&mut self, translated: &Translated, sources: &[Source]) {
+        let objects: serde_json::Result<Vec<Value>> =
+            translated.written.iter().map(|written| written.object.to_value()).collect();
+        let mut objects = objects.unwrap_or_default();
+        objects.iter_mut().for_each(defaults::take_out);
+        let is_written = !objects.is_empty();
+        let (refused, changed): (Vec<&Remark>, Vec<&Remark>) =
+            translated.remarks.iter().partition(|remark| remark.effect == Effect::Refused);
+        let mut documents = Vec::new();
+        for (at, (object, written)) in objects.iter().zip(&translated.written).enumerate() {
+            let mut comments = write::Comments::new();
+            if at == 0 {
+                comments = comments_of(object, translated.of, (&changed, sources));
+            }
+            if let Some(comment) = written.comment {
+                comments.entry(FieldPath::default()).or_default().push(comment.to_owned());
+            }
+            documents.push(write::document(object, &comments));
+        }
+        let text = documents.join("---\n");
+        let refusals = refusals(&text);
+        if refusals.is_empty() {
+            self.ours += documents.len();
+            if is_written && !self.text.is_empty() {
+                self.text.push_str("---\n");
+            }
+            self.text.push_str(&text);
+        }
+        // Why there is nothing; what would have changed is of no use then.
+        let is_left_out = !is_written && refused.is_empty();
+        let said = if is_left_out { changed } else { refused };
+        self.faults.extend(said.into_iter().filter_map(|remark| fault(remark, sources)));
+        let root = sources.get(translated.of);
+        let found = root.map(|root| {
+            refusals.into_iter().map(|message| (root.text, Fault::of_text(root.node.line, message)))
+        });
+        self.faults.extend(found.into_iter().flatten());
+    }
+}
+
+/// What is refused of a text that was written, if anything.
+fn refusals(text: &str) -> Vec<String> {
+    let checked = check(text);
+    let of_objects = checked.manifests.into_iter().flat_map(|manifest| manifest.faults);
+    let said = of_objects
+        .chain(checked.faults)
+        .map(|fault| format!("what it would become is refused: {}: {}", fault.field, fault.message));
+    said.collect()
+}
+
+/// Remarks by the fields of an object that they stand above: the nearest that are there. One about another
+/// object of theirs than the one of `of` names it.
+fn comments_of(object: &Value, of: usize, (remarks, sources): (&[&Remark], &[Source])) -> write::Comments {
+    let mut comments = write::Comments::new();
+    for remark in remarks {
+        let mut place = FieldPath::default();
+        for step in FieldPath::find(&remark.place, object).steps() {
+            let further = place.join(step.clone());
+            if further.get(object).is_none() {
+                break;
+            }
+            place = further;
+        }
+        let other = sources.get(remark.of).filter(|_| remark.of != of).map(Source::title).unwrap_or_default();
+        comments.entry(place).or_default().push(format!("{other}{}: {}", remark.field, remark.message));
+    }
+    comments
+}
+
+/// A remark that stands in no comment.
+fn fault(remark: &Remark, sources: &[Source]) -> Option<(usize, Fault)> {
+    let source = sources.get(remark.of)?;
+    let path = FieldPath::find(&remark.field, &source.node.to_value());
+    let fault = Fault {
+        line: source.node.line_of(&path),
+        field: remark.field.clone(),
+        reason: None,
+        message: remark.message.clone(),
+        hint: remark.effect == Effect::Changed,
+    };
+    Some((source.text, fault))
+}

@@ -1,0 +1,294 @@
+//! A `DaskCluster` of theirs, with its groups and its autoscaler, as one of ours.
+
+use k8s_openapi::api::core::v1 as core;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde_json::json;
+
+use super::pod::{Part, Ports, Role};
+use super::remark::Notes;
+use super::theirs::{AutoscalerSpec, ClusterSpec, Extra, Object, WorkerGroupSpec, WorkerSpec};
+use super::{group, labels, options, pod, service};
+use crate::api::common::Entrypoint;
+use crate::api::dask_cluster::{Idle, IdleAction, SchedulerSpec};
+use crate::api::worker_group::WorkerGroup;
+use crate::api::{DaskClusterSpec, PullPolicy, WorkersSpec};
+use crate::plan::pods::written::{SCHEDULER_ADDRESS, WORKER_NAME};
+use crate::plan::pods::{scheduler, worker};
+
+/// The ports of a scheduler's pod.
+const SCHEDULER_PORTS: Ports = Ports { ours: &service::PORTS, health: 8787, health_name: "http-dashboard" };
+/// The port of a worker's pod.
+const WORKER_PORTS: Ports =
+    Ports { ours: &[("http-worker", 8788)], health: 8788, health_name: "http-dashboard" };
+
+/// A cluster of theirs, and what belongs to it.
+pub(super) struct Given<'a> {
+    pub spec: &'a ClusterSpec,
+    /// Of the object that it stands in: its labels and annotations are those of all pods.
+    pub metadata: &'a ObjectMeta,
+    /// The cluster's name; none where that is known only at run time.
+    pub name: Option<&'a str>,
+    /// The object of its default group, as a cluster that lives has it.
+    pub default_group: Option<&'a Object<WorkerGroupSpec>>,
+    pub groups: Vec<&'a Object<WorkerGroupSpec>>,
+    pub autoscaler: Option<&'a Object<AutoscalerSpec>>,
+}
+
+/// One of ours.
+pub(super) struct Made {
+    pub spec: DaskClusterSpec,
+    /// A Service beside it.
+    pub service: Option<core::ServiceSpec>,
+}
+
+/// A group, before what all pods have in common is known.
+struct Group<'a> {
+    name: String,
+    role: Role,
+    workers: WorkersSpec,
+    extra: Option<&'a Extra>,
+}
+
+/// What is the same in all pods.
+struct Common {
+    image: String,
+    pull_policy: Option<PullPolicy>,
+    pull_secrets: Vec<core::LocalObjectReference>,
+    env: Vec<core::EnvVar>,
+}
+
+/// Translates a cluster. `notes` are of its spec.
+pub(super) fn translate(given: &Given<'_>, notes: &mut Notes) -> Option<Made> {
+    let mut of_scheduler = notes.within("scheduler", "scheduler");
+    let scheduler = pod::role(&given.spec.scheduler.spec, scheduler::CONTAINER, &mut of_scheduler);
+    let mut of_workers = notes.within("worker", "workers");
+    let mut groups = vec![read_group(&given.spec.worker, worker::DEFAULT_GROUP, &mut of_workers)];
+    let mut parts = vec![of_scheduler, of_workers];
+    let mut taken: Vec<String> = given.groups.iter().map(|group| group.name().to_owned()).collect();
+    for object in &given.groups {
+        let mut of_object = notes.beside(object.at, "", "workerGroups");
+        let name = group::name(given.name.unwrap_or_default(), object, &taken, &mut of_object);
+        let mut of_group = notes.beside(object.at, "spec.worker", &format!("workerGroups[{name}]"));
+        groups.push(read_group(&object.spec.worker, &name, &mut of_group));
+        of_group.take(of_object);
+        parts.push(of_group);
+        taken.push(name);
+    }
+    let groups: Option<Vec<Group<'_>>> = groups.into_iter().collect();
+    let made = scheduler.zip(groups).map(|roles| assemble(given, roles, &mut parts));
+    parts.into_iter().for_each(|part| notes.take(part));
+    let mut made = made?;
+    say_of_all(&made.spec, notes);
+    set_size(given, &mut made.spec.workers, notes);
+    set_idle(given.spec.idle_timeout, &mut made.spec, notes);
+    Some(made)
+}
+
+fn read_group<'a>(theirs: &'a WorkerSpec, name: &str, notes: &mut Notes) -> Option<Group<'a>> {
+    let role = pod::role(&theirs.spec, worker::CONTAINER, notes)?;
+    let mut workers = WorkersSpec { resources: role.part.resources.clone(), ..WorkersSpec::default() };
+    group::set_replicas(&mut workers, theirs.replicas, notes);
+    Some(Group { name: name.to_owned(), role, workers, extra: theirs.metadata.as_ref() })
+}
+
+/// What is written once for all pods and stood in each.
+fn say_of_all(spec: &DaskClusterSpec, notes: &mut Notes) {
+    if spec.entrypoint.is_some() {
+        let message = "pods without a command start the ENTRYPOINT of their image, as before. Where that does nothing you need, take \
+                       this line out: Python is started directly, and a scheduler that hangs is restarted";
+        notes.changed("worker.spec", "entrypoint", message);
+    }
+    if spec.python.is_some() {
+        let message = "the Python beside the program that was started";
+        notes.changed("worker.spec", "python", message);
+    }
+}
+
+/// Puts the roles together. `notes` are of the scheduler, the default group, and each other group.
+fn assemble(given: &Given<'_>, (scheduler, groups): (Role, Vec<Group<'_>>), notes: &mut [Notes]) -> Made {
+    let parts: Vec<&Part> =
+        [&scheduler.part].into_iter().chain(groups.iter().map(|group| &group.role.part)).collect();
+    let common = Common::of(&parts);
+    let mut spec = DaskClusterSpec {
+        image: common.image.clone(),
+        image_pull_policy: common.pull_policy,
+        image_pull_secrets: common.pull_secrets.clone(),
+        env: common.env.clone(),
+        entrypoint: parts.iter().any(|part| part.start.command.is_none()).then_some(Entrypoint::Image),
+        pod_defaults: labels::template(Some(&labels::of_pods(given.metadata)))
+            .map(|metadata| json!({"metadata": metadata})),
+        ..DaskClusterSpec::default()
+    };
+    let programs = groups.iter().map(|group| &group.role.program).chain([&scheduler.program]);
+    spec.python = { programs }.find_map(|program| program.as_ref()?.python.clone());
+    let mut service = None;
+    let mut notes = notes.iter_mut();
+    if let Some(notes) = notes.next() {
+        say_entrypoint(&spec, &scheduler.part, notes);
+        (spec.scheduler, service) = of_scheduler(given, scheduler, &common, notes);
+    }
+    for (mut group, notes) in groups.into_iter().zip(notes) {
+        say_entrypoint(&spec, &group.role.part, notes);
+        of_group(&mut group, &common, notes);
+        if group.name == worker::DEFAULT_GROUP {
+            spec.workers = group.workers;
+        } else {
+            spec.worker_groups.push(WorkerGroup { name: group.name, workers: group.workers });
+        }
+    }
+    Made { spec, service }
+}
+
+/// A role that went without the image's entrypoint, beside others that went by it.
+fn say_entrypoint(spec: &DaskClusterSpec, part: &Part, notes: &mut Notes) {
+    if spec.entrypoint.is_some() && part.start.command.is_some() {
+        let message = "this command started without the ENTRYPOINT of its image, which other pods of the cluster need: now it \
+                       runs in all pods that start Dask";
+        notes.changed(&format!("{}.command", part.field), "", message);
+    }
+}
+
+fn of_scheduler(
+    given: &Given<'_>,
+    role: Role,
+    common: &Common,
+    notes: &mut Notes,
+) -> (SchedulerSpec, Option<core::ServiceSpec>) {
+    let Role { mut part, program } = role;
+    let field = format!("{}.{}", part.field, part.start.field());
+    let mut read = options::Read::default();
+    if let Some(program) = &program {
+        read = options::of_scheduler(program, &field, notes);
+    } else {
+        part.keep_start();
+    }
+    part.leave_out(&SCHEDULER_PORTS, read.moved, notes);
+    common.leave_in(&mut part);
+    let theirs = &given.spec.scheduler;
+    let annotations = labels::of_service(given.metadata, theirs.metadata.as_ref());
+    let (service, beside) = service::translate(&theirs.service, given.name, annotations, notes);
+    let spec = SchedulerSpec {
+        resources: part.resources.clone(),
+        args: read.args,
+        service,
+        template: part.template(scheduler::CONTAINER, theirs.metadata.as_ref()),
+    };
+    (spec, beside)
+}
+
+fn of_group(group: &mut Group<'_>, common: &Common, notes: &mut Notes) {
+    let Group { role, workers, extra, .. } = group;
+    let field = format!("{}.{}", role.part.field, role.part.start.field());
+    let mut moved = None;
+    if let Some(program) = &role.program {
+        moved = options::of_worker(program, &field, workers, notes);
+    } else {
+        options::complete(&mut role.part.start, &field, notes);
+        role.part.keep_start();
+    }
+    group::compare_limits(workers, role, notes);
+    let part = &mut role.part;
+    part.leave_out(&WORKER_PORTS, moved, notes);
+    say_what_pods_lack(part, notes);
+    workers.priority_class_name = part.pod.priority_class_name.take();
+    common.leave_in(part);
+    workers.template = part.template(worker::CONTAINER, *extra);
+}
+
+/// What the pods of workers of theirs have, and these do not.
+fn say_what_pods_lack(part: &Part, notes: &mut Notes) {
+    let others = serde_json::to_string(&part.pod.containers).unwrap_or_default();
+    for name in [WORKER_NAME, SCHEDULER_ADDRESS] {
+        if others.contains(name) {
+            let message = format!(
+                "{name} is set in the container {} alone: give it to the others yourself",
+                worker::CONTAINER
+            );
+            notes.changed("spec.containers", "template", message);
+        }
+    }
+    let step = part.main.lifecycle.as_ref().is_some_and(|lifecycle| lifecycle.pre_stop.is_some());
+    if step {
+        let message =
+            "this takes the place of the step by which a worker moves its results before its pod ends";
+        notes.changed(&format!("{}.lifecycle.preStop", part.field), "template", message);
+    }
+    if part.pod.host_network == Some(true) {
+        let message = "two workers on one node want the same port 8788: only one of them starts";
+        notes.changed("spec.hostNetwork", "template", message);
+    }
+}
+
+/// How many workers the default group has.
+fn set_size(given: &Given<'_>, workers: &mut WorkersSpec, notes: &mut Notes) {
+    let live = given.default_group.filter(|group| group.spec.worker.replicas.is_some());
+    if let Some(group) = live.filter(|group| group.spec.worker.replicas != given.spec.worker.replicas) {
+        let mut of_group = notes.beside(group.at, "spec.worker", "workers");
+        group::set_replicas(workers, group.spec.worker.replicas, &mut of_group);
+        let message = "the group was scaled after its cluster had been written: its size is taken";
+        of_group.changed("replicas", "replicas", message);
+        notes.take(of_group);
+    }
+    if let Some(autoscaler) = given.autoscaler {
+        let mut of_autoscaler = notes.beside(autoscaler.at, "", "workers");
+        group::autoscale(workers, &autoscaler.spec, &mut of_autoscaler);
+        notes.take(of_autoscaler);
+    }
+}
+
+fn set_idle(seconds: Option<i64>, spec: &mut DaskClusterSpec, notes: &mut Notes) {
+    match seconds.unwrap_or_default() {
+        0 => {}
+        seconds if seconds > 0 => {
+            spec.idle = Some(Idle { after: format!("{seconds}s").into(), action: IdleAction::Delete });
+        }
+        seconds => {
+            let message =
+                format!("{seconds} seconds are no time to wait; left out, so that the cluster stays");
+            notes.changed("idleTimeout", "", message);
+        }
+    }
+}
+
+impl Common {
+    /// Of these pods, of which the second is that of the default workers: their image is the cluster's.
+    fn of(parts: &[&Part]) -> Self {
+        let workers = parts.get(1).or(parts.first());
+        let Some(first) = workers else {
+            return Self {
+                image: String::new(),
+                pull_policy: None,
+                pull_secrets: Vec::new(),
+                env: Vec::new(),
+            };
+        };
+        let same_policy = parts.iter().all(|part| part.pull_policy == first.pull_policy);
+        let same_secrets = parts.iter().all(|part| part.pull_secrets == first.pull_secrets);
+        // One that is made of others has to stay behind them.
+        let is_alone =
+            |variable: &&core::EnvVar| !variable.value.as_deref().unwrap_or_default().contains("$(");
+        let in_all = |variable: &&core::EnvVar| parts.iter().all(|part| part.env.contains(variable));
+        Self {
+            image: first.image.clone(),
+            pull_policy: first.pull_policy.filter(|_| same_policy),
+            pull_secrets: if same_secrets { first.pull_secrets.clone() } else { Vec::new() },
+            env: first.env.iter().filter(is_alone).filter(in_all).cloned().collect(),
+        }
+    }
+
+    /// Leaves in a pod what is not the same in all.
+    fn leave_in(&self, part: &mut Part) {
+        if part.image != self.image {
+            part.main.image = Some(part.image.clone());
+        }
+        if part.pull_policy != self.pull_policy {
+            part.main.image_pull_policy = part.pull_policy.map(|policy| policy.as_str().to_owned());
+        }
+        if part.pull_secrets != self.pull_secrets {
+            part.pod.image_pull_secrets = Some(part.pull_secrets.clone());
+        }
+        let own = part.env.iter().filter(|variable| !self.env.contains(variable));
+        let own: Vec<core::EnvVar> = own.cloned().collect();
+        part.main.env = (!own.is_empty()).then_some(own);
+    }
+}

@@ -1,0 +1,122 @@
+//! A `DaskJob` of theirs as a Flow without a schedule, and a run of it.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
+use super::cluster::{self, Given};
+use super::labels;
+use super::pod::{self, Part};
+use super::remark::Notes;
+use super::theirs::{JobSpec, Object};
+use crate::api::run_policy::Concurrency;
+use crate::api::{DaskClusterSpec, Flow, FlowRun, FlowRunSpec, FlowSpec};
+use crate::plan::names::FLOW_NAME_MAX;
+use crate::plan::pods::runner;
+
+/// What the container of a job is called in most manifests.
+const CONTAINER: &str = "job";
+
+/// Translates a job; `notes` are of the object.
+pub(super) fn translate(job: &Object<JobSpec>, notes: &mut Notes) -> Option<(Flow, FlowRun)> {
+    let mut of_job = notes.within("spec.job", "spec");
+    let part = pod::read(&job.spec.job.spec, CONTAINER, &mut of_job);
+    let mut of_cluster = notes.within("spec.cluster", "spec.cluster.template");
+    let cluster = of_spec(job, &mut of_cluster);
+    let spec = part.zip(cluster).map(|(part, cluster)| flow(job, part, cluster, &mut of_job));
+    notes.take(of_cluster);
+    notes.take(of_job);
+    let mut flow = Flow::new("", spec?);
+    let mut run = FlowRun::new("", FlowRunSpec { flow: name(job, notes), ..FlowRunSpec::default() });
+    run.metadata = labels::of_object(&job.metadata);
+    flow.metadata = ObjectMeta {
+        name: Some(run.spec.flow.clone()),
+        generate_name: None,
+        ..labels::of_object(&job.metadata)
+    };
+    Some((flow, run))
+}
+
+/// The cluster that is made for the job. `notes` are of `spec.cluster`.
+fn of_spec(job: &Object<JobSpec>, notes: &mut Notes) -> Option<DaskClusterSpec> {
+    let JobSpec { cluster: theirs, .. } = &job.spec;
+    if theirs.metadata.is_some() {
+        let message = "dask-kubernetes' definition has no such field, so that Kubernetes drops it; left out";
+        notes.changed("metadata", "", message);
+    }
+    let mut spec = theirs.spec.clone();
+    if spec.idle_timeout.take().is_some_and(|seconds| seconds != 0) {
+        let message = "left out: the cluster is deleted when the run ends, and this had no effect before";
+        notes.changed("spec.idleTimeout", "", message);
+    }
+    let given = Given {
+        spec: &spec,
+        metadata: &job.metadata,
+        name: None,
+        default_group: None,
+        groups: Vec::new(),
+        autoscaler: None,
+    };
+    let mut of_spec = notes.within("spec", "");
+    let made = cluster::translate(&given, &mut of_spec);
+    notes.take(of_spec);
+    made.map(|made| made.spec)
+}
+
+/// The Flow. `notes` are of `spec.job`.
+fn flow(job: &Object<JobSpec>, mut part: Part, cluster: DaskClusterSpec, notes: &mut Notes) -> FlowSpec {
+    let policy = part.restart_policy.take().unwrap_or_else(|| "OnFailure".to_owned());
+    if policy != "Never" {
+        let message = format!(
+            "restartPolicy {policy} started a script that failed again and again, in the same container; now the run has Failed. \
+             To try again, add retries: {{limit: 3}}"
+        );
+        notes.changed("spec.restartPolicy", "", message);
+    }
+    let (command, args) =
+        (part.start.command.take().unwrap_or_default(), std::mem::take(&mut part.start.args));
+    say_script(&part.field, &command, &args, notes);
+    let account = part.pod.service_account_name.take();
+    let mut flow = FlowSpec {
+        image: Some(part.image.clone()),
+        image_pull_policy: part.pull_policy,
+        image_pull_secrets: part.pull_secrets.clone(),
+        command,
+        args,
+        env: part.env.clone(),
+        env_from: part.main.env_from.take().unwrap_or_default(),
+        resources: part.resources.clone(),
+        service_account_name: account,
+        template: part.template(runner::CONTAINER, job.spec.job.metadata.as_ref()),
+        // Jobs never waited for each other.
+        concurrency: Concurrency::Allow,
+        ..FlowSpec::default()
+    };
+    flow.cluster.template = Some(cluster);
+    flow
+}
+
+/// A script of Python could be run so that its tasks are seen.
+fn say_script(field: &str, command: &[String], args: &[String], notes: &mut Notes) {
+    let words: Vec<&String> = command.iter().chain(args).collect();
+    let [python, script, ..] = words.as_slice() else { return };
+    let is_python = python.rsplit('/').next().is_some_and(|name| name.starts_with("python"));
+    if is_python && script.ends_with(".py") && !command.is_empty() {
+        let message = format!(
+            "a command is run as it is. With code: {{path: {script}}} in its place a run also fails when its Dask tasks do, and \
+             counts them"
+        );
+        notes.changed(&format!("{field}.command"), "command", message);
+    }
+}
+
+/// The name of the Flow; that of the run is the job's.
+fn name(job: &Object<JobSpec>, notes: &mut Notes) -> String {
+    let full = job.name().trim_end_matches('-');
+    let name: String = full.chars().take(FLOW_NAME_MAX).collect();
+    let name = name.trim_end_matches('-').to_owned();
+    if name != full {
+        let message =
+            format!("the name of a Flow has at most {FLOW_NAME_MAX} characters; its run has the whole one");
+        notes.changed("metadata.name", "metadata.name", message);
+    }
+    name
+}

@@ -1,0 +1,275 @@
+//! Objects of dask-kubernetes (`kubernetes.dask.org/v1`) as ours: the same scheduler, workers and job, as far
+//! as they can be had.
+//!
+//! What it is: all their objects in, ours out, with a [`Remark`] for each field that means something else
+//! afterwards, and a refusal for one that cannot be honoured. Nothing is left out in silence: what is no
+//! field of theirs, or of a pod, is remarked on too.
+//!
+//! What it is not: it knows no files and no lines, and asks no rules about what it writes; whoever prints
+//! or applies it has that checked as any object of a user's.
+//!
+//! A group and an autoscaler of theirs are objects beside their cluster; here they are parts of it, so all
+//! are given together.
+
+mod cluster;
+mod command;
+mod group;
+mod job;
+mod labels;
+mod options;
+mod pod;
+mod remark;
+mod service;
+#[cfg(test)]
+mod tests;
+mod theirs;
+
+use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+pub use remark::{Effect, Remark};
+pub use theirs::{GROUP, VERSION};
+
+use crate::api::{DaskCluster, Flow, FlowRun};
+use remark::Notes;
+use theirs::{AutoscalerSpec, ClusterSpec, JobSpec, Object, WorkerGroupSpec};
+
+/// Their kinds.
+const KINDS: [&str; 4] = ["DaskCluster", "DaskWorkerGroup", "DaskJob", "DaskAutoscaler"];
+
+/// What one object of theirs, with those that belong to it, becomes.
+#[derive(Clone, Debug)]
+pub struct Translated {
+    /// The object, by its place among those that were given.
+    pub of: usize,
+    /// What is written, in the order in which it is to be created; nothing where something was refused, or
+    /// where the object is a part of another one.
+    pub written: Vec<Written>,
+    /// What is to be said of it. Their places are fields of the first object that is written.
+    pub remarks: Vec<Remark>,
+}
+
+/// An object, and why there is one, where that is not plain.
+#[derive(Clone, Debug)]
+pub struct Written {
+    /// The object.
+    pub object: Ours,
+    /// What a reader has to know of it.
+    pub comment: Option<&'static str>,
+}
+
+/// An object that stands for one of theirs.
+#[derive(Clone, Debug)]
+pub enum Ours {
+    /// A cluster.
+    Cluster(Box<DaskCluster>),
+    /// A program.
+    Flow(Box<Flow>),
+    /// A run of it.
+    Run(Box<FlowRun>),
+    /// A Service beside the one of the scheduler.
+    Service(Box<Service>),
+}
+
+impl Ours {
+    /// The same as JSON.
+    ///
+    /// # Errors
+    ///
+    /// None of these types has what JSON has not.
+    pub fn to_value(&self) -> serde_json::Result<Value> {
+        match self {
+            Self::Cluster(cluster) => serde_json::to_value(cluster),
+            Self::Flow(flow) => serde_json::to_value(flow),
+            Self::Run(run) => serde_json::to_value(run),
+            Self::Service(service) => serde_json::to_value(service),
+        }
+    }
+}
+
+/// All their objects, by kind.
+#[derive(Debug, Default)]
+struct All {
+    clusters: Vec<Object<ClusterSpec>>,
+    groups: Vec<Object<WorkerGroupSpec>>,
+    autoscalers: Vec<Object<AutoscalerSpec>>,
+    jobs: Vec<Object<JobSpec>>,
+    /// What was said while they were read.
+    remarks: Vec<Remark>,
+    done: Vec<Translated>,
+}
+
+/// Translates objects of theirs, in their order.
+pub fn translate(objects: &[Value]) -> Vec<Translated> {
+    let mut all = All::default();
+    for (at, object) in objects.iter().enumerate() {
+        all.read((at, object));
+    }
+    let mut done = std::mem::take(&mut all.done);
+    done.extend(all.clusters.iter().map(|cluster| all.cluster(cluster)));
+    done.extend(all.jobs.iter().map(|job| all.job(job)));
+    done.extend(all.groups.iter().filter_map(|group| all.lonely_group(group)));
+    done.extend(all.autoscalers.iter().filter_map(|autoscaler| all.lonely_autoscaler(autoscaler)));
+    done.sort_by_key(|translated| translated.of);
+    done
+}
+
+impl All {
+    fn read(&mut self, (at, object): (usize, &Value)) {
+        let word = |field: &str| object.get(field).and_then(Value::as_str).unwrap_or_default();
+        let version = word("apiVersion");
+        let mut notes = Notes::of(at);
+        if version != format!("{GROUP}/{VERSION}") {
+            notes.refused(
+                "apiVersion",
+                format!("{GROUP} has no version but {VERSION}, and this is {version}"),
+            );
+            return self.done.push(refused(at, notes));
+        }
+        let given = (at, object);
+        let is_read = match word("kind") {
+            "DaskCluster" => read_into(&mut self.clusters, given, &mut notes),
+            "DaskWorkerGroup" => read_into(&mut self.groups, given, &mut notes),
+            "DaskAutoscaler" => read_into(&mut self.autoscalers, given, &mut notes),
+            "DaskJob" => read_into(&mut self.jobs, given, &mut notes),
+            other => {
+                notes.refused("kind", format!("{GROUP} has no kind {other}: there are {}", KINDS.join(", ")));
+                false
+            }
+        };
+        if is_read {
+            self.remarks.append(&mut notes.all);
+        } else {
+            self.done.push(refused(at, notes));
+        }
+    }
+
+    /// The remarks that were made when an object was read.
+    fn said_of(&self, at: usize) -> impl Iterator<Item = Remark> {
+        self.remarks.iter().filter(move |remark| remark.of == at).cloned()
+    }
+
+    fn cluster(&self, cluster: &Object<ClusterSpec>) -> Translated {
+        let mut notes = Notes::of(cluster.at);
+        notes.all.extend(self.said_of(cluster.at));
+        if let Some(job) = cluster.owner("DaskJob") {
+            let message = format!("left out: it was made for the DaskJob {job}");
+            notes.changed("metadata.ownerReferences", "", message);
+            return Translated { of: cluster.at, written: Vec::new(), remarks: notes.all };
+        }
+        let mut groups: Vec<&Object<WorkerGroupSpec>> =
+            self.groups.iter().filter(|group| belongs(cluster, group, &group.spec.cluster)).collect();
+        let default = format!("{}-default", cluster.name());
+        let default_group = groups.iter().position(|group| group.name() == default);
+        let default_group = default_group.map(|at| groups.remove(at));
+        let mut autoscalers = self
+            .autoscalers
+            .iter()
+            .filter(|autoscaler| belongs(cluster, autoscaler, &autoscaler.spec.cluster));
+        let autoscaler = autoscalers.next();
+        for second in autoscalers {
+            let mut of_second = notes.beside(second.at, "", "");
+            of_second
+                .refused("spec.cluster", "the cluster has another DaskAutoscaler already: keep one of them");
+            notes.take(of_second);
+        }
+        let parts = groups.iter().map(|group| group.at).chain(autoscaler.map(|autoscaler| autoscaler.at));
+        parts.for_each(|at| notes.all.extend(self.said_of(at)));
+        let given = cluster::Given {
+            spec: &cluster.spec,
+            metadata: &cluster.metadata,
+            name: cluster.metadata.name.as_deref(),
+            default_group,
+            groups,
+            autoscaler,
+        };
+        let mut of_spec = notes.within("spec", "spec");
+        let made = cluster::translate(&given, &mut of_spec);
+        notes.take(of_spec);
+        let made = made.filter(|_| !notes.is_refused());
+        let written = made.map(|made| write_cluster(cluster, made)).unwrap_or_default();
+        Translated { of: cluster.at, written, remarks: notes.all }
+    }
+
+    fn job(&self, job: &Object<JobSpec>) -> Translated {
+        let mut notes = Notes::of(job.at);
+        notes.all.extend(self.said_of(job.at));
+        let made = job::translate(job, &mut notes).filter(|_| !notes.is_refused());
+        let written = made.map(|(flow, run)| {
+            let comment = if run.metadata.name.is_none() {
+                "The job itself; each `kubectl create` is one. It cannot be applied, as it has no name yet."
+            } else {
+                "The job itself: another one is a FlowRun of another name."
+            };
+            let flow = Written { object: Ours::Flow(Box::new(flow)), comment: None };
+            vec![flow, Written { object: Ours::Run(Box::new(run)), comment: Some(comment) }]
+        });
+        Translated { of: job.at, written: written.unwrap_or_default(), remarks: notes.all }
+    }
+
+    /// A group of a cluster that was not given.
+    fn lonely_group(&self, group: &Object<WorkerGroupSpec>) -> Option<Translated> {
+        self.lonely(group, &group.spec.cluster)
+    }
+
+    /// An autoscaler of a cluster that was not given.
+    fn lonely_autoscaler(&self, autoscaler: &Object<AutoscalerSpec>) -> Option<Translated> {
+        self.lonely(autoscaler, &autoscaler.spec.cluster)
+    }
+
+    fn lonely<S>(&self, object: &Object<S>, cluster: &str) -> Option<Translated> {
+        if self.clusters.iter().any(|other| belongs(other, object, cluster)) {
+            return None;
+        }
+        let mut notes = Notes::of(object.at);
+        notes.all.extend(self.said_of(object.at));
+        let message = format!(
+            "the DaskCluster {cluster} is in none of the files, in the same namespace: give it too, as this becomes a part of it"
+        );
+        notes.refused("spec.cluster", message);
+        Some(refused(object.at, notes))
+    }
+}
+
+fn read_into<S: DeserializeOwned + Serialize>(
+    all: &mut Vec<Object<S>>,
+    given: (usize, &Value),
+    notes: &mut Notes,
+) -> bool {
+    let read = theirs::read(given, notes);
+    let is_read = read.is_some();
+    all.extend(read);
+    is_read
+}
+
+/// Whether an object that names a cluster is of this one.
+fn belongs<S>(cluster: &Object<ClusterSpec>, object: &Object<S>, named: &str) -> bool {
+    cluster.name() == named && cluster.is_beside(object)
+}
+
+fn refused(of: usize, notes: Notes) -> Translated {
+    Translated { of, written: Vec::new(), remarks: notes.all }
+}
+
+/// The cluster, and the Service beside it.
+fn write_cluster(theirs: &Object<ClusterSpec>, made: cluster::Made) -> Vec<Written> {
+    let mut cluster = DaskCluster::new("", made.spec);
+    cluster.metadata = labels::of_object(&theirs.metadata);
+    let service = made.service.map(|spec| {
+        let annotations = labels::of_service(&theirs.metadata, theirs.spec.scheduler.metadata.as_ref());
+        let metadata = ObjectMeta {
+            name: Some(format!("{}-service", theirs.name())),
+            namespace: theirs.metadata.namespace.clone(),
+            annotations: (!annotations.is_empty()).then_some(annotations),
+            ..ObjectMeta::default()
+        };
+        let service = Service { metadata, spec: Some(spec), status: None };
+        let comment = "What the Service of the scheduler cannot have. It is not deleted with the cluster.";
+        Written { object: Ours::Service(Box::new(service)), comment: Some(comment) }
+    });
+    let cluster = Written { object: Ours::Cluster(Box::new(cluster)), comment: None };
+    [cluster].into_iter().chain(service).collect()
+}

@@ -1,0 +1,220 @@
+//! What becomes of single fields, and of objects that belong together.
+
+use serde_json::{Value, json};
+
+use super::*;
+
+/// A cluster of theirs, changed by `change`.
+fn cluster(change: impl FnOnce(&mut Value)) -> Value {
+    let pod = |role: &str, limits: Value| {
+        let args = json!(["dask", role, "--nthreads", "1"]);
+        let args = if role == "worker" { args } else { json!(["dask", role]) };
+        json!({"containers": [{"name": role, "image": "dask:1", "command": args, "resources": {"limits": limits}}]})
+    };
+    let limits = json!({"cpu": 1, "memory": "1Gi"});
+    let mut object = json!({
+        "apiVersion": "kubernetes.dask.org/v1", "kind": "DaskCluster", "metadata": {"name": "a"},
+        "spec": {
+            "worker": {"replicas": 2, "spec": pod("worker", limits.clone())},
+            "scheduler": {
+                "spec": pod("scheduler", limits),
+                "service": {
+                    "type": "ClusterIP",
+                    "selector": {"dask.org/cluster-name": "a", "dask.org/component": "scheduler"},
+                    "ports": [{"name": "tcp-comm", "port": 8786}, {"name": "http-dashboard", "port": 8787}],
+                },
+            },
+        },
+    });
+    change(&mut object);
+    object
+}
+
+fn part(kind: &str, name: &str, spec: Value) -> Value {
+    json!({"apiVersion": "kubernetes.dask.org/v1", "kind": kind, "metadata": {"name": name}, "spec": spec})
+}
+
+fn group(name: &str) -> Value {
+    let spec = cluster(|_| {})["spec"]["worker"].clone();
+    part("DaskWorkerGroup", name, json!({"cluster": "a", "worker": spec}))
+}
+
+/// The spec of the cluster that is written, and the remarks on all objects.
+fn written(objects: &[Value]) -> (Option<Value>, Vec<Remark>) {
+    let translated = translate(objects);
+    let first = translated.iter().flat_map(|one| &one.written).next();
+    let spec = first.map(|written| written.object.to_value().unwrap()["spec"].clone());
+    (spec, translated.into_iter().flat_map(|one| one.remarks).collect())
+}
+
+/// The fields of remarks, those of refusals with a `!`.
+fn fields(remarks: &[Remark]) -> Vec<String> {
+    let sign = |remark: &Remark| if remark.effect == Effect::Refused { "!" } else { "" };
+    remarks.iter().map(|remark| format!("{}{}", sign(remark), remark.field)).collect()
+}
+
+#[test]
+fn a_plain_cluster_is_written_without_a_word() {
+    let (spec, remarks) = written(&[cluster(|_| {})]);
+    assert_eq!(fields(&remarks), Vec::<String>::new());
+    let spec = spec.unwrap();
+    assert_eq!((&spec["image"], &spec["workers"]["threads"]), (&json!("dask:1"), &json!(1)));
+    assert_eq!(
+        (&spec["entrypoint"], &spec["idle"], &spec["podDefaults"]),
+        (&Value::Null, &Value::Null, &Value::Null)
+    );
+    assert_eq!(spec["scheduler"]["template"], Value::Null);
+}
+
+/// Changes one field of a cluster of theirs.
+fn with(path: &str, value: Value) -> Value {
+    cluster(|object| {
+        let (parent, name) = path.rsplit_once('/').unwrap();
+        let parent = object.pointer_mut(parent).unwrap_or_else(|| panic!("{path}"));
+        parent[name] = value;
+    })
+}
+
+const WORKER: &str = "/spec/worker/spec/containers/0";
+
+#[test]
+fn each_field_that_means_something_else_is_remarked_on() {
+    let args = format!("{WORKER}/args");
+    for (path, value, expected) in [
+        ("/spec/idleTimeout", json!(-1), "spec.idleTimeout"),
+        ("/spec/autoscale", json!({"x": 1}), "spec.autoscale"),
+        ("/spec/worker/spec/nodeSelecter", json!({"x": "y"}), "spec.worker.spec.nodeSelecter"),
+        ("/spec/worker/spec/restartPolicy", json!("Never"), "spec.worker.spec.restartPolicy"),
+        ("/spec/worker/spec/hostNetwork", json!(true), "spec.worker.spec.hostNetwork"),
+        (&args, json!(["--nworkers", "2"]), "!spec.worker.spec.containers[0].args"),
+        (&args, json!(["--nprocs=auto"]), "!spec.worker.spec.containers[0].args"),
+        (&args, json!(["--protocol", "ucx"]), "!spec.worker.spec.containers[0].args"),
+        (&args, json!(["--name", "me"]), "spec.worker.spec.containers[0].args"),
+        (&args, json!(["tcp://other:8786"]), "spec.worker.spec.containers[0].args"),
+        (&args, json!(["--dashboard-address", ":9000"]), "spec.worker.spec.containers[0].args"),
+        (
+            "/spec/scheduler/spec/containers/0/args",
+            json!(["--port", "9000"]),
+            "spec.scheduler.spec.containers[0].args",
+        ),
+        (
+            "/spec/scheduler/spec/containers/0/args",
+            json!(["--idle-timeout", "60"]),
+            "spec.scheduler.spec.containers[0].args",
+        ),
+        ("/spec/scheduler/service/clusterIP", json!("None"), "spec.scheduler.service.clusterIP"),
+        ("/spec/scheduler/service/type", json!("ExternalName"), "spec.scheduler.service.type"),
+        ("/spec/worker/spec/containers/0/image", Value::Null, "!spec.worker.spec.containers[0].image"),
+        ("/spec/worker/replicas", json!(1_i64 << 40), "!spec.worker.replicas"),
+        ("/spec/worker/spec/containers", json!([]), "!spec.worker.spec.containers"),
+        ("/spec/worker/spec/containers", json!("none"), "!spec.worker.spec"),
+    ] {
+        let (spec, remarks) = written(&[with(path, value.clone())]);
+        assert_eq!(fields(&remarks), [expected], "{path}: {value}");
+        assert_eq!(spec.is_none(), expected.starts_with('!'), "{path}: {value}");
+    }
+}
+
+#[test]
+fn what_the_operator_sets_is_left_out() {
+    let env = json!([{"name": "DASK_WORKER_NAME", "value": "x"}, {"name": "A", "value": "1"}]);
+    let (spec, remarks) = written(&[with("/spec/worker/spec/containers/0/env", env)]);
+    assert_eq!(fields(&remarks), ["spec.worker.spec.containers[0].env[DASK_WORKER_NAME]"]);
+    let template = &spec.unwrap()["workers"]["template"];
+    assert_eq!(
+        template["spec"]["containers"],
+        json!([{"name": "worker", "env": [{"name": "A", "value": "1"}]}])
+    );
+}
+
+#[test]
+fn a_probe_asks_where_the_pages_are_now() {
+    let object = cluster(|object| {
+        let main = object.pointer_mut(WORKER).unwrap();
+        main["args"] = json!(["--dashboard-address", ":9000"]);
+        main["livenessProbe"] = json!({"httpGet": {"path": "/health", "port": 9000}});
+        main["ports"] = json!([{"name": "metrics", "containerPort": 9100}, {"name": "http-worker", "containerPort": 9101}]);
+    });
+    let (spec, remarks) = written(&[object]);
+    let main = &spec.unwrap()["workers"]["template"]["spec"]["containers"][0];
+    assert_eq!(main["livenessProbe"]["httpGet"]["port"], 8788);
+    assert_eq!(main["ports"], json!([{"name": "metrics", "containerPort": 9100}, {"containerPort": 9101}]));
+    let expected = ["spec.worker.spec.containers[0].args", "spec.worker.spec.containers[0].ports[1].name"];
+    assert_eq!(fields(&remarks), expected);
+}
+
+#[test]
+fn a_live_clusters_default_group_has_its_size() {
+    let mut default = group("a-default");
+    default["spec"]["worker"]["replicas"] = json!(7);
+    let (spec, remarks) = written(&[default, cluster(|_| {})]);
+    let spec = spec.unwrap();
+    assert_eq!((&spec["workers"]["replicas"], &spec["workerGroups"]), (&json!(7), &Value::Null));
+    assert_eq!(fields(&remarks), ["spec.worker.replicas"]);
+}
+
+#[test]
+fn names_of_groups_lose_the_name_of_their_cluster_but_stay_apart() {
+    let (spec, remarks) = written(&[cluster(|_| {}), group("a-gpu"), group("gpu"), group("other")]);
+    let spec = spec.unwrap();
+    let names: Vec<&Value> =
+        spec["workerGroups"].as_array().unwrap().iter().map(|one| &one["name"]).collect();
+    assert_eq!(names, ["a-gpu", "gpu", "other"], "{remarks:?}");
+    let (spec, _) = written(&[cluster(|_| {}), group("a-gpu"), group("a-default"), group("a-a-gpu")]);
+    let spec = spec.unwrap();
+    let names: Vec<&Value> =
+        spec["workerGroups"].as_array().unwrap().iter().map(|one| &one["name"]).collect();
+    assert_eq!(names, ["gpu", "a-a-gpu"]);
+    let (spec, remarks) = written(&[cluster(|_| {}), group("default")]);
+    assert_eq!((spec, fields(&remarks)), (None, vec!["!metadata.name".to_owned()]));
+}
+
+#[test]
+fn parts_need_their_cluster_and_one_autoscaler_is_enough() {
+    let autoscaler =
+        |name: &str| part("DaskAutoscaler", name, json!({"cluster": "a", "minimum": 1, "maximum": 4}));
+    for object in [group("a-gpu"), autoscaler("s")] {
+        let (spec, remarks) = written(&[object]);
+        assert_eq!((spec, fields(&remarks)), (None, vec!["!spec.cluster".to_owned()]));
+    }
+    let (spec, remarks) = written(&[cluster(|_| {}), autoscaler("s"), autoscaler("t")]);
+    assert_eq!((spec, fields(&remarks)[0].as_str()), (None, "!spec.cluster"));
+    let elsewhere = cluster(|object| object["metadata"]["namespace"] = json!("b"));
+    let translated = translate(&[elsewhere, autoscaler("s")]);
+    assert_eq!(
+        translated.iter().map(|one| one.written.len()).collect::<Vec<_>>(),
+        [1, 0],
+        "of another namespace"
+    );
+}
+
+#[test]
+fn a_jobs_own_cluster_is_no_cluster_of_a_users() {
+    let owner = json!([{"apiVersion": "kubernetes.dask.org/v1", "kind": "DaskJob", "name": "j", "uid": "u"}]);
+    let (spec, remarks) = written(&[cluster(|object| object["metadata"]["ownerReferences"] = owner)]);
+    assert_eq!((spec, fields(&remarks)), (None, vec!["metadata.ownerReferences".to_owned()]));
+}
+
+#[test]
+fn a_long_name_of_a_job_is_cut_for_its_flow_alone() {
+    let spec = cluster(|_| {})["spec"].clone();
+    let job = json!({"spec": {"restartPolicy": "Never", "containers": [{"name": "job", "image": "job:1", "args": ["x"]}]}});
+    let name = "a-job-of-which-the-name-is-longer-than-any-flow";
+    let translated = translate(&[part("DaskJob", name, json!({"job": job, "cluster": {"spec": spec}}))]);
+    let objects: Vec<Value> =
+        translated[0].written.iter().map(|one| one.object.to_value().unwrap()).collect();
+    assert_eq!(objects[0]["metadata"]["name"], "a-job-of-which-the-name-is-longer-than");
+    assert_eq!(
+        (&objects[1]["metadata"]["name"], &objects[1]["spec"]["flow"]),
+        (&json!(name), &objects[0]["metadata"]["name"])
+    );
+    assert_eq!(fields(&translated[0].remarks), ["metadata.name"]);
+}
+
+#[test]
+fn other_versions_and_kinds_are_refused() {
+    let (spec, remarks) = written(&[cluster(|object| object["kind"] = json!("DaskScheduler"))]);
+    assert_eq!((spec, fields(&remarks)), (None, vec!["!kind".to_owned()]));
+    let (_, remarks) = written(&[cluster(|object| object["apiVersion"] = json!("kubernetes.dask.org/v2"))]);
+    assert_eq!(fields(&remarks), ["!apiVersion"]);
+}
