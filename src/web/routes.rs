@@ -10,6 +10,7 @@ use http::header::{HeaderName, SET_COOKIE};
 use http::request::Parts;
 use http::{HeaderValue, Method, Response};
 use tokio::net::TcpListener;
+use tokio::time::timeout;
 
 use super::asked::Asked;
 use super::door::{Entry, Refusal};
@@ -25,6 +26,8 @@ use crate::api::object_name::is_object_name;
 const FORM_BYTES_MAX: usize = 256 * 1024;
 /// How often it is looked what is not looked at any more.
 const SWEEP: Duration = Duration::from_secs(5);
+/// How long what a form asks for may take.
+const WRITE: Duration = Duration::from_secs(30);
 /// The id of the last event that a browser has.
 const LAST_EVENT: HeaderName = HeaderName::from_static("last-event-id");
 
@@ -131,7 +134,11 @@ async fn route(asked: &Asked<'_>, parts: &Parts, body: Body) -> Result<Response<
             let body = to_bytes(body, FORM_BYTES_MAX).await;
             let body =
                 body.map_err(|_| Problem::new(400, "the form is larger than 256 KiB, or broke off"))?;
-            asked.write((kind, namespace, name), verb, &Query::of(&body)).await
+            let form = Query::of(&body);
+            let written = timeout(WRITE, asked.write((kind, namespace, name), verb, &form)).await;
+            written.unwrap_or_else(|_| {
+                Err(Problem::new(504, "the API server did not answer in time: look whether it is done"))
+            })
         }
         (true, _) => Err(Problem::no_page()),
         (false, _) => Err(Problem::new(405, "a page is only read: forms on it do what can be done")),

@@ -1,5 +1,6 @@
 //! The page (`daskflow::web`, `daskflow ui`): requests and what is answered, on the API in this process.
 
+mod browser;
 mod door;
 mod live;
 mod many;

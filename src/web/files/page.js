@@ -5,6 +5,7 @@
   const PAUSE_MS = 1000;
   let running = false;
   let again = false;
+  let logs = null;
 
   // Where the keyboard is within a part, as far as it can be found again in the new one.
   function place(part) {
@@ -38,11 +39,22 @@
         const next = page.getElementById(part.id);
         if (next) put(part, document.adoptNode(next));
       }
+      renew(page);
       follow();
     } catch {
       // The server is away: the stream of changes says when it is back.
     }
     setTimeout(() => { running = false; if (again) { again = false; refresh(); } }, PAUSE_MS);
+  }
+
+  // Another attempt has another log.
+  function renew(page) {
+    const log = document.querySelector("[data-log]");
+    const next = page.querySelector("[data-log]");
+    const attempt = (of) => of.dataset.log.split("&")[0];
+    if (!log || !next || !next.dataset.log || attempt(log) === attempt(next)) return;
+    if (logs) logs.close();
+    log.closest("section").replaceWith(document.adoptNode(next.closest("section")));
   }
 
   // Adds lines to a log as they are written.
@@ -52,6 +64,7 @@
     log.dataset.open = "1";
     let lines = log.textContent.split("\n").length;
     const source = new EventSource(log.dataset.log);
+    logs = source;
     const add = (text) => {
       const atEnd = log.scrollTop + log.clientHeight >= log.scrollHeight - 8;
       log.append(text + "\n");

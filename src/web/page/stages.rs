@@ -117,7 +117,11 @@ pub fn stages(run: &FlowRun, attempts: &[Attempt], now: Timestamp) -> Vec<Stage>
     {
         marks.push((failure.at.0, "waiting to be tried again".to_owned(), "q"));
     }
-    marks.sort_by_key(|(at, ..)| *at);
+    // Clocks differ by seconds: nothing began before there was a run.
+    marks.sort_by_key(|(at, ..)| (*at).max(created));
+    for (at, ..) in &mut marks {
+        *at = (*at).max(created);
+    }
     draw(&marks, end, now)
 }
 
@@ -186,6 +190,12 @@ mod tests {
         ended["phase"] = json!("Succeeded");
         ended["finishedAt"] = json!("2026-11-30T10:00:40Z");
         assert_eq!(drawn(&ended, &[])[2], stage("running", "10 s", 750, 250));
+    }
+
+    #[test]
+    fn a_clock_that_is_behind_makes_no_second_wait() {
+        let early = json!({"phase": "Running", "attempt": 1, "startedAt": "2026-11-30T09:59:58Z"});
+        assert_eq!(drawn(&early, &[]), [stage("running", "100 s", 0, 1000)]);
     }
 
     #[test]
