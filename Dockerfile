@@ -15,6 +15,7 @@ COPY Cargo.toml Cargo.lock ./
 # Cargo wants to see every target that its manifest names.
 COPY benches benches
 COPY src src
+COPY templates templates
 # Static, so that the image needs no base of its own; glibc 2.36 brings its resolver along. --target keeps the flag away
 # from procedural macros, which are loaded while compiling. The caches outlive a build, and cargo judges by file times:
 # without the touch, sources older than the last build would count as built.
@@ -22,7 +23,7 @@ RUN --mount=type=cache,id=daskflow-cargo,target=/cargo,sharing=locked \
     --mount=type=cache,id=daskflow-target,target=/target,sharing=locked \
     export CARGO_HOME=/cargo CARGO_TARGET_DIR=/target RUSTFLAGS="-C target-feature=+crt-static" \
     && target=$(rustc -vV | sed -n 's/^host: //p') \
-    && find src -type f -exec touch {} + \
+    && find src templates -type f -exec touch {} + \
     && cargo build --locked --bin daskflow --profile "$PROFILE" --target "$target" \
     && cp "/target/$target/$PROFILE/daskflow" /daskflow
 ARG SOURCE_DATE_EPOCH=0

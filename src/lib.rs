@@ -6,7 +6,8 @@
 //! a Kubernetes API in this process, knows `manifest` and `api`. `local` runs the operator on it, with
 //! processes in the place of pods. `daemon` is what any body that lives long has: a clock, a log, probes.
 //! `causes` puts errors into words. `client` is what people do with a cluster, as requests of their own;
-//! `view` is what objects look like to them, and is pure; `cli` prints both.
+//! `view` is what objects look like to them, and is pure; `cli` prints both, and `web` serves both to
+//! browsers.
 //! `tests/files/architecture` enforces it.
 
 pub mod api;
@@ -21,3 +22,4 @@ pub mod manifest;
 pub mod operator;
 pub mod plan;
 pub mod view;
+pub mod web;

@@ -42,7 +42,7 @@ pub struct Source {
 
 impl Source {
     /// The same, from the second of this moment on: the API has whole seconds.
-    pub(super) fn since(&self, at: Timestamp) -> Self {
+    pub fn since(&self, at: Timestamp) -> Self {
         let since = Timestamp::from_second(at.as_second()).ok().max(self.since);
         Self { since, ..self.clone() }
     }
@@ -148,13 +148,29 @@ pub async fn lines(
     source: &Source,
     follow: bool,
 ) -> Result<BoxStream<'static, Result<Line, Error>>, Error> {
+    open(cluster, source, LogParams { follow, ..LogParams::default() }).await
+}
+
+/// The last lines of a container, `count` at the most.
+///
+/// # Errors
+/// There is no log, or no right to read it, or it breaks off.
+pub async fn last(cluster: &Cluster, source: &Source, count: i64) -> Result<Vec<Line>, Error> {
+    let how = LogParams { tail_lines: Some(count), ..LogParams::default() };
+    open(cluster, source, how).await?.try_collect().await
+}
+
+async fn open(
+    cluster: &Cluster,
+    source: &Source,
+    how: LogParams,
+) -> Result<BoxStream<'static, Result<Line, Error>>, Error> {
     let api: Api<Pod> = cluster.api();
     let how = LogParams {
         container: Some(source.container.to_owned()),
-        follow,
         since_time: source.since,
         timestamps: true,
-        ..LogParams::default()
+        ..how
     };
     let action = format!("get pods/log in the namespace {}", cluster.namespace);
     let opened = api.log_stream(&source.pod, &how).await.map_err(|error| match error {

@@ -9,7 +9,7 @@ use kube::{Api, Resource};
 use super::cluster::Cluster;
 use super::error::Error;
 use super::find::shown;
-use crate::api::Ours;
+use crate::api::{Kind, Ours};
 use crate::view::state::State;
 
 /// How many failures in a row are borne: with kube's delays between them, half a minute of an API server that
@@ -65,19 +65,27 @@ pub(super) fn deleted<K: Ours>(name: &str) -> Error {
 /// A failure of a watch that does not pass by itself, or has not for a while.
 pub(super) fn lasting<K: Ours>(cluster: &Cluster, error: watcher::Error, failures: usize) -> Option<Error> {
     let action = format!("watch {} in the namespace {}", K::plural(&()), cluster.namespace);
-    let error = match error {
+    let error = failure(error, K::KIND, &action);
+    (is_lasting(&error) || failures > FAILURES_MAX).then_some(error)
+}
+
+/// What a failure of a watch means. `action` goes on after "you may not".
+pub fn failure(error: watcher::Error, kind: Kind, action: &str) -> Error {
+    match error {
         watcher::Error::InitialListFailed(error)
         | watcher::Error::WatchStartFailed(error)
-        | watcher::Error::WatchFailed(error) => Error::of(error, &action),
-        watcher::Error::WatchError(status) => Error::of(kube::Error::Api(status), &action),
+        | watcher::Error::WatchFailed(error) => Error::of(error, action),
+        watcher::Error::WatchError(status) => Error::of(kube::Error::Api(status), action),
         watcher::Error::NoResourceVersion => Error::Senseless(format!(
             "the API server does not say which version of its {} it lists",
-            shown(K::KIND)
+            shown(kind)
         )),
-    };
-    let is_final =
-        matches!(error, Error::Forbidden { .. } | Error::Unauthorized { .. } | Error::NotInstalled);
-    (is_final || failures > FAILURES_MAX).then_some(error)
+    }
+}
+
+/// Whether it does not pass by itself.
+pub fn is_lasting(error: &Error) -> bool {
+    matches!(error, Error::Forbidden { .. } | Error::Unauthorized { .. } | Error::NotInstalled)
 }
 
 /// Whether the operator has looked at the newest spec of an object.

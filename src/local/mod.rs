@@ -22,6 +22,7 @@ mod news;
 mod objects;
 mod once;
 mod packages;
+mod page;
 mod ports;
 mod python;
 mod record;
@@ -198,8 +199,10 @@ pub async fn run(options: Options, stop: Stop) -> Result<u8, Error> {
     let named = options.kubeconfig.as_deref();
     let kubeconfig = Kubeconfig::serve(&api, named, &own, of_sign.as_deref()).await?;
     machine.news.say(&format!("kubectl --kubeconfig {} get flows", kubeconfig.path().display()));
+    let page = if options.once { None } else { page::serve(&client, &clock, &machine).await };
     let mut operator = operator(&client, (clock.clone(), chance), &ports).await?;
-    let world = World { client: &client, clock: &clock, machine: &machine, stop: &stop };
+    let address = page.as_ref().map(|page| page.address.as_str());
+    let world = World { client: &client, clock: &clock, machine: &machine, stop: &stop, page: address };
     let controllers = async { join(join(api.collect_always(), jobs::always(&api)), kubelet.serve()).await };
     let asked = work(&world, given, (options.once, options.until_idle.then_some(begun), options.watched));
     let ended = tokio::select! {

@@ -8,6 +8,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 
 mod render;
+mod ui;
 mod values;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -37,8 +38,10 @@ fn of_kind<'a>(objects: &'a [Value], kind: &str) -> Vec<&'a Value> {
     objects.iter().filter(|object| object["kind"] == kind).collect()
 }
 
+/// The one of this kind beside what belongs to the page.
 fn only<'a>(objects: &'a [Value], kind: &str) -> &'a Value {
-    let found = of_kind(objects, kind);
+    let mut found = of_kind(objects, kind);
+    found.retain(|object| object["metadata"]["labels"]["app.kubernetes.io/component"] != "ui");
     assert_eq!(found.len(), 1, "{kind}: {:?}", found.iter().map(|object| name(object)).collect::<Vec<_>>());
     found[0]
 }

@@ -189,6 +189,8 @@ fn misspelt_values_are_refused() {
 #[case("/service/port", json!(0))]
 #[case("/service/type", json!("Headless"))]
 #[case("/networkPolicy/from", json!({}))]
+#[case("/ui/links/dashboard", json!("dask.example"))]
+#[case("/ui/from", json!({}))]
 #[case("/serviceMonitor/interval", json!("15"))]
 #[case("/dashboard/labels", json!({"grafana_dashboard": 1}))]
 fn senseless_values_are_refused(#[case] place: &str, #[case] value: Value) {

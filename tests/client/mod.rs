@@ -4,12 +4,12 @@
 mod faults;
 mod follow;
 mod forward;
-mod front;
+pub mod front;
 mod init;
 mod local;
 mod objects;
 mod pages;
-mod program;
+pub mod program;
 mod report;
-mod stage;
+pub mod stage;
 mod writes;

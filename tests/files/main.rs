@@ -29,4 +29,6 @@ mod metrics;
 mod pages;
 mod program;
 mod supply_chain;
+#[path = "../web/mod.rs"]
+mod web;
 mod words;

@@ -90,7 +90,7 @@ describe() {
 			--build-arg SOURCE_DATE_EPOCH="${SOURCE_DATE_EPOCH:=0}")
 		[ -z "${REVISION:-}" ] || args+=(--build-arg REVISION="$REVISION")
 		[ -z "${SOURCE:-}" ] || args+=(--build-arg SOURCE="$SOURCE")
-		inputs=(Dockerfile .dockerignore Cargo.toml Cargo.lock src "rust=$(rustc --version)")
+		inputs=(Dockerfile .dockerignore Cargo.toml Cargo.lock src templates "rust=$(rustc --version)")
 		;;
 	dask) folder=tests/images/dask inputs=(tests/images/dask) ;;
 	prefect0 | prefect1 | prefect3) folder=tests/images/flow-$1 inputs=("tests/images/flow-$1") ;;

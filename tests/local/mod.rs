@@ -262,12 +262,29 @@ spec:
       volumes: [{name: words, configMap: {name: words}}]
 "#;
 
+/// The page of what runs here opens at the address that is printed, once.
+fn page_opens(text: &str) {
+    use std::io::{Read, Write};
+    let (address, path) = text.split("page: http://").nth(1).and_then(|rest| rest.split_once('/')).unwrap();
+    let path = path.split(' ').next().unwrap();
+    let get = || {
+        let mut stream = std::net::TcpStream::connect(address).unwrap();
+        write!(stream, "GET /{path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    assert!(get().starts_with("HTTP/1.1 303"), "{text}");
+    assert!(get().starts_with("HTTP/1.1 401"), "it opens once");
+}
+
 fn runs_on_its_schedule(test: &str, release: &str) {
     let Some(python) = python_with(release) else { return };
     let clocks = "  schedule: {clocks: [{name: often, interval: 5s}]}\n  concurrency: Forbid\n";
     let mut local = Local::start(test, &python, &manifest(ON_WORKERS, clocks), &[]);
     local.says("cluster small: ready, 2 of 2 workers, http://127.0.0.1:", 1);
     local.says("Succeeded after", 2);
+    page_opens(&local.text());
     let year = release.split('.').next().unwrap();
     assert!(local.text().contains(&format!("Dask {year}.")), "{}", local.text());
     assert!(!local.text().contains("Failed"), "{}", local.text());

@@ -95,3 +95,22 @@ app.kubernetes.io/name: daskflow
 app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/component: test
 {{- end -}}
+
+{{/* Of the page and what belongs to it: nothing that selects the operator's pods finds its pods. */}}
+{{- define "daskflow.uiName" -}}
+{{ include "daskflow.fullname" . | trunc 60 | trimSuffix "-" }}-ui
+{{- end -}}
+
+{{- define "daskflow.uiSelectorLabels" -}}
+app.kubernetes.io/name: daskflow
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: ui
+{{- end -}}
+
+{{- define "daskflow.uiLabels" -}}
+{{- toYaml (set (fromYaml (include "daskflow.labels" .)) "app.kubernetes.io/component" "ui") -}}
+{{- end -}}
+
+{{- define "daskflow.uiPodLabels" -}}
+{{- toYaml (omit (fromYaml (include "daskflow.uiLabels" .)) "helm.sh/chart") -}}
+{{- end -}}

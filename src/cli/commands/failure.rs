@@ -23,6 +23,8 @@ pub(in crate::cli) enum Failure {
     Yaml(#[from] serde_yaml::Error),
     #[error("nothing can be waited for on this machine")]
     Runtime(#[source] io::Error),
+    #[error(transparent)]
+    Random(#[from] crate::web::NoRandomness),
     #[error("{0}")]
     Senseless(String),
 }

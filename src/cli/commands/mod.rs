@@ -27,6 +27,7 @@ mod session;
 mod status;
 mod suspend;
 mod temporary;
+mod ui;
 mod version;
 
 use std::process::ExitCode;
@@ -63,6 +64,8 @@ pub(super) enum Command {
     Scale(scale::Arguments),
     /// Open the dashboard of a cluster, by a port of this machine.
     Dashboard(dashboard::Arguments),
+    /// Open a page with Flows, runs and clusters in a browser, with your own rights.
+    Ui(Box<ui::Arguments>),
     /// Forward the scheduler of a cluster to a port of this machine, and print what connects a client to it.
     Connect(connect::Arguments),
     /// Run a Flow for times that have passed.
@@ -85,6 +88,8 @@ pub(super) fn run(command: &Command, whole: impl FnOnce() -> clap::Command) -> E
         // These ask no cluster.
         Command::Explain(arguments) => return explain::run(arguments),
         Command::Completion(arguments) => return completion::run(arguments, whole()),
+        // It may have a cluster for each of many users.
+        Command::Ui(arguments) => return ui::run(arguments),
         Command::Version(arguments) if arguments.client => {
             return print(format!("{}\n", version::own()).as_bytes());
         }
@@ -135,7 +140,7 @@ fn settings(command: &Command) -> (access::Access, format::Format) {
         Command::Report(of) => (of.access.clone(), format::Format::Table),
         Command::Check(of) => (of.access.clone(), format::Format::Table),
         Command::Version(of) => (of.access.clone(), format::Format::Table),
-        Command::Explain(_) | Command::Completion(_) => {
+        Command::Explain(_) | Command::Completion(_) | Command::Ui(_) => {
             (access::Access::default(), format::Format::default())
         }
     }
@@ -158,6 +163,6 @@ async fn execute(command: &Command, session: &mut Session<'_>) -> Result<u8, Fai
         Command::Report(arguments) => report::run(arguments, session).await,
         Command::Check(arguments) => check::run(arguments, session).await,
         Command::Version(arguments) => version::run(arguments, session).await,
-        Command::Explain(_) | Command::Completion(_) => Ok(0),
+        Command::Explain(_) | Command::Completion(_) | Command::Ui(_) => Ok(0),
     }
 }

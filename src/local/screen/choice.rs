@@ -41,6 +41,8 @@ pub enum Command {
     Run(Name),
     /// A dashboard is opened.
     Open(String),
+    /// The page is opened.
+    Page,
     /// Something is said.
     Say(&'static str),
     /// Everything ends.
@@ -76,6 +78,7 @@ impl Choice {
             Key::Char('r') => return self.run(rows),
             Key::Char('l') => return self.show_log(rows),
             Key::Char('d') => return self.dashboard(rows),
+            Key::Char('u') => return Command::Page,
             Key::Up | Key::Char('k') => self.step(rows, |at, _| at.saturating_sub(1)),
             Key::Down | Key::Char('j') => self.step(rows, |at, last| (at + 1).min(last)),
             Key::PageUp => self.step(rows, |at, _| at.saturating_sub(PAGE)),

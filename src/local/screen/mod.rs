@@ -55,6 +55,8 @@ pub struct World<'a> {
     pub machine: &'a Arc<Machine>,
     /// What ends everything.
     pub stop: &'a Stop,
+    /// The address of the page, if there is one.
+    pub page: Option<&'a str>,
 }
 
 /// Shows the table for as long as it is polled. Where that cannot be, and without one, lines are written as
@@ -165,6 +167,10 @@ impl Painter<'_> {
                 Command::Repaint => self.terminal.clear()?,
                 Command::Run(flow) => self.run(&flow).await,
                 Command::Open(address) => self.open(address),
+                Command::Page => match self.world.page {
+                    Some(address) => self.open(address.to_owned()),
+                    None => self.world.machine.news.say("there is no page"),
+                },
                 Command::Say(line) => self.world.machine.news.say(line),
                 Command::Stop => self.world.stop.in_order.cancel(),
             }

@@ -13,8 +13,10 @@ use super::log;
 use crate::view::overview::{ClusterRow, FlowRow, Name, Overview, RunRow, Tone};
 
 /// The keys, for a wide screen and for a narrow one.
-const KEYS: [&str; 2] =
-    ["r run now   l log   d dashboard   arrows choose   q quit", "r run  l log  d dashboard  q quit"];
+const KEYS: [&str; 2] = [
+    "r run now   l log   d dashboard   u page   arrows choose   q quit",
+    "r run  l log  d dashboard  q quit",
+];
 /// From so many lines on there is a title, and a head above the news.
 const ROOMY: usize = 16;
 /// How many lines of news a roomy screen shows; a low one shows the last one.

@@ -26,13 +26,15 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "operator", "local", "client", "view", "manifest", "plan", "api", "dask", "gateway", "runner",
-            "daemon", "causes",
+            "operator", "local", "web", "client", "view", "manifest", "plan", "api", "dask", "gateway",
+            "runner", "daemon", "causes",
         ],
     ),
     // What people do with a cluster, as requests of their own client. It knows no operator, and prints
     // nothing.
     ("client", &["view", "manifest", "plan", "api", "causes"]),
+    // The same in a browser: what `client` does and `view` shows, with the rights of whoever looks.
+    ("web", &["client", "view", "plan", "api", "daemon", "causes"]),
     // Objects as people read them: as pure as the planners whose words it shows.
     ("view", &["plan", "api"]),
     ("operator", &["plan", "api", "dask", "gateway", "runner", "daemon", "causes"]),
@@ -42,6 +44,8 @@ const LAYERS: &[(&str, &[&str])] = &[
         &[
             "operator",
             "cluster_api",
+            "web",
+            "client",
             "view",
             "manifest",
             "plan",

@@ -100,7 +100,7 @@ NEWS
 11:15:07 line 7 of the news
 11:15:08 line 8 of the news
 11:15:09 line 9 of the news
-r run now   l log   d dashboard   arrows choose   q quit";
+r run now   l log   d dashboard   u page   arrows choose   q quit";
     let expected = format!("{tables}{}{below}", "\n".repeat(9));
     assert_eq!(lines((80, 24), &rows, &choice).join("\n"), expected);
 }

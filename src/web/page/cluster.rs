@@ -1,0 +1,129 @@
+//! One cluster.
+
+use askama::Template;
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::clusters::{is_ready, not_ready, runs_on};
+use super::flow::{Fact, facts};
+use super::frame::Frame;
+use super::runs::{Row, row, sort};
+use super::seen::{Seen, name_of, namespace_of};
+use super::words::{cluster_link, flow_link, when};
+use crate::api::{DaskCluster, Flow, FlowRun, Kind};
+use crate::plan::run::Ground;
+use crate::view::age;
+
+/// How many of its runs are listed.
+const RUNS_MAX: usize = 20;
+
+/// A group of workers.
+#[derive(Clone, Debug, Serialize)]
+pub struct Group {
+    /// Its name.
+    pub name: String,
+    /// How many workers are registered.
+    pub ready: i32,
+    /// How many are asked for.
+    pub desired: i32,
+    /// The part that is there, in hundredths, for a drawing.
+    #[serde(skip)]
+    pub hundredths: i32,
+}
+
+/// One cluster.
+#[derive(Template, Serialize)]
+#[template(path = "cluster.html")]
+pub struct OneCluster {
+    /// Around it.
+    #[serde(skip)]
+    pub frame: Frame,
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Its page.
+    #[serde(skip)]
+    pub link: String,
+    /// Whether it is as its spec asks for.
+    pub ready: bool,
+    /// Why not.
+    pub why: Option<String>,
+    /// Whether it is suspended.
+    pub suspended: bool,
+    /// Its groups.
+    pub groups: Vec<Group>,
+    /// Names and values of what else is known.
+    pub facts: Vec<(&'static str, String)>,
+    /// Its conditions.
+    pub conditions: Vec<Fact>,
+    /// The Flows that it is the cluster of, with their pages.
+    pub flows: Vec<(String, String)>,
+    /// The runs on it that have not ended.
+    pub runs: Vec<Row>,
+    /// Where its dashboard is, for this browser.
+    pub dashboard: Option<String>,
+    /// Whether it can be brought to this machine.
+    #[serde(skip)]
+    pub forwards: bool,
+}
+
+/// One cluster. `dashboard` is where this browser finds that; `forwards`: whether it can be brought there.
+pub fn cluster(
+    frame: Frame,
+    seen: &Seen,
+    cluster: &DaskCluster,
+    (dashboard, forwards): (Option<String>, bool),
+    now: Timestamp,
+) -> OneCluster {
+    let status = cluster.status.clone().unwrap_or_default();
+    let mut runs: Vec<&FlowRun> = runs_on(cluster, seen).collect();
+    sort(&mut runs);
+    let group = |one: &crate::api::dask_cluster::GroupStatus| Group {
+        name: one.name.clone(),
+        ready: one.ready,
+        desired: one.desired,
+        hundredths: (one.ready.max(0).saturating_mul(100) / one.desired.max(1)).min(100),
+    };
+    OneCluster {
+        frame,
+        namespace: namespace_of(cluster).to_owned(),
+        name: name_of(cluster).to_owned(),
+        link: cluster_link(cluster),
+        ready: is_ready(cluster),
+        why: not_ready(cluster),
+        suspended: cluster.spec.suspend,
+        groups: status.groups.iter().map(group).collect(),
+        facts: known(cluster, now),
+        conditions: facts(&status.conditions, Kind::DaskCluster),
+        flows: users(cluster, seen).map(|flow| (flow_link(flow), name_of(flow).to_owned())).collect(),
+        runs: runs.into_iter().take(RUNS_MAX).map(|run| row(run, now)).collect(),
+        dashboard,
+        forwards: forwards && status.dashboard_address.is_some(),
+    }
+}
+
+/// The Flows whose runs share it.
+fn users<'a>(cluster: &'a DaskCluster, seen: &'a Seen) -> impl Iterator<Item = &'a Flow> {
+    let all = seen.flows.iter().map(AsRef::as_ref);
+    all.filter(move |flow: &&Flow| {
+        namespace_of(*flow) == namespace_of(cluster) && Ground::of(flow).shared() == Some(name_of(cluster))
+    })
+}
+
+fn known(cluster: &DaskCluster, now: Timestamp) -> Vec<(&'static str, String)> {
+    let status = cluster.status.clone().unwrap_or_default();
+    let mut facts = Vec::new();
+    let mut add = |name: &'static str, value: Option<String>| facts.extend(value.map(|value| (name, value)));
+    let workers = status.workers;
+    add("Workers", Some(format!("{} of {}", workers.ready, workers.desired)));
+    add("Scheduler", status.scheduler_address);
+    add("Dashboard in the cluster", status.dashboard_address);
+    add("Scheduler answers since", status.scheduler_ready_since.map(|at| when(at.0, now)));
+    add("Scheduler ended last", status.scheduler_ended_at.map(|at| when(at.0, now)));
+    let idle = status.idle.filter(|idle| idle.asleep);
+    add("Idle since", idle.map(|idle| when(idle.since.0, now)));
+    let ends = status.tls.and_then(|tls| tls.not_after);
+    add("Certificates end", ends.map(|at| age::ahead(at.0, now)));
+    facts
+}

@@ -1,0 +1,70 @@
+//! The objects of a scope at one moment.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use kube::Resource;
+
+use crate::api::{DaskCluster, Flow, FlowBackfill, FlowRun};
+
+/// The objects of a scope at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    /// The Flows.
+    pub flows: Vec<Arc<Flow>>,
+    /// The runs.
+    pub runs: Vec<Arc<FlowRun>>,
+    /// The clusters.
+    pub clusters: Vec<Arc<DaskCluster>>,
+    /// The backfills.
+    pub backfills: Vec<Arc<FlowBackfill>>,
+}
+
+/// The name of an object; every one that was read has one.
+pub fn name_of(object: &impl Resource) -> &str {
+    object.meta().name.as_deref().unwrap_or_default()
+}
+
+/// The namespace of an object.
+pub fn namespace_of(object: &impl Resource) -> &str {
+    object.meta().namespace.as_deref().unwrap_or_default()
+}
+
+fn one<'a, K: Resource>(all: &'a [Arc<K>], namespace: &str, name: &str) -> Option<&'a K> {
+    let found =
+        all.iter().find(|one| name_of(one.as_ref()) == name && namespace_of(one.as_ref()) == namespace);
+    found.map(AsRef::as_ref)
+}
+
+impl Seen {
+    /// The Flow of this name.
+    pub fn flow(&self, namespace: &str, name: &str) -> Option<&Flow> {
+        one(&self.flows, namespace, name)
+    }
+
+    /// The run of this name.
+    pub fn run(&self, namespace: &str, name: &str) -> Option<&FlowRun> {
+        one(&self.runs, namespace, name)
+    }
+
+    /// The cluster of this name.
+    pub fn cluster(&self, namespace: &str, name: &str) -> Option<&DaskCluster> {
+        one(&self.clusters, namespace, name)
+    }
+
+    /// The runs of a Flow, in no order.
+    pub fn runs_of(&self, flow: &Flow) -> Vec<&FlowRun> {
+        let (namespace, name) = (namespace_of(flow), name_of(flow));
+        let is_of = |run: &&FlowRun| run.spec.flow == name && namespace_of(*run) == namespace;
+        self.runs.iter().map(AsRef::as_ref).filter(is_of).collect()
+    }
+
+    /// The runs of all Flows, by namespace and name of the Flow.
+    pub fn by_flow(&self) -> HashMap<(&str, &str), Vec<&FlowRun>> {
+        let mut all: HashMap<(&str, &str), Vec<&FlowRun>> = HashMap::new();
+        for run in &self.runs {
+            all.entry((namespace_of(run.as_ref()), &run.spec.flow)).or_default().push(run);
+        }
+        all
+    }
+}

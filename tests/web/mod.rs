@@ -1,0 +1,12 @@
+//! The page (`daskflow::web`, `daskflow ui`): requests and what is answered, on the API in this process.
+
+mod browser;
+mod door;
+mod live;
+mod many;
+mod pages;
+mod program;
+mod proxied;
+mod visitor;
+mod watches;
+mod writes;

@@ -1,0 +1,64 @@
+//! `daskflow ui` itself.
+
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
+use tokio::process::Command;
+
+use crate::client::program::Listens;
+use crate::client::stage::furnished;
+
+/// What is answered to a request.
+async fn get(address: &str, path: &str, more: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{more}\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_program_serves_on_loopback_until_it_is_ended() {
+    let here = Listens::new("page_program", furnished().await).await;
+    let mut child = here.command("exec daskflow ui --port 0 --no-open").spawn().unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let mut said = String::new();
+    out.read_line(&mut said).await.unwrap();
+    let url = said.trim_end().strip_prefix("Page: http://").unwrap();
+    let (address, path) = url.split_once('/').unwrap();
+    assert!(address.starts_with("127.0.0.1:") && path.starts_with("?token="), "{said}");
+    let opened = get(address, &format!("/{path}"), "").await;
+    assert!(opened.starts_with("HTTP/1.1 303"), "{opened}");
+    let cookie = opened.split("set-cookie: ").nth(1).unwrap().split(';').next().unwrap();
+    let cookie = format!("Cookie: {cookie}\r\n");
+    let page = loop {
+        let page = get(address, "/", &cookie).await;
+        if !page.contains("Reading what there is in") {
+            break page;
+        }
+    };
+    assert!(page.contains("/flows/default/nightly-report"), "{page}");
+    let id = child.id().unwrap().to_string();
+    assert!(Command::new("kill").args(["-s", "INT", &id]).status().await.unwrap().success());
+    assert_eq!(child.wait().await.unwrap().code(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn faults_of_the_command_line_say_what_to_do() {
+    let here = Listens::new("page_faults", furnished().await).await;
+    for (line, code, said) in [
+        ("ui --no-open --kubeconfig nowhere", 1, "no cluster is known"),
+        ("ui --in-cluster --context here", 2, "cannot be used with"),
+        ("ui --listen 127.0.0.1:0", 2, "--in-cluster"),
+        ("ui --in-cluster", 1, "no API server is known, as this is no pod: name one with --server"),
+        (
+            "ui --in-cluster --server http://127.0.0.1:1 --listen 192.0.2.1:80",
+            1,
+            "name another one with --listen",
+        ),
+        ("ui -A -n team", 2, "cannot be used with"),
+    ] {
+        let (found, out, err) = here.run(&format!("daskflow {line}")).await;
+        assert!(found == code && err.contains(said), "{line}: {found}: {out}{err}");
+    }
+}

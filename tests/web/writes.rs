@@ -1,0 +1,126 @@
+//! What forms do, with the rights of whoever sends them.
+
+use serde_json::{Value, json};
+
+use super::visitor::Visitor;
+use crate::client::stage::{RUNS, Stage, furnished};
+
+const FLOW: &str = "/apis/daskflow.dev/v1alpha1/namespaces/default/flows/nightly-report";
+const CLUSTER: &str = "/apis/daskflow.dev/v1alpha1/namespaces/default/daskclusters/analytics";
+
+/// The run whose page an answer leads to.
+async fn run_at(stage: &Stage, location: &str) -> Value {
+    let name = location.strip_prefix("/runs/default/").unwrap_or_else(|| panic!("{location:?}"));
+    stage.get(&format!("{RUNS}/{name}")).await
+}
+
+#[tokio::test]
+async fn a_run_is_asked_for_with_its_parameters_and_cancelled() {
+    let stage = furnished().await;
+    let visitor = Visitor::new(stage.cluster.clone()).await;
+    let path = "/flows/default/nightly-report/run";
+    let created = visitor.send(path, "p.days=1&more=&time=").await;
+    assert_eq!(created.code, 303, "{}", created.text);
+    let run = run_at(&stage, created.header("location")).await;
+    assert_eq!((&run["spec"]["flow"], &run["spec"]["parameters"]), (&json!("nightly-report"), &Value::Null));
+    let created = visitor.send(path, "p.days=7&more=%7B%22region%22%3A%22north%22%7D&time=2026-03-29").await;
+    let location = created.header("location").to_owned();
+    let run = run_at(&stage, &location).await;
+    assert_eq!(run["spec"]["parameters"], json!({"days": 7, "region": "north"}));
+    assert_eq!(run["spec"]["scheduledTime"], "2026-03-29T00:00:00Z");
+    let cancelled = visitor.send(&format!("{location}/cancel"), "").await;
+    assert_eq!((cancelled.code, cancelled.header("location")), (303, location.as_str()));
+    assert_eq!(run_at(&stage, &location).await["spec"]["cancel"], true);
+    for (form, said) in [
+        ("more=7", "no object of JSON"),
+        ("time=yesterday", "is no instant"),
+        ("p.days=7&time=12026-01-01", "is no instant"),
+    ] {
+        let refused = visitor.send(path, form).await;
+        assert!(
+            refused.code == 400 && refused.text.contains(said),
+            "{form}: {} {}",
+            refused.code,
+            refused.text
+        );
+    }
+    let other = visitor.send("/flows/default/nightly-rport/run", "").await;
+    assert!(other.code == 404 && other.text.contains("did you mean nightly-report?"), "{}", other.text);
+    let many = visitor.send(path, &format!("more={}", "x".repeat(300_000))).await;
+    assert!(many.code == 400 && many.text.contains("larger than 256 KiB"), "{}", many.text);
+}
+
+#[tokio::test]
+async fn what_has_ended_runs_again_and_what_has_not_does_not() {
+    let stage = furnished().await;
+    let visitor = Visitor::new(stage.cluster.clone()).await;
+    let again = visitor.send("/runs/default/nightly-report-20251007t000000/retry", "").await;
+    let run = run_at(&stage, again.header("location")).await;
+    assert_eq!(
+        (&run["spec"]["scheduledTime"], &run["spec"]["parameters"]),
+        (&json!("2025-10-07T00:00:00Z"), &json!({"days": 1}))
+    );
+    let refused = visitor.send("/runs/default/nightly-report-now-8kfpz/retry", "").await;
+    assert!(refused.code == 400 && refused.text.contains("has not ended (Running)"), "{}", refused.text);
+}
+
+#[tokio::test]
+async fn flows_and_clusters_are_suspended_and_resumed() {
+    let stage = furnished().await;
+    let visitor = Visitor::new(stage.cluster.clone()).await;
+    for (path, object) in [("/flows/default/nightly-report", FLOW), ("/clusters/default/analytics", CLUSTER)]
+    {
+        for (verb, suspended) in [("suspend", true), ("resume", false)] {
+            let answer = visitor.send(&format!("{path}/{verb}"), "").await;
+            assert_eq!((answer.code, answer.header("location")), (303, path), "{}", answer.text);
+            assert_eq!(stage.get(object).await["spec"]["suspend"], json!(suspended), "{path} {verb}");
+        }
+    }
+    let answer = visitor.send("/flows/default/nightly-report/suspend", "back=list").await;
+    assert_eq!(answer.header("location"), "/?namespace=default");
+    // The page shows what the watch says.
+    while !visitor.page("/").await.text.contains(">Resume</button>") {
+        tokio::task::yield_now().await;
+    }
+    for path in ["/runs/default/nightly-report-now-8kfpz/suspend", "/flows/default/nightly-report/delete"] {
+        assert_eq!(visitor.send(path, "").await.code, 404, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_backfill_is_started() {
+    let stage = furnished().await;
+    let visitor = Visitor::new(stage.cluster.clone()).await;
+    let path = "/flows/default/nightly-report/backfill";
+    let started = visitor.send(path, "from=2025-10-01&to=2025-10-05&parallelism=2").await;
+    assert_eq!(
+        (started.code, started.header("location")),
+        (303, "/flows/default/nightly-report"),
+        "{}",
+        started.text
+    );
+    let all = stage.get("/apis/daskflow.dev/v1alpha1/namespaces/default/flowbackfills").await;
+    let spec = &all["items"][0]["spec"];
+    assert_eq!((&spec["from"], &spec["parallelism"]), (&json!("2025-10-01T00:00:00Z"), &json!(2)));
+    for (form, said) in [
+        ("from=2025-10-05&to=2025-10-01", "before its beginning"),
+        ("from=&to=2025-10-01", "is no instant"),
+        ("from=2025-10-01&to=2025-10-02&parallelism=0", "from 1 to 100"),
+    ] {
+        let refused = visitor.send(path, form).await;
+        assert!(refused.code == 400 && refused.text.contains(said), "{form}: {}", refused.text);
+    }
+}
+
+#[tokio::test]
+async fn without_rights_the_words_are_those_of_the_commands() {
+    let stage = furnished().await.answers("/flowruns", Some(403));
+    // Runs may be neither listed nor created.
+    let visitor = Visitor::new(stage.cluster.clone()).await;
+    let page = visitor.page("/").await;
+    assert_eq!(page.code, 403, "{}", page.text);
+    assert!(page.text.contains("you may not watch flowruns in the namespace default"), "{}", page.text);
+    assert!(page.text.contains("ClusterRole daskflow-view"), "{}", page.text);
+    let json = visitor.page("/?format=json").await;
+    assert!(json.code == 403 && json.text.contains("\"code\": 403"), "{}", json.text);
+}
