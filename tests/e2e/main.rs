@@ -54,6 +54,7 @@ mod network_policy;
 mod operator_killed;
 mod outage;
 mod outcomes;
+mod page;
 mod pods;
 mod quota;
 mod refusals;
