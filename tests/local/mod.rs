@@ -20,6 +20,7 @@ use super::program;
 
 mod engines;
 mod idle;
+mod migrated;
 mod scripts;
 mod table;
 

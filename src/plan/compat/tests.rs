@@ -30,13 +30,13 @@ fn cluster(change: impl FnOnce(&mut Value)) -> Value {
     object
 }
 
-fn part(kind: &str, name: &str, spec: Value) -> Value {
+fn part(kind: &str, name: &str, spec: &Value) -> Value {
     json!({"apiVersion": "kubernetes.dask.org/v1", "kind": kind, "metadata": {"name": name}, "spec": spec})
 }
 
 fn group(name: &str) -> Value {
     let spec = cluster(|_| {})["spec"]["worker"].clone();
-    part("DaskWorkerGroup", name, json!({"cluster": "a", "worker": spec}))
+    part("DaskWorkerGroup", name, &json!({"cluster": "a", "worker": spec}))
 }
 
 /// The spec of the cluster that is written, and the remarks on all objects.
@@ -172,7 +172,7 @@ fn names_of_groups_lose_the_name_of_their_cluster_but_stay_apart() {
 #[test]
 fn parts_need_their_cluster_and_one_autoscaler_is_enough() {
     let autoscaler =
-        |name: &str| part("DaskAutoscaler", name, json!({"cluster": "a", "minimum": 1, "maximum": 4}));
+        |name: &str| part("DaskAutoscaler", name, &json!({"cluster": "a", "minimum": 1, "maximum": 4}));
     for object in [group("a-gpu"), autoscaler("s")] {
         let (spec, remarks) = written(&[object]);
         assert_eq!((spec, fields(&remarks)), (None, vec!["!spec.cluster".to_owned()]));
@@ -200,7 +200,7 @@ fn a_long_name_of_a_job_is_cut_for_its_flow_alone() {
     let spec = cluster(|_| {})["spec"].clone();
     let job = json!({"spec": {"restartPolicy": "Never", "containers": [{"name": "job", "image": "job:1", "args": ["x"]}]}});
     let name = "a-job-of-which-the-name-is-longer-than-any-flow";
-    let translated = translate(&[part("DaskJob", name, json!({"job": job, "cluster": {"spec": spec}}))]);
+    let translated = translate(&[part("DaskJob", name, &json!({"job": job, "cluster": {"spec": spec}}))]);
     let objects: Vec<Value> =
         translated[0].written.iter().map(|one| one.object.to_value().unwrap()).collect();
     assert_eq!(objects[0]["metadata"]["name"], "a-job-of-which-the-name-is-longer-than");
@@ -217,4 +217,65 @@ fn other_versions_and_kinds_are_refused() {
     assert_eq!((spec, fields(&remarks)), (None, vec!["!kind".to_owned()]));
     let (_, remarks) = written(&[cluster(|object| object["apiVersion"] = json!("kubernetes.dask.org/v2"))]);
     assert_eq!(fields(&remarks), ["!apiVersion"]);
+}
+
+#[test]
+fn what_has_a_field_of_its_own_goes_there() {
+    let object = cluster(|object| {
+        let pod = object.pointer_mut("/spec/worker/spec").unwrap();
+        pod["priorityClassName"] = json!("high");
+        pod["serviceAccount"] = json!("tasks");
+        pod["imagePullSecrets"] = json!([{"name": "pull"}]);
+        let main = object.pointer_mut(WORKER).unwrap();
+        main["command"] =
+            json!(["/opt/env/bin/dask-worker", "--nthreads", "3", "--lifetime", "1h", "--nanny"]);
+        main["imagePullPolicy"] = json!("Always");
+    });
+    let (spec, remarks) = written(&[object]);
+    let spec = spec.unwrap();
+    assert_eq!(fields(&remarks), ["spec.worker.spec"], "the Python");
+    assert_eq!(spec["python"], "/opt/env/bin/python");
+    let workers = &spec["workers"];
+    assert_eq!((&workers["priorityClassName"], &workers["nanny"]), (&json!("high"), &json!(true)));
+    assert_eq!((&workers["threads"], &workers["args"]), (&json!(3), &json!(["--lifetime", "1h"])));
+    let template = json!({"spec": {
+        "serviceAccountName": "tasks", "imagePullSecrets": [{"name": "pull"}],
+        "containers": [{"name": "worker", "imagePullPolicy": "Always"}],
+    }});
+    assert_eq!(workers["template"], template, "the scheduler has neither");
+    assert_eq!((&spec["imagePullSecrets"], &spec["imagePullPolicy"]), (&Value::Null, &Value::Null));
+}
+
+#[test]
+fn variables_that_are_made_of_others_stay_behind_them() {
+    let env =
+        json!([{"name": "A", "value": "1"}, {"name": "B", "value": "$(A)"}, {"name": "C", "value": "3"}]);
+    let object = cluster(|object| {
+        object.pointer_mut(WORKER).unwrap()["env"] = env.clone();
+        object.pointer_mut("/spec/scheduler/spec/containers/0").unwrap()["env"] = env;
+    });
+    let (spec, remarks) = written(&[object]);
+    let spec = spec.unwrap();
+    assert_eq!(fields(&remarks), Vec::<String>::new());
+    assert_eq!(spec["env"], json!([{"name": "A", "value": "1"}, {"name": "C", "value": "3"}]));
+    let own = json!([{"name": "B", "value": "$(A)"}]);
+    for role in ["scheduler", "workers"] {
+        assert_eq!(spec[role]["template"]["spec"]["containers"][0]["env"], own, "{role}");
+    }
+}
+
+#[test]
+fn a_command_of_ones_own_must_name_the_worker() {
+    let own = |args: &str| {
+        let main = json!({"name": "worker", "image": "dask:1", "command": ["sh", "-c", args]});
+        cluster(|object| *object.pointer_mut(WORKER).unwrap() = main)
+    };
+    let (spec, remarks) = written(&[own("exec dask worker --dashboard-address :8788")]);
+    assert_eq!((spec, fields(&remarks)), (None, vec!["!spec.worker.spec.containers[0].command".to_owned()]));
+    let named = "exec dask worker --name $(DASK_WORKER_NAME) --dashboard-address :8788";
+    let (spec, remarks) = written(&[own(named)]);
+    let main = &spec.unwrap()["workers"]["template"]["spec"]["containers"][0];
+    assert_eq!(fields(&remarks), Vec::<String>::new());
+    // Arguments are given too: where another role needs the image's ENTRYPOINT, others would stand there.
+    assert_eq!((&main["command"], &main["args"]), (&json!(["sh"]), &json!(["-c", named])));
 }
