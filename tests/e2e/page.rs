@@ -94,12 +94,9 @@ async fn own_account_does_nothing(namespace: &Namespace) {
     let account = |name: &str| format!("system:serviceaccount:{}:{name}", namespace.name);
     let as_page = format!("--as={}", account(PAGE));
     for right in [["list", "flows.daskflow.dev"], ["get", "pods"]] {
-        let may = programs::try_run(
-            "kubectl",
-            &[&["--namespace", &namespace.name, "auth", "can-i"][..], &right, &[as_page.as_str()]].concat(),
-            "",
-        );
-        assert!(may.await.is_err_and(|said| said.contains("no\n")), "{right:?}");
+        let can_i = ["--namespace", &namespace.name, "auth", "can-i", right[0], right[1], &as_page];
+        let may = programs::try_run("kubectl", &can_i, "").await;
+        assert!(may.is_err_and(|said| said.contains("no\n")), "{right:?}");
     }
     let Some(log) = &namespace.settings.audit_log else { return };
     let of_page = asked(log, &account(PAGE));
