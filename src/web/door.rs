@@ -145,11 +145,11 @@ impl Loopback {
         let name = self.cookie_name();
         let known = cookie(&parts.headers, &name).is_some_and(|value| digest(value) == digest(&self.cookie));
         let query = Query::of(parts.uri.query().unwrap_or_default().as_bytes());
-        if let Some(given) = query.get(TOKEN).filter(|_| parts.method == Method::GET) {
-            if known || self.open(given) {
-                let to = format!("{}{}", parts.uri.path(), query.with(TOKEN, "").address());
-                return Ok(Entry::Opened { cookie: set_cookie(&name, &self.cookie), to });
-            }
+        if let Some(given) = query.get(TOKEN).filter(|_| parts.method == Method::GET)
+            && (known || self.open(given))
+        {
+            let to = format!("{}{}", parts.uri.path(), query.with(TOKEN, "").address());
+            return Ok(Entry::Opened { cookie: set_cookie(&name, &self.cookie), to });
         }
         if !known {
             return Err(Refusal::Closed);

@@ -15,6 +15,7 @@ use tokio::time::sleep;
 
 use super::query::Query;
 use super::watches::{Change, Watched};
+use crate::api::Kind;
 
 /// Changes within this time are one.
 const TOGETHER: Duration = Duration::from_millis(500);
@@ -34,7 +35,6 @@ impl Wanted {
     }
 
     fn has(&self, change: &Change, namespace: Option<&str>) -> bool {
-        use crate::api::Kind;
         let is_it = |wanted: &Option<String>| wanted.as_deref() == Some(change.name.as_str());
         if namespace.is_some_and(|namespace| namespace != change.namespace) {
             return false;
@@ -99,7 +99,6 @@ async fn next(changes: &mut Receiver<Change>, wanted: &Wanted, namespace: Option
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::Kind;
 
     fn change(kind: Kind, name: &str, flow: Option<&str>) -> Change {
         Change { kind, namespace: "a".into(), name: name.into(), flow: flow.map(str::to_owned) }

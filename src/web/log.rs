@@ -231,7 +231,7 @@ impl After {
 /// The lines of a run that are still to come, until its attempt has ended: each with its mark as its id, so
 /// that a browser which connects again gets the ones after it. `last`: the id of the last line that it has.
 pub(super) async fn live(
-    cluster: Cluster,
+    cluster: &Cluster,
     (run, watched): (FlowRun, Arc<Watched>),
     (query, last): (&Query, Option<&str>),
     place: OwnedSemaphorePermit,
@@ -240,10 +240,10 @@ pub(super) async fn live(
         query.text("attempt").and_then(|number| number.parse().ok()).unwrap_or_else(|| attempt_of(&run));
     let mark: Option<Mark> = last.or_else(|| query.text("after")).and_then(|text| text.parse().ok());
     let wanted = logs::Wanted { attempt: Some(attempt), workers: false };
-    let mut sources = logs::sources(&cluster, &run, wanted).await?;
+    let mut sources = logs::sources(cluster, &run, wanted).await?;
     let Some(source) = sources.pop() else { return Err(Error::Senseless("there is no log".to_owned())) };
     let source = mark.map_or_else(|| source.clone(), |mark| source.since(mark.at));
-    let tail = Tail::open(&cluster, source).await?;
+    let tail = Tail::open(cluster, source).await?;
     let (sender, lines) = mpsc::channel(BEHIND);
     let task = tokio::spawn(async move {
         let over = |run: Option<&FlowRun>| {

@@ -126,7 +126,7 @@ async fn route(asked: &Asked<'_>, parts: &Parts, body: Body) -> Result<Response<
             let run = asked.watched_run(namespace, name).await?;
             let cluster = asked.visit.user.cluster.within(namespace);
             let last = parts.headers.get(LAST_EVENT).and_then(|value| value.to_str().ok());
-            Ok(log::live(cluster, run, (asked.query, last), place(asked)?).await?)
+            Ok(log::live(&cluster, run, (asked.query, last), place(asked)?).await?)
         }
         (false, [kind @ ("flows" | "runs" | "clusters"), namespace, name, verb])
             if parts.method == Method::POST =>

@@ -46,7 +46,7 @@ pub async fn scheduler(here: &Listens, name: &str, seconds: i64) {
 }
 
 /// What is answered there.
-async fn ask(address: &str) -> String {
+pub async fn ask(address: &str) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(b"ping").await.unwrap();
     let mut answer = String::new();

@@ -3,7 +3,7 @@
 
 mod faults;
 mod follow;
-mod forward;
+pub mod forward;
 pub mod front;
 mod init;
 mod local;

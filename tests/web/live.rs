@@ -44,13 +44,13 @@ async fn live(visitor: &Visitor, path: &str) -> String {
     address.replace("&#38;", "&")
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_page_hears_of_its_own_changes() {
     let stage = furnished().await;
     let visitor = Visitor::new(stage.cluster.clone()).await;
     let address = live(&visitor, "/runs/default/nightly-report-now-w4c2d").await;
     let mut events = Events::of(visitor.open(&address).await);
-    let other = tokio::time::timeout(std::time::Duration::from_millis(300), events.next());
+    let other = tokio::time::timeout(std::time::Duration::from_secs(60), events.next());
     let (none, ()) = tokio::join!(other, async {
         let status = json!({"phase": "Succeeded", "reason": "Succeeded"});
         stage.set_run("nightly-report-now-8kfpz", &status).await;

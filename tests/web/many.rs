@@ -91,7 +91,7 @@ fn ten_thousand() -> Lists {
             "apiVersion": "daskflow.dev/v1alpha1", "kind": "FlowRun", "spec": {"flow": flow(number % 200)},
             "metadata": {"name": format!("{}-2026{number:011}", flow(number % 200)), "namespace": "default", "creationTimestamp": tick},
             "status": {
-                "phase": if number % 7 == 0 { "Failed" } else { "Succeeded" }, "reason": "FlowFailed", "message": message,
+                "phase": if number.is_multiple_of(7) { "Failed" } else { "Succeeded" }, "reason": "FlowFailed", "message": message,
                 "startedAt": tick, "finishedAt": tick + jiff::SignedDuration::from_secs(40),
             },
         })

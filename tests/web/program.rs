@@ -1,9 +1,13 @@
 //! `daskflow ui` itself.
 
+use daskflow::client::Cluster;
+use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::process::Command;
 
+use super::visitor::Visitor;
+use crate::client::forward::{ask, scheduler};
 use crate::client::program::Listens;
 use crate::client::stage::furnished;
 
@@ -61,4 +65,29 @@ async fn faults_of_the_command_line_say_what_to_do() {
         let (found, out, err) = here.run(&format!("daskflow {line}")).await;
         assert!(found == code && err.contains(said), "{line}: {found}: {out}{err}");
     }
+}
+
+/// A port of its own: under a path of the page it would not work.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dashboard_is_brought_to_this_machine() {
+    let here = Listens::new("page_dashboard", furnished().await).await;
+    scheduler(&here, "analytics-scheduler-a", 0).await;
+    let config = std::fs::read_to_string(here.folder.join("kubeconfig")).unwrap();
+    let config: Value = serde_json::from_str(&config).unwrap();
+    let server = config["clusters"][0]["cluster"]["server"].as_str().unwrap().parse().unwrap();
+    let client = kube::Client::try_from(kube::Config::new(server)).unwrap();
+    let visitor = Visitor::new(Cluster { client, namespace: "default".to_owned() }).await;
+    let path = "/clusters/default/analytics";
+    assert!(visitor.page(path).await.text.contains("Bring its dashboard to this machine"));
+    let mut addresses = Vec::new();
+    for _ in 0..2 {
+        let brought = visitor.send(&format!("{path}/dashboard"), "").await;
+        assert_eq!((brought.code, brought.header("location")), (303, path), "{}", brought.text);
+        let page = visitor.page(path).await.text;
+        let link = page.split("href=\"http://127.0.0.1:").nth(1).unwrap();
+        assert!(link.split('"').next().unwrap().ends_with("/status"), "{link}");
+        addresses.push(format!("127.0.0.1:{}", link.split('/').next().unwrap()));
+    }
+    assert_eq!(addresses[0], addresses[1], "once is enough");
+    assert_eq!(ask(&addresses[0]).await, "ping from analytics-scheduler-a at 8787");
 }
