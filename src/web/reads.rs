@@ -158,7 +158,8 @@ impl Asked<'_> {
         })?;
         let live = live(&Scope::Namespace(namespace.to_owned()), watched.number(), &format!("&run={name}"));
         let cluster = self.visit.user.cluster.within(namespace);
-        let around = around_run(&cluster, found, &log::Wanted::of(self.query)).await;
+        let read = around_run(&cluster, found, &log::Wanted::of(self.query)).await;
+        let around = Around { logs_link: self.site.options.links.logs_of(found, now), ..read };
         Ok(self.answer(&run::run(Frame { live, ..frame }, &seen, found, around, now)))
     }
 
@@ -195,8 +196,7 @@ impl Asked<'_> {
         if is_mine && is_here(&own) {
             return Some(own);
         }
-        let link = self.site.options.links.dashboard.as_ref();
-        let link = link.map(|link| link.replace("${namespace}", namespace).replace("${name}", name));
+        let link = self.site.options.links.dashboard_of(namespace, name);
         link.or_else(|| self.site.dashboards.address(namespace, name))
     }
 }
@@ -218,7 +218,7 @@ async fn around_run(cluster: &Cluster, found: &FlowRun, wanted: &log::Wanted) ->
         }
     };
     let ((pods, notes), log) = tokio::join!(pods, log::shown(cluster, found, wanted));
-    Around { pods, notes, log }
+    Around { pods, notes, log, logs_link: None }
 }
 
 /// The address of the changes of a scope.

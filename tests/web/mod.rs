@@ -2,6 +2,7 @@
 
 mod browser;
 mod door;
+mod links;
 mod live;
 mod many;
 mod pages;
