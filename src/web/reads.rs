@@ -36,7 +36,7 @@ type Reply = Result<Response<Body>, Problem>;
 
 /// What was read for a page, or the page that says that it is not read yet.
 enum Read {
-    Seen(Seen, Arc<Watched>),
+    Seen(Arc<Seen>, Arc<Watched>),
     Opening(Response<Body>),
 }
 

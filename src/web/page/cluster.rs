@@ -4,13 +4,13 @@ use askama::Template;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::clusters::{is_ready, not_ready, runs_on};
+use super::clusters::{is_ready, not_ready};
 use super::flow::{Fact, facts};
 use super::frame::Frame;
-use super::runs::{Row, row, sort};
+use super::runs::{Row, row};
 use super::seen::{Seen, name_of, namespace_of};
 use super::words::{cluster_link, flow_link, when};
-use crate::api::{DaskCluster, Flow, FlowRun, Kind};
+use crate::api::{DaskCluster, Flow, Kind};
 use crate::plan::run::Ground;
 use crate::view::age;
 
@@ -77,8 +77,8 @@ pub fn cluster(
     now: Timestamp,
 ) -> OneCluster {
     let status = cluster.status.clone().unwrap_or_default();
-    let mut runs: Vec<&FlowRun> = runs_on(cluster, seen).collect();
-    sort(&mut runs);
+    let mut by_cluster = seen.by_cluster();
+    let runs = by_cluster.remove(&(namespace_of(cluster), name_of(cluster))).unwrap_or_default();
     let group = |one: &crate::api::dask_cluster::GroupStatus| Group {
         name: one.name.clone(),
         ready: one.ready,
