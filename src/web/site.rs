@@ -7,6 +7,7 @@ use tokio::sync::Semaphore;
 
 use super::dashboards::Dashboards;
 use super::door::Door;
+use super::load::Loads;
 use super::page::seen::{name_of, namespace_of};
 use super::watches::Scope;
 use crate::api::FlowRun;
@@ -72,11 +73,18 @@ pub(super) struct Site {
     pub live: Arc<Semaphore>,
     /// The dashboards that are forwarded to this machine, on a person's machine only.
     pub dashboards: Dashboards,
+    /// What schedulers say, there only as well.
+    pub loads: Loads,
 }
 
 impl Site {
     pub fn new(options: Options) -> Self {
-        Self { options, live: Arc::new(Semaphore::new(LIVE_MAX)), dashboards: Dashboards::default() }
+        Self {
+            options,
+            live: Arc::new(Semaphore::new(LIVE_MAX)),
+            dashboards: Dashboards::default(),
+            loads: Loads::default(),
+        }
     }
 }
 

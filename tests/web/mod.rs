@@ -1,6 +1,7 @@
 //! The page (`daskflow::web`, `daskflow ui`): requests and what is answered, on the API in this process.
 
 mod browser;
+mod clusters;
 mod door;
 mod links;
 mod live;
