@@ -95,6 +95,7 @@ fi
 prepare environments bash -c '
 	tests/dask/venvs.sh >/dev/null
 	tests/schedule/venv.sh >/dev/null
+	tests/gateway/venv.sh >/dev/null
 	benches/peer/venv.sh >/dev/null
 	tests/runner/run.sh -- -n 0 --collect-only --quiet
 	true'
@@ -144,6 +145,17 @@ browser() {
 	fi
 }
 phase "browser" browser
+# dask_gateway: a Dask Gateway with its proxy, for tests/gateway.
+dask_gateway() {
+	[ "${E2E:-}" != required ] || export DASKFLOW_GATEWAY_REQUIRED=1
+	if DASKFLOW_GATEWAY_PYTHON=$(tests/gateway/venv.sh); then
+		export DASKFLOW_GATEWAY_PYTHON
+		return
+	fi
+	left_out+=("runs on clusters of a Dask Gateway: its environment cannot be made")
+	[ "${E2E:-}" != required ] || fail "E2E=required, and the environment of tests/gateway cannot be made"
+}
+phase "Dask Gateway" dask_gateway
 # The times of all tests of these programs; the slowest of them are printed at the end.
 export CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER=$root/tests/timed.sh
 rm -f "$build/test-times"
