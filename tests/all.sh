@@ -95,6 +95,7 @@ fi
 prepare environments bash -c '
 	tests/dask/venvs.sh >/dev/null
 	tests/schedule/venv.sh >/dev/null
+	tests/gateway/venv.sh >/dev/null
 	benches/peer/venv.sh >/dev/null
 	tests/runner/run.sh -- -n 0 --collect-only --quiet
 	true'
@@ -132,6 +133,29 @@ schedule_oracles() {
 	[ "${E2E:-}" != required ] || fail "E2E=required, and the environment of tests/schedule cannot be made"
 }
 phase "schedule oracles" schedule_oracles
+# browser: Chromium is among the packages, axe comes from PyPI; for tests/web.
+browser() {
+	[ "${E2E:-}" != required ] || export DASKFLOW_BROWSER_REQUIRED=1
+	if ! type -P chromium chromium-browser google-chrome google-chrome-stable >/dev/null; then
+		left_out+=("the page in a browser: there is no Chromium")
+	elif DASKFLOW_AXE=$(tests/web/axe.sh); then
+		export DASKFLOW_AXE
+	else
+		left_out+=("the page by the rules of axe: it cannot be had from PyPI")
+	fi
+}
+phase "browser" browser
+# dask_gateway: a Dask Gateway with its proxy, for tests/gateway.
+dask_gateway() {
+	[ "${E2E:-}" != required ] || export DASKFLOW_GATEWAY_REQUIRED=1
+	if DASKFLOW_GATEWAY_PYTHON=$(tests/gateway/venv.sh); then
+		export DASKFLOW_GATEWAY_PYTHON
+		return
+	fi
+	left_out+=("runs on clusters of a Dask Gateway: its environment cannot be made")
+	[ "${E2E:-}" != required ] || fail "E2E=required, and the environment of tests/gateway cannot be made"
+}
+phase "Dask Gateway" dask_gateway
 # The times of all tests of these programs; the slowest of them are printed at the end.
 export CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER=$root/tests/timed.sh
 rm -f "$build/test-times"

@@ -182,6 +182,12 @@ reasons! {
     ClusterRestarted,
     JobDeleted,
     ClusterTimeout,
+    /// The Dask Gateway does not answer, or not as one does.
+    GatewayUnreachable,
+    /// The Dask Gateway does not do what it is asked for.
+    GatewayRefused,
+    /// It is not known whether the Dask Gateway has made a cluster, or has ended one.
+    GatewayClusterUnknown,
     /// The attempt took longer than `timeout`.
     TimeoutExceeded,
     /// The run took longer than `deadline` in all.

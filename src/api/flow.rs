@@ -12,6 +12,7 @@ use super::count::Count;
 use super::dask_cluster::DaskClusterSpec;
 use super::duration::{self, Duration};
 use super::flow_run::Phase;
+use super::gateway::Gateway;
 pub use super::run_policy::{CatchUp, CatchUpPolicy, Concurrency, History, Retries};
 use super::schema;
 use super::tls::ClientTls;
@@ -58,6 +59,10 @@ pub use super::schedule::{ClockEntry, Schedule};
         .message("engine is for a flow with code: what a command of your own runs cannot be observed"),
     validation = Rule::new("!has(self.cluster.address) || has(self.image)")
         .message("a Flow on a cluster.address needs an image of its own: there is no DaskCluster to take it from"),
+    validation = Rule::new("!has(self.cluster.gateway) || has(self.image)")
+        .message("a Flow on a cluster.gateway needs an image of its own, with the same versions of Python and Dask as the gateway's"),
+    validation = Rule::new("!has(self.cluster.gateway) || has(self.code)")
+        .message("a Flow on a cluster.gateway needs code: a command of your own would not find the way through the gateway's proxy"),
     validation = Rule::new("!(has(self.maxActive) || has(self.maxQueued)) || (has(self.concurrency) && self.concurrency == 'Queue')")
         .message("maxActive and maxQueued are for concurrency: Queue; the other policies have one place, or no limit")
 )]
@@ -198,10 +203,10 @@ pub struct Code {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("[has(self.ref), has(self.template), has(self.address)].filter(x, x).size() == 1")
-        .message("write exactly one of cluster.ref (a DaskCluster of this namespace), cluster.template (a cluster for each run) and cluster.address"),
-    validation = Rule::new("!has(self.keepOnFailure) || has(self.template)")
-        .message("keepOnFailure is for cluster.template: a cluster that is not the run's own is kept anyway"),
+    validation = Rule::new("[has(self.ref), has(self.template), has(self.address), has(self.gateway)].filter(x, x).size() == 1")
+        .message("write exactly one of cluster.ref (a DaskCluster of this namespace), cluster.template (a cluster for each run), cluster.address and cluster.gateway"),
+    validation = Rule::new("!has(self.keepOnFailure) || has(self.template) || has(self.gateway)")
+        .message("keepOnFailure is for cluster.template and cluster.gateway: a cluster that is not the run's own is kept anyway"),
     validation = Rule::new("has(self.tls) == (has(self.address) && self.address.startsWith('tls://'))")
         .message("cluster.tls goes with an address of the form tls://HOST:PORT, and such an address needs it: the Secret with ca.crt, tls.crt and tls.key")
 )]
@@ -227,6 +232,9 @@ pub struct ClusterSource {
     /// trusted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<ClientTls>,
+    /// A Dask Gateway, which makes a cluster for each run; it is ended after the run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateway: Option<Gateway>,
 }
 
 /// What is known of a `Flow`.

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::common::is_false;
+use super::gateway::GatewayStatus;
 use super::schema;
 
 /// One run of a `Flow`. The operator makes one at each tick; a user makes one to run the flow now.
@@ -244,6 +245,9 @@ pub struct FlowRunStatus {
     /// restarted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scheduler: Option<String>,
+    /// The cluster that a Dask Gateway makes for the run. Missing once it is ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateway: Option<GatewayStatus>,
     /// When this attempt was admitted to its cluster; `clusterTimeout` counts from it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub admitted_at: Option<Time>,

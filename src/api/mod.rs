@@ -11,6 +11,7 @@ pub mod duration;
 pub mod flow;
 pub mod flow_backfill;
 pub mod flow_run;
+pub mod gateway;
 pub mod interval;
 pub mod kind;
 pub mod labels;

@@ -1,7 +1,9 @@
 //! What runs have written: their runners, and the workers that served them.
 
-use futures::stream::BoxStream;
-use futures::{AsyncBufReadExt, StreamExt, TryStreamExt};
+use std::pin::Pin;
+
+use futures::stream::{BoxStream, try_unfold};
+use futures::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, StreamExt, TryStreamExt};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{ListParams, LogParams};
@@ -17,6 +19,9 @@ use crate::view::cure::cure;
 /// The label that Kubernetes gives the pods of a Job.
 /// <https://kubernetes.io/docs/reference/labels-annotations-taints/#batch-kubernetes-io-job-name>.
 const JOB_NAME: &str = "batch.kubernetes.io/job-name";
+
+/// The longest line that is read as one, in bytes: a script may write a gigabyte without an end of line.
+const LINE_BYTES_MAX: u64 = 1 << 20;
 
 /// Which log of a run is meant.
 #[derive(Clone, Copy, Debug, Default)]
@@ -180,10 +185,31 @@ async fn open(
         other => Error::of(other, &action),
     })?;
     let (pod, until) = (source.pod.clone(), source.until);
-    let lines = opened.lines().map_ok(move |text| line(&pod, &text));
+    let lines = text_lines(opened).map_ok(move |text| line(&pod, &text));
     let lines = lines.map_err(|error| Error::Unreachable { why: error.to_string() });
     let is_meant = move |line: &Line| until.is_none() || line.at.is_none() || line.at <= until;
     Ok(lines.try_filter(move |line| futures::future::ready(is_meant(line))).boxed())
+}
+
+/// The lines of a log: bytes that are no text are shown as U+FFFD, and a line that is longer than
+/// [`LINE_BYTES_MAX`] comes in parts.
+fn text_lines<'a>(log: impl AsyncBufRead + Send + 'a) -> BoxStream<'a, std::io::Result<String>> {
+    let next = async |mut log: Pin<Box<dyn AsyncBufRead + Send + 'a>>| {
+        let mut bytes = Vec::new();
+        let mut part = (&mut log).take(LINE_BYTES_MAX);
+        if part.read_until(b'\n', &mut bytes).await? == 0 {
+            return Ok(None);
+        }
+        if bytes.last() == Some(&b'\n') {
+            bytes.pop();
+            if bytes.last() == Some(&b'\r') {
+                bytes.pop();
+            }
+        }
+        Ok(Some((String::from_utf8_lossy(&bytes).into_owned(), log)))
+    };
+    let log: Pin<Box<dyn AsyncBufRead + Send + 'a>> = Box::pin(log);
+    try_unfold(log, next).boxed()
 }
 
 /// A line with its time before it, as Kubernetes sends it.
@@ -225,6 +251,17 @@ fn in_order(lines: Vec<Line>) -> Vec<(Timestamp, Line)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn any_bytes_have_lines() {
+        let long = vec![b'x'; usize::try_from(LINE_BYTES_MAX).unwrap() + 1];
+        let all = [b"caf\xe9\r\n\n", long.as_slice(), b"\nend"].concat();
+        let lines: Vec<String> = text_lines(all.as_slice()).try_collect().await.unwrap();
+        let shown: Vec<(&str, usize)> =
+            lines.iter().map(|line| (line.get(..3).unwrap_or(line), line.len())).collect();
+        assert_eq!(shown, [("caf", 6), ("", 0), ("xxx", 1 << 20), ("x", 1), ("end", 3)]);
+        assert_eq!(lines[0], "caf\u{fffd}");
+    }
 
     #[test]
     fn a_line_has_its_time_before_it() {

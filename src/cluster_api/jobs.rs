@@ -32,6 +32,9 @@ const MANAGER: &str = "kube-controller-manager";
 /// How many pods a pass makes at most; the next one makes more. Kubernetes' controller has the same limit.
 const PODS_A_PASS: i64 = 500;
 
+/// When a pod that could not be made is tried again.
+const RETRY: SignedDuration = SignedDuration::from_secs(1);
+
 /// What a pass has done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Step {
@@ -141,7 +144,7 @@ impl One<'_> {
         let succeeded = number(&status, "/succeeded") + count(&pods.succeeded);
         let failed = number(&status, "/failed") + count(&pods.failed);
         let wanted = number(&self.job, "/spec/completions");
-        let (why, next) = self.verdict(&status, (succeeded, failed));
+        let (why, mut next) = self.verdict(&status, (succeeded, failed));
         self.mark(&mut status, why, suspended);
         let is_over = why.is_some();
         let (mut active, mut terminating) = (count(&pods.active), count(&pods.terminating));
@@ -165,7 +168,12 @@ impl One<'_> {
             let room = room.clamp(0, *self.pods_left);
             *self.pods_left -= room;
             for _ in 0..room {
-                active += i64::from(self.create());
+                let is_made = self.create();
+                active += i64::from(is_made);
+                // No change brings it back: its name was taken by chance.
+                if !is_made {
+                    next = next.into_iter().chain(self.now.checked_add(RETRY).ok()).min();
+                }
             }
         }
         let busy = left.active.iter().chain(&left.terminating);

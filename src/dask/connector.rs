@@ -46,6 +46,15 @@ impl Connector {
         Self { dial: Arc::new(dial), budget: budget.clone() }
     }
 
+    /// Opens a stream and nothing more, for what is not spoken by a scheduler: to the same addresses.
+    ///
+    /// # Errors
+    /// The address is out of reach, or takes no connection within `deadline`.
+    pub async fn stream(&self, address: &Address, deadline: Duration) -> Result<Box<dyn Stream>, Error> {
+        let late = Error::Timeout { what: "accept the connection", limit: deadline };
+        timeout(deadline, (self.dial)(address)).await.unwrap_or(Err(late))
+    }
+
     /// Connects, over TLS with these credentials or plainly as the address says, and shakes hands, all within
     /// `deadline`. A `tcp://` address needs no credentials and makes no use of them.
     ///

@@ -46,6 +46,8 @@ pub struct Credentials {
     trust: Arc<Trust>,
     shown: Arc<CertifiedKey>,
     config: Arc<ClientConfig>,
+    /// Whom to ask for in place of the host of the address.
+    asked_for: Option<ServerName<'static>>,
 }
 
 /// Which of the three files cannot be used, and why. No text has any part of a key.
@@ -134,10 +136,14 @@ impl Credentials {
     /// Believes only a scheduler whose certificate is also for this name, a DNS name or an IP address: one of
     /// its subject alternative names. Dask itself looks at no names.
     pub fn checking_host_name(self, name: &str) -> Result<Self, CredentialsError> {
-        let host_name = ServerName::try_from(name.to_owned())
-            .map_err(|_| CredentialsError::HostName(name.chars().take(80).collect()))?;
-        let trust = Trust::clone(&self.trust).with_host_name(host_name);
-        Self::of(Arc::new(trust), self.shown, ring::default_provider())
+        let trust = Trust::clone(&self.trust).with_host_name(server_name(name)?);
+        let made = Self::of(Arc::new(trust), self.shown, ring::default_provider())?;
+        Ok(Self { asked_for: self.asked_for, ..made })
+    }
+
+    /// Asks for this name in TLS' SNI, and not for the host of the address: a proxy knows schedulers by it.
+    pub fn asking_for(self, name: &str) -> Result<Self, CredentialsError> {
+        Ok(Self { asked_for: Some(server_name(name)?), ..self })
     }
 
     fn of(
@@ -153,7 +159,7 @@ impl Credentials {
             .with_client_cert_resolver(Arc::new(SingleCertAndKey::from(shown.clone())));
         config.resumption = Resumption::disabled();
         config.alpn_protocols = vec![HELLO_PADDING.to_vec()];
-        Ok(Self { trust, shown, config: Arc::new(config) })
+        Ok(Self { trust, shown, config: Arc::new(config), asked_for: None })
     }
 
     /// Makes a session over a connection to `host`. It has no time limit of its own.
@@ -161,9 +167,12 @@ impl Credentials {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let name = ServerName::try_from(host.to_owned()).map_err(|error| {
-            Error::Unreachable(io::Error::new(io::ErrorKind::InvalidInput, error.to_string()))
-        })?;
+        let name = match &self.asked_for {
+            Some(name) => name.clone(),
+            None => ServerName::try_from(host.to_owned()).map_err(|error| {
+                Error::Unreachable(io::Error::new(io::ErrorKind::InvalidInput, error.to_string()))
+            })?,
+        };
         TlsConnector::from(self.config.clone()).connect(name, stream).await.map_err(named)
     }
 }
@@ -196,6 +205,11 @@ pub(super) fn named(error: io::Error) -> Error {
         ) => Error::WrongScheme("the port does not speak TLS: write tcp:// for tls://"),
         tls => Error::Tls(tls.clone()),
     }
+}
+
+fn server_name(name: &str) -> Result<ServerName<'static>, CredentialsError> {
+    ServerName::try_from(name.to_owned())
+        .map_err(|_| CredentialsError::HostName(name.chars().take(80).collect()))
 }
 
 fn certificates(file: &[u8]) -> Result<Vec<CertificateDer<'static>>, FileFault> {

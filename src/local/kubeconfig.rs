@@ -69,7 +69,7 @@ impl Kubeconfig {
     ) -> Result<Self, Error> {
         let path = named.unwrap_or(own);
         let own: Vec<PathBuf> = [own].into_iter().chain(sign).map(Path::to_owned).collect();
-        check(path)?;
+        [path].into_iter().chain(own.iter().map(PathBuf::as_path)).try_for_each(check)?;
         let access = Access::new()?;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let listening = api.listen_with(address, &access).await.map_err(Error::Listen)?;
@@ -77,6 +77,8 @@ impl Kubeconfig {
         for path in own.iter().map(PathBuf::as_path).chain(named) {
             write(path, &text).map_err(|source| Error::Write { path: path.to_owned(), source })?;
         }
+        // What was asked for stays, wherever it is.
+        let own = own.into_iter().filter(|file| Some(file.as_path()) != named).collect();
         Ok(Self { path: path.to_owned(), own, _listening: listening })
     }
 

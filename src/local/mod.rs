@@ -11,6 +11,7 @@ mod cure;
 mod environment;
 mod file_watch;
 mod folder;
+mod gateways;
 mod idle;
 mod kubeconfig;
 mod kubelet;
@@ -217,6 +218,10 @@ pub async fn run(options: Options, stop: Stop) -> Result<u8, Error> {
         () = lines::write(&client, &machine) => Ok(0),
         () = screen::show(options.table.as_ref(), &world) => Ok(0),
     };
+    tokio::select! {
+        () = gateways::end(&client, is_kept, &machine.news) => {}
+        () = stop.at_once.cancelled() => {}
+    }
     // From here on nothing starts a run, makes a pod, or takes one to this machine.
     drop(operator);
     tokio::select! {

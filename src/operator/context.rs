@@ -10,6 +10,7 @@ use super::backoff::Backoff;
 use super::caches::Stores;
 use super::certificates::Certificates;
 use super::events::Events;
+use super::gateways::Gateways;
 use super::judged::Judged;
 use super::leader::Claim;
 use super::metrics::{Metrics, Now};
@@ -53,6 +54,8 @@ pub struct Context {
     pub(super) chance: Chance,
     /// The way to the addresses that people write for a scheduler.
     pub(super) addresses: Connector,
+    /// Dask Gateways, and what came of what they were asked.
+    pub(super) gateways: Gateways,
     /// Which runners' pods the API server has taken.
     pub(super) judged: Judged,
     /// The statuses of runs that are not written yet.
@@ -67,6 +70,7 @@ impl Context {
             stores: routes.stores.clone(),
             schedulers: routes.schedulers.clone(),
             certificates: Certificates::new(client.clone(), routes.stores.clone()),
+            gateways: Gateways::new(client.clone(), addresses.clone(), chance.clone()),
             sites,
             addresses,
             chance,

@@ -54,6 +54,9 @@ pub(super) enum Error {
     /// The process is about to end.
     #[error(transparent)]
     DoesNotLead(#[from] DoesNotLead),
+    /// The Dask Gateway did not do what it was asked.
+    #[error("{message}")]
+    Gateway { reason: Reason, message: String },
     /// The Dask scheduler did not do what it was asked.
     #[error("the Dask scheduler could not be asked")]
     Scheduler(#[from] dask::Error),
@@ -104,6 +107,7 @@ impl Error {
             Self::NameTaken { .. } => Reason::NameTaken,
             Self::Unreadable { .. } => Reason::Unreadable,
             Self::NoCertManager => Reason::CertificateNotReady,
+            Self::Gateway { reason, .. } => *reason,
             _ => Reason::ReconcileFailing,
         };
         let message = match self {

@@ -16,6 +16,7 @@ mod error;
 mod events;
 mod execute;
 mod failure;
+mod gateways;
 mod judged;
 mod leader;
 mod lookup;

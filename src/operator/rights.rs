@@ -118,8 +118,9 @@ pub const RIGHTS: &[Right] = &[
         "",
         &["secrets"],
         &["get", "create", "update", "delete"],
-        "Certificates of clusters with TLS, and of Flows with a tls:// address. Each is read by its name, none is listed \
-         or watched. Our own are made, renewed and, once no pod has them, deleted.",
+        "Certificates of clusters with TLS and of Flows with a tls:// address; logins of Dask Gateways, and certificates of \
+         their clusters. Each is read by its name, none is listed or watched. Our own are made, renewed and, once no pod \
+         has them, deleted.",
     ),
     Right::new(
         "cert-manager.io",

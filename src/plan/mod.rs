@@ -48,6 +48,7 @@ pub use targets::{Applied, Object, Take, Victim, VictimKind};
 pub use wants::Wants;
 
 use crate::api::Reason;
+use run::gateway::GatewayStep;
 
 /// What is to be done about one object.
 #[derive(Clone, Debug, PartialEq)]
@@ -198,6 +199,17 @@ pub enum Step {
         hash: String,
         /// The new Secret, still without files.
         to: Box<Secret>,
+    },
+    /// Let a Dask Gateway do something.
+    Gateway(Box<GatewayStep>),
+    /// Set the finalizers of a run that is still of this version.
+    Finalize {
+        /// The run's name.
+        run: String,
+        /// Its version: another one may have other finalizers.
+        version: Option<String>,
+        /// All its finalizers.
+        finalizers: Vec<String>,
     },
     /// Begin to ask the scheduler to give these workers no more tasks; those that they run go on. It cannot
     /// be undone. What the scheduler answers is observed later.

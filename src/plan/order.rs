@@ -99,6 +99,8 @@ impl Step {
                 | Self::Retire { .. }
                 | Self::CloseToTasks { .. }
                 | Self::Annotate { .. }
+                | Self::Gateway(_)
+                | Self::Finalize { .. }
                 | Self::Issue(_)
                 | Self::Request(_)
                 | Self::Withdraw(_)

@@ -51,6 +51,7 @@ impl Dashboards {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|_, (_, task)| !task.is_finished());
         let place = (namespace.to_owned(), name.to_owned());
-        all.get(&place).map(|(address, _)| format!("http://{address}/status"))
+        // Under another name than the page's: its cookie does not go there.
+        all.get(&place).map(|(address, _)| format!("http://localhost:{}/status", address.port()))
     }
 }

@@ -62,9 +62,7 @@ pub(super) enum Entry {
 /// Why a request is not answered.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Refusal {
-    #[error(
-        "this page is asked for under a name that is not its own: open it as 127.0.0.1 or localhost, with its port"
-    )]
+    #[error("this page is asked for under a name that is not its own: open it as 127.0.0.1, with its port")]
     Host,
     #[error("this request does not come from a page of daskflow: open the page itself, and try again there")]
     Origin,
@@ -136,9 +134,10 @@ impl Loopback {
 
     fn admit(&self, parts: &Parts) -> Result<Entry, Refusal> {
         let port = self.address.port();
-        let names = [format!("127.0.0.1:{port}"), format!("localhost:{port}")];
-        let host = text(&parts.headers, HOST.as_str());
-        let host = host.filter(|host| names.iter().any(|name| name == host)).ok_or(Refusal::Host)?;
+        // Not under localhost: cookies know no ports, and the dashboards that are brought to this machine, which
+        // pods serve, are opened under that name.
+        let own = format!("127.0.0.1:{port}");
+        let host = text(&parts.headers, HOST.as_str()).filter(|host| *host == own).ok_or(Refusal::Host)?;
         if !is_read(&parts.method) && !is_of_host(&parts.headers, &[host]) {
             return Err(Refusal::Origin);
         }
@@ -148,7 +147,9 @@ impl Loopback {
         if let Some(given) = query.get(TOKEN).filter(|_| parts.method == Method::GET)
             && (known || self.open(given))
         {
-            let to = format!("{}{}", parts.uri.path(), query.with(TOKEN, "").address());
+            // A path that begins with two slashes would be another host.
+            let path = Some(parts.uri.path()).filter(|path| !path.starts_with("//") && !path.contains('\\'));
+            let to = format!("{}{}", path.unwrap_or("/"), query.with(TOKEN, "").address());
             return Ok(Entry::Opened { cookie: set_cookie(&name, &self.cookie), to });
         }
         if !known {

@@ -1,6 +1,7 @@
 //! What runs have written: the end of it on a page, all of it to download, and what comes live.
 
 use std::collections::VecDeque;
+use std::convert::Infallible;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::response::IntoResponse;
 use axum::response::sse::{Event, KeepAlive, Sse};
+use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
 use http::Response;
 use jiff::Timestamp;
@@ -167,10 +169,25 @@ pub(super) async fn whole(
         let lines = logs::lines(cluster, only, false).await?;
         return Ok(reply::download(&name, Body::from_stream(lines.map_ok(|line| line.text + "\n"))));
     }
-    let (lines, notes) = logs::merged(cluster, &sources).await?;
-    let lines = lines.into_iter().map(|line| format!("{} {}\n", line.pod, line.text));
-    let notes = notes.into_iter().map(|note| format!("{note}\n"));
-    Ok(reply::download(&name, lines.chain(notes).collect::<String>()))
+    // One after the other: by time they would all have to be in memory, which many share.
+    let cluster = cluster.clone();
+    let each = stream::iter(sources).then(move |source| of_source(cluster.clone(), source)).flatten();
+    Ok(reply::download(&name, Body::from_stream(each.map(Ok::<_, Infallible>))))
+}
+
+/// The lines of a container, with its pod before each; in the place of what cannot be read the reason.
+async fn of_source(cluster: Cluster, source: Source) -> BoxStream<'static, String> {
+    let pod = source.pod.clone();
+    let without = move |error: Error| format!("without {pod}: {error}\n");
+    match logs::lines(&cluster, &source, false).await {
+        Ok(lines) => lines
+            .map(move |line| match line {
+                Ok(line) => format!("{} {}\n", line.pod, line.text),
+                Err(error) => without(error),
+            })
+            .boxed(),
+        Err(error) => stream::once(async move { without(error) }).boxed(),
+    }
 }
 
 /// A place in a log: the time of a line, and how many lines of that time there were until then.

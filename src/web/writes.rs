@@ -174,7 +174,9 @@ mod tests {
     fn only_what_was_changed_is_sent_over_the_parameters_of_the_flow() {
         let flow: Flow = serde_json::from_value(json!({
             "apiVersion": "daskflow.dev/v1alpha1", "kind": "Flow", "metadata": {"name": "etl"},
-            "spec": {"cluster": {"ref": {"name": "a"}}, "parameters": {"days": 1, "region": "north", "code": "7", "list": [1]}},
+            "spec": {"cluster": {"ref": {"name": "a"}}, "parameters": {
+                "days": 1, "region": "north", "code": "7", "list": [1], "query": "select *\nfrom t",
+            }},
         }))
         .unwrap();
         let of = |text: &str| over(&flow, &Query::of(text.as_bytes())).map(Value::Object);
@@ -182,6 +184,13 @@ mod tests {
         assert_eq!(
             of("p.days=7&p.region=south&p.code=8&more=%7B%22a%22%3A+1%7D").unwrap(),
             json!({"days": 7, "region": "south", "code": 8, "a": 1})
+        );
+        // As a browser sends it back from a field of one line.
+        let shown = parameters(&flow).into_iter().find(|one| one.name == "query").unwrap().value;
+        assert!(!shown.contains(['\n', '\r']), "{shown:?}");
+        assert_eq!(
+            over(&flow, &Query::of(format!("p.query={}", shown.replace(' ', "+")).as_bytes())).unwrap(),
+            Map::new()
         );
         assert!(of("more=7").unwrap_err().words.contains("no object of JSON"));
     }

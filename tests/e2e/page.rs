@@ -1,5 +1,5 @@
-//! The page of a cluster, as the chart installs it: it has the rights of whoever's token a request brings, and
-//! none of its own.
+//! The page of a cluster, as the chart installs it: it has the rights of whoever's token a request brings,
+//! and none of its own.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -128,7 +128,10 @@ impl Page {
         let mut lines = BufReader::new(forward.stdout.take().unwrap()).lines();
         let line = timeout(ANSWER_MAX, lines.next_line()).await.expect("it forwards").unwrap().unwrap();
         let port = line.split_once("127.0.0.1:").and_then(|(_, rest)| rest.split_once(' ')).unwrap().0;
-        Self { host: format!("127.0.0.1:{port}"), _forward: forward }
+        let host = format!("127.0.0.1:{port}");
+        // It says a line of each connection, and ends where nobody reads.
+        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        Self { host, _forward: forward }
     }
 
     /// A request as a proxy makes it: the status and all of the answer.

@@ -19,6 +19,8 @@ use std::time::{Duration, Instant};
 use super::program;
 
 mod engines;
+#[path = "../gateway/mod.rs"]
+mod gateway;
 mod idle;
 mod migrated;
 mod scripts;

@@ -2,7 +2,7 @@
 //! own policy, and that all that can be used has a name. Pictures of all pages at two widths are left in
 //! `.build/browser`, for whoever changes them to look at.
 //!
-//! It takes ten seconds. Without a browser it is left out, unless `DASKFLOW_BROWSER_REQUIRED` is set.
+//! It takes half a minute. Without a browser it is left out, unless `DASKFLOW_BROWSER_REQUIRED` is set.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -182,6 +182,32 @@ impl Tab {
     }
 }
 
+impl Tab {
+    /// What axe finds wrong for people with screen readers, little sight or no mouse; all of its rules.
+    async fn barriers(&mut self, axe: &str) -> Vec<String> {
+        self.eval(&format!("{axe}; true")).await;
+        let found = self
+            .eval(
+                "axe.run(document, {resultTypes: ['violations']}).then((found) => found.violations.map((one) => \
+                 one.id + ': ' + one.help + ': ' + one.nodes.map((node) => node.target.join(' ')).join(', ')))",
+            )
+            .await;
+        serde_json::from_value(found).unwrap()
+    }
+}
+
+/// The script of axe, which `tests/web/axe.sh` takes from PyPI; `DASKFLOW_BROWSER_REQUIRED` makes its lack a
+/// failure.
+fn axe() -> Option<String> {
+    let path = std::env::var_os("DASKFLOW_AXE");
+    let required = std::env::var_os("DASKFLOW_BROWSER_REQUIRED").is_some();
+    assert!(path.is_some() || !required, "DASKFLOW_AXE names no script");
+    if path.is_none() {
+        eprintln!("LEFT OUT: the rules of axe: DASKFLOW_AXE names no script");
+    }
+    path.map(|path| std::fs::read_to_string(path).unwrap())
+}
+
 /// A page of one's own machine, and its address with the token.
 async fn page(stage: &Stage) -> (String, String, AbortOnDropHandle<std::io::Result<()>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -214,6 +240,7 @@ async fn pages_work_in_a_browser() {
 }
 
 async fn every_page(tab: &mut Tab, base: &str) {
+    let axe = axe();
     for (name, path) in [
         ("flows", "/"),
         ("runs", "/runs"),
@@ -232,6 +259,9 @@ async fn every_page(tab: &mut Tab, base: &str) {
             tab.picture(&format!("{name}-{width}")).await;
             let wide = tab.eval("document.documentElement.scrollWidth - window.innerWidth").await;
             assert!(wide.as_i64().unwrap() <= 0, "{path} at {width}: it is wider than the screen by {wide}");
+            if let Some(axe) = &axe {
+                assert_eq!(tab.barriers(axe).await, Vec::<String>::new(), "{path} at {width}");
+            }
         }
         assert_eq!(tab.nameless().await, Vec::<String>::new(), "{path}");
     }
@@ -241,6 +271,9 @@ async fn every_page(tab: &mut Tab, base: &str) {
     tab.go(&format!("{base}/flows/default/nightly-report")).await;
     assert_eq!(tab.eval("getComputedStyle(document.body).backgroundColor").await, json!("rgb(20, 22, 26)"));
     tab.picture("flow-dark").await;
+    if let Some(axe) = &axe {
+        assert_eq!(tab.barriers(axe).await, Vec::<String>::new(), "dark");
+    }
     tab.ask("Emulation.clearDeviceMetricsOverride", json!({})).await;
 }
 

@@ -84,7 +84,7 @@ async fn a_dashboard_is_brought_to_this_machine() {
         let brought = visitor.send(&format!("{path}/dashboard"), "").await;
         assert_eq!((brought.code, brought.header("location")), (303, path), "{}", brought.text);
         let page = visitor.page(path).await.text;
-        let link = page.split("href=\"http://127.0.0.1:").nth(1).unwrap();
+        let link = page.split("href=\"http://localhost:").nth(1).unwrap();
         assert!(link.split('"').next().unwrap().ends_with("/status"), "{link}");
         addresses.push(format!("127.0.0.1:{}", link.split('/').next().unwrap()));
     }

@@ -2,6 +2,7 @@
 //! so. The next reconcile plans anew.
 
 mod certificates;
+mod gateway;
 mod objects;
 #[cfg(test)]
 mod tests;
@@ -144,6 +145,10 @@ impl Hands<'_> {
             Step::Issue(_) | Step::Request(_) | Step::Withdraw(_) | Step::Copy { .. } => {
                 self.certificate(step).await.map_err(|error| Error::Certificate(Box::new(error)))?;
             }
+            Step::Gateway(step) => gateway::carry_out(context, namespace, step).await?,
+            Step::Finalize { run, version, finalizers } => {
+                gateway::finalize(context, (namespace, run), version.as_deref(), finalizers).await?;
+            }
             Step::Retire { workers } => self.begin(Wish::Retire, workers)?,
             Step::CloseToTasks { workers } => self.begin(Wish::CloseToTasks, workers)?,
         }
@@ -191,6 +196,10 @@ fn describe(step: &Step) -> String {
         Step::Copy { from, to, .. } => format!("copy Secret {from} to {}", to.name_any()),
         Step::Replace { victim, .. } => format!("replace Pod {}", victim.name),
         Step::Annotate { pod, key, value } => format!("annotate Pod {} with {key}={value:?}", pod.name),
+        Step::Gateway(step) => gateway::describe(step),
+        Step::Finalize { run, finalizers, .. } => {
+            format!("set the finalizers of FlowRun {run}: {finalizers:?}")
+        }
         Step::Retire { workers } => format!("retire {}", names_of(workers)),
         Step::CloseToTasks { workers } => format!("close to new tasks {}", names_of(workers)),
     }

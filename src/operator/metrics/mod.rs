@@ -115,6 +115,7 @@ pub(super) struct Metrics {
     runs_ended: Family<End, Counter>,
     missed_ticks: Family<Because, Counter>,
     events_lost: Counter,
+    clusters_left: Counter,
     api_requests: Family<Request, Counter>,
     api_durations: Histograms<Verb>,
     api_limit: Gauge,
@@ -149,6 +150,7 @@ impl Default for Metrics {
             runs_ended: Family::default(),
             missed_ticks: Family::default(),
             events_lost: Counter::default(),
+            clusters_left: Counter::default(),
             api_requests: Family::default(),
             // From 2 ms to the 30 s after which a request is given up.
             api_durations: Family::new_with_constructor(|| {
@@ -227,6 +229,11 @@ impl Metrics {
         self.events_lost.inc();
     }
 
+    /// Counts a cluster of a Dask Gateway that may go on without its run.
+    pub(super) fn cluster_left(&self) {
+        self.clusters_left.inc();
+    }
+
     /// Counts a watch of the kind of this title that failed.
     pub(super) fn watch_failed(&self, kind: &str) {
         self.watch_restarts.get_or_create(&of_kind(kind)).inc();
@@ -271,6 +278,7 @@ impl Metrics {
         register(into, &table::RECONCILES_WAITING, self.reconciles_waiting.clone());
         register(into, &table::UNDECODABLE, self.undecodable.clone());
         register(into, &table::EVENTS_LOST, self.events_lost.clone());
+        register(into, &table::CLUSTERS_LEFT, self.clusters_left.clone());
         register(into, &table::API_REQUESTS, self.api_requests.clone());
         register(into, &table::API_DURATION, self.api_durations.clone());
         register(into, &table::API_LIMIT, self.api_limit.clone());

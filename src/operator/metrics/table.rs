@@ -129,6 +129,8 @@ metrics! {
         "Objects that the operator ignores because it cannot decode them";
     EVENTS_LOST = Counter "events_lost" [] Always,
         "Kubernetes events that could not be published";
+    CLUSTERS_LEFT = Counter "gateway_clusters_left" [] Always,
+        "Clusters of Dask Gateways that may go on after their run was deleted";
     API_REQUESTS = Counter "api_requests" ["verb", "resource", "code"] Always,
         "Requests to the API server by verb, resource and HTTP status code; code=none: no answer came";
     API_LIMIT = Gauge "api_requests_limit" [] Always,

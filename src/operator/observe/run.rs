@@ -18,13 +18,15 @@ use crate::dask::{self, Address, Scheduler};
 use crate::operator::certificates::credentials::reason_of;
 use crate::operator::context::Context;
 use crate::operator::failure::Error;
+use crate::operator::gateways::Asked;
 use crate::operator::lookup;
 use crate::operator::reconcile::Planned;
 use crate::operator::unwritten::Unwritten;
 use crate::plan::facts::{self, attempt_of, job_of, phase_of};
 use crate::plan::pods::mounts::Certificate;
+use crate::plan::pods::runner::CONTAINER;
 use crate::plan::pods::{scheduler, state};
-use crate::plan::run::{self, ForeignScheduler, Observed, Runners, ScriptView, Wiring, needs};
+use crate::plan::run::{self, ForeignScheduler, GatewayView, Observed, Runners, ScriptView, Wiring, needs};
 use crate::plan::{Plan, Wants, names};
 
 /// How long a scheduler outside may take to answer.
@@ -71,6 +73,20 @@ async fn observe(context: &Context, run: &FlowRun, known: Wants) -> Result<Obser
         Some(scheduler) => ask(context, &namespace, scheduler).await?,
         None => ForeignScheduler::NotAsked,
     };
+    let gateway = match &needs.gateway {
+        Some(access) => {
+            let has_ended = |pod: &Pod| state::terminated(pod, CONTAINER).is_some();
+            let has_ended = runners.newest.as_deref().is_some_and(has_ended)
+                || job.as_deref().is_some_and(state::has_ended);
+            let is_over = phase_of(run).is_final() || run.metadata.deletion_timestamp.is_some();
+            let with_workers = !is_over && (job.is_none() || has_ended);
+            context
+                .gateways
+                .view(&context.stores, Asked { run, access, with_workers, now: context.clock.now() })
+                .await
+        }
+        None => GatewayView::NotAsked,
+    };
     if let Some(name) = run::cluster_to_observe(run, flow.as_deref()) {
         must_be_readable::<DaskCluster>(context, run, &name)?;
     }
@@ -85,6 +101,7 @@ async fn observe(context: &Context, run: &FlowRun, known: Wants) -> Result<Obser
         siblings,
         flow,
         foreign,
+        gateway,
         script,
         job,
         pod: runners.newest,

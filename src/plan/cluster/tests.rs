@@ -122,6 +122,8 @@ fn kinds(plan: &Plan<DaskClusterStatus>) -> Vec<&'static str> {
             Step::Cancel { .. } => "cancel",
             Step::EndPod(_) => "end",
             Step::Limit { .. } => "limit",
+            Step::Gateway(_) => "gateway",
+            Step::Finalize { .. } => "finalize",
         })
         .collect()
 }

@@ -35,6 +35,7 @@ pub const FILES: &[(&str, &str)] = package![
     "prefect1.py",
     "prefect3.py",
     "prefect_api.py",
+    "proxy.py",
     "resources.py",
     "run.py",
     "start.py",

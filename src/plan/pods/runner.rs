@@ -49,6 +49,9 @@ pub struct Target {
     pub is_shared: bool,
     /// What the scheduler is shown, and what is trusted, where it speaks TLS.
     pub tls: Option<mounts::Files>,
+    /// The host to connect to in place of the address's own, which no name server knows: that is what a proxy
+    /// is asked for.
+    pub proxy: Option<String>,
 }
 
 /// The ConfigMap with the bootstrap and the script, if the Flow runs a script. Its name carries a hash of its
@@ -322,11 +325,14 @@ fn environment(attempt: &Attempt<'_>) -> Vec<EnvVar> {
         container::env("PYTHONUNBUFFERED", "1"),
     ];
     let time = attempt.time.environment();
+    let proxy: Vec<EnvVar> =
+        target.proxy.iter().map(|host| container::env("DASKFLOW_SCHEDULER_PROXY", escape(host))).collect();
     let paths = target.tls.as_ref().map(|_| mounts::paths(attempt.site)).unwrap_or_default();
     container::merge_env([
         ours.as_slice(),
         &paths,
         &time,
+        &proxy,
         &target.env,
         &flow.spec.env,
         &addresses(&target.address),

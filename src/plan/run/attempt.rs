@@ -5,9 +5,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::ground;
 use super::outcome::Outcome;
 use super::work::Work;
+use super::{gateway, ground};
 use crate::api::flow::Retries;
 use crate::api::flow_run::{AttemptFailure, Budget, Failures, Foreseen};
 use crate::api::{Flow, Phase, Reason};
@@ -104,7 +104,8 @@ impl Work<'_> {
             (Reason::NodeLost, Some(foreseen)) => End::foreseen(outcome.phase, foreseen),
             (reason, _) => End::new(outcome.phase, reason, outcome.message),
         };
-        let lost = ground::lost(&self.status, self.observed);
+        let lost = ground::lost(&self.status, self.observed)
+            .or_else(|| gateway::lost(&self.status, &self.observed.gateway, true));
         if let Some(lost) = lost.filter(|_| end.budget == Some(Budget::Flow)) {
             let message = format!("{lost}; the runner said: {}", end.message);
             return self.attempt_failed(End::new(Phase::Failed, Reason::ClusterLost, message));

@@ -8,7 +8,9 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
 
+use super::gateway;
 use super::observed::{ForeignScheduler, Observed, Wiring};
+use crate::api::gateway::Gateway;
 use crate::api::tls::ClientTls;
 use crate::api::{
     ConditionType, DaskCluster, DaskClusterSpec, Flow, FlowRun, FlowRunStatus, Phase, Reason, labels,
@@ -32,12 +34,17 @@ pub enum Ground<'a> {
     /// `cluster.address`: a Dask scheduler outside of any `DaskCluster`, and what it is shown where it speaks
     /// TLS.
     Foreign(&'a str, Option<&'a ClientTls>),
+    /// `cluster.gateway`: a cluster that a Dask Gateway makes for each run, and that is ended after it.
+    Gateway(&'a Gateway),
 }
 
 impl<'a> Ground<'a> {
     /// What the Flow says. The API server sees to it that it names exactly one.
     pub fn of(flow: &'a Flow) -> Self {
         let source = &flow.spec.cluster;
+        if let Some(gateway) = &source.gateway {
+            return Self::Gateway(gateway);
+        }
         match (&source.template, &source.address, &source.ref_) {
             (Some(template), _, _) => Self::Own(template),
             (None, Some(address), _) => Self::Foreign(address, source.tls.as_ref()),
@@ -49,7 +56,15 @@ impl<'a> Ground<'a> {
     pub fn shared(self) -> Option<&'a str> {
         match self {
             Self::Shared(name) => Some(name),
-            Self::Own(_) | Self::Foreign(..) => None,
+            Self::Own(_) | Self::Foreign(..) | Self::Gateway(_) => None,
+        }
+    }
+
+    /// The Dask Gateway that makes it.
+    pub(super) fn gateway(self) -> Option<&'a Gateway> {
+        match self {
+            Self::Gateway(gateway) => Some(gateway),
+            Self::Shared(_) | Self::Own(_) | Self::Foreign(..) => None,
         }
     }
 
@@ -57,14 +72,14 @@ impl<'a> Ground<'a> {
     pub(super) fn to_ask(self) -> Option<(&'a str, Option<&'a ClientTls>)> {
         match self {
             Self::Foreign(address, tls) => Some((address, tls)),
-            Self::Shared(_) | Self::Own(_) => None,
+            Self::Shared(_) | Self::Own(_) | Self::Gateway(_) => None,
         }
     }
 
     /// Whether it is outside of any `DaskCluster`: no change of it is watched, it brings no image, and it
     /// does not have to know of its runs.
     pub(super) fn is_outside(self) -> bool {
-        self.to_ask().is_some()
+        matches!(self, Self::Foreign(..) | Self::Gateway(_))
     }
 
     /// What the run's status calls it: the name of a `DaskCluster`, else the address.
@@ -72,11 +87,15 @@ impl<'a> Ground<'a> {
         match self {
             Self::Shared(name) | Self::Foreign(name, _) => name.to_owned(),
             Self::Own(_) => own_name(run),
+            Self::Gateway(gateway) => gateway.address.clone(),
         }
     }
 
     /// All that is wrong with it, by the fields of the Flow.
     pub(in crate::plan) fn violations(self) -> Vec<Violation> {
+        if let Self::Gateway(gateway) = self {
+            return of_gateway(gateway);
+        }
         let Self::Own(template) = self else { return Vec::new() };
         let own = DaskCluster::new(&names::cluster_name_for_run("run"), template.clone());
         cluster::violations(&own)
@@ -95,6 +114,7 @@ impl<'a> Ground<'a> {
     pub(super) fn not_ready(self, run: &FlowRun, observed: &Observed) -> Option<(Reason, String)> {
         match (self, observed.cluster.as_deref()) {
             (Self::Foreign(address, _), _) => foreign_not_ready(address, &observed.foreign),
+            (Self::Gateway(source), _) => gateway::not_ready(source, run, &observed.gateway),
             (_, Some(cluster)) => cluster_not_ready(cluster).or_else(|| is_behind(cluster, &observed.wiring)),
             (Self::Shared(name), None) => Some(is_missing(name)),
             (Self::Own(_), None) => {
@@ -105,9 +125,10 @@ impl<'a> Ground<'a> {
     }
 
     /// What a runner has to know of it.
-    pub(super) fn target(self, observed: &Observed) -> Target {
+    pub(super) fn target(self, run: &FlowRun, observed: &Observed) -> Target {
         match (self, observed.cluster.as_deref()) {
             (Self::Foreign(address, _), _) => foreign_target(address, &observed.foreign),
+            (Self::Gateway(_), _) => gateway::target(run),
             (_, Some(cluster)) => cluster_target(cluster, observed.site, self.shared().is_some()),
             (_, None) => Target::default(),
         }
@@ -137,7 +158,7 @@ impl<'a> Ground<'a> {
     pub(super) fn left_behind(self, run: &FlowRun, observed: &Observed) -> Option<Step> {
         match self {
             Self::Own(_) => None,
-            Self::Shared(_) | Self::Foreign(..) => release(run, observed),
+            Self::Shared(_) | Self::Foreign(..) | Self::Gateway(_) => release(run, observed),
         }
     }
 }
@@ -154,6 +175,9 @@ pub(super) fn release(run: &FlowRun, observed: &Observed) -> Option<Step> {
 /// What became of the cluster that the attempt is on, if it is not what it was. A Dask scheduler that is
 /// started anew has forgotten all tasks and results.
 pub(super) fn lost(status: &FlowRunStatus, observed: &Observed) -> Option<String> {
+    if let Some(lost) = gateway::lost(status, &observed.gateway, false) {
+        return Some(lost);
+    }
     let begun = status.scheduler.as_ref()?;
     status.job.as_ref()?;
     let name = status.cluster.as_deref().unwrap_or_default();
@@ -240,6 +264,22 @@ fn foreign_not_ready(address: &str, scheduler: &ForeignScheduler) -> Option<(Rea
     }
 }
 
+/// What the API server's patterns let pass and is no address.
+fn of_gateway(gateway: &Gateway) -> Vec<Violation> {
+    let access = gateway.access();
+    let is_none =
+        |field: &str, message: &str| Violation::invalid(&format!("spec.cluster.gateway.{field}"), message);
+    if access.rest().is_none() {
+        let message = "write the address of the gateway's REST API as http://HOST, https://HOST:PORT or https://HOST/PREFIX";
+        return vec![is_none("address", message)];
+    }
+    if access.proxy().is_none() {
+        let message = "write where the gateway's proxy takes connections to schedulers as HOST:PORT";
+        return vec![is_none("proxyAddress", message)];
+    }
+    Vec::new()
+}
+
 fn is_missing(name: &str) -> (Reason, String) {
     (Reason::ClusterNotFound, format!("there is no DaskCluster called {name} in this namespace"))
 }
@@ -268,6 +308,7 @@ fn cluster_target(cluster: &DaskCluster, site: Site, is_shared: bool) -> Target 
         entrypoint: cluster.spec.entrypoint,
         pod_defaults: cluster.spec.pod_defaults.clone(),
         is_shared,
+        proxy: None,
     }
 }
 

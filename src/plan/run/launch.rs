@@ -68,7 +68,7 @@ impl Work<'_> {
         let (flow, script) = self.to_be_run(flow);
         let (flow, script) = (&flow, script.as_ref());
         self.remember_parameters(flow);
-        let target = Ground::of(flow).target(self.observed);
+        let target = Ground::of(flow).target(self.run, self.observed);
         let parameters = self.parameters(flow);
         if let Some(violation) = parameters::violation(&parameters, "spec.parameters") {
             return self.enter(Phase::Failed, violation.reason, violation.message);

@@ -9,6 +9,7 @@
 
 mod attempt;
 mod figures;
+pub mod gateway;
 mod ground;
 mod hold;
 mod launch;
@@ -21,6 +22,7 @@ mod stop;
 mod words;
 mod work;
 
+pub use gateway::GatewayView;
 pub use ground::{Ground, cluster_to_observe, is_usable};
 pub use observed::{ForeignScheduler, Observed, ScriptView, Wiring};
 pub use runners::Runners;
@@ -35,6 +37,7 @@ use super::objects::has_same_name;
 use super::pods::{controller_ref, runner, state};
 use super::{Next, Plan, Step, Urgency, Victim, VictimKind, Wants};
 use crate::api::common::ConfigMapKey;
+use crate::api::gateway::GatewayAccess;
 use crate::api::tls::ClientTls;
 use crate::api::{Flow, FlowRun, FlowRunStatus, Phase, labels};
 
@@ -45,12 +48,15 @@ pub struct Needs<'a> {
     pub scheduler: Option<(&'a str, Option<&'a ClientTls>)>,
     /// Read this key of this ConfigMap.
     pub script: Option<ConfigMapKey>,
+    /// Ask this gateway: about the cluster that the run's status knows of, else what it offers.
+    pub gateway: Option<GatewayAccess>,
 }
 
 /// Says what has to be observed for `run`.
 pub fn needs<'a>(run: &FlowRun, flow: Option<&'a Flow>) -> Needs<'a> {
     let waits = phase_of(run) == Phase::Provisioning && job_of(run).is_none();
-    let Some(flow) = flow.filter(|_| waits) else { return Needs::default() };
+    let gateway = gateway::to_ask(run, flow.filter(|_| waits).and_then(|flow| Ground::of(flow).gateway()));
+    let Some(flow) = flow.filter(|_| waits) else { return Needs { gateway, ..Needs::default() } };
     let of_flow = || flow.spec.code.as_ref().and_then(|code| code.config_map.clone());
     Needs {
         scheduler: Ground::of(flow).to_ask(),
@@ -58,6 +64,7 @@ pub fn needs<'a>(run: &FlowRun, flow: Option<&'a Flow>) -> Needs<'a> {
             Some(program) => program::script_to_read(program),
             None => of_flow(),
         },
+        gateway,
     }
 }
 
@@ -65,7 +72,7 @@ pub fn needs<'a>(run: &FlowRun, flow: Option<&'a Flow>) -> Needs<'a> {
 pub fn plan(run: &FlowRun, observed: &Observed, now: Timestamp) -> Plan<FlowRunStatus> {
     let old = run.status.clone().unwrap_or_default();
     if run.metadata.deletion_timestamp.is_some() {
-        return Plan::status_only(old);
+        return gateway::deletion(run, observed, old, now);
     }
     if old.phase.is_final() {
         return clean_up(run, observed, old, now);
@@ -97,11 +104,12 @@ fn clean_up(
     let kept_until = kept_until(&status, observed.flow.as_deref()).filter(|until| *until > now);
     let mut plan = Plan::status_only(answering(run, status));
     plan.steps.extend(end_of_pod(observed));
-    let Some(release) = ground::release(run, observed) else { return plan };
-    match kept_until {
-        Some(until) => plan.next = Next::At(until),
-        None => plan.steps.push(release),
+    let release = ground::release(run, observed);
+    if release.is_some() || plan.status.gateway.is_some() {
+        plan.next = kept_until.map_or(Next::Change, Next::At);
     }
+    plan.steps.extend(release.filter(|_| kept_until.is_none()));
+    gateway::clean_up(&mut plan, run, observed, (now, kept_until.is_some()));
     plan
 }
 
@@ -153,6 +161,9 @@ impl Work<'_> {
         }
         if !matches!(self.status.phase, Phase::Provisioning | Phase::Running) {
             self.status.foreseen = None;
+        }
+        if self.status.gateway.is_some() && self.status.job.is_some() {
+            self.next = self.next.sooner(Next::After(gateway::WATCHED_EVERY), self.now);
         }
         self.conclude();
         self.steps.extend(end_of_pod(self.observed));

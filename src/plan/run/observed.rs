@@ -5,6 +5,7 @@ use std::sync::Arc;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 
+use super::gateway::GatewayView;
 use crate::api::{DaskCluster, Flow, FlowRun, Reason};
 use crate::plan::pods::mounts::Files;
 use crate::plan::pods::script::Script;
@@ -23,6 +24,8 @@ pub struct Observed {
     pub own: Option<Arc<DaskCluster>>,
     /// What the scheduler of `cluster.address` says.
     pub foreign: ForeignScheduler,
+    /// What the gateway says of the run's cluster, or offers.
+    pub gateway: GatewayView,
     /// The script of `code.configMap`.
     pub script: ScriptView,
     /// The Job of its attempt.

@@ -100,7 +100,8 @@ impl Work<'_> {
         if let Some(unknown) = self.unknown_clock(flow) {
             return self.enter(Phase::Failed, Reason::InvalidSpec, unknown);
         }
-        if self.run.spec.suspend {
+        // The end of a gateway's cluster may take several looks.
+        if self.run.spec.suspend || self.status.waits_for.is_some_and(WaitsFor::gave_place_back) {
             self.release_own_cluster();
         }
         let Some(hold) = self.held(flow) else { return self.begin(flow) };
@@ -235,6 +236,11 @@ impl Work<'_> {
         if !self.keeps_its_place(flow) {
             return;
         }
+        if !self.leave_other_gateway(Ground::of(flow).gateway()) {
+            let message =
+                "the gateway's cluster of this run is ended first: its Flow names another one by now";
+            return self.enter(Phase::Provisioning, Reason::ClusterNotReady, message);
+        }
         let waits = self.waits_for_cluster(flow);
         // Before anything is created: what the API server refuses is refused again at each look.
         if let Some(message) = self.not_in_time(flow, since.0) {
@@ -245,6 +251,9 @@ impl Work<'_> {
             self.want(Wants::JOB);
             self.steps.push(step);
             self.notes.push(note);
+        }
+        if ground.gateway().is_some_and(|source| self.tend_gateway(source)) {
+            return;
         }
         if waits {
             let is_code_missing = matches!(self.observed.script, ScriptView::Missing(_));

@@ -30,7 +30,9 @@ impl Work<'_> {
     pub(super) fn is_news(&self, reason: Reason) -> bool {
         let told = self.run.status.as_ref().and_then(|status| status.reason.as_deref());
         let foreign = self.observed.foreign != ForeignScheduler::NotAsked;
-        let is_lasting = reason.is_of_tls() || (foreign && reason == Reason::SchedulerUnreachable);
+        let of_gateway = matches!(reason, Reason::GatewayUnreachable | Reason::GatewayRefused);
+        let is_lasting =
+            reason.is_of_tls() || of_gateway || (foreign && reason == Reason::SchedulerUnreachable);
         // What keeps a cluster from starting is an event of the cluster; a hopeless reason ends the run,
         // which is an event.
         let is_of_runner =
@@ -48,7 +50,11 @@ impl Work<'_> {
         let stalled = reason.is_of_tls()
             || matches!(
                 reason,
-                Reason::FlowNotFound | Reason::ClusterNotFound | Reason::CodeNotFound | Reason::InvalidSpec
+                Reason::FlowNotFound
+                    | Reason::ClusterNotFound
+                    | Reason::CodeNotFound
+                    | Reason::InvalidSpec
+                    | Reason::GatewayRefused
             );
         // Cancelled or suspended as its spec says: nobody has to wait for it, nor to put anything right
         // (kstatus).

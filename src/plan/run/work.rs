@@ -26,6 +26,7 @@ impl Work<'_> {
     /// A run that is held by `suspend`, or gives its place back, has no cluster of its own.
     pub(super) fn release_own_cluster(&mut self) {
         self.add(ground::release(self.run, self.observed));
+        self.leave_gateway();
     }
 
     /// Takes this step as well, once.

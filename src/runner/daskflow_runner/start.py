@@ -30,6 +30,7 @@ Environment in:
                             that the script names are not judged
   DASKFLOW_PARAMETERS       a JSON object, merged into flows that declare the names; plain scripts read it themselves
   DASKFLOW_RUN, DASKFLOW_SCHEDULED_TIME, DASKFLOW_ATTEMPT    the flow run's name, Prefect 1's context, the log
+  DASKFLOW_SCHEDULER_PROXY  the host to connect to for that address: its own host is a name that a proxy knows it by
   DASKFLOW_CLUSTER_SHARED   false: no other run uses the cluster. Anything else, or nothing: others may
   DASKFLOW_GRACE_SECONDS    the pod's terminationGracePeriodSeconds
   DASKFLOW_TERMINATION_LOG  where the result goes as JSON; default /dev/termination-log where that exists
@@ -47,6 +48,7 @@ from importlib.machinery import SourceFileLoader, SourcelessFileLoader
 from . import ending, endless, neighbours, on_dask, own_clusters, prefect1, prefect3
 from .beside import ModulesBeside, hook_cloudpickle, hook_dask_pickle, prefer_modules_beside
 from .hooks import AfterImport
+from .proxy import lead_to_proxy
 from .run import RUN, Stop, log, stop
 from .verdict import judge, report, text_of
 
@@ -100,6 +102,7 @@ def prepare_environment():
     RUN.address = next(filter(None, (os.environ.pop(name, "").strip() for name in names)), "")
     if RUN.address:  # else neither is set: an empty one would be taken for an address
         os.environ.update(dict.fromkeys(names, RUN.address))
+        lead_to_proxy(RUN.address)
     # Prefect's own temporary server gets 20 s, which a pod of a fraction of a core does not start it in.
     os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")
     RUN.engine = os.environ.get("DASKFLOW_ENGINE") or "Auto"

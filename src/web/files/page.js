@@ -11,6 +11,7 @@
   function place(part) {
     const at = document.activeElement;
     if (!at || !part.contains(at)) return null;
+    if (at === part) return "self";
     if (at.matches("input, select, textarea")) return "stay";
     const link = at.closest("a[href]");
     if (link) return `a[href="${CSS.escape(link.getAttribute("href"))}"]`;
@@ -22,7 +23,7 @@
     const focus = place(part);
     if (focus === "stay" || part.innerHTML === next.innerHTML) return;
     part.replaceWith(next);
-    const found = focus && next.querySelector(focus);
+    const found = focus === "self" ? next : focus && next.querySelector(focus);
     if (found) found.focus();
   }
 

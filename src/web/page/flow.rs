@@ -264,8 +264,13 @@ fn backfills(seen: &Seen, flow: &Flow) -> Vec<(String, String)> {
 pub fn parameters(flow: &Flow) -> Vec<Parameter> {
     let all = flow.spec.parameters.as_ref().and_then(Value::as_object);
     let text = |value: &Value| match value {
-        // A text that reads as JSON would become what it reads as.
-        Value::String(text) if serde_json::from_str::<Value>(text).is_err() => text.clone(),
+        // A text that reads as JSON would become what it reads as, and a field of one line loses line breaks
+        // (HTML, "strip newlines"): both are written as JSON.
+        Value::String(text)
+            if serde_json::from_str::<Value>(text).is_err() && !text.contains(['\n', '\r']) =>
+        {
+            text.clone()
+        }
         other => other.to_string(),
     };
     let one = |(name, value): (&String, &Value)| Parameter { name: name.clone(), value: text(value) };

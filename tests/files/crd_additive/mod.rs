@@ -37,6 +37,14 @@ const RATCHETED: &[(&str, &str)] = &[
     (".spec.cluster.template.scheduler.service", OF_LOAD_BALANCERS),
     (".spec.scheduler.service", FROM_OUTSIDE),
     (".spec.cluster.template.scheduler.service", FROM_OUTSIDE),
+    (".spec", "!has(self.cluster.gateway) || has(self.image)"),
+    (".spec", "!has(self.cluster.gateway) || has(self.code)"),
+    // Rules that take one more field than those that were in their place.
+    (
+        ".spec.cluster",
+        "[has(self.ref), has(self.template), has(self.address), has(self.gateway)].filter(x, x).size() == 1",
+    ),
+    (".spec.cluster", "!has(self.keepOnFailure) || has(self.template) || has(self.gateway)"),
 ];
 const OF_LOAD_BALANCERS: &str = "(has(self.type) && self.type == 'LoadBalancer') || (!has(self.loadBalancerSourceRanges) && !has(self.loadBalancerClass))";
 const FROM_OUTSIDE: &str = "(has(self.type) && self.type != 'ClusterIP') || !has(self.externalTrafficPolicy)";

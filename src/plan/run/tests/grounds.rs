@@ -6,6 +6,7 @@ use crate::plan::pods::mounts::Files;
 
 const RUN: &str = "etl-20261201t090000";
 const ADDRESS: &str = "tls://dask:8786";
+const GATEWAY: &str = "https://gw";
 
 fn with(cluster: ClusterSource) -> Flow {
     let mut flow = flow();
@@ -25,6 +26,11 @@ fn own() -> Flow {
 fn foreign() -> Flow {
     let tls = ClientTls { secret_name: "mine".into(), verify_host_name: true };
     with(ClusterSource { address: Some(ADDRESS.into()), tls: Some(tls), ..ClusterSource::default() })
+}
+
+fn gateway() -> Flow {
+    let gateway = json!({"address": GATEWAY, "auth": {"type": "Basic", "secretName": "login"}, "workers": 2});
+    with(ClusterSource { gateway: serde_json::from_value(gateway).unwrap(), ..ClusterSource::default() })
 }
 
 fn own_name() -> String {
@@ -124,13 +130,13 @@ fn a_run_waits_for_its_ground(
 fn a_runner_goes_to_the_scheduler_of_its_ground() {
     let (shared, own, foreign) = (shared(), own(), foreign());
     let there = |cluster| seen(Some(cluster), ForeignScheduler::NotAsked);
-    let target = Ground::of(&shared).target(&there(cluster(true)));
+    let target = Ground::of(&shared).target(&run(Phase::Provisioning), &there(cluster(true)));
     assert_eq!(target.address, "tcp://analytics-scheduler.team.svc:8786");
     assert_eq!((target.image.as_deref(), target.is_shared), (Some("flows:1"), true));
-    let target = Ground::of(&own).target(&there(made()));
+    let target = Ground::of(&own).target(&run(Phase::Provisioning), &there(made()));
     assert_eq!(target.address, format!("tcp://{}-scheduler.team.svc:8786", own_name()));
     assert!(!target.is_shared, "it ends with the run");
-    let target = Ground::of(&foreign).target(&seen(None, answering(1)));
+    let target = Ground::of(&foreign).target(&run(Phase::Provisioning), &seen(None, answering(1)));
     assert_eq!((target.address.as_str(), target.image, target.is_shared), (ADDRESS, None, true));
     assert_eq!(target.tls.map(|files| files.secret).as_deref(), Some("mine"));
 }
@@ -215,4 +221,24 @@ fn only_a_template_can_be_wrong_by_itself() {
     let fields: Vec<String> =
         Ground::of(&own).violations().into_iter().map(|violation| violation.field).collect();
     assert_eq!(fields, ["spec.cluster.template.workers.args"]);
+}
+
+#[test]
+fn a_gateway_is_outside_and_what_it_makes_is_no_object() {
+    let flow = gateway();
+    let (ground, run) = (Ground::of(&flow), run(Phase::Provisioning));
+    assert_eq!((ground.name(&run).as_str(), ground.shared(), ground.to_ask()), (GATEWAY, None, None));
+    assert!(ground.is_outside() && ground.if_missing().is_none());
+    assert_eq!(cluster_to_observe(&run, Some(&flow)), None);
+    assert_eq!(needs(&run, Some(&flow)).gateway.map(|access| access.address).as_deref(), Some(GATEWAY));
+    assert_eq!(ground.ensure(&run, &Observed::default()), None);
+    let observed = Observed { own: Some(Arc::new(made())), ..Observed::default() };
+    assert_eq!(ground.left_behind(&run, &observed), ground::release(&run, &observed));
+    let waits = says(Reason::ClusterNotReady, "the gateway at https://gw is being asked");
+    assert_eq!(ground.not_ready(&run, &Observed::default()), Some(waits));
+    assert_eq!(ground.violations(), []);
+    let mut wrong = gateway();
+    wrong.spec.cluster.gateway.as_mut().unwrap().proxy_address = Some("gw:99999".into());
+    let fields: Vec<String> = Ground::of(&wrong).violations().into_iter().map(|fault| fault.field).collect();
+    assert_eq!(fields, ["spec.cluster.gateway.proxyAddress"]);
 }

@@ -1,0 +1,214 @@
+//! Dask Gateways, as runs use them: what they are asked, and what came of it.
+//!
+//! A gateway is asked anew each time, with the login that its Secret has at that moment; logins are in memory
+//! for one call. What is kept are the answers to requests for clusters, until the status of their run has
+//! them: a gateway does not know whose request it was.
+
+mod login;
+mod search;
+mod view;
+mod words;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::Secret;
+use kube::Client;
+use serde_json::{Map, Value};
+
+use crate::api::Reason;
+use crate::api::gateway::GatewayAccess;
+use crate::daemon::clock::Chance;
+use crate::dask::{Address, Connector, Scheme};
+use crate::gateway::message::{self, Report};
+use crate::gateway::{self, Answer, Call, Place};
+use crate::plan::certificates::{CA, CERTIFICATE, KEY};
+use crate::plan::run::gateway::Intent;
+
+pub(super) use view::Asked;
+pub(super) use words::Fault;
+
+/// How long a connection to a gateway may take, and an answer of it that a reconcile waits for.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// How long the answer to a request for a cluster is waited for. What comes later is looked for
+/// (`plan::run::gateway`).
+const CREATION: Duration = Duration::from_secs(10);
+/// How long a gateway that has refused a cluster is not asked for one again.
+const REFUSED_FOR: SignedDuration = SignedDuration::from_secs(30);
+/// So many answers are kept at most that may no longer be needed.
+const KEPT_MAX: usize = 1_000;
+
+/// The gateways of all runs.
+pub(super) struct Gateways {
+    client: Client,
+    connector: Connector,
+    chance: Chance,
+    /// Which start of the operator this is.
+    by: OnceLock<String>,
+    kept: Mutex<Kept>,
+}
+
+/// What came of what was asked.
+#[derive(Default)]
+struct Kept {
+    requests: BTreeMap<Intent, Outcome>,
+    /// What a gateway had against the number of workers of a cluster.
+    said: BTreeMap<String, String>,
+}
+
+/// What came of a request for a cluster.
+#[derive(Clone, Debug)]
+enum Outcome {
+    Made(String),
+    Refused {
+        reason: Reason,
+        message: String,
+        until: Timestamp,
+    },
+    /// It is unknown, since then.
+    Lost(Timestamp),
+}
+
+impl Gateways {
+    /// None was asked yet.
+    pub(super) fn new(client: Client, connector: Connector, chance: Chance) -> Self {
+        Self { client, connector, chance, by: OnceLock::new(), kept: Mutex::default() }
+    }
+
+    /// Which start of the operator this is. Drawn when it is asked for: who has no gateway draws nothing.
+    fn by(&self) -> &str {
+        self.by.get_or_init(|| format!("{:016x}", self.chance.seed()))
+    }
+
+    /// Makes one call, within `limit`.
+    async fn call(
+        &self,
+        namespace: &str,
+        access: &GatewayAccess,
+        call: &Call,
+        limit: Duration,
+    ) -> Result<Answer, Fault> {
+        let rest = access.rest().ok_or_else(|| Fault::no_address(access))?;
+        let login = login::read(&self.client, namespace, access).await?;
+        let address =
+            Address::new(Scheme::Tcp, &rest.host, rest.port).map_err(|_| Fault::no_address(access))?;
+        let stream = self
+            .connector
+            .stream(&address, PATIENCE)
+            .await
+            .map_err(|error| Fault::unopened(access, &error))?;
+        let host = if rest.host.contains(':') { format!("[{}]", rest.host) } else { rest.host.clone() };
+        let authority = format!("{host}:{}", rest.port);
+        let place =
+            Place { prefix: &rest.prefix, authority: &authority, authorization: &login.authorization };
+        let answer = match &login.trust {
+            None => gateway::exchange(stream, &place, call, limit).await,
+            Some(trust) => {
+                let secured = tokio::time::timeout(PATIENCE, trust.secure(&rest.host, stream)).await;
+                match secured.unwrap_or(Err(gateway::Error::Late { limit: PATIENCE })) {
+                    Ok(stream) => gateway::exchange(stream, &place, call, limit).await,
+                    // Nothing was asked over it.
+                    Err(error) => Err(gateway::Error::Tls(error.to_string())),
+                }
+            }
+        };
+        answer.map_err(|error| login.hide(Fault::of(access, &error)))
+    }
+
+    /// Asks for a cluster, once for this intent. What comes of it is observed.
+    pub(super) async fn create(
+        &self,
+        (namespace, access): (&str, &GatewayAccess),
+        (intent, options): (&Intent, Map<String, Value>),
+        now: impl Fn() -> Timestamp,
+    ) {
+        {
+            let mut kept = self.kept();
+            if kept.requests.contains_key(intent) {
+                return;
+            }
+            // Should this be given up on the way, the request may have been made.
+            kept.requests.insert(intent.clone(), Outcome::Lost(now()));
+        }
+        let made = self.call(namespace, access, &Call::create(options), CREATION).await;
+        let outcome = match made {
+            Ok(answer) => message::created(&answer.body).map_or_else(|_| Outcome::Lost(now()), Outcome::Made),
+            Err(fault) if fault.is_certain => {
+                let until = now().checked_add(REFUSED_FOR).unwrap_or(Timestamp::MAX);
+                Outcome::Refused { reason: fault.reason, message: fault.message, until }
+            }
+            Err(fault) => {
+                tracing::warn!(
+                    gateway = access.address,
+                    why = fault.message,
+                    "the answer to a request for a cluster was lost"
+                );
+                Outcome::Lost(now())
+            }
+        };
+        self.kept().requests.insert(intent.clone(), outcome);
+    }
+
+    /// Sets the number of workers of a cluster.
+    pub(super) async fn scale(
+        &self,
+        (namespace, access): (&str, &GatewayAccess),
+        (cluster, workers): (&str, u32),
+    ) -> Result<(), Fault> {
+        let answer = self.call(namespace, access, &Call::scale(cluster, workers), PATIENCE).await?;
+        let said = message::scaled(&answer.body).map_err(|error| Fault::of(access, &error))?;
+        let mut kept = self.kept();
+        kept.said.remove(cluster);
+        if kept.said.len() < KEPT_MAX {
+            kept.said.extend(said.map(|said| (cluster.to_owned(), said)));
+        }
+        Ok(())
+    }
+
+    /// Ends a cluster. What comes of it is observed.
+    pub(super) async fn stop(&self, (namespace, access): (&str, &GatewayAccess), cluster: &str) {
+        self.kept().said.remove(cluster);
+        if let Err(fault) = self.call(namespace, access, &Call::stop(cluster), PATIENCE).await {
+            tracing::warn!(gateway = access.address, cluster, why = fault.message, "a cluster was not ended");
+        }
+    }
+
+    /// Puts the certificate for a cluster's scheduler into this Secret.
+    pub(super) async fn certificate(
+        &self,
+        (namespace, access): (&str, &GatewayAccess),
+        cluster: &str,
+        secret: &Secret,
+    ) -> Result<Secret, Fault> {
+        let report = self.report(namespace, access, cluster).await?;
+        let (Some(certificate), Some(key)) = (report.tls_cert, report.tls_key) else {
+            let error = gateway::Error::NotUnderstood("a cluster that runs has no certificate");
+            return Err(Fault::of(access, &error));
+        };
+        let bytes = |pem: &message::Pem| ByteString(pem.as_bytes().to_vec());
+        // It is its own authority.
+        let data = [(CA, bytes(&certificate)), (CERTIFICATE, bytes(&certificate)), (KEY, bytes(&key))];
+        let data = data.map(|(name, bytes)| (name.to_owned(), bytes)).into();
+        Ok(Secret { data: Some(data), ..secret.clone() })
+    }
+
+    async fn report(&self, namespace: &str, access: &GatewayAccess, cluster: &str) -> Result<Report, Fault> {
+        let answer = self.call(namespace, access, &Call::cluster(cluster), PATIENCE).await?;
+        message::report(&answer.body).map_err(|error| Fault::of(access, &error))
+    }
+
+    /// Forgets the answers that no status waits for any more.
+    fn keep_only(&self, open: &BTreeSet<Intent>) {
+        let mut kept = self.kept();
+        if kept.requests.len() > KEPT_MAX {
+            kept.requests.retain(|intent, _| open.contains(intent));
+        }
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

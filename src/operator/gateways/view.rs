@@ -1,0 +1,210 @@
+//! What is observed of a gateway, for one run.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kube::ResourceExt;
+use serde_json::Value;
+
+use super::search::{Others, candidates};
+use super::words::Fault;
+use super::{Gateways, Outcome, PATIENCE};
+use crate::api::FlowRun;
+use crate::api::gateway::{GatewayAccess, GatewayStatus};
+use crate::causes::chain;
+use crate::dask::{self, Address, Credentials, Scheduler, Scheme};
+use crate::gateway::message::{self, Report, State};
+use crate::gateway::{Call, server_name};
+use crate::operator::caches::Stores;
+use crate::operator::certificates::credentials::reason_of;
+use crate::plan::run::gateway::{
+    ClusterState, ClusterView, Creation, EndOfCluster, GatewayView, Intent, Offer, Workers,
+};
+
+/// How long a scheduler may take to answer through the gateway's proxy.
+const SCHEDULER: Duration = Duration::from_secs(3);
+
+/// What is asked of a gateway for a run.
+pub(in crate::operator) struct Asked<'a> {
+    pub(in crate::operator) run: &'a FlowRun,
+    pub(in crate::operator) access: &'a GatewayAccess,
+    /// Whether the scheduler of the run's cluster is asked for its workers.
+    pub(in crate::operator) with_workers: bool,
+    /// The present moment.
+    pub(in crate::operator) now: Timestamp,
+}
+
+impl Gateways {
+    /// What the gateway says of the run's cluster, or offers.
+    pub(in crate::operator) async fn view(&self, stores: &Stores, asked: Asked<'_>) -> GatewayView {
+        let known = asked.run.status.as_ref().and_then(|status| status.gateway.as_ref());
+        let view = match (known, known.and_then(|known| known.cluster.as_deref())) {
+            (None, _) => self.offer(&asked).await,
+            (Some(known), None) => self.creation(stores, &asked, known).await,
+            (Some(known), Some(cluster)) => self.cluster(&asked, known, cluster).await,
+        };
+        view.unwrap_or_else(|fault| {
+            let Fault { reason, message, lacks_login, .. } = fault;
+            GatewayView::Silent { reason, message, lacks_login }
+        })
+    }
+
+    async fn offer(&self, asked: &Asked<'_>) -> Result<GatewayView, Fault> {
+        let (options, clock) = self.options(asked).await?;
+        Ok(GatewayView::Answering(Offer { options, clock, by: self.by().to_owned() }))
+    }
+
+    async fn options(
+        &self,
+        asked: &Asked<'_>,
+    ) -> Result<(BTreeMap<String, Value>, Option<Timestamp>), Fault> {
+        let namespace = asked.run.namespace().unwrap_or_default();
+        let answer = self.call(&namespace, asked.access, &Call::options(), PATIENCE).await?;
+        let options = message::options(&answer.body).map_err(|error| Fault::of(asked.access, &error))?;
+        Ok((options.into_iter().map(|option| (option.field, option.default)).collect(), answer.date))
+    }
+
+    /// What became of the request that stands in the run's status.
+    async fn creation(
+        &self,
+        stores: &Stores,
+        asked: &Asked<'_>,
+        known: &GatewayStatus,
+    ) -> Result<GatewayView, Fault> {
+        let Some(intent) = Intent::of(asked.run) else { return Ok(GatewayView::NotAsked) };
+        let others = self.others(stores, &intent, (&known.access.address, asked.now));
+        let outcome = self.kept().requests.get(&intent).cloned();
+        let creation = match outcome {
+            Some(Outcome::Made(name)) => Creation::Made(name),
+            Some(Outcome::Refused { reason, message, until }) => Creation::Refused { reason, message, until },
+            Some(Outcome::Lost(at)) => self.lost(asked, known, &others, at).await?,
+            None if known.by == self.by() => match others.before.into_values().next() {
+                Some(run) => Creation::Waits { run },
+                None => Creation::Untried,
+            },
+            // Another start of the operator may have asked.
+            None => self.lost(asked, known, &others, known.asked_at.0).await?,
+        };
+        Ok(GatewayView::Asked(creation))
+    }
+
+    /// The other runs, with what this process knows of them and their statuses do not yet.
+    fn others(&self, stores: &Stores, intent: &Intent, at: (&str, Timestamp)) -> Others {
+        // The cluster may be that of any run, in any namespace. Only while a request is open all are looked
+        // at.
+        let runs = stores.runs.all();
+        let mut others = Others::of(runs.iter().map(AsRef::as_ref), intent, at);
+        self.keep_only(&others.open);
+        for (other, outcome) in &self.kept().requests {
+            match outcome {
+                Outcome::Made(name) => {
+                    others.claimed.insert(name.clone());
+                }
+                // It is over, though its run waits before it asks again.
+                Outcome::Refused { .. } => {
+                    others.before.remove(other);
+                    others.beside.remove(other);
+                }
+                Outcome::Lost(_) => {}
+            }
+        }
+        others
+    }
+
+    async fn lost(
+        &self,
+        asked: &Asked<'_>,
+        known: &GatewayStatus,
+        others: &Others,
+        at: Timestamp,
+    ) -> Result<Creation, Fault> {
+        if !others.before.is_empty() || !others.beside.is_empty() {
+            return Ok(Creation::Lost { at, found: None });
+        }
+        let (defaults, _) = self.options(asked).await?;
+        let namespace = asked.run.namespace().unwrap_or_default();
+        let answer = self.call(&namespace, asked.access, &Call::list(), PATIENCE).await?;
+        let all = message::list(&answer.body).map_err(|error| Fault::of(asked.access, &error))?;
+        Ok(Creation::Lost { at, found: Some(candidates(all, known, &defaults, &others.claimed)) })
+    }
+
+    async fn cluster(
+        &self,
+        asked: &Asked<'_>,
+        known: &GatewayStatus,
+        name: &str,
+    ) -> Result<GatewayView, Fault> {
+        let namespace = asked.run.namespace().unwrap_or_default();
+        let ended = |how| ClusterState::Ended(how);
+        let report = match self.report(&namespace, asked.access, name).await {
+            Ok(report) => report,
+            // Of a path that is not there, the gateway says so in no words of its own.
+            Err(fault) if fault.status == Some(404) => {
+                self.offer(asked).await?;
+                return Ok(GatewayView::Cluster(ClusterView {
+                    state: ended(EndOfCluster::Unknown),
+                    dashboard: None,
+                    workers: Workers::NotAsked,
+                    said: None,
+                }));
+            }
+            Err(fault) => return Err(fault),
+        };
+        let state = match report.state {
+            State::Pending => ClusterState::Starting,
+            State::Running => ClusterState::Running,
+            State::Stopping | State::Stopped => ended(EndOfCluster::Stopped),
+            State::Failed => ended(EndOfCluster::Failed),
+        };
+        let is_to_be_asked =
+            asked.with_workers && state == ClusterState::Running && known.secret_name.is_some();
+        let workers =
+            if is_to_be_asked { self.workers(asked.access, name, &report).await } else { Workers::NotAsked };
+        let said = self.kept().said.get(name).cloned();
+        Ok(GatewayView::Cluster(ClusterView { state, dashboard: report.dashboard_route, workers, said }))
+    }
+
+    /// Asks the scheduler of a cluster, through the gateway's proxy.
+    async fn workers(&self, access: &GatewayAccess, cluster: &str, report: &Report) -> Workers {
+        match self.ask_scheduler(access, cluster, report).await {
+            Ok(count) => Workers::Registered(count),
+            Err(error) => {
+                tracing::info!(
+                    cluster,
+                    error = chain(&error),
+                    "the scheduler of a gateway's cluster does not answer"
+                );
+                let proxy = access.proxy_address.as_deref().unwrap_or(&access.address);
+                let message = format!(
+                    "the scheduler of the gateway's cluster {cluster} does not answer through the proxy at {proxy}: is it where \
+                     the gateway takes connections to schedulers (proxyAddress), and may the operator connect there?"
+                );
+                Workers::Silent { reason: reason_of(&error), message }
+            }
+        }
+    }
+
+    async fn ask_scheduler(
+        &self,
+        access: &GatewayAccess,
+        cluster: &str,
+        report: &Report,
+    ) -> Result<usize, dask::Error> {
+        let unusable = |why: String| dask::Error::Unreachable(std::io::Error::other(why));
+        let (certificate, key) = (pem(report.tls_cert.as_ref()), pem(report.tls_key.as_ref()));
+        let credentials = Credentials::from_pem(certificate, certificate, key)
+            .and_then(|credentials| credentials.asking_for(&server_name(cluster)))
+            .map_err(|error| unusable(error.to_string()))?;
+        let (host, port) = access.proxy().ok_or_else(|| unusable("the proxy has no address".to_owned()))?;
+        let address = Address::new(Scheme::Tls, &host, port).map_err(|error| unusable(error.to_string()))?;
+        let scheduler =
+            Scheduler::connect_by(&self.connector, &address, Some(&credentials), SCHEDULER).await?;
+        Ok(scheduler.with_call_limit(SCHEDULER).ncores().await?.len())
+    }
+}
+
+/// The text of a PEM file, which is empty where there is none.
+fn pem(file: Option<&message::Pem>) -> &[u8] {
+    file.map(message::Pem::as_bytes).unwrap_or_default()
+}
