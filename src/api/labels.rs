@@ -31,6 +31,11 @@ pub const BACKFILL: &str = "daskflow.dev/backfill";
 pub const BACKFILL_UID: &str = "daskflow.dev/backfill-uid";
 /// Annotation on a FlowRun: the FlowBackfill that cancelled it, rather than a user.
 pub const CANCELLED_BY: &str = "daskflow.dev/cancelled-by";
+/// Annotation on a FlowRun or a FlowBackfill: what a person made it with, as [`BY_PAGE`]. It does not say who
+/// that was, and nothing is decided by it.
+pub const REQUESTED_BY: &str = "daskflow.dev/requested-by";
+/// The value of [`REQUESTED_BY`] on what was made with the page (`daskflow ui`).
+pub const BY_PAGE: &str = "ui";
 /// On a Job: the name of the ConfigMap with the flow's code.
 pub const CODE: &str = "daskflow.dev/code";
 /// On a pod: the hash of the part of the spec that shaped it. A pod with another hash is outdated.

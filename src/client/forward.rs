@@ -93,6 +93,11 @@ impl Scheduler {
         }
     }
 
+    /// That of this DaskCluster.
+    pub fn of(cluster: &Cluster, dask: &DaskCluster) -> Self {
+        Self { cluster: cluster.clone(), dask: dask.clone() }
+    }
+
     /// The name of its DaskCluster.
     pub fn name(&self) -> String {
         self.dask.name_any()

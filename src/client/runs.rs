@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::cluster::Cluster;
 use super::error::Error;
 use super::{read, wait};
-use crate::api::{Flow, FlowBackfill, FlowRun, FlowRunSpec, Kind};
+use crate::api::{Flow, FlowBackfill, FlowRun, FlowRunSpec, Kind, labels};
 use crate::plan::facts::{logical_time, phase_of};
 use crate::view::objects;
 
@@ -25,6 +25,8 @@ pub struct Wish {
     pub logical_time: Option<Timestamp>,
     /// The clock whose parameters it has.
     pub clock: Option<String>,
+    /// What it is asked for with, as the value of [`labels::REQUESTED_BY`].
+    pub requested_by: Option<&'static str>,
 }
 
 /// Creates a run of a Flow. Its name begins with the Flow's, then `word`.
@@ -40,19 +42,23 @@ pub async fn create(cluster: &Cluster, flow: &str, word: &str, wish: Wish) -> Re
         ..FlowRunSpec::default()
     };
     let mut run = FlowRun::new("", spec);
-    run.metadata = ObjectMeta { generate_name: Some(format!("{flow}-{word}-")), ..ObjectMeta::default() };
+    run.metadata = ObjectMeta {
+        generate_name: Some(format!("{flow}-{word}-")),
+        annotations: wish.requested_by.map(|by| [(labels::REQUESTED_BY.to_owned(), by.to_owned())].into()),
+        ..ObjectMeta::default()
+    };
     let api: Api<FlowRun> = cluster.api();
     let action = format!("create flowruns in the namespace {}", cluster.namespace);
     let how = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
     api.create(&how, &run).await.map_err(|error| Error::of(error, &action))
 }
 
-/// Creates a run of the same logical time and the same parameters as one that has ended, with some of them
-/// replaced.
+/// Creates a run of the same logical time and the same parameters as one that has ended, with those of the
+/// wish in their place.
 ///
 /// # Errors
 /// It has not ended; or the request failed.
-pub async fn retry(cluster: &Cluster, earlier: &FlowRun, over: Map<String, Value>) -> Result<FlowRun, Error> {
+pub async fn retry(cluster: &Cluster, earlier: &FlowRun, wish: Wish) -> Result<FlowRun, Error> {
     let name = earlier.name_any();
     if !phase_of(earlier).is_final() {
         return Err(Error::Senseless(format!(
@@ -65,8 +71,8 @@ pub async fn retry(cluster: &Cluster, earlier: &FlowRun, over: Map<String, Value
     let given = status.and_then(|status| status.merged_parameters.as_ref());
     let given = given.or(earlier.spec.merged_parameters.as_ref()).or(earlier.spec.parameters.as_ref());
     let mut parameters = given.and_then(Value::as_object).cloned().unwrap_or_default();
-    parameters.extend(over);
-    let wish = Wish { parameters, logical_time: Some(logical_time(earlier)), clock: None };
+    parameters.extend(wish.parameters);
+    let wish = Wish { parameters, logical_time: Some(logical_time(earlier)), clock: None, ..wish };
     create(cluster, &earlier.spec.flow, "retry", wish).await
 }
 

@@ -60,7 +60,7 @@ pub(super) fn live(watched: Arc<Watched>, query: &Query, place: OwnedSemaphorePe
     let (wanted, changes) = (Wanted::of(query), watched.changes());
     let seen = query.text("seen").and_then(|seen| seen.parse::<u64>().ok());
     // A page that shows nothing yet hears when there is something.
-    let is_cold = matches!(watched.seen(), Ok(None));
+    let is_cold = !watched.is_warm();
     let is_behind = is_cold || seen.is_none_or(|seen| seen != watched.number());
     let begun = (watched, wanted, namespace, changes, is_behind, place);
     // Browsers pass over an event without data.

@@ -11,9 +11,11 @@
 
 mod asked;
 mod bearer;
+mod cluster;
 mod dashboards;
 mod door;
 mod live;
+mod load;
 mod log;
 mod page;
 mod problem;

@@ -12,31 +12,29 @@ use serde::Serialize;
 use tokio::time::timeout;
 
 use super::asked::Asked;
-use super::door::Door;
 use super::page::frame::Frame;
 use super::page::past::{Past, past};
 use super::page::run::Around;
 use super::page::seen::{Seen, namespace_of};
 use super::page::trouble::Opening;
 use super::page::words::link;
-use super::page::{attention, cluster, clusters, flow, flows, run, runs};
+use super::page::{attention, clusters, flow, flows, run, runs};
 use super::problem::Problem;
 use super::watches::{Scope, Watched};
 use super::{log, reply};
-use crate::api::{DaskCluster, FlowRun, labels};
-use crate::client::forward::is_here;
+use crate::api::{FlowRun, labels};
 use crate::client::{Cluster, Error};
 
 /// How long a page waits for objects that are read for the first time, before it is sent without them.
 const WARM: Duration = Duration::from_millis(40);
 /// How long a program waits for them.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 type Reply = Result<Response<Body>, Problem>;
 
 /// What was read for a page, or the page that says that it is not read yet.
-enum Read {
-    Seen(Seen, Arc<Watched>),
+pub(super) enum Read {
+    Seen(Arc<Seen>, Arc<Watched>),
     Opening(Response<Body>),
 }
 
@@ -57,7 +55,8 @@ impl Asked<'_> {
         }
     }
 
-    fn answer(&self, page: &(impl Template + Serialize)) -> Response<Body> {
+    /// A page, or its objects.
+    pub(super) fn answer(&self, page: &(impl Template + Serialize)) -> Response<Body> {
         if self.is_json() { reply::json(200, page) } else { reply::page(200, page) }
     }
 
@@ -109,7 +108,7 @@ impl Asked<'_> {
     }
 
     /// The frame of an object's page, and what was read in its namespace.
-    async fn around(
+    pub(super) async fn around(
         &self,
         part: &'static str,
         namespace: &str,
@@ -158,7 +157,8 @@ impl Asked<'_> {
         })?;
         let live = live(&Scope::Namespace(namespace.to_owned()), watched.number(), &format!("&run={name}"));
         let cluster = self.visit.user.cluster.within(namespace);
-        let around = around_run(&cluster, found, &log::Wanted::of(self.query)).await;
+        let read = around_run(&cluster, found, &log::Wanted::of(self.query)).await;
+        let around = Around { logs_link: self.site.options.links.logs_of(found, now), ..read };
         Ok(self.answer(&run::run(Frame { live, ..frame }, &seen, found, around, now)))
     }
 
@@ -169,35 +169,6 @@ impl Asked<'_> {
         let seen = watched.seen()?.unwrap_or_default();
         let found = seen.run(namespace, name).ok_or_else(|| not_there("FlowRun", namespace, name))?;
         Ok((found.clone(), watched))
-    }
-
-    /// A cluster.
-    pub async fn cluster(&self, namespace: &str, name: &str) -> Reply {
-        let (frame, read) = self.around("clusters", namespace, name).await?;
-        let (seen, watched) = match read {
-            Read::Opening(page) => return Ok(page),
-            Read::Seen(seen, watched) => (seen, watched),
-        };
-        let found = seen.cluster(namespace, name).ok_or_else(|| not_there("DaskCluster", namespace, name))?;
-        let live =
-            live(&Scope::Namespace(namespace.to_owned()), watched.number(), &format!("&cluster={name}"));
-        let dashboard = self.dashboard(found, namespace, name);
-        let forwards = matches!(self.site.options.door, Door::Loopback(_)) && dashboard.is_none();
-        let now = self.site.options.clock.now();
-        let page = cluster::cluster(Frame { live, ..frame }, &seen, found, (dashboard, forwards), now);
-        Ok(self.answer(&page))
-    }
-
-    /// Where the dashboard of a cluster is for this browser, if it can be reached from there.
-    fn dashboard(&self, found: &DaskCluster, namespace: &str, name: &str) -> Option<String> {
-        let own = found.status.as_ref().and_then(|status| status.dashboard_address.clone())?;
-        let is_mine = matches!(self.site.options.door, Door::Loopback(_));
-        if is_mine && is_here(&own) {
-            return Some(own);
-        }
-        let link = self.site.options.links.dashboard.as_ref();
-        let link = link.map(|link| link.replace("${namespace}", namespace).replace("${name}", name));
-        link.or_else(|| self.site.dashboards.address(namespace, name))
     }
 }
 
@@ -218,11 +189,11 @@ async fn around_run(cluster: &Cluster, found: &FlowRun, wanted: &log::Wanted) ->
         }
     };
     let ((pods, notes), log) = tokio::join!(pods, log::shown(cluster, found, wanted));
-    Around { pods, notes, log }
+    Around { pods, notes, log, logs_link: None }
 }
 
 /// The address of the changes of a scope.
-fn live(scope: &Scope, number: u64, more: &str) -> String {
+pub(super) fn live(scope: &Scope, number: u64, more: &str) -> String {
     let namespace = match scope {
         Scope::Namespace(name) => name.as_str(),
         Scope::All => "",
@@ -236,7 +207,8 @@ fn remembered(seen: &Seen, namespace: &str, name: &str) -> Option<Past> {
     flows.flat_map(|flow| past(flow, &[])).find(|run| run.name == name)
 }
 
-fn not_there(kind: &str, namespace: &str, name: &str) -> Problem {
+/// That there is no such object.
+pub(super) fn not_there(kind: &str, namespace: &str, name: &str) -> Problem {
     Problem::new(
         404,
         format!("there is no {kind} called {name} in the namespace {namespace}: it may be deleted meanwhile"),

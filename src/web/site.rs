@@ -2,22 +2,54 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use tokio::sync::Semaphore;
 
 use super::dashboards::Dashboards;
 use super::door::Door;
+use super::load::Loads;
+use super::page::seen::{name_of, namespace_of};
 use super::watches::Scope;
+use crate::api::FlowRun;
 use crate::daemon::clock::Clock;
+use crate::plan::facts::{attempt_of, phase_of};
 
 /// How many connections with live changes or logs there are at the same time.
 const LIVE_MAX: usize = 1_000;
 
-/// Where other things are that the page leads to: addresses in which `${namespace}` and `${name}` stand for
-/// those of the object.
+/// Where other things are that the page leads to, as addresses with `${…}` for what differs by object.
 #[derive(Clone, Debug, Default)]
 pub struct Links {
-    /// The dashboard of a cluster.
+    /// The dashboard of a cluster: `${namespace}`, and `${name}` of the cluster.
     pub dashboard: Option<String>,
+    /// Where logs are kept longer than pods: `${namespace}`, `${run}`, and `${startedAtEpoch}` and
+    /// `${finishedAtEpoch}` in milliseconds since 1970, as Grafana takes them.
+    pub logs: Option<String>,
+}
+
+impl Links {
+    /// The address of a cluster's dashboard. Names of objects need no escape in an address.
+    pub fn dashboard_of(&self, namespace: &str, name: &str) -> Option<String> {
+        let link = self.dashboard.as_ref()?;
+        Some(link.replace("${namespace}", namespace).replace("${name}", name))
+    }
+
+    /// The address of what a run has written, in all of its attempts. It may have written from when it was
+    /// created; one that has not ended writes until now.
+    pub fn logs_of(&self, run: &FlowRun, now: Timestamp) -> Option<String> {
+        let link = self.logs.as_ref()?;
+        let status = run.status.as_ref();
+        let created = run.metadata.creation_timestamp.as_ref().map(|at| at.0);
+        // `startedAt` is that of the last attempt.
+        let is_first = attempt_of(run) <= 1;
+        let started = status.and_then(|status| status.started_at.as_ref()).map(|at| at.0);
+        let from = started.filter(|_| is_first).or(created).unwrap_or(now);
+        let ended = status.and_then(|status| status.finished_at.as_ref()).map(|at| at.0);
+        let until = ended.filter(|_| phase_of(run).is_final()).unwrap_or(now);
+        let link = link.replace("${namespace}", namespace_of(run)).replace("${run}", name_of(run));
+        let link = link.replace("${startedAtEpoch}", &from.as_millisecond().to_string());
+        Some(link.replace("${finishedAtEpoch}", &until.as_millisecond().to_string()))
+    }
 }
 
 /// What is served, and to whom.
@@ -41,10 +73,54 @@ pub(super) struct Site {
     pub live: Arc<Semaphore>,
     /// The dashboards that are forwarded to this machine, on a person's machine only.
     pub dashboards: Dashboards,
+    /// What schedulers say, there only as well.
+    pub loads: Loads,
 }
 
 impl Site {
     pub fn new(options: Options) -> Self {
-        Self { options, live: Arc::new(Semaphore::new(LIVE_MAX)), dashboards: Dashboards::default() }
+        Self {
+            options,
+            live: Arc::new(Semaphore::new(LIVE_MAX)),
+            dashboards: Dashboards::default(),
+            loads: Loads::default(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn logs_of(status: &Value) -> String {
+        let links = Links {
+            logs: Some(
+                "https://grafana.example/${namespace}/${run}?from=${startedAtEpoch}&to=${finishedAtEpoch}"
+                    .into(),
+            ),
+            ..Links::default()
+        };
+        let run = json!({
+            "apiVersion": "daskflow.dev/v1alpha1", "kind": "FlowRun", "spec": {"flow": "etl"}, "status": status,
+            "metadata": {"name": "etl-1", "namespace": "a", "creationTimestamp": "1970-01-01T00:00:10Z"},
+        });
+        let run: FlowRun = serde_json::from_value(run).unwrap();
+        let link = links.logs_of(&run, Timestamp::from_second(99).unwrap()).unwrap();
+        assert_eq!(Links::default().logs_of(&run, Timestamp::UNIX_EPOCH), None);
+        link.strip_prefix("https://grafana.example/a/etl-1?").unwrap().to_owned()
+    }
+
+    #[test]
+    fn kept_logs_are_those_of_all_attempts_until_the_end() {
+        assert_eq!(logs_of(&Value::Null), "from=10000&to=99000");
+        let mut status = json!({"phase": "Running", "attempt": 1, "startedAt": "1970-01-01T00:00:20Z"});
+        assert_eq!(logs_of(&status), "from=20000&to=99000");
+        status["attempt"] = json!(2);
+        assert_eq!(logs_of(&status), "from=10000&to=99000");
+        status["phase"] = json!("Failed");
+        status["finishedAt"] = json!("1970-01-01T00:00:30.5Z");
+        assert_eq!(logs_of(&status), "from=10000&to=30500");
     }
 }

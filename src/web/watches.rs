@@ -86,6 +86,8 @@ pub(super) struct Watched {
     backfills: Store<FlowBackfill>,
     state: watch::Receiver<State>,
     changes: Arc<Changes>,
+    /// What was shown last, with the number of changes that it has.
+    shown: Mutex<Option<(u64, Arc<Seen>)>>,
     begun: Instant,
     _task: AbortOnDropHandle<()>,
 }
@@ -144,6 +146,7 @@ impl Watched {
             backfills,
             state,
             changes,
+            shown: Mutex::default(),
             begun: Instant::now(),
             _task: AbortOnDropHandle::new(tokio::spawn(task)),
         }
@@ -153,17 +156,31 @@ impl Watched {
     ///
     /// # Errors
     /// They may not be read, or cannot be.
-    pub fn seen(&self) -> Result<Option<Seen>, Arc<Error>> {
+    pub fn seen(&self) -> Result<Option<Arc<Seen>>, Arc<Error>> {
         match &*self.state.borrow() {
             State::Opening => Ok(None),
             State::Failed(error) => Err(error.clone()),
-            State::Warm => Ok(Some(Seen {
-                flows: self.flows.state(),
-                runs: self.runs.state(),
-                clusters: self.clusters.state(),
-                backfills: self.backfills.state(),
-            })),
+            State::Warm => Ok(Some(self.shown())),
         }
+    }
+
+    /// Whether the objects have been read, and are watched.
+    pub fn is_warm(&self) -> bool {
+        matches!(&*self.state.borrow(), State::Warm)
+    }
+
+    /// The objects, put in order once for each change and not for each page.
+    fn shown(&self) -> Arc<Seen> {
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        // Read before the objects: a change is in the store before it is counted.
+        let number = self.number();
+        if let Some((_, seen)) = shown.as_ref().filter(|(of, _)| *of == number) {
+            return seen.clone();
+        }
+        let (flows, runs) = (self.flows.state(), self.runs.state());
+        let seen = Arc::new(Seen::new((flows, runs), (self.clusters.state(), self.backfills.state())));
+        *shown = Some((number, seen.clone()));
+        seen
     }
 
     /// Waits until they have been read, or could not be.
@@ -243,6 +260,11 @@ where
                     flow: flow(&object),
                 });
             }
+            // All of it was read anew, and what was missed is in the store.
+            Ok(Event::InitDone) => {
+                failures = 0;
+                changes.number.fetch_add(1, Ordering::Relaxed);
+            }
             Ok(_) => failures = 0,
             Err(error) => {
                 failures += 1;
@@ -277,7 +299,7 @@ impl Watches {
         let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|_, (watched, _)| !watched.is_over());
         // All namespaces have those of each.
-        let wider = all.get_mut(&Scope::All).filter(|(watched, _)| matches!(watched.seen(), Ok(Some(_))));
+        let wider = all.get_mut(&Scope::All).filter(|(watched, _)| watched.is_warm());
         if let Some((watched, used)) = wider {
             *used = now;
             return Ok(watched.clone());

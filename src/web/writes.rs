@@ -15,7 +15,7 @@ use super::problem::Problem;
 use super::query::Query;
 use super::reply::see;
 use super::secret::digest;
-use crate::api::{Flow, FlowBackfill, FlowBackfillSpec, Kind};
+use crate::api::{Flow, FlowBackfill, FlowBackfillSpec, Kind, labels};
 use crate::client::find::{self, Found, Named};
 use crate::client::runs::{self, Wish};
 use crate::client::suspend;
@@ -53,7 +53,7 @@ impl Asked<'_> {
             ("runs", "retry") => {
                 let cluster = self.visit.user.cluster.within(namespace);
                 let earlier = find::run(&cluster, &named(Kind::FlowRun, name)).await?;
-                let created = runs::retry(&cluster, &earlier, Map::new()).await?;
+                let created = runs::retry(&cluster, &earlier, by_page()).await?;
                 Ok(see(&run_link(&created)))
             }
             ("clusters", "dashboard") if matches!(self.site.options.door, Door::Loopback(_)) => {
@@ -70,7 +70,7 @@ impl Asked<'_> {
         let wish = Wish {
             parameters: over(&flow, form)?,
             logical_time: form.text("time").map(instant).transpose()?,
-            clock: None,
+            ..by_page()
         };
         let created = runs::create(&cluster, name, "now", wish).await?;
         Ok(see(&run_link(&created)))
@@ -109,10 +109,19 @@ impl Asked<'_> {
         let mut spec = FlowBackfillSpec::new(name.to_owned(), from, to);
         spec.parallelism = parallelism.into();
         let mut backfill = FlowBackfill::new("", spec);
-        backfill.metadata = ObjectMeta { generate_name: Some(format!("{name}-")), ..ObjectMeta::default() };
+        backfill.metadata = ObjectMeta {
+            generate_name: Some(format!("{name}-")),
+            annotations: Some([(labels::REQUESTED_BY.to_owned(), labels::BY_PAGE.to_owned())].into()),
+            ..ObjectMeta::default()
+        };
         runs::create_backfill(&cluster, &backfill).await?;
         Ok(see(&link("flows", namespace, name)))
     }
+}
+
+/// What is asked for by the page.
+fn by_page() -> Wish {
+    Wish { requested_by: Some(labels::BY_PAGE), ..Wish::default() }
 }
 
 fn named(kind: Kind, name: &str) -> Named {

@@ -86,9 +86,12 @@ fn it_is_told_apart_from_the_operator() {
         json!([{"podSelector": {"matchLabels": {"app": "proxy"}}}])
     );
     let arguments = deployment["spec"]["template"]["spec"]["containers"][0]["args"].as_array().unwrap();
-    for argument in
-        ["--namespace=flows", "--read-only", "--dashboard-link=https://dask.example/${namespace}/${name}/"]
-    {
+    for argument in [
+        "--namespace=flows",
+        "--read-only",
+        "--dashboard-link=https://dask.example/${namespace}/${name}/",
+        "--logs-link=https://grafana.example/logs?run=${run}&from=${startedAtEpoch}&to=${finishedAtEpoch}",
+    ] {
         assert!(arguments.iter().any(|found| found == argument), "{argument} in {arguments:?}");
     }
 }

@@ -8,7 +8,7 @@ use daskflow::client::{Cluster, Error, logs, read, runs, scale, suspend};
 use http::{Request, Response};
 use kube::Client;
 use kube::client::Body;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::stage::{Stage, furnished, ours};
 
@@ -75,7 +75,7 @@ async fn said(cluster: &Cluster) -> Vec<String> {
         read::all(cluster, &read::Scope::default()).await.unwrap_err(),
         read::runs_of(cluster, "x").await.unwrap_err(),
         runs::create(cluster, "x", "now", runs::Wish::default()).await.unwrap_err(),
-        runs::retry(cluster, &run, Map::new()).await.unwrap_err(),
+        runs::retry(cluster, &run, runs::Wish::default()).await.unwrap_err(),
         runs::cancel(cluster, name).await.unwrap_err(),
         runs::until_ended(cluster, name, &mut |_| {}).await.unwrap_err(),
         suspend::set(cluster, &Found::Flow(Box::new(flow)), true).await.unwrap_err(),
@@ -210,7 +210,7 @@ async fn what_makes_no_sense_says_what_does() {
     let cluster = &stage.cluster;
     let running = find::run(cluster, &named("nightly-report-now-8kfpz")).await.unwrap();
     assert_eq!(
-        runs::retry(cluster, &running, Map::new()).await.unwrap_err().to_string(),
+        runs::retry(cluster, &running, runs::Wish::default()).await.unwrap_err().to_string(),
         "the run nightly-report-now-8kfpz has not ended (Running): wait for it, or cancel it with `daskflow cancel \
          nightly-report-now-8kfpz --wait`"
     );

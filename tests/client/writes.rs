@@ -24,6 +24,7 @@ async fn a_run_is_made_as_it_was_wished() {
         parameters: object(&json!({"days": 7})),
         logical_time: Some("2025-10-05T00:00:00Z".parse().unwrap()),
         clock: Some("nightly".to_owned()),
+        ..runs::Wish::default()
     };
     let run = runs::create(&stage.cluster, "nightly-report", "now", wish).await.unwrap();
     assert!(run.name_any().starts_with("nightly-report-now-"), "{}", run.name_any());
@@ -47,7 +48,9 @@ async fn a_run_is_made_as_it_was_wished() {
 async fn a_retry_has_the_time_and_the_parameters_of_the_earlier_run() {
     let stage = furnished().await;
     let earlier = find::run(&stage.cluster, &named("nightly-report-20251007t000000")).await.unwrap();
-    let again = runs::retry(&stage.cluster, &earlier, object(&json!({"region": "north"}))).await.unwrap();
+    let wish = runs::Wish { parameters: object(&json!({"region": "north"})), ..runs::Wish::default() };
+    let again = runs::retry(&stage.cluster, &earlier, wish).await.unwrap();
+    assert_eq!(again.metadata.annotations, None, "a command is known by the owner of its fields");
     let wanted = json!({
         "flow": "nightly-report", "parameters": {"days": 1, "region": "north"}, "scheduledTime": "2025-10-07T00:00:00Z",
     });

@@ -1,7 +1,9 @@
 //! The page (`daskflow::web`, `daskflow ui`): requests and what is answered, on the API in this process.
 
 mod browser;
+mod clusters;
 mod door;
+mod links;
 mod live;
 mod many;
 mod pages;

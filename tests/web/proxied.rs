@@ -178,4 +178,7 @@ async fn forms_are_written_with_the_users_own_rights() {
     let cluster = get(&page, "/clusters/default/analytics", &[("authorization", "Bearer all")]).await.text;
     assert!(cluster.contains("<code>daskflow dashboard analytics -n default</code>"), "{cluster}");
     assert!(!cluster.contains("/dashboard\""), "{cluster}");
+    // For the same reason, and with no more rights than before, no scheduler is asked.
+    assert!(cluster.contains("The scheduler is asked only by a page on your own machine"), "{cluster}");
+    assert!(server.seen.lock().unwrap().iter().all(|(what, _)| !what.contains("portforward")), "{cluster}");
 }

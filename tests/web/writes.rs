@@ -8,6 +8,11 @@ use crate::client::stage::{RUNS, Stage, furnished};
 const FLOW: &str = "/apis/daskflow.dev/v1alpha1/namespaces/default/flows/nightly-report";
 const CLUSTER: &str = "/apis/daskflow.dev/v1alpha1/namespaces/default/daskclusters/analytics";
 
+/// What says of an object that it was made with the page.
+fn by_page() -> Value {
+    json!({"daskflow.dev/requested-by": "ui"})
+}
+
 /// The run whose page an answer leads to.
 async fn run_at(stage: &Stage, location: &str) -> Value {
     let name = location.strip_prefix("/runs/default/").unwrap_or_else(|| panic!("{location:?}"));
@@ -23,6 +28,7 @@ async fn a_run_is_asked_for_with_its_parameters_and_cancelled() {
     assert_eq!(created.code, 303, "{}", created.text);
     let run = run_at(&stage, created.header("location")).await;
     assert_eq!((&run["spec"]["flow"], &run["spec"]["parameters"]), (&json!("nightly-report"), &Value::Null));
+    assert_eq!(run["metadata"]["annotations"], by_page());
     let created = visitor.send(path, "p.days=7&more=%7B%22region%22%3A%22north%22%7D&time=2026-03-29").await;
     let location = created.header("location").to_owned();
     let run = run_at(&stage, &location).await;
@@ -60,6 +66,7 @@ async fn what_has_ended_runs_again_and_what_has_not_does_not() {
         (&run["spec"]["scheduledTime"], &run["spec"]["parameters"]),
         (&json!("2025-10-07T00:00:00Z"), &json!({"days": 1}))
     );
+    assert_eq!(run["metadata"]["annotations"], by_page());
     let refused = visitor.send("/runs/default/nightly-report-now-8kfpz/retry", "").await;
     assert!(refused.code == 400 && refused.text.contains("has not ended (Running)"), "{}", refused.text);
 }
@@ -102,6 +109,7 @@ async fn a_backfill_is_started() {
     let all = stage.get("/apis/daskflow.dev/v1alpha1/namespaces/default/flowbackfills").await;
     let spec = &all["items"][0]["spec"];
     assert_eq!((&spec["from"], &spec["parallelism"]), (&json!("2025-10-01T00:00:00Z"), &json!(2)));
+    assert_eq!(all["items"][0]["metadata"]["annotations"], by_page());
     for (form, said) in [
         ("from=2025-10-05&to=2025-10-01", "before its beginning"),
         ("from=&to=2025-10-01", "is no instant"),

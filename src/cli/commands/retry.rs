@@ -9,7 +9,7 @@ use super::format::Output;
 use super::parameters::Parameters;
 use super::session::Session;
 use crate::client::find::{self, Named};
-use crate::client::runs;
+use crate::client::runs::{self, Wish};
 
 /// Exit codes as of `daskflow run`.
 #[derive(Args, Debug)]
@@ -28,6 +28,7 @@ pub(in crate::cli) struct Arguments {
 
 pub(super) async fn run(arguments: &Arguments, session: &mut Session<'_>) -> Result<u8, Failure> {
     let earlier = find::run(&session.cluster, &arguments.run).await?;
-    let created = runs::retry(&session.cluster, &earlier, arguments.parameters.read()?).await?;
+    let wish = Wish { parameters: arguments.parameters.read()?, ..Wish::default() };
+    let created = runs::retry(&session.cluster, &earlier, wish).await?;
     follow::created(&created, &arguments.waits, session).await
 }

@@ -43,6 +43,7 @@ pub(super) async fn run(arguments: &Arguments, session: &mut Session<'_>) -> Res
         parameters: arguments.parameters.read()?,
         logical_time: arguments.logical_time,
         clock: arguments.clock.clone(),
+        ..Wish::default()
     };
     let created = runs::create(&session.cluster, &flow.name_any(), "now", wish).await?;
     follow::created(&created, &arguments.waits, session).await

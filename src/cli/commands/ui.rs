@@ -61,6 +61,10 @@ pub(in crate::cli) struct Arguments {
     /// Where the dashboards of clusters are, with ${namespace} and ${name} in the address.
     #[arg(long, value_name = "URL")]
     dashboard_link: Option<String>,
+    /// Where logs are kept longer than pods, with ${namespace}, ${run}, and ${startedAtEpoch} and
+    /// ${finishedAtEpoch} (milliseconds since 1970) in the address.
+    #[arg(long, value_name = "URL")]
+    logs_link: Option<String>,
     /// Where Kubernetes says that its API server is.
     #[arg(long, env = "KUBERNETES_SERVICE_HOST", hide = true)]
     server_host: Option<String>,
@@ -92,7 +96,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
 
 impl Arguments {
     fn options(&self, door: Door, scope: Scope) -> Options {
-        let links = Links { dashboard: self.dashboard_link.clone() };
+        let links = Links { dashboard: self.dashboard_link.clone(), logs: self.logs_link.clone() };
         Options { door, scope, read_only: self.read_only, links, clock: Clock::of_machine() }
     }
 

@@ -17,6 +17,7 @@ pub mod load;
 mod network;
 mod observed;
 mod questions;
+mod resized;
 mod retirements;
 mod runs;
 mod scheduler;
@@ -31,6 +32,7 @@ pub use load::Load;
 pub use network::network_policy;
 pub use observed::{Observed, SchedulerView};
 pub use questions::questions;
+pub use resized::Resized;
 #[cfg(test)]
 pub(crate) use retirements::Outcome;
 pub use retirements::{Retirements, Said, Wish};
@@ -244,9 +246,8 @@ impl<'a> Work<'a> {
             let before = group.told.map_or(0, |told| usize::try_from(told.desired).unwrap_or(0));
             let is_autoscaled = group.spec.is_some_and(|spec| spec.autoscale.is_some());
             if is_autoscaled && group.told.is_some() && before != group.wanted {
-                let message =
-                    format!("the group {} goes from {before} to {} workers", group.name, group.wanted);
-                self.notes.push(Note::normal(Reason::WorkersScaled, message));
+                let resized = Resized { group: group.name.to_owned(), before, after: group.wanted };
+                self.notes.push(Note::normal(Reason::WorkersScaled, resized.to_string()));
             }
         }
         let is_autoscaled = |group: &Group<'_>| group.spec.is_some_and(|spec| spec.autoscale.is_some());

@@ -41,8 +41,13 @@ pub struct Recent {
 
 /// The runs that the status of a Flow remembers, the newest first.
 pub fn recent(flow: &Flow) -> Vec<Recent> {
+    each(flow).collect()
+}
+
+/// The same, each read when it is asked for.
+pub fn each(flow: &Flow) -> impl Iterator<Item = Recent> {
     let texts = flow.status.as_ref().map(|status| status.recent.as_slice()).unwrap_or_default();
-    texts.iter().filter_map(|text| read(&flow.name_any(), text)).collect()
+    texts.iter().filter_map(|text| read(&flow.name_any(), text))
 }
 
 /// What is remembered, with these runs. One that was skipped never ran; those are counted.

@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use super::flows::fault;
 use super::frame::Frame;
-use super::past::{failed_in_a_row, past};
-use super::runs::{Row, row, sort};
+use super::past::{failed_in_a_row, newest_failed, past};
+use super::runs::{Row, row};
 use super::seen::{Seen, name_of, namespace_of};
 use super::words::{flow_link, run_link, second, shown, why};
 use crate::api::{Flow, FlowRun, Kind, Phase};
@@ -94,7 +94,6 @@ pub fn attention(frame: Frame, seen: &Seen, now: Timestamp) -> Attention {
     let waits =
         |run: &&FlowRun| matches!(phase_of(run), Phase::Queued | Phase::Provisioning | Phase::Retrying);
     let mut waiting: Vec<&FlowRun> = seen.runs.iter().map(AsRef::as_ref).filter(waits).collect();
-    sort(&mut waiting);
     // What has waited longest is the most urgent.
     waiting.reverse();
     let runs_late = waiting.iter().filter_map(|run| run_late(run, now));
@@ -111,12 +110,12 @@ pub fn attention(frame: Frame, seen: &Seen, now: Timestamp) -> Attention {
 }
 
 fn failing(flow: &Flow, runs: &[&FlowRun]) -> Option<Failing> {
-    let past = past(flow, runs);
-    let in_a_row = failed_in_a_row(&past);
     let fault = fault(flow);
-    if in_a_row == 0 && fault.is_none() {
+    if fault.is_none() && !newest_failed(flow, runs) {
         return None;
     }
+    let past = past(flow, runs);
+    let in_a_row = failed_in_a_row(&past);
     let newest = super::past::last(&past).filter(|_| in_a_row > 0);
     let reason = newest.and_then(|run| run.reason.clone());
     let message = newest.and_then(|newest| {

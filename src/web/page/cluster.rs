@@ -2,20 +2,26 @@
 
 use askama::Template;
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{Event, Pod};
 use serde::Serialize;
 
-use super::clusters::{is_ready, not_ready, runs_on};
+use super::clusters::{is_ready, not_ready};
 use super::flow::{Fact, facts};
 use super::frame::Frame;
-use super::runs::{Row, row, sort};
+use super::load::Load;
+use super::runs::{Row, row};
 use super::seen::{Seen, name_of, namespace_of};
-use super::words::{cluster_link, flow_link, when};
-use crate::api::{DaskCluster, Flow, FlowRun, Kind};
+use super::sizes::{Sizes, Traces, sizes};
+use super::words::{cluster_link, flow_link, second, when};
+use crate::api::{DaskCluster, Flow, Kind};
 use crate::plan::run::Ground;
 use crate::view::age;
 
 /// How many of its runs are listed.
 const RUNS_MAX: usize = 20;
+
+/// Why a page in a cluster does not know what a scheduler has to do.
+const NOT_ASKED: &str = "The scheduler is asked only by a page on your own machine: start one with `daskflow ui`, or look at its dashboard.";
 
 /// A group of workers.
 #[derive(Clone, Debug, Serialize)]
@@ -53,6 +59,14 @@ pub struct OneCluster {
     pub suspended: bool,
     /// Its groups.
     pub groups: Vec<Group>,
+    /// Its workers over the last hour.
+    pub sizes: Sizes,
+    /// What could not be read of that.
+    pub notes: Vec<String>,
+    /// What its scheduler says, where it was asked.
+    pub load: Option<Load>,
+    /// Why it says nothing.
+    pub load_note: Option<String>,
     /// Names and values of what else is known.
     pub facts: Vec<(&'static str, String)>,
     /// Its conditions.
@@ -68,22 +82,45 @@ pub struct OneCluster {
     pub forwards: bool,
 }
 
-/// One cluster. `dashboard` is where this browser finds that; `forwards`: whether it can be brought there.
+/// What is read of a cluster beside its object.
+#[derive(Clone, Debug, Default)]
+pub struct Around {
+    /// Where this browser finds its dashboard.
+    pub dashboard: Option<String>,
+    /// Whether that can be brought to this machine.
+    pub forwards: bool,
+    /// The events about it; none where they could not be read.
+    pub events: Option<Vec<Event>>,
+    /// The pods of its workers; none where they could not be read.
+    pub pods: Option<Vec<Pod>>,
+    /// What could not be read.
+    pub notes: Vec<String>,
+    /// What its scheduler says, or why it says nothing; none where it is not asked.
+    pub load: Option<Result<Load, String>>,
+}
+
+/// One cluster with what is around it.
 pub fn cluster(
     frame: Frame,
     seen: &Seen,
     cluster: &DaskCluster,
-    (dashboard, forwards): (Option<String>, bool),
+    around: Around,
     now: Timestamp,
 ) -> OneCluster {
     let status = cluster.status.clone().unwrap_or_default();
-    let mut runs: Vec<&FlowRun> = runs_on(cluster, seen).collect();
-    sort(&mut runs);
+    let mut by_cluster = seen.by_cluster();
+    let runs = by_cluster.remove(&(namespace_of(cluster), name_of(cluster))).unwrap_or_default();
     let group = |one: &crate::api::dask_cluster::GroupStatus| Group {
         name: one.name.clone(),
         ready: one.ready,
         desired: one.desired,
         hundredths: (one.ready.max(0).saturating_mul(100) / one.desired.max(1)).min(100),
+    };
+    let traces = Traces { events: around.events.as_deref(), pods: around.pods.as_deref() };
+    let (load, load_note) = match around.load {
+        None => (None, Some(NOT_ASKED.to_owned())),
+        Some(Ok(load)) => (Some(Load { at: second(load.at), ..load }), None),
+        Some(Err(why)) => (None, Some(why)),
     };
     OneCluster {
         frame,
@@ -94,12 +131,16 @@ pub fn cluster(
         why: not_ready(cluster),
         suspended: cluster.spec.suspend,
         groups: status.groups.iter().map(group).collect(),
+        sizes: sizes(cluster, traces, now),
+        notes: around.notes,
+        load,
+        load_note,
         facts: known(cluster, now),
         conditions: facts(&status.conditions, Kind::DaskCluster),
         flows: users(cluster, seen).map(|flow| (flow_link(flow), name_of(flow).to_owned())).collect(),
         runs: runs.into_iter().take(RUNS_MAX).map(|run| row(run, now)).collect(),
-        dashboard,
-        forwards: forwards && status.dashboard_address.is_some(),
+        dashboard: around.dashboard,
+        forwards: around.forwards && status.dashboard_address.is_some(),
     }
 }
 

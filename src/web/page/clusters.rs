@@ -59,11 +59,14 @@ pub fn clusters(frame: Frame, seen: &Seen, wanted: &Wanted) -> Clusters {
         .collect();
     found.sort_by_key(|one| (namespace_of(*one), name_of(*one)));
     let listing = Listing::wanted(wanted, found.len(), CLUSTERS_MAX);
-    let rows = listing.part(found, CLUSTERS_MAX).into_iter().map(|one| row(one, seen)).collect();
+    let runs = seen.by_cluster();
+    let runs_on = |one: &DaskCluster| runs.get(&(namespace_of(one), name_of(one))).map_or(0, Vec::len);
+    let part = listing.part(found, CLUSTERS_MAX).into_iter();
+    let rows = part.map(|one| row(one, runs_on(one))).collect();
     Clusters { namespaces: frame.namespace.is_empty(), frame, listing, clusters: rows }
 }
 
-fn row(cluster: &DaskCluster, seen: &Seen) -> Row {
+fn row(cluster: &DaskCluster, runs: usize) -> Row {
     let status = cluster.status.clone().unwrap_or_default();
     Row {
         namespace: namespace_of(cluster).to_owned(),
@@ -73,7 +76,7 @@ fn row(cluster: &DaskCluster, seen: &Seen) -> Row {
         why: not_ready(cluster).unwrap_or_default(),
         workers: status.workers.ready,
         wanted: status.workers.desired,
-        runs: runs_on(cluster, seen).count(),
+        runs,
     }
 }
 
@@ -92,16 +95,4 @@ pub fn not_ready(cluster: &DaskCluster) -> Option<String> {
     let ready = conditions.iter().find(|one| one.type_ == ConditionType::Ready.as_str());
     let unseen = || "no operator has looked at it yet".to_owned();
     Some(ready.map_or_else(unseen, |one| why(Some(&one.reason), Some(&one.message))))
-}
-
-/// The runs on a cluster that have not ended.
-pub fn runs_on<'a>(cluster: &DaskCluster, seen: &'a Seen) -> impl Iterator<Item = &'a crate::api::FlowRun> {
-    let (namespace, name) = (namespace_of(cluster).to_owned(), name_of(cluster).to_owned());
-    seen.runs.iter().map(AsRef::as_ref).filter(move |run: &&crate::api::FlowRun| {
-        let status = run.status.as_ref();
-        namespace_of(*run) == namespace
-            && status.is_some_and(|status| {
-                !status.phase.is_final() && status.cluster.as_deref() == Some(name.as_str())
-            })
-    })
 }

@@ -12,7 +12,7 @@ use super::calendar::{Day, calendar};
 use super::flows::fault;
 use super::frame::Frame;
 use super::past::{Past, past, well};
-use super::runs::{Row, row, sort};
+use super::runs::{Row, row};
 use super::seen::{Seen, name_of, namespace_of};
 use super::words::{cut, flow_link, link, second};
 use crate::api::{Flow, FlowRun, Kind};
@@ -142,9 +142,8 @@ pub struct OneFlow {
 
 /// One Flow with all that is known of it.
 pub fn flow(frame: Frame, seen: &Seen, flow: &Flow, now: Timestamp) -> OneFlow {
-    let mut runs: Vec<&FlowRun> = seen.runs_of(flow);
+    let runs: Vec<&FlowRun> = seen.runs_of(flow);
     let past = past(flow, &runs);
-    sort(&mut runs);
     let status = flow.status.clone().unwrap_or_default();
     let zone = flow.spec.schedule.as_ref().and_then(|schedule| schedule.time_zone.clone());
     let zone = zone.unwrap_or_else(|| "Etc/UTC".to_owned());

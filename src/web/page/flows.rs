@@ -7,10 +7,11 @@ use serde::Serialize;
 use super::bars::{Bars, bars};
 use super::frame::Frame;
 use super::listing::{Listing, Wanted};
-use super::past::{Past, failed_in_a_row, last, past, well};
+use super::past::{Past, failed_in_a_row, last, newest_failed, past, well};
 use super::seen::{Seen, name_of, namespace_of};
 use super::words::{Shown, flow_link, second, shown, why};
 use crate::api::{ConditionType, Flow, FlowRun};
+use crate::plan::facts::phase_of;
 use crate::view::age;
 
 /// How many Flows a part of the list has: with the bars of each, a page stays below 100 KB.
@@ -74,31 +75,29 @@ pub struct Flows {
     pub namespaces: bool,
 }
 
-/// A row before its past is drawn.
+/// A row of which only that is known by which it is found: a page has few of them.
 struct Draft<'a> {
     flow: &'a Flow,
     runs: Vec<&'a FlowRun>,
-    past: Vec<Past>,
+    fails: bool,
 }
 
 /// All Flows: those that fail first, then by name.
-pub fn flows(frame: Frame, seen: &Seen, wanted: &Wanted, now: Timestamp) -> Flows {
+pub fn flows<'a>(frame: Frame, seen: &'a Seen, wanted: &Wanted, now: Timestamp) -> Flows {
     let mut by_flow = seen.by_flow();
-    let mut drafts: Vec<Draft<'_>> = seen
+    let mut drafts: Vec<Draft<'a>> = seen
         .flows
         .iter()
         .map(AsRef::as_ref)
         .filter(|flow| wanted.finds(&[name_of(*flow), namespace_of(*flow)]))
         .map(|flow: &Flow| {
             let runs = by_flow.remove(&(namespace_of(flow), name_of(flow))).unwrap_or_default();
-            Draft { past: past(flow, &runs), flow, runs }
+            Draft { fails: newest_failed(flow, &runs) || fault(flow).is_some(), flow, runs }
         })
         .filter(|draft| has_state(draft, &wanted.state))
         .collect();
-    drafts.sort_by_cached_key(|draft| {
-        let fails = failed_in_a_row(&draft.past) > 0 || fault(draft.flow).is_some();
-        (!fails, namespace_of(draft.flow).to_owned(), name_of(draft.flow).to_owned())
-    });
+    let place = |draft: &Draft<'a>| (!draft.fails, namespace_of(draft.flow), name_of(draft.flow));
+    drafts.sort_by(|one, other| place(one).cmp(&place(other)));
     let listing = Listing::wanted(wanted, drafts.len(), FLOWS_MAX);
     let rows = listing.part(drafts, FLOWS_MAX).into_iter().map(|draft| row(draft, now)).collect();
     Flows {
@@ -112,15 +111,16 @@ pub fn flows(frame: Frame, seen: &Seen, wanted: &Wanted, now: Timestamp) -> Flow
 
 fn has_state(draft: &Draft<'_>, state: &str) -> bool {
     match state {
-        "failing" => failed_in_a_row(&draft.past) > 0 || fault(draft.flow).is_some(),
-        "active" => draft.past.iter().any(|run| !run.phase.is_final()),
+        "failing" => draft.fails,
+        "active" => draft.runs.iter().any(|run| !phase_of(run).is_final()),
         "suspended" => draft.flow.spec.suspend,
         _ => true,
     }
 }
 
 fn row(draft: Draft<'_>, now: Timestamp) -> Row {
-    let Draft { flow, runs, past } = draft;
+    let Draft { flow, runs, .. } = draft;
+    let past = past(flow, &runs);
     let status = flow.status.clone().unwrap_or_default();
     let next = status.next_tick.as_ref().map(|at| second(at.0)).filter(|_| !flow.spec.suspend);
     let next_words = match next {
@@ -140,7 +140,7 @@ fn row(draft: Draft<'_>, now: Timestamp) -> Row {
         last: newest.map(|run| (shown(run.phase), age::ago(run.order, now))),
         well: well(&past),
         failed_in_a_row: failed_in_a_row(&past),
-        active: runs.iter().filter(|run| !crate::plan::facts::phase_of(run).is_final()).count(),
+        active: runs.iter().filter(|run| !phase_of(run).is_final()).count(),
         fault: fault(flow),
         bars: bars(&past, BARS, now),
         runs: past.get(past.len().saturating_sub(BARS.0)..).unwrap_or_default().to_vec(),

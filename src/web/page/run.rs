@@ -88,6 +88,11 @@ pub struct OneRun {
     pub notes: Vec<String>,
     /// What it has written.
     pub log: Log,
+    /// Where that is kept longer.
+    pub logs_link: Option<String>,
+    /// Whether it had a pod, and has none any more.
+    #[serde(skip)]
+    pub pods_deleted: bool,
 }
 
 /// What is read of a run beside its object.
@@ -99,12 +104,16 @@ pub struct Around {
     pub notes: Vec<String>,
     /// What it has written.
     pub log: Log,
+    /// Where that is kept longer.
+    pub logs_link: Option<String>,
 }
 
 /// One run with what is around it.
 pub fn run(frame: Frame, seen: &Seen, run: &FlowRun, around: Around, now: Timestamp) -> OneRun {
     let status = run.status.clone().unwrap_or_default();
     let attempts = attempts(run, &around.pods);
+    // A list that was refused says nothing of pods.
+    let had_pods = status.phase.is_final() && status.started_at.is_some() && around.notes.is_empty();
     let is_well = matches!(status.phase, Phase::Succeeded | Phase::Running | Phase::Cancelled);
     let reason = status.reason.clone();
     let cure = reason.as_deref().filter(|_| !is_well).and_then(|reason| cure::cure(Kind::FlowRun, reason));
@@ -140,6 +149,8 @@ pub fn run(frame: Frame, seen: &Seen, run: &FlowRun, around: Around, now: Timest
         parameters,
         notes: around.notes,
         log: around.log,
+        logs_link: around.logs_link,
+        pods_deleted: had_pods && around.pods.is_empty(),
     }
 }
 

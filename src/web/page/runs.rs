@@ -1,7 +1,5 @@
 //! Runs, the newest first, searched and cut into parts by the server.
 
-use std::cmp::Reverse;
-
 use askama::Template;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -65,19 +63,13 @@ pub struct Runs {
     pub namespaces: bool,
 }
 
-/// The runs that are wanted.
+/// The runs that are wanted, the newest first.
 pub fn runs(frame: Frame, seen: &Seen, wanted: &Wanted, now: Timestamp) -> Runs {
-    let mut found: Vec<&FlowRun> =
+    let found: Vec<&FlowRun> =
         seen.runs.iter().map(AsRef::as_ref).filter(|run: &&FlowRun| is_wanted(run, wanted)).collect();
-    sort(&mut found);
     let listing = Listing::wanted(wanted, found.len(), RUNS_MAX);
     let rows = listing.part(found, RUNS_MAX).into_iter().map(|run| row(run, now)).collect();
     Runs { namespaces: frame.namespace.is_empty(), frame, listing, runs: rows }
-}
-
-/// The newest first.
-pub fn sort(runs: &mut [&FlowRun]) {
-    runs.sort_by_cached_key(|run| Reverse((due_at(run), name_of(*run).to_owned())));
 }
 
 fn is_wanted(run: &FlowRun, wanted: &Wanted) -> bool {

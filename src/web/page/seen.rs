@@ -1,18 +1,20 @@
 //! The objects of a scope at one moment.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use kube::Resource;
 
 use crate::api::{DaskCluster, Flow, FlowBackfill, FlowRun};
+use crate::plan::facts::{due_at, phase_of};
 
 /// The objects of a scope at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct Seen {
     /// The Flows.
     pub flows: Vec<Arc<Flow>>,
-    /// The runs.
+    /// The runs, the newest first.
     pub runs: Vec<Arc<FlowRun>>,
     /// The clusters.
     pub clusters: Vec<Arc<DaskCluster>>,
@@ -36,7 +38,20 @@ fn one<'a, K: Resource>(all: &'a [Arc<K>], namespace: &str, name: &str) -> Optio
     found.map(AsRef::as_ref)
 }
 
+/// What the runs of one Flow, or of one cluster, are found by.
+type Place<'a> = (&'a str, &'a str);
+
 impl Seen {
+    /// These objects.
+    pub fn new(
+        (flows, mut runs): (Vec<Arc<Flow>>, Vec<Arc<FlowRun>>),
+        (clusters, backfills): (Vec<Arc<DaskCluster>>, Vec<Arc<FlowBackfill>>),
+    ) -> Self {
+        // When a run was due takes long to find out, and there may be ten thousand.
+        runs.sort_by_cached_key(|run| Reverse((due_at(run), name_of(run.as_ref()).to_owned())));
+        Self { flows, runs, clusters, backfills }
+    }
+
     /// The Flow of this name.
     pub fn flow(&self, namespace: &str, name: &str) -> Option<&Flow> {
         one(&self.flows, namespace, name)
@@ -52,7 +67,7 @@ impl Seen {
         one(&self.clusters, namespace, name)
     }
 
-    /// The runs of a Flow, in no order.
+    /// The runs of a Flow, the newest first.
     pub fn runs_of(&self, flow: &Flow) -> Vec<&FlowRun> {
         let (namespace, name) = (namespace_of(flow), name_of(flow));
         let is_of = |run: &&FlowRun| run.spec.flow == name && namespace_of(*run) == namespace;
@@ -60,10 +75,21 @@ impl Seen {
     }
 
     /// The runs of all Flows, by namespace and name of the Flow.
-    pub fn by_flow(&self) -> HashMap<(&str, &str), Vec<&FlowRun>> {
-        let mut all: HashMap<(&str, &str), Vec<&FlowRun>> = HashMap::new();
+    pub fn by_flow(&self) -> HashMap<Place<'_>, Vec<&FlowRun>> {
+        let mut all: HashMap<Place<'_>, Vec<&FlowRun>> = HashMap::new();
         for run in &self.runs {
             all.entry((namespace_of(run.as_ref()), &run.spec.flow)).or_default().push(run);
+        }
+        all
+    }
+
+    /// The runs on all clusters that have not ended, by namespace and name of the cluster.
+    pub fn by_cluster(&self) -> HashMap<Place<'_>, Vec<&FlowRun>> {
+        let mut all: HashMap<Place<'_>, Vec<&FlowRun>> = HashMap::new();
+        for run in self.runs.iter().filter(|run| !phase_of(run).is_final()) {
+            if let Some(cluster) = run.status.as_ref().and_then(|status| status.cluster.as_deref()) {
+                all.entry((namespace_of(run.as_ref()), cluster)).or_default().push(run);
+            }
         }
         all
     }
