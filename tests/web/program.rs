@@ -1,6 +1,8 @@
 //! `daskflow ui` itself.
 
 use daskflow::client::Cluster;
+use daskflow::cluster_api::{Access, ClusterApi};
+use daskflow::daemon::clock::Clock;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
@@ -9,7 +11,7 @@ use tokio::process::Command;
 use super::visitor::Visitor;
 use crate::client::forward::{ask, scheduler};
 use crate::client::program::Listens;
-use crate::client::stage::furnished;
+use crate::client::stage::{Stage, furnished};
 
 /// What is answered to a request.
 async fn get(address: &str, path: &str, more: &str) -> String {
@@ -64,6 +66,44 @@ async fn faults_of_the_command_line_say_what_to_do() {
     ] {
         let (found, out, err) = here.run(&format!("daskflow {line}")).await;
         assert!(found == code && err.contains(said), "{line}: {found}: {out}{err}");
+    }
+}
+
+/// As in the image, where the system has no certificates: those of the file are all that is trusted.
+#[tokio::test(flavor = "multi_thread")]
+async fn in_a_cluster_the_certificates_of_the_file_are_trusted_and_no_others() {
+    let here = Listens::new("page_certificates", Stage::empty()).await;
+    let clock = Clock::of_machine();
+    let api = ClusterApi::new(move || clock.now(), 7);
+    let (access, other) = (Access::new().unwrap(), Access::new().unwrap());
+    let listening = api.listen_with("127.0.0.1:0".parse().unwrap(), &access).await.unwrap();
+    std::fs::write(here.folder.join("ca.crt"), access.certificate()).unwrap();
+    std::fs::write(here.folder.join("other.crt"), other.certificate()).unwrap();
+    std::fs::write(here.folder.join("none.crt"), "").unwrap();
+    for (file, code, said) in [
+        ("ca.crt", 200, "There is no Flow in"),
+        ("other.crt", 502, "invalid peer certificate"),
+        ("none.crt", 503, "there is no certificate in none.crt"),
+    ] {
+        let line = format!(
+            "exec daskflow ui --in-cluster --listen 127.0.0.1:0 --server https://{} --certificate-authority {file}",
+            listening.address()
+        );
+        let mut command = here.command(&line);
+        command.env("SSL_CERT_FILE", "/nonexistent").env("SSL_CERT_DIR", "/nonexistent");
+        let mut child = command.spawn().unwrap();
+        let mut err = BufReader::new(child.stderr.take().unwrap());
+        let mut said_first = String::new();
+        err.read_line(&mut said_first).await.unwrap();
+        let address = said_first.trim_end().strip_prefix("listening on ").unwrap();
+        let bearer = format!("Authorization: Bearer {}\r\n", access.token());
+        let page = loop {
+            let page = get(address, "/", &bearer).await;
+            if !page.contains("Reading what there is in") {
+                break page;
+            }
+        };
+        assert!(page.starts_with(&format!("HTTP/1.1 {code}")) && page.contains(said), "{file}: {page}");
     }
 }
 

@@ -158,7 +158,7 @@ async fn in_cluster(arguments: &Arguments) -> Result<(), Failure> {
     let listener = listen(arguments.listen).await.map_err(|error| {
         Failure::Senseless(format!("{}: name another one with --listen", crate::causes::chain(&error)))
     })?;
-    eprintln!("listening on {}", arguments.listen);
+    eprintln!("listening on {}", listener.local_addr().unwrap_or(arguments.listen));
     tokio::select! {
         () = signals.any() => Ok(()),
         ended = web::serve(listener, arguments.options(Door::Proxied(users), scope)) => {
