@@ -71,6 +71,12 @@ pub fn cluster_name_for_run(run: &str) -> String {
     shortened(run, CLUSTER_NAME_MAX)
 }
 
+/// The name of the Flow of a job of dask-kubernetes: the job's, where that is short enough, else its first 29
+/// characters, `-` and 8 hexadecimal digits for all of it.
+pub fn flow_name_for_job(job: &str) -> String {
+    shortened(job, FLOW_NAME_MAX)
+}
+
 /// The name of a cluster's scheduler, pod and Service: `<cluster>-scheduler`.
 pub fn scheduler_name(cluster: &str) -> String {
     format!("{cluster}-scheduler")

@@ -24,7 +24,7 @@ use daskflow::plan::subset::is_subset;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::program::daskflow;
+use super::program::{self, daskflow};
 
 struct Shape {
     file: PathBuf,
@@ -252,6 +252,32 @@ fn the_command_prints_manifests_and_says_the_rest() {
     assert!(said[4].starts_with("25 objects of dask-kubernetes, 22 objects written, "), "{}", ran.err);
     let checked = daskflow(Path::new("/"), &["validate", "-f", "-"], &ran.out);
     assert_eq!(checked.code, 0, "{}", checked.out);
+}
+
+#[test]
+fn two_jobs_of_one_flow_are_a_fault_with_both_places() {
+    let job = fs::read_to_string(
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/compat/shapes/m18-generated-name.yaml"),
+    );
+    let job = job.unwrap();
+    let named = job.replace("{generateName: attributes-,", "{name: attributes,");
+    let folder = program::folder("migrate_twice", &[("a.yaml", &named), ("b.yaml", &job)]);
+    let ran = daskflow(&folder, &["migrate", "-f", "a.yaml", "-f", "b.yaml"], "");
+    assert_eq!(ran.code, 1);
+    let line = 1 + job.lines().position(|line| line.starts_with("metadata:")).unwrap();
+    let said = [
+        format!(
+            "a.yaml:{line}: hint: metadata.name: the Flow attributes is written for this, and not for the DaskJob attributes- too"
+        ),
+        format!(
+            "b.yaml:{line}: metadata.generateName: the Flow attributes is written for the DaskJob attributes already: give one of \
+             them another name"
+        ),
+        "2 objects of dask-kubernetes, 2 objects written, 1 fault".to_owned(),
+    ];
+    assert_eq!(ran.err.lines().collect::<Vec<_>>(), said);
+    let checked = daskflow(&folder, &["validate", "-f", "-"], &ran.out);
+    assert_eq!((checked.code, checked.out.as_str()), (0, "2 objects checked\n"));
 }
 
 #[test]

@@ -11,6 +11,8 @@ mod defaults;
 mod tests;
 mod write;
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use super::fault::Fault;
@@ -30,7 +32,8 @@ pub struct Migration {
     pub ours: usize,
     /// How many objects of other kinds there were, which stay as they are.
     pub others: usize,
-    /// What is wrong, by text and line. Hints are about what is not written and need not be.
+    /// What is wrong, by text and line. Hints are about what is not written and need not be, and where
+    /// another object is that a fault names.
     pub faults: Vec<(usize, Fault)>,
 }
 
@@ -45,9 +48,14 @@ impl Source {
     fn title(&self) -> String {
         let object = self.node.to_value();
         let word = |path: &str| object.pointer(path).and_then(Value::as_str).unwrap_or_default();
-        format!("{} {} ", word("/kind"), word("/metadata/name"))
+        let name = ["/metadata/name", "/metadata/generateName"].map(word);
+        let name = name.into_iter().find(|name| !name.is_empty()).unwrap_or_default();
+        format!("{} {name} ", word("/kind"))
     }
 }
+
+/// The objects that are written, by kind, namespace and name, each with the place of the one of theirs.
+type Names = BTreeMap<[String; 3], usize>;
 
 /// Writes what the objects in these texts become.
 pub fn migrate(texts: &[&str]) -> Migration {
@@ -63,8 +71,9 @@ pub fn migrate(texts: &[&str]) -> Migration {
     }
     migration.theirs = sources.len();
     let objects: Vec<Value> = sources.iter().map(|source| source.node.to_value()).collect();
+    let mut names = Names::new();
     for translated in compat::translate(&objects) {
-        migration.write(&translated, &sources);
+        migration.write(&translated, &sources, &mut names);
     }
     migration.faults.sort_by_key(|(text, fault)| (*text, fault.line));
     migration
@@ -86,11 +95,14 @@ impl Migration {
         if is_theirs { sources.push(Source { text, node }) } else { self.others += 1 }
     }
 
-    fn write(&mut self, translated: &Translated, sources: &[Source]) {
+    fn write(&mut self, translated: &Translated, sources: &[Source], names: &mut Names) {
         let objects: serde_json::Result<Vec<Value>> =
             translated.written.iter().map(|written| written.object.to_value()).collect();
         let mut objects = objects.unwrap_or_default();
         objects.iter_mut().for_each(defaults::take_out);
+        if let Some(doubles) = doubles(&objects, translated.of, (names, sources)) {
+            return self.faults.extend(doubles.iter().filter_map(|remark| fault(remark, sources)));
+        }
         let is_written = !objects.is_empty();
         let (refused, changed): (Vec<&Remark>, Vec<&Remark>) =
             translated.remarks.iter().partition(|remark| remark.effect == Effect::Refused);
@@ -109,6 +121,7 @@ impl Migration {
         let refusals = refusals(&text);
         if refusals.is_empty() {
             self.ours += documents.len();
+            names.extend(objects.iter().filter_map(name_of).map(|name| (name, translated.of)));
             if is_written && !self.text.is_empty() {
                 self.text.push_str("---\n");
             }
@@ -124,6 +137,36 @@ impl Migration {
         });
         self.faults.extend(found.into_iter().flatten());
     }
+}
+
+/// The kind, namespace and name of an object; none where it is given a name when it is created.
+fn name_of(object: &Value) -> Option<[String; 3]> {
+    let word = |path: &str| object.pointer(path).and_then(Value::as_str);
+    let name = word("/metadata/name")?;
+    Some([word("/kind")?, word("/metadata/namespace").unwrap_or_default(), name].map(str::to_owned))
+}
+
+/// What is said of objects of which one has the name of another that is written already: of two that are
+/// applied, only the second would be there.
+fn doubles(objects: &[Value], of: usize, (names, sources): (&Names, &[Source])) -> Option<[Remark; 2]> {
+    let (kind, name, first) = { objects.iter() }.find_map(|object| {
+        let [kind, namespace, name] = name_of(object)?;
+        let first = names.get(&[kind.clone(), namespace, name.clone()])?;
+        Some((kind, name, *first))
+    })?;
+    let title = |of: usize| sources.get(of).map(Source::title).unwrap_or_default();
+    let remark = |of: usize, effect: Effect, message: String| {
+        let object = sources.get(of).map(|source| source.node.to_value()).unwrap_or_default();
+        let is_named = object.pointer("/metadata/name").is_some();
+        let field = if is_named { "metadata.name" } else { "metadata.generateName" }.to_owned();
+        Remark { of, field, effect, place: String::new(), message }
+    };
+    let refused = format!(
+        "the {kind} {name} is written for the {}already: give one of them another name",
+        title(first)
+    );
+    let other = format!("the {kind} {name} is written for this, and not for the {}too", title(of));
+    Some([remark(of, Effect::Refused, refused), remark(first, Effect::Changed, other)])
 }
 
 /// What is refused of a text that was written, if anything.

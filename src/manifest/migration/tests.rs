@@ -36,9 +36,8 @@ fn a_cluster_is_written_with_its_comments() {
     assert_eq!(told(&migration), Vec::<String>::new());
     assert_eq!((migration.theirs, migration.ours, migration.others), (1, 1, 0));
     let lines: Vec<&str> = migration.text.lines().collect();
-    let head =
-        ["apiVersion: daskflow.dev/v1alpha1", "kind: DaskCluster", "metadata:", "  name: simple", "spec:"];
-    assert_eq!(lines[..5], head);
+    let head = ["apiVersion: daskflow.dev/v1alpha1", "kind: DaskCluster", "metadata:", "  name: simple"];
+    assert_eq!(lines[..4], head);
     let read: Value = serde_yaml::from_str(&migration.text).unwrap();
     assert_eq!(
         read["spec"],
@@ -93,6 +92,25 @@ fn parts_of_a_cluster_are_found_in_other_texts_and_others_are_counted() {
         "{:?}",
         told(&alone)
     );
+}
+
+#[test]
+fn a_second_object_of_a_name_is_not_written() {
+    let again = CLUSTER.replace("replicas: 2", "replicas: 3");
+    let migration = migrate(&[CLUSTER, &again]);
+    let expected = [
+        "0:4: hint: metadata.name: the DaskCluster simple is written for this, and not for the DaskCluster simple too",
+        "1:4: metadata.name: the DaskCluster simple is written for the DaskCluster simple already: give one of them another \
+         name",
+    ];
+    assert_eq!(told(&migration), expected);
+    assert_eq!((migration.theirs, migration.ours), (2, 1));
+    assert!(!migration.text.contains("replicas: 3"), "{}", migration.text);
+    let elsewhere = again.replace("{name: simple}", "{name: simple, namespace: b}");
+    assert_eq!(migrate(&[CLUSTER, &elsewhere]).ours, 2, "of another namespace");
+    // One that is not written takes no name away.
+    let refused = again.replace("--nthreads, '2'", "--nworkers, '4'");
+    assert_eq!(migrate(&[&refused, CLUSTER]).ours, 1);
 }
 
 /// What both readers of YAML find in a document.

@@ -1,11 +1,14 @@
 //! A `DaskCluster` of theirs, with its groups and its autoscaler, as one of ours.
 
+use std::collections::BTreeSet;
+
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::json;
 
 use super::pod::{Part, Ports, Role};
 use super::remark::Notes;
+use super::rights::{self, Right};
 use super::theirs::{AutoscalerSpec, ClusterSpec, Extra, Object, WorkerGroupSpec, WorkerSpec};
 use super::{group, labels, options, pod, service};
 use crate::api::common::Entrypoint;
@@ -24,6 +27,8 @@ const WORKER_PORTS: Ports =
 /// A cluster of theirs, and what belongs to it.
 pub(super) struct Given<'a> {
     pub spec: &'a ClusterSpec,
+    /// Whether it is made for a run, whose pod is given what is written for all pods of its cluster.
+    pub is_of_run: bool,
     /// Of the object that it stands in: its labels and annotations are those of all pods.
     pub metadata: &'a ObjectMeta,
     /// The cluster's name; none where that is known only at run time.
@@ -39,6 +44,8 @@ pub(super) struct Made {
     pub spec: DaskClusterSpec,
     /// A Service beside it.
     pub service: Option<core::ServiceSpec>,
+    /// What its pods had without a word about it.
+    pub lost: BTreeSet<Right>,
 }
 
 /// A group, before what all pods have in common is known.
@@ -108,7 +115,8 @@ fn say_of_all(spec: &DaskClusterSpec, notes: &mut Notes) {
 fn assemble(given: &Given<'_>, (scheduler, groups): (Role, Vec<Group<'_>>), notes: &mut [Notes]) -> Made {
     let parts: Vec<&Part> =
         [&scheduler.part].into_iter().chain(groups.iter().map(|group| &group.role.part)).collect();
-    let common = Common::of(&parts);
+    let common = Common::of(&parts, given.is_of_run);
+    let lost = parts.iter().copied().flat_map(rights::lost).collect();
     let mut spec = DaskClusterSpec {
         image: common.image.clone(),
         image_pull_policy: common.pull_policy,
@@ -136,7 +144,7 @@ fn assemble(given: &Given<'_>, (scheduler, groups): (Role, Vec<Group<'_>>), note
             spec.worker_groups.push(WorkerGroup { name: group.name, workers: group.workers });
         }
     }
-    Made { spec, service }
+    Made { spec, service, lost }
 }
 
 /// A role that went without the image's entrypoint, beside others that went by it.
@@ -155,6 +163,7 @@ fn of_scheduler(
     notes: &mut Notes,
 ) -> (SchedulerSpec, Option<core::ServiceSpec>) {
     let Role { mut part, program } = role;
+    rights::say_needs(&part, notes);
     let field = format!("{}.{}", part.field, part.start.field());
     let mut read = options::Read::default();
     if let Some(program) = &program {
@@ -178,6 +187,7 @@ fn of_scheduler(
 
 fn of_group(group: &mut Group<'_>, common: &Common, notes: &mut Notes) {
     let Group { role, workers, extra, .. } = group;
+    rights::say_needs(&role.part, notes);
     let field = format!("{}.{}", role.part.field, role.part.start.field());
     let mut moved = None;
     if let Some(program) = &role.program {
@@ -251,16 +261,13 @@ fn set_idle(seconds: Option<i64>, spec: &mut DaskClusterSpec, notes: &mut Notes)
 }
 
 impl Common {
-    /// Of these pods, of which the second is that of the default workers: their image is the cluster's.
-    fn of(parts: &[&Part]) -> Self {
+    /// Of these pods, of which the second is that of the default workers: their image is the cluster's. In a
+    /// cluster of a run nothing else is, as the pod of the run would have it too.
+    fn of(parts: &[&Part], is_of_run: bool) -> Self {
         let workers = parts.get(1).or(parts.first());
-        let Some(first) = workers else {
-            return Self {
-                image: String::new(),
-                pull_policy: None,
-                pull_secrets: Vec::new(),
-                env: Vec::new(),
-            };
+        let image = workers.map(|part| part.image.clone()).unwrap_or_default();
+        let Some(first) = workers.filter(|_| !is_of_run) else {
+            return Self { image, pull_policy: None, pull_secrets: Vec::new(), env: Vec::new() };
         };
         let same_policy = parts.iter().all(|part| part.pull_policy == first.pull_policy);
         let same_secrets = parts.iter().all(|part| part.pull_secrets == first.pull_secrets);
@@ -269,7 +276,7 @@ impl Common {
             |variable: &&core::EnvVar| !variable.value.as_deref().unwrap_or_default().contains("$(");
         let in_all = |variable: &&core::EnvVar| parts.iter().all(|part| part.env.contains(variable));
         Self {
-            image: first.image.clone(),
+            image,
             pull_policy: first.pull_policy.filter(|_| same_policy),
             pull_secrets: if same_secrets { first.pull_secrets.clone() } else { Vec::new() },
             env: first.env.iter().filter(is_alone).filter(in_all).cloned().collect(),

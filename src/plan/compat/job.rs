@@ -2,14 +2,14 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use super::cluster::{self, Given};
-use super::labels;
+use super::cluster::{self, Given, Made};
 use super::pod::{self, Part};
 use super::remark::Notes;
 use super::theirs::{JobSpec, Object};
+use super::{labels, rights};
 use crate::api::run_policy::Concurrency;
 use crate::api::{DaskClusterSpec, Flow, FlowRun, FlowRunSpec, FlowSpec};
-use crate::plan::names::FLOW_NAME_MAX;
+use crate::plan::names::{FLOW_NAME_MAX, flow_name_for_job};
 use crate::plan::pods::runner;
 
 /// What the container of a job is called in most manifests.
@@ -21,7 +21,11 @@ pub(super) fn translate(job: &Object<JobSpec>, notes: &mut Notes) -> Option<(Flo
     let part = pod::read(&job.spec.job.spec, CONTAINER, &mut of_job);
     let mut of_cluster = notes.within("spec.cluster", "spec.cluster.template");
     let cluster = of_spec(job, &mut of_cluster);
-    let spec = part.zip(cluster).map(|(part, cluster)| flow(job, part, cluster, &mut of_job));
+    let spec = part.zip(cluster).map(|(part, made)| {
+        rights::say_needs(&part, &mut of_job);
+        rights::say(&made.lost.union(&rights::lost(&part)).copied().collect(), notes);
+        flow(job, part, made.spec, &mut of_job)
+    });
     notes.take(of_cluster);
     notes.take(of_job);
     let mut flow = Flow::new("", spec?);
@@ -36,7 +40,7 @@ pub(super) fn translate(job: &Object<JobSpec>, notes: &mut Notes) -> Option<(Flo
 }
 
 /// The cluster that is made for the job. `notes` are of `spec.cluster`.
-fn of_spec(job: &Object<JobSpec>, notes: &mut Notes) -> Option<DaskClusterSpec> {
+fn of_spec(job: &Object<JobSpec>, notes: &mut Notes) -> Option<Made> {
     let JobSpec { cluster: theirs, .. } = &job.spec;
     if theirs.metadata.is_some() {
         let message = "dask-kubernetes' definition has no such field, so that Kubernetes drops it; left out";
@@ -49,6 +53,7 @@ fn of_spec(job: &Object<JobSpec>, notes: &mut Notes) -> Option<DaskClusterSpec> 
     }
     let given = Given {
         spec: &spec,
+        is_of_run: true,
         metadata: &job.metadata,
         name: None,
         default_group: None,
@@ -58,7 +63,7 @@ fn of_spec(job: &Object<JobSpec>, notes: &mut Notes) -> Option<DaskClusterSpec> 
     let mut of_spec = notes.within("spec", "");
     let made = cluster::translate(&given, &mut of_spec);
     notes.take(of_spec);
-    made.map(|made| made.spec)
+    made
 }
 
 /// The Flow. `notes` are of `spec.job`.
@@ -111,11 +116,11 @@ fn say_script(field: &str, command: &[String], args: &[String], notes: &mut Note
 /// The name of the Flow; that of the run is the job's.
 fn name(job: &Object<JobSpec>, notes: &mut Notes) -> String {
     let full = job.name().trim_end_matches('-');
-    let name: String = full.chars().take(FLOW_NAME_MAX).collect();
-    let name = name.trim_end_matches('-').to_owned();
+    let name = flow_name_for_job(full);
     if name != full {
-        let message =
-            format!("the name of a Flow has at most {FLOW_NAME_MAX} characters; its run has the whole one");
+        let message = format!(
+            "the name of a Flow has at most {FLOW_NAME_MAX} characters: its end is a hash of the whole one, which its run has"
+        );
         notes.changed("metadata.name", "metadata.name", message);
     }
     name

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::{Map, Value, json};
 
+use super::remark::Notes;
 use super::theirs::Extra;
 
 /// What begins so belongs to the object that it is on, or to the operator that writes it.
@@ -20,13 +21,17 @@ const NOT_OF_PODS: [&str; 7] = [
     "kustomize.toolkit.fluxcd.io/",
     "meta.helm.sh/",
 ];
+/// What begins so says of an object in a cluster to which application of Argo CD it belongs. A new object
+/// with it would be one too many there, and be deleted.
+const OF_APPLICATIONS: [&str; 2] = ["app.kubernetes.io/instance", "argocd.argoproj.io/"];
 
 type Words = BTreeMap<String, String>;
 
 /// The metadata of an object of ours: what a user has written of that of theirs.
 pub(super) fn of_object(theirs: &ObjectMeta) -> ObjectMeta {
     let kept = |words: &Option<Words>| {
-        let kept = words.iter().flatten().filter(|(key, _)| !begins_with(key, &NOT_OF_OBJECTS));
+        let is_kept = |key: &str| !begins_with(key, &NOT_OF_OBJECTS) && !is_of_application(theirs, key);
+        let kept = words.iter().flatten().filter(|(key, _)| is_kept(key));
         let kept: Words = kept.map(|(key, value)| (key.clone(), value.clone())).collect();
         (!kept.is_empty()).then_some(kept)
     };
@@ -38,6 +43,23 @@ pub(super) fn of_object(theirs: &ObjectMeta) -> ObjectMeta {
         annotations: kept(&theirs.annotations),
         ..ObjectMeta::default()
     }
+}
+
+/// Says what [`of_object`] leaves out that its reader may miss. `notes` are of the object.
+pub(super) fn say_left_out(theirs: &ObjectMeta, notes: &mut Notes) {
+    for (field, words) in [("labels", &theirs.labels), ("annotations", &theirs.annotations)] {
+        let keys = words.iter().flatten().map(|(key, _)| key);
+        for key in keys.filter(|key| is_of_application(theirs, key)) {
+            let message = "left out, as a cluster printed this object: by it Argo CD takes the new one for a part of an application \
+                           that does not have it, and may delete it";
+            notes.changed(&format!("metadata.{field}[{key}]"), "metadata", message);
+        }
+    }
+}
+
+/// Whether it says of an object that lives to which application it belongs.
+fn is_of_application(theirs: &ObjectMeta, key: &str) -> bool {
+    theirs.uid.is_some() && begins_with(key, &OF_APPLICATIONS)
 }
 
 /// The labels and annotations of an object that all its pods have.

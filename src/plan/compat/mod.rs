@@ -19,6 +19,7 @@ mod labels;
 mod options;
 mod pod;
 mod remark;
+mod rights;
 mod service;
 #[cfg(test)]
 mod tests;
@@ -180,6 +181,7 @@ impl All {
         parts.for_each(|at| notes.all.extend(self.said_of(at)));
         let given = cluster::Given {
             spec: &cluster.spec,
+            is_of_run: false,
             metadata: &cluster.metadata,
             name: cluster.metadata.name.as_deref(),
             default_group,
@@ -190,6 +192,10 @@ impl All {
         let made = cluster::translate(&given, &mut of_spec);
         notes.take(of_spec);
         let made = made.filter(|_| !notes.is_refused());
+        if let Some(made) = &made {
+            rights::say(&made.lost, &mut notes);
+        }
+        labels::say_left_out(&cluster.metadata, &mut notes);
         let written = made.map(|made| write_cluster(cluster, made)).unwrap_or_default();
         Translated { of: cluster.at, written, remarks: notes.all }
     }
@@ -197,6 +203,7 @@ impl All {
     fn job(&self, job: &Object<JobSpec>) -> Translated {
         let mut notes = Notes::of(job.at);
         notes.all.extend(self.said_of(job.at));
+        labels::say_left_out(&job.metadata, &mut notes);
         let made = job::translate(job, &mut notes).filter(|_| !notes.is_refused());
         let written = made.map(|(flow, run)| {
             let comment = if run.metadata.name.is_none() {

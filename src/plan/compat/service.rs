@@ -74,6 +74,13 @@ fn ours(theirs: &core::ServiceSpec, name: Option<&str>) -> Result<ServiceSpec, S
     if let Some((at, _)) = ports.find(|(_, port)| !is_usual_port(port)) {
         return Err(format!("ports[{at}]"));
     }
+    // Ours has both ports, and nothing is to be reached from outside that was not.
+    let is_missing = |(name, _): &(&str, i32)| {
+        theirs.ports.iter().flatten().all(|port| port.name.as_deref() != Some(*name))
+    };
+    if type_ != ServiceType::ClusterIP && PORTS.iter().any(is_missing) {
+        return Err(wrong("ports"));
+    }
     // What is left of it is in no field of ours.
     let mut rest = core::ServiceSpec {
         type_: None,

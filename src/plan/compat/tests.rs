@@ -39,6 +39,12 @@ fn group(name: &str) -> Value {
     part("DaskWorkerGroup", name, &json!({"cluster": "a", "worker": spec}))
 }
 
+/// A job with a cluster like this one.
+fn job(name: &str, cluster: &Value) -> Value {
+    let job = json!({"spec": {"restartPolicy": "Never", "containers": [{"name": "job", "image": "job:1", "args": ["x"]}]}});
+    part("DaskJob", name, &json!({"job": job, "cluster": {"spec": cluster["spec"]}}))
+}
+
 /// The spec of the cluster that is written, and the remarks on all objects.
 fn written(objects: &[Value]) -> (Option<Value>, Vec<Remark>) {
     let translated = translate(objects);
@@ -47,10 +53,11 @@ fn written(objects: &[Value]) -> (Option<Value>, Vec<Remark>) {
     (spec, translated.into_iter().flat_map(|one| one.remarks).collect())
 }
 
-/// The fields of remarks, those of refusals with a `!`.
+/// The fields of remarks, those of refusals with a `!`, without the one on rights.
 fn fields(remarks: &[Remark]) -> Vec<String> {
     let sign = |remark: &Remark| if remark.effect == Effect::Refused { "!" } else { "" };
-    remarks.iter().map(|remark| format!("{}{}", sign(remark), remark.field)).collect()
+    let others = remarks.iter().filter(|remark| !remark.message.starts_with(rights::FEWER));
+    others.map(|remark| format!("{}{}", sign(remark), remark.field)).collect()
 }
 
 #[test]
@@ -197,13 +204,11 @@ fn a_jobs_own_cluster_is_no_cluster_of_a_users() {
 
 #[test]
 fn a_long_name_of_a_job_is_cut_for_its_flow_alone() {
-    let spec = cluster(|_| {})["spec"].clone();
-    let job = json!({"spec": {"restartPolicy": "Never", "containers": [{"name": "job", "image": "job:1", "args": ["x"]}]}});
     let name = "a-job-of-which-the-name-is-longer-than-any-flow";
-    let translated = translate(&[part("DaskJob", name, &json!({"job": job, "cluster": {"spec": spec}}))]);
+    let translated = translate(&[job(name, &cluster(|_| {}))]);
     let objects: Vec<Value> =
         translated[0].written.iter().map(|one| one.object.to_value().unwrap()).collect();
-    assert_eq!(objects[0]["metadata"]["name"], "a-job-of-which-the-name-is-longer-than");
+    assert_eq!(objects[0]["metadata"]["name"], "a-job-of-which-the-name-is-lo-38d7bbb0");
     assert_eq!(
         (&objects[1]["metadata"]["name"], &objects[1]["spec"]["flow"]),
         (&json!(name), &objects[0]["metadata"]["name"])
@@ -278,4 +283,150 @@ fn a_command_of_ones_own_must_name_the_worker() {
     assert_eq!(fields(&remarks), Vec::<String>::new());
     // Arguments are given too: where another role needs the image's ENTRYPOINT, others would stand there.
     assert_eq!((&main["command"], &main["args"]), (&json!(["sh"]), &json!(["-c", named])));
+}
+
+#[test]
+fn the_pod_of_a_job_is_not_given_what_its_cluster_is_given() {
+    let env = json!([{"name": "OMP_NUM_THREADS", "value": "1"}]);
+    let secrets = json!([{"name": "pull"}]);
+    let both = cluster(|object| {
+        for role in ["worker", "scheduler"] {
+            let pod = object.pointer_mut(&format!("/spec/{role}/spec")).unwrap();
+            pod["imagePullSecrets"] = secrets.clone();
+            let main = &mut pod["containers"][0];
+            (main["env"], main["imagePullPolicy"]) = (env.clone(), json!("Always"));
+        }
+    });
+    let (alone, _) = written(std::slice::from_ref(&both));
+    let alone = alone.unwrap();
+    assert_eq!((&alone["env"], &alone["imagePullSecrets"]), (&env, &secrets));
+    let (flow, remarks) = written(&[job("j", &both)]);
+    assert_eq!(fields(&remarks), Vec::<String>::new());
+    let template = &flow.unwrap()["cluster"]["template"];
+    for field in ["env", "imagePullSecrets", "imagePullPolicy"] {
+        assert_eq!(template[field], Value::Null, "{field}");
+    }
+    for role in ["scheduler", "workers"] {
+        let pod = &template[role]["template"]["spec"];
+        assert_eq!(pod["imagePullSecrets"], secrets, "{role}");
+        let main = &pod["containers"][0];
+        assert_eq!((&main["env"], &main["imagePullPolicy"]), (&env, &json!("Always")), "{role}");
+    }
+}
+
+#[test]
+fn one_port_that_is_reached_from_outside_stays_one() {
+    let one = |kind: &str| {
+        cluster(|object| {
+            let service = &mut object["spec"]["scheduler"]["service"];
+            service["type"] = json!(kind);
+            service["ports"].as_array_mut().unwrap().truncate(1);
+        })
+    };
+    for kind in ["LoadBalancer", "NodePort"] {
+        let translated = translate(&[one(kind)]);
+        let objects: Vec<Value> =
+            translated[0].written.iter().map(|one| one.object.to_value().unwrap()).collect();
+        assert_eq!(fields(&translated[0].remarks), ["spec.scheduler.service.ports"]);
+        assert_eq!(objects[0]["spec"]["scheduler"]["service"]["type"], "ClusterIP");
+        let beside = &objects[1]["spec"];
+        assert_eq!((&beside["type"], beside["ports"].as_array().unwrap().len()), (&json!(kind), 1));
+        let (flow, remarks) = written(&[job("a", &one(kind))]);
+        assert_eq!(fields(&remarks), ["spec.cluster.spec.scheduler.service.ports"]);
+        assert_eq!(
+            flow.unwrap()["cluster"]["template"]["scheduler"]["service"]["type"],
+            "ClusterIP",
+            "{kind}"
+        );
+    }
+    let (_, remarks) = written(&[one("ClusterIP")]);
+    assert_eq!(fields(&remarks), Vec::<String>::new());
+}
+
+/// Sets a field of both pods, or of both containers.
+fn in_pods(object: &mut Value, path: &str, value: &Value) {
+    for role in ["worker", "scheduler"] {
+        let at = format!("/spec/{role}/spec{path}");
+        let (parent, name) = at.rsplit_once('/').unwrap();
+        object.pointer_mut(parent).unwrap()[name] = value.clone();
+    }
+}
+
+#[test]
+fn what_pods_had_without_a_word_is_said_once() {
+    let said = |object: Value| {
+        let (_, remarks) = written(&[object]);
+        let of_rights = remarks.into_iter().filter(|remark| remark.message.starts_with(rights::FEWER));
+        of_rights.map(|remark| format!("{}: {}", remark.field, remark.message)).collect::<Vec<String>>()
+    };
+    let all = "no capabilities, allowPrivilegeEscalation: false, the seccomp profile RuntimeDefault, no token of the default \
+               service account, no variables for Services (X_SERVICE_HOST)";
+    let expected = [format!("spec: {}: {all}. template sets others", rights::FEWER)];
+    assert_eq!(said(cluster(|_| {})), expected);
+    assert_eq!(said(job("j", &cluster(|_| {}))), expected);
+    let context = json!({
+        "allowPrivilegeEscalation": true, "capabilities": {"add": ["CHOWN"]}, "seccompProfile": {"type": "Unconfined"},
+    });
+    let steps = [
+        ("/containers/0/securityContext", context, "no capabilities, allow"),
+        ("/serviceAccountName", json!("tasks"), "no token"),
+        ("/enableServiceLinks", json!(true), "no variables"),
+    ];
+    let mut object = cluster(|_| {});
+    for (path, value, words) in &steps {
+        assert!(said(object.clone())[0].contains(words), "{path}");
+        in_pods(&mut object, path, value);
+        assert!(said(object.clone()).iter().all(|remark| !remark.contains(words)), "{path}");
+    }
+    assert_eq!(said(object.clone()), Vec::<String>::new());
+    assert_eq!(said(job("j", &object)), expected, "of the pod of the job");
+    for context in [json!({"privileged": true}), json!({"runAsUser": 1000})] {
+        let mut object = cluster(|_| {});
+        in_pods(&mut object, "/containers/0/securityContext", &context);
+        assert!(!said(object)[0].contains("no capabilities"), "{context}");
+    }
+}
+
+#[test]
+fn what_needs_capabilities_is_said_by_name() {
+    let mut object = cluster(|object| {
+        let pod = object.pointer_mut("/spec/worker/spec").unwrap();
+        pod["volumes"] = json!([{"name": "d", "emptyDir": {}}, {"name": "h", "hostPath": {"path": "/h"}}]);
+        pod["containers"][0]["env"] = json!([{"name": "EXTRA_APT_PACKAGES", "value": "git"}]);
+    });
+    let (_, remarks) = written(std::slice::from_ref(&object));
+    let expected =
+        ["spec.worker.spec.containers[0].env[EXTRA_APT_PACKAGES]", "spec.worker.spec.volumes[h].hostPath"];
+    assert_eq!(fields(&remarks), expected);
+    in_pods(&mut object, "/containers/0/securityContext", &json!({"capabilities": {"add": ["CHOWN"]}}));
+    let (_, remarks) = written(&[object]);
+    assert_eq!(fields(&remarks), Vec::<String>::new());
+}
+
+#[test]
+fn a_printed_object_loses_the_signs_of_its_application() {
+    let labels = json!({"app.kubernetes.io/instance": "team", "app.kubernetes.io/name": "a", "x": "y"});
+    let annotations = json!({"argocd.argoproj.io/tracking-id": "team:x"});
+    let mut object = cluster(|object| {
+        object["metadata"]["labels"] = labels.clone();
+        object["metadata"]["annotations"] = annotations.clone();
+    });
+    let metadata =
+        |objects: &[Value]| translate(objects)[0].written[0].object.to_value().unwrap()["metadata"].clone();
+    let committed = metadata(std::slice::from_ref(&object));
+    assert_eq!((&committed["labels"], &committed["annotations"]), (&labels, &annotations));
+    assert_eq!(fields(&written(std::slice::from_ref(&object)).1), Vec::<String>::new());
+    object["metadata"]["uid"] = json!("u");
+    let mut run = job("j", &object);
+    run["metadata"] = object["metadata"].clone();
+    for printed in [object, run] {
+        let found = metadata(std::slice::from_ref(&printed));
+        assert_eq!(found["labels"], json!({"app.kubernetes.io/name": "a", "x": "y"}));
+        assert_eq!(found["annotations"], Value::Null);
+        let expected = [
+            "metadata.labels[app.kubernetes.io/instance]",
+            "metadata.annotations[argocd.argoproj.io/tracking-id]",
+        ];
+        assert_eq!(fields(&written(&[printed]).1), expected);
+    }
 }

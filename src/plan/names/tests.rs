@@ -21,6 +21,15 @@ fn a_run_is_named_after_its_flow_tick_and_clock(
     assert_eq!(run_name("dask-example", at(tick), clock), name);
 }
 
+#[test]
+fn flows_of_jobs_are_told_apart_where_their_names_are_cut() {
+    let fits = "a".repeat(FLOW_NAME_MAX);
+    assert_eq!(flow_name_for_job(&fits), fits);
+    let of_month =
+        |month: u8| flow_name_for_job(&format!("aggregate-sales-of-all-shops-in-europe-2026-0{month}"));
+    assert_eq!((of_month(1).len(), of_month(1) == of_month(2)), (FLOW_NAME_MAX, false));
+}
+
 /// The hash is part of the format of names. If this fails, every run of a clock would be started anew by an
 /// upgrade.
 #[test]
