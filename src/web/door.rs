@@ -134,8 +134,8 @@ impl Loopback {
 
     fn admit(&self, parts: &Parts) -> Result<Entry, Refusal> {
         let port = self.address.port();
-        // Not under localhost: cookies know no ports, and the dashboards that are brought to this machine, which
-        // pods serve, are opened under that name.
+        // Not under localhost: cookies know no ports, and the dashboards that are brought to this machine,
+        // which pods serve, are opened under that name.
         let own = format!("127.0.0.1:{port}");
         let host = text(&parts.headers, HOST.as_str()).filter(|host| *host == own).ok_or(Refusal::Host)?;
         if !is_read(&parts.method) && !is_of_host(&parts.headers, &[host]) {
