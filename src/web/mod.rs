@@ -11,6 +11,7 @@
 
 mod asked;
 mod bearer;
+mod connections;
 mod dashboards;
 mod door;
 mod live;

@@ -1,9 +1,11 @@
 //! The page (`daskflow::web`, `daskflow ui`): requests and what is answered, on the API in this process.
 
 mod browser;
+mod connections;
 mod door;
 mod live;
 mod many;
+mod outages;
 mod pages;
 mod program;
 mod proxied;

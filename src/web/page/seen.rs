@@ -18,6 +18,8 @@ pub struct Seen {
     pub clusters: Vec<Arc<DaskCluster>>,
     /// The backfills.
     pub backfills: Vec<Arc<FlowBackfill>>,
+    /// What could not be read, and why.
+    pub notes: Vec<String>,
 }
 
 /// The name of an object; every one that was read has one.
