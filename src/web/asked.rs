@@ -47,6 +47,7 @@ impl Asked<'_> {
             namespace: namespace.to_owned(),
             scope: format!("?namespace={namespace}"),
             live: String::new(),
+            notes: Vec::new(),
             form_token: self.visit.form_token.clone(),
             writes: !self.site.options.read_only,
         }
@@ -61,12 +62,13 @@ impl Asked<'_> {
         let text = |name: &str| -> String {
             self.query.text(name).unwrap_or_default().chars().take(SEARCH_MAX).collect()
         };
-        let (search, state) = (text("q"), text("state"));
-        let query = Query::default().with("q", &search).with("state", &state).address();
+        let (search, state, flow) = (text("q"), text("state"), text("flow"));
+        let query = Query::default().with("q", &search).with("state", &state).with("flow", &flow).address();
         let rest = query.strip_prefix('?').map(|rest| format!("&{rest}")).unwrap_or_default();
         Wanted {
             search,
             state,
+            flow,
             page: self.query.text("page").and_then(|page| page.parse().ok()).unwrap_or(1),
             address: format!("?namespace={namespace}{rest}"),
         }

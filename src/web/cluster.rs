@@ -16,7 +16,7 @@ use super::page::frame::Frame;
 use super::problem::Problem;
 use super::reads::{PATIENCE, Read, live, not_there};
 use super::watches::Scope;
-use crate::api::{DaskCluster, Reason, labels};
+use crate::api::{DaskCluster, Kind, Reason, labels};
 use crate::client::forward::is_here;
 use crate::client::{Cluster, Error};
 
@@ -26,7 +26,7 @@ const ITEMS_MAX: u32 = 500;
 impl Asked<'_> {
     /// A cluster.
     pub async fn cluster(&self, namespace: &str, name: &str) -> Result<Response<Body>, Problem> {
-        let (frame, read) = self.around("clusters", namespace, name).await?;
+        let (frame, read) = self.around(("clusters", Kind::DaskCluster), namespace, name).await?;
         let (seen, watched) = match read {
             Read::Opening(page) => return Ok(page),
             Read::Seen(seen, watched) => (seen, watched),
@@ -36,7 +36,8 @@ impl Asked<'_> {
             live(&Scope::Namespace(namespace.to_owned()), watched.number(), &format!("&cluster={name}"));
         let around = self.around_cluster(found, namespace, name).await;
         let now = self.site.options.clock.now();
-        Ok(self.answer(&cluster::cluster(Frame { live, ..frame }, &seen, found, around, now)))
+        let page = cluster::cluster(Frame { live, ..frame }, &seen, found, around, now);
+        Ok(self.answer(&page, &seen.notes))
     }
 
     async fn around_cluster(&self, found: &DaskCluster, namespace: &str, name: &str) -> Around {

@@ -200,6 +200,13 @@ impl Door {
         }
     }
 
+    /// Forgets one whom the API server does not accept. A person's own machine has one only.
+    pub(super) fn forget(&self, user: &Arc<User>) {
+        if let Self::Proxied(users) = self {
+            users.forget(user);
+        }
+    }
+
     /// Forgets what has not been looked at for a while.
     pub(super) fn sweep(&self) {
         match self {

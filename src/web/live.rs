@@ -60,7 +60,7 @@ pub(super) fn live(watched: Arc<Watched>, query: &Query, place: OwnedSemaphorePe
     let (wanted, changes) = (Wanted::of(query), watched.changes());
     let seen = query.text("seen").and_then(|seen| seen.parse::<u64>().ok());
     // A page that shows nothing yet hears when there is something.
-    let is_cold = !watched.is_warm();
+    let is_cold = watched.is_opening();
     let is_behind = is_cold || seen.is_none_or(|seen| seen != watched.number());
     let begun = (watched, wanted, namespace, changes, is_behind, place);
     // Browsers pass over an event without data.
@@ -84,13 +84,12 @@ pub(super) fn live(watched: Arc<Watched>, query: &Query, place: OwnedSemaphorePe
 }
 
 /// Waits for a change that matters.
-async fn next(changes: &mut Receiver<Change>, wanted: &Wanted, namespace: Option<&str>) {
+async fn next(changes: &mut Receiver<Option<Change>>, wanted: &Wanted, namespace: Option<&str>) {
     loop {
         match changes.recv().await {
-            Ok(change) if wanted.has(&change, namespace) => return,
-            Ok(_) => {}
+            Ok(Some(change)) if !wanted.has(&change, namespace) => {}
             // Which ones are missed is not known.
-            Err(RecvError::Lagged(_)) => return,
+            Ok(_) | Err(RecvError::Lagged(_)) => return,
             Err(RecvError::Closed) => std::future::pending().await,
         }
     }

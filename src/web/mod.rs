@@ -12,6 +12,7 @@
 mod asked;
 mod bearer;
 mod cluster;
+mod connections;
 mod dashboards;
 mod door;
 mod live;

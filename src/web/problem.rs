@@ -28,6 +28,7 @@ impl Problem {
             401 => "Who are you?",
             403 => "Not allowed",
             404 => "Not found",
+            408 => "This took too long",
             405 => "Not possible here",
             _ => "This did not work",
         }

@@ -22,7 +22,7 @@ use super::page::{attention, clusters, flow, flows, run, runs};
 use super::problem::Problem;
 use super::watches::{Scope, Watched};
 use super::{log, reply};
-use crate::api::{FlowRun, labels};
+use crate::api::{FlowRun, Kind, labels};
 use crate::client::{Cluster, Error};
 
 /// How long a page waits for objects that are read for the first time, before it is sent without them.
@@ -38,14 +38,24 @@ pub(super) enum Read {
     Opening(Response<Body>),
 }
 
+/// A page as it is for programs.
+#[derive(Serialize)]
+struct Whole<'a, P> {
+    #[serde(flatten)]
+    page: &'a P,
+    /// What could not be read, and why.
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    without: &'a [String],
+}
+
 impl Asked<'_> {
-    /// The objects of a scope.
-    async fn read(&self, scope: &Scope, mut frame: Frame) -> Result<Read, Problem> {
+    /// The objects of a scope, for a page that is `about` one kind of them.
+    async fn read(&self, scope: &Scope, about: Option<Kind>, mut frame: Frame) -> Result<Read, Problem> {
         let watched = self.visit.user.watches.of(scope)?;
         let patience = if self.is_json() { PATIENCE } else { WARM };
         // That it takes longer is said by the page.
         let _ = timeout(patience, watched.opened()).await;
-        match watched.seen()? {
+        match watched.seen(about)? {
             Some(seen) => Ok(Read::Seen(seen, watched)),
             None if self.is_json() => Err(Problem::new(503, "the objects are not read yet: try again")),
             None => {
@@ -55,24 +65,25 @@ impl Asked<'_> {
         }
     }
 
-    /// A page, or its objects.
-    pub(super) fn answer(&self, page: &(impl Template + Serialize)) -> Response<Body> {
-        if self.is_json() { reply::json(200, page) } else { reply::page(200, page) }
+    /// A page, and for a program what could not be read as well.
+    pub(super) fn answer(&self, page: &(impl Template + Serialize), without: &[String]) -> Response<Body> {
+        if self.is_json() { reply::json(200, &Whole { page, without }) } else { reply::page(200, page) }
     }
 
     /// A page of a list, for which `draw` makes the page of what was read.
     async fn list<P: Template + Serialize>(
         &self,
-        (title, part): (&str, &'static str),
+        (title, part, about): (&str, &'static str, Option<Kind>),
         draw: impl FnOnce(Frame, &Seen, &Scope) -> P,
     ) -> Reply {
         let scope = self.scope();
         let frame = self.frame(title, part, &scope);
-        match self.read(&scope, frame.clone()).await? {
+        match self.read(&scope, about, frame.clone()).await? {
             Read::Opening(page) => Ok(page),
             Read::Seen(seen, watched) => {
-                let frame = Frame { live: live(&scope, watched.number(), ""), ..frame };
-                Ok(self.answer(&draw(frame, &seen, &scope)))
+                let live = live(&scope, watched.number(), "");
+                let frame = Frame { live, notes: seen.notes.clone(), ..frame };
+                Ok(self.answer(&draw(frame, &seen, &scope), &seen.notes))
             }
         }
     }
@@ -82,7 +93,7 @@ impl Asked<'_> {
         let now = self.site.options.clock.now();
         let draw =
             |frame: Frame, seen: &Seen, scope: &Scope| flows::flows(frame, seen, &self.wanted(scope), now);
-        self.list(("Flows", "flows"), draw).await
+        self.list(("Flows", "flows", Some(Kind::Flow)), draw).await
     }
 
     /// All runs.
@@ -90,50 +101,55 @@ impl Asked<'_> {
         let now = self.site.options.clock.now();
         let draw =
             |frame: Frame, seen: &Seen, scope: &Scope| runs::runs(frame, seen, &self.wanted(scope), now);
-        self.list(("Runs", "runs"), draw).await
+        self.list(("Runs", "runs", Some(Kind::FlowRun)), draw).await
     }
 
     /// All clusters.
     pub async fn clusters(&self) -> Reply {
         let draw =
             |frame: Frame, seen: &Seen, scope: &Scope| clusters::clusters(frame, seen, &self.wanted(scope));
-        self.list(("Clusters", "clusters"), draw).await
+        self.list(("Clusters", "clusters", Some(Kind::DaskCluster)), draw).await
     }
 
     /// What needs a look.
     pub async fn attention(&self) -> Reply {
         let now = self.site.options.clock.now();
         let draw = |frame: Frame, seen: &Seen, _: &Scope| attention::attention(frame, seen, now);
-        self.list(("Attention", "attention"), draw).await
+        self.list(("Attention", "attention", None), draw).await
     }
 
     /// The frame of an object's page, and what was read in its namespace.
     pub(super) async fn around(
         &self,
-        part: &'static str,
+        (part, about): (&'static str, Kind),
         namespace: &str,
         name: &str,
     ) -> Result<(Frame, Read), Problem> {
-        let frame = self.frame(name, part, &self.scope_around(namespace));
-        let read = self.read(&Scope::Namespace(namespace.to_owned()), frame.clone()).await?;
+        let mut frame = self.frame(name, part, &self.scope_around(namespace));
+        let scope = Scope::Namespace(namespace.to_owned());
+        let read = self.read(&scope, Some(about), frame.clone()).await?;
+        if let Read::Seen(seen, _) = &read {
+            frame.notes.clone_from(&seen.notes);
+        }
         Ok((frame, read))
     }
 
     /// A Flow.
     pub async fn flow(&self, namespace: &str, name: &str) -> Reply {
-        let (frame, read) = self.around("flows", namespace, name).await?;
+        let (frame, read) = self.around(("flows", Kind::Flow), namespace, name).await?;
         let (seen, watched) = match read {
             Read::Opening(page) => return Ok(page),
             Read::Seen(seen, watched) => (seen, watched),
         };
         let found = seen.flow(namespace, name).ok_or_else(|| not_there("Flow", namespace, name))?;
         let live = live(&Scope::Namespace(namespace.to_owned()), watched.number(), &format!("&flow={name}"));
-        Ok(self.answer(&flow::flow(Frame { live, ..frame }, &seen, found, self.site.options.clock.now())))
+        let page = flow::flow(Frame { live, ..frame }, &seen, found, self.site.options.clock.now());
+        Ok(self.answer(&page, &seen.notes))
     }
 
     /// The manifest of a Flow, whole.
     pub async fn manifest(&self, namespace: &str, name: &str) -> Reply {
-        let (_, read) = self.around("flows", namespace, name).await?;
+        let (_, read) = self.around(("flows", Kind::Flow), namespace, name).await?;
         match read {
             Read::Seen(seen, _) => {
                 let found = seen.flow(namespace, name).ok_or_else(|| not_there("Flow", namespace, name))?;
@@ -145,7 +161,7 @@ impl Asked<'_> {
 
     /// A run.
     pub async fn run(&self, namespace: &str, name: &str) -> Reply {
-        let (frame, read) = self.around("runs", namespace, name).await?;
+        let (frame, read) = self.around(("runs", Kind::FlowRun), namespace, name).await?;
         let (seen, watched) = match read {
             Read::Opening(page) => return Ok(page),
             Read::Seen(seen, watched) => (seen, watched),
@@ -159,14 +175,15 @@ impl Asked<'_> {
         let cluster = self.visit.user.cluster.within(namespace);
         let read = around_run(&cluster, found, &log::Wanted::of(self.query)).await;
         let around = Around { logs_link: self.site.options.links.logs_of(found, now), ..read };
-        Ok(self.answer(&run::run(Frame { live, ..frame }, &seen, found, around, now)))
+        let page = run::run(Frame { live, ..frame }, &seen, found, around, now);
+        Ok(self.answer(&page, &seen.notes))
     }
 
     /// A run as it is watched.
     pub async fn watched_run(&self, namespace: &str, name: &str) -> Result<(FlowRun, Arc<Watched>), Problem> {
         let watched = self.visit.user.watches.of(&Scope::Namespace(namespace.to_owned()))?;
         let _ = timeout(PATIENCE, watched.opened()).await;
-        let seen = watched.seen()?.unwrap_or_default();
+        let seen = watched.seen(Some(Kind::FlowRun))?.unwrap_or_default();
         let found = seen.run(namespace, name).ok_or_else(|| not_there("FlowRun", namespace, name))?;
         Ok((found.clone(), watched))
     }

@@ -70,12 +70,31 @@ pub(super) struct Change {
     pub flow: Option<String>,
 }
 
-/// How far it is.
-#[derive(Clone, Debug)]
+/// How far a kind is.
+#[derive(Clone, Debug, Default)]
 enum State {
+    #[default]
     Opening,
     Warm,
+    /// It may not be read, or cannot be, and is tried again.
     Failed(Arc<Error>),
+}
+
+/// How far each kind is.
+type States = BTreeMap<Kind, State>;
+
+/// Why nothing is watched: all kinds have failed.
+fn failure(states: &States) -> Option<&Arc<Error>> {
+    let mut errors = states.values().map(|state| match state {
+        State::Failed(error) => Some(error),
+        State::Opening | State::Warm => None,
+    });
+    let first = errors.next()??;
+    errors.all(|error| error.is_some()).then_some(first)
+}
+
+fn is_opening(states: &States) -> bool {
+    states.values().any(|state| matches!(state, State::Opening))
 }
 
 /// A scope that is watched for as long as this lives.
@@ -84,7 +103,7 @@ pub(super) struct Watched {
     runs: Store<FlowRun>,
     clusters: Store<DaskCluster>,
     backfills: Store<FlowBackfill>,
-    state: watch::Receiver<State>,
+    states: watch::Receiver<States>,
     changes: Arc<Changes>,
     /// What was shown last, with the number of changes that it has.
     shown: Mutex<Option<(u64, Arc<Seen>)>>,
@@ -95,15 +114,24 @@ pub(super) struct Watched {
 /// What has changed: each change to whoever listens, and their number to whoever comes later.
 struct Changes {
     number: AtomicU64,
-    sender: broadcast::Sender<Change>,
+    sender: broadcast::Sender<Option<Change>>,
 }
 
 impl Changes {
-    fn count(&self, change: Change) {
+    /// One more; none where it is not known what has changed.
+    fn count(&self, change: Option<Change>) {
         self.number.fetch_add(1, Ordering::Relaxed);
         // That no tab listens is no failure.
         let _ = self.sender.send(change);
     }
+}
+
+/// Where what is read of the kinds goes.
+struct Reading {
+    cluster: Cluster,
+    scope: Scope,
+    states: watch::Sender<States>,
+    changes: Arc<Changes>,
 }
 
 impl Watched {
@@ -112,39 +140,30 @@ impl Watched {
         let (runs, run_writer) = reflector::store();
         let (clusters, cluster_writer) = reflector::store();
         let (backfills, backfill_writer) = reflector::store();
-        let (sender, state) = watch::channel(State::Opening);
+        let opening = Kind::ALL.map(|kind| (kind, State::Opening));
+        let (sender, states) = watch::channel(States::from(opening));
         let changes = Arc::new(Changes { number: AtomicU64::new(0), sender: broadcast::channel(CHANGES).0 });
-        let (told, cluster) = (changes.clone(), cluster.clone());
-        let ready = (flows.clone(), runs.clone(), clusters.clone(), backfills.clone());
+        let reading = Reading { cluster: cluster.clone(), scope, states: sender, changes: changes.clone() };
         let task = async move {
-            let warm = async {
-                let (flows, runs, clusters, backfills) = &ready;
-                let all = tokio::join!(
-                    flows.wait_until_ready(),
-                    runs.wait_until_ready(),
-                    clusters.wait_until_ready(),
-                    backfills.wait_until_ready()
-                );
-                if let (Ok(()), Ok(()), Ok(()), Ok(())) = all {
-                    sender.send_replace(State::Warm);
-                }
-                std::future::pending::<Error>().await
-            };
             let error = tokio::select! {
-                error = follow::<Flow>(&cluster, &scope, flow_writer, &told, |_| None) => error,
-                error = follow(&cluster, &scope, run_writer, &told, |run: &FlowRun| Some(run.spec.flow.clone())) => error,
-                error = follow::<DaskCluster>(&cluster, &scope, cluster_writer, &told, |_| None) => error,
-                error = follow(&cluster, &scope, backfill_writer, &told, |fill: &FlowBackfill| Some(fill.spec.flow.clone())) => error,
-                error = warm => error,
+                error = follow::<Flow>(&reading, flow_writer, |_| None) => error,
+                error = follow(&reading, run_writer, |run: &FlowRun| Some(run.spec.flow.clone())) => error,
+                error = follow::<DaskCluster>(&reading, cluster_writer, |_| None) => error,
+                error = follow(&reading, backfill_writer, |fill: &FlowBackfill| Some(fill.spec.flow.clone())) => error,
             };
-            sender.send_replace(State::Failed(Arc::new(error)));
+            let error = Arc::new(error);
+            reading.states.send_modify(|states| {
+                for state in states.values_mut() {
+                    *state = State::Failed(error.clone());
+                }
+            });
         };
         Self {
             flows,
             runs,
             clusters,
             backfills,
-            state,
+            states,
             changes,
             shown: Mutex::default(),
             begun: Instant::now(),
@@ -152,48 +171,77 @@ impl Watched {
         }
     }
 
-    /// The objects as they are now; none where they have not been read yet.
+    /// The objects as they are now; none where they have not been read yet. What cannot be read is left out,
+    /// and said.
     ///
     /// # Errors
-    /// They may not be read, or cannot be.
-    pub fn seen(&self) -> Result<Option<Arc<Seen>>, Arc<Error>> {
-        match &*self.state.borrow() {
-            State::Opening => Ok(None),
-            State::Failed(error) => Err(error.clone()),
-            State::Warm => Ok(Some(self.shown())),
+    /// All that there is, or what it is `about`, may not be read, or cannot be.
+    pub fn seen(&self, about: Option<Kind>) -> Result<Option<Arc<Seen>>, Arc<Error>> {
+        let states = self.states.borrow();
+        if let Some(State::Failed(error)) = about.and_then(|kind| states.get(&kind)) {
+            return Err(error.clone());
         }
+        if let Some(error) = failure(&states) {
+            return Err(error.clone());
+        }
+        if is_opening(&states) {
+            return Ok(None);
+        }
+        Ok(Some(self.shown(&states)))
     }
 
-    /// Whether the objects have been read, and are watched.
-    pub fn is_warm(&self) -> bool {
-        matches!(&*self.state.borrow(), State::Warm)
+    /// Whether something has not been read yet that may be.
+    pub fn is_opening(&self) -> bool {
+        let states = self.states.borrow();
+        is_opening(&states) && failure(&states).is_none()
+    }
+
+    /// Whether all kinds are there.
+    fn is_whole(&self) -> bool {
+        self.states.borrow().values().all(|state| matches!(state, State::Warm))
+    }
+
+    /// Whether the API server knows who reads.
+    fn is_accepted(&self) -> bool {
+        let knows = |state: &State| match state {
+            State::Opening => false,
+            State::Warm => true,
+            State::Failed(error) => matches!(**error, Error::Forbidden { .. }),
+        };
+        self.states.borrow().values().any(knows)
     }
 
     /// The objects, put in order once for each change and not for each page.
-    fn shown(&self) -> Arc<Seen> {
+    fn shown(&self, states: &States) -> Arc<Seen> {
+        let failed = |kind: Kind| match states.get(&kind) {
+            Some(State::Failed(error)) => Some(format!("without {}: {error}", words(kind))),
+            _ => None,
+        };
+        let notes: Vec<String> = states.keys().filter_map(|kind| failed(*kind)).collect();
         let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
         // Read before the objects: a change is in the store before it is counted.
         let number = self.number();
-        if let Some((_, seen)) = shown.as_ref().filter(|(of, _)| *of == number) {
+        if let Some((_, seen)) = shown.as_ref().filter(|(of, seen)| *of == number && seen.notes == notes) {
             return seen.clone();
         }
-        let (flows, runs) = (self.flows.state(), self.runs.state());
-        let seen = Arc::new(Seen::new((flows, runs), (self.clusters.state(), self.backfills.state())));
+        let (flows, runs) = (read(&self.flows, states), read(&self.runs, states));
+        let (clusters, backfills) = (read(&self.clusters, states), read(&self.backfills, states));
+        let seen = Arc::new(Seen { notes, ..Seen::new((flows, runs), (clusters, backfills)) });
         *shown = Some((number, seen.clone()));
         seen
     }
 
     /// Waits until they have been read, or could not be.
     pub async fn opened(&self) {
-        let mut state = self.state.clone();
+        let mut states = self.states.clone();
         // Its sender lives as long as the task, which ends with a failure only.
-        let _ = state.wait_for(|state| !matches!(state, State::Opening)).await;
+        let _ = states.wait_for(|states| !is_opening(states)).await;
     }
 
     /// Waits until nothing more is watched.
     pub async fn ended(&self) {
-        let mut state = self.state.clone();
-        let _ = state.wait_for(|state| matches!(state, State::Failed(_))).await;
+        let mut states = self.states.clone();
+        let _ = states.wait_for(|states| failure(states).is_some()).await;
     }
 
     /// How many changes there were.
@@ -201,8 +249,8 @@ impl Watched {
         self.changes.number.load(Ordering::Relaxed)
     }
 
-    /// The changes from now on.
-    pub fn changes(&self) -> broadcast::Receiver<Change> {
+    /// The changes from now on; none where it is not known what has changed.
+    pub fn changes(&self) -> broadcast::Receiver<Option<Change>> {
         self.changes.sender.subscribe()
     }
 
@@ -224,58 +272,88 @@ impl Watched {
 
     /// Whether it has failed so long ago that it is tried again.
     fn is_over(&self) -> bool {
-        matches!(&*self.state.borrow(), State::Failed(_)) && self.begun.elapsed() >= REST
+        failure(&self.states.borrow()).is_some() && self.begun.elapsed() >= REST
     }
 }
 
-/// Follows the objects of a kind. Ends with a failure that does not pass by itself, or has not for a while.
+/// Follows the objects of a kind. What does not pass by itself, or has not for a while, is the state of that
+/// kind, and tried again with the pauses of kube, up to half a minute. Ends with a failure that is one of all
+/// kinds.
 async fn follow<K: Ours>(
-    cluster: &Cluster,
-    scope: &Scope,
+    reading: &Reading,
     writer: reflector::store::Writer<K>,
-    changes: &Changes,
     flow: impl Fn(&K) -> Option<String>,
 ) -> Error
 where
     K::DynamicType: Default,
 {
-    let api: Api<K> = match scope {
-        Scope::Namespace(name) => Api::namespaced(cluster.client.clone(), name),
-        Scope::All => Api::all(cluster.client.clone()),
+    let api: Api<K> = match &reading.scope {
+        Scope::Namespace(name) => Api::namespaced(reading.cluster.client.clone(), name),
+        Scope::All => Api::all(reading.cluster.client.clone()),
     };
-    let action = format!("watch {} in {}", K::plural(&()), scope.place());
+    let action = format!("watch {} in {}", K::plural(&()), reading.scope.place());
+    let is_now = |state: State| reading.states.send_modify(|states| drop(states.insert(K::KIND, state)));
     let all = watcher(api, watcher::Config::default()).default_backoff();
     // What is not shown is not kept: it is a third of many objects.
     let all = all.modify(|object: &mut K| object.managed_fields_mut().clear()).reflect(writer);
     let mut all = pin!(all);
-    let mut failures = 0;
+    let (mut failures, mut was_shown) = (0, false);
     while let Some(event) = all.next().await {
         match event {
-            Ok(Event::Apply(object) | Event::Delete(object)) => {
+            // That a list is asked for again is no answer.
+            Ok(Event::Init) => {}
+            Ok(event) => {
                 failures = 0;
-                changes.count(Change {
-                    kind: K::KIND,
-                    namespace: object.namespace().unwrap_or_default(),
-                    name: object.name_any(),
-                    flow: flow(&object),
-                });
+                match event {
+                    Event::Apply(object) | Event::Delete(object) => reading.changes.count(Some(Change {
+                        kind: K::KIND,
+                        namespace: object.namespace().unwrap_or_default(),
+                        name: object.name_any(),
+                        flow: flow(&object),
+                    })),
+                    Event::InitDone => {
+                        is_now(State::Warm);
+                        // What has changed since the list before is not known.
+                        if was_shown {
+                            reading.changes.count(None);
+                        }
+                        was_shown = true;
+                    }
+                    Event::Init | Event::InitApply(_) => {}
+                }
             }
-            // All of it was read anew, and what was missed is in the store.
-            Ok(Event::InitDone) => {
-                failures = 0;
-                changes.number.fetch_add(1, Ordering::Relaxed);
-            }
-            Ok(_) => failures = 0,
             Err(error) => {
                 failures += 1;
                 let error = wait::failure(error, K::KIND, &action);
-                if wait::is_lasting(&error) || failures > FAILURES_MAX {
+                if matches!(error, Error::Unauthorized { .. } | Error::NotInstalled) {
                     return error;
+                }
+                if wait::is_lasting(&error) || failures > FAILURES_MAX {
+                    was_shown = true;
+                    is_now(State::Failed(Arc::new(error)));
                 }
             }
         }
     }
     Error::Senseless(format!("cannot {action}: the watch has ended"))
+}
+
+/// What the objects of a kind are called on the pages.
+/// The objects of a kind, if it may be read.
+fn read<K: Ours>(store: &Store<K>, states: &States) -> Vec<Arc<K>> {
+    match states.get(&K::KIND) {
+        Some(State::Failed(_)) => Vec::new(),
+        _ => store.state(),
+    }
+}
+
+fn words(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Flow => "Flows",
+        Kind::FlowRun => "runs",
+        Kind::DaskCluster => "clusters",
+        Kind::FlowBackfill => "backfills",
+    }
 }
 
 /// What is watched for one user.
@@ -299,7 +377,7 @@ impl Watches {
         let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|_, (watched, _)| !watched.is_over());
         // All namespaces have those of each.
-        let wider = all.get_mut(&Scope::All).filter(|(watched, _)| watched.is_warm());
+        let wider = all.get_mut(&Scope::All).filter(|(watched, _)| watched.is_whole());
         if let Some((watched, used)) = wider {
             *used = now;
             return Ok(watched.clone());
@@ -335,5 +413,11 @@ impl Watches {
     pub fn are_used(&self) -> bool {
         let all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
         all.values().any(|(watched, _)| Arc::strong_count(watched) > 1)
+    }
+
+    /// Whether the API server has answered as to one whom it knows.
+    pub fn are_accepted(&self) -> bool {
+        let all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        all.values().any(|(watched, _)| watched.is_accepted())
     }
 }

@@ -37,6 +37,8 @@ impl Logs {
     /// Whoever follows the log of a pod gets what is sent here, until it is dropped.
     pub fn more(&self, pod: &str) -> mpsc::UnboundedSender<LogLine> {
         let (sender, receiver) = mpsc::unbounded();
+        // It is there, and may be empty.
+        self.written.lock().unwrap().entry(pod.to_owned()).or_default();
         self.coming.lock().unwrap().insert(pod.to_owned(), receiver);
         sender
     }

@@ -33,7 +33,7 @@ const WIDTHS: [u32; 2] = [1280, 390];
 const USABLE: [&str; 6] = ["button", "link", "textbox", "searchbox", "combobox", "checkbox"];
 
 /// The browser, if there is one.
-fn program() -> Option<PathBuf> {
+pub(super) fn program() -> Option<PathBuf> {
     let paths = std::env::var_os("PATH").unwrap_or_default();
     let folders: Vec<PathBuf> = std::env::split_paths(&paths).collect();
     let found =
@@ -49,7 +49,7 @@ fn program() -> Option<PathBuf> {
 }
 
 /// A tab of a browser that is started for it.
-struct Tab {
+pub(super) struct Tab {
     socket: WebSocketStream<TcpStream>,
     session: String,
     id: u64,
@@ -59,7 +59,7 @@ struct Tab {
 }
 
 impl Tab {
-    async fn open(program: &Path) -> Self {
+    pub(super) async fn open(program: &Path) -> Self {
         let profile = folder("browser", &[("profile/.keep", "")]).join("profile");
         let mut browser = Command::new(program)
             .args([
@@ -103,7 +103,7 @@ impl Tab {
     }
 
     /// Asks the browser for something.
-    async fn ask(&mut self, method: &str, parameters: Value) -> Value {
+    pub(super) async fn ask(&mut self, method: &str, parameters: Value) -> Value {
         self.id += 1;
         let mut question = json!({"id": self.id, "method": method, "params": parameters});
         if !self.session.is_empty() {
@@ -132,7 +132,7 @@ impl Tab {
     }
 
     /// What an expression of JavaScript gives on the page.
-    async fn eval(&mut self, expression: &str) -> Value {
+    pub(super) async fn eval(&mut self, expression: &str) -> Value {
         let asked = json!({"expression": expression, "returnByValue": true, "awaitPromise": true});
         let result = self.ask("Runtime.evaluate", asked).await;
         assert!(result["exceptionDetails"].is_null(), "{expression}: {result}");
@@ -140,7 +140,7 @@ impl Tab {
     }
 
     /// Waits until an expression is true.
-    async fn until(&mut self, expression: &str) {
+    pub(super) async fn until(&mut self, expression: &str) {
         let waits = async {
             while self.eval(expression).await != json!(true) {
                 sleep(Duration::from_millis(50)).await;
@@ -153,7 +153,7 @@ impl Tab {
     }
 
     /// Goes to a page, and waits until its objects are there.
-    async fn go(&mut self, address: &str) {
+    pub(super) async fn go(&mut self, address: &str) {
         self.ask("Page.navigate", json!({"url": address})).await;
         self.until("document.readyState == 'complete' && !!document.querySelector('[data-part]')").await;
     }
@@ -209,7 +209,7 @@ fn axe() -> Option<String> {
 }
 
 /// A page of one's own machine, and its address with the token.
-async fn page(stage: &Stage) -> (String, String, AbortOnDropHandle<std::io::Result<()>>) {
+pub(super) async fn page(stage: &Stage) -> (String, String, AbortOnDropHandle<std::io::Result<()>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let loopback = Loopback::new(stage.cluster.clone(), address).unwrap();

@@ -5,6 +5,7 @@ use futures::StreamExt;
 use http::Response;
 use serde_json::json;
 
+use super::many::Lists;
 use super::visitor::Visitor;
 use crate::client::stage::furnished;
 
@@ -62,6 +63,30 @@ async fn a_page_hears_of_its_own_changes() {
     // What changed before a page has connected is said at once.
     let mut late = Events::of(visitor.open(&address).await);
     assert_eq!(late.next().await.as_deref(), Some("event: change\ndata: once more"));
+}
+
+/// What changed between the end of a watch and the next list is in no event of it.
+#[tokio::test(start_paused = true)]
+async fn a_page_hears_of_what_changed_while_nothing_was_watched() {
+    let lists = Lists::default();
+    let run = |phase: &str| {
+        json!({
+            "apiVersion": "daskflow.dev/v1alpha1", "kind": "FlowRun", "spec": {"flow": "etl"},
+            "metadata": {"name": "etl-1", "namespace": "default", "creationTimestamp": "2026-01-01T00:00:00Z"},
+            "status": {"phase": phase},
+        })
+    };
+    lists.put("flowruns", vec![run("Running")]);
+    let visitor = Visitor::new(lists.cluster()).await;
+    let address = live(&visitor, "/runs").await;
+    let mut events = Events::of(visitor.open(&address).await);
+    while lists.watches.load(std::sync::atomic::Ordering::Relaxed) < 4 {
+        tokio::task::yield_now().await;
+    }
+    lists.put("flowruns", vec![run("Succeeded")]);
+    lists.expired.notify_waiters();
+    assert_eq!(events.next().await.as_deref(), Some("event: change\ndata: once more"));
+    assert_eq!(visitor.json("/runs").await["runs"][0]["phase"], "Succeeded");
 }
 
 #[tokio::test]

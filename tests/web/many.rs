@@ -8,6 +8,7 @@ use http::{Request, Response};
 use kube::Client;
 use kube::client::Body;
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 
 use super::visitor::Visitor;
 
@@ -21,6 +22,8 @@ pub struct Lists {
     pub watches: Arc<AtomicUsize>,
     /// Whether nothing is answered.
     pub silent: bool,
+    /// Notified to end the watches there are, as of a version that is too old.
+    pub expired: Arc<Notify>,
 }
 
 /// Counts for as long as it lives.
@@ -35,7 +38,9 @@ impl Drop for Counted {
 impl Lists {
     /// Lists these objects of a kind.
     pub fn put(&self, plural: &str, items: Vec<Value>) {
-        self.items.lock().unwrap().push((plural.to_owned(), items));
+        let mut all = self.items.lock().unwrap();
+        all.retain(|(name, _)| name != plural);
+        all.push((plural.to_owned(), items));
     }
 
     /// A cluster with these.
@@ -52,9 +57,15 @@ impl Lists {
                     lists.watches.fetch_add(1, Ordering::Relaxed);
                     let counted = Counted(lists.watches.clone());
                     // Ends when its reader is dropped.
-                    let body = futures::stream::unfold(counted, |counted| async move {
-                        std::future::pending::<()>().await;
-                        Some((Ok::<_, std::convert::Infallible>(axum::body::Bytes::new()), counted))
+                    let state = (counted, lists.expired.clone());
+                    let body = futures::stream::unfold(state, |(counted, expired)| async move {
+                        expired.notified().await;
+                        let gone = json!({"type": "ERROR", "object": {
+                            "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "code": 410,
+                            "reason": "Expired", "message": "too old",
+                        }});
+                        let line = axum::body::Bytes::from(format!("{gone}\n"));
+                        Some((Ok::<_, std::convert::Infallible>(line), (counted, expired)))
                     });
                     let body = axum::body::Body::from_stream(body);
                     return Ok::<_, std::convert::Infallible>(Response::new(body));

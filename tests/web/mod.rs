@@ -2,10 +2,12 @@
 
 mod browser;
 mod clusters;
+mod connections;
 mod door;
 mod links;
 mod live;
 mod many;
+mod outages;
 mod pages;
 mod program;
 mod proxied;

@@ -316,6 +316,59 @@ async fn what_fails_waits_and_is_late_is_in_one_place() {
 }
 
 #[tokio::test]
+async fn what_waits_for_a_person_or_was_not_there_earlier_needs_no_look() {
+    let stage = furnished().await;
+    let queued = json!({"phase": "Queued", "waitsFor": "Resume", "reason": "Suspended"});
+    let of = |more: serde_json::Value| {
+        let mut spec = json!({"flow": "nightly-report"});
+        spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        spec
+    };
+    let suspended = ours("FlowRun", "nightly-report-suspended", &of(json!({"suspend": true})), &queued);
+    stage.put(9000, suspended).await;
+    // A tick of an hour ago with a jitter: its run was created a minute ago.
+    let waits = json!({"phase": "Provisioning", "reason": "ClusterStarting"});
+    let mut ticks = Vec::new();
+    for (tick, created) in [(3600, 60), (7200, 1800)] {
+        let tick = stage.ago(tick);
+        let name = format!("nightly-report-{}", tick.strftime("%Y%m%dt%H%M%S"));
+        let spec = of(json!({"clock": "nightly", "scheduledTime": tick}));
+        stage.put(created, ours("FlowRun", &name, &spec, &waits)).await;
+        ticks.push(name);
+    }
+    let visitor = Visitor::new(stage.cluster.clone()).await;
+    let all = visitor.json("/attention").await;
+    let names = |part: &str| -> Vec<String> {
+        let rows = all[part].as_array().unwrap().iter();
+        let mut names: Vec<String> = rows.map(|row| row["name"].as_str().unwrap().to_owned()).collect();
+        names.sort();
+        names
+    };
+    assert!(!names("waiting").contains(&"nightly-report-suspended".to_owned()), "{all}");
+    assert!(names("waiting").contains(&ticks[0]), "{all}");
+    let late = names("late");
+    assert!(late.contains(&ticks[1]) && !late.contains(&ticks[0]), "{all}");
+    assert!(!late.contains(&"nightly-report-suspended".to_owned()), "{all}");
+}
+
+#[tokio::test]
+async fn all_runs_of_a_flow_are_those_of_no_other() {
+    let stage = furnished().await;
+    stage
+        .put(60, ours("FlowRun", "nightly-report-2-a", &json!({"flow": "nightly-report-2"}), &json!({})))
+        .await;
+    let visitor = Visitor::new(stage.cluster.clone()).await;
+    let flow = visitor.page("/flows/default/nightly-report").await.text;
+    assert!(flow.contains("href=\"/runs?namespace=default&amp;flow=nightly-report\""), "{flow}");
+    let all = visitor.json("/runs?flow=nightly-report").await;
+    let runs = all["runs"].as_array().unwrap();
+    assert!(!runs.is_empty() && runs.iter().all(|run| run["flow"] == "nightly-report"), "{all}");
+    assert_eq!(visitor.json("/runs?flow=nightly").await["listing"]["total"], 0);
+    let page = visitor.page("/runs?flow=nightly-report").await.text;
+    assert!(page.contains("name=\"flow\" value=\"nightly-report\""), "a search stays within it: {page}");
+}
+
+#[tokio::test]
 async fn a_cluster_is_shown_with_its_groups_and_who_uses_it() {
     let stage = furnished().await;
     let ends = json!({"tls": {"notAfter": stage.now + jiff::SignedDuration::from_hours(72)}});

@@ -145,6 +145,44 @@ async fn no_request_leaves_without_the_token_of_the_user() {
 }
 
 #[tokio::test]
+async fn one_whom_the_api_server_refuses_is_not_remembered() {
+    let stage = furnished().await;
+    let server = ApiServer::new(&stage).await;
+    let page = server.page();
+    let asked = || server.seen.lock().unwrap().iter().filter(|(_, with)| with == "Bearer old").count();
+    let mut before = 0;
+    for _ in 0..2 {
+        assert_eq!(get(&page, "/", &[("authorization", "Bearer old")]).await.code, 401);
+        assert!(asked() > before, "the API server is asked each time");
+        before = asked();
+    }
+}
+
+#[tokio::test]
+async fn each_user_has_places_for_what_is_live() {
+    let stage = furnished().await;
+    let server = ApiServer::new(&stage).await;
+    let page = server.page();
+    let live = async |token: &str| {
+        let headers = [HOST, ("authorization", token)];
+        ask(&page, request(Method::GET, "/live?namespace=default&seen=0", &headers, "")).await
+    };
+    let mut open = Vec::new();
+    loop {
+        let answer = live("Bearer all").await;
+        if answer.status() != 200 {
+            assert_eq!(answer.status(), 503);
+            break;
+        }
+        open.push(answer);
+    }
+    assert_eq!(open.len(), 60);
+    assert_eq!(live("Bearer some").await.status(), 200, "another user has others");
+    open.pop();
+    assert_eq!(live("Bearer all").await.status(), 200, "one was closed");
+}
+
+#[tokio::test]
 async fn forms_are_written_with_the_users_own_rights() {
     let stage = furnished().await;
     let server = ApiServer::new(&stage).await;

@@ -125,10 +125,36 @@ async fn without_rights_the_words_are_those_of_the_commands() {
     let stage = furnished().await.answers("/flowruns", Some(403));
     // Runs may be neither listed nor created.
     let visitor = Visitor::new(stage.cluster.clone()).await;
-    let page = visitor.page("/").await;
+    let page = visitor.page("/runs").await;
     assert_eq!(page.code, 403, "{}", page.text);
     assert!(page.text.contains("you may not watch flowruns in the namespace default"), "{}", page.text);
     assert!(page.text.contains("ClusterRole daskflow-view"), "{}", page.text);
-    let json = visitor.page("/?format=json").await;
+    assert!(!page.text.contains("http-equiv"), "it does not pass by itself: {}", page.text);
+    let json = visitor.page("/runs?format=json").await;
     assert!(json.code == 403 && json.text.contains("\"code\": 403"), "{}", json.text);
+    assert_eq!(visitor.page("/runs/default/nightly-report-now-8kfpz").await.code, 403);
+    // The other pages are there without them.
+    let said = "without runs: you may not watch flowruns in the namespace default";
+    for path in ["/", "/clusters", "/attention", "/flows/default/nightly-report"] {
+        let page = visitor.page(path).await;
+        assert!(page.code == 200 && page.text.contains(said), "{path}: {}", page.text);
+    }
+    let all = visitor.json("/").await;
+    assert_eq!(all["flows"][0]["name"], "nightly-report");
+    assert!(all["without"][0].as_str().unwrap().starts_with(said), "{all}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_is_asked_for_again_where_the_api_server_is_away() {
+    let stage = furnished().await.answers("/flows", Some(500));
+    let visitor = Visitor::new(stage.cluster.clone()).await;
+    let page = loop {
+        let page = visitor.page("/").await;
+        if page.code != 200 {
+            break page;
+        }
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    };
+    assert_eq!(page.code, 502, "{}", page.text);
+    assert!(page.text.contains("http-equiv=\"refresh\" content=\"10\""), "{}", page.text);
 }

@@ -10,8 +10,9 @@ use super::past::{failed_in_a_row, newest_failed, past};
 use super::runs::{Row, row};
 use super::seen::{Seen, name_of, namespace_of};
 use super::words::{flow_link, run_link, second, shown, why};
+use crate::api::flow_run::WaitsFor;
 use crate::api::{Flow, FlowRun, Kind, Phase};
-use crate::plan::facts::{due_at, phase_of};
+use crate::plan::facts::{due_at, phase_of, waits_for};
 use crate::view::{age, cure};
 
 /// How many rows each part has.
@@ -91,8 +92,11 @@ pub fn attention(frame: Frame, seen: &Seen, now: Timestamp) -> Attention {
     failing.sort_by(|one, other| {
         (other.in_a_row, &one.namespace, &one.name).cmp(&(one.in_a_row, &other.namespace, &other.name))
     });
-    let waits =
-        |run: &&FlowRun| matches!(phase_of(run), Phase::Queued | Phase::Provisioning | Phase::Retrying);
+    // What is suspended waits for a person, who knows.
+    let waits = |run: &&FlowRun| {
+        matches!(phase_of(run), Phase::Queued | Phase::Provisioning | Phase::Retrying)
+            && waits_for(run) != Some(WaitsFor::Resume)
+    };
     let mut waiting: Vec<&FlowRun> = seen.runs.iter().map(AsRef::as_ref).filter(waits).collect();
     // What has waited longest is the most urgent.
     waiting.reverse();
@@ -155,7 +159,9 @@ fn flow_late(flow: &Flow, now: Timestamp) -> Option<Late> {
 
 /// A run that should have begun.
 fn run_late(run: &FlowRun, now: Timestamp) -> Option<Late> {
-    let due = due_at(run);
+    // A run of the past, such as one of a backfill or one with a jitter, is not late before it is there.
+    let created = run.metadata.creation_timestamp.as_ref().map_or(Timestamp::MIN, |time| time.0);
+    let due = due_at(run).max(created);
     let is_late = phase_of(run) != Phase::Retrying && now.duration_since(due) > LATE;
     is_late.then(|| Late {
         namespace: namespace_of(run).to_owned(),

@@ -15,6 +15,8 @@ pub struct Frame {
     pub scope: String,
     /// The address of live changes; empty where there are none.
     pub live: String,
+    /// What could not be read, and why.
+    pub notes: Vec<String>,
     /// What forms have, to be known as ours. A secret.
     pub form_token: String,
     /// Whether something may be changed.

@@ -15,6 +15,8 @@ pub struct Listing {
     pub search: String,
     /// The state that is searched for.
     pub state: String,
+    /// The Flow of which all are; empty for those of all Flows.
+    pub flow: String,
     /// The address of the list with its search, to which the number of a part is added.
     #[serde(skip)]
     pub address: String,
@@ -23,8 +25,8 @@ pub struct Listing {
 impl Listing {
     /// The part that is wanted of this number of things.
     pub fn wanted(wanted: &Wanted, total: usize, size: usize) -> Self {
-        let (search, state) = (wanted.search.clone(), wanted.state.clone());
-        Self { search, state, address: wanted.address.clone(), ..Self::of(total, size, wanted.page) }
+        let (search, state, flow) = (wanted.search.clone(), wanted.state.clone(), wanted.flow.clone());
+        Self { search, state, flow, address: wanted.address.clone(), ..Self::of(total, size, wanted.page) }
     }
 
     /// Whether this state is searched for.
@@ -61,6 +63,8 @@ pub struct Wanted {
     pub search: String,
     /// A state; empty for all.
     pub state: String,
+    /// The whole name of a Flow; empty for all.
+    pub flow: String,
     /// The number of the part.
     pub page: usize,
     /// The address of the list with its search, without a part.
@@ -68,6 +72,11 @@ pub struct Wanted {
 }
 
 impl Wanted {
+    /// Whether this is the Flow that is wanted.
+    pub fn is_of(&self, flow: &str) -> bool {
+        self.flow.is_empty() || self.flow == flow
+    }
+
     /// Whether one of these texts has the text that is searched for, in any case.
     pub fn finds(&self, texts: &[&str]) -> bool {
         let search = self.search.to_lowercase();

@@ -82,7 +82,9 @@ fn is_wanted(run: &FlowRun, wanted: &Wanted) -> bool {
         _ => true,
     };
     let reason = run.status.as_ref().and_then(|status| status.reason.as_deref()).unwrap_or_default();
-    has_state && wanted.finds(&[name_of(run), &run.spec.flow, reason, namespace_of(run)])
+    has_state
+        && wanted.is_of(&run.spec.flow)
+        && wanted.finds(&[name_of(run), &run.spec.flow, reason, namespace_of(run)])
 }
 
 /// A run as a row.

@@ -20,6 +20,8 @@ pub struct Seen {
     pub clusters: Vec<Arc<DaskCluster>>,
     /// The backfills.
     pub backfills: Vec<Arc<FlowBackfill>>,
+    /// What could not be read, and why.
+    pub notes: Vec<String>,
 }
 
 /// The name of an object; every one that was read has one.
@@ -49,7 +51,7 @@ impl Seen {
     ) -> Self {
         // When a run was due takes long to find out, and there may be ten thousand.
         runs.sort_by_cached_key(|run| Reverse((due_at(run), name_of(run.as_ref()).to_owned())));
-        Self { flows, runs, clusters, backfills }
+        Self { flows, runs, clusters, backfills, notes: Vec::new() }
     }
 
     /// The Flow of this name.

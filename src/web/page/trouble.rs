@@ -14,6 +14,8 @@ pub struct Trouble {
     pub code: u16,
     /// Why.
     pub words: String,
+    /// Whether it is asked for again by itself, as it may pass by itself.
+    pub again: bool,
 }
 
 /// What is shown while objects are read for the first time.
