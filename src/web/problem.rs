@@ -58,8 +58,11 @@ impl From<Error> for Problem {
     }
 }
 
+/// Of a watch: where the API server does not take that, the user has asked for nothing wrong.
 impl From<Arc<Error>> for Problem {
     fn from(error: Arc<Error>) -> Self {
-        Self::from(error.as_ref())
+        let problem = Self::from(error.as_ref());
+        let code = if matches!(*error, Error::Refused { .. }) { 502 } else { problem.code };
+        Self { code, ..problem }
     }
 }
