@@ -17,7 +17,8 @@ use crate::support::workers::is_worker;
 use crate::support::{Load, Namespace, test, within};
 
 /// Kinds of others that this cluster does not have.
-const OF_OTHERS: [&str; 3] = ["argoproj.io/", "monitoring.coreos.com/", "cert-manager.io/"];
+const OF_OTHERS: [&str; 4] =
+    ["argoproj.io/", "monitoring.coreos.com/", "cert-manager.io/", "kubernetes.dask.org/"];
 /// Images that the pages name, for which the one with Dask alone stands.
 const IMAGES: [&str; 3] =
     ["ghcr.io/dask/dask:2024.12.1", "registry.example/flows:1.4", "registry.example/words:1"];
