@@ -47,6 +47,7 @@ pub struct Source {
 
 impl Source {
     /// The same, from the second of this moment on: the API has whole seconds.
+    #[must_use]
     pub fn since(&self, at: Timestamp) -> Self {
         let since = Timestamp::from_second(at.as_second()).ok().max(self.since);
         Self { since, ..self.clone() }

@@ -30,7 +30,7 @@ impl Call {
     }
 
     /// A new cluster with these options. It takes no name and no key: asked twice, it makes two.
-    pub fn create(options: Map<String, Value>) -> Self {
+    pub fn create(options: &Map<String, Value>) -> Self {
         let body = json!({"cluster_options": options});
         Self { method: Method::POST, path: "/api/v1/clusters/".to_owned(), body: Some(body) }
     }
@@ -81,7 +81,7 @@ mod tests {
 
     #[test]
     fn the_collection_has_a_slash_at_its_end() {
-        assert_eq!(Call::create(Map::new()).path, "/api/v1/clusters/");
+        assert_eq!(Call::create(&Map::new()).path, "/api/v1/clusters/");
         assert_eq!(Call::scale("x", 2).path, "/api/v1/clusters/x/scale");
     }
 }

@@ -197,8 +197,7 @@ pub async fn run(options: Options, stop: Stop) -> Result<u8, Error> {
     api.keep_changes(CHANGES_KEPT);
     let sign = sign(&machine, chance.seed(), begun);
     let (own, of_sign) = (machine.folder.kubeconfig(), sign.as_ref().map(Sign::kubeconfig));
-    let named = options.kubeconfig.as_deref();
-    let kubeconfig = Kubeconfig::serve(&api, named, &own, of_sign.as_deref()).await?;
+    let kubeconfig = Kubeconfig::serve(&api, options.kubeconfig.as_deref(), &own, of_sign.as_deref()).await?;
     machine.news.say(&format!("kubectl --kubeconfig {} get flows", kubeconfig.path().display()));
     let page = if options.once { None } else { page::serve(&client, &clock, &machine).await };
     let mut operator = operator(&client, (clock.clone(), chance), &ports).await?;

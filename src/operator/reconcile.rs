@@ -208,7 +208,7 @@ enum Turn<K> {
 async fn once<K: Planned>(context: &Context, object: Arc<K>) -> Result<Option<Next>, Stop<K::Status>> {
     let mut object = object;
     for _ in 0..TURNS_MAX {
-        match turn(context, object).await? {
+        match Box::pin(turn(context, object)).await? {
             Turn::Over(next) => return Ok(Some(next)),
             Turn::GoesOn(stored) => object = stored,
         }

@@ -258,14 +258,14 @@ impl Watched {
     pub async fn until(&self, namespace: &str, name: &str, holds: impl Fn(Option<&FlowRun>) -> bool) {
         let mut changes = self.changes();
         let key = ObjectRef::new(name).within(namespace);
-        let changed = async {
+        let met = async {
             // One who is behind looks at what there is now.
             while !holds(self.runs.get(&key).as_deref())
                 && !matches!(changes.recv().await, Err(broadcast::error::RecvError::Closed))
             {}
         };
         tokio::select! {
-            () = changed => {}
+            () = met => {}
             () = self.ended() => {}
         }
     }

@@ -78,7 +78,7 @@ async fn kubectl(namespace: &Namespace, arguments: &[&str], input: &str) -> Stri
     run("kubectl", &[&["--namespace", &namespace.name], arguments].concat(), input).await
 }
 
-/// The token of a new account with these ClusterRoles in this namespace.
+/// The token of a new account with these `ClusterRole`s in this namespace.
 async fn user(namespace: &Namespace, name: &str, roles: &[&str]) -> String {
     kubectl(namespace, &["create", "serviceaccount", name], "").await;
     let account = format!("--serviceaccount={}:{name}", namespace.name);

@@ -90,6 +90,9 @@ async fn a_scheduler_is_asked_through_the_users_own_rights() {
     assert!(pages.asked.load(Ordering::Relaxed).is_multiple_of(2), "each look has two questions");
 }
 
+/// What stands in the place of a scheduler's answer.
+type Answer = fn() -> Response<Body>;
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_scheduler_that_answers_otherwise_is_said_to() {
     let here = Listens::new("page_load_faults", furnished().await).await;
@@ -100,7 +103,7 @@ async fn a_scheduler_that_answers_otherwise_is_said_to() {
         let body = futures::stream::repeat_with(|| Ok::<_, std::convert::Infallible>("[".repeat(4096)));
         Response::new(Body::from_stream(body))
     };
-    let cases: [(fn() -> Response<Body>, &str); 4] = [
+    let cases: [(Answer, &str); 4] = [
         (|| Response::new(Body::from("<b>7</b>")), "is no scheduler of Dask"),
         (
             || Response::builder().status(404).body(Body::empty()).unwrap(),

@@ -12,12 +12,15 @@ use tokio::sync::Notify;
 
 use super::visitor::Visitor;
 
+/// Objects by the plural names of their kinds.
+type Items = Vec<(String, Vec<Value>)>;
+
 /// What is listed, and what was asked.
 #[derive(Clone, Default)]
 pub struct Lists {
-    items: Arc<Mutex<Vec<(String, Vec<Value>)>>>,
+    items: Arc<Mutex<Items>>,
     /// How many lists were asked for.
-    pub lists: Arc<AtomicUsize>,
+    pub asked: Arc<AtomicUsize>,
     /// How many watches there are now.
     pub watches: Arc<AtomicUsize>,
     /// Whether nothing is answered.
@@ -70,7 +73,7 @@ impl Lists {
                     let body = axum::body::Body::from_stream(body);
                     return Ok::<_, std::convert::Infallible>(Response::new(body));
                 }
-                lists.lists.fetch_add(1, Ordering::Relaxed);
+                lists.asked.fetch_add(1, Ordering::Relaxed);
                 let all = lists.items.lock().unwrap();
                 let items = all.iter().find(|(name, _)| *name == plural).map(|(_, items)| items.clone());
                 let list = json!({

@@ -12,7 +12,7 @@ use super::visitor::Visitor;
 async fn tabs_share_their_watches_which_end_a_minute_after_the_last() {
     let lists = Lists::default();
     let visitor = Visitor::new(lists.cluster()).await;
-    let counts = || (lists.lists.load(Ordering::Relaxed), lists.watches.load(Ordering::Relaxed));
+    let counts = || (lists.asked.load(Ordering::Relaxed), lists.watches.load(Ordering::Relaxed));
     for path in ["/", "/runs", "/clusters", "/attention", "/"] {
         visitor.page(path).await;
     }

@@ -35,7 +35,7 @@ async fn a_call_is_one_request_that_says_who_asks() {
     let options = Map::from_iter([("worker_cores".to_owned(), json!(2))]);
     let date = "Date: Mon, 30 Nov 2026 11:00:05 GMT\r\nSet-Cookie: dask-gateway-a=b; Max-Age=600\r\n";
     let (request, found) =
-        asked(&Call::create(options), answer("201 Created", date, "{\"name\": \"a\"}")).await;
+        asked(&Call::create(&options), answer("201 Created", date, "{\"name\": \"a\"}")).await;
     assert!(request.starts_with("POST /services/gw/api/v1/clusters/ HTTP/1.1\r\n"), "{request}");
     let request = request.to_lowercase();
     for line in ["host: gw:8000\r\n", "authorization: basic ywxpy2u6cznjcmv0\r\n", "connection: close\r\n"] {
@@ -95,7 +95,7 @@ async fn an_answer_without_end_is_given_up() {
 #[case::no_http("SSH-2.0-OpenSSH_9.6\r\n")]
 #[tokio::test]
 async fn a_cut_connection_leaves_a_call_in_doubt(#[case] answer: &str) {
-    let (_, found) = asked(&Call::create(Map::new()), answer).await;
+    let (_, found) = asked(&Call::create(&Map::new()), answer).await;
     let error = found.unwrap_err();
     assert!(matches!(error, Error::Cut(_)) && !error.is_certain(), "{error:?}");
 }

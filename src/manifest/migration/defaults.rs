@@ -1,7 +1,7 @@
 //! What need not be written, because it is so by default.
 
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::api::worker_group::{Autoscale, WorkerGroup};
 use crate::api::{DaskClusterSpec, FlowRunSpec, FlowSpec};
@@ -51,7 +51,7 @@ fn less(value: &mut Value, plain: &Value) {
         if field != plain {
             less(field, plain);
         }
-        let is_empty = field.as_object().is_some_and(|fields| fields.is_empty()) && plain.is_object();
+        let is_empty = field.as_object().is_some_and(Map::is_empty) && plain.is_object();
         field != plain && !is_empty
     });
 }

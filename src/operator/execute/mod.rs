@@ -145,9 +145,10 @@ impl Hands<'_> {
             Step::Issue(_) | Step::Request(_) | Step::Withdraw(_) | Step::Copy { .. } => {
                 self.certificate(step).await.map_err(|error| Error::Certificate(Box::new(error)))?;
             }
-            Step::Gateway(step) => gateway::carry_out(context, namespace, step).await?,
+            Step::Gateway(step) => Box::pin(gateway::carry_out(context, namespace, step)).await?,
             Step::Finalize { run, version, finalizers } => {
-                gateway::finalize(context, (namespace, run), version.as_deref(), finalizers).await?;
+                Box::pin(gateway::finalize(context, (namespace, run), version.as_deref(), finalizers))
+                    .await?;
             }
             Step::Retire { workers } => self.begin(Wish::Retire, workers)?,
             Step::CloseToTasks { workers } => self.begin(Wish::CloseToTasks, workers)?,

@@ -115,7 +115,7 @@ impl Gateways {
                 }
             }
         };
-        answer.map_err(|error| login.hide(Fault::of(access, &error)))
+        answer.map_err(|error| login.hide(&Fault::of(access, &error)))
     }
 
     /// Asks for a cluster, once for this intent. What comes of it is observed.
@@ -133,7 +133,7 @@ impl Gateways {
             // Should this be given up on the way, the request may have been made.
             kept.requests.insert(intent.clone(), Outcome::Lost(now()));
         }
-        let made = self.call(namespace, access, &Call::create(options), CREATION).await;
+        let made = self.call(namespace, access, &Call::create(&options), CREATION).await;
         let outcome = match made {
             Ok(answer) => message::created(&answer.body).map_or_else(|_| Outcome::Lost(now()), Outcome::Made),
             Err(fault) if fault.is_certain => {

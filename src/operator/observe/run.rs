@@ -80,10 +80,9 @@ async fn observe(context: &Context, run: &FlowRun, known: Wants) -> Result<Obser
                 || job.as_deref().is_some_and(state::has_ended);
             let is_over = phase_of(run).is_final() || run.metadata.deletion_timestamp.is_some();
             let with_workers = !is_over && (job.is_none() || has_ended);
-            context
-                .gateways
-                .view(&context.stores, Asked { run, access, with_workers, now: context.clock.now() })
-                .await
+            let asked = Asked { run, access, with_workers, now: context.clock.now() };
+            // Boxed: few runs have a gateway, and all have this future.
+            Box::pin(context.gateways.view(&context.stores, asked)).await
         }
         None => GatewayView::NotAsked,
     };

@@ -83,7 +83,9 @@ pub(super) fn translate(given: &Given<'_>, notes: &mut Notes) -> Option<Made> {
     }
     let groups: Option<Vec<Group<'_>>> = groups.into_iter().collect();
     let made = scheduler.zip(groups).map(|roles| assemble(given, roles, &mut parts));
-    parts.into_iter().for_each(|part| notes.take(part));
+    for part in parts {
+        notes.take(part);
+    }
     let mut made = made?;
     say_of_all(&made.spec, notes);
     set_size(given, &mut made.spec.workers, notes);

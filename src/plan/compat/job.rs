@@ -1,5 +1,7 @@
 //! A `DaskJob` of theirs as a Flow without a schedule, and a run of it.
 
+use std::path::Path;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::cluster::{self, Given, Made};
@@ -104,7 +106,7 @@ fn say_script(field: &str, command: &[String], args: &[String], notes: &mut Note
     let words: Vec<&String> = command.iter().chain(args).collect();
     let [python, script, ..] = words.as_slice() else { return };
     let is_python = python.rsplit('/').next().is_some_and(|name| name.starts_with("python"));
-    if is_python && script.ends_with(".py") && !command.is_empty() {
+    if is_python && Path::new(script).extension().is_some_and(|end| end == "py") && !command.is_empty() {
         let message = format!(
             "a command is run as it is. With code: {{path: {script}}} in its place a run also fails when its Dask tasks do, and \
              counts them"

@@ -81,7 +81,7 @@ pub(super) fn template(extra: Option<&Extra>) -> Option<Value> {
         Some((name.to_owned(), json!(words)))
     });
     let parts: Map<String, Value> = parts.collect();
-    (!parts.is_empty()).then(|| Value::Object(parts))
+    (!parts.is_empty()).then_some(Value::Object(parts))
 }
 
 /// Annotations of the Service of a scheduler: those of the object, and over them the scheduler's.

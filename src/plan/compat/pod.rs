@@ -279,6 +279,6 @@ impl Part {
         let spec = (!is_empty).then(|| ("spec".to_owned(), spec));
         let metadata = labels::template(metadata).map(|metadata| ("metadata".to_owned(), metadata));
         let template: Map<String, Value> = metadata.into_iter().chain(spec).collect();
-        (!template.is_empty()).then(|| Value::Object(template))
+        (!template.is_empty()).then_some(Value::Object(template))
     }
 }

@@ -268,7 +268,7 @@ fn foreign_not_ready(address: &str, scheduler: &ForeignScheduler) -> Option<(Rea
 fn of_gateway(gateway: &Gateway) -> Vec<Violation> {
     let access = gateway.access();
     let is_none =
-        |field: &str, message: &str| Violation::invalid(&format!("spec.cluster.gateway.{field}"), message);
+        |field: &str, message: &str| Violation::invalid(format!("spec.cluster.gateway.{field}"), message);
     if access.rest().is_none() {
         let message = "write the address of the gateway's REST API as http://HOST, https://HOST:PORT or https://HOST/PREFIX";
         return vec![is_none("address", message)];

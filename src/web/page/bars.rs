@@ -12,6 +12,7 @@ const HEIGHT_MIN: i64 = 3;
 
 /// A row of bars.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_field_names, reason = "as the JSON of the page has them")]
 pub struct Bars {
     /// How wide the drawing is.
     pub width: usize,

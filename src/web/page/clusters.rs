@@ -37,6 +37,7 @@ pub struct Row {
 /// All clusters.
 #[derive(Template, Serialize)]
 #[template(path = "clusters.html")]
+#[expect(clippy::struct_field_names, reason = "as the JSON of the page has them")]
 pub struct Clusters {
     /// Around it.
     #[serde(skip)]

@@ -21,6 +21,7 @@ pub const BARS: (usize, i64) = (30, 28);
 
 /// One Flow.
 #[derive(Clone, Debug, Serialize)]
+#[expect(clippy::struct_field_names, reason = "as the JSON of the page has them")]
 pub struct Row {
     /// Its namespace.
     pub namespace: String,
@@ -59,6 +60,7 @@ pub struct Row {
 /// All Flows.
 #[derive(Template, Serialize)]
 #[template(path = "flows.html")]
+#[expect(clippy::struct_field_names, reason = "as the JSON of the page has them")]
 pub struct Flows {
     /// Around it.
     #[serde(skip)]

@@ -50,6 +50,7 @@ pub struct Row {
 /// Runs.
 #[derive(Template, Serialize)]
 #[template(path = "runs.html")]
+#[expect(clippy::struct_field_names, reason = "as the JSON of the page has them")]
 pub struct Runs {
     /// Around it.
     #[serde(skip)]
