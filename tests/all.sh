@@ -136,7 +136,8 @@ phase "schedule oracles" schedule_oracles
 # browser: Chromium is among the packages, axe comes from PyPI; for tests/web.
 browser() {
 	[ "${E2E:-}" != required ] || export DASKFLOW_BROWSER_REQUIRED=1
-	if ! type -P chromium chromium-browser google-chrome google-chrome-stable >/dev/null; then
+	# type -P fails where one of several names is not found, and any of these will do.
+	if [ -z "$(type -P chromium chromium-browser google-chrome google-chrome-stable)" ]; then
 		left_out+=("the page in a browser: there is no Chromium")
 	elif DASKFLOW_AXE=$(tests/web/axe.sh); then
 		export DASKFLOW_AXE
