@@ -27,9 +27,7 @@ impl<'a> Gateway<'a> {
     /// Starts one in a namespace, whose users all have this password, and waits until it answers. The Secret
     /// with the login is there then.
     pub async fn start(namespace: &'a Namespace, password: &str) -> Self {
-        namespace
-            .create::<Secret>(secret(LOGIN, &[("username", "flows"), ("password", password)]))
-            .await;
+        namespace.create::<Secret>(secret(LOGIN, &[("username", "flows"), ("password", password)])).await;
         let files = json!({
             "config.py": include_str!("config.py"),
             "logged.sh": include_str!("logged.sh"),
