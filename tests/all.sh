@@ -96,6 +96,7 @@ prepare environments bash -c '
 	tests/dask/venvs.sh >/dev/null
 	tests/schedule/venv.sh >/dev/null
 	tests/gateway/venv.sh >/dev/null
+	tests/gateway/venv.sh 2023.1.1 >/dev/null
 	benches/peer/venv.sh >/dev/null
 	tests/runner/run.sh -- -n 0 --collect-only --quiet
 	true'
@@ -149,8 +150,8 @@ phase "browser" browser
 # dask_gateway: a Dask Gateway with its proxy, for tests/gateway.
 dask_gateway() {
 	[ "${E2E:-}" != required ] || export DASKFLOW_GATEWAY_REQUIRED=1
-	if DASKFLOW_GATEWAY_PYTHON=$(tests/gateway/venv.sh); then
-		export DASKFLOW_GATEWAY_PYTHON
+	if DASKFLOW_GATEWAY_PYTHON=$(tests/gateway/venv.sh) && DASKFLOW_GATEWAY_OLDER_PYTHON=$(tests/gateway/venv.sh 2023.1.1); then
+		export DASKFLOW_GATEWAY_PYTHON DASKFLOW_GATEWAY_OLDER_PYTHON
 		return
 	fi
 	left_out+=("runs on clusters of a Dask Gateway: its environment cannot be made")

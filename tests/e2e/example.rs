@@ -20,7 +20,7 @@ use crate::support::timeline::{Seen, Timeline};
 use crate::support::{Load, Namespace, operator, poll, test, within};
 
 /// Three maps over 100 items, the parent of each, and one sum.
-const TASKS: usize = 304;
+pub const TASKS: usize = 304;
 
 /// It takes up to three minutes, because it is about two ticks of a clock that ticks once a minute.
 #[tokio::test]
@@ -178,7 +178,7 @@ fn ticks_between(first: &FlowRun, second: &FlowRun) -> i64 {
 }
 
 /// One Job, one pod, none of the work in it, and the runner's own count is right.
-async fn assert_once(namespace: &Namespace, run: &FlowRun) {
+pub async fn assert_once(namespace: &Namespace, run: &FlowRun) {
     let name = run.name_any();
     let jobs: Vec<Job> = namespace.list(&format!("daskflow.dev/run={name}")).await;
     let pods: Vec<Pod> = namespace.list(&logs::runner_of(&name)).await;

@@ -37,6 +37,7 @@ mod doors;
 mod draining;
 mod engines;
 mod example;
+mod gateway;
 mod gitops;
 mod helm;
 mod history;

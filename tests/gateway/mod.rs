@@ -4,6 +4,11 @@
 //! The Python is that of `tests/gateway/venv.sh`, named by `DASKFLOW_GATEWAY_PYTHON`. Each test takes half a
 //! minute, most of which are the starts of clusters.
 
+mod away;
+mod engines;
+mod hub;
+mod older;
+mod secure;
 mod server;
 
 use std::time::Duration;

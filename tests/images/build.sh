@@ -2,7 +2,7 @@
 # Builds the images of the tests and saves each as .build/images/SHORT.tar, unless one of the same inputs is there.
 #
 #   build.sh                    all of them
-#   build.sh SHORT...           some: operator, prefect1, prefect3, prefect0, dask (names.sh has the full names)
+#   build.sh SHORT...           some: operator, prefect1, prefect3, prefect0, dask, gateway (names.sh has the full names)
 #
 #   build.sh --missing SHORT... print those of them that are not there yet
 #
@@ -92,7 +92,7 @@ describe() {
 		[ -z "${SOURCE:-}" ] || args+=(--build-arg SOURCE="$SOURCE")
 		inputs=(Dockerfile .dockerignore Cargo.toml Cargo.lock src templates "rust=$(rustc --version)")
 		;;
-	dask) folder=tests/images/dask inputs=(tests/images/dask) ;;
+	dask | gateway) folder=tests/images/$1 inputs=("tests/images/$1") ;;
 	prefect0 | prefect1 | prefect3) folder=tests/images/flow-$1 inputs=("tests/images/flow-$1") ;;
 	*) fail "no image $1: ${all_images[*]}" ;;
 	esac

@@ -7,4 +7,5 @@ image_prefect1=localhost/daskflow/flow-prefect1:test  # Prefect 1.4.1; also that
 image_prefect3=localhost/daskflow/flow-prefect3:test  # Prefect 3.8.8
 image_prefect0=localhost/daskflow/flow-prefect0:test  # Prefect 0.13.19
 image_dask=localhost/daskflow/dask:test               # Dask alone
-all_images=(operator prefect1 prefect3 prefect0 dask)
+image_gateway=localhost/daskflow/gateway:test         # a Dask Gateway, whose clusters have Prefect 1.4.1
+all_images=(operator prefect1 prefect3 prefect0 dask gateway)

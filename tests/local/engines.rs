@@ -12,14 +12,14 @@ use crate::program::folder;
 const SAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/manifests/samples");
 /// The tasks of each script: three maps over 101 numbers, and a sum. The example of Prefect 1 has three over
 /// 100, which Prefect counts with their parents.
-const TASKS: usize = 304;
+pub(super) const TASKS: usize = 304;
 /// How long a run may take on a machine that does much else. Prefect 3 writes down each step of each task.
-const PATIENCE: Duration = Duration::from_secs(600);
+pub(super) const PATIENCE: Duration = Duration::from_secs(600);
 /// What a task of the scripts below writes.
-const RAN: &str = "a task ran";
+pub(super) const RAN: &str = "a task ran";
 
 /// As the example of Prefect 1: three maps over 101 items and a sum.
-const PREFECT_3: &str = "\
+pub(super) const PREFECT_3: &str = "\
 from prefect import flow, task
 from prefect_dask import DaskTaskRunner
 
@@ -54,7 +54,7 @@ if __name__ == '__main__':
 ";
 
 /// The same without Prefect.
-const PLAIN: &str = "\
+pub(super) const PLAIN: &str = "\
 from distributed import Client
 
 
@@ -109,7 +109,7 @@ fn all_tasks_run_on_workers(test: &str, python: Option<PathBuf>, script: &str, w
     local.leaves_nothing(Duration::from_secs(1));
 }
 
-fn example() -> String {
+pub(super) fn example() -> String {
     std::fs::read_to_string(Path::new(SAMPLES).join("example/flow.py")).unwrap()
 }
 

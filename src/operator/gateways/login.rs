@@ -29,8 +29,14 @@ pub(super) struct Login {
 impl Login {
     /// The same fault, should the gateway have repeated a password in its words.
     pub(super) fn hide(&self, fault: &Fault) -> Fault {
-        let words = fault.message.replace(&self.authorization, HIDDEN);
-        let message = if self.secret.is_empty() { words } else { words.replace(&self.secret, HIDDEN) };
+        // Without the word before it as well, as many a program prints it.
+        let shown = self.authorization.split_once(' ').map_or("", |(_, shown)| shown);
+        let mut message = fault.message.clone();
+        for text in [self.authorization.as_str(), shown, &self.secret] {
+            if !text.is_empty() {
+                message = message.replace(text, HIDDEN);
+            }
+        }
         Fault { message, ..*fault }
     }
 }
@@ -114,7 +120,7 @@ mod tests {
     fn a_password_that_a_gateway_repeats_is_hidden() {
         let login =
             Login { authorization: "Basic YQ==".to_owned(), trust: None, secret: "s3cret".to_owned() };
-        let fault = login.hide(&Fault::refused("no: s3cret by Basic YQ==".to_owned()));
-        assert_eq!(fault.message, "no: *** by ***");
+        let fault = login.hide(&Fault::refused("no: s3cret by Basic YQ==, which is YQ==".to_owned()));
+        assert_eq!(fault.message, "no: *** by ***, which is ***");
     }
 }

@@ -50,6 +50,9 @@ impl Fault {
     pub(super) fn of(access: &GatewayAccess, error: &Error) -> Self {
         let address = &access.address;
         let (reason, message) = match error {
+            Error::Refused { status, words } if is_of_a_hub(access, *status, words) => {
+                (Reason::GatewayRefused, no_token(access, (*status, words)))
+            }
             Error::Refused { status, words } => (by_status(*status), refusal(access, (*status, words))),
             Error::Redirected { to } => (
                 Reason::GatewayRefused,
@@ -81,6 +84,22 @@ fn no_gateway(address: &str) -> String {
     format!(
         "the gateway at {address} does not answer the operator as a Dask Gateway does: is the address right, with its port \
          and prefix, does the gateway run, and does no NetworkPolicy keep the operator out?"
+    )
+}
+
+/// Whether a gateway is in trouble because its hub refuses to speak of the token that it was shown: that is
+/// how a hub treats tokens that it does not know. They are the words of dask-gateway-server.
+fn is_of_a_hub(access: &GatewayAccess, status: u16, words: &str) -> bool {
+    access.auth.type_ == GatewayAuthType::JupyterHub
+        && status == 500
+        && words.contains("JupyterHub API token")
+}
+
+fn no_token(access: &GatewayAccess, (status, words): (u16, &str)) -> String {
+    let (address, secret) = (&access.address, &access.auth.secret_name);
+    format!(
+        "the hub of the gateway at {address} does not take the token of the Secret {secret} ({status}: {words}): is it a token \
+         of this hub, and still valid?"
     )
 }
 
@@ -144,6 +163,28 @@ mod tests {
         let fault = of(&error);
         assert_eq!(fault.reason, reason);
         assert!(fault.message.contains("https://gw") && fault.message.contains(part), "{}", fault.message);
+    }
+
+    /// As captured from dask-gateway-server 2026.3.0 and jupyterhub 6.1.1, for a token that is none.
+    #[rstest]
+    #[case(
+        GatewayAuthType::JupyterHub,
+        Reason::GatewayRefused,
+        "does not take the token of the Secret login (500"
+    )]
+    #[case(GatewayAuthType::Basic, Reason::GatewayUnreachable, "is in trouble (500")]
+    fn a_token_that_a_hub_does_not_know_is_not_the_gateways_trouble(
+        #[case] type_: GatewayAuthType,
+        #[case] reason: Reason,
+        #[case] part: &str,
+    ) {
+        let mut access = GatewayAccess { address: "https://gw".to_owned(), ..GatewayAccess::default() };
+        access.auth.secret_name = "login".to_owned();
+        access.auth.type_ = type_;
+        let words = "Permission failure verifying user's JupyterHub API token".to_owned();
+        let fault = Fault::of(&access, &Error::Refused { status: 500, words });
+        assert_eq!((fault.reason, fault.is_certain), (reason, false));
+        assert!(fault.message.contains(part), "{}", fault.message);
     }
 
     #[test]

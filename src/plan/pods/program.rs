@@ -27,6 +27,7 @@ pub const FILES: &[(&str, &str)] = package![
     "ending.py",
     "endless.py",
     "executors.py",
+    "gateways.py",
     "hooks.py",
     "neighbours.py",
     "on_dask.py",

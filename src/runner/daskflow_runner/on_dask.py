@@ -205,7 +205,7 @@ def takes_the_runs(module, address, kwargs, known):
     if is_a(address, "rpc") or is_a(address, "PooledRPCCall"):
         return False
     elsewhere = address or kwargs.pop("scheduler_file", None) or configured("scheduler-address")
-    elsewhere = None if is_the_runs(elsewhere) else elsewhere
+    elsewhere = None if is_the_runs(getattr(elsewhere, "scheduler_address", elsewhere)) else elsewhere
     sizes = sorted(name for name in kwargs if name not in known)
     for name in sizes:
         del kwargs[name]
@@ -213,10 +213,18 @@ def takes_the_runs(module, address, kwargs, known):
         note("Client: the script names %s, the run's cluster is used" % described(elsewhere))
     if sizes:
         note("Client: %s left out, the run's cluster is used" % ", ".join(sizes))
-    if elsewhere or sizes or kwargs.get("security") is True:
+    of_a_gateway = is_a(kwargs.get("security"), "GatewaySecurity") and not lacks_certificates()
+    if of_a_gateway and not elsewhere:
+        note("Client: the GatewaySecurity of the script is left out, the run's own certificates are used")
+    if elsewhere or sizes or of_a_gateway or kwargs.get("security") is True:
         # Certificates for another address are of no use; the run's own come from Dask's configuration.
         kwargs.pop("security", None)
     return True
+
+
+def lacks_certificates():
+    """Is the run's cluster one with TLS for which the manifest brings no certificates? Then those of the script are all."""
+    return RUN.address.startswith("tls://") and not configured("distributed.comm.tls.ca-file")
 
 
 def is_the_runs(address):

@@ -37,13 +37,6 @@ def refuse_init(cls, what="cluster"):
         refuse_cluster(what, type(self).__name__)
 
 
-def hook_gateway(module):
-    """dask_gateway.client. An address gateway://… of the run goes through none of these."""
-    refuse_init(module.GatewayCluster)
-    for method in ("new_cluster", "submit", "connect"):
-        refuse_method(module.Gateway, method, "Gateway.%s" % method)
-
-
 def hook_yarn(module):
     refuse_init(module.YarnCluster)
 

@@ -45,7 +45,7 @@ import types
 import zipimport
 from importlib.machinery import SourceFileLoader, SourcelessFileLoader
 
-from . import ending, endless, neighbours, on_dask, own_clusters, prefect1, prefect3
+from . import ending, endless, gateways, neighbours, on_dask, own_clusters, prefect1, prefect3
 from .beside import ModulesBeside, hook_cloudpickle, hook_dask_pickle, prefer_modules_beside
 from .hooks import AfterImport
 from .proxy import lead_to_proxy
@@ -73,7 +73,7 @@ def all_hooks():
             "distributed.scheduler": own_clusters.hook_server,
             "distributed.worker": own_clusters.hook_server,
             "distributed.nanny": own_clusters.hook_server,
-            "dask_gateway.client": own_clusters.hook_gateway,
+            "dask_gateway.client": gateways.hook_gateway,
             "dask_yarn.core": own_clusters.hook_yarn,
             "dask_mpi.core": own_clusters.hook_mpi,
             "prefect.core.flow": both(prefect1.hook_prefect1_flow, endless.hook_prefect1_flow),

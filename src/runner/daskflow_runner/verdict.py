@@ -114,6 +114,8 @@ def causes_of(error):
     if name and is_beside(name):
         words += "; %s is beside the script and not on the workers: import it at the top of the script, not in a task" % name
         words += ", or set PYTHONPATH in the cluster's env"
+    if name == "dask_gateway":
+        words += "; put dask-gateway into the image, or write Client() in the place of what it makes: either is the run's cluster"
     return words
 
 

@@ -90,17 +90,21 @@ async fn print_operator(namespace: &Namespace) {
     }
 }
 
-/// The end of a pod's log, or of its lines with these words.
+/// The end of the log of each container of a pod, or of its lines with these words.
 async fn print_log(pods: &Api<Pod>, pod: &Pod, words: Option<&str>) {
     let tail_lines = if words.is_some() { None } else { Some(LOG_LINES) };
-    match pods.logs(&pod.name_any(), &LogParams { tail_lines, ..LogParams::default() }).await {
-        Ok(text) => {
-            eprintln!("--- log of {}", pod.name_any());
-            let lines: Vec<&str> =
-                text.lines().filter(|line| line.contains(words.unwrap_or_default())).collect();
-            let first = lines.len().saturating_sub(usize::try_from(LOG_LINES * 4).unwrap_or(usize::MAX));
-            lines.iter().skip(first).for_each(|line| eprintln!("      {line}"));
+    let containers = pod.spec.iter().flat_map(|spec| &spec.containers).map(|container| &container.name);
+    for container in containers {
+        let of = LogParams { tail_lines, container: Some(container.clone()), ..LogParams::default() };
+        match pods.logs(&pod.name_any(), &of).await {
+            Ok(text) => {
+                eprintln!("--- log of {} {container}", pod.name_any());
+                let lines: Vec<&str> =
+                    text.lines().filter(|line| line.contains(words.unwrap_or_default())).collect();
+                let first = lines.len().saturating_sub(usize::try_from(LOG_LINES * 4).unwrap_or(usize::MAX));
+                lines.iter().skip(first).for_each(|line| eprintln!("      {line}"));
+            }
+            Err(error) => eprintln!("--- no log of {} {container}: {error}", pod.name_any()),
         }
-        Err(error) => eprintln!("--- no log of {}: {error}", pod.name_any()),
     }
 }

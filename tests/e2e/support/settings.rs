@@ -29,6 +29,8 @@ pub struct Settings {
     pub prefect0: String,
     /// Dask alone.
     pub dask: String,
+    /// Dask Gateway, and what `prefect1` has.
+    pub gateway: String,
     /// The embedded cluster's program, for killing its components.
     pub cluster_tool: Option<PathBuf>,
     /// Where the API server logs what it is asked, one line of JSON for each request.
@@ -76,6 +78,7 @@ fn read() -> Result<Settings, String> {
         prefect3: image("PREFECT3")?,
         prefect0: image("PREFECT0")?,
         dask: image("DASK")?,
+        gateway: image("GATEWAY")?,
         cluster_tool: variable("DASKFLOW_E2E_CLUSTER_TOOL").ok().map(PathBuf::from),
         audit_log: variable("DASKFLOW_E2E_AUDIT_LOG").ok().map(PathBuf::from),
     })
