@@ -5,6 +5,7 @@
 //! minute, most of which are the starts of clusters.
 
 mod server;
+mod shared;
 
 use std::time::Duration;
 
