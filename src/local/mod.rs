@@ -98,6 +98,8 @@ pub struct Options {
     pub env: Vec<(String, String)>,
     /// A folder that Python finds modules in, before others.
     pub modules: Option<PathBuf>,
+    /// Whether the kinds of dask-kubernetes are served too.
+    pub dask_kubernetes: bool,
 }
 
 /// How it is ended.
@@ -200,7 +202,8 @@ pub async fn run(options: Options, stop: Stop) -> Result<u8, Error> {
     let kubeconfig = Kubeconfig::serve(&api, options.kubeconfig.as_deref(), &own, of_sign.as_deref()).await?;
     machine.news.say(&format!("kubectl --kubeconfig {} get flows", kubeconfig.path().display()));
     let page = if options.once { None } else { page::serve(&client, &clock, &machine).await };
-    let mut operator = operator(&client, (clock.clone(), chance), &ports).await?;
+    let served = Served { ports: &ports, dask_kubernetes: options.dask_kubernetes };
+    let mut operator = operator(&client, (clock.clone(), chance), served).await?;
     let address = page.as_ref().map(|page| page.address.as_str());
     let world = World { client: &client, clock: &clock, machine: &machine, stop: &stop, page: address };
     let controllers = async { join(join(api.collect_always(), jobs::always(&api)), kubelet.serve()).await };
@@ -353,18 +356,26 @@ fn say_begin(machine: &Machine, objects: &Objects, is_kept: bool) {
     }
 }
 
+/// What the operator serves, and where.
+#[derive(Clone, Copy)]
+struct Served<'a> {
+    ports: &'a Arc<Ports>,
+    dask_kubernetes: bool,
+}
+
 /// The operator, as it runs in Kubernetes, but for where its clusters are.
 async fn operator(
     client: &Client,
     (clock, chance): (Clock, Chance),
-    ports: &Arc<Ports>,
+    served: Served<'_>,
 ) -> Result<AbortOnDropHandle<Result<(), operator::Error>>, http::CannotListen> {
     let budget = Budget::default();
-    let ports = ports.clone();
+    let ports = served.ports.clone();
     let options = operator::Options {
         client: client.clone(),
         lease: None,
         namespaces: Vec::new(),
+        dask_kubernetes: served.dask_kubernetes,
         surroundings: Surroundings {
             sites: Sites::by(move |cluster| ports.site(cluster)),
             clock,
