@@ -105,7 +105,7 @@ pub struct Options {
 /// events, but for requests that would have to wait for their turn; the Lease is released; then probes and
 /// metrics end.
 pub async fn run(options: Options, stop: CancellationToken) -> Result<(), Error> {
-    let Options { client, lease, namespaces, dask_kubernetes: _, surroundings, listener } = options;
+    let Options { client, lease, namespaces, dask_kubernetes, surroundings, listener } = options;
     let claim = Arc::new(if lease.is_some() { Claim::new() } else { Claim::forever() });
     let metrics = Metrics::default();
     let client = layered(client, &claim, &metrics, &Adapt::new(&metrics, &stop, &surroundings.chance));
@@ -124,6 +124,9 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<(), Error>
     // either.
     let watches = async {
         crd_check::until_served(&client, &context.pulse).await;
+        if dask_kubernetes {
+            crd_check::until_dask_kubernetes_is_served(&client, &context.pulse).await;
+        }
         watches(&context).keep_all().await;
     };
     let controllers = controllers(&context, wakes, &stop);
