@@ -91,6 +91,8 @@ pub struct Options {
     pub lease: Option<Candidature>,
     /// The namespaces that are watched; without one, all.
     pub namespaces: Vec<String>,
+    /// Whether the kinds of dask-kubernetes are served too ([`crate::plan::compat`]).
+    pub dask_kubernetes: bool,
     /// The time, chance, and the ways to schedulers.
     pub surroundings: Surroundings,
     /// Where probes and metrics are served ([`http::listen`]).
@@ -103,7 +105,7 @@ pub struct Options {
 /// events, but for requests that would have to wait for their turn; the Lease is released; then probes and
 /// metrics end.
 pub async fn run(options: Options, stop: CancellationToken) -> Result<(), Error> {
-    let Options { client, lease, namespaces, surroundings, listener } = options;
+    let Options { client, lease, namespaces, dask_kubernetes, surroundings, listener } = options;
     let claim = Arc::new(if lease.is_some() { Claim::new() } else { Claim::forever() });
     let metrics = Metrics::default();
     let client = layered(client, &claim, &metrics, &Adapt::new(&metrics, &stop, &surroundings.chance));
@@ -122,6 +124,9 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<(), Error>
     // either.
     let watches = async {
         crd_check::until_served(&client, &context.pulse).await;
+        if dask_kubernetes {
+            crd_check::until_dask_kubernetes_is_served(&client, &context.pulse).await;
+        }
         watches(&context).keep_all().await;
     };
     let controllers = controllers(&context, wakes, &stop);
