@@ -9,6 +9,7 @@ mod backoff;
 pub mod caches;
 mod certificates;
 pub mod client;
+mod compat;
 pub mod context;
 mod controller;
 mod crd_check;
@@ -105,7 +106,7 @@ pub struct Options {
 /// events, but for requests that would have to wait for their turn; the Lease is released; then probes and
 /// metrics end.
 pub async fn run(options: Options, stop: CancellationToken) -> Result<(), Error> {
-    let Options { client, lease, namespaces, dask_kubernetes: _, surroundings, listener } = options;
+    let Options { client, lease, namespaces, dask_kubernetes, surroundings, listener } = options;
     let claim = Arc::new(if lease.is_some() { Claim::new() } else { Claim::forever() });
     let metrics = Metrics::default();
     let client = layered(client, &claim, &metrics, &Adapt::new(&metrics, &stop, &surroundings.chance));
@@ -126,7 +127,7 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<(), Error>
         crd_check::until_served(&client, &context.pulse).await;
         watches(&context).keep_all().await;
     };
-    let controllers = controllers(&context, wakes, &stop);
+    let controllers = controllers(&context, (wakes, dask_kubernetes), &stop);
     let untold = undecodable::tell_all(
         (&client, &context.clock),
         &context.undecodable,
@@ -188,7 +189,11 @@ fn layered(given: Client, claim: &Arc<Claim>, metrics: &Metrics, adapt: &Adapt) 
 
 /// All controllers. They start when this process leads and all caches are full, since a plan may look into
 /// any of them.
-async fn controllers(context: &Arc<Context>, mut wakes: Wakes, stop: &CancellationToken) {
+async fn controllers(
+    context: &Arc<Context>,
+    (mut wakes, dask_kubernetes): (Wakes, bool),
+    stop: &CancellationToken,
+) {
     let stores = &context.stores;
     let begin = async {
         stores.wait_until_ready().await?;
@@ -203,6 +208,8 @@ async fn controllers(context: &Arc<Context>, mut wakes: Wakes, stop: &Cancellati
         () = wakes.discard() => return,
         () = stop.cancelled() => return,
     }
+    // Without a receiver nothing is kept for it.
+    let theirs = wakes.take_theirs().filter(|_| dask_kubernetes);
     // Nobody has listened to wake-ups until now.
     route::everything(&context.routes);
     tracing::info!("reconciling starts");
@@ -210,6 +217,9 @@ async fn controllers(context: &Arc<Context>, mut wakes: Wakes, stop: &Cancellati
     let work = async {
         let mut started = Begun { context, wakes, stop, all: Vec::new() };
         Kind::each(&mut started);
+        if let Some(theirs) = theirs {
+            started.all.push(compat::adapt(context, theirs, stop).boxed());
+        }
         futures::future::join_all(started.all).await;
         done.cancel();
     };
