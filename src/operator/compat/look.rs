@@ -1,9 +1,11 @@
 //! One look at an object of dask-kubernetes: what there is, what the planner says, and the writes.
 
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures::FutureExt;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ObjectReference, Pod, Service};
 use kube::api::{Api, DynamicObject};
@@ -32,6 +34,8 @@ const LIMIT: Duration = Duration::from_secs(60);
 const RESYNC: Duration = Duration::from_secs(600);
 /// How soon to look again where something has changed meanwhile.
 const CACHE_LAG: Duration = Duration::from_millis(50);
+/// After this many conflicts in a row the cache is not merely behind.
+const CONFLICTS_MAX: u32 = 5;
 
 /// An object of theirs and those beside it, as the caches have them.
 pub(super) struct Known {
@@ -93,17 +97,22 @@ pub(super) async fn look(context: Arc<Context>, memory: Arc<Memory>, known: Know
 async fn bounded(context: &Context, memory: &Memory, known: &Known) -> Action {
     let started = Instant::now();
     let subject = &known.subject;
-    let (result, action) = match requests::within(LIMIT, once(context, memory, known)).await {
-        Some(Ok(next)) => {
+    let work = AssertUnwindSafe(once(context, memory, known)).catch_unwind();
+    let (result, action) = match requests::within(LIMIT, work).await {
+        // The panic hook has logged where. One object must not take the others down.
+        Some(Err(_)) => ("failure", Action::Retry(backoff(memory.failed(subject), &context.chance))),
+        Some(Ok(Ok(next))) => {
             memory.succeeded(subject);
             ("success", Action::Requeue(delay(next, context)))
         }
-        Some(Err(error)) if error.disposition() == Disposition::Conflict => {
+        Some(Ok(Err(error)))
+            if error.disposition() == Disposition::Conflict && memory.failed(subject) <= CONFLICTS_MAX =>
+        {
             ("conflict", Action::Retry(CACHE_LAG))
         }
-        Some(Err(error)) if error.is_of_ending_namespace() => ("success", Action::Requeue(RESYNC)),
-        Some(Err(error)) if error.is_of_stop() => ("stopped", Action::AwaitChange),
-        Some(Err(error)) => {
+        Some(Ok(Err(error))) if error.is_of_ending_namespace() => ("success", Action::Requeue(RESYNC)),
+        Some(Ok(Err(error))) if error.is_of_stop() => ("stopped", Action::AwaitChange),
+        Some(Ok(Err(error))) => {
             let count = memory.failed(subject);
             tracing::warn!(count, error = chain(&error), "the reconcile failed");
             if error.is_worth_telling(count) {

@@ -6,8 +6,8 @@
 //! ([`crate::plan::compat::adapter`]). It begins when this process leads and the caches of ours are full,
 //! as the controllers of our own kinds do, and shares their requests, events and metrics.
 //!
-//! What it is not: a controller as those of our kinds are. Theirs have no status that a plan could go on from,
-//! and their definitions may be anybody's.
+//! What it is not: a controller as those of our kinds are. Theirs have no status that a plan could go on
+//! from, and their definitions may be anybody's.
 
 mod look;
 mod theirs;
@@ -47,6 +47,8 @@ pub(super) async fn adapt(
     let mut told = watches(&context.client, &context.stores.watched);
     let mut turns = Turns::new(LOOKS);
     let mut under_way = FuturesUnordered::new();
+    // Jobs wait in the same line.
+    let waiting = context.metrics.reconciles_waiting_as(TheirKind::Cluster.title());
     loop {
         turns.pass(began.elapsed());
         while let Some(turn) = turns.begin() {
@@ -58,6 +60,7 @@ pub(super) async fn adapt(
             let look = look(context.clone(), memory.clone(), known);
             under_way.push(async move { (turn, look.await) });
         }
+        waiting.set(i64::try_from(turns.waiting()).unwrap_or(i64::MAX));
         let due = turns.next_due().map(|due| began + due);
         let woken = tokio::select! {
             biased;

@@ -250,7 +250,12 @@ impl Metrics {
 
     /// How many objects of this kind wait for their turn.
     pub(super) fn reconciles_waiting(&self, kind: Kind) -> Gauge {
-        self.reconciles_waiting.get_or_create(&of_kind(kind.as_str())).clone()
+        self.reconciles_waiting_as(kind.as_str())
+    }
+
+    /// The same of a kind of another group, by its title.
+    pub(super) fn reconciles_waiting_as(&self, kind: &str) -> Gauge {
+        self.reconciles_waiting.get_or_create(&of_kind(kind)).clone()
     }
 
     /// Where to say how requests wait.

@@ -31,6 +31,9 @@ const RUNNING: &str = "Running";
 /// Nothing is made for it until somebody changes it.
 const ERROR: &str = "Error";
 
+/// Fields of ours that a reader of a manifest may wonder about, and that let pods start as they did.
+const AS_BEFORE: [&str; 2] = ["spec.entrypoint", "spec.python"];
+
 /// A cluster of theirs, and what there is for it.
 pub struct Cluster<'a> {
     /// The object.
@@ -250,35 +253,33 @@ fn write_beside(mut service: Service, ours: &DaskCluster, owner: &OwnerReference
     service
 }
 
-/// Says what cannot be honoured, and where something is different. What is only of files, or of how the parts
-/// of a living cluster are joined, is as it was: the labels of the object stay on it, the number of workers is
-/// the group's, and an autoscaler starts from the size that there is.
+/// Says what cannot be honoured, and what is different. What is only of files, or of how the parts of a
+/// living cluster are joined, is as it was: the labels of the object stay on it, the number of workers is the
+/// group's, an autoscaler starts from the size that there is, and who starts the program of a pod.
 fn say(remarks: &[Remark], (groups, default): (usize, Option<usize>), objects: &[Value], plan: &mut Plan) {
-    let title = |remark: &Remark| {
+    let said = |remark: &Remark| {
         let name = objects.get(remark.of).and_then(|object| object.pointer("/metadata/name")?.as_str());
         let kind = if remark.of > groups { TheirKind::Autoscaler } else { TheirKind::Group };
         match remark.of {
-            0 => remark.field.clone(),
-            _ => format!("{} {}: {}", kind.as_str(), name.unwrap_or_default(), remark.field),
+            0 => format!("{}: {}", remark.field, remark.message),
+            _ => {
+                let name = name.unwrap_or_default();
+                format!("{} {name} {}: {}", kind.as_str(), remark.field, remark.message)
+            }
         }
     };
     let refused = remarks.iter().filter(|remark| remark.effect == Effect::Refused);
-    for remark in refused {
-        let message = format!("{}: {}", title(remark), remark.message);
-        plan.notes.push(Note::warning(Reason::InvalidSpec, message));
-    }
+    plan.notes.extend(refused.map(|remark| Note::warning(Reason::InvalidSpec, said(remark))));
     let counts = |remark: &&Remark| {
         let is_of_living =
             remark.field.starts_with("metadata.") || remark.of > groups || Some(remark.of) == default;
-        remark.effect == Effect::Changed && !is_of_living
+        let is_as_before = AS_BEFORE.contains(&remark.place.as_str());
+        remark.effect == Effect::Changed && !is_of_living && !is_as_before
     };
-    let changed: BTreeSet<String> = remarks.iter().filter(counts).map(title).collect();
+    let changed: BTreeSet<String> = remarks.iter().filter(counts).map(said).collect();
     if !changed.is_empty() {
-        let fields: Vec<&str> = changed.iter().map(String::as_str).collect();
-        let message = format!(
-            "it is served by daskflow, and something is different in {}; what it is, `daskflow migrate` says of the manifest",
-            fields.join(", ")
-        );
+        let all: Vec<&str> = changed.iter().map(String::as_str).collect();
+        let message = format!("what is different with daskflow: {}", all.join("; "));
         plan.notes.push(Note::normal(Reason::Adapted, message));
     }
 }

@@ -152,6 +152,9 @@ fn a_new_cluster_has_one_of_ours_and_a_group() {
     assert_eq!(group["spec"], json!({"cluster": "a", "worker": worker}));
     let reasons: Vec<Reason> = plan.notes.iter().map(|note| note.reason).collect();
     assert_eq!(reasons, [Reason::Adapted], "{:?}", plan.notes);
+    let said = &plan.notes[0].message;
+    assert!(said.contains("no capabilities") && said.contains("one now: set threads"), "{said}");
+    assert!(!said.contains("ENTRYPOINT"), "that is as before: {said}");
 }
 
 #[rstest]
