@@ -30,8 +30,8 @@ pub(super) struct Arguments {
     /// the operator runs in Kubernetes, else all.
     #[arg(long, env = "DASKFLOW_SCHEDULER_NETWORKS", value_name = "CIDR,...", default_value = "")]
     scheduler_networks: Networks,
-    /// Serve the kinds of dask-kubernetes (`kubernetes.dask.org/v1`) too, as its own operator does: not beside
-    /// that one in the same namespaces.
+    /// Serve the kinds of dask-kubernetes (`kubernetes.dask.org/v1`) too, as its own operator does: not
+    /// beside that one in the same namespaces.
     #[arg(long, env = "DASKFLOW_DASK_KUBERNETES")]
     dask_kubernetes: bool,
     /// The address on which `GET /log` returns the log filter and `PUT /log` changes it: a loopback address,

@@ -125,6 +125,9 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<(), Error>
     // either.
     let watches = async {
         crd_check::until_served(&client, &context.pulse).await;
+        if dask_kubernetes {
+            crd_check::until_dask_kubernetes_is_served(&client, &context.pulse).await;
+        }
         watches(&context).keep_all().await;
     };
     let controllers = controllers(&context, (wakes, dask_kubernetes), &stop);

@@ -42,6 +42,7 @@ mod helm;
 mod history;
 mod holds;
 mod idle;
+mod kubecluster;
 mod kubectl;
 mod laptop;
 mod leader;

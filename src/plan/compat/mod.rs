@@ -21,6 +21,7 @@ mod options;
 mod pod;
 mod remark;
 mod rights;
+pub mod served;
 mod service;
 #[cfg(test)]
 mod tests;

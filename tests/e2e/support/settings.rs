@@ -31,6 +31,8 @@ pub struct Settings {
     pub dask: String,
     /// The embedded cluster's program, for killing its components.
     pub cluster_tool: Option<PathBuf>,
+    /// The Python with dask-kubernetes.
+    pub kubecluster: Option<PathBuf>,
     /// Where the API server logs what it is asked, one line of JSON for each request.
     pub audit_log: Option<PathBuf>,
 }
@@ -77,6 +79,7 @@ fn read() -> Result<Settings, String> {
         prefect0: image("PREFECT0")?,
         dask: image("DASK")?,
         cluster_tool: variable("DASKFLOW_E2E_CLUSTER_TOOL").ok().map(PathBuf::from),
+        kubecluster: variable("DASKFLOW_KUBECLUSTER_PYTHON").ok().map(PathBuf::from),
         audit_log: variable("DASKFLOW_E2E_AUDIT_LOG").ok().map(PathBuf::from),
     })
 }
