@@ -4,6 +4,7 @@
 //! The Python is that of `tests/gateway/venv.sh`, named by `DASKFLOW_GATEWAY_PYTHON`. Each test takes half a
 //! minute, most of which are the starts of clusters.
 
+mod forgetful;
 mod server;
 mod shared;
 
