@@ -65,3 +65,29 @@ fn cluster(run: &FlowRun) -> String {
     let address = gateway.map(|gateway| gateway.access.address.as_str()).unwrap_or_default();
     format!("{name}, of the gateway at {address}")
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_was_made_for_a_run_is_ended_and_what_its_flow_names_is_not() {
+        let of = |phase: &str, shared: bool| -> FlowRun {
+            let gateway = json!({
+                "access": {"address": "http://gw", "auth": {"type": "Basic", "secretName": "login"}}, "attempt": 1,
+                "askedAt": "2026-12-01T09:00:00Z", "cluster": "c1", "shared": shared,
+            });
+            let run = json!({
+                "metadata": {"name": "a"}, "spec": {"flow": "a"}, "status": {"phase": phase, "gateway": gateway},
+            });
+            serde_json::from_value(run).unwrap()
+        };
+        assert!(is_to_end(&of("Running", false), false) && is_to_end(&of("Failed", false), true));
+        assert!(!is_to_end(&of("Running", false), true), "it goes on after a restart");
+        for (phase, is_kept) in [("Running", false), ("Running", true), ("Failed", false)] {
+            assert!(!is_to_end(&of(phase, true), is_kept), "{phase}");
+        }
+    }
+}

@@ -208,6 +208,7 @@ enum Turn<K> {
 async fn once<K: Planned>(context: &Context, object: Arc<K>) -> Result<Option<Next>, Stop<K::Status>> {
     let mut object = object;
     for _ in 0..TURNS_MAX {
+        // Boxed: what bounds and catches it would have room for it twice.
         match Box::pin(turn(context, object)).await? {
             Turn::Over(next) => return Ok(Some(next)),
             Turn::GoesOn(stored) => object = stored,

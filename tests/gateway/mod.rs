@@ -6,6 +6,7 @@
 
 mod away;
 mod engines;
+mod forgetful;
 mod hub;
 mod older;
 mod secure;

@@ -313,7 +313,7 @@ fn pass(mut client: TcpStream, target: u16, cut: Option<&AtomicUsize>) -> Option
 }
 
 /// A request, with as many bytes as it says that it has.
-fn whole(client: &mut TcpStream) -> Option<Vec<u8>> {
+pub fn whole(client: &mut TcpStream) -> Option<Vec<u8>> {
     let (mut request, mut bytes) = (Vec::new(), [0; 4096]);
     loop {
         let head = request.windows(4).position(|end| end == b"\r\n\r\n");
