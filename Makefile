@@ -1,6 +1,6 @@
 # "make" alone lists the targets. Everything machine-made goes to .build/ and to the user's cache directory.
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-local test laws check generate deny e2e test-mutations cluster cluster-down image wheel bench bench-burst bench-local bench-peer bench-rest clean
+.PHONY: help demo demo-local test laws check generate deny e2e test-mutations cluster cluster-down image wheel bench bench-burst bench-local bench-page bench-peer bench-rest clean
 T ?=
 
 help: ## list the targets
@@ -59,6 +59,9 @@ bench-burst: ## 1,000 Flows due at one instant, beside CronJob and a bare client
 
 bench-local: ## what daskflow local costs, beside Dask's LocalCluster (release build, no cluster); a quarter of an hour
 	@benches/local/run.sh
+
+bench-page: ## what daskflow ui costs with 10,000 runs and 50 tabs (release build, no cluster); ten minutes
+	@benches/page/run.sh
 
 bench-peer: ## measures beside dask-kubernetes, on an embedded cluster of its own; half an hour
 	@benches/peer/run.sh

@@ -14,6 +14,7 @@ unset CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER
 if [ "${1:-}" != cluster ]; then
 	cargo test --locked --bench planning --bench rpc
 	cargo build --locked --bin daskflow
+	SMALL=1 DASKFLOW=${CARGO_TARGET_DIR:-target}/debug/daskflow benches/page/run.sh
 	tests/dask/venvs.sh "$build/dask-venvs"
 	if grep -q '^DASKFLOW_DASK_2026_8_0=' "$build/dask-venvs"; then
 		SMALL=1 DASKFLOW=${CARGO_TARGET_DIR:-target}/debug/daskflow benches/local/run.sh

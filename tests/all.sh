@@ -137,7 +137,8 @@ phase "schedule oracles" schedule_oracles
 # browser: Chromium is among the packages, axe comes from PyPI; for tests/web.
 browser() {
 	[ "${E2E:-}" != required ] || export DASKFLOW_BROWSER_REQUIRED=1
-	if ! type -P chromium chromium-browser google-chrome google-chrome-stable >/dev/null; then
+	# type -P fails where one of several names is not found, and any of these will do.
+	if [ -z "$(type -P chromium chromium-browser google-chrome google-chrome-stable)" ]; then
 		left_out+=("the page in a browser: there is no Chromium")
 	elif DASKFLOW_AXE=$(tests/web/axe.sh); then
 		export DASKFLOW_AXE
@@ -157,6 +158,17 @@ dask_gateway() {
 	[ "${E2E:-}" != required ] || fail "E2E=required, and the environment of tests/gateway cannot be made"
 }
 phase "Dask Gateway" dask_gateway
+# kubecluster: the client of dask-kubernetes, as it comes from PyPI, for tests/compat.
+kubecluster() {
+	[ "${E2E:-}" != required ] || export DASKFLOW_KUBECLUSTER_REQUIRED=1
+	if DASKFLOW_KUBECLUSTER_PYTHON=$(benches/peer/venv.sh); then
+		export DASKFLOW_KUBECLUSTER_PYTHON
+		return
+	fi
+	left_out+=("KubeCluster of dask-kubernetes: its environment cannot be made")
+	[ "${E2E:-}" != required ] || fail "E2E=required, and the environment of dask-kubernetes cannot be made"
+}
+phase "KubeCluster" kubecluster
 # The times of all tests of these programs; the slowest of them are printed at the end.
 export CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER=$root/tests/timed.sh
 rm -f "$build/test-times"

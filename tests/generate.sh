@@ -9,6 +9,8 @@ daskflow=(cargo run --quiet --locked --)
 [ -z "${DASKFLOW:-}" ] || daskflow=("$DASKFLOW")
 "${daskflow[@]}" generate crds --out crds
 "${daskflow[@]}" generate crds --out charts/daskflow/templates/crds --helm
+"${daskflow[@]}" generate crds --dask-kubernetes --out crds/dask-kubernetes
+"${daskflow[@]}" generate crds --dask-kubernetes --out charts/daskflow/templates/crds/dask-kubernetes --helm
 # By way of a variable: what fails leaves the file as it was.
 rights=$("${daskflow[@]}" generate rbac --helm)
 printf '%s\n' "$rights" >charts/daskflow/templates/rbac.yaml

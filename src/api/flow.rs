@@ -205,7 +205,7 @@ pub struct Code {
 #[x_kube(
     validation = Rule::new("[has(self.ref), has(self.template), has(self.address), has(self.gateway)].filter(x, x).size() == 1")
         .message("write exactly one of cluster.ref (a DaskCluster of this namespace), cluster.template (a cluster for each run), cluster.address and cluster.gateway"),
-    validation = Rule::new("!has(self.keepOnFailure) || has(self.template) || has(self.gateway)")
+    validation = Rule::new("!has(self.keepOnFailure) || has(self.template) || (has(self.gateway) && !has(self.gateway.cluster))")
         .message("keepOnFailure is for cluster.template and cluster.gateway: a cluster that is not the run's own is kept anyway"),
     validation = Rule::new("has(self.tls) == (has(self.address) && self.address.startsWith('tls://'))")
         .message("cluster.tls goes with an address of the form tls://HOST:PORT, and such an address needs it: the Secret with ca.crt, tls.crt and tls.key")
@@ -232,7 +232,8 @@ pub struct ClusterSource {
     /// trusted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<ClientTls>,
-    /// A Dask Gateway, which makes a cluster for each run; it is ended after the run.
+    /// A Dask Gateway, which makes a cluster for each run; it is ended after the run. Or one of its clusters
+    /// that exists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gateway: Option<Gateway>,
 }

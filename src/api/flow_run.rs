@@ -245,9 +245,9 @@ pub struct FlowRunStatus {
     /// restarted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scheduler: Option<String>,
-    /// The cluster that a Dask Gateway makes for the run. Missing once it is ended.
+    /// The cluster of a Dask Gateway that the run has. Missing once that is ended, or the run is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub gateway: Option<GatewayStatus>,
+    pub gateway: Option<Box<GatewayStatus>>,
     /// When this attempt was admitted to its cluster; `clusterTimeout` counts from it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub admitted_at: Option<Time>,

@@ -1,16 +1,24 @@
-//! `cluster.gateway`: a cluster that a Dask Gateway makes for a run, and what is known of it.
+//! `cluster.gateway`: a cluster of a Dask Gateway, which it makes for a run or which exists, and what is
+//! known of it.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::common::is_false;
 use super::count::Count;
 use super::schema;
 
-/// A Dask Gateway, and the cluster that it is to make for each run.
+/// A Dask Gateway, and the cluster that it is to make for each run, or that is there.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("[has(self.workers), has(self.adapt), has(self.cluster)].filter(x, x).size() == 1")
+        .message("write exactly one of workers (their number), adapt (as many as the work needs) and cluster (the name of a cluster of the gateway that exists)"),
+    validation = Rule::new("!has(self.options) || !has(self.cluster)")
+        .message("options are those of a cluster that is made for each run: leave them out beside cluster, which names one that exists")
+)]
 pub struct Gateway {
     /// The address of its REST API, with the prefix where it has one, such as
     /// `https://hub.example.org/services/dask-gateway`.
@@ -34,8 +42,34 @@ pub struct Gateway {
     #[schemars(schema_with = "schema::opaque_object")]
     pub options: Option<serde_json::Value>,
     /// How many workers the cluster has. A run starts when all of them are there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10_000))]
-    pub workers: Count<1>,
+    pub workers: Option<Count<1>>,
+    /// In the place of `workers`: the gateway gives the cluster as many as the work needs. A run starts when
+    /// `minimum` of them are there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adapt: Option<GatewayAdapt>,
+    /// In the place of both: the name of a cluster of the gateway that exists, which Flows may share. It is
+    /// neither made nor ended for a run, which starts when its scheduler answers. The names are those of
+    /// `Gateway(...).list_clusters()`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 240))]
+    #[x_kube(validation = Rule::new("self.matches('^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$')").message("write the name of a cluster as Gateway(...).list_clusters() shows it: letters, digits, '.', '_' and '-'"))]
+    pub cluster: Option<String>,
+}
+
+/// How many workers a gateway gives a cluster, by the work that there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!has(self.minimum) || self.minimum <= self.maximum").message("minimum is more than maximum"))]
+pub struct GatewayAdapt {
+    /// The minimum number of workers, also when there is no work.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 10_000))]
+    pub minimum: Count,
+    /// The maximum number of workers.
+    #[schemars(range(min = 1, max = 10_000))]
+    pub maximum: Count<1>,
 }
 
 /// How the operator shows a gateway who it is.
@@ -72,6 +106,24 @@ pub struct GatewayCa {
     pub secret_name: String,
 }
 
+/// Between how many and how many workers a gateway was asked to choose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AskedBounds {
+    /// The minimum.
+    pub minimum: i32,
+    /// The maximum.
+    pub maximum: i32,
+}
+
+impl From<GatewayAdapt> for AskedBounds {
+    fn from(adapt: GatewayAdapt) -> Self {
+        // Both are at most 10,000.
+        let of = |count: u32| i32::try_from(count).unwrap_or(i32::MAX);
+        Self { minimum: of(adapt.minimum.get()), maximum: of(adapt.maximum.get()) }
+    }
+}
+
 /// The way to a gateway: what must be known to end a cluster there, whatever the Flow says by then.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -88,7 +140,7 @@ pub struct GatewayAccess {
     pub ca: Option<GatewayCa>,
 }
 
-/// What is known of the cluster that a gateway makes, or may have made, for a run.
+/// What is known of the cluster that a gateway makes, or may have made, for a run, or that its Flow names.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct GatewayStatus {
@@ -96,6 +148,9 @@ pub struct GatewayStatus {
     pub access: GatewayAccess,
     /// The attempt that asked for the cluster.
     pub attempt: i32,
+    /// The cluster is not the run's: its Flow names it, others may use it, and it is never ended.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub shared: bool,
     /// The options that are asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::opaque_object")]
@@ -107,9 +162,11 @@ pub struct GatewayStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::timestamp")]
     pub since: Option<Time>,
-    /// Which start of the operator asks. Another one does not know what became of the request.
+    /// Which start of the operator asks. Another one does not know what became of the request. Missing where
+    /// none is asked for.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub by: String,
-    /// The name that the gateway has given to the cluster. Missing until it has answered.
+    /// The name of the cluster. Missing until the gateway has given it one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cluster: Option<String>,
     /// The Secret with the certificate and the key for its scheduler.
@@ -118,6 +175,9 @@ pub struct GatewayStatus {
     /// How many workers the gateway was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workers: Option<i32>,
+    /// Between how many and how many the gateway was asked to choose.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adapt: Option<AskedBounds>,
     /// The dashboard, as a path of the gateway's address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dashboard: Option<String>,
@@ -145,6 +205,24 @@ impl Gateway {
             auth: self.auth.clone(),
             ca: self.ca.clone(),
         }
+    }
+
+    /// How many workers a run waits for. Of a cluster that exists none: how it scales is for whoever made it,
+    /// and one that adapts may have none until there is work.
+    pub fn least_workers(&self) -> usize {
+        let least = self.adapt.map(|adapt| adapt.minimum.size());
+        least.or(self.workers.map(Count::size)).unwrap_or_default()
+    }
+}
+
+impl GatewayStatus {
+    /// The address of the dashboard, for a browser. None: the cluster has none that is known.
+    pub fn dashboard_address(&self) -> Option<String> {
+        let path = self.dashboard.as_deref()?;
+        // It is what a gateway says, and is shown in terminals and as a link.
+        let is_path = path.starts_with('/') && path.bytes().all(|byte| byte.is_ascii_graphic());
+        let is_http = self.access.rest().is_some();
+        (is_path && is_http).then(|| format!("{}{path}", self.access.address.trim_end_matches('/')))
     }
 }
 
@@ -188,6 +266,8 @@ fn host_and_port(text: &str, default: Option<u16>) -> Option<(String, u16)> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn access(address: &str, proxy_address: Option<&str>) -> GatewayAccess {
@@ -229,5 +309,38 @@ mod tests {
             Some(("fd00::1".to_owned(), 8786))
         );
         assert_eq!(access("https://gw/x", Some("p")).proxy(), None);
+    }
+
+    #[test]
+    fn a_dashboard_is_behind_the_address_of_its_gateway() {
+        let of = |address: &str, path: &str| {
+            let known = json!({
+                "access": {"address": address, "auth": {"type": "Basic", "secretName": "login"}}, "attempt": 1,
+                "askedAt": "2026-12-01T09:00:00Z", "dashboard": path,
+            });
+            serde_json::from_value::<GatewayStatus>(known).unwrap().dashboard_address()
+        };
+        let hub = "https://hub.example/services/dask-gateway/clusters/a/status";
+        assert_eq!(
+            of("https://hub.example/services/dask-gateway/", "/clusters/a/status").as_deref(),
+            Some(hub)
+        );
+        for path in ["", "clusters/a", "//x\n", "/a b", "/\u{1b}[31m", "/\u{e4}"] {
+            assert_eq!(of("http://gw", path), None, "{path:?}");
+        }
+        assert_eq!(of("javascript:alert(1)", "/status"), None);
+    }
+
+    #[test]
+    fn a_run_waits_for_as_many_workers_as_there_certainly_are() {
+        let of = |size: &serde_json::Value| {
+            let mut all = json!({"address": "http://gw", "auth": {"type": "Basic", "secretName": "login"}});
+            all.as_object_mut().unwrap().extend(size.as_object().unwrap().clone());
+            serde_json::from_value::<Gateway>(all).unwrap().least_workers()
+        };
+        assert_eq!(of(&json!({"workers": 4})), 4);
+        assert_eq!(of(&json!({"adapt": {"minimum": 2, "maximum": 20}})), 2);
+        assert_eq!(of(&json!({"adapt": {"maximum": 20}})), 0);
+        assert_eq!(of(&json!({"cluster": "c1"})), 0);
     }
 }

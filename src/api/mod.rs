@@ -7,6 +7,7 @@ pub mod common;
 pub mod conditions;
 pub mod count;
 pub mod dask_cluster;
+pub mod dask_kubernetes;
 pub mod duration;
 pub mod flow;
 pub mod flow_backfill;

@@ -27,7 +27,7 @@ const WRONG_COMMAND_LINE: u8 = 2;
 /// otherwise that of the first run that failed. 1: a file has a fault, or something is missing on this
 /// machine. 2: the command line is wrong.
 #[derive(Debug, Args)]
-#[command(mut_arg("filename", |files| files.required(false).required_unless_present("script").conflicts_with("script")))]
+#[command(mut_arg("filename", |files| files.required(false).required_unless_present_any(["script", "dask_kubernetes"]).conflicts_with("script")))]
 #[command(mut_args(with_script))]
 pub(super) struct Arguments {
     #[command(flatten)]
@@ -61,6 +61,10 @@ pub(super) struct Arguments {
     /// precedence. May be given several times.
     #[arg(long, value_name = "FILE")]
     env_file: Vec<PathBuf>,
+    /// Serve the kinds of dask-kubernetes (`kubernetes.dask.org/v1`) too: for its client, and for its
+    /// manifests by `kubectl apply`.
+    #[arg(long, conflicts_with = "once")]
+    dask_kubernetes: bool,
     /// The log filter of the operator.
     #[arg(long, env = "DASKFLOW_LOG", default_value = LOG)]
     log: String,
@@ -137,6 +141,7 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
         table: arguments.terminal.table(arguments.log != LOG).filter(|_| !is_once),
         env,
         modules: made.and_then(|made| made.folder),
+        dask_kubernetes: arguments.dask_kubernetes,
     };
     let stop = Stop::default();
     let ended = runtime.block_on(async {

@@ -7,8 +7,9 @@ use clap::Args;
 
 use super::files::{Files, Source};
 use super::out::print;
-use super::output::{FileFault, counted, fail};
+use super::output::{FileFault, fail};
 use crate::manifest::migration::{Migration, migrate};
+use crate::view::counted;
 
 /// The manifests are printed on standard output, and what is wrong on standard error: one line for each
 /// fault, with its file and line, and one with the number of objects.

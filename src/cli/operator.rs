@@ -30,6 +30,10 @@ pub(super) struct Arguments {
     /// the operator runs in Kubernetes, else all.
     #[arg(long, env = "DASKFLOW_SCHEDULER_NETWORKS", value_name = "CIDR,...", default_value = "")]
     scheduler_networks: Networks,
+    /// Serve the kinds of dask-kubernetes (`kubernetes.dask.org/v1`) too, as its own operator does: not
+    /// beside that one in the same namespaces.
+    #[arg(long, env = "DASKFLOW_DASK_KUBERNETES")]
+    dask_kubernetes: bool,
     /// The address on which `GET /log` returns the log filter and `PUT /log` changes it: a loopback address,
     /// which only this machine, or the pod, can reach. `kubectl port-forward` reaches it.
     #[arg(long, env = "DASKFLOW_ADMIN_LISTEN", default_value = "127.0.0.1:8081", value_parser = loopback)]
@@ -217,6 +221,7 @@ async fn options(arguments: &Arguments) -> Result<Options, operator::Error> {
             Candidature { lease, client, place: Place::Thread }
         }),
         namespaces: arguments.namespace.0.clone(),
+        dask_kubernetes: arguments.dask_kubernetes,
         surroundings: Surroundings::of_machine(reach),
         listener: http::listen(arguments.listen).await?,
     })

@@ -52,11 +52,6 @@ pub(super) fn fail(error: &dyn std::error::Error) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// A number and what it counts: `1 object`, `2 objects`.
-pub(super) fn counted(number: usize, thing: &str) -> String {
-    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
-}
-
 /// Writes rows as kubectl does: every column but the last as wide as its widest cell, and three spaces more.
 pub(super) fn write_table<const COLUMNS: usize>(
     out: &mut impl Write,

@@ -8,10 +8,11 @@ use serde_json::Value;
 
 use super::commands::{self, Access, Failure};
 use super::files::{Files, without_files};
-use super::output::{FileFault, Output, counted, fail};
+use super::output::{FileFault, Output, fail};
 use crate::api::Kind;
 use crate::client::find::{self, Found, Named, shown};
 use crate::manifest::{self, Checked, Fault};
+use crate::view::counted;
 
 /// Exit code 0: no faults; there may be hints about what is right and may be meant otherwise. 1: there are
 /// faults, or a file cannot be read, or there is no object. 2: the command line is wrong.

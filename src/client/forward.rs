@@ -77,12 +77,11 @@ impl Scheduler {
     /// # Errors
     /// There is neither, the run has no DaskCluster, or a request failed.
     pub async fn find(cluster: &Cluster, named: &Named) -> Result<Self, Error> {
-        let kinds = [Kind::DaskCluster, Kind::FlowRun];
-        let found = match find(cluster, named, &kinds).await {
-            // A run's own cluster has its name.
-            Err(Error::Ambiguous { name, .. }) => of_kind(cluster, name).await?,
-            found => found?,
-        };
+        Self::among(cluster, cluster_or_run(cluster, named).await?).await
+    }
+
+    /// That of this DaskCluster, or of this run.
+    pub(super) async fn among(cluster: &Cluster, found: Found) -> Result<Self, Error> {
         let found = match found {
             Found::Run(run) => of_kind(cluster, cluster_name(&run)?).await?,
             other => other,
@@ -187,6 +186,15 @@ impl Scheduler {
     }
 }
 
+/// The DaskCluster of this name, or else the run.
+pub(super) async fn cluster_or_run(cluster: &Cluster, named: &Named) -> Result<Found, Error> {
+    match find(cluster, named, &[Kind::DaskCluster, Kind::FlowRun]).await {
+        // A run's own cluster has its name.
+        Err(Error::Ambiguous { name, .. }) => of_kind(cluster, name).await,
+        found => found,
+    }
+}
+
 async fn of_kind(cluster: &Cluster, name: String) -> Result<Found, Error> {
     find(cluster, &Named { kind: Some(Kind::DaskCluster), name }, &[Kind::DaskCluster]).await
 }
@@ -194,8 +202,19 @@ async fn of_kind(cluster: &Cluster, name: String) -> Result<Found, Error> {
 /// The DaskCluster that a run has.
 fn cluster_name(run: &FlowRun) -> Result<String, Error> {
     let name = run.name_any();
+    let at_gateway = run.status.as_ref().and_then(|status| status.gateway.as_ref()?.cluster.as_ref());
     match run.status.as_ref().and_then(|status| status.cluster.clone()) {
         Some(cluster) if !cluster.contains(':') => Ok(cluster),
+        Some(address) if address.starts_with("http") => Err(Error::Senseless(match at_gateway {
+            Some(cluster) => format!(
+                "the cluster of the run {name} is behind the Dask Gateway at {address}: connect with your own login there, by \
+                 Gateway({address:?}).connect({cluster:?}) of dask_gateway"
+            ),
+            None => format!(
+                "the run {name} has no cluster of the Dask Gateway at {address} now: it is {}",
+                phase_of(run).as_str()
+            ),
+        })),
         Some(address) => Err(Error::Senseless(format!(
             "the run {name} has the scheduler at {address}, which is no DaskCluster: connect to it yourself"
         ))),

@@ -9,6 +9,7 @@
 
 pub mod certificate;
 pub mod cluster;
+pub mod dashboard;
 pub mod error;
 pub mod find;
 pub mod follow;

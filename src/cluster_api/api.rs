@@ -1,5 +1,6 @@
 //! The API itself, but for what it answers.
 
+use std::net::IpAddr;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use jiff::Timestamp;
@@ -15,6 +16,8 @@ use super::store::{Key, Store};
 use super::value::{seconds, set};
 use super::writer::Writer;
 use super::{built_in, collect, kinds};
+use crate::api::dask_kubernetes;
+use crate::manifest::admission::Defined;
 
 /// The API. Clones are the same one.
 #[derive(Clone)]
@@ -27,8 +30,7 @@ impl ClusterApi {
     ///
     /// `clock` says what time it is; uids and generated names follow from `seed`.
     pub fn new(clock: impl Fn() -> Timestamp + Send + Sync + 'static, seed: u64) -> Self {
-        let state = State { store: Store::default(), names: Names::new(seed), events_looked: None };
-        Self::begin(clock, state, None)
+        Self::begin(clock, State::new(Store::default(), Names::new(seed)), None)
     }
 
     /// An API with these objects and what is there from the start, which may be kept on a disk.
@@ -41,7 +43,14 @@ impl ClusterApi {
         let news = Arc::new(News::new(state.store.version()));
         let state = Arc::new(Mutex::new(state));
         let writer = disk.map(|disk| Writer::start(disk, state.clone(), news.clone()));
-        let shared = Shared { state, news, clock: Box::new(clock), logs: OnceLock::new(), writer };
+        let shared = Shared {
+            state,
+            news,
+            clock: Box::new(clock),
+            logs: OnceLock::new(),
+            pods: OnceLock::new(),
+            writer,
+        };
         Self { shared: Arc::new(shared) }
     }
 
@@ -56,6 +65,23 @@ impl ClusterApi {
         let _ = self.shared.logs.set(source);
     }
 
+    /// Says where the ports of all pods are reached. The first that is given stays; without one, none are
+    /// forwarded.
+    pub fn reach_pods_at(&self, address: IpAddr) {
+        let _ = self.shared.pods.set(address);
+    }
+
+    /// Serves the kinds of dask-kubernetes too, from now on. Objects of theirs that were kept are there
+    /// again.
+    pub fn serve_dask_kubernetes(&self) {
+        let now = self.now();
+        let mut state = self.lock();
+        state.dask_kubernetes = true;
+        define(&mut state, &DASK_KUBERNETES, now);
+        drop(state);
+        self.tell();
+    }
+
     /// The version of the last change.
     pub fn version(&self) -> u64 {
         self.lock().store.version()
@@ -63,7 +89,7 @@ impl ClusterApi {
 
     /// Whether there is an object of a kind of ours: by namespace and name.
     pub fn has(&self, kind: crate::api::Kind, namespace: &str, name: &str) -> bool {
-        let found = kinds::all().iter().find(|one| one.ours == Some(kind));
+        let found = kinds::all().iter().find(|one| one.defined == Some(Defined::Ours(kind)));
         found.is_some_and(|kind| self.lock().store.get(kind.stored, &Key::new(namespace, name)).is_some())
     }
 
@@ -144,14 +170,20 @@ fn install(state: &mut State, now: Timestamp) {
         built_in::fill_in(namespaces, &mut object, 0);
         state.store.put(namespaces.stored, default, object);
     }
+    define(state, &DEFINITIONS, now);
+}
+
+/// Puts definitions in, as ones that are served.
+fn define(state: &mut State, definitions: &[(String, Value)], now: Timestamp) {
+    let created = seconds(now);
     let Some(kind) = kinds::find("apiextensions.k8s.io", "v1", "customresourcedefinitions") else { return };
-    for (name, crd) in &*DEFINITIONS {
+    for (name, crd) in definitions {
         let mut object = crd.clone();
         let condition = |type_: &str, reason: &str| json!({"type": type_, "status": "True", "reason": reason, "message": "", "lastTransitionTime": created});
         let status = json!({
             "acceptedNames": object.pointer("/spec/names"),
             "conditions": [condition("NamesAccepted", "NoConflicts"), condition("Established", "InitialNamesAccepted")],
-            "storedVersions": [crate::api::VERSION],
+            "storedVersions": [object.pointer("/spec/versions/0/name")],
         });
         set(&mut object, "status", status);
         let metadata = json!({
@@ -163,10 +195,15 @@ fn install(state: &mut State, now: Timestamp) {
 }
 
 /// The definitions of our kinds by their names. To write them takes longer than anything else at a start.
-static DEFINITIONS: LazyLock<Vec<(String, Value)>> = LazyLock::new(|| {
+static DEFINITIONS: LazyLock<Vec<(String, Value)>> = LazyLock::new(|| named(crate::api::crds()));
+
+/// The same of those of dask-kubernetes.
+static DASK_KUBERNETES: LazyLock<Vec<(String, Value)>> = LazyLock::new(|| named(dask_kubernetes::crds()));
+
+fn named(crds: Vec<CustomResourceDefinition>) -> Vec<(String, Value)> {
     let named = |crd: CustomResourceDefinition| {
         let name = format!("{}.{}", crd.spec.names.plural, crd.spec.group);
         Some((name, serde_json::to_value(crd).ok()?))
     };
-    crate::api::crds().into_iter().filter_map(named).collect()
-});
+    crds.into_iter().filter_map(named).collect()
+}

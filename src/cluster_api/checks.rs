@@ -43,9 +43,9 @@ pub(super) fn admitted(
     if kind.is_new_event() {
         object = event::to_old(object);
     }
-    let (object, unknown) = match kind.ours {
-        Some(ours) => {
-            let unknown = admission::prune(ours, &mut object, old);
+    let (object, unknown) = match kind.defined {
+        Some(defined) => {
+            let unknown = admission::prune(defined, &mut object, old);
             (object, unknown)
         }
         None => built_in::typed(kinds::stored_at(kind.stored).unwrap_or(kind), object, old)?,
@@ -104,9 +104,9 @@ pub(super) fn check(kind: &Kind, object: &Value, old: Option<&Value>) -> Result<
         let message = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
         causes.push(Cause::invalid("metadata.name", &json!(name), message));
     }
-    match kind.ours {
-        Some(ours) => {
-            causes.extend(admission::violations(ours, object, old).into_iter().map(cause));
+    match kind.defined {
+        Some(defined) => {
+            causes.extend(admission::violations(defined, object, old).into_iter().map(cause));
         }
         None => causes.extend(built_in::violations(kind, object, old)),
     }

@@ -137,6 +137,11 @@ fn orphan(state: &mut State, all: &[Placed]) {
 /// Deletes what none of its owners is left of, or whose owners wait for it to go. What has yet another owner
 /// stays, and with it that one alone: the others wait for it no longer.
 fn follow_owners(state: &mut State, all: &[Placed], now: Timestamp) {
+    let hidden = state.hidden();
+    let is_known = |owner: &Value| {
+        let kind = kinds::of(field(owner, "apiVersion"), field(owner, "kind"));
+        kind.is_some_and(|kind| Some(kind.group.as_str()) != hidden)
+    };
     let owning = all.iter().filter(|(kind, ..)| !kind.is("Event"));
     let there: HashMap<&str, &Placed> = owning.map(|placed| (text(&placed.2, "uid"), placed)).collect();
     for placed in all.iter().filter(|(_, _, object)| !owners_of(object).is_empty()) {
@@ -149,7 +154,7 @@ fn follow_owners(state: &mut State, all: &[Placed], now: Timestamp) {
         for owner in owners(object) {
             let uid = field(owner, "uid");
             match there.get(uid) {
-                _ if kinds::of(field(owner, "apiVersion"), field(owner, "kind")).is_none() => stay = true,
+                _ if !is_known(owner) => stay = true,
                 // An owner is in the same namespace, or in none.
                 Some((_, place, _)) if !place.namespace.is_empty() && place.namespace != key.namespace => {
                     lost.push(uid);

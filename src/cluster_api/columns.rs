@@ -185,7 +185,7 @@ mod tests {
 
     #[test]
     fn every_row_has_a_cell_for_each_column() {
-        for kind in kinds::all().iter().filter(|kind| kind.ours.is_none()) {
+        for kind in kinds::all().iter().filter(|kind| kind.defined.is_none()) {
             let cells = cells(kind, &json!({"metadata": {"name": "a"}}), Timestamp::UNIX_EPOCH);
             assert_eq!(cells.len(), of(kind).len(), "{}", kind.kind);
         }

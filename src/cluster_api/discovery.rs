@@ -20,24 +20,27 @@ const MINOR: &str = "36";
 const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
 
 /// Whether something is served at this path.
-pub(super) fn is_document(path: &str) -> bool {
-    document(path, Form::Whole).is_ok()
+pub(super) fn is_document(path: &str, hidden: Option<&str>) -> bool {
+    document(path, Form::Whole, hidden).is_ok()
 }
 
-/// The document at a path.
-pub(super) fn document(path: &str, form: Form) -> Result<Response<Body>, Refusal> {
+/// The document at a path. Nothing is said of the group `hidden`, which is not served.
+pub(super) fn document(path: &str, form: Form, hidden: Option<&str>) -> Result<Response<Body>, Refusal> {
     let words: Vec<&str> = path.split('/').filter(|word| !word.is_empty()).collect();
+    if words.iter().any(|word| Some(*word) == hidden) {
+        return Err(Refusal::no_such_path());
+    }
     let document = match words.as_slice() {
         ["healthz" | "livez" | "readyz", ..] => return Ok(Response::new(Body::from("ok"))),
         ["version"] => version(),
         ["api"] if form == Form::Discovery => return Ok(aggregated(&[String::new()])),
         ["api"] => json!({"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": []}),
-        ["apis"] if form == Form::Discovery => return Ok(aggregated(&groups())),
+        ["apis"] if form == Form::Discovery => return Ok(aggregated(&groups(hidden))),
         ["apis"] => {
-            let all: Vec<Value> = groups().iter().map(|name| group(name)).collect();
+            let all: Vec<Value> = groups(hidden).iter().map(|name| group(name)).collect();
             json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": all})
         }
-        ["apis", name] if groups().iter().any(|known| known == name) => {
+        ["apis", name] if groups(hidden).iter().any(|known| known == name) => {
             let mut document = group(name);
             set(&mut document, "kind", json!("APIGroup"));
             set(&mut document, "apiVersion", json!("v1"));
@@ -45,7 +48,7 @@ pub(super) fn document(path: &str, form: Form) -> Result<Response<Body>, Refusal
         }
         ["api", version] => resources("", version)?,
         ["apis", group, version] => resources(group, version)?,
-        ["openapi", "v3"] => openapi::index(),
+        ["openapi", "v3"] => openapi::index(hidden),
         ["openapi", "v3", "api", version] => openapi::document("", version)?,
         ["openapi", "v3", "apis", group, version] => openapi::document(group, version)?,
         _ => return Err(Refusal::no_such_path()),
@@ -62,10 +65,11 @@ fn version() -> Value {
 }
 
 /// The groups with a name, in the order of the table.
-fn groups() -> Vec<String> {
+fn groups(hidden: Option<&str>) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     for kind in kinds::all() {
-        if !kind.group.is_empty() && !names.contains(&kind.group) {
+        let is_named = !kind.group.is_empty() && Some(kind.group.as_str()) != hidden;
+        if is_named && !names.contains(&kind.group) {
             names.push(kind.group.clone());
         }
     }
@@ -206,10 +210,12 @@ mod tests {
         for path in
             ["/version", "/api", "/apis", "/apis/batch", "/api/v1", "/openapi/v3", "/readyz", "/livez/ping"]
         {
-            assert!(is_document(path), "{path}");
+            assert!(is_document(path, None), "{path}");
         }
         for path in ["/", "/metrics", "/apis/apps", "/openapi/v2", "/openapi/v3/apis/apps/v1"] {
-            assert!(!is_document(path), "{path}");
+            assert!(!is_document(path, None), "{path}");
         }
+        let theirs = "/apis/kubernetes.dask.org";
+        assert!(is_document(theirs, None) && !is_document(theirs, Some("kubernetes.dask.org")));
     }
 }

@@ -85,7 +85,7 @@ pub(super) fn list(kind: &Kind, objects: &[&Value], page: &Page, form: Form, now
 fn item(kind: &Kind, object: &Value) -> String {
     let whole = whole(kind, object);
     match &*whole {
-        Value::Object(fields) if kind.ours.is_none() => {
+        Value::Object(fields) if kind.defined.is_none() => {
             let fields = fields.iter().filter(|(name, _)| !matches!(name.as_str(), "kind" | "apiVersion"));
             let fields = fields.map(|(name, value)| format!("{}:{value}", json!(name)));
             format!("{{{}}}", fields.collect::<Vec<_>>().join(","))

@@ -37,7 +37,7 @@ impl ClusterApi {
         let number = services.filter_map(|(_, _, service)| built_in::number_of(service)).max();
         let names = Names::after(seed, number.unwrap_or_default());
         let store = Store::restored(saved.version + VERSIONS_LEFT_OUT, saved.objects);
-        let api = Self::begin(clock, State { store, names, events_looked: None }, Some(disk));
+        let api = Self::begin(clock, State::new(store, names), Some(disk));
         api.tell();
         Ok(api)
     }

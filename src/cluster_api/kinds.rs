@@ -1,10 +1,12 @@
-//! The kinds that are served: ours from their definitions, and the core kinds that this project uses.
+//! The kinds that are served: ours and those of dask-kubernetes from their definitions, and the core kinds
+//! that this project uses.
 
 use std::sync::LazyLock;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 
-use crate::api;
+use crate::api::{self, dask_kubernetes};
+use crate::manifest::admission::Defined;
 
 /// One resource of the API.
 #[derive(Debug)]
@@ -30,11 +32,11 @@ pub(super) struct Kind {
     pub creates_on_update: bool,
     /// Whether it may be written: the definitions of our kinds are those of this program.
     pub writable: bool,
-    /// The kind of ours that it is.
-    pub ours: Option<api::Kind>,
-    /// The fields beside name and namespace that its definition lets a request select by, for ours.
+    /// What defines it; none for a core kind.
+    pub defined: Option<Defined>,
+    /// The fields beside name and namespace that its definition lets a request select by.
     pub selectable: Vec<String>,
-    /// The columns of `kubectl get`, for ours.
+    /// The columns of `kubectl get` that its definition has.
     pub columns: Vec<Column>,
     /// Where its objects are kept: the place in the table of the kind that keeps them.
     pub stored: usize,
@@ -82,7 +84,7 @@ impl Kind {
 
     /// Whether it is this kind of the core group or another built-in one.
     pub fn is(&self, kind: &str) -> bool {
-        self.ours.is_none() && self.kind == kind
+        self.defined.is_none() && self.kind == kind
     }
 }
 
@@ -92,7 +94,7 @@ fn dotted(word: &str, group: &str) -> String {
 
 static TABLE: LazyLock<Vec<Kind>> = LazyLock::new(|| {
     let mut all = built_in();
-    all.extend(api::crds().into_iter().filter_map(defined));
+    all.extend(api::crds().into_iter().chain(dask_kubernetes::crds()).filter_map(defined));
     for (at, kind) in all.iter_mut().enumerate() {
         kind.stored = at;
     }
@@ -140,7 +142,7 @@ fn row(group: &str, kind: &str, plural: &str, short: &[&str]) -> Kind {
         unconditional: true,
         creates_on_update: false,
         writable: true,
-        ours: None,
+        defined: None,
         selectable: Vec::new(),
         columns: Vec::new(),
         stored: 0,
@@ -182,11 +184,11 @@ fn built_in() -> Vec<Kind> {
     ]
 }
 
-/// The kind of a definition of ours.
+/// The kind of a definition of ours, each of which has one version.
 fn defined(crd: CustomResourceDefinition) -> Option<Kind> {
     let (names, group) = (crd.spec.names, crd.spec.group);
-    let version = crd.spec.versions.into_iter().find(|version| version.name == api::VERSION)?;
-    let ours = api::Kind::named(&group, &names.kind)?;
+    let version = crd.spec.versions.into_iter().next()?;
+    let defined = Defined::named(&group, &names.kind)?;
     let subresources = version.subresources.unwrap_or_default();
     let scale = subresources.scale.map(|scale| Scale {
         spec: scale.spec_replicas_path,
@@ -209,7 +211,7 @@ fn defined(crd: CustomResourceDefinition) -> Option<Kind> {
         scale,
         generation: true,
         unconditional: false,
-        ours: Some(ours),
+        defined: Some(defined),
         selectable: selectable.map(|field| field.json_path.trim_start_matches('.').to_owned()).collect(),
         columns: columns.collect(),
         ..row(&group, &names.kind, &names.plural, &[])
@@ -222,7 +224,10 @@ mod tests {
 
     #[test]
     fn every_kind_of_ours_is_served_and_both_forms_of_events_are_one_store() {
-        assert_eq!(all().iter().filter(|kind| kind.ours.is_some()).count(), api::crds().len());
+        let defined =
+            |group: &str| all().iter().filter(|one| one.defined.is_some() && one.group == group).count();
+        assert_eq!(defined(api::GROUP), api::crds().len());
+        assert_eq!(defined(dask_kubernetes::GROUP), dask_kubernetes::KINDS.len());
         let old = find("", "v1", "events").unwrap();
         let new = find("events.k8s.io", "v1", "events").unwrap();
         assert_eq!((old.stored, old.is_new_event()), (new.stored, false));

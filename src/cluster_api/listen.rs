@@ -18,6 +18,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::access::{Access, Guard};
 use super::api::ClusterApi;
+use super::forward;
 use super::response::json_response;
 use super::status::Refusal;
 
@@ -65,7 +66,7 @@ impl ClusterApi {
     }
 
     async fn answer_http(&self, request: Request, guard: Option<Guard>) -> Response<Body> {
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
         let refused = |refusal: Refusal| json_response(refusal.code, &refusal.body(), &[]);
         if !is_local(&parts.headers) {
             return refused(Refusal {
@@ -83,6 +84,9 @@ impl ClusterApi {
                 message: "the token of the kubeconfig is needed that was written for this API".to_owned(),
                 details: Value::Null,
             });
+        }
+        if forward::is_asked_for(&parts) {
+            return forward::answer(self, &mut parts).unwrap_or_else(refused);
         }
         match to_bytes(body, BODY_BYTES_MAX).await {
             Ok(bytes) => self.answer(&parts, &bytes).await,

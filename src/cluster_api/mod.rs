@@ -5,11 +5,12 @@
 //! on loopback ([`ClusterApi::listen`], and with TLS and a token [`ClusterApi::listen_with`]). Its objects
 //! live in memory, and end with it, unless they are kept in a file as well ([`ClusterApi::kept`]).
 //!
-//! What it serves: our kinds, with their schemas, defaults and rules from [`crate::manifest`], and the core
-//! kinds that this project uses (Pod, Job, Service, `ConfigMap`, Secret, Event in both forms, Namespace,
-//! Lease, `NetworkPolicy`, `ServiceAccount`; `CustomResourceDefinition` for reading). Get, list with
-//! selectors and pages, watch with bookmarks, create, update, the four patches with field managers, delete
-//! with preconditions, grace, propagation and finalizers, the subresources `status` and `scale`, tables,
+//! What it serves: our kinds, with their schemas, defaults and rules from [`crate::manifest`], those of
+//! dask-kubernetes where it is asked to ([`ClusterApi::serve_dask_kubernetes`]), and the core kinds that this
+//! project uses (Pod, Job, Service, `ConfigMap`, Secret, Event in both forms, Namespace, Lease,
+//! `NetworkPolicy`, `ServiceAccount`; `CustomResourceDefinition` for reading). Get, list with selectors and
+//! pages, watch with bookmarks, create, update, the four patches with field managers, delete with
+//! preconditions, grace, propagation and finalizers, the subresources `status` and `scale`, tables,
 //! discovery, and `OpenAPI` v3. What a user may do (all), and what containers have written, which a
 //! [`LogSource`] knows.
 //!
@@ -20,7 +21,8 @@
 //!
 //! What it refuses, with a `Status` that says so: kinds and paths that are not here (404), verbs that a
 //! kind has not (405), forms of bodies and answers that it does not know (415, 406; protobuf is read as far
-//! as `kubectl create` needs it, and not written), logs where there is no source of them, exec, eviction,
+//! as `kubectl create` needs it, and not written), logs where there is no source of them, ports of pods where
+//! nothing says where they are ([`ClusterApi::reach_pods_at`]) and but over a WebSocket, exec, eviction,
 //! tokens, a watch by name and an apply of `events.k8s.io` (501).
 //!
 //! Time comes from a clock that the caller gives, names and uids from a seed: two that are asked the same
@@ -43,6 +45,7 @@ mod due_jobs;
 mod event;
 mod fields;
 mod form;
+mod forward;
 mod job_status;
 pub mod jobs;
 mod keeping;

@@ -20,10 +20,10 @@ use crate::manifest::admission;
 /// The parameters of a patch. `kubectl` sends those alone that it finds here.
 const PARAMETERS: &[&str] = &["dryRun", "fieldManager", "fieldValidation", "force"];
 
-/// What documents there are.
-pub(super) fn index() -> Value {
+/// What documents there are, but for that of a group that is not served.
+pub(super) fn index(hidden: Option<&str>) -> Value {
     let mut paths = Map::new();
-    for kind in kinds::all() {
+    for kind in kinds::all().iter().filter(|kind| Some(kind.group.as_str()) != hidden) {
         let path = at(kind);
         let url = format!("/openapi/v3/{path}?hash={}", env!("CARGO_PKG_VERSION"));
         paths.insert(path, json!({"serverRelativeURL": url}));
@@ -72,9 +72,11 @@ fn gvk(kind: &Kind) -> Value {
 
 /// The name and the schema of a kind.
 fn schema(kind: &Kind, generator: &mut SchemaGenerator) -> (String, Value) {
-    if let Some(ours) = kind.ours {
-        let name = format!("dev.daskflow.{}.{}", kind.version, kind.kind);
-        let mut schema = admission::schema(ours).cloned().unwrap_or_default();
+    if let Some(defined) = kind.defined {
+        // As an API server calls it: the group from its end.
+        let group: Vec<&str> = kind.group.rsplit('.').collect();
+        let name = format!("{}.{}.{}", group.join("."), kind.version, kind.kind);
+        let mut schema = admission::schema(defined).cloned().unwrap_or_default();
         let metadata = generator.subschema_for::<ObjectMeta>();
         set(part(&mut schema, "properties"), "metadata", json!({"allOf": [metadata]}));
         return (name, schema);

@@ -25,12 +25,12 @@ impl Patch {
             "application/json-patch+json" => Ok(Self::Json),
             "application/merge-patch+json" => Ok(Self::Merge),
             "application/apply-patch+yaml" => Ok(Self::Apply),
-            "application/strategic-merge-patch+json" if kind.ours.is_none() => Ok(Self::Strategic),
+            "application/strategic-merge-patch+json" if kind.defined.is_none() => Ok(Self::Strategic),
             _ => {
                 let ours =
                     "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml";
                 let strategic =
-                    if kind.ours.is_none() { ", application/strategic-merge-patch+json" } else { "" };
+                    if kind.defined.is_none() { ", application/strategic-merge-patch+json" } else { "" };
                 Err(Refusal::unsupported_media(&format!("{ours}{strategic}")))
             }
         }

@@ -32,6 +32,8 @@ pub(super) enum Part {
     Scale,
     /// What a container has written, for reading only.
     Log,
+    /// A port of a pod, over a WebSocket.
+    PortForward,
 }
 
 /// The parameters behind the question mark.
@@ -90,10 +92,9 @@ pub(super) enum Form {
 }
 
 /// Parts of pods that a real API server has, each with what a user does here instead.
-const PARTS_OF_PODS: [(&str, &str); 8] = [
+const PARTS_OF_PODS: [(&str, &str); 7] = [
     ("exec", "a pod is a process of this machine: run the command, or copy the file, in a terminal"),
     ("attach", "read what the pod writes with kubectl logs --follow"),
-    ("portforward", CONNECT),
     ("proxy", CONNECT),
     ("eviction", "delete the pod"),
     ("binding", ""),
@@ -102,7 +103,7 @@ const PARTS_OF_PODS: [(&str, &str); 8] = [
 ];
 
 /// How the ports of a pod are reached.
-const CONNECT: &str =
+pub(super) const CONNECT: &str =
     "a pod is a process of this machine: connect to the address in the status of its DaskCluster";
 
 /// What an answer can be written as.
@@ -183,6 +184,7 @@ fn part_of(kind: &Kind, part: &str) -> Result<Part, Refusal> {
         "status" if kind.status => Ok(Part::Status),
         "scale" if kind.scale.is_some() => Ok(Part::Scale),
         "log" if kind.is("Pod") => Ok(Part::Log),
+        "portforward" if kind.is("Pod") => Ok(Part::PortForward),
         "token" if kind.is("ServiceAccount") => Err(Refusal::not_implemented("serviceaccounts/token")),
         _ => Err(match PARTS_OF_PODS.iter().find(|(known, _)| kind.is("Pod") && *known == part) {
             Some((part, instead)) => Refusal::not_done_here(&format!("pods/{part}"), instead),

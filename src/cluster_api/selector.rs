@@ -37,7 +37,7 @@ const COMMON: &[&str] = &["metadata.name", "metadata.namespace"];
 
 /// Further fields, by kind.
 fn fields_of(kind: &Kind) -> &'static [&'static str] {
-    match (kind.ours.is_some(), kind.kind.as_str()) {
+    match (kind.defined.is_some(), kind.kind.as_str()) {
         (false, "Pod") => &["status.phase", "spec.nodeName", "spec.restartPolicy", "spec.serviceAccountName"],
         (false, "Namespace") => &["status.phase"],
         (false, "Job") => &["status.successful"],

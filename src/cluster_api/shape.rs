@@ -12,7 +12,7 @@ use crate::manifest;
 /// Where in an object of some kind we are.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Shape<'a> {
-    /// In one of ours, at a field with this schema.
+    /// In an object of a defined kind, at a field with this schema.
     Schema(&'a Value),
     /// In a core object, at a field of this name in a field of that name.
     Core { parent: &'a str, name: &'a str },
@@ -53,8 +53,8 @@ const ATOMIC_MAPS: &[&str] = &[
 impl<'a> Shape<'a> {
     /// The shape of a whole object.
     pub fn of(kind: &Kind) -> Shape<'static> {
-        match kind.ours {
-            Some(ours) => manifest::admission::schema(ours).map_or(Shape::Free, Shape::Schema),
+        match kind.defined {
+            Some(defined) => manifest::admission::schema(defined).map_or(Shape::Free, Shape::Schema),
             None => Shape::Core { parent: "", name: "" },
         }
     }

@@ -1,6 +1,7 @@
 //! What is kept of an API, and what its clones share.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use jiff::Timestamp;
@@ -11,6 +12,7 @@ use super::log_source::LogSource;
 use super::names::Names;
 use super::store::Store;
 use super::writer::Writer;
+use crate::api::dask_kubernetes;
 
 /// Gives the present moment.
 pub(super) type Clock = Box<dyn Fn() -> Timestamp + Send + Sync>;
@@ -69,6 +71,20 @@ pub(super) struct State {
     pub(super) names: Names,
     /// When old events were last looked for.
     pub(super) events_looked: Option<Timestamp>,
+    /// Whether the kinds of dask-kubernetes are served.
+    pub(super) dask_kubernetes: bool,
+}
+
+impl State {
+    /// With these, nothing has happened yet.
+    pub(super) fn new(store: Store, names: Names) -> Self {
+        Self { store, names, events_looked: None, dask_kubernetes: false }
+    }
+
+    /// The group that is not served, as if its definitions were not there.
+    pub(super) fn hidden(&self) -> Option<&'static str> {
+        (!self.dask_kubernetes).then_some(dask_kubernetes::GROUP)
+    }
 }
 
 /// What the clones of an API share.
@@ -77,6 +93,8 @@ pub(super) struct Shared {
     pub(super) news: Arc<News>,
     pub(super) clock: Clock,
     pub(super) logs: OnceLock<Arc<dyn LogSource>>,
+    /// Where the ports of pods are reached, if they are.
+    pub(super) pods: OnceLock<IpAddr>,
     /// What keeps the objects, if anything does.
     pub(super) writer: Option<Writer>,
 }

@@ -38,7 +38,7 @@ fn definitions(kind: &Kind) -> Vec<Value> {
         let format = if name == "Name" { "name" } else { "" };
         json!({"name": name, "type": type_, "format": format, "description": "", "priority": priority})
     };
-    if kind.ours.is_some() {
+    if kind.defined.is_some() {
         let own = kind.columns.iter().map(|own| column(&own.name, &own.type_, own.priority));
         return std::iter::once(column("Name", "string", 0)).chain(own).collect();
     }
@@ -46,7 +46,7 @@ fn definitions(kind: &Kind) -> Vec<Value> {
 }
 
 fn cells(kind: &Kind, object: &Value, now: Timestamp) -> Vec<Value> {
-    if kind.ours.is_none() {
+    if kind.defined.is_none() {
         return columns::cells(kind, object, now);
     }
     let name = object.pointer("/metadata/name").cloned().unwrap_or_default();

@@ -1,6 +1,8 @@
 //! What kube's own clients see of it.
 
+mod dask_kubernetes;
 mod faults;
+mod forward;
 mod kept;
 mod kubectl;
 mod lists;

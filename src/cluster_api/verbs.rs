@@ -35,12 +35,16 @@ pub(super) fn answer(api: &ClusterApi, parts: &Parts, body: &[u8]) -> Result<Res
         return answer;
     }
     let query = Query::parse(parts.uri.query().unwrap_or_default());
+    let hidden = api.lock().hidden();
     match path::parse(parts.uri.path())? {
         Path::Document(document) if parts.method == Method::GET => {
-            discovery::document(&document, path::form(&parts.headers).unwrap_or(Form::Whole))
+            discovery::document(&document, path::form(&parts.headers).unwrap_or(Form::Whole), hidden)
         }
-        Path::Document(document) if discovery::is_document(&document) => Err(Refusal::no_such_method()),
+        Path::Document(document) if discovery::is_document(&document, hidden) => {
+            Err(Refusal::no_such_method())
+        }
         Path::Document(_) => Err(Refusal::no_such_path()),
+        Path::Objects(target) if hidden == Some(target.kind.group.as_str()) => Err(Refusal::no_such_path()),
         Path::Objects(target) => {
             let mut form = path::form(&parts.headers)?;
             if form == Form::Table && query.get("includeObject") == Some("Object") {
@@ -61,6 +65,10 @@ impl Asked<'_> {
         match (self.parts.method.as_str(), is_one, part) {
             ("GET", true, Some(Part::Log)) => logs::answer(self.api, &self.target, &self.query),
             (method, true, Some(Part::Log)) => Err(Refusal::not_allowed(kind, &method.to_lowercase())),
+            // Over a WebSocket it does not come here.
+            (_, true, Some(Part::PortForward)) => {
+                Err(Refusal::not_done_here("pods/portforward", path::CONNECT))
+            }
             ("GET", false, _) if self.query.is_set("watch") => {
                 let body = watch::begin(self.api, &self.target, &self.query, self.form)?;
                 let mut response = Response::new(body);

@@ -168,8 +168,8 @@ pub(super) fn create(state: &mut State, mut write: Write, object: Value) -> Resu
 }
 
 fn fill_in(state: &mut State, kind: &Kind, object: &mut Value, old: Option<&Value>) {
-    if let Some(ours) = kind.ours {
-        return admission::fill_in(ours, object, old);
+    if let Some(defined) = kind.defined {
+        return admission::fill_in(defined, object, old);
     }
     let needs_address = kind.is("Service") && object.pointer("/spec/clusterIP").is_none();
     let number = if needs_address { state.names.number() } else { 0 };
@@ -204,7 +204,7 @@ pub(super) fn update(state: &mut State, write: &Write, object: Value) -> Result<
     }
     fill_in(state, kind, &mut object, Some(&*old));
     keep_finalizers(&old, &object, write)?;
-    let is_changed = !is_same_spec(&old, &object);
+    let is_changed = !is_same_spec(kind, &old, &object);
     if kind.generation && is_changed && write.part != Some(Part::Status) {
         let generation = metadata(&old, "generation").and_then(Value::as_i64).unwrap_or_default();
         set(&mut object, "generation", Some(json!(generation + 1)));
@@ -266,11 +266,15 @@ pub(super) fn finalizers(object: &Value) -> Vec<&str> {
 }
 
 /// Whether a change is none that counts as a new generation: those are of all but the metadata and the
-/// status.
-fn is_same_spec(old: &Value, new: &Value) -> bool {
+/// status. The status of a defined kind counts where it has no subresource.
+fn is_same_spec(kind: &Kind, old: &Value, new: &Value) -> bool {
+    let counts_status = kind.defined.is_some() && !kind.status;
     let names = [old, new].into_iter().filter_map(Value::as_object).flat_map(serde_json::Map::keys);
-    let mut counted =
-        names.filter(|name| !matches!(name.as_str(), "metadata" | "status" | "apiVersion" | "kind"));
+    let mut counted = names.filter(|name| match name.as_str() {
+        "metadata" | "apiVersion" | "kind" => false,
+        "status" => counts_status,
+        _ => true,
+    });
     counted.all(|name| old.get(name) == new.get(name))
 }
 

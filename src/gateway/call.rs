@@ -46,6 +46,13 @@ impl Call {
         Self { method: Method::POST, path, body: Some(json!({"count": count})) }
     }
 
+    /// As many workers as the work needs from now on, between these bounds.
+    pub fn adapt(name: &str, (minimum, maximum): (u32, u32)) -> Self {
+        let path = format!("{}/adapt", of(name));
+        let body = json!({"minimum": minimum, "maximum": maximum, "active": true});
+        Self { method: Method::POST, path, body: Some(body) }
+    }
+
     /// The end of a cluster. One that has ended, or is unknown, is no error.
     pub fn stop(name: &str) -> Self {
         Self { method: Method::DELETE, path: of(name), body: None }
@@ -83,5 +90,6 @@ mod tests {
     fn the_collection_has_a_slash_at_its_end() {
         assert_eq!(Call::create(&Map::new()).path, "/api/v1/clusters/");
         assert_eq!(Call::scale("x", 2).path, "/api/v1/clusters/x/scale");
+        assert_eq!(Call::adapt("x", (0, 2)).path, "/api/v1/clusters/x/adapt");
     }
 }

@@ -136,7 +136,8 @@ pub fn list(body: &[u8]) -> Result<BTreeMap<String, Report>, Error> {
     Ok(all)
 }
 
-/// The answer to [`super::Call::scale`]: what the gateway has against as many workers, if anything.
+/// The answer to [`super::Call::scale`] and to [`super::Call::adapt`]: what the gateway has against as many
+/// workers, if anything.
 pub fn scaled(body: &[u8]) -> Result<Option<String>, Error> {
     #[derive(Deserialize)]
     struct Scaled {

@@ -17,8 +17,8 @@ const LIMIT: Duration = Duration::from_secs(20);
 const LOOK: Duration = Duration::from_millis(200);
 
 /// Lets the operator, which still is at work, end the clusters that gateways have made for runs, and waits
-/// for that. A run that has not ended is deleted, unless runs are kept over a restart: then it goes on after
-/// it, and so does its cluster.
+/// for that; those that Flows name go on. A run that has not ended is deleted, unless runs are kept over a
+/// restart: then it goes on after it, and so does its cluster.
 pub async fn end(client: &Client, is_kept: bool, news: &News) {
     let runs: Api<FlowRun> = Api::all(client.clone());
     let deadline = Instant::now() + LIMIT;
@@ -49,7 +49,8 @@ pub async fn end(client: &Client, is_kept: bool, news: &News) {
 }
 
 fn is_to_end(run: &FlowRun, is_kept: bool) -> bool {
-    let has_cluster = run.status.as_ref().is_some_and(|status| status.gateway.is_some());
+    let gateway = run.status.as_ref().and_then(|status| status.gateway.as_ref());
+    let has_cluster = gateway.is_some_and(|gateway| !gateway.shared);
     has_cluster && (!is_kept || has_ended(run))
 }
 

@@ -7,6 +7,7 @@
 //! manifest asks for is said, never passed over in silence.
 
 mod apply;
+mod balancer;
 mod cure;
 mod environment;
 mod file_watch;
@@ -34,7 +35,6 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use futures::future::join;
 use jiff::Timestamp;
 use kube::Client;
 use tokio_util::sync::CancellationToken;
@@ -98,6 +98,8 @@ pub struct Options {
     pub env: Vec<(String, String)>,
     /// A folder that Python finds modules in, before others.
     pub modules: Option<PathBuf>,
+    /// Whether the kinds of dask-kubernetes are served too.
+    pub dask_kubernetes: bool,
 }
 
 /// How it is ended.
@@ -185,7 +187,7 @@ pub async fn run(options: Options, stop: Stop) -> Result<u8, Error> {
     });
     let is_kept = options.state.is_some();
     say_begin(&machine, &objects, is_kept);
-    let api = begin(&machine, is_kept, &clock, chance.seed())?;
+    let api = begin(&machine, is_kept, &clock, chance.seed(), options.dask_kubernetes)?;
     let (client, ports) = (api.client(), Arc::new(ports(&api, &chance)));
     let given = if is_kept {
         Given::Applied(resume(&client, &machine, objects, begun).await?)
@@ -200,10 +202,10 @@ pub async fn run(options: Options, stop: Stop) -> Result<u8, Error> {
     let kubeconfig = Kubeconfig::serve(&api, options.kubeconfig.as_deref(), &own, of_sign.as_deref()).await?;
     machine.news.say(&format!("kubectl --kubeconfig {} get flows", kubeconfig.path().display()));
     let page = if options.once { None } else { page::serve(&client, &clock, &machine).await };
-    let mut operator = operator(&client, (clock.clone(), chance), &ports).await?;
+    let mut operator = operator(&client, (clock.clone(), chance), (&ports, options.dask_kubernetes)).await?;
     let address = page.as_ref().map(|page| page.address.as_str());
     let world = World { client: &client, clock: &clock, machine: &machine, stop: &stop, page: address };
-    let controllers = async { join(join(api.collect_always(), jobs::always(&api)), kubelet.serve()).await };
+    let controllers = controllers(&api, &client, &kubelet);
     let asked = work(&world, given, (options.once, options.until_idle.then_some(begun), options.watched));
     let ended = tokio::select! {
         () = stop.in_order.cancelled() => {
@@ -213,7 +215,7 @@ pub async fn run(options: Options, stop: Stop) -> Result<u8, Error> {
         ended = asked => ended,
         ended = &mut operator => Err(end_of_operator(ended)),
         fault = api.disk_fault() => Err(not_kept(&machine, fault)),
-        _ = controllers => Ok(0),
+        () = controllers => Ok(0),
         () = lines::write(&client, &machine) => Ok(0),
         () = screen::show(options.table.as_ref(), &world) => Ok(0),
     };
@@ -256,15 +258,27 @@ fn ports(api: &ClusterApi, chance: &Chance) -> Ports {
 }
 
 /// The API: in memory, or with what is kept in this machine's folder.
-fn begin(machine: &Machine, is_kept: bool, clock: &Clock, seed: u64) -> Result<ClusterApi, Error> {
+fn begin(
+    machine: &Machine,
+    is_kept: bool,
+    clock: &Clock,
+    seed: u64,
+    dask_kubernetes: bool,
+) -> Result<ClusterApi, Error> {
     let clock = clock.clone();
     let clock = move || clock.now();
-    if !is_kept {
-        return Ok(ClusterApi::new(clock, seed));
+    let api = if is_kept {
+        let disk = Disk::open(&machine.folder.path().join(OBJECTS));
+        let api = disk.and_then(|disk| ClusterApi::kept(clock, seed, disk));
+        api.map_err(|fault| not_kept(machine, Arc::new(fault)))?
+    } else {
+        ClusterApi::new(clock, seed)
+    };
+    api.reach_pods_at(Ipv4Addr::LOCALHOST.into());
+    if dask_kubernetes {
+        api.serve_dask_kubernetes();
     }
-    let disk = Disk::open(&machine.folder.path().join(OBJECTS));
-    let api = disk.and_then(|disk| ClusterApi::kept(clock, seed, disk));
-    api.map_err(|fault| not_kept(machine, Arc::new(fault)))
+    Ok(api)
 }
 
 fn not_kept(machine: &Machine, source: Arc<DiskError>) -> Error {
@@ -353,11 +367,16 @@ fn say_begin(machine: &Machine, objects: &Objects, is_kept: bool) {
     }
 }
 
+/// What Kubernetes has beside its API.
+async fn controllers(api: &ClusterApi, client: &Client, kubelet: &Kubelet) {
+    futures::join!(api.collect_always(), jobs::always(api), kubelet.serve(), balancer::serve(client));
+}
+
 /// The operator, as it runs in Kubernetes, but for where its clusters are.
 async fn operator(
     client: &Client,
     (clock, chance): (Clock, Chance),
-    ports: &Arc<Ports>,
+    (ports, dask_kubernetes): (&Arc<Ports>, bool),
 ) -> Result<AbortOnDropHandle<Result<(), operator::Error>>, http::CannotListen> {
     let budget = Budget::default();
     let ports = ports.clone();
@@ -365,6 +384,7 @@ async fn operator(
         client: client.clone(),
         lease: None,
         namespaces: Vec::new(),
+        dask_kubernetes,
         surroundings: Surroundings {
             sites: Sites::by(move |cluster| ports.site(cluster)),
             clock,

@@ -1,15 +1,15 @@
-//! What an API server does to an object of ours before it keeps it: it drops what the kind does not know,
-//! fills in the defaults, and refuses what breaks the schema or a rule.
+//! What an API server does to an object of a defined kind before it keeps it: it drops what the kind does not
+//! know, fills in the defaults, and refuses what breaks the schema or a rule.
 //!
 //! [`super::check`] is for people, who want to hear of everything at once with the lines that it stands on;
 //! this is for [`crate::cluster_api`], which answers as the API server does.
 
 use serde_json::Value;
 
-use super::schemas::{KindSchema, SCHEMAS};
+use super::schemas::{DASK_KUBERNETES, KindSchema, SCHEMAS};
 use super::way::Way;
 use super::{rules, schema};
-use crate::api::Kind;
+use crate::api::{Kind, dask_kubernetes};
 use crate::plan::field::{FieldPath, Step};
 
 /// A rule of its kind that an object breaks.
@@ -25,18 +25,41 @@ pub struct Violation {
     pub by_rule: bool,
 }
 
-fn of(kind: Kind) -> Option<&'static KindSchema> {
-    SCHEMAS.get(kind.as_str())
+/// A kind that a definition of this program describes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Defined {
+    /// One of ours.
+    Ours(Kind),
+    /// One of dask-kubernetes, by its word.
+    DaskKubernetes(&'static str),
+}
+
+impl Defined {
+    /// The kind of this group and word, if there is one.
+    pub fn named(group: &str, word: &str) -> Option<Self> {
+        if group == dask_kubernetes::GROUP {
+            let mut words = dask_kubernetes::KINDS.into_iter();
+            return words.find(|known| *known == word).map(Self::DaskKubernetes);
+        }
+        Kind::named(group, word).map(Self::Ours)
+    }
+}
+
+fn of(kind: Defined) -> Option<&'static KindSchema> {
+    match kind {
+        Defined::Ours(kind) => SCHEMAS.get(kind.as_str()),
+        Defined::DaskKubernetes(word) => DASK_KUBERNETES.get(word),
+    }
 }
 
 /// The schema of a kind, with that of its metadata.
-pub fn schema(kind: Kind) -> Option<&'static Value> {
+pub fn schema(kind: Defined) -> Option<&'static Value> {
     of(kind).map(|schema| &schema.openapi)
 }
 
 /// Drops the fields that the kind does not know, and gives their paths. Fields that are null and may not be
 /// count as not given. What is as in `old` was looked at before.
-pub fn prune(kind: Kind, object: &mut Value, old: Option<&Value>) -> Vec<String> {
+pub fn prune(kind: Defined, object: &mut Value, old: Option<&Value>) -> Vec<String> {
     let mut dropped = Vec::new();
     if let Some(schema) = schema(kind) {
         schema::prune_nulls(schema, object, old);
@@ -83,14 +106,14 @@ fn prune_value(
 }
 
 /// Fills in what the schema has a default for and the object does not say. What is as in `old` has its own.
-pub fn fill_in(kind: Kind, object: &mut Value, old: Option<&Value>) {
+pub fn fill_in(kind: Defined, object: &mut Value, old: Option<&Value>) {
     if let Some(schema) = schema(kind) {
         schema::fill_in(schema, object, old);
     }
 }
 
 /// What is wrong with an object that takes the place of `old`, if there was one, which was admitted itself.
-pub fn violations(kind: Kind, object: &Value, old: Option<&Value>) -> Vec<Violation> {
+pub fn violations(kind: Defined, object: &Value, old: Option<&Value>) -> Vec<Violation> {
     let Some(known) = of(kind) else { return Vec::new() };
     let mut by_schema = schema::findings_of_change(&known.openapi, object, old);
     by_schema.retain(|finding| {
@@ -135,6 +158,8 @@ mod tests {
 
     use super::*;
 
+    const RUN: Defined = Defined::Ours(Kind::FlowRun);
+
     fn run(spec: Value) -> Value {
         let mut run =
             json!({"apiVersion": "daskflow.dev/v1alpha1", "kind": "FlowRun", "metadata": {"name": "etl-1"}});
@@ -146,7 +171,7 @@ mod tests {
     fn what_the_kind_does_not_know_is_dropped_and_what_is_opaque_stays() {
         let mut object = run(json!({"flow": "etl", "colour": 1, "parameters": {"any": {"thing": 1}}}));
         object["metadata"]["shape"] = json!("round");
-        let mut dropped = prune(Kind::FlowRun, &mut object, None);
+        let mut dropped = prune(RUN, &mut object, None);
         dropped.sort();
         assert_eq!(dropped, ["metadata.shape", "spec.colour"]);
         assert_eq!(object["spec"], json!({"flow": "etl", "parameters": {"any": {"thing": 1}}}));
@@ -155,19 +180,38 @@ mod tests {
     #[test]
     fn defaults_are_filled_in_and_go_on_inside_of_them() {
         let mut cluster = json!({"metadata": {"name": "dask"}, "spec": {"image": "dask:1"}});
-        fill_in(Kind::DaskCluster, &mut cluster, None);
+        fill_in(Defined::Ours(Kind::DaskCluster), &mut cluster, None);
         assert_eq!(cluster["status"]["observedGeneration"], json!(crate::api::UNSEEN));
         assert!(cluster["spec"]["workers"]["drain"].is_string(), "{cluster}");
     }
 
     #[test]
+    fn what_the_client_of_dask_kubernetes_leaves_open_is_filled_in() {
+        let kind = Defined::named("kubernetes.dask.org", "DaskCluster").unwrap();
+        let pod = json!({"containers": [{"name": "worker", "env": null, "anything": 1}]});
+        let mut cluster = json!({"metadata": {"name": "A.b"}, "spec": {
+            "idleTimeout": null, "worker": {"replicas": null, "spec": pod}, "scheduler": {"spec": pod, "service": {}},
+        }});
+        assert_eq!(prune(kind, &mut cluster, None), [""; 0]);
+        fill_in(kind, &mut cluster, None);
+        assert_eq!(violations(kind, &cluster, None), Vec::new());
+        let spec = &cluster["spec"];
+        assert_eq!((&spec["idleTimeout"], &spec["worker"]["replicas"]), (&json!(0), &json!(1)));
+        assert_eq!(spec["worker"]["spec"], pod);
+        cluster["spec"]["worker"].as_object_mut().unwrap().remove("spec");
+        assert_eq!(violations(kind, &cluster, None)[0].field, "spec.worker.spec");
+        assert_eq!(Defined::named("daskflow.dev", "DaskCluster"), Some(Defined::Ours(Kind::DaskCluster)));
+        assert_eq!(Defined::named("kubernetes.dask.org", "Flow"), None);
+    }
+
+    #[test]
     fn rules_hold_against_the_object_that_was_there() {
         let (old, new) = (run(json!({"flow": "etl"})), run(json!({"flow": "other"})));
-        assert_eq!(violations(Kind::FlowRun, &new, None), Vec::new());
-        let said = violations(Kind::FlowRun, &new, Some(&old));
+        assert_eq!(violations(RUN, &new, None), Vec::new());
+        let said = violations(RUN, &new, Some(&old));
         assert_eq!(said.len(), 1, "{said:?}");
         assert_eq!((said[0].field.as_str(), said[0].by_rule), ("spec.flow", true));
-        let said = violations(Kind::FlowRun, &run(json!({"flow": 1})), Some(&old));
+        let said = violations(RUN, &run(json!({"flow": 1})), Some(&old));
         assert_eq!((said[0].field.as_str(), said[0].by_rule), ("spec.flow", false));
     }
 }

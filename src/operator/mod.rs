@@ -9,6 +9,7 @@ mod backoff;
 pub mod caches;
 mod certificates;
 pub mod client;
+mod compat;
 pub mod context;
 mod controller;
 mod crd_check;
@@ -91,6 +92,8 @@ pub struct Options {
     pub lease: Option<Candidature>,
     /// The namespaces that are watched; without one, all.
     pub namespaces: Vec<String>,
+    /// Whether the kinds of dask-kubernetes are served too ([`crate::plan::compat`]).
+    pub dask_kubernetes: bool,
     /// The time, chance, and the ways to schedulers.
     pub surroundings: Surroundings,
     /// Where probes and metrics are served ([`http::listen`]).
@@ -103,7 +106,7 @@ pub struct Options {
 /// events, but for requests that would have to wait for their turn; the Lease is released; then probes and
 /// metrics end.
 pub async fn run(options: Options, stop: CancellationToken) -> Result<(), Error> {
-    let Options { client, lease, namespaces, surroundings, listener } = options;
+    let Options { client, lease, namespaces, dask_kubernetes, surroundings, listener } = options;
     let claim = Arc::new(if lease.is_some() { Claim::new() } else { Claim::forever() });
     let metrics = Metrics::default();
     let client = layered(client, &claim, &metrics, &Adapt::new(&metrics, &stop, &surroundings.chance));
@@ -122,9 +125,12 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<(), Error>
     // either.
     let watches = async {
         crd_check::until_served(&client, &context.pulse).await;
+        if dask_kubernetes {
+            crd_check::until_dask_kubernetes_is_served(&client, &context.pulse).await;
+        }
         watches(&context).keep_all().await;
     };
-    let controllers = controllers(&context, wakes, &stop);
+    let controllers = controllers(&context, (wakes, dask_kubernetes), &stop);
     let untold = undecodable::tell_all(
         (&client, &context.clock),
         &context.undecodable,
@@ -186,7 +192,11 @@ fn layered(given: Client, claim: &Arc<Claim>, metrics: &Metrics, adapt: &Adapt) 
 
 /// All controllers. They start when this process leads and all caches are full, since a plan may look into
 /// any of them.
-async fn controllers(context: &Arc<Context>, mut wakes: Wakes, stop: &CancellationToken) {
+async fn controllers(
+    context: &Arc<Context>,
+    (mut wakes, dask_kubernetes): (Wakes, bool),
+    stop: &CancellationToken,
+) {
     let stores = &context.stores;
     let begin = async {
         stores.wait_until_ready().await?;
@@ -201,6 +211,8 @@ async fn controllers(context: &Arc<Context>, mut wakes: Wakes, stop: &Cancellati
         () = wakes.discard() => return,
         () = stop.cancelled() => return,
     }
+    // Without a receiver nothing is kept for it.
+    let theirs = wakes.take_theirs().filter(|_| dask_kubernetes);
     // Nobody has listened to wake-ups until now.
     route::everything(&context.routes);
     tracing::info!("reconciling starts");
@@ -208,6 +220,9 @@ async fn controllers(context: &Arc<Context>, mut wakes: Wakes, stop: &Cancellati
     let work = async {
         let mut started = Begun { context, wakes, stop, all: Vec::new() };
         Kind::each(&mut started);
+        if let Some(theirs) = theirs {
+            started.all.push(compat::adapt(context, theirs, stop).boxed());
+        }
         futures::future::join_all(started.all).await;
         done.cancel();
     };

@@ -4,6 +4,7 @@
 //! compares what was asked with what is granted. So it has no verb that nothing needs: each row says what
 //! needs it.
 
+use crate::api::dask_kubernetes;
 use crate::api::{GROUP, Kind};
 
 /// Where a right holds.
@@ -27,6 +28,15 @@ pub enum Use {
     Admission,
 }
 
+/// When a right is needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// Always.
+    Always,
+    /// Where the kinds of dask-kubernetes are served too.
+    DaskKubernetes,
+}
+
 /// One row: what may be done with some resources.
 #[derive(Clone, Copy, Debug)]
 pub struct Right {
@@ -40,6 +50,8 @@ pub struct Right {
     pub own_name: bool,
     /// Where.
     pub place: Place,
+    /// When.
+    pub when: When,
     /// How an audit log shows that it is needed.
     pub used: Use,
     /// What needs it: whole sentences.
@@ -53,7 +65,26 @@ impl Right {
         verbs: &'static [&'static str],
         why: &'static str,
     ) -> Self {
-        Self { group, resources, verbs, own_name: false, place: Place::Watched, used: Use::Requests, why }
+        Self {
+            group,
+            resources,
+            verbs,
+            own_name: false,
+            place: Place::Watched,
+            when: When::Always,
+            used: Use::Requests,
+            why,
+        }
+    }
+
+    /// One that is needed only where the kinds of dask-kubernetes are served too.
+    const fn of_dask_kubernetes(
+        group: &'static str,
+        resources: &'static [&'static str],
+        verbs: &'static [&'static str],
+        why: &'static str,
+    ) -> Self {
+        Self { when: When::DaskKubernetes, ..Self::new(group, resources, verbs, why) }
     }
 }
 
@@ -169,6 +200,46 @@ pub const RIGHTS: &[Right] = &[
             "The lease is read and renewed: the one of this operator and no other.",
         )
     },
+    Right::of_dask_kubernetes(
+        dask_kubernetes::GROUP,
+        &dask_kubernetes::PLURALS,
+        &["get", "list", "watch", "patch"],
+        "Users write them. A group and an autoscaler get their cluster as owner; where a status has no resource of its own, \
+         it is a part of the object.",
+    ),
+    Right::of_dask_kubernetes(
+        dask_kubernetes::GROUP,
+        &["daskclusters", "daskworkergroups"],
+        &["create"],
+        "The cluster of a DaskJob, and the default group of each cluster.",
+    ),
+    Right::of_dask_kubernetes(
+        dask_kubernetes::GROUP,
+        &["daskclusters"],
+        &["delete"],
+        "One that is idle for longer than its idleTimeout, and that of a DaskJob that has ended.",
+    ),
+    Right::of_dask_kubernetes(
+        dask_kubernetes::GROUP,
+        &["daskclusters/status", "daskjobs/status"],
+        &["patch"],
+        "The status of each, where the definition of its kind has a resource for it.",
+    ),
+    Right::of_dask_kubernetes(
+        GROUP,
+        &["daskclusters"],
+        &["update"],
+        "The cluster of ours that stands for one of theirs follows it.",
+    ),
+    Right {
+        used: Use::Admission,
+        ..Right::of_dask_kubernetes(
+            dask_kubernetes::GROUP,
+            &["daskclusters/finalizers", "daskjobs/finalizers"],
+            &["update"],
+            "What the operator creates for them names its owner with blockOwnerDeletion. It is never requested.",
+        )
+    },
 ];
 
 /// What the users of a namespace may do with our kinds, added to the roles that every Kubernetes has.
@@ -180,6 +251,8 @@ pub struct UserRole {
     pub added_to: &'static [&'static str],
     /// Resources and verbs, all of our group.
     pub rules: &'static [(&'static [&'static str], &'static [&'static str])],
+    /// The same of the group of dask-kubernetes, where its kinds are served too.
+    pub dask_kubernetes: &'static [(&'static [&'static str], &'static [&'static str])],
     /// For whom it is.
     pub why: &'static str,
 }
@@ -190,6 +263,7 @@ pub const USER_ROLES: &[UserRole] = &[
         name: "view",
         added_to: &["view", "edit", "admin"],
         rules: &[(&Kind::PLURALS, &["get", "list", "watch"])],
+        dask_kubernetes: &[(&dask_kubernetes::PLURALS, &["get", "list", "watch"])],
         why: "Whoever may view a namespace may see its flows, runs and clusters.",
     },
     UserRole {
@@ -198,6 +272,10 @@ pub const USER_ROLES: &[UserRole] = &[
         rules: &[
             (&Kind::PLURALS, &["create", "update", "patch", "delete", "deletecollection"]),
             (&["daskclusters/scale"], &["get", "update", "patch"]),
+        ],
+        dask_kubernetes: &[
+            (&dask_kubernetes::PLURALS, &["create", "update", "patch", "delete", "deletecollection"]),
+            (&["daskclusters/scale", "daskworkergroups/scale"], &["get", "update", "patch"]),
         ],
         why: "Whoever may edit a namespace may write them, run a flow now, and scale a cluster. That is no more than \
               before: who may create pods in a namespace may use all that its pods may use.",
@@ -272,6 +350,18 @@ mod tests {
                     "{role:?}"
                 );
             }
+        }
+    }
+
+    /// Without the kinds of dask-kubernetes nothing is asked of its group, and nothing more of ours.
+    #[test]
+    fn what_is_for_dask_kubernetes_is_needed_for_nothing_else() {
+        for right in RIGHTS.iter().filter(|right| right.group == dask_kubernetes::GROUP) {
+            assert_eq!(right.when, When::DaskKubernetes, "{right:?}");
+        }
+        for plural in dask_kubernetes::PLURALS {
+            let verbs = verbs_of(dask_kubernetes::GROUP, plural);
+            assert!(["list", "watch"].iter().all(|verb| verbs.contains(verb)), "{plural}: {verbs:?}");
         }
     }
 

@@ -74,6 +74,7 @@ impl World {
                 place: Place::Task,
             }),
             namespaces: vec![NAMESPACE.to_owned()],
+            dask_kubernetes: false,
             surroundings: Surroundings {
                 sites: Sites::all(Site::Kubernetes),
                 clock,

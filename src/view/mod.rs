@@ -4,6 +4,7 @@
 //! (the commands, a page) adds nothing to it but colours, so that no two of them say something else.
 
 pub mod age;
+pub mod backfill;
 pub mod cure;
 pub mod exit;
 pub mod objects;
@@ -12,3 +13,8 @@ pub mod phase;
 pub mod state;
 pub mod status;
 pub mod tree;
+
+/// A number and what it counts: `1 object`, `2 objects`.
+pub(crate) fn counted(number: usize, thing: &str) -> String {
+    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
+}

@@ -12,6 +12,7 @@ use kube::ResourceExt;
 
 use crate::api::conditions::ConditionType;
 use crate::api::flow_run::TaskCounts;
+use crate::api::gateway::GatewayStatus;
 use crate::api::{DaskCluster, Flow, FlowRun, Phase};
 
 /// From so many seconds on an instant is shown with its date.
@@ -82,6 +83,8 @@ pub struct RunRow {
     pub flow: String,
     /// The DaskCluster in the same namespace, or the address of the scheduler, that it runs on.
     pub cluster: Option<String>,
+    /// The address of the dashboard behind a Dask Gateway, where its cluster is one of that.
+    pub dashboard: Option<String>,
     /// Its phase.
     pub phase: Phase,
     /// Its tasks, where the engine reports them: once an attempt has ended.
@@ -171,6 +174,7 @@ fn run(run: &FlowRun) -> RunRow {
     RunRow {
         id: Name::of(run),
         flow: run.spec.flow.clone(),
+        dashboard: status.gateway.as_deref().and_then(GatewayStatus::dashboard_address),
         cluster: status.cluster,
         phase: status.phase,
         tasks: status.tasks,

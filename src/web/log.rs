@@ -280,10 +280,11 @@ pub(super) async fn live(
     Ok(Sse::new(events).keep_alive(KeepAlive::default()).into_response())
 }
 
-/// Sends what is written until the run has ended, then the rest.
+/// Sends what is written until the run has ended, then the rest. Where nothing tells the end any more, the
+/// stream breaks off, and a browser connects again.
 async fn send(
     mut tail: Tail,
-    ended: impl Future<Output = ()>,
+    ended: impl Future<Output = bool>,
     (mut after, mut mark): (After, Option<Mark>),
     sender: mpsc::Sender<Event>,
 ) -> Result<(), mpsc::error::SendError<Event>> {
@@ -304,7 +305,10 @@ async fn send(
         let line = tokio::select! {
             biased;
             line = tail.next() => line,
-            () = &mut ended => break,
+            is_over = &mut ended => match is_over {
+                true => break,
+                false => return Ok(()),
+            },
         };
         let Some(line) = line else { break };
         if let Some(event) = event(line) {

@@ -15,14 +15,15 @@ use super::asked::Asked;
 use super::page::frame::Frame;
 use super::page::past::{Past, past};
 use super::page::run::Around;
-use super::page::seen::{Seen, namespace_of};
+use super::page::seen::{Seen, name_of, namespace_of};
 use super::page::trouble::Opening;
 use super::page::words::link;
-use super::page::{attention, clusters, flow, flows, run, runs};
+use super::page::{attention, backfill, clusters, flow, flows, run, runs};
 use super::problem::Problem;
 use super::watches::{Scope, Watched};
+use super::writes::backfill_wanted;
 use super::{log, reply};
-use crate::api::{FlowRun, Kind, labels};
+use crate::api::{Flow, FlowRun, Kind, labels};
 use crate::client::{Cluster, Error};
 
 /// How long a page waits for objects that are read for the first time, before it is sent without them.
@@ -144,6 +145,21 @@ impl Asked<'_> {
         let found = seen.flow(namespace, name).ok_or_else(|| not_there("Flow", namespace, name))?;
         let live = live(&Scope::Namespace(namespace.to_owned()), watched.number(), &format!("&flow={name}"));
         let page = flow::flow(Frame { live, ..frame }, &seen, found, self.site.options.clock.now());
+        Ok(self.answer(&page, &seen.notes))
+    }
+
+    /// What a backfill of a Flow would do.
+    pub async fn backfill_preview(&self, namespace: &str, name: &str) -> Reply {
+        let wanted = backfill_wanted(self.query)?;
+        let (frame, read) = self.around(("flows", Kind::Flow), namespace, name).await?;
+        let seen = match read {
+            Read::Opening(page) => return Ok(page),
+            Read::Seen(seen, _) => seen,
+        };
+        let is_it = |flow: &&Arc<Flow>| name_of(flow.as_ref()) == name;
+        let found = seen.flows.iter().find(is_it).ok_or_else(|| not_there("Flow", namespace, name))?;
+        let frame = Frame { title: format!("Backfill of {name}"), ..frame };
+        let page = backfill::backfill(frame, &seen, found, wanted, self.site.options.clock.now());
         Ok(self.answer(&page, &seen.notes))
     }
 

@@ -139,6 +139,7 @@ async fn route(asked: &Asked<'_>, parts: &Parts, body: Body) -> Result<Response<
             Ok(with_place(live::live(watched, asked.query, own), place))
         }
         (true, ["flows", namespace, name]) => asked.flow(namespace, name).await,
+        (true, ["flows", namespace, name, "backfill"]) => asked.backfill_preview(namespace, name).await,
         (true, ["flows", namespace, name, "manifest"]) => asked.manifest(namespace, name).await,
         (true, ["clusters", namespace, name]) => asked.cluster(namespace, name).await,
         (true, ["runs", namespace, name]) => asked.run(namespace, name).await,

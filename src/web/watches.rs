@@ -254,8 +254,9 @@ impl Watched {
         self.changes.sender.subscribe()
     }
 
-    /// Waits until something holds of a run, which is none where it is not there, or nothing more is watched.
-    pub async fn until(&self, namespace: &str, name: &str, holds: impl Fn(Option<&FlowRun>) -> bool) {
+    /// Waits until something holds of a run, which is none where it is not there. False: nothing more is
+    /// watched, and it is not known.
+    pub async fn until(&self, namespace: &str, name: &str, holds: impl Fn(Option<&FlowRun>) -> bool) -> bool {
         let mut changes = self.changes();
         let key = ObjectRef::new(name).within(namespace);
         let met = async {
@@ -265,8 +266,8 @@ impl Watched {
             {}
         };
         tokio::select! {
-            () = met => {}
-            () = self.ended() => {}
+            () = met => holds(self.runs.get(&key).as_deref()),
+            () = self.ended() => false,
         }
     }
 

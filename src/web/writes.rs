@@ -3,19 +3,19 @@
 use axum::body::Body;
 use http::Response;
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::ObjectMeta;
 use serde_json::{Map, Value};
 
 use super::asked::Asked;
 use super::door::Door;
+use super::page::backfill::Wanted;
 use super::page::flow::parameters;
 use super::page::words::{flow_link, link, run_link};
 use super::problem::Problem;
 use super::query::Query;
 use super::reply::see;
 use super::secret::digest;
-use crate::api::{Flow, FlowBackfill, FlowBackfillSpec, Kind, labels};
+use crate::api::{Flow, Kind, labels};
 use crate::client::find::{self, Found, Named};
 use crate::client::runs::{self, Wish};
 use crate::client::suspend;
@@ -97,18 +97,7 @@ impl Asked<'_> {
     async fn backfill(&self, namespace: &str, name: &str, form: &Query) -> Reply {
         let cluster = self.visit.user.cluster.within(namespace);
         find::flow(&cluster, &named(Kind::Flow, name)).await?;
-        let at = |field: &str| instant(form.text(field).unwrap_or_default()).map(Time);
-        let (from, to) = (at("from")?, at("to")?);
-        if to.0 < from.0 {
-            return Err(Problem::new(400, "the end of the backfill is before its beginning"));
-        }
-        let parallelism = form.text("parallelism").unwrap_or("1").parse::<u32>();
-        let parallelism = parallelism.ok().filter(|count| (1..=100).contains(count));
-        let parallelism =
-            parallelism.ok_or_else(|| Problem::new(400, "write a number of runs from 1 to 100"))?;
-        let mut spec = FlowBackfillSpec::new(name.to_owned(), from, to);
-        spec.parallelism = parallelism.into();
-        let mut backfill = FlowBackfill::new("", spec);
+        let mut backfill = backfill_wanted(form)?.backfill(name);
         backfill.metadata = ObjectMeta {
             generate_name: Some(format!("{name}-")),
             annotations: Some([(labels::REQUESTED_BY.to_owned(), labels::BY_PAGE.to_owned())].into()),
@@ -126,6 +115,19 @@ fn by_page() -> Wish {
 
 fn named(kind: Kind, name: &str) -> Named {
     Named { kind: Some(kind), name: name.to_owned() }
+}
+
+/// The backfill that a form asks for.
+pub(super) fn backfill_wanted(form: &Query) -> Result<Wanted, Problem> {
+    let at = |field: &str| instant(form.text(field).unwrap_or_default());
+    let (from, to) = (at("from")?, at("to")?);
+    if to < from {
+        return Err(Problem::new(400, "the end of the backfill is before its beginning"));
+    }
+    let parallelism = form.text("parallelism").unwrap_or("1").parse::<u32>();
+    let parallelism = parallelism.ok().filter(|count| (1..=100).contains(count));
+    let parallelism = parallelism.ok_or_else(|| Problem::new(400, "write a number of runs from 1 to 100"))?;
+    Ok(Wanted { from, to, parallelism })
 }
 
 /// An instant, or a date for its midnight in UTC.

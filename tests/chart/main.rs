@@ -7,6 +7,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 
+mod compatibility;
 mod render;
 mod ui;
 mod values;
@@ -253,6 +254,7 @@ fn alerts_and_dashboard_are_the_files() {
 #[case(json!({"crds": {"keep": false}}), &["DELETES THE KINDS"], &["keeps the kinds"])]
 #[case(json!({"crds": {"enabled": false}}), &["must be installed by another release"], &["ninstall"])]
 #[case(json!({"replicas": 0}), &["nothing runs until it is 1"], &[])]
+#[case(json!({"compatibility": {"daskKubernetes": {"enabled": true}}}), &["dask-kubernetes must not run for the same"], &[])]
 fn notes_fit_the_values(#[case] values: Value, #[case] there: &[&str], #[case] absent: &[&str]) {
     let flags = ["--namespace", "place", "--dry-run=client", "--values", "-"];
     let Some(ran) = helm(&[&["install", "release", CHART], &flags[..]].concat(), &values) else { return };

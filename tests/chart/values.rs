@@ -129,7 +129,9 @@ fn every_value_changes_what_is_rendered() {
 fn companions(leaf: &str) -> Vec<(&'static str, Value)> {
     match leaf {
         "/nameOverride" => vec![("/fullnameOverride", json!(""))],
-        "/crds/keep" | "/crds/annotations" => vec![("/crds/enabled", json!(true))],
+        "/crds/keep" | "/crds/annotations" | "/compatibility/daskKubernetes/crds" => {
+            vec![("/crds/enabled", json!(true))]
+        }
         "/podDisruptionBudget/maxUnavailable" => vec![("/podDisruptionBudget/minAvailable", json!(""))],
         // One who sees some namespaces only installs nothing for all of them.
         "/rbac/aggregate" | "/flowSchema/enabled" => vec![("/watchNamespaces", json!([]))],

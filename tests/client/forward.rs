@@ -246,6 +246,22 @@ async fn a_connection_without_an_answer_ends() {
     );
 }
 
+/// Runs with clusters of a Dask Gateway: one that runs, one that is to come, and one that has ended.
+async fn behind_gateways(here: &Listens) {
+    let access = json!({"address": "https://hub/gw", "auth": {"type": "JupyterHub", "secretName": "login"}});
+    let coming = json!({"access": access, "attempt": 1, "askedAt": here.stage.ago(60)});
+    let mut runs = coming.clone();
+    for (name, value) in [("cluster", "c1"), ("secretName", "s"), ("dashboard", "/clusters/c1/status")] {
+        runs[name] = json!(value);
+    }
+    for (name, phase, gateway) in
+        [("hub", "Running", runs), ("coming", "Provisioning", coming), ("past", "Succeeded", Value::Null)]
+    {
+        let status = json!({"phase": phase, "attempt": 1, "cluster": "https://hub/gw", "gateway": gateway});
+        here.stage.put(0, ours("FlowRun", name, &json!({"flow": "x"}), &status)).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_needs_no_port_gets_none_and_what_has_no_scheduler_says_why() {
     let here = Listens::new("forward_faults", furnished().await).await;
@@ -257,6 +273,7 @@ async fn what_needs_no_port_gets_none_and_what_has_no_scheduler_says_why() {
     here.stage.put(0, cluster("asleep", &json!({"conditions": asleep}))).await;
     let address = json!({"phase": "Running", "attempt": 1, "cluster": "tcp://10.0.0.1:8786"});
     here.stage.put(0, ours("FlowRun", "elsewhere", &json!({"flow": "x"}), &address)).await;
+    behind_gateways(&here).await;
     let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = taken.local_addr().unwrap().port();
     for (line, code, said) in [
@@ -277,6 +294,16 @@ async fn what_needs_no_port_gets_none_and_what_has_no_scheduler_says_why() {
         ("dashboard analytcs", 1, "did you mean analytics?"),
         ("dashboard nightly-report", 1, "there is a Flow of this name"),
         ("dashboard nightly-report-now-w4c2d", 1, "has no cluster yet: it is Queued"),
+        ("dashboard hub --no-open", 0, "Dashboard: https://hub/gw/clusters/c1/status\n"),
+        ("dashboard hub --port 1 --no-open", 0, "--port is not used: the dashboard is behind a Dask Gateway"),
+        ("dashboard run/hub", 0, "where a login is asked for, it is yours at the JupyterHub"),
+        (
+            "dashboard coming",
+            1,
+            "the cluster of the run coming at the Dask Gateway https://hub/gw does not run yet",
+        ),
+        ("dashboard past", 1, "has no cluster of the Dask Gateway at https://hub/gw now: it is Succeeded"),
+        ("connect hub", 1, "Gateway(\"https://hub/gw\").connect(\"c1\")"),
         ("connect elsewhere", 1, "has the scheduler at tcp://10.0.0.1:8786, which is no DaskCluster"),
         ("dashboard analytics --port many", 2, "invalid value 'many'"),
     ] {

@@ -43,6 +43,7 @@ mod helm;
 mod history;
 mod holds;
 mod idle;
+mod kubecluster;
 mod kubectl;
 mod laptop;
 mod leader;

@@ -21,6 +21,10 @@ phase "cluster up ($where)" bring_up $fresh
 phase "images into the cluster" bring_images "${all_images[@]}"
 phase "operator into the cluster" install_operator
 
+if [ -z "${DASKFLOW_KUBECLUSTER_PYTHON:-}" ]; then
+	DASKFLOW_KUBECLUSTER_PYTHON=$("$root/benches/peer/venv.sh") && export DASKFLOW_KUBECLUSTER_PYTHON || true
+fi
+
 # Here every test can run; where E2E=required, each of them must.
 unset DASKFLOW_E2E
 [ "$where" != embedded ] && [ "${E2E:-}" != required ] || export DASKFLOW_E2E=required

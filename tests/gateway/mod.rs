@@ -10,6 +10,7 @@ mod hub;
 mod older;
 mod secure;
 mod server;
+mod shared;
 
 use std::time::Duration;
 

@@ -18,7 +18,7 @@ use crate::program;
 /// The password of the gateway's users.
 pub const PASSWORD: &str = "s3cret-of-alice";
 /// `alice` with that password, as a header has it.
-const AUTHORIZATION: &str = "Basic YWxpY2U6czNjcmV0LW9mLWFsaWNl";
+pub const AUTHORIZATION: &str = "Basic YWxpY2U6czNjcmV0LW9mLWFsaWNl";
 /// How long the server may take to start and to end on a machine that does much else.
 const PATIENCE: Duration = Duration::from_secs(60);
 

@@ -22,6 +22,8 @@ mod engines;
 #[path = "../gateway/mod.rs"]
 mod gateway;
 mod idle;
+#[path = "../compat/kubecluster.rs"]
+mod kubecluster;
 mod migrated;
 mod scripts;
 mod table;

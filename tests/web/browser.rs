@@ -247,6 +247,7 @@ async fn every_page(tab: &mut Tab, base: &str) {
         ("clusters", "/clusters"),
         ("attention", "/attention"),
         ("flow", "/flows/default/nightly-report"),
+        ("backfill", "/flows/default/nightly-report/backfill?from=2025-10-01&to=2025-10-08"),
         ("run-failed", "/runs/default/nightly-report-20251007t000000"),
         ("run-running", "/runs/default/nightly-report-now-8kfpz"),
         ("cluster", "/clusters/default/analytics"),

@@ -369,6 +369,24 @@ async fn all_runs_of_a_flow_are_those_of_no_other() {
 }
 
 #[tokio::test]
+async fn a_run_leads_to_the_dashboard_behind_its_gateway() {
+    let stage = furnished().await;
+    let gateway = json!({
+        "access": {"address": "https://hub/gw", "auth": {"type": "JupyterHub", "secretName": "login"}}, "attempt": 1,
+        "askedAt": stage.ago(60), "cluster": "c1", "secretName": "s", "dashboard": "/clusters/c1/status",
+    });
+    let status = json!({"phase": "Running", "attempt": 1, "cluster": "https://hub/gw", "gateway": gateway});
+    stage.put(60, ours("FlowRun", "at-hub", &json!({"flow": "nightly-report"}), &status)).await;
+    let visitor = Visitor::new(stage.cluster.clone()).await;
+    let page = visitor.page("/runs/default/at-hub").await.text;
+    let link =
+        "<dt>Dashboard</dt><dd><a href=\"https://hub/gw/clusters/c1/status\" rel=\"noreferrer noopener\"";
+    assert!(page.contains(link), "{page}");
+    let other = visitor.page("/runs/default/nightly-report-now-8kfpz").await.text;
+    assert!(!other.contains("<dt>Dashboard</dt>"), "{other}");
+}
+
+#[tokio::test]
 async fn a_cluster_is_shown_with_its_groups_and_who_uses_it() {
     let stage = furnished().await;
     let ends = json!({"tls": {"notAfter": stage.now + jiff::SignedDuration::from_hours(72)}});

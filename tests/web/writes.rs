@@ -121,6 +121,41 @@ async fn a_backfill_is_started() {
 }
 
 #[tokio::test]
+async fn what_a_backfill_would_do_is_shown_before_it_is_started() {
+    let stage = furnished().await;
+    let visitor = Visitor::new(stage.cluster.clone()).await;
+    let path = "/flows/default/nightly-report/backfill?from=2025-10-05&to=2025-10-08&parallelism=2";
+    let seen = visitor.json(path).await;
+    let ticks = seen["ticks"].as_array().unwrap();
+    assert_eq!(ticks.len(), 4, "{seen}");
+    assert_eq!(
+        (&ticks[0]["tick"], &ticks[0]["does"]),
+        (&json!("2025-10-05T00:00:00Z"), &json!("run")),
+        "{seen}"
+    );
+    // This tick has a run.
+    assert_eq!(ticks[2]["run"], json!("nightly-report-20251007t000000"));
+    assert!(ticks[2]["exists"].is_string() && ticks[2]["does"] != json!("run"), "{seen}");
+    let page = visitor.page(path).await.text;
+    assert!(page.contains("4 ticks, ") && page.contains(">Start the backfill</button>"), "{page}");
+    assert!(page.contains("name=\"from\" value=\"2025-10-05T00:00:00Z\""), "{page}");
+    let all = stage.get("/apis/daskflow.dev/v1alpha1/namespaces/default/flowbackfills").await;
+    assert_eq!(all["items"], json!([]), "nothing is created by a look");
+    // A program has the fault too, and a person no button.
+    let path = "/flows/default/nightly-report/backfill?from=2025-10-05T01:00:00Z&to=2025-10-05T02:00:00Z";
+    assert_eq!(visitor.json(path).await["fault"], json!("no clock of the Flow ticks in this time"));
+    let page = visitor.page(path).await.text;
+    assert!(page.contains("It would start nothing") && !page.contains("Start the backfill"), "{page}");
+    for (path, code) in [
+        ("/flows/default/nightly-report/backfill?from=x&to=2025-10-08", 400),
+        ("/flows/default/nightly-report/backfill", 400),
+        ("/flows/default/none/backfill?from=2025-10-05&to=2025-10-08", 404),
+    ] {
+        assert_eq!(visitor.page(path).await.code, code, "{path}");
+    }
+}
+
+#[tokio::test]
 async fn without_rights_the_words_are_those_of_the_commands() {
     let stage = furnished().await.answers("/flowruns", Some(403));
     // Runs may be neither listed nor created.

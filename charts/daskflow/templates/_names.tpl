@@ -68,6 +68,21 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "daskflow-%s" .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
 {{- end -}}
 
+{{/* Whether a definition of dask-kubernetes comes from this release: not where something else has installed it, as their chart
+does, which would be taken from it. Give it a dict of root and crd. */}}
+{{- define "daskflow.installsDaskKubernetes" -}}
+{{- $values := .root.Values.compatibility.daskKubernetes -}}
+{{- if and .root.Values.crds.enabled $values.enabled $values.crds -}}
+{{- $there := lookup "apiextensions.k8s.io/v1" "CustomResourceDefinition" "" .crd -}}
+{{- $owner := dig "metadata" "annotations" dict $there -}}
+{{- $release := get $owner "meta.helm.sh/release-name" -}}
+{{- $namespace := get $owner "meta.helm.sh/release-namespace" -}}
+{{- if or (not $there) (and (eq $release .root.Release.Name) (eq $namespace .root.Release.Namespace)) -}}
+yes
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "daskflow.crdAnnotations" -}}
 {{- with merge (ternary (dict "helm.sh/resource-policy" "keep") dict .Values.crds.keep) .Values.crds.annotations -}}
 {{ toYaml . }}

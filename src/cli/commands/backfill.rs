@@ -16,10 +16,11 @@ use super::parameters::Parameters;
 use super::session::Session;
 use crate::api::{Flow, FlowBackfill, FlowBackfillSpec};
 use crate::cli::instant::instant;
-use crate::cli::output::{counted, write_table};
+use crate::cli::output::write_table;
 use crate::client::find::{self, Named};
 use crate::client::{Error, read, runs};
-use crate::plan::backfill::{Does, Foreseen, Observed, preview};
+use crate::plan::backfill::{Foreseen, Observed, preview};
+use crate::view::backfill::summary;
 
 const HEADER: [&str; 5] = ["TICK", "RUN", "CLOCKS", "EXISTS", "ACTION"];
 
@@ -133,19 +134,4 @@ fn list(ticks: &[Foreseen], parallelism: u32, session: &mut Session<'_>) -> Resu
     write_table(&mut session.out, &rows)?;
     writeln!(session.out, "{}, at most {parallelism} at the same time; nothing was created", summary(ticks))?;
     Ok(())
-}
-
-/// How many ticks there are, and what becomes of them.
-fn summary(ticks: &[Foreseen]) -> String {
-    let does = |wanted: &[Does]| ticks.iter().filter(|tick| wanted.contains(&tick.does)).count();
-    let mut words = vec![counted(ticks.len(), "tick")];
-    for (count, word) in [
-        (does(&[Does::Runs, Does::RunsAnew, Does::RunsUnrecorded]), "to run"),
-        (does(&[Does::LeavesOut]), "left out"),
-        (does(&[Does::AwaitsRun]), "with a run to wait for"),
-        (does(&[Does::AwaitsTime]), "ahead"),
-    ] {
-        words.extend((count > 0).then(|| format!("{count} {word}")));
-    }
-    words.join(", ")
 }

@@ -68,7 +68,7 @@ pub(super) async fn run(arguments: &Arguments, session: &mut Session<'_>) -> Res
         None => None,
     };
     if is_here {
-        arguments.local.note_unused(session);
+        arguments.local.note_unused("the scheduler is on this machine", session);
         write!(session.out, "{}", lines(&address, files.as_ref()))?;
         return Ok(0);
     }

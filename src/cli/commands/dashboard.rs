@@ -10,15 +10,17 @@ use super::access::Access;
 use super::failure::Failure;
 use super::forward::{self, Local, Signals};
 use super::session::Session;
+use crate::client::dashboard::Dashboard;
 use crate::client::find::Named;
-use crate::client::forward::{Port, Scheduler, is_here};
+use crate::client::forward::{Port, is_here};
 use crate::local::browser;
 
 /// How long a browser may take to say that it took the address.
 const BROWSER_MAX: Duration = Duration::from_secs(5);
 
-/// Exit code 0: it ended with Ctrl-C; or nothing needs to be forwarded, as on `daskflow local`. 1: there is
-/// no scheduler, or it may not be reached, or the cluster was deleted. 2: the command line is wrong.
+/// Exit code 0: it ended with Ctrl-C; or nothing needs to be forwarded, as on `daskflow local` and behind a
+/// Dask Gateway. 1: there is no scheduler, or it may not be reached, or the cluster was deleted. 2: the
+/// command line is wrong.
 #[derive(Args, Debug)]
 pub(in crate::cli) struct Arguments {
     /// A cluster, or a run for its cluster.
@@ -37,15 +39,18 @@ pub(in crate::cli) struct Arguments {
 }
 
 pub(super) async fn run(arguments: &Arguments, session: &mut Session<'_>) -> Result<u8, Failure> {
-    let scheduler = Scheduler::find(&session.cluster, &arguments.object).await?;
+    let scheduler = match Dashboard::find(&session.cluster, &arguments.object).await? {
+        Dashboard::OfPod(scheduler) => *scheduler,
+        Dashboard::OfGateway(there) => {
+            arguments.local.note_unused("the dashboard is behind a Dask Gateway", session);
+            session.note(there.login());
+            return show_and_end(&there.address, arguments, session).await;
+        }
+    };
     let address = scheduler.address(Port::Dashboard)?.to_owned();
     if is_here(&address) {
-        arguments.local.note_unused(session);
-        if let Some(opened) = show(&address, arguments, session)? {
-            // A browser that stays until its window is closed is not waited for.
-            let _ = timeout(BROWSER_MAX, opened).await;
-        }
-        return Ok(0);
+        arguments.local.note_unused("the scheduler is on this machine", session);
+        return show_and_end(&address, arguments, session).await;
     }
     // Whether it can be reached at all is said at once, and not when a browser connects.
     drop(scheduler.dial(Port::Dashboard).await?);
@@ -53,6 +58,19 @@ pub(super) async fn run(arguments: &Arguments, session: &mut Session<'_>) -> Res
     let (listener, local) = arguments.local.listen(Port::Dashboard).await?;
     show(&moved(&address, &local.to_string()), arguments, session)?;
     forward::forward((&scheduler, Port::Dashboard), listener, signals, session).await
+}
+
+/// Prints the address of a dashboard that needs no port here, and opens it in a browser.
+async fn show_and_end(
+    address: &str,
+    arguments: &Arguments,
+    session: &mut Session<'_>,
+) -> Result<u8, Failure> {
+    if let Some(opened) = show(address, arguments, session)? {
+        // A browser that stays until its window is closed is not waited for.
+        let _ = timeout(BROWSER_MAX, opened).await;
+    }
+    Ok(0)
 }
 
 /// Prints the address, and opens it in a browser: a task, which ends when the browser has taken it.

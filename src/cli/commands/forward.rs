@@ -22,9 +22,9 @@ pub(super) struct Local {
 
 impl Local {
     /// Says that nothing is forwarded, where a port was asked for.
-    pub fn note_unused(&self, session: &mut Session<'_>) {
+    pub fn note_unused(&self, why: &str, session: &mut Session<'_>) {
         if self.port.is_some() {
-            session.note("--port is not used: the scheduler is on this machine, and nothing is forwarded");
+            session.note(&format!("--port is not used: {why}, and nothing is forwarded"));
         }
     }
 

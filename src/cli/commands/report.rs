@@ -11,9 +11,9 @@ use super::failure::{Failure, INTERRUPTED};
 use super::session::{Session, interrupted};
 use super::status;
 use super::temporary::Temporary;
-use crate::cli::output::counted;
 use crate::client::find::{self, Found, Named};
 use crate::client::report;
+use crate::view::counted;
 
 /// Exit code 0: the report is written; what could not be read is said, and is in `missing.txt`. 1: there is
 /// no such object, or the folder is there already: nothing is written. 2: the command line is wrong. 130:

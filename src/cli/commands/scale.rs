@@ -8,10 +8,10 @@ use super::format::Output;
 use super::session::{Session, Waited, deadline};
 use crate::api::Kind;
 use crate::api::worker_group::Drain;
-use crate::cli::output::counted;
 use crate::client::find::{self, Found, Named};
 use crate::client::scale::{self, Change, DEFAULT};
 use crate::client::wait::Seen;
+use crate::view::counted;
 
 /// The exit code of a command line that is wrong, which clap gives by itself where it can.
 const WRONG_COMMAND_LINE: u8 = 2;

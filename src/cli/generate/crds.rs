@@ -12,7 +12,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 use serde::Serialize;
 
 use super::reference;
-use crate::api;
+use crate::api::{self, dask_kubernetes};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -26,6 +26,9 @@ pub(super) struct Arguments {
     /// Write the reference of all fields, as Markdown, to standard output.
     #[arg(long, conflicts_with_all = ["out", "helm"])]
     markdown: bool,
+    /// Those of dask-kubernetes, `kubernetes.dask.org`, instead of ours.
+    #[arg(long, conflicts_with = "markdown")]
+    dask_kubernetes: bool,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -49,7 +52,8 @@ fn write(arguments: &Arguments) -> Result<(), Error> {
     if arguments.markdown {
         return write_stream(&reference::page(&api::crds())?);
     }
-    for crd in api::crds() {
+    let crds = if arguments.dask_kubernetes { dask_kubernetes::crds() } else { api::crds() };
+    for crd in crds {
         let yaml = if arguments.helm { template(&crd)? } else { serde_yaml::to_string(&crd)? };
         match &arguments.out {
             Some(folder) => write_file(folder, &crd, &yaml)?,
@@ -61,13 +65,19 @@ fn write(arguments: &Arguments) -> Result<(), Error> {
 
 /// A definition as a template. Helm never upgrades what lies in a chart's folder `crds`, so they are
 /// templates like the rest; what keeps them at an uninstall is an annotation, which the chart's own template
-/// writes.
+/// writes. Those of dask-kubernetes are for whoever wants them, and are left alone where something else has
+/// installed them.
 fn template(crd: &CustomResourceDefinition) -> Result<String, serde_yaml::Error> {
     let name = crd.metadata.name.as_deref().unwrap_or_default();
     // A brace pair of a description would be an action of the template.
     let spec = serde_yaml::to_string(&Spec { spec: &crd.spec })?.replace("{{", r#"{{ "{{" }}"#);
+    let condition = if crd.spec.group == dask_kubernetes::GROUP {
+        format!(r#"include "daskflow.installsDaskKubernetes" (dict "root" . "crd" "{name}")"#)
+    } else {
+        ".Values.crds.enabled".to_owned()
+    };
     Ok(format!(
-        r#"{{{{- if .Values.crds.enabled }}}}
+        r#"{{{{- if {condition} }}}}
 apiVersion: apiextensions.k8s.io/v1
 kind: CustomResourceDefinition
 metadata:

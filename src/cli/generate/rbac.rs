@@ -6,8 +6,8 @@ use std::process::ExitCode;
 
 use clap::{ArgGroup, Args};
 
-use crate::api::GROUP;
-use crate::operator::rights::{Place, RIGHTS, Right, USER_ROLES, Use, UserRole};
+use crate::api::{GROUP, dask_kubernetes};
+use crate::operator::rights::{Place, RIGHTS, Right, USER_ROLES, Use, UserRole, When};
 
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("form").required(true)))]
@@ -24,6 +24,10 @@ pub(super) struct Arguments {
 const COMMENT_WIDTH: usize = 110;
 /// The name of the operator, wherever the chart is installed.
 const NAME: &str = r#"{{ include "daskflow.fullname" . }}"#;
+/// Begins what is there only where the kinds of dask-kubernetes are served too.
+const IF_DASK_KUBERNETES: &str = "  {{- if $.Values.compatibility.daskKubernetes.enabled }}\n";
+/// Ends it.
+const END: &str = "  {{- end }}\n";
 /// The name of its Lease.
 const LEASE: &str = r#"{{ include "daskflow.leaseName" . }}"#;
 
@@ -37,13 +41,21 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
 
 /// The template. `watchNamespaces` decides between one `ClusterRole` and a Role for each namespace.
 fn helm() -> String {
-    let rules = |place| RIGHTS.iter().filter(move |right| right.place == place).map(rule).collect::<String>();
+    let rules = |place, when| rows(place, when).map(rule).collect::<String>();
+    let always = rules(Place::Watched, When::Always);
+    let theirs = rules(Place::Watched, When::DaskKubernetes);
+    let watched = format!("{always}{IF_DASK_KUBERNETES}{theirs}{END}");
     let mut text = include_str!("rbac/template.yaml")
-        .replace("@WATCHED@", rules(Place::Watched).trim_end())
-        .replace("@OWN@", rules(Place::Own).trim_end());
+        .replace("@WATCHED@", watched.trim_end())
+        .replace("@OWN@", rules(Place::Own, When::Always).trim_end());
     let users: String = USER_ROLES.iter().map(user_role).collect();
     text = text.replace("@USERS@", users.trim_end());
     text
+}
+
+/// The rights that hold there and then.
+fn rows(place: Place, when: When) -> impl Iterator<Item = &'static Right> {
+    RIGHTS.iter().filter(move |right| right.place == place && right.when == when)
 }
 
 /// One rule, with why it is there.
@@ -74,8 +86,17 @@ fn user_role(role: &UserRole) -> String {
         let _ = writeln!(text, "    rbac.authorization.k8s.io/aggregate-to-{known}: \"true\"");
     }
     text += "rules:\n";
-    for (resources, verbs) in role.rules {
-        let _ = writeln!(text, "  - apiGroups: [{GROUP}]");
+    text += &user_rules(GROUP, role.rules);
+    text += IF_DASK_KUBERNETES;
+    text += &user_rules(dask_kubernetes::GROUP, role.dask_kubernetes);
+    text += END;
+    text
+}
+
+fn user_rules(group: &str, rules: &[(&[&str], &[&str])]) -> String {
+    let mut text = String::new();
+    for (resources, verbs) in rules {
+        let _ = writeln!(text, "  - apiGroups: [{group}]");
         let _ = writeln!(text, "    resources: [{}]", resources.join(", "));
         let _ = writeln!(text, "    verbs: [{}]", verbs.join(", "));
     }
@@ -99,19 +120,22 @@ fn comment(sentences: &str) -> String {
 
 /// The page.
 fn markdown() -> String {
-    let rows = |place| RIGHTS.iter().filter(move |right| right.place == place).map(row).collect::<String>();
+    let table = |place, when| rows(place, when).map(row).collect::<String>();
     let users = USER_ROLES.iter().map(|role| {
         let added: Vec<String> = role.added_to.iter().map(|known| format!("`{known}`")).collect();
-        let rules = role
-            .rules
-            .iter()
-            .map(|(resources, verbs)| format!("{}: {}", code(resources).join(", "), verbs.join(", ")));
-        let rules: Vec<String> = rules.collect();
-        format!("| `daskflow-{}` | {} | {} | {} |\n", role.name, added.join(", "), rules.join("; "), role.why)
+        let rules = |rules: &[(&[&str], &[&str])]| {
+            let of = |(resources, verbs): &(&[&str], &[&str])| {
+                format!("{}: {}", code(resources).join(", "), verbs.join(", "))
+            };
+            rules.iter().map(of).collect::<Vec<_>>().join("; ")
+        };
+        let (ours, theirs) = (rules(role.rules), rules(role.dask_kubernetes));
+        format!("| `daskflow-{}` | {} | {ours} | {theirs} | {} |\n", role.name, added.join(", "), role.why)
     });
     include_str!("rbac/page.md")
-        .replace("@WATCHED@\n", &rows(Place::Watched))
-        .replace("@OWN@\n", &rows(Place::Own))
+        .replace("@WATCHED@\n", &table(Place::Watched, When::Always))
+        .replace("@DASK_KUBERNETES@\n", &table(Place::Watched, When::DaskKubernetes))
+        .replace("@OWN@\n", &table(Place::Own, When::Always))
         .replace("@USERS@\n", &users.collect::<String>())
 }
 

@@ -209,6 +209,26 @@ async fn clusters_are_scaled_waited_for_and_watched() {
 }
 
 #[tokio::test]
+async fn kinds_of_dask_kubernetes_are_shown_and_scaled_by_their_short_names() {
+    let Some(kubectl) = Kubectl::find().await else { return };
+    let said = kubectl.fails("get dsk", &Value::Null).await;
+    assert!(said.contains("the server doesn't have a resource type \"dsk\""), "{said}");
+    kubectl.api.serve_dask_kubernetes();
+    let said = kubectl.run("apply -f -", &super::dask_kubernetes::cluster("simple")).await;
+    assert_eq!(said, "daskcluster.kubernetes.dask.org/simple created\n");
+    kubectl.run("scale --replicas=3 dsk/simple", &Value::Null).await;
+    let table = kubectl.run("get dsk", &Value::Null).await;
+    let words: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(words[0], ["NAME", "WORKERS", "STATUS", "AGE"]);
+    assert_eq!(words[1][..2], ["simple", "3"]);
+    let explained = kubectl.run("explain dsk.spec.worker", &Value::Null).await;
+    assert!(explained.contains("replicas\t<integer>"), "{explained}");
+    for plural in ["daskworkers", "djb", "daskautoscalers"] {
+        kubectl.run(&format!("get {plural}"), &Value::Null).await;
+    }
+}
+
+#[tokio::test]
 async fn core_kinds_are_created_merged_and_shown() {
     let Some(kubectl) = Kubectl::find().await else { return };
     // Without a file kubectl sends core kinds as protobuf.

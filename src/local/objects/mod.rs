@@ -138,7 +138,7 @@ impl Objects {
     ///
     /// # Errors
     ///
-    /// Two have one name, a generated ConfigMap cannot be made, or there is none.
+    /// Two have one name, a generated ConfigMap cannot be made, or there is none in the files.
     pub fn of(files: &[(String, Checked)]) -> Result<Self, Error> {
         let mut objects = Self::default();
         let mut all = Vec::new();
@@ -157,7 +157,8 @@ impl Objects {
             }
             objects.add(object)?;
         }
-        if objects.all.is_empty() {
+        // Without files, what is run comes from somewhere else.
+        if objects.all.is_empty() && !files.is_empty() {
             return Err(Error::Empty);
         }
         objects.sort();

@@ -148,6 +148,9 @@ impl Choice {
     /// The dashboard of the cluster that is chosen, or that the chosen run or the newest run of the chosen
     /// Flow is on, or of the only cluster.
     fn dashboard(&self, rows: &Overview) -> Command {
+        if let Some(address) = self.chosen_run(rows).and_then(|run| run.dashboard.clone()) {
+            return Command::Open(address);
+        }
         let of_run = || self.chosen_run(rows).and_then(cluster_of);
         let cluster = match &self.row {
             Some((Section::Clusters, cluster)) => Some(cluster.clone()),

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::objects::{create_one, patch_params};
 use crate::api::FlowRun;
+use crate::api::gateway::GatewayAdapt;
 use crate::operator::context::Context;
 use crate::operator::failure::Error;
 use crate::operator::gateways::Fault;
@@ -27,6 +28,9 @@ pub(super) async fn carry_out(context: &Context, namespace: &str, step: &Gateway
         }
         GatewayOrder::Scale { cluster, workers } => {
             gateways.scale(place, (cluster, *workers)).await.map_err(failure)?;
+        }
+        GatewayOrder::Adapt { cluster, between } => {
+            gateways.adapt(place, (cluster, *between)).await.map_err(failure)?;
         }
         GatewayOrder::Stop { cluster } => gateways.stop(place, cluster).await,
         GatewayOrder::Leave { cluster } => {
@@ -66,6 +70,9 @@ pub(super) fn describe(step: &GatewayStep) -> String {
             format!("fetch the certificate of {cluster} from {address}")
         }
         GatewayOrder::Scale { cluster, workers } => format!("scale {cluster} of {address} to {workers}"),
+        GatewayOrder::Adapt { cluster, between: GatewayAdapt { minimum, maximum } } => {
+            format!("let {cluster} of {address} adapt between {minimum} and {maximum}")
+        }
         GatewayOrder::Stop { cluster } => format!("end {cluster} of {address}"),
         GatewayOrder::Leave { .. } => format!("leave a cluster of {address}"),
     }

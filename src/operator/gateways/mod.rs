@@ -20,13 +20,13 @@ use kube::Client;
 use serde_json::{Map, Value};
 
 use crate::api::Reason;
-use crate::api::gateway::GatewayAccess;
+use crate::api::gateway::{GatewayAccess, GatewayAdapt};
 use crate::daemon::clock::Chance;
 use crate::dask::{Address, Connector, Scheme};
 use crate::gateway::message::{self, Report};
 use crate::gateway::{self, Answer, Call, Place};
 use crate::plan::certificates::{CA, CERTIFICATE, KEY};
-use crate::plan::run::gateway::Intent;
+use crate::plan::run::gateway::{ClusterState, EndOfCluster, Intent};
 
 pub(super) use view::Asked;
 pub(super) use words::Fault;
@@ -36,6 +36,11 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// How long the answer to a request for a cluster is waited for. What comes later is looked for
 /// (`plan::run::gateway`).
 const CREATION: Duration = Duration::from_secs(10);
+/// How long a gateway must not know a cluster until it counts as ended. On Kubernetes it reads its clusters
+/// after it has begun to answer, and learns of a new one after it has given its name.
+const MISSING_FOR: SignedDuration = SignedDuration::from_secs(30);
+/// How long that is remembered.
+const MISSING_KEPT: SignedDuration = SignedDuration::from_hours(1);
 /// How long a gateway that has refused a cluster is not asked for one again.
 const REFUSED_FOR: SignedDuration = SignedDuration::from_secs(30);
 /// So many answers are kept at most that may no longer be needed.
@@ -57,6 +62,25 @@ struct Kept {
     requests: BTreeMap<Intent, Outcome>,
     /// What a gateway had against the number of workers of a cluster.
     said: BTreeMap<String, String>,
+    /// The clusters that a gateway does not know, with its address, and since when, as far as it was asked.
+    missing: BTreeMap<(String, String), Timestamp>,
+}
+
+impl Kept {
+    /// What it means that the gateway at this address does not know this cluster.
+    fn missing(&mut self, (address, cluster): (&str, &str), now: Timestamp) -> ClusterState {
+        self.missing.retain(|_, since| now.duration_since(*since) < MISSING_KEPT);
+        let since = *self.missing.entry((address.to_owned(), cluster.to_owned())).or_insert(now);
+        if now.duration_since(since) < MISSING_FOR {
+            return ClusterState::Missing;
+        }
+        ClusterState::Ended(EndOfCluster::Unknown)
+    }
+
+    /// It knows it, or does not answer.
+    fn is_not_missing(&mut self, (address, cluster): (&str, &str)) {
+        self.missing.remove(&(address.to_owned(), cluster.to_owned()));
+    }
 }
 
 /// What came of a request for a cluster.
@@ -155,10 +179,30 @@ impl Gateways {
     /// Sets the number of workers of a cluster.
     pub(super) async fn scale(
         &self,
-        (namespace, access): (&str, &GatewayAccess),
+        place: (&str, &GatewayAccess),
         (cluster, workers): (&str, u32),
     ) -> Result<(), Fault> {
-        let answer = self.call(namespace, access, &Call::scale(cluster, workers), PATIENCE).await?;
+        self.size(place, cluster, &Call::scale(cluster, workers)).await
+    }
+
+    /// Lets a gateway choose the number of workers of a cluster.
+    pub(super) async fn adapt(
+        &self,
+        place: (&str, &GatewayAccess),
+        (cluster, between): (&str, GatewayAdapt),
+    ) -> Result<(), Fault> {
+        let between = (between.minimum.get(), between.maximum.get());
+        self.size(place, cluster, &Call::adapt(cluster, between)).await
+    }
+
+    /// Makes a call that says how many workers a cluster has, and keeps what the gateway has against it.
+    async fn size(
+        &self,
+        (namespace, access): (&str, &GatewayAccess),
+        cluster: &str,
+        call: &Call,
+    ) -> Result<(), Fault> {
+        let answer = self.call(namespace, access, call, PATIENCE).await?;
         let said = message::scaled(&answer.body).map_err(|error| Fault::of(access, &error))?;
         let mut kept = self.kept();
         kept.said.remove(cluster);
@@ -210,5 +254,29 @@ impl Gateways {
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cluster_has_ended_when_its_gateway_has_not_known_it_for_a_while() {
+        let mut kept = Kept::default();
+        let at = |seconds| Timestamp::from_second(seconds).unwrap();
+        let (one, other) = (("http://gw", "c1"), ("http://other", "c1"));
+        let ended = ClusterState::Ended(EndOfCluster::Unknown);
+        assert_eq!(kept.missing(one, at(0)), ClusterState::Missing);
+        assert_eq!(kept.missing(one, at(29)), ClusterState::Missing);
+        assert_eq!(kept.missing(other, at(30)), ClusterState::Missing, "it is another one");
+        assert_eq!((kept.missing(one, at(30)), kept.missing(one, at(31))), (ended, ended));
+        // It was away in between, and has not read its clusters again.
+        kept.is_not_missing(one);
+        assert_eq!(kept.missing(one, at(32)), ClusterState::Missing);
+        assert_eq!(kept.missing(one, at(62)), ended);
+        assert_eq!(kept.missing.len(), 2);
+        kept.missing(one, at(3_700));
+        assert_eq!(kept.missing.len(), 1, "what is not asked for any more is forgotten");
     }
 }

@@ -135,21 +135,11 @@ impl Gateways {
         known: &GatewayStatus,
         name: &str,
     ) -> Result<GatewayView, Fault> {
-        let namespace = asked.run.namespace().unwrap_or_default();
         let ended = |how| ClusterState::Ended(how);
-        let report = match self.report(&namespace, asked.access, name).await {
-            Ok(report) => report,
-            // Of a path that is not there, the gateway says so in no words of its own.
-            Err(fault) if fault.status == Some(404) => {
-                self.offer(asked).await?;
-                return Ok(GatewayView::Cluster(ClusterView {
-                    state: ended(EndOfCluster::Unknown),
-                    dashboard: None,
-                    workers: Workers::NotAsked,
-                    said: None,
-                }));
-            }
-            Err(fault) => return Err(fault),
+        let Some(report) = self.report_if_any(asked, name).await? else {
+            let state = self.kept().missing((&asked.access.address, name), asked.now);
+            let workers = Workers::NotAsked;
+            return Ok(GatewayView::Cluster(ClusterView { state, dashboard: None, workers, said: None }));
         };
         let state = match report.state {
             State::Pending => ClusterState::Starting,
@@ -163,6 +153,20 @@ impl Gateways {
             if is_to_be_asked { self.workers(asked.access, name, &report).await } else { Workers::NotAsked };
         let said = self.kept().said.get(name).cloned();
         Ok(GatewayView::Cluster(ClusterView { state, dashboard: report.dashboard_route, workers, said }))
+    }
+
+    /// What the gateway says of a cluster. None: it does not know it.
+    async fn report_if_any(&self, asked: &Asked<'_>, name: &str) -> Result<Option<Report>, Fault> {
+        let namespace = asked.run.namespace().unwrap_or_default();
+        let report = match self.report(&namespace, asked.access, name).await {
+            // A proxy says so as well whose gateway is away: one that offers clusters knows which it has.
+            Err(fault) if fault.status == Some(404) => self.offer(asked).await.map(|_| None),
+            other => other.map(Some),
+        };
+        if !matches!(report, Ok(None)) {
+            self.kept().is_not_missing((&asked.access.address, name));
+        }
+        report
     }
 
     /// Asks the scheduler of a cluster, through the gateway's proxy.

@@ -11,6 +11,7 @@
 //! A group and an autoscaler of theirs are objects beside their cluster; here they are parts of it, so all
 //! are given together.
 
+pub mod adapter;
 mod cluster;
 mod command;
 mod group;
@@ -20,6 +21,7 @@ mod options;
 mod pod;
 mod remark;
 mod rights;
+pub mod served;
 mod service;
 #[cfg(test)]
 mod tests;

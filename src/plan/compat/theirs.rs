@@ -1,134 +1,21 @@
-//! The kinds of dask-kubernetes, `kubernetes.dask.org/v1`, as far as its documentation describes them.
+//! Objects of dask-kubernetes, `kubernetes.dask.org/v1`, as they are read.
 //!
 //! Pods and Services stay as they were written: they are read as pods and Services of our own release of
 //! Kubernetes, which knows more fields than the release that their definitions were made for.
 
-use std::collections::BTreeMap;
-
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::remark::Notes;
+pub(super) use crate::api::dask_kubernetes::{
+    AutoscalerSpec, ClusterSpec, Extra, JobSpec, WorkerGroupSpec, WorkerSpec,
+};
+pub use crate::api::dask_kubernetes::{GROUP, VERSION};
 use crate::api::kind::group_of;
 use crate::plan::field::FieldPath;
 use crate::plan::subset::first_unknown;
-
-/// The API group of their kinds.
-pub const GROUP: &str = "kubernetes.dask.org";
-/// Its one version.
-pub const VERSION: &str = "v1";
-
-/// `DaskCluster`: a scheduler, and a group of workers called `default`.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ClusterSpec {
-    /// Seconds after which an idle cluster is deleted. 0: never.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub idle_timeout: Option<i64>,
-    /// The scheduler.
-    #[serde(default)]
-    pub scheduler: SchedulerSpec,
-    /// The workers of the default group.
-    #[serde(default)]
-    pub worker: WorkerSpec,
-}
-
-/// The scheduler of a cluster.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
-pub struct SchedulerSpec {
-    /// Labels and annotations of its Deployment, pod and Service.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub metadata: Option<Extra>,
-    /// Its pod.
-    #[serde(default)]
-    pub spec: Value,
-    /// Its Service.
-    #[serde(default)]
-    pub service: Value,
-}
-
-/// A group of workers.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
-pub struct WorkerSpec {
-    /// Labels and annotations of their Deployments and pods.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub metadata: Option<Extra>,
-    /// How many there are. Default: 1.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub replicas: Option<i64>,
-    /// Their pod.
-    #[serde(default)]
-    pub spec: Value,
-}
-
-/// Labels and annotations that are added to those of the object.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
-pub struct Extra {
-    /// Labels.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub labels: Option<BTreeMap<String, String>>,
-    /// Annotations.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub annotations: Option<BTreeMap<String, String>>,
-}
-
-/// `DaskWorkerGroup`: further workers of a cluster.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
-pub struct WorkerGroupSpec {
-    /// The name of the cluster, in the same namespace.
-    #[serde(default)]
-    pub cluster: String,
-    /// The workers.
-    #[serde(default)]
-    pub worker: WorkerSpec,
-}
-
-/// `DaskAutoscaler`: scales the default group of a cluster.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
-pub struct AutoscalerSpec {
-    /// The name of the cluster, in the same namespace.
-    #[serde(default)]
-    pub cluster: String,
-    /// The fewest workers.
-    pub minimum: u32,
-    /// The most workers.
-    pub maximum: u32,
-}
-
-/// `DaskJob`: a pod, and a cluster for it.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
-pub struct JobSpec {
-    /// The pod.
-    #[serde(default)]
-    pub job: JobPod,
-    /// The cluster.
-    #[serde(default)]
-    pub cluster: JobCluster,
-}
-
-/// The pod of a job.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
-pub struct JobPod {
-    /// Its labels and annotations.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub metadata: Option<Extra>,
-    /// Its spec.
-    #[serde(default)]
-    pub spec: Value,
-}
-
-/// The cluster of a job.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
-pub struct JobCluster {
-    /// What its documentation shows and its definition does not have, so that the API server drops it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub metadata: Option<Extra>,
-    /// The spec of a `DaskCluster`.
-    #[serde(default)]
-    pub spec: ClusterSpec,
-}
 
 /// An object of theirs.
 #[derive(Clone, Debug)]

@@ -2,6 +2,7 @@
 //! message, and compared to see what is news. Nothing else is decided by them: what the next plan goes on
 //! from has a field of its own.
 
+use super::gateway::GatewayView;
 use super::observed::ForeignScheduler;
 use super::work::Work;
 use crate::api::flow_run::WaitsFor;
@@ -30,7 +31,8 @@ impl Work<'_> {
     pub(super) fn is_news(&self, reason: Reason) -> bool {
         let told = self.run.status.as_ref().and_then(|status| status.reason.as_deref());
         let foreign = self.observed.foreign != ForeignScheduler::NotAsked;
-        let of_gateway = matches!(reason, Reason::GatewayUnreachable | Reason::GatewayRefused);
+        let of_gateway = matches!(reason, Reason::GatewayUnreachable | Reason::GatewayRefused)
+            || (reason == Reason::ClusterNotFound && self.observed.gateway != GatewayView::NotAsked);
         let is_lasting =
             reason.is_of_tls() || of_gateway || (foreign && reason == Reason::SchedulerUnreachable);
         // What keeps a cluster from starting is an event of the cluster; a hopeless reason ends the run,

@@ -5,6 +5,7 @@ use kube::ResourceExt;
 
 use super::detail::{GAP, advice, events, pod};
 use super::shown::Shown;
+use crate::api::gateway::GatewayStatus;
 use crate::api::{FlowRun, Kind, Phase};
 use crate::plan::facts;
 use crate::view::tree::Tree;
@@ -38,6 +39,8 @@ pub(super) fn tree(run: &FlowRun, shown: &Shown<'_>) -> Tree {
             None => Tree::line(format!("cluster/{name}")),
         });
     }
+    let dashboard = status.gateway.as_deref().and_then(GatewayStatus::dashboard_address);
+    branches.extend(dashboard.map(|address| Tree::line(format!("dashboard {address}"))));
     branches.extend(shown.objects.pods_of_run(run).into_iter().map(|found| pod(found, shown.now)));
     branches.extend(events(run, shown));
     tree.with(branches)

@@ -4,6 +4,7 @@
 //! so that nothing of a page is put together as text and all of it is escaped.
 
 pub mod attention;
+pub mod backfill;
 pub mod bars;
 pub mod calendar;
 pub mod cluster;

@@ -10,6 +10,7 @@ use super::frame::Frame;
 use super::seen::{Seen, name_of, namespace_of};
 use super::stages::{Attempt, Stage, attempts, stages};
 use super::words::{Shown, cut, link, run_link, shown, when};
+use crate::api::gateway::GatewayStatus;
 use crate::api::{FlowRun, Kind, Phase};
 use crate::plan::facts::{attempt_of, logical_time};
 use crate::view::{age, cure};
@@ -75,6 +76,8 @@ pub struct OneRun {
     /// Its cluster, with the page of it; without one where it is none of ours.
     #[serde(skip)]
     pub cluster: Option<(String, Option<String>)>,
+    /// The dashboard behind a Dask Gateway, where the browser shows its own login.
+    pub dashboard: Option<String>,
     /// Where its time went.
     pub stages: Vec<Stage>,
     /// Its attempts, as far as their pods are there.
@@ -143,6 +146,7 @@ pub fn run(frame: Frame, seen: &Seen, run: &FlowRun, around: Around, now: Timest
         cancelled: run.spec.cancel,
         facts: facts(run, now),
         cluster,
+        dashboard: status.gateway.as_deref().and_then(GatewayStatus::dashboard_address),
         stages: stages(run, &attempts, now),
         attempts,
         newest: attempt_of(run),

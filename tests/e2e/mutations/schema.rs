@@ -110,5 +110,8 @@ fn every_kind_has_leaves_and_what_cannot_change_is_none() {
         assert!(flow.iter().any(|found| found == leaf), "{leaf}: {flow:?}");
     }
     assert_eq!(leaves("flowruns"), ["spec.cancel", "spec.suspend"]);
-    assert_eq!(alternatives(&of_spec("flows")["properties"]["cluster"]), ["ref", "template", "address"]);
+    assert_eq!(
+        alternatives(&of_spec("flows")["properties"]["cluster"]),
+        ["ref", "template", "address", "gateway"]
+    );
 }

@@ -33,6 +33,8 @@ pub struct Settings {
     pub gateway: String,
     /// The embedded cluster's program, for killing its components.
     pub cluster_tool: Option<PathBuf>,
+    /// The Python with dask-kubernetes.
+    pub kubecluster: Option<PathBuf>,
     /// Where the API server logs what it is asked, one line of JSON for each request.
     pub audit_log: Option<PathBuf>,
 }
@@ -80,6 +82,7 @@ fn read() -> Result<Settings, String> {
         dask: image("DASK")?,
         gateway: image("GATEWAY")?,
         cluster_tool: variable("DASKFLOW_E2E_CLUSTER_TOOL").ok().map(PathBuf::from),
+        kubecluster: variable("DASKFLOW_KUBECLUSTER_PYTHON").ok().map(PathBuf::from),
         audit_log: variable("DASKFLOW_E2E_AUDIT_LOG").ok().map(PathBuf::from),
     })
 }

@@ -44,7 +44,10 @@ const RATCHETED: &[(&str, &str)] = &[
         ".spec.cluster",
         "[has(self.ref), has(self.template), has(self.address), has(self.gateway)].filter(x, x).size() == 1",
     ),
-    (".spec.cluster", "!has(self.keepOnFailure) || has(self.template) || has(self.gateway)"),
+    (
+        ".spec.cluster",
+        "!has(self.keepOnFailure) || has(self.template) || (has(self.gateway) && !has(self.gateway.cluster))",
+    ),
 ];
 const OF_LOAD_BALANCERS: &str = "(has(self.type) && self.type == 'LoadBalancer') || (!has(self.loadBalancerSourceRanges) && !has(self.loadBalancerClass))";
 const FROM_OUTSIDE: &str = "(has(self.type) && self.type != 'ClusterIP') || !has(self.externalTrafficPolicy)";

@@ -103,6 +103,7 @@ impl Replica {
             client,
             lease: Some(candidature).filter(|_| self.election),
             namespaces: vec!["default".to_owned()],
+            dask_kubernetes: false,
             surroundings: Surroundings {
                 sites: Sites::all(Site::Kubernetes),
                 clock: Clock::showing(move || clock.shown()),

@@ -119,3 +119,12 @@ fn a_cluster_without_an_address_has_no_dashboard_and_of_several_one_is_chosen() 
     rows.clusters[0].dashboard = None;
     assert!(matches!(after(&[Key::Char('d')], &rows).1, Command::Say(_)));
 }
+
+#[test]
+fn a_run_on_a_cluster_of_a_gateway_has_the_dashboard_behind_that() {
+    let mut rows = rows(&["a", "b"]);
+    rows.runs[0].dashboard = Some("https://hub/clusters/c1/status".to_owned());
+    let id = rows.runs[0].id.clone();
+    let choice = Choice { row: Some((Section::Runs, id)), ..Choice::default() };
+    assert_eq!(choice.dashboard(&rows), Command::Open("https://hub/clusters/c1/status".to_owned()));
+}

@@ -30,9 +30,9 @@ impl Leaving {
     }
 }
 
-/// Ends the cluster that this status knows of.
+/// Ends the cluster that this status knows of. One that the Flow has named is left to the others.
 pub(super) fn leave(status: &mut FlowRunStatus, view: &GatewayView, now: Timestamp) -> Leaving {
-    let Some(known) = status.gateway.clone() else { return Leaving::over() };
+    let Some(known) = status.gateway.as_deref().cloned() else { return Leaving::over() };
     let is_over = |status: &mut FlowRunStatus| {
         forget(status);
         Leaving::over()
@@ -43,6 +43,9 @@ pub(super) fn leave(status: &mut FlowRunStatus, view: &GatewayView, now: Timesta
         }
         Leaving::later(Next::After(AT_ONCE))
     };
+    if known.shared {
+        return is_over(status);
+    }
     match (known.cluster.as_deref(), view) {
         (None, GatewayView::Asked(creation)) => match creation {
             Creation::Untried | Creation::Waits { .. } | Creation::Refused { .. } => is_over(status),
@@ -78,7 +81,7 @@ pub(in crate::plan::run) fn clean_up(
     observed: &Observed,
     (now, is_kept): (Timestamp, bool),
 ) {
-    if is_kept && plan.status.gateway.is_some() {
+    if is_kept && plan.status.gateway.as_ref().is_some_and(|known| !known.shared) {
         return;
     }
     let leaving = leave(&mut plan.status, &observed.gateway, now);

@@ -1,4 +1,5 @@
-//! A cluster that a Dask Gateway makes for a run: how it is asked for, waited for, and ended.
+//! A cluster of a Dask Gateway. One that it makes for a run: how it is asked for, waited for, and ended. One
+//! that exists: how a run comes to it ([`shared`]), of which none of the following is needed.
 //!
 //! Invariants. That a gateway is about to be asked stands in the run's status, and a finalizer on the run,
 //! before it is asked: so no cluster is made that stands nowhere, whenever the operator ends. The gateway
@@ -9,6 +10,7 @@
 
 mod ending;
 mod request;
+mod shared;
 mod step;
 mod view;
 mod words;
@@ -46,20 +48,26 @@ const TRY_AGAIN: Duration = Duration::from_secs(15);
 /// How often a cluster is looked at while its run is at work.
 pub(super) const WATCHED_EVERY: Duration = Duration::from_secs(15);
 
-/// Which gateway is to be asked, if any: the one of the run's status, else the one that its Flow names.
+/// Which gateway is to be asked, if any: the one of the run's status, else the one that is to make the
+/// cluster that its Flow wants. One that has it is asked about it when the status has its name.
 pub(super) fn to_ask(run: &FlowRun, source: Option<&Gateway>) -> Option<GatewayAccess> {
-    let known = run.status.as_ref().and_then(|status| status.gateway.as_ref());
-    known.map(|gateway| gateway.access.clone()).or_else(|| source.map(Gateway::access))
+    let makes = source.filter(|source| source.cluster.is_none());
+    known(run).map(|known| known.access.clone()).or_else(|| makes.map(Gateway::access))
 }
 
-/// Whether what the status knows was asked of this gateway, with these options.
+/// Whether what the status knows was asked of this gateway, with these options, or is the cluster that is
+/// named.
 fn is_as_wanted(known: &GatewayStatus, source: &Gateway) -> bool {
-    known.access == source.access() && known.options == source.options
+    let is_it = match &source.cluster {
+        Some(_) => known.shared && known.cluster == source.cluster,
+        None => !known.shared && known.options == source.options,
+    };
+    is_it && known.access == source.access()
 }
 
 /// What is known in this status of the gateway's cluster.
 fn known(run: &FlowRun) -> Option<&GatewayStatus> {
-    run.status.as_ref()?.gateway.as_ref()
+    run.status.as_ref()?.gateway.as_deref()
 }
 
 /// What a runner has to know of the cluster.

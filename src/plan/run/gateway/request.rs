@@ -1,19 +1,14 @@
 //! The way to a cluster: from the intent to workers that are registered.
 
-use std::collections::BTreeMap;
-
-use k8s_openapi::api::core::v1::Secret;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
-use kube::ResourceExt;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::Value;
 
 use super::view::{ClusterState, ClusterView, Creation, GatewayView, Offer};
 use super::words::ended;
 use super::{AT_ONCE, Found, GatewayOrder, Intent, SETTLES, TURN};
-use super::{bind, forget, is_as_wanted, is_bound, order, secret_name, uncertain};
-use crate::api::gateway::{Gateway, GatewayStatus};
-use crate::api::{Phase, Reason, labels};
-use crate::plan::pods::{common_labels, controller_ref};
+use super::{bind, forget, is_as_wanted, is_bound, order, uncertain};
+use crate::api::gateway::{AskedBounds, Gateway, GatewayStatus};
+use crate::api::{Phase, Reason};
 use crate::plan::run::attempt::End;
 use crate::plan::run::work::Work;
 use crate::plan::{Next, Note, Wants};
@@ -21,13 +16,17 @@ use crate::plan::{Next, Note, Wants};
 impl Work<'_> {
     /// One step on the way to the cluster. Whether the attempt is over by it.
     pub(in crate::plan::run) fn tend_gateway(&mut self, source: &Gateway) -> bool {
+        if let Some(cluster) = &source.cluster {
+            self.join(source, cluster);
+            return false;
+        }
         if !is_bound(self.run) {
             self.want(Wants::OBJECT);
             self.steps.push(bind(self.run, true));
             return false;
         }
         let view = self.observed.gateway.clone();
-        let known = self.status.gateway.clone();
+        let known = self.status.gateway.as_deref().cloned();
         match (known, view) {
             (None, GatewayView::Answering(offer)) => self.intend(source, offer),
             (Some(known), GatewayView::Asked(creation)) if known.cluster.is_none() => {
@@ -46,9 +45,10 @@ impl Work<'_> {
             return;
         }
         self.want(Wants::OBJECT);
-        self.status.gateway = Some(GatewayStatus {
+        self.status.gateway = Some(Box::new(GatewayStatus {
             access: source.access(),
             attempt: self.status.attempt.unwrap_or(1),
+            shared: false,
             options: source.options.clone(),
             asked_at: Time(self.now),
             since: offer.clock.map(Time),
@@ -56,8 +56,9 @@ impl Work<'_> {
             cluster: None,
             secret_name: None,
             workers: None,
+            adapt: None,
             dashboard: None,
-        });
+        }));
         self.next = self.next.sooner(Next::After(AT_ONCE), self.now);
     }
 
@@ -114,8 +115,11 @@ impl Work<'_> {
     fn tend(&mut self, known: &GatewayStatus, source: &Gateway, view: &ClusterView) -> bool {
         let Some(name) = known.cluster.clone().filter(|_| is_as_wanted(known, source)) else { return false };
         match view.state {
-            ClusterState::Starting => {}
-            ClusterState::Running => self.equip(known, source, (&name, view.dashboard.as_ref())),
+            ClusterState::Starting | ClusterState::Missing => {}
+            ClusterState::Running => {
+                self.equip(known, (&name, view.dashboard.as_ref()));
+                self.size(known, source, &name);
+            }
             ClusterState::Ended(how) => {
                 forget(&mut self.status);
                 // One of an earlier attempt was lost with that, and is replaced.
@@ -129,39 +133,18 @@ impl Work<'_> {
         false
     }
 
-    fn equip(&mut self, known: &GatewayStatus, source: &Gateway, (name, dashboard): (&str, Option<&String>)) {
-        let workers = source.workers.get();
-        let secret = secret_name(self.run, name);
-        if known.secret_name.is_none() {
-            let secret = Box::new(self.certificate(&secret));
-            self.steps.push(order(known, GatewayOrder::Certificate { cluster: name.to_owned(), secret }));
-        }
-        let asked = i32::try_from(workers).unwrap_or(i32::MAX);
-        if known.workers != Some(asked) {
-            self.steps.push(order(known, GatewayOrder::Scale { cluster: name.to_owned(), workers }));
+    /// Asks for the workers that the Flow wants, where they were not asked for yet.
+    fn size(&mut self, known: &GatewayStatus, source: &Gateway, name: &str) {
+        let cluster = name.to_owned();
+        let workers = source.workers.map(|count| i32::try_from(count.get()).unwrap_or(i32::MAX));
+        let adapt = source.adapt.map(AskedBounds::from);
+        if let Some(count) = source.workers.filter(|_| known.workers != workers) {
+            self.steps.push(order(known, GatewayOrder::Scale { cluster, workers: count.get() }));
+        } else if let Some(between) = source.adapt.filter(|_| known.adapt != adapt) {
+            self.steps.push(order(known, GatewayOrder::Adapt { cluster, between }));
         }
         if let Some(gateway) = &mut self.status.gateway {
-            (gateway.secret_name, gateway.workers) = (Some(secret), Some(asked));
-            gateway.dashboard = dashboard.cloned();
-        }
-    }
-
-    /// The Secret of a cluster, without its files.
-    fn certificate(&self, name: &str) -> Secret {
-        let mut all_labels: BTreeMap<String, String> = common_labels(&self.run.spec.flow, "gateway");
-        all_labels.insert(labels::FLOW.to_owned(), self.run.spec.flow.clone());
-        all_labels.insert(labels::RUN.to_owned(), self.run.name_any());
-        Secret {
-            metadata: ObjectMeta {
-                name: Some(name.to_owned()),
-                namespace: self.run.namespace(),
-                owner_references: controller_ref(self.run).map(|owner| vec![owner]),
-                labels: Some(all_labels),
-                ..ObjectMeta::default()
-            },
-            type_: Some("kubernetes.io/tls".to_owned()),
-            immutable: Some(true),
-            ..Secret::default()
+            (gateway.workers, gateway.adapt) = (workers, adapt);
         }
     }
 
@@ -180,7 +163,7 @@ impl Work<'_> {
     /// Whether none is left.
     pub(in crate::plan::run) fn leave_other_gateway(&mut self, wanted: Option<&Gateway>) -> bool {
         let is_wanted = |known: &GatewayStatus| wanted.is_some_and(|source| is_as_wanted(known, source));
-        if self.status.gateway.as_ref().is_none_or(is_wanted) {
+        if self.status.gateway.as_deref().is_none_or(is_wanted) {
             return true;
         }
         self.leave_gateway()

@@ -5,7 +5,7 @@ use k8s_openapi::api::core::v1::Secret;
 use serde_json::{Map, Value};
 
 use crate::api::FlowRun;
-use crate::api::gateway::GatewayAccess;
+use crate::api::gateway::{GatewayAccess, GatewayAdapt};
 
 /// What a gateway is to do. Who carries it out speaks to the gateway; what comes of it is observed later.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,6 +39,13 @@ pub enum GatewayOrder {
         cluster: String,
         /// How many.
         workers: u32,
+    },
+    /// Give the cluster as many workers as its work needs, between these bounds.
+    Adapt {
+        /// The cluster.
+        cluster: String,
+        /// How many at least, and how many at most.
+        between: GatewayAdapt,
     },
     /// Nothing: the cluster may go on, and is asked about no more. It is logged and counted, since no event
     /// can be written where the namespace is being deleted.

@@ -92,6 +92,9 @@ pub enum ClusterState {
     Starting,
     /// It runs, as far as the gateway knows.
     Running,
+    /// The gateway does not know it, which may pass: of a cluster that it has just made, and after its own
+    /// start, it says so for a moment as well.
+    Missing,
     /// It has ended or is about to.
     Ended(EndOfCluster),
 }
@@ -103,7 +106,7 @@ pub enum EndOfCluster {
     Stopped,
     /// It failed.
     Failed,
-    /// The gateway does not know it.
+    /// The gateway does not know it, and that lasts.
     Unknown,
 }
 

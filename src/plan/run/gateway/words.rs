@@ -15,6 +15,9 @@ pub fn not_ready(source: &Gateway, run: &FlowRun, view: &GatewayView) -> Option<
     let address = &source.address;
     let known = known(run);
     if let Some(other) = known.filter(|known| !is_as_wanted(known, source)) {
+        if other.shared {
+            return waits("the Flow names another cluster by now".to_owned());
+        }
         let name = other.cluster.as_deref().unwrap_or("that was asked for");
         return waits(format!(
             "the gateway's cluster {name} is ended first: the Flow names another one by now"
@@ -63,6 +66,17 @@ fn in_view(known: &GatewayStatus, source: &Gateway, cluster: &ClusterView) -> Op
         ClusterState::Starting => {
             Some((Reason::ClusterNotReady, format!("the gateway's cluster {name} is starting")))
         }
+        ClusterState::Missing | ClusterState::Ended(EndOfCluster::Unknown) if known.shared => {
+            Some((Reason::ClusterNotFound, not_there(known, name)))
+        }
+        ClusterState::Ended(how) if known.shared => {
+            let why = ended(name, how);
+            Some((Reason::ClusterNotFound, format!("{why}: write another one into cluster.gateway.cluster")))
+        }
+        ClusterState::Missing => {
+            let message = format!("the gateway does not know the cluster {name}, which may pass");
+            Some((Reason::ClusterNotReady, message))
+        }
         ClusterState::Ended(how) => Some((Reason::ClusterLost, ended(name, how))),
         ClusterState::Running if known.secret_name.is_none() => Some((
             Reason::ClusterNotReady,
@@ -73,10 +87,10 @@ fn in_view(known: &GatewayStatus, source: &Gateway, cluster: &ClusterView) -> Op
 }
 
 fn few_workers(name: &str, source: &Gateway, cluster: &ClusterView) -> Option<(Reason, String)> {
-    let wanted = source.workers;
+    let wanted = source.least_workers();
     let said = cluster.said.as_ref().map(|words| format!("; the gateway says: {words}")).unwrap_or_default();
     match &cluster.workers {
-        Workers::Registered(count) if *count >= wanted.size() => None,
+        Workers::Registered(count) if *count >= wanted => None,
         Workers::Registered(count) => {
             let message =
                 format!("{count} of {wanted} workers of the gateway's cluster {name} are registered{said}");
@@ -88,6 +102,15 @@ fn few_workers(name: &str, source: &Gateway, cluster: &ClusterView) -> Option<(R
         )),
         Workers::Silent { reason, message } => Some((*reason, message.clone())),
     }
+}
+
+/// What to say of a cluster that a Flow names and that is not there.
+fn not_there(known: &GatewayStatus, name: &str) -> String {
+    let (address, secret) = (&known.access.address, &known.access.auth.secret_name);
+    format!(
+        "the gateway at {address} has no cluster {name}: write one of Gateway(...).list_clusters(), as the user of the Secret \
+         {secret} sees it, into cluster.gateway.cluster"
+    )
 }
 
 /// How a cluster has ended, in a sentence.
@@ -108,11 +131,18 @@ pub(super) fn ended(name: &str, how: EndOfCluster) -> String {
 }
 
 /// What became of the cluster that the attempt is on, if it is not what it was. With `has_failed`, the
-/// attempt has: then that the scheduler does not answer means the same.
+/// attempt has: then that the scheduler does not answer means the same, and that the gateway is away, whose
+/// proxy leads to it. An attempt that goes on needs neither.
 pub fn lost(status: &FlowRunStatus, view: &GatewayView, has_failed: bool) -> Option<String> {
     status.job.as_ref()?;
     let name = status.gateway.as_ref()?.cluster.as_deref()?;
-    let GatewayView::Cluster(cluster) = view else { return None };
+    let cluster = match view {
+        GatewayView::Cluster(cluster) => cluster,
+        GatewayView::Silent { reason: Reason::GatewayUnreachable, message, .. } if has_failed => {
+            return Some(message.clone());
+        }
+        _ => return None,
+    };
     match (cluster.state, &cluster.workers) {
         (ClusterState::Ended(how), _) => Some(ended(name, how)),
         (_, Workers::Silent { message, .. }) if has_failed => Some(message.clone()),
