@@ -93,3 +93,39 @@ fn a_run_waits_for_a_gateway_that_is_away() {
     assert_eq!(gateway.states(), ["STOPPED"], "{}\n{}", local.text(), gateway.log());
     local.leaves_nothing(Duration::from_secs(1));
 }
+
+/// All its connections are cut, so a client loses its work. Which reason its script sees is up to Dask.
+#[test]
+fn a_proxy_that_restarts_costs_an_attempt_at_most() {
+    let setup = Setup { is_lasting: true, ..Setup::default() };
+    let Some(mut gateway) = Gateway::start_as("gateway_proxy", setup) else { return };
+    let told = gateway.folder.join("told");
+    let further = "  retries: {infrastructure: 1, delay: 1s}\n";
+    let fields = at(&gateway, gateway.port, "workers: 1");
+    let manifest = login("login", PASSWORD) + &flow("etl", &fields, &steady(&told), further);
+    let mut local = Local::start("gateway_proxy", &gateway.python, &manifest, &["--once"]);
+    local.says("is at work", 1);
+    gateway.restart_proxy();
+    std::fs::write(&told, "").unwrap();
+    assert_eq!(local.code(PATIENCE), Some(0), "{}\n{}", local.text(), gateway.log());
+    assert!(local.text().contains("all rounds went well"), "{}", local.text());
+    assert!(gateway.states().iter().all(|state| state == "STOPPED"), "{}", gateway.log());
+}
+
+/// A gateway may end clusters that it takes for idle: those of a script that computes in its own process.
+#[test]
+fn a_cluster_that_its_gateway_takes_for_idle_is_lost() {
+    let setup = Setup { config: "c.ClusterConfig.idle_timeout = 10\n".to_owned(), ..Setup::default() };
+    let Some(gateway) = Gateway::start_as("gateway_idle", setup) else { return };
+    let script = "import time\nfrom distributed import Client\nclient = Client()\ntime.sleep(600)\n";
+    let manifest =
+        login("login", PASSWORD) + &flow("etl", &at(&gateway, gateway.port, "workers: 1"), script, "");
+    let mut local = Local::start("gateway_idle", &gateway.python, &manifest, &["--once"]);
+    assert_eq!(local.code(PATIENCE), Some(1), "{}\n{}", local.text(), gateway.log());
+    let text = local.text();
+    assert!(
+        text.contains("ClusterLost: the gateway's cluster") && text.contains("took it for idle"),
+        "{text}"
+    );
+    assert_eq!(gateway.states(), ["STOPPED"], "{text}\n{}", gateway.log());
+}

@@ -1,4 +1,4 @@
-//! A gateway behind https, with an authority that no machine knows.
+//! Who a gateway is, and who its users are: https with an authority that no machine knows, and several users.
 
 #[path = "../dask/certificates.rs"]
 #[allow(dead_code, reason = "tests of the connection to a scheduler need more of it")]
@@ -11,6 +11,9 @@ use super::server::{Gateway, PASSWORD, Setup};
 use super::{at, flow, login};
 use crate::program;
 use certificates::Authority;
+
+/// `bob`, with the password of all, as a header has it.
+const BOB: &str = "Basic Ym9iOnMzY3JldC1vZi1hbGljZQ==";
 
 /// A Secret with an authority.
 fn ca(name: &str, authority: &Authority) -> String {
@@ -62,4 +65,27 @@ fn an_authority_of_ones_own_is_believed_and_no_other() {
     }
     assert_eq!(gateway.states(), ["STOPPED"], "{text}\n{}", gateway.log());
     assert!(!text.contains(PASSWORD), "{text}");
+}
+
+/// A gateway's answers set a cookie, which counts more than the login beside it: who kept it would ask for one
+/// user as another.
+#[test]
+fn users_of_one_gateway_do_not_become_one_another() {
+    let Some(gateway) = Gateway::start("gateway_users") else { return };
+    let script = "from distributed import Client\nassert Client().submit(sum, [1, 2]).result() == 3\n";
+    let on = |secret: &str| {
+        at(&gateway, gateway.port, "workers: 1")
+            .replace("secretName: login", &format!("secretName: {secret}"))
+    };
+    let manifest = [
+        login("alice", PASSWORD),
+        login("bob", PASSWORD).replace("username: alice", "username: bob"),
+        flow("of-alice", &on("alice"), script, ""),
+        flow("of-bob", &on("bob"), script, ""),
+    ];
+    let mut local = Local::start("gateway_users", &gateway.python, &manifest.concat(), &["--once"]);
+    assert_eq!(local.code(PATIENCE), Some(0), "{}\n{}", local.text(), gateway.log());
+    for (user, states) in [("alice", gateway.states()), ("bob", gateway.states_of(BOB))] {
+        assert_eq!(states, ["STOPPED"], "{user}: {}\n{}", local.text(), gateway.log());
+    }
 }

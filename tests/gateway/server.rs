@@ -103,6 +103,14 @@ impl Gateway {
         Some(gateway)
     }
 
+    /// Ends the proxy that does not belong to the server, and starts another one: all connections are cut.
+    pub fn restart_proxy(&mut self) {
+        if let Some(proxy) = self.proxy.take() {
+            end(proxy);
+        }
+        self.proxy = Some(self.spawn(&["proxy", "-f", "config.py"]));
+    }
+
     /// Starts its server, and waits until it answers.
     pub fn start_server(&mut self) {
         self.server = Some(self.spawn(&["-f", "config.py"]));
@@ -144,27 +152,29 @@ impl Gateway {
 
     /// The states of all clusters that it ever made, sorted. One that is being ended counts as ended.
     pub fn states(&self) -> Vec<String> {
+        self.states_of(&self.setup.authorization)
+    }
+
+    /// The same for the user of this `Authorization` header.
+    pub fn states_of(&self, authorization: &str) -> Vec<String> {
         let state = |cluster: &Value| cluster["status"].as_str().unwrap().replace("STOPPING", "STOPPED");
-        let mut states: Vec<String> = self.clusters().values().map(state).collect();
+        let mut states: Vec<String> = self.clusters(authorization).values().map(state).collect();
         states.sort();
         states
     }
 
     /// Ends all clusters, as an administrator does.
     pub fn stop_all(&self) {
-        for name in self.clusters().keys() {
-            self.ask(&format!("DELETE /api/v1/clusters/{name}")).unwrap();
+        let authorization = &self.setup.authorization;
+        for name in self.clusters(authorization).keys() {
+            answer(self.private, &format!("DELETE /api/v1/clusters/{name}"), authorization).unwrap();
         }
     }
 
-    fn clusters(&self) -> Map<String, Value> {
+    fn clusters(&self, authorization: &str) -> Map<String, Value> {
         let path = "GET /api/v1/clusters/?status=pending,running,stopping,stopped,failed";
-        let body = self.ask(path).unwrap_or_default();
+        let body = answer(self.private, path, authorization).unwrap_or_default();
         serde_json::from_str(&body).unwrap_or_else(|error| panic!("{error}: {body}"))
-    }
-
-    fn ask(&self, call: &str) -> Option<String> {
-        answer(self.private, call, &self.setup.authorization)
     }
 }
 
