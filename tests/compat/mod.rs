@@ -10,6 +10,8 @@
 //! # others: 1                      (objects of other kinds)
 //! ```
 
+mod adapter;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -3,6 +3,7 @@
 //! The Pythons are those of `tests/dask/venvs.sh`.
 
 mod agreement;
+mod dask_kubernetes;
 mod ends;
 mod kubectl;
 mod saved;
