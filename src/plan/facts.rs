@@ -8,7 +8,7 @@ use kube::ResourceExt;
 
 use super::names;
 use crate::api::flow_run::WaitsFor;
-use crate::api::{Flow, FlowRun, FlowRunStatus, Phase, is_seen};
+use crate::api::{Flow, FlowRun, FlowRunStatus, Phase, is_seen, labels};
 
 /// How far the clock of the API server, which dates creations, may be behind the operator's, which makes
 /// ticks.
@@ -103,6 +103,18 @@ pub fn is_tick(run: &FlowRun) -> bool {
     let Some(tick) = made_for(run).filter(|_| !is_backfill(run)) else { return false };
     let created = run.metadata.creation_timestamp.as_ref().map(|time| time.0);
     created.and_then(|created| created.checked_add(CLOCK_SKEW_MAX).ok()).is_none_or(|created| tick <= created)
+}
+
+/// Whether no earlier run had the name of this one. A clock makes none twice, but for one that is deleted
+/// before its tick is written; whoever else makes a run, a `FlowBackfill` or somebody by hand, may do so when
+/// one of the same name was deleted a moment ago.
+pub(in crate::plan) fn is_first_of_its_name(run: &FlowRun) -> bool {
+    let mut writers = run.metadata.managed_fields.iter().flatten();
+    is_tick(run)
+        && writers.all(|writer| {
+            writer.subresource.is_some()
+                || writer.manager.as_deref().is_some_and(|manager| manager.starts_with(labels::APP))
+        })
 }
 
 /// Whether somebody made the run by hand, and waits for it to begin.

@@ -49,9 +49,9 @@ laws=$(sed -n 's/.*Executable.*(\(.*\))$/\1/p' "$copy/logs/compile.log")
 # Lives through the kept and the random histories with this fault at work.
 live_through() {
     log=$copy/logs/$1
-    DASKFLOW_PLANTED=$1 "$laws" operator::kept > "$log.kept.log" 2>&1 || true
+    DASKFLOW_PLANTED=$1 "$laws" operator::kept operator::clustered operator::edited > "$log.kept.log" 2>&1 || true
     DASKFLOW_PLANTED=$1 DASKFLOW_LAWS_SEED=0..$histories "$laws" --nocapture operator::whatever > "$log.random.log" 2>&1 || true
-    kept=$(sed -n 's/^test operator::kept::\(.*\) \.\.\. FAILED$/\1/p' "$log.kept.log" | tr '\n' ' ')
+    kept=$(sed -n 's/^test operator::\(.*\) \.\.\. FAILED$/\1/p' "$log.kept.log" | tr '\n' ' ')
     random=$(sed -n 's/^\([0-9]*\) histories in .*/\1/p' "$log.random.log" | head -1)
     law=$(sed -n 's/^\(.*\): DASKFLOW_LAWS_SEED=.*/\1/p' "$log.random.log" | head -1)
 }

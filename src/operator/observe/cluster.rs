@@ -9,7 +9,7 @@ use kube::ResourceExt;
 use kube::api::{Api, ListParams};
 use kube::runtime::reflector::ObjectRef;
 
-use super::flow::runs_at_work;
+use super::flow::{live_runners, runs_at_work};
 use crate::api::dask_cluster::Refusal;
 use crate::api::{DaskCluster, FlowRun, Kind, labels};
 use crate::operator::caches::list_live;
@@ -101,6 +101,7 @@ async fn observe(context: &Context, cluster: &DaskCluster, known: Wants) -> Resu
         load.renew(answer, context.clock.now(), memory);
     }
     let (runs, last_run_end) = runs_on(context, cluster, known).await?;
+    let runners = runners(context, cluster, &namespace);
     let retirements =
         if is_followed { context.schedulers.retirements(&namespace, &name) } else { Retirements::default() };
     Ok(Observed {
@@ -117,7 +118,8 @@ async fn observe(context: &Context, cluster: &DaskCluster, known: Wants) -> Resu
         load,
         runs,
         last_run_end,
-        runners: runners(context, cluster, &namespace),
+        found: found(context, cluster, &namespace, &runners).await?,
+        runners,
         tls,
         seed: context.chance.seed(),
         pods,
@@ -139,11 +141,32 @@ async fn runs_on(
     Ok(cluster::on_cluster(all, cluster))
 }
 
+/// The runs that hold a place.
+fn admitted(cluster: &DaskCluster) -> &[String] {
+    cluster.status.as_ref().map(|status| status.admitted.as_slice()).unwrap_or_default()
+}
+
 /// Of the runs that hold a place, those whose runner's pod has not ended.
 fn runners(context: &Context, cluster: &DaskCluster, namespace: &str) -> BTreeSet<String> {
-    let admitted = cluster.status.as_ref().map(|status| status.admitted.as_slice()).unwrap_or_default();
-    let pods = admitted.iter().flat_map(|run| context.stores.by.pods_by_run.of(namespace, run));
+    let pods = admitted(cluster).iter().flat_map(|run| context.stores.by.pods_by_run.of(namespace, run));
     runs_at_work(pods)
+}
+
+/// Of the runs that hold a place, those that are gone, and whose runner the API server knows to be at work
+/// and the cache does not.
+async fn found(
+    context: &Context,
+    cluster: &DaskCluster,
+    namespace: &str,
+    runners: &BTreeSet<String>,
+) -> Result<BTreeSet<String>, Error> {
+    let mut found = BTreeSet::new();
+    for run in admitted(cluster).iter().filter(|run| !runners.contains(*run)) {
+        if context.stores.runs.get(&ObjectRef::new(run).within(namespace)).is_none() {
+            found.extend(runs_at_work(live_runners(context, namespace, run).await?));
+        }
+    }
+    Ok(found)
 }
 
 async fn live_pods(context: &Context, namespace: &str, cluster: &str) -> Result<Vec<Arc<Pod>>, Error> {

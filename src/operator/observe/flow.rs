@@ -10,6 +10,7 @@ use kube::api::{Api, ListParams};
 use kube::runtime::reflector::ObjectRef;
 
 use crate::api::common::ConfigMapKey;
+use crate::api::object_name::is_object_name;
 use crate::api::{DaskCluster, Flow, FlowRun, labels};
 use crate::operator::caches::list_live;
 use crate::operator::context::Context;
@@ -39,6 +40,7 @@ impl Planned for Flow {
 async fn observe(context: &Context, flow: &Flow, known: Wants) -> Result<Observed, Error> {
     let (namespace, name) = (flow.namespace().unwrap_or_default(), flow.name_any());
     let runs = runs_of(context, (&namespace, &name), known).await?;
+    let runners = runs_at_work(context.stores.by.pods_by_flow.of(&namespace, &name));
     let cluster_exists = Ground::of(flow).shared().is_none_or(|cluster| {
         context.stores.clusters.get(&ObjectRef::new(cluster).within(&namespace)).is_some()
             || context.undecodable.has::<DaskCluster>(&namespace, cluster)
@@ -48,10 +50,10 @@ async fn observe(context: &Context, flow: &Flow, known: Wants) -> Result<Observe
     Ok(Observed {
         backfilled: backfills.iter().flat_map(|backfill| runs_counted_on(backfill, flow)).collect(),
         backfills: backfills.iter().map(|backfill| backfill.name_any()).collect(),
-        found: found(context, flow, &runs).await?,
+        found: found(context, flow, &runs, &runners).await?,
         code_missing: code_missing(context, flow).await?,
         code_maps: code_maps(context, &namespace, &name),
-        runners: runs_at_work(context.stores.by.pods_by_flow.of(&namespace, &name)),
+        runners,
         cluster_exists,
         runs,
     })
@@ -90,14 +92,39 @@ pub(super) fn runs_at_work(pods: impl IntoIterator<Item = Arc<Pod>>) -> BTreeSet
     at_work.filter_map(|pod| state::label(&pod, labels::RUN).map(str::to_owned)).collect()
 }
 
-/// Admitted runs that the cache does not know, but the API server does: they were created a moment ago.
-async fn found(context: &Context, flow: &Flow, runs: &[Arc<FlowRun>]) -> Result<BTreeSet<String>, Error> {
+/// All pods of the runners of a run, as they are now.
+pub(super) async fn live_runners(
+    context: &Context,
+    namespace: &str,
+    run: &str,
+) -> Result<Vec<Arc<Pod>>, Error> {
+    if !is_object_name(run) {
+        return Ok(Vec::new());
+    }
+    let api: Api<Pod> = Api::namespaced(context.client.clone(), namespace);
+    let list = api.list(&ListParams::default().labels(&format!("{}={run}", labels::RUN))).await?;
+    Ok(list.items.into_iter().map(Arc::new).collect())
+}
+
+/// Admitted runs that the cache does not know, but the API server does: they were created a moment ago. And
+/// those that are gone, and whose runner it knows to be at work: nor may the cache of pods know that one.
+async fn found(
+    context: &Context,
+    flow: &Flow,
+    runs: &[Arc<FlowRun>],
+    runners: &BTreeSet<String>,
+) -> Result<BTreeSet<String>, Error> {
+    let namespace = flow.namespace().unwrap_or_default();
     let admitted = flow.status.as_ref().map(|status| status.admitted.as_slice()).unwrap_or_default();
-    let api: Api<FlowRun> = Api::namespaced(context.client.clone(), &flow.namespace().unwrap_or_default());
+    let api: Api<FlowRun> = Api::namespaced(context.client.clone(), &namespace);
     let mut found = BTreeSet::new();
     for name in admitted.iter().filter(|name| !runs.iter().any(|run| run.name_any() == **name)) {
         let ours = |run: &FlowRun| run.spec.flow == flow.name_any() && !phase_of(run).is_final();
-        if lookup::by_name(&api, name).await?.as_ref().is_some_and(ours) {
+        let is_there = lookup::by_name(&api, name).await?.as_ref().is_some_and(ours);
+        let is_at_work = !is_there
+            && !runners.contains(name)
+            && runs_at_work(live_runners(context, &namespace, name).await?).contains(name);
+        if is_there || is_at_work {
             found.insert(name.clone());
         }
     }

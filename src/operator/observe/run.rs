@@ -6,13 +6,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::{Api, ListParams};
+use kube::api::Api;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
 
-use super::flow::{flow_of, runs_of, script};
+use super::flow::{flow_of, live_runners, runs_of, script};
 use crate::api::tls::ClientTls;
-use crate::api::{DaskCluster, Flow, FlowRun, Reason, labels};
+use crate::api::{DaskCluster, Flow, FlowRun, Reason};
 use crate::causes::chain;
 use crate::dask::{self, Address, Scheduler};
 use crate::operator::certificates::credentials::reason_of;
@@ -193,10 +193,7 @@ async fn runners(
     if phase_of(run).is_final() || !(unseen || cached.are_behind(job)) {
         return Ok(cached);
     }
-    let api: Api<Pod> = Api::namespaced(context.client.clone(), namespace);
-    let list =
-        api.list(&ListParams::default().labels(&format!("{}={}", labels::RUN, run.name_any()))).await?;
-    let live = Runners::of(run, job, list.items.into_iter().map(Arc::new));
+    let live = Runners::of(run, job, live_runners(context, namespace, &run.name_any()).await?);
     Ok(Runners { newest: live.newest.or(cached.newest), ..live })
 }
 

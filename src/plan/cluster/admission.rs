@@ -49,6 +49,7 @@ fn holds(name: &str, observed: &Observed) -> bool {
     let run = observed.runs.iter().find(|run| run.name_any() == name);
     run.is_some_and(|run| phase_of(run) != Phase::Queued || waits_for_place(run) || is_unsaid(run))
         || observed.runners.contains(name)
+        || observed.found.contains(name)
 }
 
 /// Whether a run uses the cluster: it has a runner, or is about to get its next one.

@@ -39,6 +39,8 @@ pub use retirements::{Retirements, Said, Wish};
 pub use runs::on_cluster;
 pub use violations::violations;
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Service;
 use kube::ResourceExt;
@@ -59,6 +61,9 @@ use crate::api::worker_group::Drain;
 use crate::api::{ConditionType, DaskCluster, DaskClusterStatus, Reason, labels};
 use pods::worker::DEFAULT_GROUP;
 
+/// How soon a runner that no cache knows is asked for again.
+const ASK_AGAIN: Duration = Duration::from_secs(5);
+
 /// Plans the next steps for `cluster`.
 pub fn plan(cluster: &DaskCluster, observed: &Observed, now: Timestamp) -> Plan<DaskClusterStatus> {
     if cluster.metadata.deletion_timestamp.is_some() {
@@ -67,6 +72,10 @@ pub fn plan(cluster: &DaskCluster, observed: &Observed, now: Timestamp) -> Plan<
     let mut work = Work::new(cluster, observed, now);
     let violation = work.fill();
     work.wait_for_pods();
+    if !observed.found.is_empty() {
+        // Nothing tells when what no cache knows ends.
+        work.next = work.next.sooner(Next::After(ASK_AGAIN), now);
+    }
     // Last: what an issuer cannot do must keep no worker from being replaced. A cluster that goes needs none.
     let steps = std::mem::take(&mut work.tls.steps);
     if work.rest.action != Some(IdleAction::Delete) {

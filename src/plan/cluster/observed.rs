@@ -48,6 +48,8 @@ pub struct Observed {
     pub runs: Vec<Arc<FlowRun>>,
     /// Runs whose runner's pod has not ended, whatever became of the run itself.
     pub runners: BTreeSet<String>,
+    /// Runs with a place that are gone, and whose runner was found at work by asking for it: no cache has it.
+    pub found: BTreeSet<String>,
     /// When the last of the other runs on this cluster ended.
     pub last_run_end: Option<Timestamp>,
     /// Its certificates.

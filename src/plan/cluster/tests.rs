@@ -330,6 +330,14 @@ fn a_limited_cluster_lets_runs_through_in_the_order_in_which_they_became_due() {
     observed.runners = ["etl-1".to_owned()].into();
     assert_eq!(plan(&cluster, &observed, now()).status.admitted, ["etl-1", "a"]);
     observed.runners.clear();
+    // Its runner is in no cache.
+    observed.found = ["etl-1".to_owned()].into();
+    let found = plan(&cluster, &observed, now());
+    assert_eq!(
+        (found.status.admitted, found.next),
+        (vec!["etl-1".into(), "a".into()], Next::After(ASK_AGAIN))
+    );
+    observed.found.clear();
     assert_eq!(plan(&cluster, &observed, now()).status.admitted, ["a", "b"]);
     cluster.spec.max_active_runs = None;
     assert_eq!(plan(&cluster, &observed, now()).status.admitted, Vec::<String>::new());

@@ -69,7 +69,9 @@ pub fn plan(flow: &Flow, observed: &Observed, now: Timestamp) -> Plan<FlowStatus
         next = next.sooner(Next::At(at), now);
     }
     let status = status::status(flow, observed, Decided { ticks: &ticks, admitted, fault }, now);
-    if observed.code_missing.is_some() || history::is_to_follow(flow, &status, observed, now) {
+    // Of what no cache knows nothing tells when it ends.
+    let asks = observed.code_missing.is_some() || !observed.found.is_empty();
+    if asks || history::is_to_follow(flow, &status, observed, now) {
         next = next.sooner(Next::After(status::ASK_AGAIN), now);
     }
     let mut plan = Plan { steps, events, figures: ticks.missed.figures(), next, ..Plan::status_only(status) };

@@ -15,7 +15,7 @@ use crate::plan::pods::state;
 pub struct Observed {
     /// All its runs.
     pub runs: Vec<Arc<FlowRun>>,
-    /// Admitted runs that are in no cache, but were found by asking for them.
+    /// Admitted runs that are in no cache, but were found by asking for them: the run itself, or its runner.
     pub found: BTreeSet<String>,
     /// Runs whose runner's pod has not ended, whatever became of the run itself.
     pub runners: BTreeSet<String>,

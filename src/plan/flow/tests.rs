@@ -198,7 +198,9 @@ fn an_admitted_run_that_is_gone_frees_its_place_unless_it_is_only_new() {
     let mut seen = observed(vec![waiting]);
     assert_eq!(plan(&flow, &seen, at("09:02:02")).status.admitted, ["etl-b"]);
     seen.found = ["etl-a".to_owned()].into();
-    assert_eq!(plan(&flow, &seen, at("09:02:02")).status.admitted, ["etl-a"]);
+    let found = plan(&flow, &seen, at("09:02:02"));
+    assert_eq!(found.status.admitted, ["etl-a"]);
+    assert_eq!(found.next, Next::After(status::ASK_AGAIN), "no watch tells of it");
 }
 
 #[test]

@@ -13,7 +13,7 @@ use super::phase::ASK_AGAIN;
 use super::work::Work;
 use crate::api::duration::Written;
 use crate::api::{DaskCluster, Flow, Phase, Reason, labels};
-use crate::plan::facts::{attempt_of, logical_time};
+use crate::plan::facts::{attempt_of, is_first_of_its_name, logical_time};
 use crate::plan::flow::parameters;
 use crate::plan::pods::runner::{self, Attempt, LogicalTime};
 use crate::plan::{Next, Note, Object, Step, Urgency, Wants};
@@ -90,8 +90,9 @@ impl Work<'_> {
         };
         let name = job.name_any();
         self.remember_program(flow, script, &job);
-        // That its Job is there already is what creating it answers.
-        self.want(Wants::OBJECT);
+        // That its Job is there already is what creating it answers. The runner of an earlier run of the name
+        // may outlive its Job, and whoever deletes a run and makes it anew is quicker than that.
+        self.want(if is_first_of_its_name(self.run) { Wants::OBJECT } else { Wants::PODS });
         self.steps
             .extend(runner::code(flow, script).map(|code| Step::Create(Box::new(Object::ConfigMap(code)))));
         self.steps.push(Step::Create(Box::new(Object::Job(job))));

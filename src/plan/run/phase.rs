@@ -205,6 +205,8 @@ impl Work<'_> {
             // told of may be there all the same.
             if self.status.job.is_none() {
                 self.want_job();
+                // Or it is of an earlier run of the name, and no watch may ever tell of its end.
+                self.next = self.next.sooner(Next::After(ASK_AGAIN), self.now);
             }
             let message = "the runner is being stopped, because its Job was deleted";
             return self.say(Reason::JobDeleted, message);

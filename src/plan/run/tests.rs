@@ -1,3 +1,4 @@
+mod anew;
 mod clocks;
 mod earlier;
 mod edits;

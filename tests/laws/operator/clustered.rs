@@ -114,6 +114,38 @@ fn a_cluster_at_rest_is_woken_by_a_run() {
     }
 }
 
+/// A run that has no task on its scheduler keeps its cluster awake all the same.
+#[test]
+fn a_cluster_with_a_run_on_it_does_not_rest() {
+    for seed in 1..3 {
+        let happenings = [edits(Edit::Idle(Some("ScaleToZero"))), pass(45)];
+        must_hold(&History { seed, rules: THREE, happenings: happenings.to_vec() });
+    }
+}
+
+/// A client that was there before the edit keeps the scheduler that there is.
+#[test]
+fn a_scheduler_with_a_client_is_not_replaced() {
+    let history = [
+        Happening::SuspendFlow(true),
+        pass(10),
+        acts(OnCluster::Client(true)),
+        pass(6),
+        edits(Edit::SchedulerArgs(1)),
+        pass(10),
+    ];
+    lives(THREE, &history);
+}
+
+/// So does a run that is at work, though its scheduler has neither a client nor a task.
+#[test]
+fn a_scheduler_with_a_run_is_not_replaced() {
+    for seed in 1..3 {
+        let happenings = [pass(20), edits(Edit::SchedulerArgs(1)), pass(20)];
+        must_hold(&History { seed, rules: THREE, happenings: happenings.to_vec() });
+    }
+}
+
 /// A new spec of the scheduler waits until nobody uses it; what is wanted at once is done at once.
 #[test]
 fn a_scheduler_is_replaced_when_nobody_uses_it() {

@@ -78,6 +78,17 @@ fn a_backfill_that_is_interrupted_runs_each_tick_once() {
     }
 }
 
+/// Of what has succeeded and was forgotten the record of its Flow alone tells.
+#[test]
+fn a_backfill_runs_nothing_of_which_only_the_record_tells() {
+    let rules = Rules { concurrency: Concurrency::Allow, ..PLAIN };
+    for seed in 2..4 {
+        let asked = Asked { from_s: -5, parallelism: 3, ..ASKED };
+        let happenings = vec![pass(48), acts(Act::Ask(asked)), pass(20)];
+        must_hold(&History { seed, rules, happenings });
+    }
+}
+
 /// What a backfill cancelled itself is run anew when it goes on; what people cancelled is not.
 #[test]
 fn a_backfill_that_was_cancelled_goes_on() {

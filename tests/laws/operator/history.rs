@@ -252,7 +252,8 @@ const WATCHED: [&str; 5] = ["flows", "flowruns", "jobs", "pods", "daskclusters"]
 impl Happening {
     /// Anything that may happen.
     pub fn of(rng: &mut Rng, rules: &Rules, by_people: bool) -> Self {
-        match rng.u8(..40) {
+        match rng.u8(..42) {
+            40..=41 => Self::Past(Past::of(rng)),
             33..=35 if rules.cluster.is_some() => Self::of_cluster(rng),
             36 if by_people => Self::Backfill,
             16 if by_people => Self::DeleteRun(rng.usize(..4)),

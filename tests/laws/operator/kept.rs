@@ -1,5 +1,6 @@
 //! Histories that find a fault, each written out, so that it is lived through whatever seeds mean later.
 
+mod anew;
 mod past;
 
 use daskflow::api::count::Count;

@@ -2,10 +2,10 @@
 //!
 //! The second of them is Sieve's stale state: an API server that is behind the one which served the operator
 //! before, so that for the new operator time goes back.
-//!
-//! Kept histories have these, random ones do not yet.
 
 use std::time::Duration;
+
+use fastrand::Rng;
 
 use super::wire::Wires;
 
@@ -26,6 +26,15 @@ const ALL: [&str; 6] = ["flows", "flowruns", "flowbackfills", "jobs", "pods", "d
 const OURS: [&str; 3] = ["flows", "flowruns", "daskclusters"];
 
 impl Past {
+    /// One of them.
+    pub fn of(rng: &mut Rng) -> Self {
+        if rng.bool() {
+            Self::Missed(rng.u8(1..45))
+        } else {
+            Self::Returns { versions: rng.u8(1..90), seconds: rng.u8(1..60) }
+        }
+    }
+
     /// Keeps from the watches what it says.
     pub fn silence(self, wires: &Wires) {
         let (kinds, seconds) = match self {

@@ -93,6 +93,8 @@ pub struct Witness {
     orphans: BTreeSet<String>,
     /// Every tick that became a run.
     pub ticks: BTreeSet<(String, Timestamp)>,
+    /// Of each clock the last tick that stands in the status of the Flow.
+    written: BTreeMap<String, Timestamp>,
     /// The statuses of the Flow: how many ticks were missed, how many runs were given up.
     pub counted: (i64, i64),
     /// The runs that were given up before they started.
@@ -120,6 +122,10 @@ fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
     object.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
+fn time(object: &Value, pointer: &str) -> Option<Timestamp> {
+    text(object, pointer).parse().ok()
+}
+
 fn number_of(object: &Value, pointer: &str) -> i64 {
     object.pointer(pointer).and_then(Value::as_i64).unwrap_or_default()
 }
@@ -145,6 +151,7 @@ impl Witness {
             jobs: BTreeSet::new(),
             orphans: BTreeSet::new(),
             ticks: BTreeSet::new(),
+            written: BTreeMap::new(),
             counted: (0, 0),
             skipped: BTreeSet::new(),
             wanted_workers: 0,
@@ -272,6 +279,9 @@ impl Witness {
     fn take_flow(&mut self, change: &Changed) {
         let Some(flow) = &change.after else { return };
         self.counted = (number_of(flow, "/status/missed"), number_of(flow, "/status/skipped"));
+        let clocks = flow.pointer("/status/clocks").and_then(Value::as_array).into_iter().flatten();
+        let last = |clock: &Value| Some((text(clock, "/name").to_owned(), time(clock, "/lastTick")?));
+        self.written = clocks.filter_map(last).collect();
         self.check_size(change, flow);
         let (missed, ticks) = (self.counted.0, most_ticks());
         self.must(missed <= ticks, || format!("{missed} are counted as missed of {ticks} ticks"));
@@ -329,7 +339,7 @@ impl Witness {
             exists: true,
         };
         if change.before.is_none() {
-            self.check_begin(&run);
+            self.check_begin(name, &run);
         }
         let job = text(object, "/status/job");
         let is_there = job.is_empty() || self.jobs.contains(&format!("{job} of {}", run.uid));
@@ -341,12 +351,15 @@ impl Witness {
         self.runs.insert(name.clone(), run);
     }
 
-    /// A run comes to be: of a tick that has none yet, or of a backfill, whose laws are elsewhere.
-    fn check_begin(&mut self, run: &Run) {
+    /// A run comes to be: of a tick that has none yet, or of a backfill, whose laws are elsewhere. A tick may
+    /// become a run again whose first one people have deleted before any status could tell of it.
+    fn check_begin(&mut self, name: &str, run: &Run) {
         let Some(tick) = run.tick else { return };
+        let is_unwritten = self.written.get(&run.clock).is_none_or(|last| *last < tick);
+        let is_lost = is_unwritten && self.runs.get(name).is_some_and(|before| before.deleted_by_people);
         let of_clock = (run.clock.clone(), tick);
         if run.backfill.is_empty() {
-            let is_new = self.ticks.insert(of_clock);
+            let is_new = self.ticks.insert(of_clock) || is_lost;
             self.must(is_new, || format!("the tick {tick} of {} became a run twice", run.clock));
         }
     }

@@ -8,6 +8,10 @@ use crate::api::{Flow, FlowRun, Kind, Phase, Reason};
 use crate::operator::testing::look;
 use crate::operator::testing::stage::{NAMESPACE, Stage};
 
+/// An instant, and the name of the run that a clock makes of it.
+const AT: &str = "2026-11-01T09:00:00Z";
+const TICK: &str = "etl-20261101t090000";
+
 /// How the end of a run is told.
 const TOLD: [&str; 2] = ["PATCH flowruns/status", "POST events"];
 
@@ -29,19 +33,19 @@ fn run(stage: &Stage, name: &str, status: &serde_json::Value) {
             "apiVersion": "daskflow.dev/v1alpha1", "kind": "FlowRun",
             "metadata": {"name": name, "ownerReferences": [
                 {"apiVersion": "daskflow.dev/v1alpha1", "kind": "Flow", "name": "etl", "uid": "uid-flows-etl"}]},
-            "spec": {"flow": "etl", "mergedParameters": {}},
+            "spec": {"flow": "etl", "clock": "c", "scheduledTime": AT, "mergedParameters": {}},
         }),
     );
     stage.change("flowruns", name, |run| run["status"] = status.clone());
     while stage.tell() {}
 }
 
-/// The run "etl-1", of which this attempt is about to get its Job.
-fn let_through(stage: &Stage, attempt: u32) {
+/// A run of which this attempt is about to get its Job.
+fn let_through(stage: &Stage, name: &str, attempt: u32) {
     let now = stage.context.clock.now().to_string();
     let status =
         json!({"phase": "Provisioning", "observedGeneration": 1, "attempt": attempt, "admittedAt": now});
-    run(stage, "etl-1", &status);
+    run(stage, name, &status);
 }
 
 async fn look_at_flow(stage: &Stage) {
@@ -73,15 +77,15 @@ async fn the_end_of_a_run_in_the_queue_rests_on_its_job_its_flow_and_its_sibling
 async fn a_plan_that_rests_on_what_was_not_looked_at_is_not_carried_out() {
     let (_scheduler, address) = scheduler().await;
     let stage = stage(&address);
-    let_through(&stage, 1);
+    let_through(&stage, TICK, 1);
     // No watch tells so: the cache says that a Job is to be created.
-    stage.change("flowruns", "etl-1", |run| run["spec"]["cancel"] = json!(true));
-    look_at_run(&stage, "etl-1").await;
+    stage.change("flowruns", TICK, |run| run["spec"]["cancel"] = json!(true));
+    look_at_run(&stage, TICK).await;
     assert_eq!(stage.asked(), ["GET flowruns"], "whether there is a Job was not asked");
-    let status = |stage: &Stage| stage.read::<FlowRun>("flowruns", "etl-1").status.unwrap();
+    let status = |stage: &Stage| stage.read::<FlowRun>("flowruns", TICK).status.unwrap();
     assert_eq!(status(&stage).phase, Phase::Provisioning);
     // It is asked at the next look, whatever the cache says.
-    look_at_run(&stage, "etl-1").await;
+    look_at_run(&stage, TICK).await;
     assert_eq!(stage.asked(), [&["GET flowruns", "GET jobs"][..], &TOLD].concat());
     let status = status(&stage);
     assert_eq!(
@@ -95,31 +99,40 @@ async fn a_plan_that_rests_on_what_was_not_looked_at_is_not_carried_out() {
 async fn a_cache_that_is_behind_is_no_failure_of_an_object_that_has_failed_often() {
     let (_scheduler, address) = scheduler().await;
     let stage = stage(&address);
-    let_through(&stage, 1);
-    let id = (Kind::FlowRun, NAMESPACE.to_owned(), "etl-1".to_owned());
+    let_through(&stage, TICK, 1);
+    let id = (Kind::FlowRun, NAMESPACE.to_owned(), TICK.to_owned());
     for _ in 0..10 {
         stage.context.backoff.failed(&id);
     }
-    stage.change("flowruns", "etl-1", |run| run["spec"]["cancel"] = json!(true));
-    look_at_run(&stage, "etl-1").await;
+    stage.change("flowruns", TICK, |run| run["spec"]["cancel"] = json!(true));
+    look_at_run(&stage, TICK).await;
     assert_eq!(stage.asked(), ["GET flowruns"], "nothing is told of it");
     assert_eq!(stage.context.backoff.failed(&id), 11, "nor is it counted");
 }
 
 #[tokio::test]
-async fn a_job_is_created_after_one_look_at_its_run() {
+async fn the_job_of_a_tick_is_created_after_one_look_at_its_run() {
     let (_scheduler, address) = scheduler().await;
     let stage = stage(&address);
-    let_through(&stage, 1);
-    look_at_run(&stage, "etl-1").await;
+    let_through(&stage, TICK, 1);
+    look_at_run(&stage, TICK).await;
     assert_eq!(stage.asked(), ["GET flowruns", "POST pods (dry run)", "POST jobs"]);
+}
+
+#[tokio::test]
+async fn the_job_of_a_run_that_no_clock_made_rests_on_the_pods_of_its_name() {
+    let (_scheduler, address) = scheduler().await;
+    let stage = stage(&address);
+    let_through(&stage, "etl-now", 1);
+    look_at_run(&stage, "etl-now").await;
+    assert_eq!(stage.asked(), ["GET flowruns", "LIST pods", "POST pods (dry run)", "POST jobs"]);
 }
 
 #[tokio::test]
 async fn the_next_attempt_rests_on_the_pods_of_those_before_it() {
     let (_scheduler, address) = scheduler().await;
     let stage = stage(&address);
-    let_through(&stage, 2);
-    look_at_run(&stage, "etl-1").await;
+    let_through(&stage, TICK, 2);
+    look_at_run(&stage, TICK).await;
     assert_eq!(stage.asked(), ["GET flowruns", "LIST pods", "POST pods (dry run)", "POST jobs"]);
 }

@@ -2,6 +2,7 @@
 
 use daskflow::api::flow::Concurrency;
 
+use super::super::actions::{Act, Asked};
 use super::super::history::{Happening, History, Rules};
 use super::super::must_hold;
 use super::super::past::Past;
@@ -62,6 +63,30 @@ fn a_backfill_asks_what_has_succeeded() {
             Happening::Pass(40_000),
         ];
         lives_as(seed, rules, &history);
+    }
+}
+
+/// The Flow is suspended, so that nothing is written to it, and a backfill has run some of its ticks and was
+/// deleted with their runs. The next operator sees the Flow as it was before all that, when the same backfill
+/// is asked for once more.
+#[test]
+fn a_backfill_asks_for_the_record_of_its_flow() {
+    let rules = Rules { concurrency: Concurrency::Allow, ..PLAIN };
+    let (from_s, to_s, of_first, parallelism) = (-20, 0, true, 3);
+    let asked = Asked { from_s, to_s, of_first, parallelism, newest_first: false, skip: "Succeeded" };
+    for versions in [38, 40, 42] {
+        let history = [
+            Happening::SuspendFlow(true),
+            Happening::Pass(10_000),
+            Happening::People(Act::Ask(asked)),
+            Happening::Pass(40_000),
+            Happening::People(Act::Drop),
+            Happening::Pass(5_000),
+            Happening::Past(Past::Returns { versions, seconds: 60 }),
+            Happening::People(Act::Ask(asked)),
+            Happening::Pass(20_000),
+        ];
+        lives_as(1, rules, &history);
     }
 }
 
