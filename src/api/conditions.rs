@@ -96,6 +96,8 @@ reasons! {
     /// The same call keeps failing.
     ReconcileFailing,
     Suspended,
+    /// An object of dask-kubernetes is served, and something in it is different.
+    Adapted,
     // DaskCluster.
     SchedulerStarting,
     SchedulerUnreachable,

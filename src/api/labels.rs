@@ -19,6 +19,9 @@ pub const CLUSTER_NAME: &str = "dask.org/cluster-name";
 pub const COMPONENT: &str = "dask.org/component";
 /// The worker group of a worker pod.
 pub const WORKER_GROUP: &str = "dask.org/workergroup-name";
+/// The group of a worker pod of a cluster that is made for one of dask-kubernetes, as our spec names it:
+/// there [`WORKER_GROUP`] is the name of the `DaskWorkerGroup`.
+pub const GROUP: &str = "daskflow.dev/group";
 
 /// The full name of the Flow that an object serves.
 pub const FLOW: &str = "daskflow.dev/flow";
@@ -66,6 +69,10 @@ pub const CLOSED_SINCE: &str = "daskflow.dev/closed-since";
 
 /// Annotation on a worker's pod: since when its worker is known not to be registered though it runs.
 pub const UNREGISTERED_SINCE: &str = "daskflow.dev/unregistered-since";
+
+/// Annotation on the default `DaskWorkerGroup` of a cluster of dask-kubernetes: how many workers its
+/// `DaskCluster` asked for when the group was last given that number.
+pub const CLUSTER_REPLICAS: &str = "daskflow.dev/cluster-replicas";
 
 /// The value of [`COMPONENT`] on a scheduler.
 pub const SCHEDULER: &str = "scheduler";

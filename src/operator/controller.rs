@@ -40,7 +40,7 @@ pub(super) enum Action {
 }
 
 impl Action {
-    fn then(self, now: Duration) -> Then {
+    pub(super) fn then(self, now: Duration) -> Then {
         match self {
             Self::AwaitChange => Then::Woken,
             Self::Requeue(after) => Then::At(now + after),
@@ -159,7 +159,7 @@ async fn look<K: Planned>(object: Arc<K>, context: Arc<Context>, turn: Turn, loo
 }
 
 /// Ends then; never, if there is no such time.
-async fn at(due: Option<Instant>) {
+pub(super) async fn at(due: Option<Instant>) {
     match due {
         Some(due) => tokio::time::sleep_until(due).await,
         None => std::future::pending().await,

@@ -9,6 +9,7 @@ mod backoff;
 pub mod caches;
 mod certificates;
 pub mod client;
+mod compat;
 pub mod context;
 mod controller;
 mod crd_check;
@@ -129,7 +130,7 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<(), Error>
         }
         watches(&context).keep_all().await;
     };
-    let controllers = controllers(&context, wakes, &stop);
+    let controllers = controllers(&context, (wakes, dask_kubernetes), &stop);
     let untold = undecodable::tell_all(
         (&client, &context.clock),
         &context.undecodable,
@@ -191,7 +192,11 @@ fn layered(given: Client, claim: &Arc<Claim>, metrics: &Metrics, adapt: &Adapt) 
 
 /// All controllers. They start when this process leads and all caches are full, since a plan may look into
 /// any of them.
-async fn controllers(context: &Arc<Context>, mut wakes: Wakes, stop: &CancellationToken) {
+async fn controllers(
+    context: &Arc<Context>,
+    (mut wakes, dask_kubernetes): (Wakes, bool),
+    stop: &CancellationToken,
+) {
     let stores = &context.stores;
     let begin = async {
         stores.wait_until_ready().await?;
@@ -206,6 +211,8 @@ async fn controllers(context: &Arc<Context>, mut wakes: Wakes, stop: &Cancellati
         () = wakes.discard() => return,
         () = stop.cancelled() => return,
     }
+    // Without a receiver nothing is kept for it.
+    let theirs = wakes.take_theirs().filter(|_| dask_kubernetes);
     // Nobody has listened to wake-ups until now.
     route::everything(&context.routes);
     tracing::info!("reconciling starts");
@@ -213,6 +220,9 @@ async fn controllers(context: &Arc<Context>, mut wakes: Wakes, stop: &Cancellati
     let work = async {
         let mut started = Begun { context, wakes, stop, all: Vec::new() };
         Kind::each(&mut started);
+        if let Some(theirs) = theirs {
+            started.all.push(compat::adapt(context, theirs, stop).boxed());
+        }
         futures::future::join_all(started.all).await;
         done.cancel();
     };

@@ -15,11 +15,12 @@ use serde::de::DeserializeOwned;
 use super::caches::{Cached, Stores, Ticket};
 use super::schedulers::Schedulers;
 use super::undecodable::condense;
-use super::wakes::Triggers;
+use super::wakes::{Triggers, WakeTheirs};
 use crate::api::flow::Concurrency;
 use crate::api::kind::Visit;
 use crate::api::{DaskCluster, Flow, FlowBackfill, FlowRun, Kind, Ours, Phase, labels};
 use crate::plan::backfill::{is_concerned, is_unfinished};
+use crate::plan::compat::adapter::TheirKind;
 use crate::plan::facts::{is_run_now, phase_of};
 use crate::plan::objects::cluster_of;
 use crate::plan::pods::state;
@@ -65,6 +66,8 @@ impl Watched for DaskCluster {
         let (namespace, name) = key(cluster);
         let triggers = &routes.triggers;
         triggers.wake(Kind::DaskCluster, &namespace, &name);
+        // One that is made for a cluster of dask-kubernetes has its name.
+        triggers.wake_theirs(WakeTheirs::Cluster(namespace.clone(), name.clone()));
         if !exists(routes, &namespace, &name) {
             routes.schedulers.forget(&namespace, &name);
         }
@@ -165,6 +168,11 @@ impl Watched for Pod {
         wake_run(routes, pod);
         wake_cluster(routes, pod);
         let Some(namespace) = &pod.metadata.namespace else { return };
+        for owner in pod.owner_references() {
+            if TheirKind::of_owner(owner) == Some(TheirKind::Job) {
+                routes.triggers.wake_theirs(WakeTheirs::Job(namespace.clone(), owner.name.clone()));
+            }
+        }
         // The end of a runner frees its place, of its Flow and of its cluster; its run may be gone, and
         // cannot say which.
         if let Some(flow) = pod.labels().get(labels::FLOW) {
@@ -195,9 +203,13 @@ fn wake_unfinished(routes: &Routes, namespace: &str, runs: &[Arc<FlowRun>]) {
 }
 
 impl Watched for Service {
-    /// A Service concerns its cluster.
+    /// A Service concerns its cluster, and with it the one of dask-kubernetes that this was made for.
     fn changed(routes: &Routes, service: &Self) {
         wake_cluster(routes, service);
+        let namespace = service.metadata.namespace.clone().unwrap_or_default();
+        if let Some(cluster) = service.labels().get(labels::CLUSTER_NAME) {
+            routes.triggers.wake_theirs(WakeTheirs::Cluster(namespace, cluster.clone()));
+        }
     }
 }
 
@@ -235,9 +247,10 @@ fn wake_cluster(routes: &Routes, object: &impl Resource) {
     }
 }
 
-/// Everything there is of our kinds wakes itself.
+/// Everything there is of our kinds wakes itself, and everything of dask-kubernetes.
 pub fn everything(routes: &Routes) {
     Kind::each(&mut Everything(routes));
+    routes.triggers.wake_theirs(WakeTheirs::All);
 }
 
 struct Everything<'a>(&'a Routes);

@@ -26,12 +26,29 @@ impl Wake {
     }
 }
 
+/// What of dask-kubernetes is to be looked at, as something of ours has changed for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WakeTheirs {
+    /// Everything.
+    All,
+    /// The `DaskCluster` of this namespace and name, if there is one.
+    Cluster(String, String),
+    /// The `DaskJob` of this namespace and name.
+    Job(String, String),
+}
+
 /// The sending sides of the controllers' queues.
 #[derive(Clone)]
-pub struct Triggers(Arc<BTreeMap<Kind, UnboundedSender<Wake>>>);
+pub struct Triggers {
+    ours: Arc<BTreeMap<Kind, UnboundedSender<Wake>>>,
+    theirs: UnboundedSender<WakeTheirs>,
+}
 
 /// The receiving sides. The queues hold names only, and a controller keeps each name once.
-pub struct Wakes(BTreeMap<Kind, UnboundedReceiver<Wake>>);
+pub struct Wakes {
+    ours: BTreeMap<Kind, UnboundedReceiver<Wake>>,
+    theirs: Option<UnboundedReceiver<WakeTheirs>>,
+}
 
 /// The queues of all controllers.
 pub fn channels() -> (Triggers, Wakes) {
@@ -41,33 +58,49 @@ pub fn channels() -> (Triggers, Wakes) {
         triggers.insert(kind, sender);
         wakes.insert(kind, receiver);
     }
-    (Triggers(Arc::new(triggers)), Wakes(wakes))
+    let (theirs, waking) = mpsc::unbounded_channel();
+    (Triggers { ours: Arc::new(triggers), theirs }, Wakes { ours: wakes, theirs: Some(waking) })
 }
 
 impl Wakes {
     /// Throws all wake-ups away for as long as it is polled: nobody works, and queues must not grow.
     pub(super) async fn discard(&mut self) {
+        if let Some(theirs) = &mut self.theirs {
+            let theirs = async { while theirs.recv().await.is_some() {} };
+            let ours = Self::discard_ours(&mut self.ours);
+            futures::future::join(theirs, ours).await;
+        } else {
+            Self::discard_ours(&mut self.ours).await;
+        }
+    }
+
+    async fn discard_ours(queues: &mut BTreeMap<Kind, UnboundedReceiver<Wake>>) {
         let queues =
-            self.0.values_mut().map(|queue| Box::pin(async { while queue.recv().await.is_some() {} }));
+            queues.values_mut().map(|queue| Box::pin(async { while queue.recv().await.is_some() {} }));
         // The context holds the senders: that one ends is the end of the process.
         select_all(queues).await;
     }
 
     /// The queue of one kind, for its controller, which is the only one.
     pub(super) fn take(&mut self, kind: Kind) -> Option<UnboundedReceiver<Wake>> {
-        self.0.remove(&kind)
+        self.ours.remove(&kind)
+    }
+
+    /// The queue of what is of dask-kubernetes. Without a receiver nothing is kept in it.
+    pub(super) fn take_theirs(&mut self) -> Option<UnboundedReceiver<WakeTheirs>> {
+        self.theirs.take()
     }
 
     /// The next object of a kind; nothing: none waits now.
     #[cfg(test)]
     pub(super) fn try_recv(&mut self, kind: Kind) -> Option<Wake> {
-        self.0.get_mut(&kind).unwrap().try_recv().ok()
+        self.ours.get_mut(&kind).unwrap().try_recv().ok()
     }
 
     /// Waits for the next object of a kind.
     #[cfg(test)]
     pub(super) async fn recv(&mut self, kind: Kind) -> Option<Wake> {
-        self.0.get_mut(&kind).unwrap().recv().await
+        self.ours.get_mut(&kind).unwrap().recv().await
     }
 }
 
@@ -82,8 +115,14 @@ impl Triggers {
         self.send(kind, Wake { urgent: true, ..Wake::of(namespace, name) });
     }
 
+    /// Wakes what is of dask-kubernetes, where that is served.
+    pub(super) fn wake_theirs(&self, wake: WakeTheirs) {
+        // Where it is not, there is no receiver.
+        let _ = self.theirs.send(wake);
+    }
+
     fn send(&self, kind: Kind, wake: Wake) {
-        if let Some(queue) = self.0.get(&kind) {
+        if let Some(queue) = self.ours.get(&kind) {
             // The receiver is gone only when the operator stops.
             let _ = queue.send(wake);
         }

@@ -31,7 +31,7 @@ use crate::causes::chain;
 
 /// Seconds after which the API server ends a watch that had nothing to say; a dead connection is noticed five
 /// seconds later. kube's default of 290 s would leave the operator blind for as long behind a silent NAT.
-const WATCH_TIMEOUT_S: u32 = 60;
+pub(super) const WATCH_TIMEOUT_S: u32 = 60;
 /// A watch that failed starts anew after this time, doubled at each failure up to the longest; kube's own
 /// longest wait of 30 s would be as long a delay of all ticks after an outage of the API server.
 const RETRY_FIRST: Duration = Duration::from_millis(200);
@@ -152,7 +152,7 @@ fn config<K: Watched>() -> watcher::Config {
     }
 }
 
-fn retries() -> ResetTimerBackoff<ExponentialBackoff> {
+pub(super) fn retries() -> ResetTimerBackoff<ExponentialBackoff> {
     let steps = ExponentialBuilder::new().with_min_delay(RETRY_FIRST).with_max_delay(RETRY_MAX).with_jitter();
     ResetTimerBackoff::new(steps.without_max_times().into(), RETRY_RESET)
 }
@@ -199,7 +199,7 @@ fn list_retries() -> backon::ExponentialBackoff {
 /// The same events; after a second refusal in a row the watch rests, since rights do not come by themselves.
 /// The first may be of an API server that has just started and has not read the rights yet. After a LIST that
 /// failed it rests the longer the more have failed in a row.
-fn paused<T: Send + 'static>(
+pub(super) fn paused<T: Send + 'static>(
     events: impl Stream<Item = Result<watcher::Event<T>, watcher::Error>> + Send + 'static,
 ) -> impl Stream<Item = Result<watcher::Event<T>, watcher::Error>> + Send {
     let pauses = Pauses { refusals: 0, lists: None };

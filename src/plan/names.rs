@@ -110,6 +110,12 @@ pub fn worker_name(cluster: &str, group: &str, suffix: &str) -> String {
     format!("{}-{suffix}", shortened(&format!("{cluster}-{group}"), WORKER_PREFIX_MAX))
 }
 
+/// The name of a worker's pod of a group of dask-kubernetes: `<group>-worker-<suffix>`, as its clients look
+/// for it. A group whose name is too long for that is cut as above.
+pub fn worker_name_of_theirs(group: &str, suffix: &str) -> String {
+    format!("{}-worker-{suffix}", shortened(group, WORKER_PREFIX_MAX - "-worker".len()))
+}
+
 /// The first `digits` (64 at most) hexadecimal digits of the SHA-256 of `text`. The same in every release.
 pub fn short_hash(text: &str, digits: usize) -> String {
     let hex = Sha256::digest(text.as_bytes());

@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 
 use super::pods::state;
-use super::pods::worker::DEFAULT_GROUP;
+use super::pods::worker::group_of_pod;
 use super::{Applied, Object, Step};
 use crate::api::labels;
 
@@ -74,6 +74,5 @@ fn of_pod(pod: &Pod) -> Option<Part> {
     if state::is_component(pod, labels::SCHEDULER) {
         return Some(Part::Scheduler);
     }
-    let group = state::label(pod, labels::WORKER_GROUP).unwrap_or(DEFAULT_GROUP);
-    state::is_component(pod, labels::WORKER).then(|| Part::Group(group.to_owned()))
+    state::is_component(pod, labels::WORKER).then(|| Part::Group(group_of_pod(pod).to_owned()))
 }

@@ -197,7 +197,11 @@ fn of_kind(kind: &str) -> OfKind {
 impl Metrics {
     /// Counts one reconcile; `result` is `success`, `failure`, `conflict`, `timeout` or `stopped`.
     pub(super) fn reconciled(&self, kind: Kind, result: &'static str, took: Duration) {
-        let kind = kind.as_str();
+        self.reconciled_as(kind.as_str(), result, took);
+    }
+
+    /// The same of a kind of another group, by its title.
+    pub(super) fn reconciled_as(&self, kind: &'static str, result: &'static str, took: Duration) {
         self.reconciles.get_or_create(&Reconcile { kind, result }).inc();
         self.reconcile_durations.get_or_create(&of_kind(kind)).observe(took.as_secs_f64());
     }
@@ -246,7 +250,12 @@ impl Metrics {
 
     /// How many objects of this kind wait for their turn.
     pub(super) fn reconciles_waiting(&self, kind: Kind) -> Gauge {
-        self.reconciles_waiting.get_or_create(&of_kind(kind.as_str())).clone()
+        self.reconciles_waiting_as(kind.as_str())
+    }
+
+    /// The same of a kind of another group, by its title.
+    pub(super) fn reconciles_waiting_as(&self, kind: &str) -> Gauge {
+        self.reconciles_waiting.get_or_create(&of_kind(kind)).clone()
     }
 
     /// Where to say how requests wait.

@@ -15,7 +15,7 @@ use crate::api::{DaskCluster, WorkersSpec, labels};
 use crate::plan::Next;
 use crate::plan::pods::mounts::Certificate;
 use crate::plan::pods::state::{self, PodLife};
-use crate::plan::pods::worker::{DEFAULT_GROUP, template_hash};
+use crate::plan::pods::worker::{DEFAULT_GROUP, group_of_pod, template_hash};
 
 /// The groups that the spec names, the one called "default" first.
 pub(super) fn of_spec(cluster: &DaskCluster) -> impl Iterator<Item = (&str, &WorkersSpec)> {
@@ -41,7 +41,7 @@ pub(super) fn all<'a>(
         .collect();
     let known: BTreeSet<&str> = groups.iter().map(|group| group.name).collect();
     let removed: BTreeSet<&str> =
-        workers(observed).map(|pod| group_of(pod)).filter(|name| !known.contains(name)).collect();
+        workers(observed).map(|pod| group_of_pod(pod)).filter(|name| !known.contains(name)).collect();
     groups.extend(removed.into_iter().map(|name| group(cluster, observed, (name, None), certificate)));
     autoscale::size(&mut groups, observed, now);
     for group in groups.iter_mut().filter(|_| asleep) {
@@ -83,7 +83,7 @@ fn group<'a>(
         let registered = observed.scheduler.registered();
         registered.is_some_and(|registered| !registered.contains(state::name(pod)))
     };
-    for pod in workers(observed).filter(|pod| group_of(pod) == name) {
+    for pod in workers(observed).filter(|pod| group_of_pod(pod) == name) {
         match state::life(pod) {
             PodLife::Leaving => {}
             PodLife::Finished => group.finished.push(pod),
@@ -105,9 +105,4 @@ fn is_made_from(pod: &Pod, hash: &str) -> bool {
 
 fn workers(observed: &Observed) -> impl Iterator<Item = &Arc<Pod>> {
     observed.pods.iter().filter(|pod| state::is_component(pod, labels::WORKER))
-}
-
-/// The group that a worker's pod belongs to.
-fn group_of(pod: &Pod) -> &str {
-    state::label(pod, labels::WORKER_GROUP).unwrap_or(DEFAULT_GROUP)
 }

@@ -14,7 +14,7 @@ use super::scheduler::{REPLACING, lost};
 use super::silent;
 use super::work::Work;
 use crate::api::dask_cluster::{GroupStatus, IdleAction, WorkerCounts};
-use crate::api::{ConditionType, DaskClusterStatus, Reason, labels};
+use crate::api::{ConditionType, DaskCluster, DaskClusterStatus, Reason, labels};
 use crate::plan::Note;
 use crate::plan::certificates::decision::is_expiring;
 use crate::plan::conditions::{Conditions, Progress, find, is_news_of_pods};
@@ -22,7 +22,7 @@ use crate::plan::count::to_i32;
 use crate::plan::pods::mounts::Certificate;
 use crate::plan::pods::worker::DEFAULT_GROUP;
 use crate::plan::pods::written::Pages;
-use crate::plan::pods::{Violation, ends, scheduler, state};
+use crate::plan::pods::{Violation, ends, scheduler, state, worker};
 
 /// Whether a part of the cluster is as wanted, and why not.
 struct Part {
@@ -83,7 +83,7 @@ pub(super) fn status(work: &Work<'_>, violation: Option<&Violation>) -> DaskClus
         idle: work.rest.status.clone(),
         tls: work.tls.status.clone(),
         replicas: to_i32(replicas),
-        selector: Some(selector(&name)),
+        selector: Some(selector(work.cluster)),
         admitted: admission::plan(cluster, observed),
         conditions: conditions.finish(),
     }
@@ -104,11 +104,13 @@ fn scheduler_ended_at(work: &Work<'_>) -> Option<Time> {
 }
 
 /// Selects the workers of the group behind the scale subresource.
-fn selector(cluster: &str) -> String {
+fn selector(cluster: &DaskCluster) -> String {
+    let name = cluster.name_any();
+    let group = worker::group_of_theirs(cluster, &cluster.spec.workers).unwrap_or(DEFAULT_GROUP);
     let labels = [
-        (labels::CLUSTER_NAME, cluster),
+        (labels::CLUSTER_NAME, name.as_str()),
         (labels::COMPONENT, labels::WORKER),
-        (labels::WORKER_GROUP, DEFAULT_GROUP),
+        (labels::WORKER_GROUP, group),
     ];
     labels.map(|(key, value)| format!("{key}={value}")).join(",")
 }

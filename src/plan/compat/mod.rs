@@ -11,6 +11,7 @@
 //! A group and an autoscaler of theirs are objects beside their cluster; here they are parts of it, so all
 //! are given together.
 
+pub mod adapter;
 mod cluster;
 mod command;
 mod group;

@@ -120,7 +120,7 @@ fn start(container: &Container) -> Start {
 }
 
 /// Amounts as texts, as Kubernetes' own types have them. A number is one too in YAML.
-fn write_quantities(value: &mut Value) {
+pub(super) fn write_quantities(value: &mut Value) {
     match value {
         Value::Array(items) => items.iter_mut().for_each(write_quantities),
         Value::Object(fields) => {

@@ -17,6 +17,7 @@ use super::scheduler::component_labels;
 use super::written::{self, Pages, SCHEDULER_ADDRESS, WORKER_NAME};
 use super::{Violation, container, keep_restart_policy, label, merge, mounts, of_cluster, shape_hash};
 use crate::api::common::Amount;
+use crate::api::kind::group_of;
 use crate::api::worker_group::{Drain, ScratchMedium};
 use crate::api::{DaskCluster, DaskClusterSpec, WorkersSpec, labels};
 use crate::plan::names;
@@ -95,7 +96,7 @@ pub fn pod(
     let cluster_name = cluster.name_any();
     let namespace = cluster.namespace().unwrap_or_default();
     let address = site.scheduler_address((&namespace, &cluster_name), certificate.is_some());
-    let name = names::worker_name(&cluster_name, group, &suffix(seed));
+    let (name, labels) = identity(cluster, (group, workers), seed);
     let limits = Limits::of(spec, workers);
     let arguments = arguments((workers, site), &limits, &address, &name);
     let mut main = container::dask(CONTAINER, (spec, site), limits.program(), arguments);
@@ -114,8 +115,6 @@ pub fn pod(
             ..VolumeMount::default()
         }]
     });
-    let mut labels = component_labels(&cluster_name, labels::WORKER);
-    labels.insert(labels::WORKER_GROUP.to_owned(), group.to_owned());
     let mut pod = PodSpec {
         volumes: scratch(workers).map(|volume| vec![volume]),
         priority_class_name: workers.priority_class_name.clone(),
@@ -222,6 +221,39 @@ fn has_own_step(spec: &Value) -> bool {
         container.get("name").and_then(Value::as_str) == Some(CONTAINER)
             && container.pointer("/lifecycle/preStop").is_some()
     })
+}
+
+/// The name and the labels of a worker's pod.
+fn identity(
+    cluster: &DaskCluster,
+    (group, workers): (&str, &WorkersSpec),
+    seed: u64,
+) -> (String, BTreeMap<String, String>) {
+    let cluster_name = cluster.name_any();
+    let mut labels = component_labels(&cluster_name, labels::WORKER);
+    let Some(theirs) = group_of_theirs(cluster, workers) else {
+        labels.insert(labels::WORKER_GROUP.to_owned(), group.to_owned());
+        return (names::worker_name(&cluster_name, group, &suffix(seed)), labels);
+    };
+    labels.insert(labels::WORKER_GROUP.to_owned(), theirs.to_owned());
+    labels.insert(labels::GROUP.to_owned(), group.to_owned());
+    (names::worker_name_of_theirs(theirs, &suffix(seed)), labels)
+}
+
+/// The `DaskWorkerGroup` of dask-kubernetes that a group is made for, which the template of the group names.
+pub fn group_of_theirs<'a>(cluster: &DaskCluster, workers: &'a WorkersSpec) -> Option<&'a str> {
+    let owners = cluster.owner_references();
+    if !owners.iter().any(|owner| group_of(owner) == crate::plan::compat::GROUP) {
+        return None;
+    }
+    let labels = workers.template.as_ref()?.pointer("/metadata/labels")?;
+    labels.get(labels::WORKER_GROUP)?.as_str()
+}
+
+/// The group that a worker's pod belongs to.
+pub fn group_of_pod(pod: &Pod) -> &str {
+    let label = |name: &str| pod.labels().get(name).map(String::as_str);
+    label(labels::GROUP).or_else(|| label(labels::WORKER_GROUP)).unwrap_or(DEFAULT_GROUP)
 }
 
 fn scratch(workers: &WorkersSpec) -> Option<Volume> {

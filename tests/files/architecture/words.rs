@@ -24,7 +24,8 @@ const STORED: [&str; 2] = ["Condition", "FlowRunStatus"];
 
 /// Values of the present plan or of a request that has just failed, on their way into a status, an event or a
 /// log.
-const MADE: [&str; 8] = ["failure", "fault", "hold", "note", "outcome", "part", "verdict", "violation"];
+const MADE: [&str; 9] =
+    ["failure", "fault", "hold", "note", "outcome", "part", "remark", "verdict", "violation"];
 
 /// Files that read the words of others: of the kubelet, of Kubernetes' controllers, of the API server, of the
 /// runner.

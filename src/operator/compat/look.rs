@@ -1,0 +1,304 @@
+//! One look at an object of dask-kubernetes: what there is, what the planner says, and the writes.
+
+use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::FutureExt;
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{ObjectReference, Pod, Service};
+use kube::api::{Api, DynamicObject};
+use kube::runtime::reflector::ObjectRef;
+use kube::{Resource, ResourceExt};
+use serde::de::DeserializeOwned;
+use tokio::time::Instant;
+use tracing::Instrument;
+
+use super::theirs::Subject;
+use super::write::{Statuses, carry_out};
+use crate::api::DaskCluster;
+use crate::causes::chain;
+use crate::operator::backoff::backoff;
+use crate::operator::context::Context;
+use crate::operator::controller::Action;
+use crate::operator::failure::{Disposition, Error};
+use crate::operator::{lookup, requests};
+use crate::plan::compat::adapter::{Cluster, Job, Plan, TheirKind, failing, plan_cluster, plan_job};
+use crate::plan::names::scheduler_name;
+use crate::plan::{Next, Note};
+
+/// A look that takes longer is given up. What its requests wait for their turn does not count.
+const LIMIT: Duration = Duration::from_secs(60);
+/// Each object is looked at once in this time even if nothing wakes it: a net under the watches.
+const RESYNC: Duration = Duration::from_secs(600);
+/// How soon to look again where something has changed meanwhile.
+const CACHE_LAG: Duration = Duration::from_millis(50);
+/// After this many conflicts in a row the cache is not merely behind.
+const CONFLICTS_MAX: u32 = 5;
+
+/// An object of theirs and those beside it, as the caches have them.
+pub(super) struct Known {
+    pub(super) subject: Subject,
+    pub(super) object: Arc<DynamicObject>,
+    /// Of a cluster.
+    pub(super) groups: Vec<Arc<DynamicObject>>,
+    pub(super) autoscalers: Vec<Arc<DynamicObject>>,
+    /// Of a job.
+    pub(super) cluster: Option<Arc<DynamicObject>>,
+}
+
+/// What looks have in common.
+#[derive(Default)]
+pub(super) struct Memory {
+    statuses: Statuses,
+    failures: Mutex<HashMap<Subject, u32>>,
+    /// What was said of each object last, so that it is said once.
+    said: Mutex<HashMap<Subject, Vec<Note>>>,
+}
+
+impl Memory {
+    /// The object is not there any more.
+    pub(super) fn forget(&self, subject: &Subject) {
+        self.succeeded(subject);
+        self.said.lock().unwrap_or_else(PoisonError::into_inner).remove(subject);
+    }
+
+    fn succeeded(&self, subject: &Subject) {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner).remove(subject);
+    }
+
+    /// Counts a failure, and says how many there were in a row.
+    fn failed(&self, subject: &Subject) -> u32 {
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = failures.entry(subject.clone()).or_default();
+        *count = count.saturating_add(1);
+        *count
+    }
+
+    /// The notes that were not among the last ones.
+    fn news(&self, subject: &Subject, notes: &[Note]) -> Vec<Note> {
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = said.insert(subject.clone(), notes.to_vec()).unwrap_or_default();
+        notes.iter().filter(|note| !before.contains(note)).cloned().collect()
+    }
+}
+
+/// Looks at one object. It never fails: a failure is a later look.
+pub(super) async fn look(context: Arc<Context>, memory: Arc<Memory>, known: Known) -> Action {
+    if !context.pulse.claim.is_current() {
+        return Action::Retry(Duration::from_secs(1));
+    }
+    let (kind, namespace, name) = &known.subject;
+    let span = tracing::error_span!("reconcile", kind = kind.title(), namespace, name);
+    bounded(&context, &memory, &known).instrument(span).await
+}
+
+async fn bounded(context: &Context, memory: &Memory, known: &Known) -> Action {
+    let started = Instant::now();
+    let subject = &known.subject;
+    let work = AssertUnwindSafe(once(context, memory, known)).catch_unwind();
+    let (result, action) = match requests::within(LIMIT, work).await {
+        // The panic hook has logged where. One object must not take the others down.
+        Some(Err(_)) => ("failure", Action::Retry(backoff(memory.failed(subject), &context.chance))),
+        Some(Ok(Ok(next))) => {
+            memory.succeeded(subject);
+            ("success", Action::Requeue(delay(next, context)))
+        }
+        Some(Ok(Err(error)))
+            if error.disposition() == Disposition::Conflict && memory.failed(subject) <= CONFLICTS_MAX =>
+        {
+            ("conflict", Action::Retry(CACHE_LAG))
+        }
+        Some(Ok(Err(error))) if error.is_of_ending_namespace() => ("success", Action::Requeue(RESYNC)),
+        Some(Ok(Err(error))) if error.is_of_stop() => ("stopped", Action::AwaitChange),
+        Some(Ok(Err(error))) => {
+            let count = memory.failed(subject);
+            tracing::warn!(count, error = chain(&error), "the reconcile failed");
+            if error.is_worth_telling(count) {
+                let said = requests::within(LIMIT, tell_failure(context, memory, known, &error)).await;
+                if let Some(Err(error)) = said {
+                    tracing::warn!(error = chain(&error), "the failure could not be written down");
+                }
+            }
+            ("failure", Action::Retry(backoff(count, &context.chance)))
+        }
+        None => {
+            tracing::warn!(limit = ?LIMIT, "the reconcile took too long and was given up");
+            ("timeout", Action::Retry(backoff(memory.failed(subject), &context.chance)))
+        }
+    };
+    context.metrics.reconciled_as(subject.0.title(), result, started.elapsed());
+    action
+}
+
+/// When to look again.
+fn delay(next: Next, context: &Context) -> Duration {
+    match next {
+        Next::Change => RESYNC.mul_f64(0.9 + 0.2 * context.chance.jitter()),
+        Next::After(after) => after.min(RESYNC),
+        Next::At(at) => {
+            Duration::try_from(at.duration_since(context.clock.now())).unwrap_or_default().min(RESYNC)
+        }
+    }
+}
+
+/// Observe, plan, write, tell.
+async fn once(context: &Context, memory: &Memory, known: &Known) -> Result<Next, Error> {
+    let now = context.clock.now();
+    let mut plan = from_caches(context, known, now);
+    if plan.wants_look {
+        let Some(live) = live(context, known, now).await? else { return Ok(Next::Change) };
+        plan = live;
+    }
+    let (_, namespace, name) = &known.subject;
+    for write in &plan.writes {
+        tracing::info!(write = %write.title(), "write");
+        carry_out(context, (namespace, name), &memory.statuses, write).await?;
+    }
+    tell(context, memory, known, &plan.notes);
+    Ok(plan.next)
+}
+
+/// Says what was not said of it before.
+fn tell(context: &Context, memory: &Memory, known: &Known, notes: &[Note]) {
+    for note in memory.news(&known.subject, notes) {
+        context.events.tell(&note, reference(known));
+    }
+}
+
+fn reference(known: &Known) -> ObjectReference {
+    ObjectReference {
+        api_version: Some(TheirKind::api_version()),
+        kind: Some(known.subject.0.as_str().to_owned()),
+        name: known.object.metadata.name.clone(),
+        namespace: known.object.metadata.namespace.clone(),
+        uid: known.object.metadata.uid.clone(),
+        resource_version: known.object.metadata.resource_version.clone(),
+        ..ObjectReference::default()
+    }
+}
+
+/// Says that a plan could not be carried out.
+async fn tell_failure(context: &Context, memory: &Memory, known: &Known, error: &Error) -> Result<(), Error> {
+    let failure = error.tell();
+    if known.subject.0 == TheirKind::Job {
+        tell(context, memory, known, &[Note::warning(failure.reason, failure.message)]);
+        return Ok(());
+    }
+    let ours = cached(context, known).ours;
+    let plan = failing(&cluster(known, ours.as_deref(), (None, None)), &failure);
+    tell(context, memory, known, &plan.notes);
+    let (_, namespace, name) = &known.subject;
+    for write in &plan.writes {
+        carry_out(context, (namespace, name), &memory.statuses, write).await?;
+    }
+    Ok(())
+}
+
+/// What the caches have of ours for it.
+struct Cached {
+    ours: Option<Arc<DaskCluster>>,
+    service: Option<Arc<Service>>,
+    beside: Option<Arc<Service>>,
+}
+
+fn cached(context: &Context, known: &Known) -> Cached {
+    let (_, namespace, name) = &known.subject;
+    let stores = &context.stores;
+    let service = |name: &str| stores.services.get(&ObjectRef::new(name).within(namespace));
+    Cached {
+        ours: stores.clusters.get(&ObjectRef::new(name).within(namespace)),
+        service: service(&scheduler_name(name)),
+        beside: service(&format!("{name}-service")),
+    }
+}
+
+fn cluster<'a>(
+    known: &'a Known,
+    ours: Option<&'a DaskCluster>,
+    (service, beside): (Option<&'a Service>, Option<&'a Service>),
+) -> Cluster<'a> {
+    Cluster {
+        object: &known.object,
+        groups: &known.groups,
+        autoscalers: &known.autoscalers,
+        ours,
+        service,
+        beside,
+        is_live: false,
+    }
+}
+
+fn from_caches(context: &Context, known: &Known, now: Timestamp) -> Plan {
+    let (_, namespace, name) = &known.subject;
+    if known.subject.0 == TheirKind::Job {
+        let pod = context.stores.pods.get(&ObjectRef::new(&format!("{name}-runner")).within(namespace));
+        return plan_job(&job(context, known, pod.as_deref(), now));
+    }
+    let Cached { ours, service, beside } = cached(context, known);
+    plan_cluster(&cluster(known, ours.as_deref(), (service.as_deref(), beside.as_deref())))
+}
+
+fn job<'a>(context: &Context, known: &'a Known, pod: Option<&'a Pod>, now: Timestamp) -> Job<'a> {
+    let (_, namespace, name) = &known.subject;
+    let site = context.sites.of(Some((namespace, name)));
+    Job { object: &known.object, cluster: known.cluster.as_deref(), pod, site, now, is_live: false }
+}
+
+/// The same from what the API server has now. None: the object is not there any more.
+async fn live(context: &Context, known: &Known, now: Timestamp) -> Result<Option<Plan>, Error> {
+    let (kind, namespace, name) = &known.subject;
+    let Some(object) = read(context, *kind, namespace, name).await? else { return Ok(None) };
+    let mut fresh = Known {
+        subject: known.subject.clone(),
+        object: Arc::new(object),
+        groups: read_all(context, TheirKind::Group, namespace, &known.groups).await?,
+        autoscalers: read_all(context, TheirKind::Autoscaler, namespace, &known.autoscalers).await?,
+        cluster: None,
+    };
+    if *kind == TheirKind::Job {
+        fresh.cluster = read(context, TheirKind::Cluster, namespace, name).await?.map(Arc::new);
+        let pod: Option<Pod> = by_name(context, namespace, &format!("{name}-runner")).await?;
+        return Ok(Some(plan_job(&Job { is_live: true, ..job(context, &fresh, pod.as_ref(), now) })));
+    }
+    let ours: Option<DaskCluster> = by_name(context, namespace, name).await?;
+    let Cached { service, beside, .. } = cached(context, known);
+    let observed = cluster(&fresh, ours.as_ref(), (service.as_deref(), beside.as_deref()));
+    Ok(Some(plan_cluster(&Cluster { is_live: true, ..observed })))
+}
+
+async fn by_name<K>(context: &Context, namespace: &str, name: &str) -> Result<Option<K>, Error>
+where
+    K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>
+        + Clone
+        + DeserializeOwned
+        + std::fmt::Debug,
+{
+    let api: Api<K> = Api::namespaced(context.client.clone(), namespace);
+    Ok(lookup::by_name(&api, name).await?)
+}
+
+async fn read(
+    context: &Context,
+    kind: TheirKind,
+    namespace: &str,
+    name: &str,
+) -> Result<Option<DynamicObject>, Error> {
+    let api: Api<DynamicObject> = Api::namespaced_with(context.client.clone(), namespace, &kind.resource());
+    Ok(lookup::by_name(&api, name).await?)
+}
+
+/// Those of these objects that are there.
+async fn read_all(
+    context: &Context,
+    kind: TheirKind,
+    namespace: &str,
+    known: &[Arc<DynamicObject>],
+) -> Result<Vec<Arc<DynamicObject>>, Error> {
+    let mut there = Vec::with_capacity(known.len());
+    for object in known {
+        there.extend(read(context, kind, namespace, &object.name_any()).await?.map(Arc::new));
+    }
+    Ok(there)
+}

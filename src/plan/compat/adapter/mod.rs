@@ -1,0 +1,26 @@
+//! What an operator does so that objects of dask-kubernetes in a Kubernetes cluster are served: what it has
+//! to write, decided from what is there.
+//!
+//! What it is: for each `DaskCluster` of theirs one of ours, of the same name and owned by it, as
+//! [`super::translate`] says; the objects and the words that their clients look for (the group
+//! `NAME-default`, `status.phase`); for each `DaskJob` a `DaskCluster` of theirs and the pod of its program.
+//!
+//! What it is not: it looks after no scheduler and no worker. That is the planner of our clusters, for these
+//! as for all others.
+//!
+//! Always: each write is decided from how things are, and not from what has happened; but for the number of
+//! workers of their `DaskCluster`, which is given to its group when it changes, as their clients scale the
+//! group alone ([`parts`]).
+
+mod cluster;
+mod job;
+mod kind;
+mod parts;
+#[cfg(test)]
+mod tests;
+mod write;
+
+pub use cluster::{Cluster, failing, plan as plan_cluster};
+pub use job::{Job, plan as plan_job};
+pub use kind::TheirKind;
+pub use write::{Plan, Write};
