@@ -16,8 +16,8 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
-use kube::{CustomResource, CustomResourceExt, KubeSchema};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::{CustomResource, CustomResourceExt};
 use schemars::transform::Transform;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
@@ -40,7 +40,7 @@ pub const PLURALS: [&str; 4] = ["daskclusters", "daskworkergroups", "daskautosca
 pub fn crds() -> Vec<CustomResourceDefinition> {
     vec![
         with_status_inside(DaskCluster::crd()),
-        with_status_inside(DaskWorkerGroup::crd()),
+        DaskWorkerGroup::crd(),
         DaskAutoscaler::crd(),
         DaskJob::crd(),
     ]
@@ -137,22 +137,13 @@ pub struct Extra {
 }
 
 /// How a cluster is.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, KubeSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ClusterStatus {
     /// `Created`: it was seen. `Pending`: its Service has no address yet. `Running`: its Service is there,
     /// which says nothing of pods. `Error`: it cannot be had.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phase: Option<String>,
-    /// How many workers of the default group there are.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "count")]
-    pub replicas: Option<i64>,
-    /// What `phase` does not say: whether scheduler and workers are ready, and what of the spec cannot be
-    /// honoured.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
-    pub conditions: Vec<Condition>,
 }
 
 /// `DaskWorkerGroup`: further workers of a cluster.
@@ -164,7 +155,6 @@ pub struct ClusterStatus {
     plural = "daskworkergroups",
     shortname = "daskworkers",
     namespaced,
-    status = "WorkerGroupStatus",
     derive = "PartialEq",
     doc = "A group of workers of a Dask cluster of dask-kubernetes.",
     scale(spec_replicas_path = ".spec.worker.replicas", status_replicas_path = ".status.replicas"),
@@ -180,16 +170,6 @@ pub struct WorkerGroupSpec {
     /// The workers.
     #[serde(default)]
     pub worker: WorkerSpec,
-}
-
-/// How a group is.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct WorkerGroupStatus {
-    /// How many workers there are.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "count")]
-    pub replicas: Option<i64>,
 }
 
 /// `DaskAutoscaler`: scales the default group of a cluster.

@@ -54,7 +54,7 @@ impl Definitions {
         (*self == Self::Theirs).then(|| {
             format!(
                 "the definitions of {GROUP} are those of dask-kubernetes: of pods the API server keeps the fields \
-                 of Kubernetes 1.21 alone, and of a status the phase"
+                 of Kubernetes 1.21 alone"
             )
         })
     }
