@@ -132,9 +132,7 @@ fn known(context: &Context, theirs: &Theirs, memory: &Memory, subject: Subject) 
     let autoscalers = theirs.of_cluster(TheirKind::Autoscaler, namespace, name);
     let cluster = theirs.get(&(TheirKind::Cluster, namespace.clone(), name.clone()));
     Some(match subject.0 {
-        TheirKind::Job => {
-            Known { subject, object, groups: Vec::new(), autoscalers: Vec::new(), cluster }
-        }
+        TheirKind::Job => Known { subject, object, groups: Vec::new(), autoscalers: Vec::new(), cluster },
         _ => Known { subject, object, groups, autoscalers, cluster: None },
     })
 }
