@@ -67,8 +67,8 @@ fn an_authority_of_ones_own_is_believed_and_no_other() {
     assert!(!text.contains(PASSWORD), "{text}");
 }
 
-/// A gateway's answers set a cookie, which counts more than the login beside it: who kept it would ask for one
-/// user as another.
+/// A gateway's answers set a cookie, which counts more than the login beside it: who kept it would ask for
+/// one user as another.
 #[test]
 fn users_of_one_gateway_do_not_become_one_another() {
     let Some(gateway) = Gateway::start("gateway_users") else { return };

@@ -62,8 +62,8 @@ impl<'a> Gateway<'a> {
         json!({"gateway": gateway})
     }
 
-    /// All that a container of its pod has said: `gateway` the server and its proxy, `clusters` all schedulers
-    /// and workers, `states` which clusters there are.
+    /// All that a container of its pod has said: `gateway` the server and its proxy, `clusters` all
+    /// schedulers and workers, `states` which clusters there are.
     pub async fn said(&self, container: &str) -> Result<String, String> {
         let wanted = LogParams { container: Some(container.to_owned()), ..LogParams::default() };
         self.namespace.api::<Pod>().logs(NAME, &wanted).await.map_err(|error| error.to_string())
