@@ -40,7 +40,7 @@ pub const PLURALS: [&str; 4] = ["daskclusters", "daskworkergroups", "daskautosca
 pub fn crds() -> Vec<CustomResourceDefinition> {
     vec![
         with_status_inside(DaskCluster::crd()),
-        DaskWorkerGroup::crd(),
+        with_status_inside(DaskWorkerGroup::crd()),
         DaskAutoscaler::crd(),
         DaskJob::crd(),
     ]
@@ -155,6 +155,7 @@ pub struct ClusterStatus {
     plural = "daskworkergroups",
     shortname = "daskworkers",
     namespaced,
+    status = "WorkerGroupStatus",
     derive = "PartialEq",
     doc = "A group of workers of a Dask cluster of dask-kubernetes.",
     scale(spec_replicas_path = ".spec.worker.replicas", status_replicas_path = ".status.replicas"),
@@ -171,6 +172,11 @@ pub struct WorkerGroupSpec {
     #[serde(default)]
     pub worker: WorkerSpec,
 }
+
+/// How a group is, of which nothing is said.
+// Without a status kube derives no subresource `scale`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+pub struct WorkerGroupStatus {}
 
 /// `DaskAutoscaler`: scales the default group of a cluster.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
