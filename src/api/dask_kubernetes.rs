@@ -179,6 +179,7 @@ pub struct WorkerGroupSpec {
 pub struct WorkerGroupStatus {}
 
 /// `DaskAutoscaler`: scales the default group of a cluster.
+#[allow(clippy::duplicated_attributes, reason = "two of its columns are integers")]
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[kube(
     group = "kubernetes.dask.org",

@@ -55,8 +55,8 @@ pub(super) fn answer(api: &ClusterApi, parts: &mut Parts) -> Result<Response<Bod
         return Err(refused());
     };
     read::get(&api.lock(), &target)?;
-    let ports = Query::parse(parts.uri.query().unwrap_or_default()).get("ports").map(str::parse);
-    let Some(Ok(port)) = ports else {
+    let query = Query::parse(parts.uri.query().unwrap_or_default());
+    let Some(Ok(port)) = query.get("ports").map(str::parse) else {
         return Err(Refusal::bad_request("ports: write one port, such as ports=8786"));
     };
     let protocols = parts.headers.get(header::SEC_WEBSOCKET_PROTOCOL).and_then(|value| value.to_str().ok());

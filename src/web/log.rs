@@ -305,10 +305,10 @@ async fn send(
         let line = tokio::select! {
             biased;
             line = tail.next() => line,
-            is_over = &mut ended => match is_over {
-                true => break,
-                false => return Ok(()),
-            },
+            is_over = &mut ended => {
+                if is_over { break; }
+                return Ok(());
+            }
         };
         let Some(line) = line else { break };
         if let Some(event) = event(line) {

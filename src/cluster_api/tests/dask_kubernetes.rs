@@ -118,8 +118,8 @@ async fn what_one_of_them_owns_goes_with_it_and_stays_where_they_are_not_served(
         let owner = json!({
             "apiVersion": "kubernetes.dask.org/v1", "kind": "DaskCluster", "name": "lost", "uid": "lost",
         });
-        let owned = object(json!({"metadata": {"name": "m", "ownerReferences": [owner]}}));
-        maps.create(&PostParams::default(), &owned).await.unwrap();
+        let map = object(json!({"metadata": {"name": "m", "ownerReferences": [owner]}}));
+        maps.create(&PostParams::default(), &map).await.unwrap();
         while api.collect() > 0 {}
         assert_eq!(maps.list(&ListParams::default()).await.unwrap().items.len(), left);
     }

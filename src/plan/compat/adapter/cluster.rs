@@ -260,13 +260,11 @@ fn say(remarks: &[Remark], (groups, default): (usize, Option<usize>), objects: &
     let said = |remark: &Remark| {
         let name = objects.get(remark.of).and_then(|object| object.pointer("/metadata/name")?.as_str());
         let kind = if remark.of > groups { TheirKind::Autoscaler } else { TheirKind::Group };
-        match remark.of {
-            0 => format!("{}: {}", remark.field, remark.message),
-            _ => {
-                let name = name.unwrap_or_default();
-                format!("{} {name} {}: {}", kind.as_str(), remark.field, remark.message)
-            }
+        let words = format!("{}: {}", remark.field, remark.message);
+        if remark.of == 0 {
+            return words;
         }
+        format!("{} {} {words}", kind.as_str(), name.unwrap_or_default())
     };
     let refused = remarks.iter().filter(|remark| remark.effect == Effect::Refused);
     plan.notes.extend(refused.map(|remark| Note::warning(Reason::InvalidSpec, said(remark))));

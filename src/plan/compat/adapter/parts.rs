@@ -64,8 +64,8 @@ fn difference(there: &Value, wanted: &Value) -> Option<Value> {
         let change = old.get(name).map_or_else(|| Some(value.clone()), |old| difference(old, value));
         Some((name.clone(), change?))
     });
-    let changes: Map<String, Value> = lost.chain(changed).collect();
-    (!changes.is_empty()).then_some(Value::Object(changes))
+    let patch: Map<String, Value> = lost.chain(changed).collect();
+    (!patch.is_empty()).then_some(Value::Object(patch))
 }
 
 /// Whether an object is about to be collected with an earlier cluster of the name.
