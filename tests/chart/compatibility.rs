@@ -8,7 +8,7 @@ use super::{of_kind, only, read};
 
 const GROUP: &str = "kubernetes.dask.org";
 
-fn with(more: Value) -> Option<Vec<Value>> {
+fn with(more: &Value) -> Option<Vec<Value>> {
     let mut values = json!({"compatibility": {"daskKubernetes": {"enabled": true}}});
     values.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     rendered(&values)
@@ -34,7 +34,7 @@ fn by_default_nothing_is_said_of_dask_kubernetes() {
 
 #[test]
 fn its_kinds_are_those_that_are_generated_and_stay_at_an_uninstall() {
-    let Some(objects) = with(json!({})) else { return };
+    let Some(objects) = with(&json!({})) else { return };
     let crds = of_kind(&objects, "CustomResourceDefinition");
     let theirs: Vec<_> = crds.into_iter().filter(|crd| crd["spec"]["group"] == GROUP).collect();
     assert_eq!(theirs.len(), 4);
@@ -52,7 +52,7 @@ fn its_kinds_are_those_that_are_generated_and_stay_at_an_uninstall() {
 #[case::all_kinds_installed_by_others(json!({"crds": {"enabled": false}}), 0)]
 #[case::not_wanted(json!({"compatibility": {"daskKubernetes": {"enabled": false}}}), 4)]
 fn its_kinds_can_be_left_to_others(#[case] values: Value, #[case] count: usize) {
-    let Some(objects) = with(values) else { return };
+    let Some(objects) = with(&values) else { return };
     let crds = of_kind(&objects, "CustomResourceDefinition");
     assert_eq!(crds.len(), count);
     assert!(crds.iter().all(|crd| crd["spec"]["group"] == "daskflow.dev"));
@@ -61,20 +61,20 @@ fn its_kinds_can_be_left_to_others(#[case] values: Value, #[case] count: usize) 
 /// Where the operator may work, and what users may do there.
 #[test]
 fn rights_on_its_kinds_are_where_the_others_are() {
-    let Some(objects) = with(json!({})) else { return };
+    let Some(objects) = with(&json!({})) else { return };
     let roles = of_kind(&objects, "ClusterRole");
     for ending in ["daskflow", "-edit", "-view"] {
         let role =
             roles.iter().find(|role| role["metadata"]["name"].as_str().unwrap().ends_with(ending)).unwrap();
         assert!(!rules(role).is_empty(), "{ending}");
     }
-    let objects = with(json!({"watchNamespaces": ["a", "b"]})).unwrap();
+    let objects = with(&json!({"watchNamespaces": ["a", "b"]})).unwrap();
     assert_eq!(of_kind(&objects, "ClusterRole"), Vec::<&Value>::new());
     for namespace in ["a", "b"] {
         let roles = of_kind(&objects, "Role");
         let role = roles.iter().find(|role| role["metadata"]["namespace"] == namespace).unwrap();
         let watched = |rule: &&Value| rule["verbs"].as_array().unwrap().contains(&json!("watch"));
-        let rule = rules(role).into_iter().find(watched).unwrap();
-        assert_eq!(rule["resources"].as_array().unwrap().len(), 4, "{namespace}");
+        let found = rules(role).into_iter().find(watched).unwrap();
+        assert_eq!(found["resources"].as_array().unwrap().len(), 4, "{namespace}");
     }
 }

@@ -51,7 +51,7 @@ fn all_steps(test: &str, service: &str) {
         .unwrap();
     let (out, err) = (String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
     assert!(ran.status.success() && out.contains("all steps are done"), "{out}\n{err}\n{}", local.text());
-    println!("{out}");
+    eprintln!("{out}");
     local.signal("INT");
     assert_eq!(local.code(Duration::from_secs(30)), Some(0), "{}", local.text());
     local.leaves_nothing(Duration::from_secs(2));

@@ -104,12 +104,12 @@ async fn gateway_cluster_is_stopped_however_the_run_ends() {
         assert_eq!(status.reason.as_deref(), Some("TimeoutExceeded"), "{status:?}");
         namespace.until_gone::<FlowRun>(&deleted, within(120, "the run that is deleted is away")).await;
 
-        let states = gateway.until_ended(5).await;
+        let clusters = gateway.until_ended(5).await;
         for run in [&good, &bad, &cancelled, &late] {
             until_free(namespace, run).await;
             let made = namespace.events(run, "ClusterCreated").await;
-            let named = states.keys().filter(|name| made.iter().any(|message| message.contains(*name)));
-            assert_eq!((made.len(), named.count()), (1, 1), "{run}: {made:?} of {states:?}");
+            let named = clusters.keys().filter(|name| made.iter().any(|message| message.contains(*name)));
+            assert_eq!((made.len(), named.count()), (1, 1), "{run}: {made:?} of {clusters:?}");
         }
     })
     .await;

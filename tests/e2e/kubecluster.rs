@@ -33,7 +33,7 @@ async fn kubecluster_unmodified() {
         let (python, script) = (python.display().to_string(), "tests/compat/kubecluster.py");
         let image = &namespace.settings.dask;
         let said = run(&python, &[script, &namespace.name, image, "ClusterIP"], "").await;
-        println!("{said}");
+        eprintln!("{said}");
         assert!(said.contains("all steps are done"), "{said}");
         // Other tests look at which kinds there are.
         for crd in dask_kubernetes::crds() {

@@ -1,4 +1,4 @@
-//! A gateway whose users are those of a JupyterHub: a real hub, whose service API judges the tokens. It has
+//! A gateway whose users are those of a `JupyterHub`: a real hub, whose service API judges the tokens. It has
 //! no proxy of its own, which would need Node: nobody looks at it by a browser.
 
 use std::net::{Ipv4Addr, TcpStream};
@@ -111,7 +111,7 @@ c.JupyterHubAuthenticator.jupyterhub_service_name = 'dask-gateway'
         hub.port
     );
     let authorization = format!("jupyterhub {OF_FLOWS}");
-    let setup = Setup { config, authorization, ..Setup::default() };
+    let setup = Setup { authorization, config, ..Setup::default() };
     let Some(gateway) = Gateway::start_as("gateway_hub", setup) else { return };
     let script = "from distributed import Client\nassert Client().submit(sum, [1, 2]).result() == 3\n";
     let soon = "  clusterTimeout: 4s\n";

@@ -45,7 +45,7 @@ impl<'a> Gateway<'a> {
         });
         namespace.create::<Service>(service).await;
         let gateway = Self { namespace };
-        gateway.until("it answers", |states| states.is_empty()).await;
+        gateway.until("it answers", BTreeMap::is_empty).await;
         let wait = within(120, "the gateway's pod is ready");
         namespace.until(NAME, wait, is_ready).await;
         gateway
