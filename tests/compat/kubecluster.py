@@ -48,7 +48,7 @@ def in_a_notebook():
         n_workers=1,
         scheduler_service_type=service,
         env={"GREETING": "hello"},
-        resources={"limits": {"cpu": "1", "memory": "512Mi"}},
+        resources={"requests": {"cpu": "50m"}, "limits": {"cpu": "1", "memory": "512Mi"}},
         **given,
     )
     say("created")
