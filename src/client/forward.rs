@@ -207,7 +207,7 @@ fn cluster_name(run: &FlowRun) -> Result<String, Error> {
         Some(cluster) if !cluster.contains(':') => Ok(cluster),
         Some(address) if address.starts_with("http") => Err(Error::Senseless(match at_gateway {
             Some(cluster) => format!(
-                "the cluster of the run {name} is behind the Dask Gateway at {address}: connect with your own login there, by \
+                "the cluster of the run {name} is behind the Dask Gateway at {address}: connect with the login of its Secret there, by \
                  Gateway({address:?}).connect({cluster:?}) of dask_gateway"
             ),
             None => format!(

@@ -159,7 +159,13 @@ impl Asked<'_> {
         let is_it = |flow: &&Arc<Flow>| name_of(flow.as_ref()) == name;
         let found = seen.flows.iter().find(is_it).ok_or_else(|| not_there("Flow", namespace, name))?;
         let frame = Frame { title: format!("Backfill of {name}"), ..frame };
-        let page = backfill::backfill(frame, &seen, found, wanted, self.site.options.clock.now());
+        let (now, all, flow) = (self.site.options.clock.now(), seen.clone(), found.clone());
+        let failed =
+            |error: &dyn std::error::Error| Problem::new(500, format!("it was not computed: {error}"));
+        let _place = self.site.computed.acquire().await.map_err(|error| failed(&error))?;
+        let computed =
+            tokio::task::spawn_blocking(move || backfill::backfill(frame, &all, &flow, wanted, now));
+        let page = computed.await.map_err(|error| failed(&error))?;
         Ok(self.answer(&page, &seen.notes))
     }
 

@@ -17,6 +17,9 @@ use crate::plan::facts::{attempt_of, phase_of};
 /// How many connections with live changes or logs there are at the same time.
 const LIVE_MAX: usize = 1_000;
 
+/// How many backfills are looked at ahead at the same time: one may take a second of a processor.
+const COMPUTED_MAX: usize = 2;
+
 /// Where other things are that the page leads to, as addresses with `${…}` for what differs by object.
 #[derive(Clone, Debug, Default)]
 pub struct Links {
@@ -71,6 +74,8 @@ pub(super) struct Site {
     pub options: Options,
     /// Places for connections that stay.
     pub live: Arc<Semaphore>,
+    /// Places for what takes a processor for longer than a page.
+    pub computed: Semaphore,
     /// The dashboards that are forwarded to this machine, on a person's machine only.
     pub dashboards: Dashboards,
     /// What schedulers say, there only as well.
@@ -82,6 +87,7 @@ impl Site {
         Self {
             options,
             live: Arc::new(Semaphore::new(LIVE_MAX)),
+            computed: Semaphore::new(COMPUTED_MAX),
             dashboards: Dashboards::default(),
             loads: Loads::default(),
         }

@@ -48,8 +48,8 @@ pub(super) async fn carry_out(
         Api::namespaced_with(context.client.clone(), namespace, &kind.resource())
     };
     match write {
-        Write::Status { kind, name, status } => {
-            set_status(&api(*kind), (*kind, name), statuses, status).await
+        Write::Status { kind, name, uid, status } => {
+            set_status(&api(*kind), (*kind, name), statuses, (uid.as_deref(), status)).await
         }
         Write::Step(step) => {
             execute::steps(context, (namespace, name), slice::from_ref(step), Bounds::USUAL).await
@@ -100,9 +100,11 @@ async fn set_status(
     api: &Api<DynamicObject>,
     (kind, name): (TheirKind, &str),
     statuses: &Statuses,
-    status: &Value,
+    (uid, status): (Option<&str>, &Value),
 ) -> Result<(), Error> {
-    let patch = Patch::Merge(json!({"status": status}));
+    // Another object of the name refuses it: a uid does not change.
+    let metadata = uid.map(|uid| json!({"uid": uid})).unwrap_or_else(|| json!({}));
+    let patch = Patch::Merge(json!({"metadata": metadata, "status": status}));
     if statuses.is_within(kind) {
         match api.patch(name, &params(), &patch).await {
             // What a definition with a resource for the status leaves out without a word.

@@ -62,16 +62,22 @@ struct Kept {
     requests: BTreeMap<Intent, Outcome>,
     /// What a gateway had against the number of workers of a cluster.
     said: BTreeMap<String, String>,
-    /// The clusters that a gateway does not know, with its address, and since when, as far as it was asked.
-    missing: BTreeMap<(String, String), Timestamp>,
+    /// The clusters that a gateway does not know, with its address, since when, and when it was last asked.
+    missing: BTreeMap<(String, String), (Timestamp, Timestamp)>,
 }
 
 impl Kept {
     /// What it means that the gateway at this address does not know this cluster.
     fn missing(&mut self, (address, cluster): (&str, &str), now: Timestamp) -> ClusterState {
-        self.missing.retain(|_, since| now.duration_since(*since) < MISSING_KEPT);
-        let since = *self.missing.entry((address.to_owned(), cluster.to_owned())).or_insert(now);
-        if now.duration_since(since) < MISSING_FOR {
+        self.missing.retain(|_, (_, last)| now.duration_since(*last) < MISSING_KEPT);
+        let (since, last) =
+            self.missing.entry((address.to_owned(), cluster.to_owned())).or_insert((now, now));
+        // Twice within a long time says nothing of the time between.
+        if now.duration_since(*last) > MISSING_FOR {
+            *since = now;
+        }
+        *last = now;
+        if now.duration_since(*since) < MISSING_FOR {
             return ClusterState::Missing;
         }
         ClusterState::Ended(EndOfCluster::Unknown)
@@ -276,6 +282,7 @@ mod tests {
         assert_eq!(kept.missing(one, at(32)), ClusterState::Missing);
         assert_eq!(kept.missing(one, at(62)), ended);
         assert_eq!(kept.missing.len(), 2);
+        assert_eq!(kept.missing(one, at(93)), ClusterState::Missing, "it was not asked for half a minute");
         kept.missing(one, at(3_700));
         assert_eq!(kept.missing.len(), 1, "what is not asked for any more is forgotten");
     }

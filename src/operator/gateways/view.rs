@@ -96,6 +96,10 @@ impl Gateways {
         let runs = stores.runs.all();
         let mut others = Others::of(runs.iter().map(AsRef::as_ref), intent, at);
         self.keep_only(&others.open);
+        // What a Flow names belongs to others, also while no run uses it.
+        for flow in stores.flows.all() {
+            others.claimed.extend(flow.spec.cluster.gateway.as_ref().and_then(|own| own.cluster.clone()));
+        }
         for (other, outcome) in &self.kept().requests {
             match outcome {
                 Outcome::Made(name) => {

@@ -1,10 +1,9 @@
 //! What a backfill would do, before there is one.
 
-use std::sync::Arc;
+use std::collections::HashMap;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kube::ResourceExt;
 
 use super::ticks::{self, State};
 use super::{Observed, ticks_of};
@@ -73,15 +72,13 @@ pub fn preview(
     backfill.metadata.creation_timestamp.get_or_insert(Time(now));
     let (flow, ticks) = ticks_of(&backfill, observed)?;
     let states = ticks::states(&ticks, &backfill, (flow, &observed.runs), now);
-    let phase = |name: &str| {
-        let run: Option<&Arc<FlowRun>> = observed.runs.iter().find(|run| run.name_any() == name);
-        run.map(|run| phase_of(run))
-    };
+    let phases: HashMap<&str, Phase> =
+        observed.runs.iter().map(|run| (name_of(run), phase_of(run))).collect();
     let foreseen = ticks.iter().zip(&states).map(|(tick, state)| Foreseen {
         tick: tick.at,
         run: tick.name.clone(),
         clocks: tick.clocks.clone(),
-        exists: phase(&tick.name),
+        exists: phases.get(tick.name.as_str()).copied(),
         does: match state {
             State::Due(None) => Does::Runs,
             State::Due(Some(_)) => Does::RunsAnew,
@@ -92,4 +89,8 @@ pub fn preview(
         },
     });
     Ok(foreseen.collect())
+}
+
+fn name_of(run: &FlowRun) -> &str {
+    run.metadata.name.as_deref().unwrap_or_default()
 }

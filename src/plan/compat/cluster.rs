@@ -27,8 +27,9 @@ const WORKER_PORTS: Ports =
 /// A cluster of theirs, and what belongs to it.
 pub(super) struct Given<'a> {
     pub spec: &'a ClusterSpec,
-    /// Whether it is made for a run, whose pod is given what is written for all pods of its cluster.
-    pub is_of_run: bool,
+    /// Whether each role has all of its own but the image: in a cluster of a run, whose pod is given what is
+    /// written for all pods of its cluster, and in one that lives, where another group is to change no pod.
+    pub is_apart: bool,
     /// Of the object that it stands in: its labels and annotations are those of all pods.
     pub metadata: &'a ObjectMeta,
     /// The cluster's name; none where that is known only at run time.
@@ -117,7 +118,7 @@ fn say_of_all(spec: &DaskClusterSpec, notes: &mut Notes) {
 fn assemble(given: &Given<'_>, (scheduler, groups): (Role, Vec<Group<'_>>), notes: &mut [Notes]) -> Made {
     let parts: Vec<&Part> =
         [&scheduler.part].into_iter().chain(groups.iter().map(|group| &group.role.part)).collect();
-    let common = Common::of(&parts, given.is_of_run);
+    let common = Common::of(&parts, given.is_apart);
     let lost = parts.iter().copied().flat_map(rights::lost).collect();
     let mut spec = DaskClusterSpec {
         image: common.image.clone(),
@@ -263,12 +264,12 @@ fn set_idle(seconds: Option<i64>, spec: &mut DaskClusterSpec, notes: &mut Notes)
 }
 
 impl Common {
-    /// Of these pods, of which the second is that of the default workers: their image is the cluster's. In a
-    /// cluster of a run nothing else is, as the pod of the run would have it too.
-    fn of(parts: &[&Part], is_of_run: bool) -> Self {
+    /// Of these pods, of which the second is that of the default workers: their image is the cluster's, and
+    /// nothing else is where each has its own.
+    fn of(parts: &[&Part], is_apart: bool) -> Self {
         let workers = parts.get(1).or(parts.first());
         let image = workers.map(|part| part.image.clone()).unwrap_or_default();
-        let Some(first) = workers.filter(|_| !is_of_run) else {
+        let Some(first) = workers.filter(|_| !is_apart) else {
             return Self { image, pull_policy: None, pull_secrets: Vec::new(), env: Vec::new() };
         };
         let same_policy = parts.iter().all(|part| part.pull_policy == first.pull_policy);

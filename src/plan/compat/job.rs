@@ -55,7 +55,7 @@ fn of_spec(job: &Object<JobSpec>, notes: &mut Notes) -> Option<Made> {
     }
     let given = Given {
         spec: &spec,
-        is_of_run: true,
+        is_apart: true,
         metadata: &job.metadata,
         name: None,
         default_group: None,

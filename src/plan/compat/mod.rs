@@ -100,14 +100,25 @@ struct All {
     groups: Vec<Object<WorkerGroupSpec>>,
     autoscalers: Vec<Object<AutoscalerSpec>>,
     jobs: Vec<Object<JobSpec>>,
+    /// Whether what is written follows theirs from now on.
+    is_served: bool,
     /// What was said while they were read.
     remarks: Vec<Remark>,
     done: Vec<Translated>,
 }
 
-/// Translates objects of theirs, in their order.
+/// Translates objects of theirs, in their order, into manifests that people go on with.
 pub fn translate(objects: &[Value]) -> Vec<Translated> {
-    let mut all = All::default();
+    translated(objects, All::default())
+}
+
+/// The same for objects that ours follow from now on: what the pods of a cluster have in common is not
+/// written once for all of them, as the next group may not have it, and each pod would be replaced for that.
+pub fn translate_served(objects: &[Value]) -> Vec<Translated> {
+    translated(objects, All { is_served: true, ..All::default() })
+}
+
+fn translated(objects: &[Value], mut all: All) -> Vec<Translated> {
     for (at, object) in objects.iter().enumerate() {
         all.read((at, object));
     }
@@ -183,7 +194,7 @@ impl All {
         parts.for_each(|at| notes.all.extend(self.said_of(at)));
         let given = cluster::Given {
             spec: &cluster.spec,
-            is_of_run: false,
+            is_apart: self.is_served,
             metadata: &cluster.metadata,
             name: cluster.metadata.name.as_deref(),
             default_group,

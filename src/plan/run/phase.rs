@@ -241,7 +241,12 @@ impl Work<'_> {
         if !self.leave_other_gateway(Ground::of(flow).gateway()) {
             let message =
                 "the gateway's cluster of this run is ended first: its Flow names another one by now";
-            return self.enter(Phase::Provisioning, Reason::ClusterNotReady, message);
+            self.enter(Phase::Provisioning, Reason::ClusterNotReady, message);
+            // One that is away is asked for longer than a run may wait.
+            if let Some(message) = self.not_in_time(flow, since.0) {
+                self.attempt_failed(End::new(Phase::Failed, Reason::ClusterTimeout, message));
+            }
+            return;
         }
         let waits = self.waits_for_cluster(flow);
         // Before anything is created: what the API server refuses is refused again at each look.

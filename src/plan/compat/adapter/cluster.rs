@@ -15,7 +15,7 @@ use super::write::{Plan, Write, status_of};
 use crate::api::dask_cluster::IdleAction;
 use crate::api::{DaskCluster, Reason, WorkersSpec, labels};
 use crate::plan::compat::labels as words;
-use crate::plan::compat::{Effect, Ours, Remark, translate};
+use crate::plan::compat::{Effect, Ours, Remark, translate_served};
 use crate::plan::conditions::Failure;
 use crate::plan::names::{CLUSTER_NAME_MAX, LABEL_MAX};
 use crate::plan::objects::content_hash;
@@ -120,7 +120,7 @@ pub fn failing(observed: &Cluster<'_>, failure: &Failure) -> Plan {
 }
 
 /// Whether their operator takes a name. Whatever else Kubernetes may say of it, it says itself.
-fn is_name(name: &str) -> bool {
+pub(super) fn is_name(name: &str) -> bool {
     let is_inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     name.len() <= CLUSTER_NAME_MAX
         && name.bytes().all(is_inner)
@@ -162,10 +162,11 @@ fn is_reachable(service: &Service) -> bool {
 
 /// A cluster that is being deleted takes all of it along: nothing may hold that up.
 fn let_all_go(observed: &Cluster<'_>, plan: &mut Plan) {
-    plan.writes.extend(Changes::of(TheirKind::Cluster, observed.object).let_go().write());
     let groups = observed.groups.iter().map(|group| Changes::of(TheirKind::Group, group));
     let autoscalers = observed.autoscalers.iter().map(|one| Changes::of(TheirKind::Autoscaler, one));
     plan.writes.extend(groups.chain(autoscalers).filter_map(|changes| changes.let_go().write()));
+    // Last: without it they are looked at no more.
+    plan.writes.extend(Changes::of(TheirKind::Cluster, observed.object).let_go().write());
 }
 
 /// What the objects of theirs become, if they can; and what is to be said of that.
@@ -179,7 +180,7 @@ fn wanted(observed: &Cluster<'_>, owner: &OwnerReference, plan: &mut Plan) -> Op
     own.metadata.owner_references = None;
     let beside = groups.iter().copied().chain(autoscalers).map(|object| value_of(object));
     let objects: Vec<Value> = [value_of(&own)].into_iter().chain(beside).collect();
-    let translated = translate(&objects).into_iter().find(|translated| translated.of == 0)?;
+    let translated = translate_served(&objects).into_iter().find(|translated| translated.of == 0)?;
     let default = parts::default_name(&cluster.name_any());
     let default = groups.iter().position(|group| group.name_any() == default).map(|at| at + 1);
     say(&translated.remarks, (groups.len(), default), &objects, plan);

@@ -76,10 +76,10 @@ pub fn plan(observed: &Job<'_>) -> Plan {
 fn go_on(observed: &Job<'_>, owner: &OwnerReference, status: &str, plan: &mut Plan) {
     let job = observed.object;
     let name = job.name_any();
-    if name.len() > CLUSTER_NAME_MAX {
+    if !super::cluster::is_name(&name) {
         let message = format!(
-            "metadata.name: the name of a DaskJob has at most {CLUSTER_NAME_MAX} characters, as it is the name of its cluster: \
-             nothing is made for this one"
+            "metadata.name: the name of a DaskJob has at most {CLUSTER_NAME_MAX} small letters, digits and hyphens, as it is the name \
+             of its cluster: nothing is made for this one"
         );
         plan.notes.push(Note::warning(Reason::InvalidSpec, message));
         return set(plan, job, &json!({"jobStatus": FAILED, "endTime": second(observed.now)}));

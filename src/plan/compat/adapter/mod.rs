@@ -2,7 +2,7 @@
 //! to write, decided from what is there.
 //!
 //! What it is: for each `DaskCluster` of theirs one of ours, of the same name and owned by it, as
-//! [`super::translate`] says; the objects and the words that their clients look for (the group
+//! [`super::translate_served`] says; the objects and the words that their clients look for (the group
 //! `NAME-default`, `status.phase`); for each `DaskJob` a `DaskCluster` of theirs and the pod of its program.
 //!
 //! What it is not: it looks after no scheduler and no worker. That is the planner of our clusters, for these

@@ -429,8 +429,26 @@ fn a_cluster_that_is_deleted_only_lets_go() {
     let plan = plan_cluster(&seen(&object, &groups));
     assert_eq!(
         titles(&plan),
-        ["change DaskCluster.kubernetes.dask.org a", "change DaskWorkerGroup.kubernetes.dask.org a-default"]
+        ["change DaskWorkerGroup.kubernetes.dask.org a-default", "change DaskCluster.kubernetes.dask.org a"]
     );
+}
+
+#[test]
+fn a_further_group_changes_no_pod_of_the_others() {
+    let env = json!([{"name": "A", "value": "1"}]);
+    let mut object = json!({"spec": spec()});
+    for role in ["worker", "scheduler"] {
+        let pod = &mut object["spec"][role]["spec"];
+        pod["containers"][0]["env"] = env.clone();
+        pod["imagePullSecrets"] = json!([{"name": "registry"}]);
+    }
+    let group = json!({"spec": {"worker": object["spec"]["worker"]}});
+    let object = theirs(TheirKind::Cluster, "a", &object);
+    let further = json!({"spec": {"cluster": "a", "worker": spec()["worker"]}});
+    let groups = [default_group(&group), Arc::new(theirs(TheirKind::Group, "a-gpu", &further))];
+    let (one, two) = (made(&seen(&object, &groups[..1])), made(&seen(&object, &groups)));
+    assert_eq!(two.spec.worker_groups.len(), 1);
+    assert_eq!(crate::api::DaskClusterSpec { worker_groups: Vec::new(), ..two.spec }, one.spec);
 }
 
 #[test]
@@ -560,6 +578,16 @@ fn a_pod_that_was_deleted_while_it_ran_is_a_failure_after_a_look() {
             "delete DaskCluster.kubernetes.dask.org j",
         ]
     );
+}
+
+#[test]
+fn a_job_whose_name_no_cluster_can_have_fails_at_once() {
+    let mut object = job(&json!({}));
+    object.metadata.name = Some("j.v2".to_owned());
+    let plan = plan_job(&look(&object, None, None));
+    assert_eq!(plan.notes[0].reason, Reason::InvalidSpec);
+    assert_eq!(titles(&plan).len(), 1, "{plan:?}");
+    assert!(titles(&plan)[0].ends_with(r#""jobStatus":"Failed"}"#), "{plan:?}");
 }
 
 #[test]

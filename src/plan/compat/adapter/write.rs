@@ -32,6 +32,8 @@ pub enum Write {
         kind: TheirKind,
         /// Its name.
         name: String,
+        /// Its uid: what is said of one is not said of the next of its name.
+        uid: Option<String>,
         /// The fields.
         status: Value,
     },
@@ -65,7 +67,7 @@ impl Write {
     /// It in a few words, for a log.
     pub fn title(&self) -> String {
         match self {
-            Self::Status { kind, name, status } => {
+            Self::Status { kind, name, status, .. } => {
                 format!("set the status of {} {name}: {status}", kind.title())
             }
             Self::Step(_) => "carry out a step".to_owned(),
@@ -94,7 +96,8 @@ pub(super) fn status_of<'a>(object: &'a DynamicObject, field: &str) -> &'a str {
 impl Plan {
     /// Writes these fields of a status.
     pub(super) fn status(&mut self, kind: TheirKind, object: &DynamicObject, status: Value) {
-        self.writes.push(Write::Status { kind, name: object.name_any(), status });
+        let (name, uid) = (object.name_any(), object.metadata.uid.clone());
+        self.writes.push(Write::Status { kind, name, uid, status });
     }
 
     /// Writes the phase of a cluster, where it is another one.

@@ -151,6 +151,13 @@ fn a_flow_that_names_another_cluster_leaves_the_one_before_as_it_is() {
     let ended = cluster(ClusterState::Ended(EndOfCluster::Stopped), Workers::NotAsked);
     let joins = plan(&own, &seen(other, ended), now());
     assert!(joins.status.gateway.as_ref().is_some_and(|known| known.shared), "{joins:?}");
+    // While its gateway is away that is not waited for longer than clusterTimeout, which is 10 minutes.
+    let other = flow_of(&json!({"cluster": "c2"}));
+    let waits = plan(&own, &seen(other.clone(), silent(false)), after(599));
+    let fails = plan(&own, &seen(other, silent(false)), after(601));
+    assert_eq!(waits.status.phase, Phase::Provisioning, "{waits:?}");
+    assert_eq!(fails.status.reason.as_deref(), Some("ClusterTimeout"), "{fails:?}");
+    assert!(fails.status.gateway.is_some(), "its cluster is still to be ended");
     // And the other way round.
     let makes = plan(&known, &seen(flow(&json!({})), running(2)), now());
     assert_eq!((makes.status.gateway.as_ref(), orders(&makes).len(), jobs(&makes)), (None, 0, 0));
