@@ -235,6 +235,16 @@ pub const RIGHTS: &[Right] = &[
         used: Use::Admission,
         ..Right::of_dask_kubernetes(
             dask_kubernetes::GROUP,
+            &["daskworkergroups", "daskautoscalers"],
+            &["delete"],
+            "One that users write gets its cluster as owner, for which OwnerReferencesPermissionEnforcement takes this right. It is never \
+             requested.",
+        )
+    },
+    Right {
+        used: Use::Admission,
+        ..Right::of_dask_kubernetes(
+            dask_kubernetes::GROUP,
             &["daskclusters/finalizers", "daskjobs/finalizers"],
             &["update"],
             "What the operator creates for them names its owner with blockOwnerDeletion. It is never requested.",

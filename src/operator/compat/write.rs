@@ -103,7 +103,7 @@ async fn set_status(
     (uid, status): (Option<&str>, &Value),
 ) -> Result<(), Error> {
     // Another object of the name refuses it: a uid does not change.
-    let metadata = uid.map(|uid| json!({"uid": uid})).unwrap_or_else(|| json!({}));
+    let metadata = uid.map_or_else(|| json!({}), |uid| json!({"uid": uid}));
     let patch = Patch::Merge(json!({"metadata": metadata, "status": status}));
     if statuses.is_within(kind) {
         match api.patch(name, &params(), &patch).await {

@@ -29,15 +29,20 @@ pub(super) struct Login {
 impl Login {
     /// The same fault, should the gateway have repeated a password in its words.
     pub(super) fn hide(&self, fault: &Fault) -> Fault {
+        Fault { message: self.hidden(&fault.message), ..*fault }
+    }
+
+    /// The same of any words of a gateway.
+    pub(super) fn hidden(&self, words: &str) -> String {
         // Without the word before it as well, as many a program prints it.
         let shown = self.authorization.split_once(' ').map_or("", |(_, shown)| shown);
-        let mut message = fault.message.clone();
+        let mut words = words.to_owned();
         for text in [self.authorization.as_str(), shown, &self.secret] {
             if !text.is_empty() {
-                message = message.replace(text, HIDDEN);
+                words = words.replace(text, HIDDEN);
             }
         }
-        Fault { message, ..*fault }
+        words
     }
 }
 
@@ -122,5 +127,6 @@ mod tests {
             Login { authorization: "Basic YQ==".to_owned(), trust: None, secret: "s3cret".to_owned() };
         let fault = login.hide(&Fault::refused("no: s3cret by Basic YQ==, which is YQ==".to_owned()));
         assert_eq!(fault.message, "no: *** by ***, which is ***");
+        assert_eq!(login.hidden("s3cret has 4 cores at most"), "*** has 4 cores at most");
     }
 }

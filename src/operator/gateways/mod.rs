@@ -121,6 +121,17 @@ impl Gateways {
         call: &Call,
         limit: Duration,
     ) -> Result<Answer, Fault> {
+        Ok(self.call_as(namespace, access, call, limit).await?.0)
+    }
+
+    /// The same, with the login by which it was asked.
+    async fn call_as(
+        &self,
+        namespace: &str,
+        access: &GatewayAccess,
+        call: &Call,
+        limit: Duration,
+    ) -> Result<(Answer, login::Login), Fault> {
         let rest = access.rest().ok_or_else(|| Fault::no_address(access))?;
         let login = login::read(&self.client, namespace, access).await?;
         let address =
@@ -145,7 +156,10 @@ impl Gateways {
                 }
             }
         };
-        answer.map_err(|error| login.hide(&Fault::of(access, &error)))
+        match answer {
+            Ok(answer) => Ok((answer, login)),
+            Err(error) => Err(login.hide(&Fault::of(access, &error))),
+        }
     }
 
     /// Asks for a cluster, once for this intent. What comes of it is observed.
@@ -208,8 +222,9 @@ impl Gateways {
         cluster: &str,
         call: &Call,
     ) -> Result<(), Fault> {
-        let answer = self.call(namespace, access, call, PATIENCE).await?;
+        let (answer, login) = self.call_as(namespace, access, call, PATIENCE).await?;
         let said = message::scaled(&answer.body).map_err(|error| Fault::of(access, &error))?;
+        let said = said.map(|said| login.hidden(&said));
         let mut kept = self.kept();
         kept.said.remove(cluster);
         if kept.said.len() < KEPT_MAX {

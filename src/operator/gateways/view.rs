@@ -18,6 +18,7 @@ use crate::gateway::message::{self, Report, State};
 use crate::gateway::{Call, server_name};
 use crate::operator::caches::Stores;
 use crate::operator::certificates::credentials::reason_of;
+use crate::plan::run::Ground;
 use crate::plan::run::gateway::{
     ClusterState, ClusterView, Creation, EndOfCluster, GatewayView, Intent, Offer, Workers,
 };
@@ -98,7 +99,7 @@ impl Gateways {
         self.keep_only(&others.open);
         // What a Flow names belongs to others, also while no run uses it.
         for flow in stores.flows.all() {
-            others.claimed.extend(flow.spec.cluster.gateway.as_ref().and_then(|own| own.cluster.clone()));
+            others.claimed.extend(Ground::of(&flow).shared_at_gateway().map(str::to_owned));
         }
         for (other, outcome) in &self.kept().requests {
             match outcome {

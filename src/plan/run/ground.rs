@@ -68,6 +68,11 @@ impl<'a> Ground<'a> {
         }
     }
 
+    /// The cluster of a gateway that exists, which runs of several Flows may use.
+    pub fn shared_at_gateway(self) -> Option<&'a str> {
+        self.gateway()?.cluster.as_deref()
+    }
+
     /// The scheduler that has to be asked, because nothing that is watched tells of it, and what it is shown.
     pub(super) fn to_ask(self) -> Option<(&'a str, Option<&'a ClientTls>)> {
         match self {
