@@ -102,6 +102,8 @@ async fn read(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, now:
 async fn get(sender: &mut SendRequest<Body>, path: &str, bytes_max: usize) -> Result<Bytes, String> {
     let failed = |error: &dyn std::error::Error| format!("the scheduler does not answer: {}", chain(error));
     let request = Request::get(path).header(HOST, "scheduler").body(Body::empty());
+    // A second request on a connection that has not yet seen the end of the first answer is refused.
+    sender.ready().await.map_err(|error| failed(&error))?;
     let answer = sender.send_request(request.map_err(|error| failed(&error))?);
     let (head, body) = answer.await.map_err(|error| failed(&error))?.into_parts();
     if head.status != StatusCode::OK {
