@@ -22,6 +22,10 @@ pub const WORKER_GROUP: &str = "dask.org/workergroup-name";
 /// The group of a worker pod of a cluster that is made for one of dask-kubernetes, as our spec names it:
 /// there [`WORKER_GROUP`] is the name of the `DaskWorkerGroup`.
 pub const GROUP: &str = "daskflow.dev/group";
+/// Of a worker pod of such a cluster: its own name, by which a Deployment selects it alone.
+pub const WORKER_NAME: &str = "daskflow.dev/worker-name";
+/// Annotation on a Deployment that shows a pod of such a cluster: the uid of the pod.
+pub const SHOWN_POD: &str = "daskflow.dev/shown-pod";
 
 /// The full name of the Flow that an object serves.
 pub const FLOW: &str = "daskflow.dev/flow";

@@ -5,6 +5,7 @@
 //! containers with names and images.
 
 use k8s_openapi::ByteString;
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{ConfigMap, Event, Namespace, Pod, Secret, Service, ServiceAccount};
@@ -50,6 +51,7 @@ fn read(kind: &Kind, object: &Value) -> Result<(Value, Vec<String>), Refusal> {
     let read = match kind.kind.as_str() {
         "Pod" => through::<Pod>(object),
         "Job" => through::<Job>(object),
+        "Deployment" => through::<Deployment>(object),
         "Service" => through::<Service>(object),
         "ConfigMap" => through::<ConfigMap>(object),
         "Secret" => through::<Secret>(object),
@@ -108,6 +110,11 @@ pub(super) fn fill_in(kind: &Kind, object: &mut Value, number: u64) {
             fill(status, "qosClass", json!("BestEffort"));
         }
         "Job" => job(object),
+        "Deployment" => {
+            let spec = part(object, "spec");
+            fill(spec, "replicas", json!(1));
+            pod_spec(part(part(spec, "template"), "spec"), "Always");
+        }
         "Service" => service(part(object, "spec"), number),
         "Secret" => secret(object),
         "Namespace" => {
@@ -248,6 +255,7 @@ pub(super) fn violations(kind: &Kind, object: &Value, old: Option<&Value>) -> Ve
             found
         }
         "Job" => job_violations(object, old),
+        "Deployment" => deployment_violations(object, old),
         "ConfigMap" | "Secret" => {
             let frozen = |object: &Value| object.get("immutable") == Some(&Value::Bool(true));
             let data = |object: &Value| (object.get("data").cloned(), object.get("binaryData").cloned());
@@ -332,6 +340,30 @@ fn job_violations(object: &Value, old: Option<&Value>) -> Vec<Cause> {
     found
 }
 
+/// Nothing here makes pods of a Deployment, so that one is taken only where none would be made.
+fn deployment_violations(object: &Value, old: Option<&Value>) -> Vec<Cause> {
+    let spec = |object: &Value| object.get("spec").cloned().unwrap_or_default();
+    let (now, mut found) = (spec(object), Vec::new());
+    if now.get("paused") != Some(&Value::Bool(true)) {
+        let message =
+            "the API in this process makes no pods of a Deployment: only one that is paused is kept";
+        found.push(Cause::required("spec.paused", message));
+    }
+    let selected = now.pointer("/selector/matchLabels").and_then(Value::as_object);
+    let labels = now.pointer("/template/metadata/labels").and_then(Value::as_object);
+    if !selected.into_iter().flatten().all(|(key, value)| labels.and_then(|all| all.get(key)) == Some(value))
+    {
+        let labels = now.pointer("/template/metadata/labels").cloned().unwrap_or_default();
+        let message = "`selector` does not match template `labels`";
+        found.push(Cause::invalid("spec.template.metadata.labels", &labels, message));
+    }
+    if old.is_some_and(|old| spec(old).get("selector") != now.get("selector")) {
+        let selector = now.get("selector").cloned().unwrap_or_default();
+        found.push(Cause::invalid("spec.selector", &selector, "field is immutable"));
+    }
+    found
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -402,6 +434,22 @@ mod tests {
         other["spec"]["backoffLimit"] = json!(0);
         let said = violations(jobs, &other, Some(&job));
         assert_eq!((said.len(), said[0].field.as_str()), (1, "spec.template"));
+    }
+
+    #[test]
+    fn a_deployment_is_kept_where_it_makes_no_pods() {
+        let deployments = kinds::find("apps", "v1", "deployments").unwrap();
+        let mut paused = json!({"metadata": {"name": "d"}, "spec": {
+            "paused": true, "replicas": 0, "selector": {"matchLabels": {"a": "b"}},
+            "template": {"metadata": {"labels": {"a": "b"}}, "spec": pod()["spec"]},
+        }});
+        fill_in(deployments, &mut paused, 1);
+        assert!(violations(deployments, &paused, None).is_empty());
+        for (field, wrong) in [("paused", json!(false)), ("selector", json!({"matchLabels": {"a": "c"}}))] {
+            let mut other = paused.clone();
+            other["spec"][field] = wrong;
+            assert!(!violations(deployments, &other, Some(&paused)).is_empty(), "{field}");
+        }
     }
 
     #[test]

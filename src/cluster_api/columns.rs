@@ -13,6 +13,7 @@ pub(super) fn of(kind: &Kind) -> &'static [(&'static str, i32)] {
             &[("Name", 0), ("Ready", 0), ("Status", 0), ("Restarts", 0), ("Age", 0), ("IP", 1), ("Node", 1)]
         }
         "Job" => &[("Name", 0), ("Status", 0), ("Completions", 0), ("Duration", 0), ("Age", 0)],
+        "Deployment" => &[("Name", 0), ("Ready", 0), ("Up-to-date", 0), ("Available", 0), ("Age", 0)],
         "Service" => {
             &[("Name", 0), ("Type", 0), ("Cluster-IP", 0), ("External-IP", 0), ("Port(s)", 0), ("Age", 0)]
         }
@@ -41,6 +42,13 @@ pub(super) fn cells(kind: &Kind, object: &Value, now: Timestamp) -> Vec<Value> {
             json!(duration(object, now)),
             created,
         ],
+        "Deployment" => {
+            let number = |pointer: &str| object.pointer(pointer).and_then(Value::as_i64).unwrap_or_default();
+            let ready = format!("{}/{}", number("/status/readyReplicas"), number("/spec/replicas"));
+            let [updated, available] = ["updatedReplicas", "availableReplicas"]
+                .map(|field| json!(number(&format!("/status/{field}")).to_string()));
+            vec![name, json!(ready), updated, available, created]
+        }
         "Service" => {
             let address = object.pointer("/spec/clusterIP").cloned().unwrap_or(json!("<none>"));
             vec![name, at("/spec/type"), address, json!("<none>"), json!(ports(object)), created]

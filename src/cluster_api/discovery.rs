@@ -202,7 +202,7 @@ mod tests {
             assert!(names.contains(&kind.plural.as_str()), "{names:?}");
             assert_eq!(kind.status, names.contains(&format!("{}/status", kind.plural).as_str()));
         }
-        assert_eq!(resources("apps", "v1").unwrap_err().code, 404);
+        assert_eq!(resources("policy", "v1").unwrap_err().code, 404);
     }
 
     #[test]
@@ -212,7 +212,7 @@ mod tests {
         {
             assert!(is_document(path, None), "{path}");
         }
-        for path in ["/", "/metrics", "/apis/apps", "/openapi/v2", "/openapi/v3/apis/apps/v1"] {
+        for path in ["/", "/metrics", "/apis/policy", "/openapi/v2", "/openapi/v3/apis/policy/v1"] {
             assert!(!is_document(path, None), "{path}");
         }
         let theirs = "/apis/kubernetes.dask.org";

@@ -162,6 +162,12 @@ fn built_in() -> Vec<Kind> {
         Kind { unconditional: false, ..row("", "ServiceAccount", "serviceaccounts", &["sa"]) },
         Kind { status: true, generation: true, categories: all(), ..row("batch", "Job", "jobs", &[]) },
         Kind {
+            status: true,
+            generation: true,
+            categories: all(),
+            ..row("apps", "Deployment", "deployments", &["deploy"])
+        },
+        Kind {
             unconditional: false,
             creates_on_update: true,
             ..row("coordination.k8s.io", "Lease", "leases", &[])
@@ -234,6 +240,6 @@ mod tests {
         let cluster = of("daskflow.dev/v1alpha1", "DaskCluster").unwrap();
         assert!(cluster.scale.is_some() && cluster.status);
         assert_eq!(stored_at(cluster.stored).unwrap().plural, "daskclusters");
-        assert!(find("apps", "v1", "deployments").is_none());
+        assert!(find("apps", "v1", "statefulsets").is_none());
     }
 }

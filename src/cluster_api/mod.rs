@@ -7,14 +7,15 @@
 //!
 //! What it serves: our kinds, with their schemas, defaults and rules from [`crate::manifest`], those of
 //! dask-kubernetes where it is asked to ([`ClusterApi::serve_dask_kubernetes`]), and the core kinds that this
-//! project uses (Pod, Job, Service, `ConfigMap`, Secret, Event in both forms, Namespace, Lease,
+//! project uses (Pod, Job, Deployment, Service, `ConfigMap`, Secret, Event in both forms, Namespace, Lease,
 //! `NetworkPolicy`, `ServiceAccount`; `CustomResourceDefinition` for reading). Get, list with selectors and
 //! pages, watch with bookmarks, create, update, the four patches with field managers, delete with
 //! preconditions, grace, propagation and finalizers, the subresources `status` and `scale`, tables,
 //! discovery, and `OpenAPI` v3. What a user may do (all), and what containers have written, which a
 //! [`LogSource`] knows.
 //!
-//! What it leaves to others: no pod is started here. [`jobs`] makes pods of Jobs; owners and namespaces are
+//! What it leaves to others: no pod is started here. [`jobs`] makes pods of Jobs, and nothing does of a
+//! Deployment, which has to be paused; owners and namespaces are
 //! followed by [`ClusterApi::collect`], which also ends Events after an hour. There is no authorization, no
 //! admission and no quota, and no authentication but that token: it belongs to one user, on one machine. It
 //! does not check core objects as deeply as Kubernetes does (see `built_in`).

@@ -1,6 +1,7 @@
 //! `OpenAPI` v3 documents, one for each group and version: what `kubectl explain` and `apply`, and the
 //! operator's check of the definitions, read.
 
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{ConfigMap, Event, Namespace, Pod, Secret, Service, ServiceAccount};
@@ -84,6 +85,7 @@ fn schema(kind: &Kind, generator: &mut SchemaGenerator) -> (String, Value) {
     match kind.kind.as_str() {
         "Pod" => derived::<Pod>(generator),
         "Job" => derived::<Job>(generator),
+        "Deployment" => derived::<Deployment>(generator),
         "Service" => derived::<Service>(generator),
         "ConfigMap" => derived::<ConfigMap>(generator),
         "Secret" => derived::<Secret>(generator),
@@ -174,6 +176,6 @@ mod tests {
                 assert!(document["components"]["schemas"][name].is_object(), "{}: {name}", kind.kind);
             }
         }
-        assert_eq!(document("apps", "v1").unwrap_err().code, 404);
+        assert_eq!(document("policy", "v1").unwrap_err().code, 404);
     }
 }

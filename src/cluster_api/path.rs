@@ -248,7 +248,7 @@ mod tests {
     #[test]
     fn what_is_not_served_is_refused() {
         for (path, code) in [
-            ("/apis/apps/v1/deployments", 404),
+            ("/apis/policy/v1/poddisruptionbudgets", 404),
             ("/api/v1/nodes", 404),
             ("/api/v1/pods/a", 404),
             ("/api/v1/namespaces/team/configmaps/a/status", 404),

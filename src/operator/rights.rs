@@ -231,6 +231,12 @@ pub const RIGHTS: &[Right] = &[
         &["update"],
         "The cluster of ours that stands for one of theirs follows it.",
     ),
+    Right::of_dask_kubernetes(
+        "apps",
+        &["deployments"],
+        &["get", "list", "watch", "create", "delete"],
+        "One shows each pod of their clusters, and controls nothing. It is never changed: it is deleted and made again.",
+    ),
     Right {
         used: Use::Admission,
         ..Right::of_dask_kubernetes(
@@ -245,7 +251,7 @@ pub const RIGHTS: &[Right] = &[
         used: Use::Admission,
         ..Right::of_dask_kubernetes(
             dask_kubernetes::GROUP,
-            &["daskclusters/finalizers", "daskjobs/finalizers"],
+            &["daskclusters/finalizers", "daskjobs/finalizers", "daskworkergroups/finalizers"],
             &["update"],
             "What the operator creates for them names its owner with blockOwnerDeletion. It is never requested.",
         )

@@ -173,6 +173,10 @@ impl Watched for Pod {
                 routes.triggers.wake_theirs(WakeTheirs::Job(namespace.clone(), owner.name.clone()));
             }
         }
+        // Where its cluster is made for one of dask-kubernetes, that shows which pods there are.
+        if let Some(cluster) = cluster_of(&pod.metadata) {
+            routes.triggers.wake_theirs(WakeTheirs::Cluster(namespace.clone(), cluster.to_owned()));
+        }
         // The end of a runner frees its place, of its Flow and of its cluster; its run may be gone, and
         // cannot say which.
         if let Some(flow) = pod.labels().get(labels::FLOW) {

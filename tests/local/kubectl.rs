@@ -52,14 +52,14 @@ spec: {restartPolicy: Never, containers: [{name: main, image: sh, command: [sh, 
 ";
 
 /// `kubectl` with the kubeconfig that a daskflow has named.
-struct Kubectl {
+pub(super) struct Kubectl {
     program: PathBuf,
     config: PathBuf,
     folder: PathBuf,
 }
 
 #[allow(clippy::disallowed_methods, reason = "a test binary has no command line of its own")]
-fn program() -> Option<PathBuf> {
+pub(super) fn program() -> Option<PathBuf> {
     let paths = std::env::var_os("PATH")?;
     let found = std::env::split_paths(&paths).map(|path| path.join("kubectl")).find(|path| path.is_file());
     if found.is_none() {
@@ -71,7 +71,7 @@ fn program() -> Option<PathBuf> {
 }
 
 impl Kubectl {
-    fn new(program: PathBuf, local: &mut Local) -> Self {
+    pub(super) fn new(program: PathBuf, local: &mut Local) -> Self {
         local.says("kubectl --kubeconfig ", 1);
         let text = local.text();
         let line = text.lines().find_map(|line| line.split_once("kubectl --kubeconfig ")).unwrap().1;
@@ -95,7 +95,7 @@ impl Kubectl {
     }
 
     /// What a command prints; it must succeed.
-    fn run(&self, arguments: &str) -> String {
+    pub(super) fn run(&self, arguments: &str) -> String {
         let output = self.command(arguments).output().unwrap();
         let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert!(output.status.success(), "kubectl {arguments}: {out}{err}");
@@ -103,7 +103,7 @@ impl Kubectl {
     }
 
     /// What a command that is refused says.
-    fn fails(&self, arguments: &str) -> String {
+    pub(super) fn fails(&self, arguments: &str) -> String {
         let output = self.command(arguments).output().unwrap();
         assert!(!output.status.success(), "kubectl {arguments} succeeds");
         String::from_utf8_lossy(&output.stderr).into_owned()

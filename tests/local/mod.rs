@@ -4,6 +4,7 @@
 
 mod agreement;
 mod dask_kubernetes;
+mod deployments;
 mod ends;
 mod kubectl;
 mod saved;

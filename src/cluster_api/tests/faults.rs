@@ -29,7 +29,7 @@ async fn what_is_not_served_is_refused_with_a_status() {
     create(&api, &["a"]).await;
     let a = &format!("{PODS}/a");
     for (method, path, media, code) in [
-        ("GET", "/apis/apps/v1/deployments", "", 404),
+        ("GET", "/apis/policy/v1/poddisruptionbudgets", "", 404),
         ("GET", "/nowhere", "", 404),
         ("POST", "/version", "", 405),
         ("POST", a, "", 405),

@@ -181,8 +181,8 @@ async fn what_is_wrong_is_refused_in_the_words_of_kubernetes() {
     assert!(said.contains("(AlreadyExists)"), "{said}");
     let said = kubectl.fails("apply -f -", &cluster("", "maxActiveRuns")).await;
     assert!(said.contains("The DaskCluster \"dask\" is invalid: spec.image: Invalid value"), "{said}");
-    let said = kubectl.fails("get deployments", &Value::Null).await;
-    assert!(said.contains("the server doesn't have a resource type \"deployments\""), "{said}");
+    let said = kubectl.fails("get poddisruptionbudgets", &Value::Null).await;
+    assert!(said.contains("the server doesn't have a resource type \"poddisruptionbudgets\""), "{said}");
 }
 
 #[tokio::test]

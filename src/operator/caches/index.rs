@@ -26,7 +26,7 @@ impl<K> Clone for Index<K> {
 
 impl<K: Resource<DynamicType = ()>> Index<K> {
     /// An empty one by these keys of an object.
-    pub(super) fn new(keys: fn(&K) -> Vec<&str>) -> Self {
+    pub(in crate::operator) fn new(keys: fn(&K) -> Vec<&str>) -> Self {
         Self { keys, places: Arc::default() }
     }
 

@@ -25,7 +25,7 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> Clone for Kept<K> {
 
 impl<K: Resource<DynamicType = ()> + Clone + 'static> Kept<K> {
     /// An empty cache with these indexes.
-    pub(super) fn new(indexes: &[&Index<K>]) -> Self {
+    pub(in crate::operator) fn new(indexes: &[&Index<K>]) -> Self {
         let writer = Writer::default();
         let store = writer.as_reader();
         let indexes = indexes.iter().map(|index| (*index).clone()).collect();

@@ -15,6 +15,7 @@ use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 use tracing::Instrument;
 
+use super::shown::{self, Deployments};
 use super::theirs::Subject;
 use super::write::{Statuses, carry_out};
 use crate::api::DaskCluster;
@@ -52,6 +53,7 @@ pub(super) struct Known {
 #[derive(Default)]
 pub(super) struct Memory {
     statuses: Statuses,
+    pub(super) deployments: Deployments,
     failures: Mutex<HashMap<Subject, u32>>,
     /// What was said of each object last, so that it is said once.
     said: Mutex<HashMap<Subject, Vec<Note>>>,
@@ -156,8 +158,14 @@ async fn once(context: &Context, memory: &Memory, known: &Known) -> Result<Next,
         tracing::info!(write = %write.title(), "write");
         carry_out(context, (namespace, name), &memory.statuses, write).await?;
     }
+    for line in &plan.lines {
+        tracing::info!("{line}");
+    }
+    // That pods cannot be shown keeps nothing else from being said.
+    let shown = shown::show(context, &memory.deployments, known).await;
+    plan.notes.extend(shown.as_ref().ok().cloned().unwrap_or_default());
     tell(context, memory, known, &plan.notes);
-    Ok(plan.next)
+    shown.map(|_| plan.next)
 }
 
 /// Says what was not said of it before.

@@ -10,6 +10,7 @@
 //! from, and their definitions may be anybody's.
 
 mod look;
+mod shown;
 mod theirs;
 mod write;
 
@@ -18,6 +19,8 @@ use std::sync::Arc;
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
+use k8s_openapi::api::apps::v1::Deployment;
+use kube::runtime::watcher;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -25,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 use super::context::Context;
 use super::controller::at;
 use super::wakes::WakeTheirs;
+use crate::api::kind::title;
 use crate::causes::chain;
 use crate::plan::compat::adapter::TheirKind;
 use crate::plan::requests::line::Rank;
@@ -45,6 +49,7 @@ pub(super) async fn adapt(
     let began = Instant::now();
     let (mut theirs, memory) = (Theirs::default(), Arc::<Memory>::default());
     let mut told = watches(&context.client, &context.stores.watched);
+    let mut shown = shown::watches(&context.client, &context.stores.watched);
     let mut turns = Turns::new(LOOKS);
     let mut under_way = FuturesUnordered::new();
     // Jobs wait in the same line.
@@ -75,6 +80,7 @@ pub(super) async fn adapt(
                 BTreeSet::new()
             }
             Some(event) = told.next() => take(context, &mut theirs, event),
+            Some(event) = shown.next() => take_shown(context, &theirs, &memory, event),
             () = at(due) => BTreeSet::new(),
         };
         for subject in woken {
@@ -104,17 +110,39 @@ fn take(context: &Context, theirs: &mut Theirs, (kind, place, event): Told) -> B
     match event {
         Ok(event) => theirs.take(watched, (kind, place), event),
         Err(error) => {
-            context.metrics.watch_failed(kind.title());
-            let namespace = watched.namespace(place);
-            tracing::warn!(
-                kind = kind.title(),
-                namespace,
-                error = chain(&error),
-                "the watch failed and starts anew"
-            );
+            log_failure(context, kind.title(), place, &error);
             BTreeSet::new()
         }
     }
+}
+
+/// Takes in what a watch of the Deployments tells.
+fn take_shown(
+    context: &Context,
+    theirs: &Theirs,
+    memory: &Memory,
+    (place, event): shown::Told,
+) -> BTreeSet<Subject> {
+    let watched = &context.stores.watched;
+    match event {
+        Ok(event) => match memory.deployments.take(watched, place, event) {
+            Some(clusters) => clusters
+                .into_iter()
+                .flat_map(|(namespace, name)| woken_by(theirs, WakeTheirs::Cluster(namespace, name)))
+                .collect(),
+            None => theirs.all(),
+        },
+        Err(error) => {
+            log_failure(context, &title::<Deployment>(), place, &error);
+            BTreeSet::new()
+        }
+    }
+}
+
+fn log_failure(context: &Context, kind: &str, place: usize, error: &watcher::Error) {
+    context.metrics.watch_failed(kind);
+    let namespace = context.stores.watched.namespace(place);
+    tracing::warn!(kind, namespace, error = chain(error), "the watch failed and starts anew");
 }
 
 /// What is known of what is to be looked at. None: it is not there, or not all of its namespace is known.

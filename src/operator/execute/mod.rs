@@ -87,7 +87,7 @@ fn of_part(step: &Step, error: Error) -> Error {
 
 /// Does `work` to all items, at most so many at the same time. After a failure no more is begun, and what was
 /// begun ends. Gives the first failure.
-async fn side_by_side<T, F>(
+pub(super) async fn side_by_side<T, F>(
     at_once: usize,
     items: impl IntoIterator<Item = T>,
     work: impl Fn(T) -> F,

@@ -15,6 +15,7 @@ use super::remark::Notes;
 use super::theirs::{Extra, unknown};
 use crate::api::common::Amount;
 use crate::api::{PullPolicy, Resources};
+use crate::plan::pods::worker;
 use crate::plan::pods::written::{SCHEDULER_ADDRESS, WORKER_NAME};
 
 /// Variables by which Dask itself is given certificates, or refuses to speak without.
@@ -94,7 +95,9 @@ pub(super) fn read(spec: &Value, own: &str, notes: &mut Notes) -> Option<Part> {
         let read = serde_json::from_value(Value::from(word));
         notes.or_refused(&format!("{field}.imagePullPolicy"), read)
     });
-    let env = variables(main.env.take().unwrap_or_default(), &field, notes);
+    // A worker that is started by us is called as its pod, whatever its variables say.
+    let is_named = own == worker::CONTAINER && start.program(own).is_some();
+    let env = variables(main.env.take().unwrap_or_default(), is_named, &field, notes);
     let resources = resources(&mut main);
     if pod.service_account_name.is_none() {
         pod.service_account_name = pod.service_account.take();
@@ -142,8 +145,9 @@ pub(super) fn write_quantities(value: &mut Value) {
     }
 }
 
-/// The variables but for those that the operator sets.
-fn variables(given: Vec<EnvVar>, field: &str, notes: &mut Notes) -> Vec<EnvVar> {
+/// The variables but for those that the operator sets. Its own name a worker is given as an argument where it
+/// `is_named`, so that the variable may be another one.
+fn variables(given: Vec<EnvVar>, is_named: bool, field: &str, notes: &mut Notes) -> Vec<EnvVar> {
     let mut kept = Vec::with_capacity(given.len());
     for variable in given {
         let name = variable.name.as_str();
@@ -152,7 +156,10 @@ fn variables(given: Vec<EnvVar>, field: &str, notes: &mut Notes) -> Vec<EnvVar> 
             .value
             .as_deref()
             .is_some_and(|value| ["tcp", "false", "0", ""].contains(&value.to_ascii_lowercase().as_str()));
-        if name == SCHEDULER_ADDRESS || name == WORKER_NAME {
+        if name == WORKER_NAME && is_named {
+            notes.changed(&field, "template", "kept for code of your own: the worker is called as its pod");
+            kept.push(variable);
+        } else if name == SCHEDULER_ADDRESS || name == WORKER_NAME {
             notes.changed(&field, "", format!("{name} is set by the operator; left out"));
         } else if !is_plain && TLS_VARIABLES.iter().any(|known| name.starts_with(known)) {
             notes.refused(&field, TLS);

@@ -124,14 +124,33 @@ fn each_field_that_means_something_else_is_remarked_on() {
 
 #[test]
 fn what_the_operator_sets_is_left_out() {
-    let env = json!([{"name": "DASK_WORKER_NAME", "value": "x"}, {"name": "A", "value": "1"}]);
+    let env = json!([{"name": "DASK_SCHEDULER_ADDRESS", "value": "x"}, {"name": "A", "value": "1"}]);
     let (spec, remarks) = written(&[with("/spec/worker/spec/containers/0/env", env)]);
-    assert_eq!(fields(&remarks), ["spec.worker.spec.containers[0].env[DASK_WORKER_NAME]"]);
+    assert_eq!(fields(&remarks), ["spec.worker.spec.containers[0].env[DASK_SCHEDULER_ADDRESS]"]);
     let template = &spec.unwrap()["workers"]["template"];
     assert_eq!(
         template["spec"]["containers"],
         json!([{"name": "worker", "env": [{"name": "A", "value": "1"}]}])
     );
+}
+
+/// The variable of a worker's name is the user's where the worker is given its name otherwise.
+#[test]
+fn a_name_of_a_worker_is_kept_where_nothing_is_called_by_it() {
+    let env = json!([{"name": "DASK_WORKER_NAME", "value": "me"}]);
+    let own = |command: Value| {
+        cluster(|object| {
+            let main = object.pointer_mut(WORKER).unwrap();
+            (main["env"], main["command"]) = (env.clone(), command);
+        })
+    };
+    let env_of =
+        |spec: Option<Value>| spec.unwrap()["workers"]["template"]["spec"]["containers"][0]["env"].clone();
+    let (spec, remarks) = written(&[own(json!(["dask", "worker", "--name", "$(DASK_WORKER_NAME)"]))]);
+    assert_eq!(fields(&remarks), ["spec.worker.spec.containers[0].env[DASK_WORKER_NAME]"]);
+    assert_eq!(env_of(spec), env);
+    let (spec, _) = written(&[own(json!(["sh", "-c", "dask worker --name $(DASK_WORKER_NAME)"]))]);
+    assert_eq!(env_of(spec), Value::Null, "two workers would have one name");
 }
 
 #[test]

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{
-    Container, EmptyDirVolumeSource, ExecAction, Lifecycle, LifecycleHandler, Pod, PodSpec, PodTemplateSpec,
-    TopologySpreadConstraint, Volume, VolumeMount,
+    Container, EmptyDirVolumeSource, EnvVar, ExecAction, Lifecycle, LifecycleHandler, Pod, PodSpec,
+    PodTemplateSpec, TopologySpreadConstraint, Volume, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
@@ -139,6 +139,9 @@ pub fn pod(
     let containers = template.spec.iter_mut().flat_map(|spec| &mut spec.containers);
     for main in containers.filter(|container| container.name == CONTAINER) {
         written::check_worker(main, &name, &field)?;
+        if group_of_theirs(cluster, workers).is_some() {
+            put_own_variables_last(main);
+        }
         listen(main, site);
     }
     keep_restart_policy(&mut template, CONTAINER, "OnFailure");
@@ -181,6 +184,12 @@ fn arguments(
     }
     arguments.extend(workers.args.iter().cloned());
     arguments
+}
+
+/// As dask-kubernetes has them: those of its users come first.
+fn put_own_variables_last(main: &mut Container) {
+    let is_own = |variable: &EnvVar| [SCHEDULER_ADDRESS, WORKER_NAME].contains(&variable.name.as_str());
+    main.env.iter_mut().for_each(|all| all.sort_by_key(is_own));
 }
 
 /// Where all processes share an address, a worker listens at whatever port is free, whatever is written. What
@@ -237,7 +246,9 @@ fn identity(
     };
     labels.insert(labels::WORKER_GROUP.to_owned(), theirs.to_owned());
     labels.insert(labels::GROUP.to_owned(), group.to_owned());
-    (names::worker_name_of_theirs(theirs, &suffix(seed)), labels)
+    let name = names::worker_name_of_theirs(theirs, &suffix(seed));
+    labels.insert(labels::WORKER_NAME.to_owned(), name.clone());
+    (name, labels)
 }
 
 /// The `DaskWorkerGroup` of dask-kubernetes that a group is made for, which the template of the group names.

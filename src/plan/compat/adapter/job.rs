@@ -21,6 +21,11 @@ use crate::plan::pods::written::SCHEDULER_ADDRESS;
 use crate::plan::site::Site;
 use crate::plan::{Note, Object, Step};
 
+/// What their operator logs of a job: that it is known, and how it has ended.
+const LOGGED_CREATED: &str = "A DaskJob has been created";
+const LOGGED_SUCCEEDED: &str = "Job succeeded, deleting Dask cluster.";
+const LOGGED_FAILED: &str = "Job failed, deleting Dask cluster.";
+
 /// The value of the component label on the pod of a job.
 const RUNNER: &str = "job-runner";
 
@@ -94,6 +99,7 @@ fn go_on(observed: &Job<'_>, owner: &OwnerReference, status: &str, plan: &mut Pl
         let first =
             json!({"jobStatus": JOB_CREATED, "clusterName": name, "jobRunnerPodName": runner_name(&name)});
         set(plan, job, &first);
+        plan.lines.push(LOGGED_CREATED);
     }
     if observed.cluster.is_none() {
         plan.writes.push(cluster(job, owner));
@@ -140,8 +146,10 @@ fn finish(observed: &Job<'_>, owner: &OwnerReference, status: &str, plan: &mut P
         last.insert("clusterName".to_owned(), json!(name));
     }
     set(plan, observed.object, &last);
-    plan.writes
-        .extend(own_cluster(observed, owner).map(|cluster| Write::delete(TheirKind::Cluster, cluster)));
+    if let Some(cluster) = own_cluster(observed, owner) {
+        plan.writes.push(Write::delete(TheirKind::Cluster, cluster));
+        plan.lines.push(if status == SUCCESSFUL { LOGGED_SUCCEEDED } else { LOGGED_FAILED });
+    }
 }
 
 /// Deletes what is left of a job that has ended.

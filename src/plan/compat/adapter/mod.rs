@@ -16,6 +16,7 @@ mod cluster;
 mod job;
 mod kind;
 mod parts;
+mod shown;
 #[cfg(test)]
 mod tests;
 mod write;
@@ -23,4 +24,5 @@ mod write;
 pub use cluster::{Cluster, failing, plan as plan_cluster};
 pub use job::{Job, plan as plan_job};
 pub use kind::TheirKind;
+pub use shown::{Namesake, Show, Shown, judge as judge_shown, plan as plan_shown};
 pub use write::{Plan, Write};

@@ -15,6 +15,9 @@ pub struct Plan {
     pub writes: Vec<Write>,
     /// What is to be said of it, each until it is no longer so. Whoever says it knows what has been said.
     pub notes: Vec<Note>,
+    /// What is logged when the writes have been carried out, in the words of dask-kubernetes' operator:
+    /// people look for them.
+    pub lines: Vec<&'static str>,
     /// When to look again, if nothing changes before.
     pub next: Next,
     /// Whether it rests on what may have changed: then it is made once more from what the API server has
