@@ -1,6 +1,6 @@
 # "make" alone lists the targets. Everything machine-made goes to .build/ and to the user's cache directory.
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-local test laws check generate deny e2e test-mutations cluster cluster-down image wheel bench bench-burst bench-local bench-page bench-peer bench-rest clean
+.PHONY: help demo demo-local test laws check generate deny e2e compat-suite test-mutations cluster cluster-down image wheel bench bench-burst bench-local bench-page bench-peer bench-rest clean
 T ?=
 
 help: ## list the targets
@@ -27,6 +27,9 @@ generate: ## write the generated files anew: CRDs, rights, manifests, pages of d
 
 e2e: ## end-to-end tests on a clean cluster; T=name: those whose names hold it, on the cluster that is up
 	@tests/e2e/run.sh $(T)
+
+compat-suite: ## the tests of dask-kubernetes itself, with this operator in the place of theirs, on the cluster that is up; T=name: some
+	@tests/compat/suite.sh $(if $(T),-k $(T))
 
 test-mutations: ## each field of each kind changed on living objects, and back; twenty minutes; T=name: some of the bases
 	@tests/e2e/mutations/run.sh $(T)
