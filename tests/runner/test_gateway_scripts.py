@@ -169,6 +169,18 @@ SCRIPTS = {
         client.cluster.adapt(minimum=1, maximum=3)
         client.close()
     """,
+    "forgotten where its own loop runs": """
+        from dask_gateway import GatewayCluster
+        from distributed import Client
+
+        kept = [GatewayCluster()]
+
+        async def forget():
+            kept.clear()
+
+        kept[0].gateway.sync(forget)
+        assert Client().submit(sum, [1, 2]).result() == 3
+    """,
     "certificates": """
         import copy
         from dask.distributed import Client

@@ -10,7 +10,7 @@ import os
 import sys
 
 from .gateway_clusters import Clusters, any_options, known_to_the_scheduler
-from .hooks import replace, replace_function
+from .hooks import in_event_loop, replace, replace_function
 from .own_clusters import refuse_init, refuse_method
 from .run import RUN, note, refuse
 from .workers import leave_size_out
@@ -153,5 +153,7 @@ def stand_in_for_cluster(cluster):
 def end_without_a_word(owner):
     @replace(owner, "__del__")
     def delete(original, self):
+        if in_event_loop():  # the collector comes at any time, and what closes it may wait for this very loop
+            return
         with contextlib.suppress(Exception):  # its loop has ended with the run, which no destructor of it expects
             original(self)
