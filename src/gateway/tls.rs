@@ -53,8 +53,8 @@ impl Trust {
         Ok(Self(Arc::new(config)))
     }
 
-    /// A session over a connection to `host`, of whose certificate `hidden` is not shown. It has no time limit
-    /// of its own.
+    /// A session over a connection to `host`. It has no time limit of its own. What is said of a certificate
+    /// that is not believed is shown without `hidden`.
     ///
     /// # Errors
     /// The peer's certificate is not believed, or is not for `host`, or it speaks no TLS.

@@ -184,9 +184,9 @@ impl Gateways {
         report
     }
 
-    /// Asks the scheduler of a cluster of which its gateway says nothing, with the certificate that the run has.
-    /// Its proxy and its clusters are other processes, which may go on. Only what the end of a runner means
-    /// depends on it.
+    /// Asks the scheduler of a cluster of which its gateway says nothing, with the certificate that the run
+    /// has. The gateway's proxy and its clusters are other processes, which may go on. Only what the end of a
+    /// runner means depends on it.
     async fn workers_after_all(&self, asked: &Asked<'_>, known: &GatewayStatus) -> Workers {
         let has_job = asked.run.status.as_ref().is_some_and(|status| status.job.is_some());
         let (Some(cluster), Some(secret)) = (&known.cluster, &known.secret_name) else {
