@@ -25,8 +25,8 @@ use crate::operator::controller::Action;
 use crate::operator::failure::{Disposition, Error};
 use crate::operator::{lookup, requests};
 use crate::plan::compat::adapter::{
-    Cluster, Freed, Job, Plan, RefusedGroups, TheirKind, Write, failing, failing_job, plan_cluster, plan_job,
-    refused_groups,
+    Cluster, Failed, Freed, Job, Plan, RefusedGroups, TheirKind, Write, failing, failing_job, plan_cluster,
+    plan_job, refused_groups,
 };
 use crate::plan::names::scheduler_name;
 use crate::plan::{Next, Note};
@@ -167,7 +167,8 @@ async fn bounded(context: &Context, memory: &Memory, known: &Known) -> Action {
             let count = memory.failed(subject);
             tracing::warn!(count, error = chain(&error), "the reconcile failed");
             if error.is_worth_telling(count) {
-                let said = requests::within(LIMIT, tell_failure(context, memory, known, &error)).await;
+                let told = tell_failure(context, memory, known, (&error, count));
+                let said = requests::within(LIMIT, told).await;
                 if let Some(Err(error)) = said {
                     tracing::warn!(error = chain(&error), "the failure could not be written down");
                 }
@@ -243,13 +244,19 @@ fn tell(context: &Context, memory: &Memory, known: &Known, plan: Plan) {
 }
 
 /// Says that a plan could not be carried out.
-async fn tell_failure(context: &Context, memory: &Memory, known: &Known, error: &Error) -> Result<(), Error> {
+async fn tell_failure(
+    context: &Context,
+    memory: &Memory,
+    known: &Known,
+    (error, times): (&Error, u32),
+) -> Result<(), Error> {
     let failure = error.tell();
     let (_, namespace, name) = &known.subject;
     let plan = if known.subject.0 == TheirKind::Job {
         // What a job has come to is final: its pod may be there by now.
         let pod: Option<Pod> = by_name(context, namespace, &format!("{name}-runner")).await?;
-        failing_job(&job(context, known, pod.as_ref(), context.clock.now()), &failure)
+        let failed = Failed { failure, code: code_of(error), times };
+        failing_job(&job(context, known, pod.as_ref(), context.clock.now()), &failed)
     } else {
         let ours = cached(context, known).ours;
         failing(&cluster(known, ours.as_deref(), (None, None)), &failure)
@@ -260,6 +267,14 @@ async fn tell_failure(context: &Context, memory: &Memory, known: &Known, error: 
         carry_out(context, (namespace, name), &memory.statuses, write).await?;
     }
     Ok(())
+}
+
+/// The code that the API server has answered with.
+fn code_of(error: &Error) -> Option<u16> {
+    match error {
+        Error::Api(kube::Error::Api(status)) => Some(status.code),
+        _ => None,
+    }
 }
 
 /// What the caches have of ours for it.

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use super::kind::TheirKind;
 use super::parts::{self, Changes, Freed, propagated};
 use super::write::{Plan, Write, status_of};
+use crate::api::dask_cluster::Refusal;
 use crate::api::{Reason, labels};
 use crate::plan::compat::pod::write_quantities;
 use crate::plan::conditions::Failure;
@@ -25,6 +26,11 @@ use crate::plan::{Note, Object, Step};
 
 /// The value of the component label on the pod of a job.
 const RUNNER: &str = "job-runner";
+
+/// The code of what may not be.
+const FORBIDDEN: u16 = 403;
+/// How many times in a row a pod may be forbidden before its job has failed. The waits between become longer.
+const FORBIDDEN_TIMES: u32 = 6;
 
 /// It is known.
 const JOB_CREATED: &str = "JobCreated";
@@ -77,15 +83,28 @@ pub fn plan(observed: &Job<'_>) -> Plan {
     plan
 }
 
+/// Why a plan for a job could not be carried out.
+#[derive(Clone, Debug)]
+pub struct Failed {
+    /// As users are told of it.
+    pub failure: Failure,
+    /// The code that the API server has answered with.
+    pub code: Option<u16>,
+    /// How many times in a row that is.
+    pub times: u32,
+}
+
 /// What is to be done about a job whose plan could not be carried out, where waiting alone does not help. A
-/// pod that the API server refuses is not taken by it later, and what is made for it would stay for ever; the
-/// rights of this operator, and a quota without room, are no fault of a job.
-pub fn failing(observed: &Job<'_>, failure: &Failure) -> Plan {
+/// pod that the API server refuses is not taken by it later, and a client waits for the end of its job. What
+/// is forbidden may lack something that comes a moment later, such as a service account. The rights of this
+/// operator, and a quota without room, are no fault of a job.
+pub fn failing(observed: &Job<'_>, Failed { failure, code, times }: &Failed) -> Plan {
     let mut plan = Plan::default();
     plan.notes.push(Note::warning(failure.reason, failure.message.clone()));
     let job = observed.object;
     let has_ended = matches!(status_of(job, "jobStatus"), SUCCESSFUL | FAILED);
-    let is_refused = failure.lasting && failure.reason == Reason::Rejected;
+    let is_final = *code != Some(FORBIDDEN) || *times >= FORBIDDEN_TIMES;
+    let is_refused = failure.refusal() == Some(Refusal::Object) && is_final;
     let owner = TheirKind::Job.controller_ref(job).filter(|_| job.metadata.deletion_timestamp.is_none());
     if let Some(owner) = owner.filter(|_| is_refused && observed.pod.is_none() && !has_ended) {
         finish(observed, &owner, FAILED, &mut plan);

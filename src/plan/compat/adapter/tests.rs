@@ -1,5 +1,6 @@
 //! What is written for objects of theirs, state by state.
 
+mod groups;
 mod parts;
 
 use std::sync::Arc;
@@ -620,22 +621,26 @@ fn a_job_that_has_ended_keeps_no_cluster_and_starts_no_second_pod() {
 }
 
 /// What the API server has said.
-fn refusal(reason: Reason) -> Failure {
-    Failure { reason, message: "no".to_owned(), lasting: true, spares_what_serves: false }
+fn refusal(reason: Reason, (code, times): (u16, u32)) -> Failed {
+    let failure = Failure { reason, message: "no".to_owned(), lasting: true, spares_what_serves: false };
+    Failed { failure, code: Some(code), times }
 }
 
 #[rstest]
-#[case::refused(Reason::Rejected, None, true)]
-#[case::our_rights(Reason::Forbidden, None, false)]
-#[case::the_cluster_was_refused(Reason::Rejected, Some("Pending"), false)]
+#[case::refused(Reason::Rejected, (422, 1), None, true)]
+#[case::it_may_come(Reason::Rejected, (403, 1), None, false)]
+#[case::it_has_not_come(Reason::Rejected, (403, 6), None, true)]
+#[case::our_rights(Reason::Forbidden, (403, 9), None, false)]
+#[case::the_cluster_was_refused(Reason::Rejected, (422, 1), Some("Pending"), false)]
 fn a_job_whose_pod_is_refused_has_failed(
     #[case] reason: Reason,
+    #[case] answer: (u16, u32),
     #[case] pod: Option<&str>,
     #[case] fails: bool,
 ) {
     let (object, pod) = (job(&json!({"jobStatus": "JobCreated"})), pod.map(runner));
     let cluster = cluster_of_job();
-    let plan = failing_job(&look(&object, Some(&cluster), pod.as_ref()), &refusal(reason));
+    let plan = failing_job(&look(&object, Some(&cluster), pod.as_ref()), &refusal(reason, answer));
     assert_eq!(plan.notes, [crate::plan::Note::warning(reason, "no")]);
     let titles = titles(&plan);
     assert_eq!(titles.len(), if fails { 2 } else { 0 }, "{titles:?}");
@@ -644,7 +649,7 @@ fn a_job_whose_pod_is_refused_has_failed(
         assert_eq!(titles[1], "delete DaskCluster.kubernetes.dask.org j");
     }
     let ended = job(&json!({"jobStatus": "Successful"}));
-    let plan = failing_job(&look(&ended, None, None), &refusal(reason));
+    let plan = failing_job(&look(&ended, None, None), &refusal(reason, answer));
     assert_eq!(plan.writes, Vec::new(), "that is final");
 }
 
