@@ -177,8 +177,8 @@ where
     }
 }
 
-/// Carries both ways, until one of them ends. Neither waits for the other: who does not read keeps nobody from
-/// ending it.
+/// Carries both ways, until one of them ends. Neither waits for the other, so that who does not read does not
+/// keep the other side from ending it.
 async fn carry<S>(socket: WebSocketStream<S>, pod: TcpStream) -> Result<(), Error>
 where
     S: AsyncRead + AsyncWrite + Unpin,

@@ -111,17 +111,16 @@ async fn connections_end_with_the_listener_and_are_not_more_than_so_many() {
     let pods: Api<Pod> = Api::default_namespaced(client(&listening));
     let mut open = Vec::new();
     for _ in 0..128 {
-        open.push(pods.portforward("a", &[port]).await.unwrap());
-        listener.accept().await.unwrap();
+        open.push((pods.portforward("a", &[port]).await.unwrap(), listener.accept().await.unwrap()));
     }
     assert!(pods.portforward("a", &[port]).await.is_err());
     // One that ends makes room, which is seen a moment later.
     drop(open.pop());
-    open.push(loop {
+    let _forwarder = loop {
         if let Ok(forwarder) = pods.portforward("a", &[port]).await {
             break forwarder;
         }
-    });
+    };
     let (mut last, _) = listener.accept().await.unwrap();
     drop(listening);
     assert_eq!(last.read(&mut [0; 1]).await.unwrap_or_default(), 0);

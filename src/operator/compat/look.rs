@@ -230,7 +230,7 @@ fn groups_of_refusal(known: &Known, write: &Write, error: &Error) -> RefusedGrou
         return RefusedGroups::new();
     };
     let causes = status.details.iter().filter(|_| status.code == 422).flat_map(|details| &details.causes);
-    let causes: Vec<_> = causes.map(|cause| (cause.field.clone(), cause.message.clone())).collect();
+    let causes: Vec<_> = causes.map(|fault| (fault.field.clone(), fault.message.clone())).collect();
     refused_groups(ours, &known.groups, &causes)
 }
 

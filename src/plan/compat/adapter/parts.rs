@@ -48,8 +48,8 @@ pub(super) fn refusal<'a>(group: &DynamicObject, refused: &'a RefusedGroups) -> 
     (*then == shape(group)).then_some(said.as_str())
 }
 
-/// Which groups of theirs the API server means with its refusal of ours: `causes` are fields, and what is said
-/// of each. Of what it says of anything else they are not the cause.
+/// Which groups of theirs the API server means with its refusal of ours: `causes` are fields, and what is
+/// said of each. Of what it says of anything else they are not the cause.
 pub fn refused_groups(
     ours: &DaskCluster,
     groups: &[Arc<DynamicObject>],
