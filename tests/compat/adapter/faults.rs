@@ -99,7 +99,7 @@ async fn a_job_whose_pod_is_refused_has_failed_and_has_no_cluster() {
     stage.theirs_is(TheirKind::Job, "l", |job| job["status"]["jobStatus"] == "Failed").await;
     let said = stage.event("l", "Rejected").await;
     assert!(said.contains("spec.containers[0].image"), "{said}");
-    assert!(stage.theirs(TheirKind::Cluster).get_opt("l").await.unwrap().is_none());
+    assert!(there(&stage.theirs(TheirKind::Cluster), "l").await.is_null());
 }
 
 #[tokio::test]
