@@ -335,8 +335,7 @@ async fn a_policy_of_somebody_else_is_left_alone_and_told() {
 #[tokio::test]
 async fn no_pod_is_made_that_the_service_of_another_would_select() {
     let (context, server, _wakes) = context(1);
-    let owner =
-        json!({"apiVersion": "kubernetes.dask.org/v1", "kind": "DaskCluster", "name": "demo", "uid": "another"});
+    let owner = json!({"apiVersion": "kubernetes.dask.org/v1", "kind": "DaskCluster", "name": "demo", "uid": "another"});
     let metadata = json!({"name": "demo-scheduler", "uid": "s", "ownerReferences": [owner]});
     let (asked, _server) = serve(server, move |_| {
         (200, json!({"apiVersion": "v1", "kind": "Service", "metadata": metadata.clone()}))

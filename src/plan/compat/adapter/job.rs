@@ -4,6 +4,8 @@
 //! The pod starts at once, and looks for the scheduler itself. What has come of it is written before the
 //! cluster is deleted, so that a cluster that has ended is never all that is left of a job.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Container, EnvVar, Pod, PodSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
@@ -19,7 +21,7 @@ use crate::plan::compat::pod::write_quantities;
 use crate::plan::names::CLUSTER_NAME_MAX;
 use crate::plan::pods::written::SCHEDULER_ADDRESS;
 use crate::plan::site::Site;
-use crate::plan::{Note, Object, Step};
+use crate::plan::{Next, Note, Object, Step};
 
 /// The value of the component label on the pod of a job.
 const RUNNER: &str = "job-runner";
@@ -50,6 +52,9 @@ pub struct Job<'a> {
     /// Whether the API server has been asked for all of that just now.
     pub is_live: bool,
 }
+
+/// How soon to look again at a pod that dask-kubernetes' own operator has made: no watch tells of it.
+const LOOK: Duration = Duration::from_secs(15);
 
 /// The name of the pod of a job.
 fn runner_name(job: &str) -> String {
@@ -99,7 +104,11 @@ fn go_on(observed: &Job<'_>, owner: &OwnerReference, status: &str, plan: &mut Pl
         plan.writes.push(cluster(job, owner));
     }
     match (observed.pod, pod) {
-        (_, Some(_)) => {}
+        (_, Some(pod)) => {
+            if !pod.labels().contains_key(labels::APP_MANAGED_BY) {
+                plan.next = Next::After(LOOK);
+            }
+        }
         (Some(_), None) => {
             let message = format!(
                 "the Pod {} exists and is not of this job: rename it or delete it",
