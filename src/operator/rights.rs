@@ -231,6 +231,12 @@ pub const RIGHTS: &[Right] = &[
         &["update"],
         "The cluster of ours that stands for one of theirs follows it.",
     ),
+    Right::of_dask_kubernetes(
+        "",
+        &["services"],
+        &["delete"],
+        "The Service beside the scheduler's, when the DaskCluster asks for none any more.",
+    ),
     Right {
         used: Use::Admission,
         ..Right::of_dask_kubernetes(

@@ -1,5 +1,6 @@
 //! An operator that is given what dask-kubernetes' own has made and left: clusters that work, and a job.
 
+use daskflow::plan::compat::adapter::TheirKind;
 use k8s_openapi::api::core::v1::{Pod, Service};
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Client, ResourceExt};
@@ -10,15 +11,15 @@ use super::adapter::{Stage, cluster, theirs};
 const FINALIZER: &str = "kopf.zalando.org/KopfFinalizerMarker";
 
 /// An object of theirs as their operator leaves it; gives a reference to it as the controller.
-async fn left(client: &Client, kind: &str, name: &str, rest: &Value) -> Value {
+async fn left(client: &Client, kind: TheirKind, name: &str, rest: &Value) -> Value {
     let mut object = json!({
-        "apiVersion": "kubernetes.dask.org/v1", "kind": kind, "metadata": {"name": name, "finalizers": [FINALIZER]},
+        "apiVersion": "kubernetes.dask.org/v1", "kind": kind.as_str(), "metadata": {"name": name, "finalizers": [FINALIZER]},
     });
     let fields = rest.as_object().unwrap().clone();
     object.as_object_mut().unwrap().extend(fields);
     let object = serde_json::from_value(object).unwrap();
     let made = theirs(client, kind).create(&PostParams::default(), &object).await.unwrap();
-    json!({"apiVersion": "kubernetes.dask.org/v1", "kind": kind, "name": name, "uid": made.uid(), "controller": true})
+    json!({"apiVersion": "kubernetes.dask.org/v1", "kind": kind.as_str(), "name": name, "uid": made.uid(), "controller": true})
 }
 
 fn scheduler_labels(cluster: &str) -> Value {
@@ -28,7 +29,8 @@ fn scheduler_labels(cluster: &str) -> Value {
 /// A cluster that works: its Service, and of its scheduler's Deployment the pod.
 async fn left_cluster(client: &Client, name: &str) {
     let status = json!({"phase": "Running"});
-    let owner = left(client, "DaskCluster", name, &json!({"spec": cluster(name), "status": status})).await;
+    let owner =
+        left(client, TheirKind::Cluster, name, &json!({"spec": cluster(name), "status": status})).await;
     let labels = scheduler_labels(name);
     let service = json!({
         "metadata": {"name": format!("{name}-scheduler"), "labels": labels, "ownerReferences": [owner]},
@@ -52,18 +54,18 @@ async fn a_cluster_of_their_operator_goes_on_and_ends_when_it_is_deleted() {
     let said = stage.event("a", "NameTaken").await;
     assert!(said.starts_with("the Service a-scheduler and the Pod a-scheduler-5d-x are of "), "{said}");
     // One that comes now is served.
-    stage.create("DaskCluster", "b", &cluster("b")).await;
-    stage.theirs_is("DaskCluster", "b", |object| object["status"]["phase"] == "Running").await;
+    stage.create(TheirKind::Cluster, "b", &cluster("b")).await;
+    stage.theirs_is(TheirKind::Cluster, "b", |object| object["status"]["phase"] == "Running").await;
     stage.ours_is("b", Value::is_object).await;
-    let api = theirs(&stage.client, "DaskCluster");
+    let api = theirs(&stage.client, TheirKind::Cluster);
     let left = api.get("a").await.unwrap();
     assert_eq!((left.finalizers().len(), &left.data["status"]["phase"]), (0, &json!("Running")));
     let pods: Api<Pod> = Api::default_namespaced(stage.client.clone());
     let of_a = pods.list(&ListParams::default().labels("dask.org/cluster-name=a")).await.unwrap();
     assert_eq!(of_a.items.len(), 1, "there is no second scheduler that the Service would select");
     stage.ours_is("a", Value::is_null).await;
-    stage.delete("DaskCluster", "a").await;
-    stage.theirs_is("DaskCluster", "a", Value::is_null).await;
+    stage.delete(TheirKind::Cluster, "a").await;
+    stage.theirs_is(TheirKind::Cluster, "a", Value::is_null).await;
 }
 
 #[tokio::test]
@@ -76,7 +78,7 @@ async fn what_is_left_is_made_anew_where_its_parts_are_deleted() {
     pods.delete("a-scheduler-5d-x", &DeleteParams::default()).await.unwrap();
     stage.pod_is("a-scheduler-5d-x", Value::is_null).await;
     // So that no time has to pass.
-    stage.patch("DaskCluster", "a", &json!({"metadata": {"annotations": {"look": "now"}}})).await;
+    stage.patch(TheirKind::Cluster, "a", &json!({"metadata": {"annotations": {"look": "now"}}})).await;
     stage.ours_is("a", Value::is_object).await;
     stage.pod_is("a-scheduler", Value::is_object).await;
 }
@@ -86,13 +88,13 @@ async fn a_job_of_their_operator_comes_to_its_end() {
     let stage = Stage::begin_after(async |client| {
         let spec = json!({"job": {"spec": {}}, "cluster": {"spec": cluster("j")}});
         let status = json!({"jobStatus": "Running", "startTime": "2026-01-01T00:00:00Z"});
-        let owner = left(client, "DaskJob", "j", &json!({"spec": spec})).await;
-        let jobs = theirs(client, "DaskJob");
+        let owner = left(client, TheirKind::Job, "j", &json!({"spec": spec})).await;
+        let jobs = theirs(client, TheirKind::Job);
         let patch = Patch::Merge(json!({"status": status}));
         jobs.patch_status("j", &PatchParams::default(), &patch).await.unwrap();
         left_cluster(client, "j").await;
         let patch = Patch::Merge(json!({"metadata": {"ownerReferences": [owner]}}));
-        let clusters = theirs(client, "DaskCluster");
+        let clusters = theirs(client, TheirKind::Cluster);
         clusters.patch("j", &PatchParams::default(), &patch).await.unwrap();
         let pod = json!({
             "metadata": {"name": "j-runner", "ownerReferences": [owner]},
@@ -104,7 +106,7 @@ async fn a_job_of_their_operator_comes_to_its_end() {
         pods.patch_status("j-runner", &PatchParams::default(), &ended).await.unwrap();
     })
     .await;
-    stage.theirs_is("DaskJob", "j", |job| job["status"]["jobStatus"] == "Successful").await;
-    stage.theirs_is("DaskCluster", "j", Value::is_null).await;
+    stage.theirs_is(TheirKind::Job, "j", |job| job["status"]["jobStatus"] == "Successful").await;
+    stage.theirs_is(TheirKind::Cluster, "j", Value::is_null).await;
     stage.ours_is("j", Value::is_null).await;
 }

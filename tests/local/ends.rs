@@ -50,9 +50,11 @@ const LEFT_FOR: Duration = Duration::from_secs(20);
 
 /// Runs a command in a terminal of its own, and ends the terminal as it ends itself.
 const TERMINAL: &str = "\
-import os, pty, sys
+import os, pty, signal, sys
 child, terminal = pty.fork()
 if child == 0:
+    # As in a new terminal, whatever is ignored here, as by nohup.
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     os.execv(sys.argv[1], sys.argv[1:])
 while True:
     try:

@@ -59,16 +59,17 @@ impl Lists {
                 if request.uri().query().is_some_and(|query| query.contains("watch=")) {
                     lists.watches.fetch_add(1, Ordering::Relaxed);
                     let counted = Counted(lists.watches.clone());
-                    // Ends when its reader is dropped.
-                    let state = (counted, lists.expired.clone());
-                    let body = futures::stream::unfold(state, |(counted, expired)| async move {
-                        expired.notified().await;
+                    // Ends when its reader is dropped. It is notified from here on, read or not.
+                    let state = (counted, lists.expired.clone().notified_owned(), lists.expired.clone());
+                    let body = futures::stream::unfold(state, |(counted, notified, expired)| async move {
+                        notified.await;
                         let gone = json!({"type": "ERROR", "object": {
                             "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "code": 410,
                             "reason": "Expired", "message": "too old",
                         }});
                         let line = axum::body::Bytes::from(format!("{gone}\n"));
-                        Some((Ok::<_, std::convert::Infallible>(line), (counted, expired)))
+                        let next = expired.clone().notified_owned();
+                        Some((Ok::<_, std::convert::Infallible>(line), (counted, next, expired)))
                     });
                     let body = axum::body::Body::from_stream(body);
                     return Ok::<_, std::convert::Infallible>(Response::new(body));

@@ -3,7 +3,8 @@
 //!
 //! The API server takes objects of 10,000 levels; the parser of JSON gives up a whole answer at 128. So what
 //! lies deeper than [`LEVELS_MAX`] is skipped as it passes, which takes neither stack nor memory, and the
-//! object counts as one that does not decode.
+//! object counts as one that does not decode. What lies below the first level of managed fields, which is as
+//! much text as the object itself and which nobody here asks for, is skipped as well.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -50,7 +51,7 @@ where
 impl<'de, K: DeserializeOwned> Deserialize<'de> for Bounded<K> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut too_deep = false;
-        let value = Level { depth: 0, too_deep: &mut too_deep }.deserialize(deserializer)?;
+        let value = Level::root(&mut too_deep).deserialize(deserializer)?;
         // Only of an object that does not decode, which is rare, the metadata is wanted twice.
         let metadata = metadata(&value);
         let decoded = if too_deep {
@@ -67,7 +68,7 @@ pub(in crate::operator) struct Shallow(pub(in crate::operator) Value);
 
 impl<'de> Deserialize<'de> for Shallow {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Level { depth: 0, too_deep: &mut false }.deserialize(deserializer).map(Self)
+        Level::root(&mut false).deserialize(deserializer).map(Self)
     }
 }
 
@@ -123,15 +124,45 @@ pub(in crate::operator) fn guarded<K>(event: Event<Bounded<K>>) -> Event<Deseria
     }
 }
 
+/// Where in an object a value is, as far as that matters.
+#[derive(Clone, Copy)]
+enum Place {
+    Root,
+    Metadata,
+    ManagedFields,
+    FieldsV1,
+    BelowFieldsV1,
+    Elsewhere,
+}
+
+impl Place {
+    /// The place of what has this key here.
+    fn of(self, key: &str) -> Self {
+        match (self, key) {
+            (Self::Root, "metadata") => Self::Metadata,
+            (Self::Metadata, "managedFields") => Self::ManagedFields,
+            // An item of a list is where the list is.
+            (Self::ManagedFields, "fieldsV1") => Self::FieldsV1,
+            (Self::FieldsV1, _) => Self::BelowFieldsV1,
+            _ => Self::Elsewhere,
+        }
+    }
+}
+
 /// Reads a value that is so deep within an object.
 struct Level<'a> {
     depth: usize,
+    place: Place,
     too_deep: &'a mut bool,
 }
 
-impl Level<'_> {
-    fn below(&mut self) -> Level<'_> {
-        Level { depth: self.depth.saturating_add(1), too_deep: self.too_deep }
+impl<'a> Level<'a> {
+    fn root(too_deep: &'a mut bool) -> Self {
+        Self { depth: 0, place: Place::Root, too_deep }
+    }
+
+    fn below(&mut self, place: Place) -> Level<'_> {
+        Level { depth: self.depth.saturating_add(1), place, too_deep: self.too_deep }
     }
 }
 
@@ -139,6 +170,9 @@ impl<'de> DeserializeSeed<'de> for Level<'_> {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        if let Place::BelowFieldsV1 = self.place {
+            return IgnoredAny::deserialize(deserializer).map(|_| Value::Object(Map::new()));
+        }
         if self.depth > LEVELS_MAX {
             *self.too_deep = true;
             // Skipping does not recurse.
@@ -193,7 +227,7 @@ impl<'de> Visitor<'de> for Level<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(mut self, mut seq: A) -> Result<Value, A::Error> {
         let mut items = Vec::new();
-        while let Some(item) = seq.next_element_seed(self.below())? {
+        while let Some(item) = seq.next_element_seed(self.below(self.place))? {
             items.push(item);
         }
         Ok(Value::Array(items))
@@ -202,7 +236,8 @@ impl<'de> Visitor<'de> for Level<'_> {
     fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Value, A::Error> {
         let mut fields = Map::new();
         while let Some(key) = map.next_key::<String>()? {
-            let value = map.next_value_seed(self.below())?;
+            let place = self.place.of(&key);
+            let value = map.next_value_seed(self.below(place))?;
             fields.insert(key, value);
         }
         Ok(Value::Object(fields))
@@ -212,6 +247,7 @@ impl<'de> Visitor<'de> for Level<'_> {
 #[cfg(test)]
 mod tests {
     use kube::core::{ObjectList, WatchEvent};
+    use serde_json::json;
 
     use super::*;
     use crate::api::FlowRun;
@@ -275,7 +311,22 @@ mod tests {
     fn what_is_read_is_what_was_sent() {
         let sent = run("flat", 3);
         let Bounded::<FlowRun>(DeserializeGuard(read)) = serde_json::from_str(&sent).unwrap();
-        let plain: FlowRun = serde_json::from_str(&sent).unwrap();
+        let plain: FlowRun = serde_json::from_str(
+            &sent.replace(r#""fieldsV1":{"a":{"a":{"a":{}}}}"#, r#""fieldsV1":{"a":{}}"#),
+        )
+        .unwrap();
         assert_eq!(serde_json::to_value(read.unwrap()).unwrap(), serde_json::to_value(plain).unwrap());
+    }
+
+    #[test]
+    fn of_managed_fields_the_first_level_is_read_and_parameters_of_that_name_are_whole() {
+        let metadata = json!({"name": "etl", "namespace": "team", "managedFields": [{"fieldsV1": {"f:spec": {"f:flow": {}}}}]});
+        let parameters = json!({"managedFields": [{"fieldsV1": {"f:spec": {"f:flow": {}}}}]});
+        let sent = json!({"apiVersion": "daskflow.dev/v1alpha1", "kind": "FlowRun", "metadata": metadata,
+            "spec": {"flow": "etl", "parameters": {"metadata": parameters}}});
+        let Bounded::<FlowRun>(DeserializeGuard(read)) = serde_json::from_str(&sent.to_string()).unwrap();
+        let read = serde_json::to_value(read.unwrap()).unwrap();
+        assert_eq!(read["metadata"]["managedFields"][0]["fieldsV1"], json!({"f:spec": {}}));
+        assert_eq!(read["spec"]["parameters"]["metadata"], parameters);
     }
 }

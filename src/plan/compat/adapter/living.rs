@@ -12,7 +12,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::ResourceExt;
 use kube::core::DynamicObject;
 
-use super::cluster::{Cluster, ERROR, RUNNING, is_reachable};
+use super::cluster::{Cluster, ERROR, RUNNING, is_reachable, parts_of};
 use super::kind::TheirKind;
 use super::parts::{self, Changes};
 use super::write::{Plan, status_of};
@@ -38,13 +38,14 @@ pub(super) fn objects(observed: &Cluster<'_>, owner: &OwnerReference) -> Vec<Str
 /// Leaves it as it is, and says so.
 pub(super) fn leave(observed: &Cluster<'_>, owner: &OwnerReference, objects: &[String], plan: &mut Plan) {
     let cluster = observed.object;
-    plan.writes.extend(Changes::of(TheirKind::Cluster, cluster).let_go().write());
-    let groups = observed.groups.iter().map(|group| (TheirKind::Group, group));
-    let autoscalers = observed.autoscalers.iter().map(|one| (TheirKind::Autoscaler, one));
-    for (kind, object) in groups.chain(autoscalers) {
+    plan.writes.extend(Changes::of(TheirKind::Cluster, cluster).let_go(observed.freed).write());
+    plan.notes.extend(parts::served_twice(cluster, observed.freed));
+    for (kind, object) in parts_of(observed) {
+        let mut changes = Changes::of(kind, object).let_go(observed.freed);
         if !parts::is_of_former(&object.metadata, owner) {
-            plan.writes.extend(Changes::of(kind, object).let_go().owned_by(owner).write());
+            changes = changes.owned_by(owner);
         }
+        plan.writes.extend(changes.write());
     }
     if observed.service.is_some_and(|service| is_service(service, owner) && is_reachable(service)) {
         plan.phase(cluster, RUNNING);
@@ -82,7 +83,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::plan::compat::adapter::plan_cluster;
+    use crate::plan::compat::adapter::{Freed, RefusedGroups, plan_cluster};
 
     /// A reference to a cluster "a" of this group.
     fn owner(group: &str) -> Value {
@@ -138,6 +139,8 @@ mod tests {
             service,
             schedulers,
             beside: None,
+            freed: &Freed::new(),
+            refused: &RefusedGroups::new(),
             is_live,
         })
     }

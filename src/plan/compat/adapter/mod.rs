@@ -19,9 +19,11 @@ mod living;
 mod parts;
 #[cfg(test)]
 mod tests;
+mod wanted;
 mod write;
 
 pub use cluster::{Cluster, failing, plan as plan_cluster};
-pub use job::{Job, plan as plan_job};
+pub use job::{Failed, Job, failing as failing_job, plan as plan_job};
 pub use kind::TheirKind;
+pub use parts::{Freed, RefusedGroups, refused_groups};
 pub use write::{Plan, Write};

@@ -1,5 +1,8 @@
 //! What is written for objects of theirs, state by state.
 
+mod groups;
+mod parts;
+
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -15,6 +18,11 @@ use crate::plan::conditions::Failure;
 use crate::plan::pods::worker;
 use crate::plan::site::Site;
 use crate::plan::{Applied, Next, Object, Step};
+
+/// Nothing was taken from any.
+static FREED: Freed = Freed::new();
+/// None was refused.
+static REFUSED: RefusedGroups = RefusedGroups::new();
 
 /// An object of theirs that the API server has.
 fn theirs(kind: TheirKind, name: &str, rest: &Value) -> DynamicObject {
@@ -88,6 +96,8 @@ fn seen<'a>(object: &'a DynamicObject, groups: &'a [Arc<DynamicObject>]) -> Clus
         service: None,
         schedulers: &[],
         beside: None,
+        freed: &FREED,
+        refused: &REFUSED,
         is_live: false,
     }
 }
@@ -516,7 +526,7 @@ fn cluster_of_job() -> DynamicObject {
 
 fn look<'a>(object: &'a DynamicObject, cluster: Option<&'a DynamicObject>, pod: Option<&'a Pod>) -> Job<'a> {
     let now = Timestamp::from_second(1_764_500_000).unwrap();
-    Job { object, cluster, pod, site: Site::Kubernetes, now, is_live: true }
+    Job { object, cluster, pod, site: Site::Kubernetes, now, freed: &FREED, is_live: true }
 }
 
 #[test]
@@ -527,14 +537,14 @@ fn a_new_job_says_its_names_before_it_has_anything() {
         titles(&plan),
         [
             r#"set the status of DaskJob.kubernetes.dask.org j: {"clusterName":"j","jobRunnerPodName":"j-runner","jobStatus":"JobCreated"}"#,
-            "create DaskCluster.kubernetes.dask.org j",
             "carry out a step",
+            "create DaskCluster.kubernetes.dask.org j",
             r#"set the status of DaskJob.kubernetes.dask.org j: {"jobStatus":"ClusterCreated"}"#,
         ]
     );
-    let Write::Create(_, cluster) = &plan.writes[1] else { panic!("{:?}", plan.writes) };
+    let Write::Create(_, cluster) = &plan.writes[2] else { panic!("{:?}", plan.writes) };
     assert_eq!(cluster["spec"]["idleTimeout"], Value::Null, "of a job theirs has never taken it");
-    let Write::Step(step) = &plan.writes[2] else { panic!("{:?}", plan.writes) };
+    let Write::Step(step) = &plan.writes[1] else { panic!("{:?}", plan.writes) };
     let Step::Create(pod) = step.as_ref() else { panic!("{step:?}") };
     let Object::Pod(pod) = pod.as_ref() else { panic!("{pod:?}") };
     let pod = serde_json::to_value(pod).unwrap();
@@ -629,4 +639,59 @@ fn a_job_that_has_ended_keeps_no_cluster_and_starts_no_second_pod() {
     // One that the cache has lost sight of may have run already.
     let object = job(&json!({"jobStatus": "ClusterCreated"}));
     assert!(plan_job(&Job { is_live: false, ..look(&object, Some(&cluster), None) }).wants_look);
+}
+
+/// What the API server has said.
+fn refusal(reason: Reason, (code, times): (u16, u32)) -> Failed {
+    let failure = Failure { reason, message: "no".to_owned(), lasting: true, spares_what_serves: false };
+    Failed { failure, code: Some(code), times }
+}
+
+#[rstest]
+#[case::refused(Reason::Rejected, (422, 1), None, true)]
+#[case::it_may_come(Reason::Rejected, (403, 1), None, false)]
+#[case::it_has_not_come(Reason::Rejected, (403, 6), None, true)]
+#[case::our_rights(Reason::Forbidden, (403, 9), None, false)]
+#[case::the_cluster_was_refused(Reason::Rejected, (422, 1), Some("Pending"), false)]
+fn a_job_whose_pod_is_refused_has_failed(
+    #[case] reason: Reason,
+    #[case] answer: (u16, u32),
+    #[case] pod: Option<&str>,
+    #[case] fails: bool,
+) {
+    let (object, pod) = (job(&json!({"jobStatus": "JobCreated"})), pod.map(runner));
+    let cluster = cluster_of_job();
+    let plan = failing_job(&look(&object, Some(&cluster), pod.as_ref()), &refusal(reason, answer));
+    assert_eq!(plan.notes, [crate::plan::Note::warning(reason, "no")]);
+    let titles = titles(&plan);
+    assert_eq!(titles.len(), if fails { 2 } else { 0 }, "{titles:?}");
+    if fails {
+        assert!(titles[0].contains(r#""jobStatus":"Failed""#), "{titles:?}");
+        assert_eq!(titles[1], "delete DaskCluster.kubernetes.dask.org j");
+    }
+    let ended = job(&json!({"jobStatus": "Successful"}));
+    let plan = failing_job(&look(&ended, None, None), &refusal(reason, answer));
+    assert_eq!(plan.writes, Vec::new(), "that is final");
+}
+
+#[test]
+fn a_job_that_has_no_pod_in_it_makes_no_cluster() {
+    let mut object = job(&json!({"jobStatus": "JobCreated"}));
+    object.data["spec"]["job"]["spec"] = json!({"containers": "none"});
+    let plan = plan_job(&look(&object, None, None));
+    assert_eq!(plan.notes[0].reason, Reason::InvalidSpec);
+    assert!(plan.notes[0].message.starts_with("spec.job.spec: "), "{:?}", plan.notes);
+    let titles = titles(&plan);
+    assert!(titles.len() == 1 && titles[0].contains(r#""jobStatus":"Failed""#), "{titles:?}");
+}
+
+#[test]
+fn the_pod_of_an_earlier_job_of_the_name_is_waited_for() {
+    let (object, mut pod) = (job(&json!({"jobStatus": "JobCreated"})), runner("Running"));
+    pod.metadata.owner_references.as_mut().unwrap()[0].uid = "before".to_owned();
+    let plan = plan_job(&look(&object, None, Some(&pod)));
+    assert_eq!((titles(&plan), plan.notes), (Vec::new(), Vec::new()));
+    pod.metadata.owner_references = None;
+    let plan = plan_job(&look(&object, None, Some(&pod)));
+    assert_eq!((titles(&plan), plan.notes[0].reason), (Vec::new(), Reason::NameTaken));
 }
