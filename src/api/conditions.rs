@@ -98,6 +98,8 @@ reasons! {
     Suspended,
     /// An object of dask-kubernetes is served, and something in it is different.
     Adapted,
+    /// An object of dask-kubernetes is served by its own operator too.
+    ServedTwice,
     // DaskCluster.
     SchedulerStarting,
     SchedulerUnreachable,

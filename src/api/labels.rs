@@ -78,6 +78,10 @@ pub const UNREGISTERED_SINCE: &str = "daskflow.dev/unregistered-since";
 /// `DaskCluster` asked for when the group was last given that number.
 pub const CLUSTER_REPLICAS: &str = "daskflow.dev/cluster-replicas";
 
+/// Annotation on a cluster that is made for one of dask-kubernetes: the labels and annotations that its pods
+/// are created with, as the `metadata` of a pod template. A change of it replaces no pod.
+pub const POD_METADATA: &str = "daskflow.dev/pod-metadata";
+
 /// The value of [`COMPONENT`] on a scheduler.
 pub const SCHEDULER: &str = "scheduler";
 /// The value of [`COMPONENT`] on a worker.

@@ -14,11 +14,12 @@ use axum::extract::Request;
 use http::{HeaderMap, Response};
 use serde_json::Value;
 use tokio::net::TcpListener;
+use tokio_util::sync::DropGuard;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::access::{Access, Guard};
 use super::api::ClusterApi;
-use super::forward;
+use super::forward::{self, Forwards};
 use super::response::json_response;
 use super::status::Refusal;
 
@@ -29,6 +30,7 @@ const BODY_BYTES_MAX: usize = 3 * 1024 * 1024;
 pub struct Listening {
     address: SocketAddr,
     _server: AbortOnDropHandle<io::Result<()>>,
+    _forwards: DropGuard,
 }
 
 impl Listening {
@@ -43,29 +45,36 @@ impl ClusterApi {
     /// may do everything.
     pub async fn listen(&self, address: SocketAddr) -> io::Result<Listening> {
         let (listener, address) = bind(address).await?;
-        let router = self.router(None);
+        let (forwards, guard) = Forwards::new();
+        let router = self.router(None, forwards);
         let server = tokio::spawn(async move { axum::serve(listener, router).await });
-        Ok(Listening { address, _server: AbortOnDropHandle::new(server) })
+        Ok(Listening { address, _server: AbortOnDropHandle::new(server), _forwards: guard })
     }
 
     /// The same with TLS, for those alone who have the token.
     pub async fn listen_with(&self, address: SocketAddr, access: &Access) -> io::Result<Listening> {
         let (listener, address) = bind(address).await?;
-        let router = self.router(Some(access.guard()));
+        let (forwards, guard) = Forwards::new();
+        let router = self.router(Some(access.guard()), forwards);
         let connections = access.connections(listener, address);
         let server = tokio::spawn(async move { axum::serve(connections, router).await });
-        Ok(Listening { address, _server: AbortOnDropHandle::new(server) })
+        Ok(Listening { address, _server: AbortOnDropHandle::new(server), _forwards: guard })
     }
 
-    fn router(&self, guard: Option<Guard>) -> Router {
+    fn router(&self, guard: Option<Guard>, forwards: Forwards) -> Router {
         let api = self.clone();
         Router::new().fallback(move |request: Request| {
-            let api = api.clone();
-            async move { api.answer_http(request, guard).await }
+            let (api, forwards) = (api.clone(), forwards.clone());
+            async move { api.answer_http(request, guard, &forwards).await }
         })
     }
 
-    async fn answer_http(&self, request: Request, guard: Option<Guard>) -> Response<Body> {
+    async fn answer_http(
+        &self,
+        request: Request,
+        guard: Option<Guard>,
+        forwards: &Forwards,
+    ) -> Response<Body> {
         let (mut parts, body) = request.into_parts();
         let refused = |refusal: Refusal| json_response(refusal.code, &refusal.body(), &[]);
         if !is_local(&parts.headers) {
@@ -86,7 +95,7 @@ impl ClusterApi {
             });
         }
         if forward::is_asked_for(&parts) {
-            return forward::answer(self, &mut parts).unwrap_or_else(refused);
+            return forward::answer(self, forwards, &mut parts).unwrap_or_else(refused);
         }
         match to_bytes(body, BODY_BYTES_MAX).await {
             Ok(bytes) => self.answer(&parts, &bytes).await,

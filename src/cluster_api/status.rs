@@ -135,6 +135,11 @@ impl Refusal {
         Self::about(403, "Forbidden", kind, name, message)
     }
 
+    /// As much as can be done at the same time is being done.
+    pub fn too_many(message: impl Into<String>) -> Self {
+        Self::new(429, "TooManyRequests", message)
+    }
+
     /// The request makes no sense.
     pub fn bad_request(message: impl Into<String>) -> Self {
         Self::new(400, "BadRequest", message)

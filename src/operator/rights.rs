@@ -237,6 +237,12 @@ pub const RIGHTS: &[Right] = &[
         &["get", "list", "watch", "create", "delete"],
         "One shows each pod of their clusters, and controls nothing. It is never changed: it is deleted and made again.",
     ),
+    Right::of_dask_kubernetes(
+        "",
+        &["services"],
+        &["delete"],
+        "The Service beside the scheduler's, when the DaskCluster asks for none any more.",
+    ),
     Right {
         used: Use::Admission,
         ..Right::of_dask_kubernetes(

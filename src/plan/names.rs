@@ -111,9 +111,11 @@ pub fn worker_name(cluster: &str, group: &str, suffix: &str) -> String {
 }
 
 /// The name of a worker's pod of a group of dask-kubernetes: `<group>-worker-<suffix>`, as its clients look
-/// for it. A group whose name is too long for that is cut as above.
+/// for it. A group whose name is too long for that is cut as above; dots, which no host has in its name, are
+/// written as `-`.
 pub fn worker_name_of_theirs(group: &str, suffix: &str) -> String {
-    format!("{}-worker-{suffix}", shortened(group, WORKER_PREFIX_MAX - "-worker".len()))
+    let group = group.replace('.', "-");
+    format!("{}-worker-{suffix}", shortened(&group, WORKER_PREFIX_MAX - "-worker".len()))
 }
 
 /// The first `digits` (64 at most) hexadecimal digits of the SHA-256 of `text`. The same in every release.

@@ -101,6 +101,8 @@ victims! {
     Secret(Secret),
     /// The NetworkPolicy of a cluster that wants none any more.
     NetworkPolicy(NetworkPolicy),
+    /// The Service beside the scheduler's of a cluster of dask-kubernetes that asks for none any more.
+    Service(Service),
 }
 
 /// An object to be deleted.

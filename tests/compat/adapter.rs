@@ -1,6 +1,8 @@
 //! The operator serves the kinds of dask-kubernetes, on the API in this process. There is no node, so no pod
 //! starts: what is seen is what their clients ask for and what ours has of it.
 
+mod faults;
+
 use std::fmt::Debug;
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
@@ -10,10 +12,10 @@ use daskflow::cluster_api::ClusterApi;
 use daskflow::daemon::clock::Clock;
 use daskflow::dask::Reach;
 use daskflow::operator::{Options, Surroundings, run};
+use daskflow::plan::compat::adapter::TheirKind;
 use k8s_openapi::api::core::v1::{Pod, Service};
 use k8s_openapi::api::events::v1::Event;
 use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
-use kube::core::ApiResource;
 use kube::{Client, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -26,17 +28,23 @@ use tokio_util::task::AbortOnDropHandle;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The API with an operator.
-struct Stage {
-    client: Client,
+pub(super) struct Stage {
+    pub(super) client: Client,
     _tasks: [AbortOnDropHandle<()>; 2],
 }
 
 impl Stage {
     async fn begin() -> Self {
+        Self::begin_after(async |_| {}).await
+    }
+
+    /// The same with what is there before the operator.
+    pub(super) async fn begin_after(before: impl AsyncFnOnce(&Client)) -> Self {
         let clock = Clock::of_machine();
         let api = ClusterApi::new(move || clock.now(), 7);
         api.serve_dask_kubernetes();
         let client = api.client();
+        before(&client).await;
         let options = Options {
             client: client.clone(),
             lease: None,
@@ -52,63 +60,56 @@ impl Stage {
         Self { client, _tasks: tasks }
     }
 
-    fn theirs(&self, kind: &str) -> Api<DynamicObject> {
-        let resource = ApiResource {
-            group: "kubernetes.dask.org".to_owned(),
-            version: "v1".to_owned(),
-            api_version: "kubernetes.dask.org/v1".to_owned(),
-            kind: kind.to_owned(),
-            plural: format!("{}s", kind.to_lowercase()),
-        };
-        Api::default_namespaced_with(self.client.clone(), &resource)
+    fn theirs(&self, kind: TheirKind) -> Api<DynamicObject> {
+        theirs(&self.client, kind)
     }
 
-    async fn create(&self, kind: &str, name: &str, spec: &Value) -> DynamicObject {
+    pub(super) async fn create(&self, kind: TheirKind, name: &str, spec: &Value) -> DynamicObject {
         let object = json!({
-            "apiVersion": "kubernetes.dask.org/v1", "kind": kind, "metadata": {"name": name}, "spec": spec,
+            "apiVersion": "kubernetes.dask.org/v1", "kind": kind.as_str(), "metadata": {"name": name}, "spec": spec,
         });
         let object = serde_json::from_value(object).unwrap();
         self.theirs(kind).create(&PostParams::default(), &object).await.unwrap()
     }
 
-    async fn patch(&self, kind: &str, name: &str, patch: &Value) {
+    pub(super) async fn patch(&self, kind: TheirKind, name: &str, patch: &Value) {
         self.theirs(kind).patch(name, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
     }
 
-    async fn delete(&self, kind: &str, name: &str) {
+    pub(super) async fn delete(&self, kind: TheirKind, name: &str) {
         self.theirs(kind).delete(name, &DeleteParams::default()).await.unwrap();
     }
 
     /// Waits until an object of theirs is so; none of the name: null.
-    async fn theirs_is(&self, kind: &str, name: &str, holds: impl Fn(&Value) -> bool) {
+    pub(super) async fn theirs_is(&self, kind: TheirKind, name: &str, holds: impl Fn(&Value) -> bool) {
         let api = self.theirs(kind);
         let read = || there(&api, name);
-        until(&format!("{kind} {name}"), read, holds).await;
+        until(&format!("{} {name}", kind.as_str()), read, holds).await;
     }
 
     /// Waits until a cluster of ours is so.
-    async fn ours_is(&self, name: &str, holds: impl Fn(&Value) -> bool) {
+    pub(super) async fn ours_is(&self, name: &str, holds: impl Fn(&Value) -> bool) {
         let api: Api<DaskCluster> = Api::default_namespaced(self.client.clone());
         let read = || there(&api, name);
         until(&format!("our DaskCluster {name}"), read, holds).await;
     }
 
     /// Waits until a pod is so.
-    async fn pod_is(&self, name: &str, holds: impl Fn(&Value) -> bool) -> Value {
+    pub(super) async fn pod_is(&self, name: &str, holds: impl Fn(&Value) -> bool) -> Value {
         let api: Api<Pod> = Api::default_namespaced(self.client.clone());
         let read = || there(&api, name);
         until(&format!("the Pod {name}"), read, holds).await
     }
 
     /// The kubelet says how a pod is.
-    async fn set_pod(&self, name: &str, phase: &str) {
+    pub(super) async fn set_pod(&self, name: &str, phase: &str) {
         let api: Api<Pod> = Api::default_namespaced(self.client.clone());
         let status = json!({"status": {"phase": phase}});
         api.patch_status(name, &PatchParams::default(), &Patch::Merge(status)).await.unwrap();
     }
 
     /// Waits until an event about an object of theirs has this reason; gives its words.
-    async fn event(&self, name: &str, reason: &str) -> String {
+    pub(super) async fn event(&self, name: &str, reason: &str) -> String {
         let api: Api<Event> = Api::default_namespaced(self.client.clone());
         let read = || async {
             let all = api.list(&ListParams::default()).await.unwrap().items;
@@ -123,6 +124,11 @@ impl Stage {
         let found = until(&format!("an event {reason} about {name}"), read, Value::is_string).await;
         found.as_str().unwrap().to_owned()
     }
+}
+
+/// Objects of theirs.
+pub(super) fn theirs(client: &Client, kind: TheirKind) -> Api<DynamicObject> {
+    Api::default_namespaced_with(client.clone(), &kind.resource())
 }
 
 /// The object of this name; null where there is none.
@@ -148,7 +154,7 @@ async fn until<F: Future<Output = Value>>(
 }
 
 /// A cluster as `KubeCluster` writes it, with what it leaves open.
-fn cluster(name: &str) -> Value {
+pub(super) fn cluster(name: &str) -> Value {
     json!({
         "idleTimeout": 0,
         "worker": {"replicas": 1, "spec": {"containers": [{
@@ -181,13 +187,13 @@ fn cluster(name: &str) -> Value {
 #[tokio::test]
 async fn a_cluster_of_theirs_is_one_of_ours_until_it_is_deleted() {
     let stage = Stage::begin().await;
-    let theirs = stage.create("DaskCluster", "a", &cluster("a")).await;
-    stage.theirs_is("DaskCluster", "a", |object| object["status"]["phase"] == "Running").await;
+    let theirs = stage.create(TheirKind::Cluster, "a", &cluster("a")).await;
+    stage.theirs_is(TheirKind::Cluster, "a", |object| object["status"]["phase"] == "Running").await;
     let is_labelled = |group: &Value| {
         let labels = &group["metadata"]["labels"];
         labels["dask.org/cluster-name"] == "a" && labels["dask.org/component"] == "workergroup"
     };
-    stage.theirs_is("DaskWorkerGroup", "a-default", is_labelled).await;
+    stage.theirs_is(TheirKind::Group, "a-default", is_labelled).await;
     let uid = json!(theirs.uid());
     stage.ours_is("a", |ours| ours["metadata"]["ownerReferences"][0]["uid"] == uid).await;
     let services: Api<Service> = Api::default_namespaced(stage.client.clone());
@@ -196,32 +202,32 @@ async fn a_cluster_of_theirs_is_one_of_ours_until_it_is_deleted() {
     assert_eq!(scheduler["metadata"]["labels"]["dask.org/component"], "scheduler");
 
     // Their clients scale the group; kubectl the cluster too.
-    stage.patch("DaskWorkerGroup", "a-default", &json!({"spec": {"worker": {"replicas": 3}}})).await;
+    stage.patch(TheirKind::Group, "a-default", &json!({"spec": {"worker": {"replicas": 3}}})).await;
     stage.ours_is("a", |ours| ours["spec"]["workers"]["replicas"] == 3).await;
-    stage.patch("DaskCluster", "a", &json!({"spec": {"worker": {"replicas": 2}}})).await;
+    stage.patch(TheirKind::Cluster, "a", &json!({"spec": {"worker": {"replicas": 2}}})).await;
     stage.ours_is("a", |ours| ours["spec"]["workers"]["replicas"] == 2).await;
-    stage.theirs_is("DaskWorkerGroup", "a-default", |group| group["spec"]["worker"]["replicas"] == 2).await;
+    stage.theirs_is(TheirKind::Group, "a-default", |group| group["spec"]["worker"]["replicas"] == 2).await;
 
     // A further group, which is not given the label that their clients count groups by.
     let more = json!({"cluster": "a", "worker": cluster("a")["worker"]});
-    stage.create("DaskWorkerGroup", "a-more", &more).await;
+    stage.create(TheirKind::Group, "a-more", &more).await;
     stage.ours_is("a", |ours| ours["spec"]["workerGroups"][0]["name"] == "more").await;
     let is_adopted = |group: &Value| group["metadata"]["ownerReferences"][0]["uid"] == uid;
-    stage.theirs_is("DaskWorkerGroup", "a-more", is_adopted).await;
-    stage.delete("DaskWorkerGroup", "a-more").await;
+    stage.theirs_is(TheirKind::Group, "a-more", is_adopted).await;
+    stage.delete(TheirKind::Group, "a-more").await;
     stage.ours_is("a", |ours| ours["spec"]["workerGroups"].as_array().is_none_or(Vec::is_empty)).await;
 
-    stage.create("DaskAutoscaler", "a", &json!({"cluster": "a", "minimum": 1, "maximum": 4})).await;
+    stage.create(TheirKind::Autoscaler, "a", &json!({"cluster": "a", "minimum": 1, "maximum": 4})).await;
     stage.ours_is("a", |ours| ours["spec"]["workers"]["autoscale"]["maximum"] == 4).await;
-    stage.theirs_is("DaskAutoscaler", "a", is_adopted).await;
-    stage.delete("DaskAutoscaler", "a").await;
+    stage.theirs_is(TheirKind::Autoscaler, "a", is_adopted).await;
+    stage.delete(TheirKind::Autoscaler, "a").await;
     stage.ours_is("a", |ours| ours["spec"]["workers"]["autoscale"].is_null()).await;
 
-    stage.delete("DaskCluster", "a").await;
-    for kind in ["DaskCluster", "DaskWorkerGroup", "DaskAutoscaler"] {
+    stage.delete(TheirKind::Cluster, "a").await;
+    for kind in [TheirKind::Cluster, TheirKind::Group, TheirKind::Autoscaler] {
         let api = stage.theirs(kind);
         let left = || async { json!(api.list(&ListParams::default()).await.unwrap().items.len()) };
-        until(kind, left, |left| *left == 0).await;
+        until(kind.as_str(), left, |left| *left == 0).await;
     }
     stage.ours_is("a", Value::is_null).await;
     stage.pod_is("a-scheduler", Value::is_null).await;
@@ -230,8 +236,8 @@ async fn a_cluster_of_theirs_is_one_of_ours_until_it_is_deleted() {
 #[tokio::test]
 async fn what_is_edited_or_deleted_comes_back_as_theirs_says() {
     let stage = Stage::begin().await;
-    stage.create("DaskCluster", "b", &cluster("b")).await;
-    stage.theirs_is("DaskCluster", "b", |object| object["status"]["phase"] == "Running").await;
+    stage.create(TheirKind::Cluster, "b", &cluster("b")).await;
+    stage.theirs_is(TheirKind::Cluster, "b", |object| object["status"]["phase"] == "Running").await;
     let ours: Api<DaskCluster> = Api::default_namespaced(stage.client.clone());
     let edit = json!({"spec": {"suspend": true, "workers": {"replicas": 9}}});
     ours.patch("b", &PatchParams::default(), &Patch::Merge(edit)).await.unwrap();
@@ -241,13 +247,13 @@ async fn what_is_edited_or_deleted_comes_back_as_theirs_says() {
     let was = ours.get("b").await.unwrap().uid();
     ours.delete("b", &DeleteParams::default()).await.unwrap();
     stage.ours_is("b", |ours| ours.is_object() && ours["metadata"]["uid"] != json!(was)).await;
-    stage.delete("DaskWorkerGroup", "b-default").await;
-    stage.theirs_is("DaskWorkerGroup", "b-default", Value::is_object).await;
+    stage.delete(TheirKind::Group, "b-default").await;
+    stage.theirs_is(TheirKind::Group, "b-default", Value::is_object).await;
     let image = json!({"spec": {
         "worker": {"spec": {"containers": [{"name": "worker", "image": "dask:2", "args": ["dask-worker"]}]}},
         "scheduler": {"spec": {"containers": [{"name": "scheduler", "image": "dask:2", "args": ["dask-scheduler"]}]}},
     }});
-    stage.patch("DaskCluster", "b", &image).await;
+    stage.patch(TheirKind::Cluster, "b", &image).await;
     stage.ours_is("b", |ours| ours["spec"]["image"] == "dask:2").await;
 }
 
@@ -256,21 +262,21 @@ async fn what_cannot_be_honoured_is_an_error_and_an_event() {
     let stage = Stage::begin().await;
     let mut spec = cluster("c");
     spec["worker"]["spec"]["containers"][0]["args"] = json!(["dask-worker", "--nworkers", "2"]);
-    stage.create("DaskCluster", "c", &spec).await;
+    stage.create(TheirKind::Cluster, "c", &spec).await;
     let said = stage.event("c", "InvalidSpec").await;
     assert!(said.starts_with("spec.worker.spec.containers[0].args: "), "{said}");
-    stage.theirs_is("DaskCluster", "c", |object| object["status"]["phase"] == "Error").await;
+    stage.theirs_is(TheirKind::Cluster, "c", |object| object["status"]["phase"] == "Error").await;
     // What the API server refuses of ours: the name of a Service begins with a letter.
-    stage.create("DaskCluster", "1c", &cluster("1c")).await;
+    stage.create(TheirKind::Cluster, "1c", &cluster("1c")).await;
     let said = stage.event("1c", "Rejected").await;
     assert!(said.contains("with a letter first"), "{said}");
-    stage.theirs_is("DaskCluster", "1c", |object| object["status"]["phase"] == "Error").await;
-    stage.create("DaskCluster", "c.d", &cluster("c.d")).await;
-    stage.theirs_is("DaskCluster", "c.d", |object| object["status"]["phase"] == "Error").await;
+    stage.theirs_is(TheirKind::Cluster, "1c", |object| object["status"]["phase"] == "Error").await;
+    stage.create(TheirKind::Cluster, "c.d", &cluster("c.d")).await;
+    stage.theirs_is(TheirKind::Cluster, "c.d", |object| object["status"]["phase"] == "Error").await;
     // Corrected, it starts.
     let args = json!({"spec": {"worker": cluster("c")["worker"]}});
-    stage.patch("DaskCluster", "c", &args).await;
-    stage.theirs_is("DaskCluster", "c", |object| object["status"]["phase"] == "Running").await;
+    stage.patch(TheirKind::Cluster, "c", &args).await;
+    stage.theirs_is(TheirKind::Cluster, "c", |object| object["status"]["phase"] == "Running").await;
 }
 
 #[tokio::test]
@@ -284,16 +290,16 @@ async fn a_job_of_theirs_has_its_pod_at_once_and_no_cluster_at_its_end() {
         "cluster": {"spec": {"worker": of_cluster["worker"], "scheduler": of_cluster["scheduler"]}},
     });
     for (name, phase, status) in [("j", "Succeeded", "Successful"), ("k", "Failed", "Failed")] {
-        stage.create("DaskJob", name, &spec).await;
+        stage.create(TheirKind::Job, name, &spec).await;
         let pod = stage.pod_is(&format!("{name}-runner"), Value::is_object).await;
         assert_eq!(pod["metadata"]["labels"]["dask.org/component"], "job-runner");
-        stage.theirs_is("DaskCluster", name, |object| object["status"]["phase"] == "Running").await;
-        stage.theirs_is("DaskJob", name, |job| job["status"]["jobStatus"] == "ClusterCreated").await;
+        stage.theirs_is(TheirKind::Cluster, name, |object| object["status"]["phase"] == "Running").await;
+        stage.theirs_is(TheirKind::Job, name, |job| job["status"]["jobStatus"] == "ClusterCreated").await;
         stage.set_pod(&format!("{name}-runner"), "Running").await;
-        stage.theirs_is("DaskJob", name, |job| job["status"]["jobStatus"] == "Running").await;
+        stage.theirs_is(TheirKind::Job, name, |job| job["status"]["jobStatus"] == "Running").await;
         stage.set_pod(&format!("{name}-runner"), phase).await;
-        stage.theirs_is("DaskCluster", name, Value::is_null).await;
-        let jobs = stage.theirs("DaskJob");
+        stage.theirs_is(TheirKind::Cluster, name, Value::is_null).await;
+        let jobs = stage.theirs(TheirKind::Job);
         let job = jobs.get(name).await.unwrap().data["status"].clone();
         assert_eq!(job["jobStatus"], status, "it is written before the cluster is deleted");
         let keys: Vec<&String> = job.as_object().unwrap().keys().collect();

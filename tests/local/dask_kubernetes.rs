@@ -3,10 +3,10 @@
 
 use std::time::Instant;
 
+use daskflow::plan::compat::adapter::TheirKind;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, DynamicObject, LogParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::core::ApiResource;
 use kube::{Client, Config};
 use serde_json::{Value, json};
 
@@ -20,20 +20,13 @@ client = Client()
 print('total', client.submit(sum, range(1, 101)).result(timeout=60))
 ";
 
-fn theirs(client: &Client, kind: &str) -> Api<DynamicObject> {
-    let resource = ApiResource {
-        group: "kubernetes.dask.org".to_owned(),
-        version: "v1".to_owned(),
-        api_version: "kubernetes.dask.org/v1".to_owned(),
-        kind: kind.to_owned(),
-        plural: format!("{}s", kind.to_lowercase()),
-    };
-    Api::default_namespaced_with(client.clone(), &resource)
+fn theirs(client: &Client, kind: TheirKind) -> Api<DynamicObject> {
+    Api::default_namespaced_with(client.clone(), &kind.resource())
 }
 
-async fn create(client: &Client, kind: &str, name: &str, spec: &Value) {
+async fn create(client: &Client, kind: TheirKind, name: &str, spec: &Value) {
     let object = json!({
-        "apiVersion": "kubernetes.dask.org/v1", "kind": kind, "metadata": {"name": name}, "spec": spec,
+        "apiVersion": "kubernetes.dask.org/v1", "kind": kind.as_str(), "metadata": {"name": name}, "spec": spec,
     });
     let object = serde_json::from_value(object).unwrap();
     theirs(client, kind).create(&PostParams::default(), &object).await.unwrap();
@@ -84,11 +77,11 @@ async fn a_job_and_an_idle_cluster_of_dask_kubernetes_come_to_their_ends() {
     let job = json!({"spec": {"restartPolicy": "Never", "containers": [
         {"name": "job", "image": "any:1", "command": ["python", "-c", SCRIPT]},
     ]}});
-    create(&client, "DaskJob", "sums", &json!({"job": job, "cluster": {"spec": cluster("sums")}})).await;
+    create(&client, TheirKind::Job, "sums", &json!({"job": job, "cluster": {"spec": cluster("sums")}})).await;
     let mut idle = cluster("idle");
     idle["idleTimeout"] = json!(1);
-    create(&client, "DaskCluster", "idle", &idle).await;
-    let (jobs, clusters) = (theirs(&client, "DaskJob"), theirs(&client, "DaskCluster"));
+    create(&client, TheirKind::Cluster, "idle", &idle).await;
+    let (jobs, clusters) = (theirs(&client, TheirKind::Job), theirs(&client, TheirKind::Cluster));
     let has_ended = |job: &Value| {
         let status = &job["status"]["jobStatus"];
         status == "Successful" || status == "Failed"

@@ -1,7 +1,9 @@
 //! Ports of pods, as kube's own client asks for them.
 
 use k8s_openapi::api::core::v1::Pod;
+use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client, Config};
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
@@ -14,20 +16,31 @@ fn client(api: &Listening) -> Client {
     Client::try_from(config).unwrap()
 }
 
-/// An API whose pods are here, and one pod.
-async fn api_with_a_pod() -> (ClusterApi, Listening) {
+/// An API with one pod, which has this port, if any, and is of this phase.
+async fn api_with_a_pod(port: Option<u16>, phase: &str) -> (ClusterApi, Listening) {
     let api = ClusterApi::new(|| jiff::Timestamp::UNIX_EPOCH, 1);
-    create(&api, &["a"]).await;
+    let ports: Vec<Value> = port.into_iter().map(|port| json!({"containerPort": port})).collect();
+    let containers = json!([{"name": "main", "image": "i"}, {"name": "more", "image": "i", "ports": ports}]);
+    let pod = json!({"metadata": {"name": "a"}, "spec": {"nodeName": "here", "containers": containers}});
+    let pods: Api<Pod> = Api::default_namespaced(api.client());
+    pods.create(&PostParams::default(), &serde_json::from_value(pod).unwrap()).await.unwrap();
+    let status = Patch::Merge(json!({"status": {"phase": phase}}));
+    pods.patch_status("a", &PatchParams::default(), &status).await.unwrap();
     let listening = api.listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
     (api, listening)
 }
 
+/// A port of this machine that nothing listens at.
+async fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port()
+}
+
 #[tokio::test]
 async fn a_port_of_a_pod_is_reached_both_ways_until_it_ends() {
-    let (api, listening) = api_with_a_pod().await;
-    api.reach_pods_at("127.0.0.1".parse().unwrap());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
+    let (api, listening) = api_with_a_pod(Some(port), "Running").await;
+    api.reach_pods_at("127.0.0.1".parse().unwrap());
     // It gives back what it was given, turned round, and ends.
     tokio::spawn(async move {
         let (mut stream, _) = listener.accept().await.unwrap();
@@ -45,20 +58,77 @@ async fn a_port_of_a_pod_is_reached_both_ways_until_it_ends() {
     assert_eq!(answer, b"cba");
 }
 
+/// What is said of a port of the pod.
+async fn fault(listening: &Listening, port: u16) -> String {
+    let pods: Api<Pod> = Api::default_namespaced(client(listening));
+    let mut forwarder = pods.portforward("a", &[port]).await.unwrap();
+    forwarder.take_error(port).unwrap().await.unwrap()
+}
+
 #[tokio::test]
 async fn a_port_that_nothing_listens_at_says_so() {
-    let (api, listening) = api_with_a_pod().await;
+    let free = free_port().await;
+    let (api, listening) = api_with_a_pod(Some(free), "Running").await;
     api.reach_pods_at("127.0.0.1".parse().unwrap());
-    let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
+    let said = fault(&listening, free).await;
+    assert!(said.starts_with(&format!("error forwarding port {free} to pod a, uid ")), "{said}");
+    assert!(said.contains("refused"), "{said}");
+}
+
+#[tokio::test]
+async fn only_ports_of_the_pod_are_reached_and_only_while_it_runs() {
+    // Something listens at each of them.
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (api, listening) = api_with_a_pod(None, "Running").await;
+    api.reach_pods_at("127.0.0.1".parse().unwrap());
+    let said = fault(&listening, port).await;
+    assert!(said.ends_with("no container of the pod has it in its ports"), "{said}");
+    for phase in ["Pending", "Succeeded"] {
+        let (api, listening) = api_with_a_pod(Some(port), phase).await;
+        api.reach_pods_at("127.0.0.1".parse().unwrap());
+        let said = fault(&listening, port).await;
+        assert!(said.ends_with(&format!("the pod is not running: its phase is {phase}")), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn a_pod_without_a_node_is_refused_as_kubernetes_does() {
+    let api = ClusterApi::new(|| jiff::Timestamp::UNIX_EPOCH, 1);
+    create(&api, &["a"]).await;
+    api.reach_pods_at("127.0.0.1".parse().unwrap());
+    let listening = api.listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let pods: Api<Pod> = Api::default_namespaced(client(&listening));
-    let mut forwarder = pods.portforward("a", &[free]).await.unwrap();
-    let fault = forwarder.take_error(free).unwrap().await.unwrap();
-    assert!(fault.contains("refused"), "{fault}");
+    assert!(pods.portforward("a", &[1]).await.is_err());
+}
+
+#[tokio::test]
+async fn connections_end_with_the_listener_and_are_not_more_than_so_many() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (api, listening) = api_with_a_pod(Some(port), "Running").await;
+    api.reach_pods_at("127.0.0.1".parse().unwrap());
+    let pods: Api<Pod> = Api::default_namespaced(client(&listening));
+    let mut open = Vec::new();
+    for _ in 0..128 {
+        open.push((pods.portforward("a", &[port]).await.unwrap(), listener.accept().await.unwrap()));
+    }
+    assert!(pods.portforward("a", &[port]).await.is_err());
+    // One that ends makes room, which is seen a moment later.
+    drop(open.pop());
+    let _forwarder = loop {
+        if let Ok(forwarder) = pods.portforward("a", &[port]).await {
+            break forwarder;
+        }
+    };
+    let (mut last, _) = listener.accept().await.unwrap();
+    drop(listening);
+    assert_eq!(last.read(&mut [0; 1]).await.unwrap_or_default(), 0);
 }
 
 #[tokio::test]
 async fn pods_that_are_elsewhere_or_not_there_have_no_ports() {
-    let (api, listening) = api_with_a_pod().await;
+    let (api, listening) = api_with_a_pod(Some(1), "Running").await;
     let pods: Api<Pod> = Api::default_namespaced(client(&listening));
     assert!(pods.portforward("a", &[1]).await.is_err(), "nothing says where its pods are");
     api.reach_pods_at("127.0.0.1".parse().unwrap());

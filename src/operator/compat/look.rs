@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ObjectReference, Pod, Service};
-use kube::api::{Api, DynamicObject};
+use kube::api::{Api, DynamicObject, ListParams};
 use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
 use serde::de::DeserializeOwned;
@@ -18,14 +18,17 @@ use tracing::Instrument;
 use super::shown::{self, Deployments};
 use super::theirs::Subject;
 use super::write::{Statuses, carry_out};
-use crate::api::DaskCluster;
+use crate::api::{DaskCluster, labels};
 use crate::causes::chain;
 use crate::operator::backoff::backoff;
 use crate::operator::context::Context;
 use crate::operator::controller::Action;
 use crate::operator::failure::{Disposition, Error};
 use crate::operator::{lookup, requests};
-use crate::plan::compat::adapter::{Cluster, Job, Plan, TheirKind, failing, plan_cluster, plan_job};
+use crate::plan::compat::adapter::{
+    Cluster, Failed, Freed, Job, Plan, RefusedGroups, TheirKind, Write, failing, failing_job, plan_cluster,
+    plan_job, refused_groups,
+};
 use crate::plan::names::scheduler_name;
 use crate::plan::{Next, Note};
 
@@ -47,6 +50,17 @@ pub(super) struct Known {
     pub(super) autoscalers: Vec<Arc<DynamicObject>>,
     /// Of a job.
     pub(super) cluster: Option<Arc<DynamicObject>>,
+    /// Those that a finalizer of theirs was taken from.
+    pub(super) freed: Freed,
+    /// The groups that the API server has refused.
+    pub(super) refused: RefusedGroups,
+}
+
+impl Known {
+    fn has(&self, uid: &str) -> bool {
+        let beside = self.groups.iter().chain(&self.autoscalers);
+        { [&self.object].into_iter().chain(beside) }.any(|one| one.metadata.uid.as_deref() == Some(uid))
+    }
 }
 
 /// What looks have in common.
@@ -55,15 +69,52 @@ pub(super) struct Memory {
     statuses: Statuses,
     pub(super) deployments: Deployments,
     failures: Mutex<HashMap<Subject, u32>>,
-    /// What was said of each object last, so that it is said once.
-    said: Mutex<HashMap<Subject, Vec<Note>>>,
+    /// What was said of each object last, and of those beside it, so that it is said once.
+    said: Mutex<HashMap<Subject, Vec<Said>>>,
+    /// The objects that a finalizer of theirs was taken from.
+    freed: Mutex<HashMap<Subject, Freed>>,
+    /// The groups that the API server has refused.
+    refused: Mutex<HashMap<Subject, RefusedGroups>>,
 }
+
+/// An event, and what it is about.
+type Said = (ObjectReference, Note);
 
 impl Memory {
     /// The object is not there any more.
     pub(super) fn forget(&self, subject: &Subject) {
         self.succeeded(subject);
         self.said.lock().unwrap_or_else(PoisonError::into_inner).remove(subject);
+        self.freed.lock().unwrap_or_else(PoisonError::into_inner).remove(subject);
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner).remove(subject);
+    }
+
+    /// The objects that a finalizer of theirs was taken from, among this one and those beside it.
+    pub(super) fn freed(&self, subject: &Subject) -> Freed {
+        let freed = self.freed.lock().unwrap_or_else(PoisonError::into_inner);
+        freed.get(subject).cloned().unwrap_or_default()
+    }
+
+    /// A finalizer was taken from this one. Those that are not there any more are forgotten.
+    fn has_freed(&self, known: &Known, (uid, version): (String, Option<String>)) {
+        let mut freed = self.freed.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_subject = freed.entry(known.subject.clone()).or_default();
+        of_subject.retain(|uid, _| known.has(uid));
+        of_subject.insert(uid, version);
+    }
+
+    /// The groups of this cluster that the API server has refused.
+    pub(super) fn refused(&self, subject: &Subject) -> RefusedGroups {
+        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        refused.get(subject).cloned().unwrap_or_default()
+    }
+
+    /// Takes in that the API server has refused these. Those that are not there any more are forgotten.
+    fn has_refused(&self, known: &Known, groups: RefusedGroups) {
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_subject = refused.entry(known.subject.clone()).or_default();
+        of_subject.retain(|uid, _| known.has(uid));
+        of_subject.extend(groups);
     }
 
     fn succeeded(&self, subject: &Subject) {
@@ -79,10 +130,10 @@ impl Memory {
     }
 
     /// The notes that were not among the last ones.
-    fn news(&self, subject: &Subject, notes: &[Note]) -> Vec<Note> {
+    fn news(&self, subject: &Subject, notes: Vec<Said>) -> Vec<Said> {
         let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = said.insert(subject.clone(), notes.to_vec()).unwrap_or_default();
-        notes.iter().filter(|note| !before.contains(note)).cloned().collect()
+        let before = said.insert(subject.clone(), notes.clone()).unwrap_or_default();
+        notes.into_iter().filter(|note| !before.contains(note)).collect()
     }
 }
 
@@ -118,7 +169,8 @@ async fn bounded(context: &Context, memory: &Memory, known: &Known) -> Action {
             let count = memory.failed(subject);
             tracing::warn!(count, error = chain(&error), "the reconcile failed");
             if error.is_worth_telling(count) {
-                let said = requests::within(LIMIT, tell_failure(context, memory, known, &error)).await;
+                let told = tell_failure(context, memory, known, (&error, count));
+                let said = requests::within(LIMIT, told).await;
                 if let Some(Err(error)) = said {
                     tracing::warn!(error = chain(&error), "the failure could not be written down");
                 }
@@ -156,84 +208,114 @@ async fn once(context: &Context, memory: &Memory, known: &Known) -> Result<Next,
     let (_, namespace, name) = &known.subject;
     for write in &plan.writes {
         tracing::info!(write = %write.title(), "write");
-        carry_out(context, (namespace, name), &memory.statuses, write).await?;
+        if let Err(error) = carry_out(context, (namespace, name), &memory.statuses, write).await {
+            let groups = groups_of_refusal(known, write, &error);
+            if groups.is_empty() {
+                return Err(error);
+            }
+            tracing::warn!(error = chain(&error), "groups are left out of a cluster");
+            memory.has_refused(known, groups);
+            return Ok(Next::After(CACHE_LAG));
+        }
+        if let Some(freed) = write.frees() {
+            memory.has_freed(known, freed);
+        }
     }
     for line in &plan.lines {
         tracing::info!("{line}");
     }
+    let next = plan.next;
     // That pods cannot be shown keeps nothing else from being said.
     let shown = shown::show(context, &memory.deployments, known).await;
     plan.notes.extend(shown.as_ref().ok().cloned().unwrap_or_default());
-    tell(context, memory, known, &plan.notes);
-    shown.map(|_| plan.next)
+    tell(context, memory, known, plan);
+    shown.map(|_| next)
 }
 
-/// Says what was not said of it before.
-fn tell(context: &Context, memory: &Memory, known: &Known, notes: &[Note]) {
-    for note in memory.news(&known.subject, notes) {
-        context.events.tell(&note, reference(known));
-    }
+/// The groups that the API server has refused as parts of our cluster. The others are as good without them.
+fn groups_of_refusal(known: &Known, write: &Write, error: &Error) -> RefusedGroups {
+    let (Some(ours), Error::Api(kube::Error::Api(status))) = (write.ours(), error) else {
+        return RefusedGroups::new();
+    };
+    let causes = status.details.iter().filter(|_| status.code == 422).flat_map(|details| &details.causes);
+    let causes: Vec<_> = causes.map(|fault| (fault.field.clone(), fault.message.clone())).collect();
+    refused_groups(ours, &known.groups, &causes)
 }
 
-fn reference(known: &Known) -> ObjectReference {
-    ObjectReference {
-        api_version: Some(TheirKind::api_version()),
-        kind: Some(known.subject.0.as_str().to_owned()),
-        name: known.object.metadata.name.clone(),
-        namespace: known.object.metadata.namespace.clone(),
-        uid: known.object.metadata.uid.clone(),
-        resource_version: known.object.metadata.resource_version.clone(),
-        ..ObjectReference::default()
+/// Says what was not said before, of it and of what belongs to it.
+fn tell(context: &Context, memory: &Memory, known: &Known, plan: Plan) {
+    let about = known.subject.0.reference(&known.object);
+    let own = plan.notes.into_iter().map(|note| (about.clone(), note));
+    for (about, note) in memory.news(&known.subject, own.chain(plan.beside).collect()) {
+        context.events.tell(&note, about);
     }
 }
 
 /// Says that a plan could not be carried out.
-async fn tell_failure(context: &Context, memory: &Memory, known: &Known, error: &Error) -> Result<(), Error> {
+async fn tell_failure(
+    context: &Context,
+    memory: &Memory,
+    known: &Known,
+    (error, times): (&Error, u32),
+) -> Result<(), Error> {
     let failure = error.tell();
-    if known.subject.0 == TheirKind::Job {
-        tell(context, memory, known, &[Note::warning(failure.reason, failure.message)]);
-        return Ok(());
-    }
-    let ours = cached(context, known).ours;
-    let plan = failing(&cluster(known, ours.as_deref(), (None, None)), &failure);
-    tell(context, memory, known, &plan.notes);
     let (_, namespace, name) = &known.subject;
-    for write in &plan.writes {
+    let plan = if known.subject.0 == TheirKind::Job {
+        // What a job has come to is final: its pod may be there by now.
+        let pod: Option<Pod> = by_name(context, namespace, &format!("{name}-runner")).await?;
+        let failed = Failed { failure, code: code_of(error), times };
+        failing_job(&job(context, known, pod.as_ref(), context.clock.now()), &failed)
+    } else {
+        failing(&cluster(known, &cached(context, known)), &failure)
+    };
+    let writes = plan.writes.clone();
+    tell(context, memory, known, plan);
+    for write in &writes {
         carry_out(context, (namespace, name), &memory.statuses, write).await?;
     }
     Ok(())
 }
 
-/// What the caches have of ours for it.
-struct Cached {
+/// The code that the API server has answered with.
+fn code_of(error: &Error) -> Option<u16> {
+    match error {
+        Error::Api(kube::Error::Api(status)) => Some(status.code),
+        _ => None,
+    }
+}
+
+/// What there is for a cluster: as the caches have it, and so of ours alone, or as the API server has it.
+struct There {
     ours: Option<Arc<DaskCluster>>,
     service: Option<Arc<Service>>,
+    schedulers: Vec<Arc<Pod>>,
     beside: Option<Arc<Service>>,
 }
 
-fn cached(context: &Context, known: &Known) -> Cached {
+fn cached(context: &Context, known: &Known) -> There {
     let (_, namespace, name) = &known.subject;
     let stores = &context.stores;
     let service = |name: &str| stores.services.get(&ObjectRef::new(name).within(namespace));
-    Cached {
+    let scheduler = scheduler_name(name);
+    There {
         ours: stores.clusters.get(&ObjectRef::new(name).within(namespace)),
-        service: service(&scheduler_name(name)),
+        service: service(&scheduler),
+        schedulers: stores.pods.get(&ObjectRef::new(&scheduler).within(namespace)).into_iter().collect(),
         beside: service(&format!("{name}-service")),
     }
 }
 
-fn cluster<'a>(
-    known: &'a Known,
-    ours: Option<&'a DaskCluster>,
-    (service, beside): (Option<&'a Service>, Option<&'a Service>),
-) -> Cluster<'a> {
+fn cluster<'a>(known: &'a Known, there: &'a There) -> Cluster<'a> {
     Cluster {
         object: &known.object,
         groups: &known.groups,
         autoscalers: &known.autoscalers,
-        ours,
-        service,
-        beside,
+        ours: there.ours.as_deref(),
+        service: there.service.as_deref(),
+        schedulers: &there.schedulers,
+        beside: there.beside.as_deref(),
+        freed: &known.freed,
+        refused: &known.refused,
         is_live: false,
     }
 }
@@ -244,14 +326,14 @@ fn from_caches(context: &Context, known: &Known, now: Timestamp) -> Plan {
         let pod = context.stores.pods.get(&ObjectRef::new(&format!("{name}-runner")).within(namespace));
         return plan_job(&job(context, known, pod.as_deref(), now));
     }
-    let Cached { ours, service, beside } = cached(context, known);
-    plan_cluster(&cluster(known, ours.as_deref(), (service.as_deref(), beside.as_deref())))
+    plan_cluster(&cluster(known, &cached(context, known)))
 }
 
 fn job<'a>(context: &Context, known: &'a Known, pod: Option<&'a Pod>, now: Timestamp) -> Job<'a> {
     let (_, namespace, name) = &known.subject;
     let site = context.sites.of(Some((namespace, name)));
-    Job { object: &known.object, cluster: known.cluster.as_deref(), pod, site, now, is_live: false }
+    let (object, cluster, freed) = (&known.object, known.cluster.as_deref(), &known.freed);
+    Job { object, cluster, pod, site, now, freed, is_live: false }
 }
 
 /// The same from what the API server has now. None: the object is not there any more.
@@ -264,16 +346,29 @@ async fn live(context: &Context, known: &Known, now: Timestamp) -> Result<Option
         groups: read_all(context, TheirKind::Group, namespace, &known.groups).await?,
         autoscalers: read_all(context, TheirKind::Autoscaler, namespace, &known.autoscalers).await?,
         cluster: None,
+        freed: known.freed.clone(),
+        refused: known.refused.clone(),
     };
     if *kind == TheirKind::Job {
         fresh.cluster = read(context, TheirKind::Cluster, namespace, name).await?.map(Arc::new);
         let pod: Option<Pod> = by_name(context, namespace, &format!("{name}-runner")).await?;
         return Ok(Some(plan_job(&Job { is_live: true, ..job(context, &fresh, pod.as_ref(), now) })));
     }
-    let ours: Option<DaskCluster> = by_name(context, namespace, name).await?;
-    let Cached { service, beside, .. } = cached(context, known);
-    let observed = cluster(&fresh, ours.as_ref(), (service.as_deref(), beside.as_deref()));
-    Ok(Some(plan_cluster(&Cluster { is_live: true, ..observed })))
+    let mut there = cached(context, known);
+    there.ours = by_name(context, namespace, name).await?.map(Arc::new);
+    if there.ours.is_none() {
+        there.service = by_name(context, namespace, &scheduler_name(name)).await?.map(Arc::new);
+        there.schedulers = schedulers(context, namespace, name).await?;
+    }
+    Ok(Some(plan_cluster(&Cluster { is_live: true, ..cluster(&fresh, &there) })))
+}
+
+/// The pods of the scheduler of this cluster, whoever has made them.
+async fn schedulers(context: &Context, namespace: &str, cluster: &str) -> Result<Vec<Arc<Pod>>, Error> {
+    let api: Api<Pod> = Api::namespaced(context.client.clone(), namespace);
+    let selector = format!("{}={cluster},{}={}", labels::CLUSTER_NAME, labels::COMPONENT, labels::SCHEDULER);
+    let list = api.list(&ListParams::default().labels(&selector)).await?;
+    Ok(list.items.into_iter().map(Arc::new).collect())
 }
 
 async fn by_name<K>(context: &Context, namespace: &str, name: &str) -> Result<Option<K>, Error>

@@ -159,9 +159,11 @@ fn known(context: &Context, theirs: &Theirs, memory: &Memory, subject: Subject) 
     let groups = theirs.of_cluster(TheirKind::Group, namespace, name);
     let autoscalers = theirs.of_cluster(TheirKind::Autoscaler, namespace, name);
     let cluster = theirs.get(&(TheirKind::Cluster, namespace.clone(), name.clone()));
-    Some(match subject.0 {
-        TheirKind::Job => Known { subject, object, groups: Vec::new(), autoscalers: Vec::new(), cluster },
-        _ => Known { subject, object, groups, autoscalers, cluster: None },
+    let (freed, refused) = (memory.freed(&subject), memory.refused(&subject));
+    let known = Known { subject, object, groups, autoscalers, cluster: None, freed, refused };
+    Some(match known.subject.0 {
+        TheirKind::Job => Known { groups: Vec::new(), autoscalers: Vec::new(), cluster, ..known },
+        _ => known,
     })
 }
 

@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::json;
 
 use super::pod::{Part, Ports, Role};
-use super::remark::Notes;
+use super::remark::{Effect, Notes};
 use super::rights::{self, Right};
 use super::theirs::{AutoscalerSpec, ClusterSpec, Extra, Object, WorkerGroupSpec, WorkerSpec};
 use super::{group, labels, options, pod, service};
@@ -30,6 +30,8 @@ pub(super) struct Given<'a> {
     /// Whether each role has all of its own but the image: in a cluster of a run, whose pod is given what is
     /// written for all pods of its cluster, and in one that lives, where another group is to change no pod.
     pub is_apart: bool,
+    /// Whether it is followed from now on: see [`super::translate_served`].
+    pub is_served: bool,
     /// Of the object that it stands in: its labels and annotations are those of all pods.
     pub metadata: &'a ObjectMeta,
     /// The cluster's name; none where that is known only at run time.
@@ -55,6 +57,8 @@ struct Group<'a> {
     role: Role,
     workers: WorkersSpec,
     extra: Option<&'a Extra>,
+    /// The group of theirs that clients look for, where it is served.
+    theirs: Option<String>,
 }
 
 /// What is the same in all pods.
@@ -70,17 +74,17 @@ pub(super) fn translate(given: &Given<'_>, notes: &mut Notes) -> Option<Made> {
     let mut of_scheduler = notes.within("scheduler", "scheduler");
     let scheduler = pod::role(&given.spec.scheduler.spec, scheduler::CONTAINER, &mut of_scheduler);
     let mut of_workers = notes.within("worker", "workers");
-    let mut groups = vec![read_group(&given.spec.worker, worker::DEFAULT_GROUP, &mut of_workers)];
+    let names = (worker::DEFAULT_GROUP, given.name.filter(|_| given.is_served).map(group::default_name));
+    let mut groups = vec![read_group(&given.spec.worker, names, &mut of_workers)];
     let mut parts = vec![of_scheduler, of_workers];
-    let mut taken: Vec<String> = given.groups.iter().map(|group| group.name().to_owned()).collect();
-    for object in &given.groups {
-        let mut of_object = notes.beside(object.at, "", "workerGroups");
-        let name = group::name(given.name.unwrap_or_default(), object, &taken, &mut of_object);
-        let mut of_group = notes.beside(object.at, "spec.worker", &format!("workerGroups[{name}]"));
-        groups.push(read_group(&object.spec.worker, &name, &mut of_group));
-        of_group.take(of_object);
-        parts.push(of_group);
-        taken.push(name);
+    for (group, of_group) in further_groups(given, notes) {
+        // A cluster that lives goes on without one that cannot be read.
+        if group.is_some() || !given.is_served {
+            groups.push(group);
+            parts.push(of_group);
+        } else {
+            notes.take(of_group);
+        }
     }
     let groups: Option<Vec<Group<'_>>> = groups.into_iter().collect();
     let made = scheduler.zip(groups).map(|roles| assemble(given, roles, &mut parts));
@@ -94,11 +98,39 @@ pub(super) fn translate(given: &Given<'_>, notes: &mut Notes) -> Option<Made> {
     Some(made)
 }
 
-fn read_group<'a>(theirs: &'a WorkerSpec, name: &str, notes: &mut Notes) -> Option<Group<'a>> {
+/// The groups beside the default one, each with what is said of it.
+fn further_groups<'a>(given: &Given<'a>, notes: &Notes) -> Vec<(Option<Group<'a>>, Notes)> {
+    let cluster = given.name.unwrap_or_default();
+    let mut taken: Vec<String> = given.groups.iter().map(|group| group.name().to_owned()).collect();
+    let mut read = Vec::with_capacity(given.groups.len());
+    for object in &given.groups {
+        let mut of_object = notes.beside(object.at, "", "workerGroups");
+        let name = if given.is_served {
+            group::say_label(object.name(), &mut of_object);
+            group::served_name(cluster, object.name())
+        } else {
+            group::name(cluster, object, &taken, &mut of_object)
+        };
+        let mut of_group = notes.beside(object.at, "spec.worker", &format!("workerGroups[{name}]"));
+        let theirs = given.is_served.then(|| object.name().to_owned());
+        let group = read_group(&object.spec.worker, (&name, theirs), &mut of_group);
+        of_group.take(of_object);
+        read.push((group, of_group));
+        taken.push(name);
+    }
+    read
+}
+
+fn read_group<'a>(
+    theirs: &'a WorkerSpec,
+    (name, name_of_theirs): (&str, Option<String>),
+    notes: &mut Notes,
+) -> Option<Group<'a>> {
     let role = pod::role(&theirs.spec, worker::CONTAINER, notes)?;
     let mut workers = WorkersSpec { resources: role.part.resources.clone(), ..WorkersSpec::default() };
     group::set_replicas(&mut workers, theirs.replicas, notes);
-    Some(Group { name: name.to_owned(), role, workers, extra: theirs.metadata.as_ref() })
+    let extra = theirs.metadata.as_ref();
+    Some(Group { name: name.to_owned(), role, workers, extra, theirs: name_of_theirs })
 }
 
 /// What is written once for all pods and stood in each.
@@ -120,17 +152,25 @@ fn assemble(given: &Given<'_>, (scheduler, groups): (Role, Vec<Group<'_>>), note
         [&scheduler.part].into_iter().chain(groups.iter().map(|group| &group.role.part)).collect();
     let common = Common::of(&parts, given.is_apart);
     let lost = parts.iter().copied().flat_map(rights::lost).collect();
+    // Of a cluster that lives a further group changes no other pod.
+    let decisive = if given.is_served { 1 } else { groups.len() };
+    let pod_defaults = labels::template(Some(&labels::of_pods(given.metadata)))
+        .filter(|_| !given.is_served)
+        .map(|metadata| json!({"metadata": metadata}));
     let mut spec = DaskClusterSpec {
         image: common.image.clone(),
         image_pull_policy: common.pull_policy,
         image_pull_secrets: common.pull_secrets.clone(),
         env: common.env.clone(),
-        entrypoint: parts.iter().any(|part| part.start.command.is_none()).then_some(Entrypoint::Image),
-        pod_defaults: labels::template(Some(&labels::of_pods(given.metadata)))
-            .map(|metadata| json!({"metadata": metadata})),
+        entrypoint: parts
+            .iter()
+            .take(1 + decisive)
+            .any(|part| part.start.command.is_none())
+            .then_some(Entrypoint::Image),
+        pod_defaults,
         ..DaskClusterSpec::default()
     };
-    let programs = groups.iter().map(|group| &group.role.program).chain([&scheduler.program]);
+    let programs = groups.iter().take(decisive).map(|group| &group.role.program).chain([&scheduler.program]);
     spec.python = { programs }.find_map(|program| program.as_ref()?.python.clone());
     let mut service = None;
     let mut notes = notes.iter_mut();
@@ -139,11 +179,14 @@ fn assemble(given: &Given<'_>, (scheduler, groups): (Role, Vec<Group<'_>>), note
         (spec.scheduler, service) = of_scheduler(given, scheduler, &common, notes);
     }
     for (mut group, notes) in groups.into_iter().zip(notes) {
-        say_entrypoint(&spec, &group.role.part, notes);
+        let is_further = group.name != worker::DEFAULT_GROUP;
+        if !(given.is_served && is_further && start_apart(&spec, &mut group.role, notes)) {
+            say_entrypoint(&spec, &group.role.part, notes);
+        }
         of_group(&mut group, &common, notes);
-        if group.name == worker::DEFAULT_GROUP {
+        if !is_further {
             spec.workers = group.workers;
-        } else {
+        } else if !(given.is_served && notes.is_refused()) {
             spec.worker_groups.push(WorkerGroup { name: group.name, workers: group.workers });
         }
     }
@@ -157,6 +200,27 @@ fn say_entrypoint(spec: &DaskClusterSpec, part: &Part, notes: &mut Notes) {
                        runs in all pods that start Dask";
         notes.changed(&format!("{}.command", part.field), "", message);
     }
+}
+
+/// Lets a further group start as it was started, where the other pods of its cluster start otherwise: with
+/// another Python, or without the `ENTRYPOINT` of their image. Whether it does.
+fn start_apart(spec: &DaskClusterSpec, role: &mut Role, notes: &mut Notes) -> bool {
+    let has_other_python = role.program.as_ref().is_some_and(|program| program.python != spec.python);
+    let needs_entrypoint = role.part.start.command.is_none() && spec.entrypoint.is_none();
+    if !has_other_python && !needs_entrypoint {
+        return false;
+    }
+    let field = format!("{}.{}", role.part.field, role.part.start.field());
+    if let Some(program) = role.program.take() {
+        // Its options stay where they are, but for those that no worker can have.
+        let mut read = notes.within("", "");
+        options::of_worker(&program, &field, &mut WorkersSpec::default(), &mut read);
+        read.all.retain(|remark| remark.effect == Effect::Refused);
+        notes.take(read);
+    }
+    // An empty command is that of the image.
+    role.part.start.command.get_or_insert_default();
+    true
 }
 
 fn of_scheduler(
@@ -189,7 +253,7 @@ fn of_scheduler(
 }
 
 fn of_group(group: &mut Group<'_>, common: &Common, notes: &mut Notes) {
-    let Group { role, workers, extra, .. } = group;
+    let Group { role, workers, extra, theirs, .. } = group;
     rights::say_needs(&role.part, notes);
     let field = format!("{}.{}", role.part.field, role.part.start.field());
     let mut moved = None;
@@ -206,6 +270,9 @@ fn of_group(group: &mut Group<'_>, common: &Common, notes: &mut Notes) {
     workers.priority_class_name = part.pod.priority_class_name.take();
     common.leave_in(part);
     workers.template = part.template(worker::CONTAINER, *extra);
+    if let Some(theirs) = theirs {
+        group::label(workers, theirs);
+    }
 }
 
 /// What the pods of workers of theirs have, and these do not.

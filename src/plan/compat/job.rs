@@ -56,6 +56,7 @@ fn of_spec(job: &Object<JobSpec>, notes: &mut Notes) -> Option<Made> {
     let given = Given {
         spec: &spec,
         is_apart: true,
+        is_served: false,
         metadata: &job.metadata,
         name: None,
         default_group: None,

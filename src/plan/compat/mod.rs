@@ -112,10 +112,20 @@ pub fn translate(objects: &[Value]) -> Vec<Translated> {
     translated(objects, All::default())
 }
 
-/// The same for objects that ours follow from now on: what the pods of a cluster have in common is not
-/// written once for all of them, as the next group may not have it, and each pod would be replaced for that.
+/// The same for one cluster of theirs and what belongs to it, which one of ours follows from now on:
+///
+/// - What the pods of a cluster have in common is not written once for all of them, as the next group may not
+///   have it, and each pod would be replaced for that. Labels and annotations of the object are not written
+///   at all: whoever follows it gives them to pods that come.
+/// - A group has a name of ours that follows from its own alone ([`served_group`]).
+/// - A group or an autoscaler that is refused is left out, and the cluster is written without it.
 pub fn translate_served(objects: &[Value]) -> Vec<Translated> {
     translated(objects, All { is_served: true, ..All::default() })
+}
+
+/// What a `DaskWorkerGroup` of this name is called within the cluster of ours that serves it.
+pub fn served_group(cluster: &str, group: &str) -> String {
+    group::served_name(cluster, group)
 }
 
 fn translated(objects: &[Value], mut all: All) -> Vec<Translated> {
@@ -125,8 +135,11 @@ fn translated(objects: &[Value], mut all: All) -> Vec<Translated> {
     let mut done = std::mem::take(&mut all.done);
     done.extend(all.clusters.iter().map(|cluster| all.cluster(cluster)));
     done.extend(all.jobs.iter().map(|job| all.job(job)));
-    done.extend(all.groups.iter().filter_map(|group| all.lonely_group(group)));
-    done.extend(all.autoscalers.iter().filter_map(|autoscaler| all.lonely_autoscaler(autoscaler)));
+    // The parts of a cluster that lives are given with it, also where the cluster cannot be read.
+    if !all.is_served {
+        done.extend(all.groups.iter().filter_map(|group| all.lonely_group(group)));
+        done.extend(all.autoscalers.iter().filter_map(|autoscaler| all.lonely_autoscaler(autoscaler)));
+    }
     done.sort_by_key(|translated| translated.of);
     done
 }
@@ -176,7 +189,7 @@ impl All {
         }
         let mut groups: Vec<&Object<WorkerGroupSpec>> =
             self.groups.iter().filter(|group| belongs(cluster, group, &group.spec.cluster)).collect();
-        let default = format!("{}-default", cluster.name());
+        let default = group::default_name(cluster.name());
         let default_group = groups.iter().position(|group| group.name() == default);
         let default_group = default_group.map(|at| groups.remove(at));
         let mut autoscalers = self
@@ -195,6 +208,7 @@ impl All {
         let given = cluster::Given {
             spec: &cluster.spec,
             is_apart: self.is_served,
+            is_served: self.is_served,
             metadata: &cluster.metadata,
             name: cluster.metadata.name.as_deref(),
             default_group,
@@ -204,7 +218,11 @@ impl All {
         let mut of_spec = notes.within("spec", "spec");
         let made = cluster::translate(&given, &mut of_spec);
         notes.take(of_spec);
-        let made = made.filter(|_| !notes.is_refused());
+        // What is refused of a part of a cluster that lives does not stop the others.
+        let is_refused = |remark: &Remark| {
+            remark.effect == Effect::Refused && !(self.is_served && remark.of != cluster.at)
+        };
+        let made = made.filter(|_| !notes.all.iter().any(is_refused));
         if let Some(made) = &made {
             rights::say(&made.lost, &mut notes);
         }

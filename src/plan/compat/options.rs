@@ -6,6 +6,7 @@ use super::command::{Given, Program, Start};
 use super::pod::TLS;
 use super::remark::Notes;
 use crate::api::WorkersSpec;
+use crate::plan::pods::worker::CONTAINER;
 use crate::plan::pods::written::{SCHEDULER_ADDRESS, WORKER_NAME};
 
 /// Ports of the scheduler, and of a worker's web pages.
@@ -165,7 +166,7 @@ pub(super) fn complete(start: &mut Start, field: &str, notes: &mut Notes) {
     let has = |start: &Start, text: &str| start.words().any(|word| word.contains(text));
     let name = format!("$({WORKER_NAME})");
     let pages = format!(":{WORKER_PAGES}");
-    if start.is_cuda_worker() {
+    if start.is_cuda_worker() || start.program(CONTAINER).is_some() {
         let options: [(&str, &str); 2] = [("--name", &name), ("--dashboard-address", &pages)];
         for (option, value) in options {
             if !has(start, option) {

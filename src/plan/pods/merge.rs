@@ -78,6 +78,10 @@ pub fn over(template: &mut PodTemplateSpec, overrides: Option<&Value>, field: &s
         *template = there;
     }
     template.merge_from(parsed);
+    // To Kubernetes an empty command is none: that of the image.
+    for container in template.spec.iter_mut().flat_map(|spec| &mut spec.containers) {
+        container.command = container.command.take().filter(|words| !words.is_empty());
+    }
     Ok(())
 }
 

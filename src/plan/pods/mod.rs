@@ -21,7 +21,8 @@ use kube::ResourceExt;
 use serde::Serialize;
 
 use crate::api::common::Entrypoint;
-use crate::api::{DaskCluster, DaskClusterSpec};
+use crate::api::kind::group_of;
+use crate::api::{DaskCluster, DaskClusterSpec, dask_kubernetes, labels};
 
 pub use super::objects::{common_labels, content_hash, controller_ref};
 pub use super::violation::Violation;
@@ -68,9 +69,30 @@ pub fn keep_restart_policy(template: &mut PodTemplateSpec, container: &str, poli
     }
 }
 
+/// Whether a cluster is made for one of dask-kubernetes, and follows it.
+pub fn is_of_theirs(cluster: &DaskCluster) -> bool {
+    cluster.owner_references().iter().any(|owner| group_of(owner) == dask_kubernetes::GROUP)
+}
+
+/// Adds the labels and annotations that a cluster of dask-kubernetes gives to its pods, as far as the pod has
+/// none of the name. They are not a part of the spec, as pods that are there keep what they have.
+fn add_metadata_of_theirs(cluster: &DaskCluster, metadata: &mut ObjectMeta) {
+    let written = cluster.annotations().get(labels::POD_METADATA).filter(|_| is_of_theirs(cluster));
+    let given = written.and_then(|written| serde_json::from_str::<ObjectMeta>(written).ok());
+    let given = given.unwrap_or_default();
+    for (there, given) in
+        [(&mut metadata.labels, given.labels), (&mut metadata.annotations, given.annotations)]
+    {
+        for (key, value) in given.into_iter().flatten() {
+            there.get_or_insert_default().entry(key).or_insert(value);
+        }
+    }
+}
+
 /// A pod of this cluster, from its template.
 pub fn of_cluster(cluster: &DaskCluster, name: String, template: PodTemplateSpec) -> Pod {
-    let metadata = template.metadata.unwrap_or_default();
+    let mut metadata = template.metadata.unwrap_or_default();
+    add_metadata_of_theirs(cluster, &mut metadata);
     Pod {
         metadata: ObjectMeta {
             name: Some(name),

@@ -15,9 +15,10 @@ use serde_json::Value;
 use super::mounts::Certificate;
 use super::scheduler::component_labels;
 use super::written::{self, Pages, SCHEDULER_ADDRESS, WORKER_NAME};
-use super::{Violation, container, keep_restart_policy, label, merge, mounts, of_cluster, shape_hash};
+use super::{
+    Violation, container, is_of_theirs, keep_restart_policy, label, merge, mounts, of_cluster, shape_hash,
+};
 use crate::api::common::Amount;
-use crate::api::kind::group_of;
 use crate::api::worker_group::{Drain, ScratchMedium};
 use crate::api::{DaskCluster, DaskClusterSpec, WorkersSpec, labels};
 use crate::plan::names;
@@ -253,8 +254,7 @@ fn identity(
 
 /// The `DaskWorkerGroup` of dask-kubernetes that a group is made for, which the template of the group names.
 pub fn group_of_theirs<'a>(cluster: &DaskCluster, workers: &'a WorkersSpec) -> Option<&'a str> {
-    let owners = cluster.owner_references();
-    if !owners.iter().any(|owner| group_of(owner) == crate::plan::compat::GROUP) {
+    if !is_of_theirs(cluster) {
         return None;
     }
     let labels = workers.template.as_ref()?.pointer("/metadata/labels")?;

@@ -1,8 +1,11 @@
 //! A `DaskJob` of theirs: a `DaskCluster` of theirs and the pod of its program, under the names that their
 //! clients look for, and a status of five fields.
 //!
-//! The pod starts at once, and looks for the scheduler itself. What has come of it is written before the
-//! cluster is deleted, so that a cluster that has ended is never all that is left of a job.
+//! The pod starts at once, before there is a cluster, and looks for the scheduler itself: a job whose pod
+//! cannot be had has failed, and no cluster is made for it. What has come of it is written before the cluster
+//! is deleted, so that a cluster that has ended is never all that is left of a job.
+
+use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Container, EnvVar, Pod, PodSpec};
@@ -12,14 +15,16 @@ use kube::core::DynamicObject;
 use serde_json::{Value, json};
 
 use super::kind::TheirKind;
-use super::parts::{self, Changes, propagated};
+use super::parts::{self, Changes, Freed, propagated};
 use super::write::{Plan, Write, status_of};
+use crate::api::dask_cluster::Refusal;
 use crate::api::{Reason, labels};
 use crate::plan::compat::pod::write_quantities;
+use crate::plan::conditions::Failure;
 use crate::plan::names::CLUSTER_NAME_MAX;
 use crate::plan::pods::written::SCHEDULER_ADDRESS;
 use crate::plan::site::Site;
-use crate::plan::{Note, Object, Step};
+use crate::plan::{Next, Note, Object, Step};
 
 /// What their operator logs of a job: that it is known, and how it has ended.
 const LOGGED_CREATED: &str = "A DaskJob has been created";
@@ -28,6 +33,11 @@ const LOGGED_FAILED: &str = "Job failed, deleting Dask cluster.";
 
 /// The value of the component label on the pod of a job.
 const RUNNER: &str = "job-runner";
+
+/// The code of what may not be.
+const FORBIDDEN: u16 = 403;
+/// How many times in a row a pod may be forbidden before its job has failed. The waits between become longer.
+const FORBIDDEN_TIMES: u32 = 6;
 
 /// It is known.
 const JOB_CREATED: &str = "JobCreated";
@@ -52,9 +62,14 @@ pub struct Job<'a> {
     pub site: Site,
     /// The time.
     pub now: Timestamp,
+    /// Those that a finalizer of theirs was taken from.
+    pub freed: &'a Freed,
     /// Whether the API server has been asked for all of that just now.
     pub is_live: bool,
 }
+
+/// How soon to look again at a pod that dask-kubernetes' own operator has made: no watch tells of it.
+const LOOK: Duration = Duration::from_secs(15);
 
 /// The name of the pod of a job.
 fn runner_name(job: &str) -> String {
@@ -65,7 +80,8 @@ fn runner_name(job: &str) -> String {
 pub fn plan(observed: &Job<'_>) -> Plan {
     let job = observed.object;
     let mut plan = Plan::default();
-    plan.writes.extend(Changes::of(TheirKind::Job, job).let_go().write());
+    plan.writes.extend(Changes::of(TheirKind::Job, job).let_go(observed.freed).write());
+    plan.notes.extend(parts::served_twice(job, observed.freed));
     let Some(owner) = TheirKind::Job.controller_ref(job) else { return plan };
     if job.metadata.deletion_timestamp.is_some() {
         return plan;
@@ -73,6 +89,35 @@ pub fn plan(observed: &Job<'_>) -> Plan {
     match status_of(job, "jobStatus") {
         SUCCESSFUL | FAILED => clear(observed, &owner, &mut plan),
         status => go_on(observed, &owner, status, &mut plan),
+    }
+    plan
+}
+
+/// Why a plan for a job could not be carried out.
+#[derive(Clone, Debug)]
+pub struct Failed {
+    /// As users are told of it.
+    pub failure: Failure,
+    /// The code that the API server has answered with.
+    pub code: Option<u16>,
+    /// How many times in a row that is.
+    pub times: u32,
+}
+
+/// What is to be done about a job whose plan could not be carried out, where waiting alone does not help. A
+/// pod that the API server refuses is not taken by it later, and a client waits for the end of its job. What
+/// is forbidden may lack something that comes a moment later, such as a service account. The rights of this
+/// operator, and a quota without room, are no fault of a job.
+pub fn failing(observed: &Job<'_>, Failed { failure, code, times }: &Failed) -> Plan {
+    let mut plan = Plan::default();
+    plan.notes.push(Note::warning(failure.reason, failure.message.clone()));
+    let job = observed.object;
+    let has_ended = matches!(status_of(job, "jobStatus"), SUCCESSFUL | FAILED);
+    let is_final = *code != Some(FORBIDDEN) || *times >= FORBIDDEN_TIMES;
+    let is_refused = failure.refusal() == Some(Refusal::Object) && is_final;
+    let owner = TheirKind::Job.controller_ref(job).filter(|_| job.metadata.deletion_timestamp.is_none());
+    if let Some(owner) = owner.filter(|_| is_refused && observed.pod.is_none() && !has_ended) {
+        finish(observed, &owner, FAILED, &mut plan);
     }
     plan
 }
@@ -101,17 +146,20 @@ fn go_on(observed: &Job<'_>, owner: &OwnerReference, status: &str, plan: &mut Pl
         set(plan, job, &first);
         plan.lines.push(LOGGED_CREATED);
     }
-    if observed.cluster.is_none() {
-        plan.writes.push(cluster(job, owner));
-    }
     match (observed.pod, pod) {
-        (_, Some(_)) => {}
+        (_, Some(pod)) => {
+            if !pod.labels().contains_key(labels::APP_MANAGED_BY) {
+                plan.next = Next::After(LOOK);
+            }
+        }
+        // That of an earlier job of the name.
+        (Some(other), None) if parts::is_of_former(&other.metadata, owner) => return,
         (Some(_), None) => {
             let message = format!(
                 "the Pod {} exists and is not of this job: rename it or delete it",
                 runner_name(&name)
             );
-            plan.notes.push(Note::warning(Reason::NameTaken, message));
+            return plan.notes.push(Note::warning(Reason::NameTaken, message));
         }
         (None, None) if status == RUNNING => {
             // The cache may not know it yet.
@@ -123,8 +171,18 @@ fn go_on(observed: &Job<'_>, owner: &OwnerReference, status: &str, plan: &mut Pl
         (None, None) => {
             // A second pod would run the program again.
             plan.wants_look |= !observed.is_live && !status.is_empty();
-            make(observed, owner, plan);
+            match new_pod(observed, owner) {
+                Ok(pod) => plan.step(Step::Create(Box::new(Object::Pod(pod)))),
+                Err(error) => {
+                    let message = format!("spec.job.spec: this is no pod: {error}");
+                    plan.notes.push(Note::warning(Reason::InvalidSpec, message));
+                    return finish(observed, owner, FAILED, plan);
+                }
+            }
         }
+    }
+    if observed.cluster.is_none() {
+        plan.writes.push(cluster(job, owner));
     }
     if phase == Some("Running") && status != RUNNING {
         set(plan, job, &json!({"jobStatus": RUNNING, "startTime": second(observed.now)}));
@@ -190,19 +248,8 @@ fn cluster(job: &DynamicObject, owner: &OwnerReference) -> Write {
     Write::Create(TheirKind::Cluster, Box::new(object))
 }
 
-/// Makes the pod of a job.
-fn make(observed: &Job<'_>, owner: &OwnerReference, plan: &mut Plan) {
-    match pod(observed, owner) {
-        Ok(pod) => plan.step(Step::Create(Box::new(Object::Pod(pod)))),
-        Err(error) => {
-            let message = format!("spec.job.spec: this is no pod: {error}");
-            plan.notes.push(Note::warning(Reason::InvalidSpec, message));
-        }
-    }
-}
-
 /// The pod of a job: as it is written, with the address of the scheduler behind the variables of its own.
-fn pod(observed: &Job<'_>, owner: &OwnerReference) -> serde_json::Result<Pod> {
+fn new_pod(observed: &Job<'_>, owner: &OwnerReference) -> serde_json::Result<Pod> {
     let job = observed.object;
     let mut spec = job.data.pointer("/spec/job/spec").cloned().unwrap_or_default();
     write_quantities(&mut spec);

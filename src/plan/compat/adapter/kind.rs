@@ -1,5 +1,6 @@
 //! The kinds of theirs that are watched.
 
+use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::core::{ApiResource, DynamicObject};
 
@@ -66,6 +67,18 @@ impl TheirKind {
             api_version: Self::api_version(),
             kind: self.as_str().to_owned(),
             plural: self.plural().to_owned(),
+        }
+    }
+
+    /// What an event about an object of this kind is about.
+    pub fn reference(self, object: &DynamicObject) -> ObjectReference {
+        ObjectReference {
+            api_version: Some(Self::api_version()),
+            kind: Some(self.as_str().to_owned()),
+            name: object.metadata.name.clone(),
+            namespace: object.metadata.namespace.clone(),
+            uid: object.metadata.uid.clone(),
+            ..ObjectReference::default()
         }
     }
 

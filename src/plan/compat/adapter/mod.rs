@@ -6,7 +6,7 @@
 //! `NAME-default`, `status.phase`); for each `DaskJob` a `DaskCluster` of theirs and the pod of its program.
 //!
 //! What it is not: it looks after no scheduler and no worker. That is the planner of our clusters, for these
-//! as for all others.
+//! as for all others. What dask-kubernetes' own operator has made goes on as it is ([`living`]).
 //!
 //! Always: each write is decided from how things are, and not from what has happened; but for the number of
 //! workers of their `DaskCluster`, which is given to its group when it changes, as their clients scale the
@@ -15,14 +15,17 @@
 mod cluster;
 mod job;
 mod kind;
+mod living;
 mod parts;
 mod shown;
 #[cfg(test)]
 mod tests;
+mod wanted;
 mod write;
 
 pub use cluster::{Cluster, failing, plan as plan_cluster};
-pub use job::{Job, plan as plan_job};
+pub use job::{Failed, Job, failing as failing_job, plan as plan_job};
 pub use kind::TheirKind;
+pub use parts::{Freed, RefusedGroups, refused_groups};
 pub use shown::{Namesake, Show, Shown, judge as judge_shown, plan as plan_shown};
 pub use write::{Plan, Write};

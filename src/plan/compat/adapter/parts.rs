@@ -6,6 +6,7 @@
 //! cluster.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::ResourceExt;
@@ -14,10 +15,11 @@ use serde_json::{Map, Value, json};
 
 use super::kind::TheirKind;
 use super::write::Write;
-use crate::api::labels;
-use crate::plan::compat::labels as words;
+use crate::api::{DaskCluster, Reason, labels};
+use crate::plan::Note;
 use crate::plan::compat::theirs::Extra;
-use crate::plan::objects::has_same_name;
+use crate::plan::compat::{group, labels as words};
+use crate::plan::objects::{content_hash, has_same_name};
 
 /// The value of the component label on the group that is made with a cluster.
 const GROUP: &str = "workergroup";
@@ -27,9 +29,69 @@ const REPLICAS: &str = "replicas";
 /// operator takes it away.
 const THEIR_FINALIZERS: [&str; 2] = ["kopf.zalando.org/", "kopf.dev/"];
 
-/// The name of the group that is made with a cluster.
-pub(super) fn default_name(cluster: &str) -> String {
-    format!("{cluster}-default")
+/// The objects that a finalizer of theirs was taken from: the uid of each, and the version that it had then.
+/// It is taken away once: where their operator runs as well, it puts it back each time.
+pub type Freed = BTreeMap<String, Option<String>>;
+
+/// The further groups that the API server has refused as parts of ours, by a rule that the translation does
+/// not know: the uid of each, what it was like, and what was said. One that is edited is tried again.
+pub type RefusedGroups = BTreeMap<String, (String, String)>;
+
+/// What a group is like, as far as it becomes a part of ours.
+pub(super) fn shape(group: &DynamicObject) -> String {
+    content_hash(&group.data.pointer("/spec/worker"))
+}
+
+/// What the API server has said of a group that is still as it was.
+pub(super) fn refusal<'a>(group: &DynamicObject, refused: &'a RefusedGroups) -> Option<&'a str> {
+    let (then, said) = refused.get(group.metadata.uid.as_ref()?)?;
+    (*then == shape(group)).then_some(said.as_str())
+}
+
+/// Which groups of theirs the API server means with its refusal of ours: `causes` are fields, and what is
+/// said of each. Of what it says of anything else they are not the cause.
+pub fn refused_groups(
+    ours: &DaskCluster,
+    groups: &[Arc<DynamicObject>],
+    causes: &[(String, String)],
+) -> RefusedGroups {
+    let cluster = ours.name_any();
+    let mut refused = RefusedGroups::new();
+    for (field, message) in causes {
+        let index = field.strip_prefix("spec.workerGroups[").and_then(|rest| rest.split_once(']'));
+        let place = index.and_then(|(index, _)| index.parse::<usize>().ok());
+        let Some(named) = place.and_then(|place| ours.spec.worker_groups.get(place)) else { continue };
+        let is_it =
+            |group: &&Arc<DynamicObject>| group::served_name(&cluster, &group.name_any()) == named.name;
+        let Some(group) = groups.iter().find(is_it) else { continue };
+        let Some(uid) = &group.metadata.uid else { continue };
+        let (_, said) = refused.entry(uid.clone()).or_insert_with(|| (shape(group), String::new()));
+        let separator = if said.is_empty() { "" } else { "; " };
+        *said = format!("{said}{separator}{field} of daskflow's DaskCluster: {message}");
+    }
+    refused
+}
+
+fn is_finalizer_of_theirs(name: &str) -> bool {
+    THEIR_FINALIZERS.iter().any(|prefix| name.starts_with(prefix))
+}
+
+/// The version in which a finalizer of theirs was taken from an object that lives.
+fn freed_in<'a>(object: &DynamicObject, freed: &'a Freed) -> Option<&'a Option<String>> {
+    let uid = object.metadata.uid.as_ref().filter(|_| object.metadata.deletion_timestamp.is_none())?;
+    freed.get(uid)
+}
+
+/// What is to be said of an object whose finalizer of theirs has come back: their operator runs as well. Of
+/// the version that it was taken from, the cache is only behind.
+pub(super) fn served_twice(object: &DynamicObject, freed: &Freed) -> Option<Note> {
+    let name = object.finalizers().iter().find(|name| is_finalizer_of_theirs(name))?;
+    freed_in(object, freed).filter(|version| **version != object.metadata.resource_version)?;
+    let message = format!(
+        "another operator serves this object as well: the finalizer {name} came back after it was taken away. Two operators change \
+         the same objects: stop that of dask-kubernetes, or let them watch different namespaces"
+    );
+    Some(Note::warning(Reason::ServedTwice, message))
 }
 
 /// How many workers an object of theirs says; 1 is the default of their definitions.
@@ -93,7 +155,7 @@ pub(super) fn default_group(cluster: &DynamicObject, owner: &OwnerReference) -> 
         "apiVersion": TheirKind::api_version(),
         "kind": TheirKind::Group.as_str(),
         "metadata": {
-            "name": default_name(&name), "labels": labels, "annotations": annotations, "ownerReferences": [owner],
+            "name": group::default_name(&name), "labels": labels, "annotations": annotations, "ownerReferences": [owner],
         },
         "spec": {"cluster": name, "worker": worker},
     });
@@ -126,12 +188,11 @@ impl<'a> Changes<'a> {
         Self { kind, object, metadata: Map::new(), worker: Map::new() }
     }
 
-    /// Takes away what would hold up its deletion.
-    pub(super) fn let_go(mut self) -> Self {
-        let is_theirs = |name: &&String| THEIR_FINALIZERS.iter().any(|prefix| name.starts_with(prefix));
+    /// Takes away what would hold up its deletion: once as long as it lives.
+    pub(super) fn let_go(mut self, freed: &Freed) -> Self {
         let all = self.object.finalizers();
-        if all.iter().any(|name| is_theirs(&name)) {
-            let kept: Vec<&String> = all.iter().filter(|name| !is_theirs(name)).collect();
+        if all.iter().any(|name| is_finalizer_of_theirs(name)) && freed_in(self.object, freed).is_none() {
+            let kept: Vec<&String> = all.iter().filter(|name| !is_finalizer_of_theirs(name)).collect();
             self.metadata.insert("finalizers".to_owned(), json!(kept));
         }
         self

@@ -1,5 +1,8 @@
 //! What is written for objects of theirs, state by state.
 
+mod groups;
+mod parts;
+
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -10,11 +13,16 @@ use rstest::rstest;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::api::{DaskCluster, DaskClusterStatus, Reason};
+use crate::api::{DaskCluster, DaskClusterStatus, Reason, labels};
 use crate::plan::conditions::Failure;
 use crate::plan::pods::worker;
 use crate::plan::site::Site;
-use crate::plan::{Applied, Object, Step};
+use crate::plan::{Applied, Next, Object, Step};
+
+/// Nothing was taken from any.
+static FREED: Freed = Freed::new();
+/// None was refused.
+static REFUSED: RefusedGroups = RefusedGroups::new();
 
 /// An object of theirs that the API server has.
 fn theirs(kind: TheirKind, name: &str, rest: &Value) -> DynamicObject {
@@ -80,12 +88,23 @@ fn autoscaler() -> Arc<DynamicObject> {
 
 /// What there is, with nothing of ours.
 fn seen<'a>(object: &'a DynamicObject, groups: &'a [Arc<DynamicObject>]) -> Cluster<'a> {
-    Cluster { object, groups, autoscalers: &[], ours: None, service: None, beside: None, is_live: false }
+    Cluster {
+        object,
+        groups,
+        autoscalers: &[],
+        ours: None,
+        service: None,
+        schedulers: &[],
+        beside: None,
+        freed: &FREED,
+        refused: &REFUSED,
+        is_live: false,
+    }
 }
 
 /// The cluster of ours that is made for this one.
 fn made(observed: &Cluster<'_>) -> DaskCluster {
-    let plan = plan_cluster(&Cluster { ours: None, ..*observed });
+    let plan = plan_cluster(&Cluster { ours: None, is_live: true, ..*observed });
     let made = plan.writes.into_iter().find_map(|write| match write {
         Write::Step(step) => match *step {
             Step::Create(object) => match *object {
@@ -165,12 +184,21 @@ fn a_new_cluster_has_one_of_ours_and_a_group() {
     Some(json!({"spec": {"type": "LoadBalancer"}, "status": {"loadBalancer": {"ingress": [{"ip": "10.0.0.1"}]}}})),
     RUNNING
 )]
-fn the_phase_is_that_of_the_service(#[case] of_service: Option<Value>, #[case] expected: &str) {
+fn the_phase_is_that_of_the_service_once_the_scheduler_has_begun(
+    #[case] of_service: Option<Value>,
+    #[case] expected: &str,
+) {
     let (object, groups) = (cluster(&json!({"status": {"phase": "Created"}})), [default_group(&json!({}))]);
     let observed = seen(&object, &groups);
     let (ours, service) = (made(&observed), of_service.as_ref().map(service));
     let observed = Cluster { ours: Some(&ours), service: service.as_ref(), ..observed };
-    assert_eq!(titles(&plan_cluster(&observed)), [expected]);
+    assert_eq!(titles(&plan_cluster(&observed)), [PENDING], "clients ask for the pod from then on");
+    let schedulers = [Arc::new(Pod::default())];
+    assert_eq!(titles(&plan_cluster(&Cluster { schedulers: &schedulers, ..observed })), [expected]);
+    // A scheduler that is replaced changes nothing.
+    let running = cluster(&json!({"status": {"phase": "Running"}}));
+    let written = titles(&plan_cluster(&Cluster { object: &running, ..observed }));
+    assert_eq!(written, if expected == RUNNING { vec![] } else { vec![PENDING.to_owned()] });
 }
 
 #[test]
@@ -498,7 +526,7 @@ fn cluster_of_job() -> DynamicObject {
 
 fn look<'a>(object: &'a DynamicObject, cluster: Option<&'a DynamicObject>, pod: Option<&'a Pod>) -> Job<'a> {
     let now = Timestamp::from_second(1_764_500_000).unwrap();
-    Job { object, cluster, pod, site: Site::Kubernetes, now, is_live: true }
+    Job { object, cluster, pod, site: Site::Kubernetes, now, freed: &FREED, is_live: true }
 }
 
 #[test]
@@ -509,14 +537,14 @@ fn a_new_job_says_its_names_before_it_has_anything() {
         titles(&plan),
         [
             r#"set the status of DaskJob.kubernetes.dask.org j: {"clusterName":"j","jobRunnerPodName":"j-runner","jobStatus":"JobCreated"}"#,
-            "create DaskCluster.kubernetes.dask.org j",
             "carry out a step",
+            "create DaskCluster.kubernetes.dask.org j",
             r#"set the status of DaskJob.kubernetes.dask.org j: {"jobStatus":"ClusterCreated"}"#,
         ]
     );
-    let Write::Create(_, cluster) = &plan.writes[1] else { panic!("{:?}", plan.writes) };
+    let Write::Create(_, cluster) = &plan.writes[2] else { panic!("{:?}", plan.writes) };
     assert_eq!(cluster["spec"]["idleTimeout"], Value::Null, "of a job theirs has never taken it");
-    let Write::Step(step) = &plan.writes[2] else { panic!("{:?}", plan.writes) };
+    let Write::Step(step) = &plan.writes[1] else { panic!("{:?}", plan.writes) };
     let Step::Create(pod) = step.as_ref() else { panic!("{step:?}") };
     let Object::Pod(pod) = pod.as_ref() else { panic!("{pod:?}") };
     let pod = serde_json::to_value(pod).unwrap();
@@ -581,6 +609,17 @@ fn a_pod_that_was_deleted_while_it_ran_is_a_failure_after_a_look() {
 }
 
 #[test]
+fn a_pod_that_their_operator_has_made_is_looked_at_again() {
+    let (object, cluster) = (job(&json!({"jobStatus": "Running"})), cluster_of_job());
+    let mut pod = runner("Running");
+    let plan = plan_job(&look(&object, Some(&cluster), Some(&pod)));
+    assert!(matches!(plan.next, Next::After(_)), "no watch tells of it: {plan:?}");
+    pod.labels_mut().insert(labels::APP_MANAGED_BY.to_owned(), labels::APP.to_owned());
+    let plan = plan_job(&look(&object, Some(&cluster), Some(&pod)));
+    assert_eq!(plan.next, Next::Change);
+}
+
+#[test]
 fn a_job_whose_name_no_cluster_can_have_fails_at_once() {
     let mut object = job(&json!({}));
     object.metadata.name = Some("j.v2".to_owned());
@@ -600,4 +639,59 @@ fn a_job_that_has_ended_keeps_no_cluster_and_starts_no_second_pod() {
     // One that the cache has lost sight of may have run already.
     let object = job(&json!({"jobStatus": "ClusterCreated"}));
     assert!(plan_job(&Job { is_live: false, ..look(&object, Some(&cluster), None) }).wants_look);
+}
+
+/// What the API server has said.
+fn refusal(reason: Reason, (code, times): (u16, u32)) -> Failed {
+    let failure = Failure { reason, message: "no".to_owned(), lasting: true, spares_what_serves: false };
+    Failed { failure, code: Some(code), times }
+}
+
+#[rstest]
+#[case::refused(Reason::Rejected, (422, 1), None, true)]
+#[case::it_may_come(Reason::Rejected, (403, 1), None, false)]
+#[case::it_has_not_come(Reason::Rejected, (403, 6), None, true)]
+#[case::our_rights(Reason::Forbidden, (403, 9), None, false)]
+#[case::the_cluster_was_refused(Reason::Rejected, (422, 1), Some("Pending"), false)]
+fn a_job_whose_pod_is_refused_has_failed(
+    #[case] reason: Reason,
+    #[case] answer: (u16, u32),
+    #[case] pod: Option<&str>,
+    #[case] fails: bool,
+) {
+    let (object, pod) = (job(&json!({"jobStatus": "JobCreated"})), pod.map(runner));
+    let cluster = cluster_of_job();
+    let plan = failing_job(&look(&object, Some(&cluster), pod.as_ref()), &refusal(reason, answer));
+    assert_eq!(plan.notes, [crate::plan::Note::warning(reason, "no")]);
+    let titles = titles(&plan);
+    assert_eq!(titles.len(), if fails { 2 } else { 0 }, "{titles:?}");
+    if fails {
+        assert!(titles[0].contains(r#""jobStatus":"Failed""#), "{titles:?}");
+        assert_eq!(titles[1], "delete DaskCluster.kubernetes.dask.org j");
+    }
+    let ended = job(&json!({"jobStatus": "Successful"}));
+    let plan = failing_job(&look(&ended, None, None), &refusal(reason, answer));
+    assert_eq!(plan.writes, Vec::new(), "that is final");
+}
+
+#[test]
+fn a_job_that_has_no_pod_in_it_makes_no_cluster() {
+    let mut object = job(&json!({"jobStatus": "JobCreated"}));
+    object.data["spec"]["job"]["spec"] = json!({"containers": "none"});
+    let plan = plan_job(&look(&object, None, None));
+    assert_eq!(plan.notes[0].reason, Reason::InvalidSpec);
+    assert!(plan.notes[0].message.starts_with("spec.job.spec: "), "{:?}", plan.notes);
+    let titles = titles(&plan);
+    assert!(titles.len() == 1 && titles[0].contains(r#""jobStatus":"Failed""#), "{titles:?}");
+}
+
+#[test]
+fn the_pod_of_an_earlier_job_of_the_name_is_waited_for() {
+    let (object, mut pod) = (job(&json!({"jobStatus": "JobCreated"})), runner("Running"));
+    pod.metadata.owner_references.as_mut().unwrap()[0].uid = "before".to_owned();
+    let plan = plan_job(&look(&object, None, Some(&pod)));
+    assert_eq!((titles(&plan), plan.notes), (Vec::new(), Vec::new()));
+    pod.metadata.owner_references = None;
+    let plan = plan_job(&look(&object, None, Some(&pod)));
+    assert_eq!((titles(&plan), plan.notes[0].reason), (Vec::new(), Reason::NameTaken));
 }

@@ -1,12 +1,13 @@
 //! What is written for objects of theirs.
 
+use k8s_openapi::api::core::v1::ObjectReference;
 use kube::ResourceExt;
 use kube::core::DynamicObject;
 use serde_json::{Value, json};
 
 use super::kind::TheirKind;
 use crate::api::DaskCluster;
-use crate::plan::{Next, Note, Step};
+use crate::plan::{Next, Note, Object, Step};
 
 /// What is to be done about one object of theirs.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -18,6 +19,8 @@ pub struct Plan {
     /// What is logged when the writes have been carried out, in the words of dask-kubernetes' operator:
     /// people look for them.
     pub lines: Vec<&'static str>,
+    /// The same of objects that belong to it.
+    pub beside: Vec<(ObjectReference, Note)>,
     /// When to look again, if nothing changes before.
     pub next: Next,
     /// Whether it rests on what may have changed: then it is made once more from what the API server has
@@ -81,6 +84,29 @@ impl Write {
             }
             Self::Change { kind, name, .. } => format!("change {} {name}", kind.title()),
             Self::Delete { kind, name, .. } => format!("delete {} {name}", kind.title()),
+        }
+    }
+
+    /// The object that this takes a finalizer of theirs from: its uid, and the version that it is over.
+    pub fn frees(&self) -> Option<(String, Option<String>)> {
+        let Self::Change { patch, .. } = self else { return None };
+        let metadata = patch.get("metadata").filter(|metadata| metadata.get("finalizers").is_some())?;
+        let word = |field: &str| metadata.get(field).and_then(Value::as_str).map(str::to_owned);
+        Some((word("uid")?, word("resourceVersion")))
+    }
+
+    /// The cluster of ours that this writes.
+    pub fn ours(&self) -> Option<&DaskCluster> {
+        match self {
+            Self::Replace(cluster) => Some(cluster),
+            Self::Step(step) => match step.as_ref() {
+                Step::Create(object) => match object.as_ref() {
+                    Object::Cluster(cluster) => Some(cluster),
+                    _ => None,
+                },
+                _ => None,
+            },
+            _ => None,
         }
     }
 
