@@ -63,7 +63,7 @@ bench-local: ## what daskflow local costs, beside Dask's LocalCluster (release b
 bench-page: ## what daskflow ui costs with 10,000 runs and 50 tabs (release build, no cluster); ten minutes
 	@benches/page/run.sh
 
-bench-peer: ## measures beside dask-kubernetes, on an embedded cluster of its own; half an hour
+bench-peer: ## measures beside dask-kubernetes, on an embedded cluster of its own; an hour
 	@benches/peer/run.sh
 
 bench-rest: ## memory and writes of an operator at rest, with 1,000 Flows and 100 DaskClusters; a quarter of an hour

@@ -98,6 +98,7 @@ prepare environments bash -c '
 	tests/gateway/venv.sh >/dev/null
 	tests/gateway/venv.sh 2023.1.1 >/dev/null
 	benches/peer/venv.sh >/dev/null
+	tests/runner/run.sh --list kubecluster-2023.3.0 kubecluster-2024.9.0 kubecluster-2026.3.0 >/dev/null
 	tests/runner/run.sh -- -n 0 --collect-only --quiet
 	true'
 take_dependencies
@@ -158,17 +159,14 @@ dask_gateway() {
 	[ "${E2E:-}" != required ] || fail "E2E=required, and the environment of tests/gateway cannot be made"
 }
 phase "Dask Gateway" dask_gateway
-# kubecluster: the client of dask-kubernetes, as it comes from PyPI, for tests/compat.
+# kubecluster: clients of dask-kubernetes as they come from PyPI, with Prefect, for tests/compat.
 kubecluster() {
 	[ "${E2E:-}" != required ] || export DASKFLOW_KUBECLUSTER_REQUIRED=1
-	if DASKFLOW_KUBECLUSTER_PYTHON=$(benches/peer/venv.sh); then
-		export DASKFLOW_KUBECLUSTER_PYTHON
-		return
-	fi
-	left_out+=("KubeCluster of dask-kubernetes: its environment cannot be made")
-	[ "${E2E:-}" != required ] || fail "E2E=required, and the environment of dask-kubernetes cannot be made"
+	tests/runner/run.sh --list kubecluster-2023.3.0 kubecluster-2024.9.0 kubecluster-2026.3.0 >"$build/kubecluster-venvs"
 }
 phase "KubeCluster" kubecluster
+export DASKFLOW_KUBECLUSTER_VENVS=$build/kubecluster-venvs
+while read -r _ what; do left_out+=("$what"); done < <(grep '^#' "$build/kubecluster-venvs")
 # The times of all tests of these programs; the slowest of them are printed at the end.
 export CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER=$root/tests/timed.sh
 rm -f "$build/test-times"

@@ -172,7 +172,10 @@ def main():
     parser.add_argument("--tabs", type=int, default=50)
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--rounds", type=int, default=100, help="requests for each page")
+    parser.add_argument("--small", action="store_true", help="all at its smallest, to see that it works")
     options = parser.parse_args()
+    if options.small:
+        options.runs, options.rounds, options.tabs, options.minutes = 100, 1, 2, 0.05
     Api.runs = options.runs
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Api)
     server.daemon_threads = True

@@ -74,11 +74,12 @@ class Api:
 
 
 class Children:
-    """The objects of a few resources in one namespace: when each was first seen, and whether it is still there."""
+    """The objects of a few resources in one namespace: when each was first seen, and whether it is still there. Of those whose
+    name is "clusters" also when their phase was Running first."""
 
     def __init__(self, api, namespace, resources):
         self.api, self.paths = api, {name: path % namespace for name, path in resources.items()}
-        self.seen, self.there, self.news = {}, {}, asyncio.Event()
+        self.seen, self.there, self.running, self.news = {}, {}, {}, asyncio.Event()
 
     async def __aenter__(self):
         versions = [(name, await self.version(path)) for name, path in self.paths.items()]
@@ -103,7 +104,7 @@ class Children:
         get = self.api.session.get(
             self.paths[name],
             params=parameters,
-            headers={"Accept": METADATA_ONLY},
+            headers={"Accept": "application/json" if name == "clusters" else METADATA_ONLY},
             timeout=aiohttp.ClientTimeout(total=None),
         )
         async with get as answer:
@@ -120,6 +121,8 @@ class Children:
         else:
             self.seen.setdefault(key, now)
             self.there[key] = labels.get(COMPONENT_LABEL, "")
+            if resource == "clusters" and event["object"].get("status", {}).get("phase") == "Running":
+                self.running.setdefault(metadata["name"], now)
         self.news.set()
 
     def count(self, resource, component=None):

@@ -1,5 +1,7 @@
 """Measures daskflow beside dask-kubernetes on one cluster, turn by turn: measure.py --help
 
+daskflow is measured twice: with its own objects, and with those of dask-kubernetes, which it serves in the peer's place.
+
 Each measurement starts the operator anew, and is one line of JSON; a table of all of them comes at the end. Times are
 this program's own clock, by watches that were opened before the first create.
 """
@@ -16,7 +18,7 @@ import time
 import aiohttp
 
 from kube import Api, Audit, Children
-from operators import Daskflow, DaskKubernetes
+from operators import Daskflow, DaskKubernetes, Served
 
 CREATES_AT_ONCE = 10
 CHILDREN_S = 240  # for all children of a burst
@@ -24,6 +26,8 @@ SETTLE_S = 15  # from the last child to the look at conditions and requests
 REST_S = 60
 RUN_S = 300  # for pods that start side by side on a small machine
 SCALE_S = 90
+ON_THEIR_WAY_S = 0.7  # pods are there by then, and no worker has registered
+DATA = 1_000_000  # bytes of one of the things that are kept
 
 
 def say(*words):
@@ -50,7 +54,8 @@ class Bench:
                 await self.clear(operator, children)
             finally:
                 operator.stop()
-        if self.options.small and not line["complete"]:
+        is_said = operator.name != "served" or line.get("running") == line.get("clusters")
+        if self.options.small and not (line["complete"] and is_said):
             raise RuntimeError("%s makes no cluster: %s" % (operator.title, json.dumps(line)))
         line = {"operator": operator.title, "scenario": scenario.__name__, "load_before": round(load, 1), **line}
         self.lines.append(line)
@@ -93,9 +98,12 @@ class Bench:
         memory, highest = operator.memory()
         verdicts = [operator.verdict(each, False) for each in await self.api.items(operator.path)]
         wrong = [verdict for verdict in verdicts if verdict]
+        running = [at - begin for name, at in children.running.items() if name.startswith("bench-")]
         return {
             "clusters": count,
             "complete": complete,
+            "running": len(running),
+            "running_s": round(max(running), 3) if running else None,
             "all_children_s": max(value or CHILDREN_S for value in times.values()),
             "children_s": times,
             "pods_s": round((children.last("pods") or begin) - begin, 3),
@@ -193,6 +201,45 @@ class Bench:
             "rss_mib": list(operator.memory()),
         }
 
+    async def shrink(self, operator, children, most):
+        """How much of the data on workers is there after their number fell to two: of a cluster whose further workers were still
+        on their way, with all data on its first, and of one whose workers had all registered."""
+        await self.cordon(False)
+        kept = {}
+        for case in ("early", "late"):
+            await operator.create("bench", 1)
+            await self.until_registered(operator, 1)
+            if case == "late":
+                await operator.scale("bench", most)
+                await self.until_registered(operator, most)
+            async with self.client() as client:
+                parts = 10 if case == "early" else 10 * most
+                futures = await client.scatter([bytes([part % 256]) * DATA for part in range(parts)], hash=False)
+                if case == "early":
+                    await operator.scale("bench", most)
+                    await asyncio.sleep(ON_THEIR_WAY_S)
+                await operator.scale("bench", 2)
+                await self.falls_to(operator, 2)
+                holders = await client.who_has(futures)
+                there = [future for future in futures if holders.get(future.key)]
+                same = await client.gather(there, errors="skip")
+                kept[case] = [sum(len(value) == DATA for value in same), parts, await self.registered(operator)]
+            await self.clear(operator, children)
+        return {"workers": most, "kept": kept, "rss_mib": list(operator.memory())}
+
+    def client(self):
+        """A client of the scheduler that was asked last."""
+        from distributed import Client
+
+        return Client("tcp://%s:8786" % self.scheduler_ip, asynchronous=True)
+
+    async def falls_to(self, operator, count):
+        """Waits for so many workers, and then for what else an operator does. It may never come to that, and is measured so."""
+        end = time.monotonic() + SCALE_S
+        while await self.registered(operator) != count and time.monotonic() < end:
+            await asyncio.sleep(1)
+        await asyncio.sleep(SETTLE_S)
+
     async def until_registered(self, operator, count):
         end = time.monotonic() + RUN_S
         while await self.registered(operator) != count:
@@ -205,7 +252,8 @@ class Bench:
         """How many workers the scheduler knows. None while it does not answer."""
         for pod in await self.api.items("/api/v1/namespaces/%s/pods" % operator.namespace):
             if component(pod) == "scheduler" and is_ready(pod):
-                url = "http://%s:8787/json/counts.json" % pod["status"]["podIP"]
+                self.scheduler_ip = pod["status"]["podIP"]
+                url = "http://%s:8787/json/counts.json" % self.scheduler_ip
                 try:
                     async with aiohttp.ClientSession() as session, session.get(url) as answer:
                         return (await answer.json())["workers"]
@@ -234,8 +282,9 @@ def middle(values, digits=2):
 
 def table(lines):
     """All measurements, one row for each kind of each operator."""
-    rows = ["| what | operator | n | all children, s | requests a cluster | CPU s | RSS, MiB: before, after | wrong |"]
-    rows.append("| --- " * 8 + "|")
+    heads = ["what", "operator", "n", "all children, s", "last Running, s", "requests a cluster", "CPU s"]
+    heads += ["RSS, MiB: before, after", "wrong"]
+    rows = ["| %s |" % " | ".join(heads), "| --- " * len(heads) + "|"]
     groups = {}
     for line in lines:
         groups.setdefault((line["scenario"], line.get("clusters", 1), line["operator"]), []).append(line)
@@ -244,6 +293,8 @@ def table(lines):
         if scenario == "burst":
             cells = [
                 middle(pick("all_children_s")),
+                # A phase is of the objects of dask-kubernetes.
+                middle(pick("running_s")) if any(pick("running")) else "",
                 middle([value / count for value in pick("requests")], 1),
                 middle(pick("cpu_s")),
                 "%s, %s" % (middle([v[0] for v in pick("rss_mib")], 0), middle([v[1] for v in pick("rss_mib")], 0)),
@@ -251,10 +302,14 @@ def table(lines):
             ]
         elif scenario == "rest":
             wrong = "%d of %d" % (sum(pick("wrong")), count * len(all_of))
-            cells = ["", middle(pick("requests_per_s")) + " in all, a second", middle(pick("cores"), 4) + " cores"]
+            cells = ["", "", middle(pick("requests_per_s")) + " in all, a second", middle(pick("cores"), 4) + " cores"]
             cells += [middle([v[0] for v in pick("rss_mib")], 0), wrong]
+        elif scenario == "shrink":
+            kept = ["%s: %s" % (case, ", ".join("%d of %d, %s workers left" % tuple(each[case]) for each in pick("kept")))
+                    for case in ("early", "late")]
+            cells = ["data kept", "", "", "", middle([v[0] for v in pick("rss_mib")], 0), "; ".join(kept)]
         else:
-            cells = ["up %s, pods %s, down %s" % tuple(middle(pick(k)) for k in ("up_s", "up_pods_s", "down_s"))]
+            cells = ["up %s, pods %s, down %s" % tuple(middle(pick(k)) for k in ("up_s", "up_pods_s", "down_s")), ""]
             cells += ["up %s, down %s" % tuple(middle([v[i] for v in pick("requests")], 0) for i in (0, 1))]
             cells += [middle(pick("cpu_s")), middle([v[0] for v in pick("rss_mib")], 0)]
             cells += ["left %s, registered %s" % (pick("left"), pick("registered_after"))]
@@ -278,12 +333,14 @@ async def main(options):
         options.resolv_conf = await resolv_conf(api, options)
         sides = [
             Daskflow(api, options.directory, options.image, options.program),
+            Served(api, options.directory, options.image, options.program),
             DaskKubernetes(api, options.directory, options.image, sys.executable),
         ]
         for side in sides:
             await side.prepare()
         bench = Bench(api, options)
-        plan = [(bench.burst, count) for count in (1, 20, 100)] + [(bench.rest, 20), (bench.there_and_back, 100)]
+        plan = [(bench.burst, count) for count in (1, 20, 100)] + [(bench.rest, 20)]
+        plan += [(bench.there_and_back, 100), (bench.shrink, 5)]
         try:
             for number in range(max(options.rounds)):
                 for (scenario, count), rounds in zip(plan, options.rounds):
@@ -309,7 +366,7 @@ if __name__ == "__main__":
     parser.add_argument("--image", required=True, help="with Dask in it")
     parser.add_argument("--directory", required=True, help="for logs and the like")
     parser.add_argument("--out", type=argparse.FileType("a"), required=True, help="a line of JSON for each measurement")
-    parser.add_argument("--rounds", type=rounds, default=[5, 3, 1, 1, 1], help="of 1, 20, 100, 20 at rest, 1-100-1")
+    parser.add_argument("--rounds", type=rounds, default=[5, 3, 1, 1, 1, 1], help="of 1, 20, 100, 20 at rest, 1-100-1, data")
     parser.add_argument("--small", action="store_true", help="one cluster of each, on any nodes: whether it works")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # as Ctrl-C does: the operator that runs is stopped
     chosen = parser.parse_args()

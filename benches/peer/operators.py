@@ -1,4 +1,4 @@
-"""The two operators: how each is started, what it is asked for, and what it makes of that."""
+"""The operators: how each is started, what it is asked for, and what it makes of that."""
 
 import asyncio
 import json
@@ -141,31 +141,15 @@ class Daskflow(Operator):
         return None if is_so else "Ready=%s %s" % told
 
 
-class DaskKubernetes(Operator):
-    """The peer, with the flags of its chart and clusters of its own client's making."""
+class OfTheirObjects(Operator):
+    """Whoever serves the objects of dask-kubernetes. Its clusters are of the peer's own client's making."""
 
-    name, title, group, probe = "theirs", "dask-kubernetes", "kubernetes.dask.org/v1", "/healthz"
+    group = "kubernetes.dask.org/v1"
     resources = {
         **CORE,
-        "deployments": "/apis/apps/v1/namespaces/%s/deployments",
+        "clusters": "/apis/kubernetes.dask.org/v1/namespaces/%s/daskclusters",
         "groups": "/apis/kubernetes.dask.org/v1/namespaces/%s/daskworkergroups",
     }
-    children = [
-        ("deployments", "scheduler", lambda workers: 1),
-        ("services", "scheduler", lambda workers: 1),
-        ("groups", None, lambda workers: 1),
-        ("deployments", "worker", lambda workers: workers),
-    ]
-    workers_are = ("deployments", "worker")
-
-    def __init__(self, api, directory, image, python):
-        super().__init__(api, directory, image)
-        self.python = python
-
-    def command(self):
-        liveness = "--liveness=http://127.0.0.1:%d/healthz" % PORT
-        module = "dask_kubernetes.operator.controller"
-        return [self.python, "-m", "kopf", "run", "-m", module, liveness, "--all-namespaces"]
 
     async def create(self, name, workers):
         # It takes seconds to import, and is not needed for ours.
@@ -192,6 +176,49 @@ class DaskKubernetes(Operator):
         await self.api.merge("%s/%s" % (self.path, name), {"spec": {"worker": {"replicas": workers}}})
 
     def verdict(self, cluster, pods_run):
-        """Running means that the Service exists, whatever the pods do; its own client waits for that."""
+        """Running means that the Service exists, whatever the pods do; the peer's own client waits for that."""
         phase = cluster.get("status", {}).get("phase")
         return None if phase == "Running" else "phase %s" % phase
+
+
+class Served(OfTheirObjects):
+    """This project's, in the place of the peer's."""
+
+    name, title, probe = "served", "daskflow for dask-kubernetes", "/readyz"
+    children = [
+        ("services", "scheduler", lambda workers: 1),
+        ("groups", None, lambda workers: 1),
+        ("pods", "scheduler", lambda workers: 1),
+        ("pods", "worker", lambda workers: workers),
+    ]
+    workers_are = ("pods", "worker")
+
+    def __init__(self, api, directory, image, program):
+        super().__init__(api, directory, image)
+        self.program = program
+
+    def command(self):
+        return [self.program, "operator", "--dask-kubernetes", "--listen", "127.0.0.1:%d" % PORT]
+
+
+class DaskKubernetes(OfTheirObjects):
+    """The peer, with the flags of its chart."""
+
+    name, title, probe = "theirs", "dask-kubernetes", "/healthz"
+    resources = {**OfTheirObjects.resources, "deployments": "/apis/apps/v1/namespaces/%s/deployments"}
+    children = [
+        ("deployments", "scheduler", lambda workers: 1),
+        ("services", "scheduler", lambda workers: 1),
+        ("groups", None, lambda workers: 1),
+        ("deployments", "worker", lambda workers: workers),
+    ]
+    workers_are = ("deployments", "worker")
+
+    def __init__(self, api, directory, image, python):
+        super().__init__(api, directory, image)
+        self.python = python
+
+    def command(self):
+        liveness = "--liveness=http://127.0.0.1:%d/healthz" % PORT
+        module = "dask_kubernetes.operator.controller"
+        return [self.python, "-m", "kopf", "run", "-m", module, liveness, "--all-namespaces"]

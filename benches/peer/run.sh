@@ -1,13 +1,13 @@
 #!/bin/bash
-# Beside dask-kubernetes, on one embedded cluster: run.sh [FLAGS OF measure.py, such as --rounds 3,3,1,1,1]
+# Beside dask-kubernetes, on one embedded cluster: run.sh [FLAGS OF measure.py, such as --rounds 3,3,1,1,1,1]
 #
-# Both operators run as processes of this machine, one after the other. Ours is the program out of the image that
-# tests/images/build.sh makes; PROFILE=release makes it as it is published, which takes long; DASKFLOW_PROGRAM=FILE
-# takes another one. The cluster is one of its own (.build/peer/cluster, or TESTCLUSTER_DIR), made anew and stopped at
+# Operators run as processes of this machine, one after the other: ours with its own objects, ours with those of
+# dask-kubernetes, and dask-kubernetes. Ours is the program out of the image that tests/images/build.sh makes;
+# PROFILE=release makes it as it is published, which takes long; DASKFLOW_PROGRAM=FILE takes another one. The cluster is one of its own (.build/peer/cluster, or TESTCLUSTER_DIR), made anew and stopped at
 # the end. Results: .build/peer/results.jsonl, and a table on standard output.
 #
 # PRIORITY=-10, for machines that do other work as well: etcd, the API server, Kubernetes' controllers and scheduler,
-# both operators and the client go before that work; pods do not.
+# the operator and the client go before that work; pods do not.
 #
 # SMALL=1: whether it works, with one cluster of each, the program that "cargo test" has compiled, and the cluster that is up.
 . "$(dirname "$0")/../../tests/lib.sh"

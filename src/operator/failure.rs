@@ -166,6 +166,9 @@ impl Error {
         if self.is_quota() {
             return Some(Refusal::Quota);
         }
+        if matches!(self, Self::NameTaken { .. }) {
+            return Some(Refusal::Name);
+        }
         (self.disposition() == Disposition::Lasting).then_some(Refusal::Part)
     }
 }

@@ -2,10 +2,12 @@
 //! after one was refused.
 //!
 //! What a full quota refuses stops no step that frees room, and what the API server refuses for one part,
-//! such as a group of workers or a run, stops no other part. Whatever else fails ends the plan.
+//! such as a group of workers or a run, stops no other part. Whatever else fails ends the plan, and so does a
+//! Service of another's under the name of ours: that may select our pods, and its clients would reach them.
 
 use k8s_openapi::api::core::v1::Pod;
 
+use super::part::Part;
 use super::pods::state;
 use super::{Object, Step, VictimKind};
 use crate::api::labels;
@@ -15,6 +17,8 @@ use crate::api::labels;
 pub enum Refusal {
     /// The namespace's quota has no room.
     Quota,
+    /// Another's object has the name.
+    Name,
     /// What the step asks for is refused, and nothing else.
     Part,
 }
@@ -50,6 +54,7 @@ impl<'a> Refusals<'a> {
                 self.has_no_room = true;
                 Then::AwaitRoom
             }
+            Some(Refusal::Name) if step.part() == Some(Part::Service) => Then::End,
             Some(_) if step.part().is_some() => {
                 self.steps.push(step);
                 Then::LeaveOut
@@ -111,10 +116,11 @@ impl Step {
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::api::core::v1::Service;
     use serde_json::json;
 
     use super::*;
-    use crate::plan::Victim;
+    use crate::plan::{Applied, Victim};
 
     fn creation(component: &str) -> Step {
         let pod = json!({"metadata": {"name": "a", "labels": {labels::COMPONENT: component}}});
@@ -147,6 +153,16 @@ mod tests {
         assert!(refusals.stop(&worker) && !refusals.stop(&scheduler));
         assert_eq!(refusals.add(&job, Some(Refusal::Part)), Then::End, "it is of no part");
         assert_eq!(refusals.add(&scheduler, None), Then::End);
+    }
+
+    #[test]
+    fn no_pod_is_made_for_the_service_of_another() {
+        let service = Step::Apply(Box::new(Applied::Service(Service::default())));
+        let mut refusals = Refusals::default();
+        assert_eq!(refusals.add(&service, Some(Refusal::Name)), Then::End);
+        assert_eq!(refusals.add(&service, Some(Refusal::Part)), Then::LeaveOut, "it may be there as it was");
+        let worker = creation(labels::WORKER);
+        assert_eq!(refusals.add(&worker, Some(Refusal::Name)), Then::LeaveOut);
     }
 
     #[test]

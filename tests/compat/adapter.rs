@@ -28,17 +28,23 @@ use tokio_util::task::AbortOnDropHandle;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The API with an operator.
-struct Stage {
-    client: Client,
+pub(super) struct Stage {
+    pub(super) client: Client,
     _tasks: [AbortOnDropHandle<()>; 2],
 }
 
 impl Stage {
     async fn begin() -> Self {
+        Self::begin_after(async |_| {}).await
+    }
+
+    /// The same with what is there before the operator.
+    pub(super) async fn begin_after(before: impl AsyncFnOnce(&Client)) -> Self {
         let clock = Clock::of_machine();
         let api = ClusterApi::new(move || clock.now(), 7);
         api.serve_dask_kubernetes();
         let client = api.client();
+        before(&client).await;
         let options = Options {
             client: client.clone(),
             lease: None,
@@ -55,10 +61,10 @@ impl Stage {
     }
 
     fn theirs(&self, kind: TheirKind) -> Api<DynamicObject> {
-        Api::default_namespaced_with(self.client.clone(), &kind.resource())
+        theirs(&self.client, kind)
     }
 
-    async fn create(&self, kind: TheirKind, name: &str, spec: &Value) -> DynamicObject {
+    pub(super) async fn create(&self, kind: TheirKind, name: &str, spec: &Value) -> DynamicObject {
         let object = json!({
             "apiVersion": "kubernetes.dask.org/v1", "kind": kind.as_str(), "metadata": {"name": name}, "spec": spec,
         });
@@ -66,44 +72,44 @@ impl Stage {
         self.theirs(kind).create(&PostParams::default(), &object).await.unwrap()
     }
 
-    async fn patch(&self, kind: TheirKind, name: &str, patch: &Value) {
+    pub(super) async fn patch(&self, kind: TheirKind, name: &str, patch: &Value) {
         self.theirs(kind).patch(name, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
     }
 
-    async fn delete(&self, kind: TheirKind, name: &str) {
+    pub(super) async fn delete(&self, kind: TheirKind, name: &str) {
         self.theirs(kind).delete(name, &DeleteParams::default()).await.unwrap();
     }
 
     /// Waits until an object of theirs is so; none of the name: null.
-    async fn theirs_is(&self, kind: TheirKind, name: &str, holds: impl Fn(&Value) -> bool) {
+    pub(super) async fn theirs_is(&self, kind: TheirKind, name: &str, holds: impl Fn(&Value) -> bool) {
         let api = self.theirs(kind);
         let read = || there(&api, name);
         until(&format!("{} {name}", kind.as_str()), read, holds).await;
     }
 
     /// Waits until a cluster of ours is so.
-    async fn ours_is(&self, name: &str, holds: impl Fn(&Value) -> bool) {
+    pub(super) async fn ours_is(&self, name: &str, holds: impl Fn(&Value) -> bool) {
         let api: Api<DaskCluster> = Api::default_namespaced(self.client.clone());
         let read = || there(&api, name);
         until(&format!("our DaskCluster {name}"), read, holds).await;
     }
 
     /// Waits until a pod is so.
-    async fn pod_is(&self, name: &str, holds: impl Fn(&Value) -> bool) -> Value {
+    pub(super) async fn pod_is(&self, name: &str, holds: impl Fn(&Value) -> bool) -> Value {
         let api: Api<Pod> = Api::default_namespaced(self.client.clone());
         let read = || there(&api, name);
         until(&format!("the Pod {name}"), read, holds).await
     }
 
     /// The kubelet says how a pod is.
-    async fn set_pod(&self, name: &str, phase: &str) {
+    pub(super) async fn set_pod(&self, name: &str, phase: &str) {
         let api: Api<Pod> = Api::default_namespaced(self.client.clone());
         let status = json!({"status": {"phase": phase}});
         api.patch_status(name, &PatchParams::default(), &Patch::Merge(status)).await.unwrap();
     }
 
     /// Waits until an event about an object of theirs has this reason; gives its words.
-    async fn event(&self, name: &str, reason: &str) -> String {
+    pub(super) async fn event(&self, name: &str, reason: &str) -> String {
         let api: Api<Event> = Api::default_namespaced(self.client.clone());
         let read = || async {
             let all = api.list(&ListParams::default()).await.unwrap().items;
@@ -118,6 +124,11 @@ impl Stage {
         let found = until(&format!("an event {reason} about {name}"), read, Value::is_string).await;
         found.as_str().unwrap().to_owned()
     }
+}
+
+/// Objects of theirs.
+pub(super) fn theirs(client: &Client, kind: TheirKind) -> Api<DynamicObject> {
+    Api::default_namespaced_with(client.clone(), &kind.resource())
 }
 
 /// The object of this name; null where there is none.
@@ -143,7 +154,7 @@ async fn until<F: Future<Output = Value>>(
 }
 
 /// A cluster as `KubeCluster` writes it, with what it leaves open.
-fn cluster(name: &str) -> Value {
+pub(super) fn cluster(name: &str) -> Value {
     json!({
         "idleTimeout": 0,
         "worker": {"replicas": 1, "spec": {"containers": [{

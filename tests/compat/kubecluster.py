@@ -41,7 +41,7 @@ def objects(kind, **selectors):
     return list(kr8s.get(kind, namespace=namespace, **selectors))
 
 
-def in_a_notebook():
+def in_a_script():
     cluster = KubeCluster(
         name="sync",
         image=image,
@@ -55,7 +55,7 @@ def in_a_notebook():
     with Client(cluster) as client:
 
         def has(count):
-            return lambda: len(client.scheduler_info(n_workers=-1)["workers"]) == count
+            return lambda: len(client.nthreads()) == count
 
         assert client.submit(sum, [1, 10]).result(timeout=PATIENCE_S) == 11
         assert client.submit(os.getenv, "GREETING").result(timeout=PATIENCE_S) == "hello"
@@ -69,12 +69,12 @@ def in_a_notebook():
         del kept  # the last worker is not removed while it has the only copy
         cluster.add_worker_group("more", n_workers=1)
         until("add_worker_group", has(2))
-        other = KubeCluster.from_name("sync", **given)
+        other = KubeCluster.from_name("sync", shutdown_on_close=False, **given)  # so by default, but in 2023
         assert other == cluster
         other.scale(0, worker_group="more")
         until("from_name, and its scale(0) of the group", has(1))
         other.close()
-        assert objects("daskclusters.kubernetes.dask.org"), "one that was found by its name stays"
+        assert objects("daskclusters.kubernetes.dask.org"), "what was found by its name stays"
         cluster.delete_worker_group("more")
         cluster.scale(0)
         until("scale(0)", has(0))
@@ -102,7 +102,18 @@ async def in_an_event_loop():
     say("closed")
 
 
-in_a_notebook()
+async def in_a_cell():
+    """A notebook runs its cells in an event loop, in which nothing here waits."""
+    cluster = KubeCluster(name="cell", image=image, n_workers=1, scheduler_service_type=service, **given)
+    with Client(cluster) as client:
+        assert client.submit(abs, -42).result(timeout=PATIENCE_S) == 42
+    say("in a running event loop")
+    cluster.close()
+    say("closed")
+
+
+in_a_script()
 asyncio.run(in_an_event_loop())
+asyncio.run(in_a_cell())
 assert not objects("daskclusters.kubernetes.dask.org")
 print("all steps are done")

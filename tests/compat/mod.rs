@@ -11,6 +11,7 @@
 //! ```
 
 mod adapter;
+mod living;
 
 use std::fs;
 use std::path::{Path, PathBuf};

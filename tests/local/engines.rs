@@ -81,7 +81,7 @@ with Client() as client:
 ";
 
 /// How many lines with these words there are in the logs of workers and of runners.
-fn lines(folder: &Path, words: &str) -> (usize, usize) {
+pub(super) fn lines(folder: &Path, words: &str) -> (usize, usize) {
     let list =
         |folder: PathBuf| std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
     let logs = list(folder.join("tmp")).map(|local| local.join("logs/default")).flat_map(list);

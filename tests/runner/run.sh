@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Runs the runner's tests on every engine, or on those named: tests/runner/run.sh [prefect-1.4.1 …] [-- pytest options]
 # tests/runner/run.sh --list [ENGINE …] makes the environments only, and writes a line for each, such as
-# DASKFLOW_PREFECT_1_4_1=/path/to/python, or a comment with the reason where there is none.
+# DASKFLOW_PREFECT_1_4_1=/path/to/python, or a comment with the reason where there is none. It takes any of requirements/: kubecluster-*
+# is for tests/compat.
 # Virtual environments are made once, from the pins in requirements/, and kept in the user's cache directory.
 set -euo pipefail
 shopt -s inherit_errexit  # else a failing pip inside $(…) would leave a half-made environment marked as complete
@@ -29,7 +30,7 @@ find_python() {
   return 1
 }
 if [ -n "$list" ]; then
-  python=$(find_python 2>/dev/null) || { echo "# Prefect: there is no Python 3.11"; exit 0; }
+  python=$(find_python 2>/dev/null) || { echo "# ${engines[*]}: there is no Python 3.11"; exit 0; }
 else
   python=$(find_python)
 fi

@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ObjectReference, Pod, Service};
-use kube::api::{Api, DynamicObject};
+use kube::api::{Api, DynamicObject, ListParams};
 use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
 use serde::de::DeserializeOwned;
@@ -17,7 +17,7 @@ use tracing::Instrument;
 
 use super::theirs::Subject;
 use super::write::{Statuses, carry_out};
-use crate::api::DaskCluster;
+use crate::api::{DaskCluster, labels};
 use crate::causes::chain;
 use crate::operator::backoff::backoff;
 use crate::operator::context::Context;
@@ -258,8 +258,7 @@ async fn tell_failure(
         let failed = Failed { failure, code: code_of(error), times };
         failing_job(&job(context, known, pod.as_ref(), context.clock.now()), &failed)
     } else {
-        let ours = cached(context, known).ours;
-        failing(&cluster(known, ours.as_deref(), (None, None)), &failure)
+        failing(&cluster(known, &cached(context, known)), &failure)
     };
     let writes = plan.writes.clone();
     tell(context, memory, known, plan);
@@ -277,36 +276,36 @@ fn code_of(error: &Error) -> Option<u16> {
     }
 }
 
-/// What the caches have of ours for it.
-struct Cached {
+/// What there is for a cluster: as the caches have it, and so of ours alone, or as the API server has it.
+struct There {
     ours: Option<Arc<DaskCluster>>,
     service: Option<Arc<Service>>,
+    schedulers: Vec<Arc<Pod>>,
     beside: Option<Arc<Service>>,
 }
 
-fn cached(context: &Context, known: &Known) -> Cached {
+fn cached(context: &Context, known: &Known) -> There {
     let (_, namespace, name) = &known.subject;
     let stores = &context.stores;
     let service = |name: &str| stores.services.get(&ObjectRef::new(name).within(namespace));
-    Cached {
+    let scheduler = scheduler_name(name);
+    There {
         ours: stores.clusters.get(&ObjectRef::new(name).within(namespace)),
-        service: service(&scheduler_name(name)),
+        service: service(&scheduler),
+        schedulers: stores.pods.get(&ObjectRef::new(&scheduler).within(namespace)).into_iter().collect(),
         beside: service(&format!("{name}-service")),
     }
 }
 
-fn cluster<'a>(
-    known: &'a Known,
-    ours: Option<&'a DaskCluster>,
-    (service, beside): (Option<&'a Service>, Option<&'a Service>),
-) -> Cluster<'a> {
+fn cluster<'a>(known: &'a Known, there: &'a There) -> Cluster<'a> {
     Cluster {
         object: &known.object,
         groups: &known.groups,
         autoscalers: &known.autoscalers,
-        ours,
-        service,
-        beside,
+        ours: there.ours.as_deref(),
+        service: there.service.as_deref(),
+        schedulers: &there.schedulers,
+        beside: there.beside.as_deref(),
         freed: &known.freed,
         refused: &known.refused,
         is_live: false,
@@ -319,8 +318,7 @@ fn from_caches(context: &Context, known: &Known, now: Timestamp) -> Plan {
         let pod = context.stores.pods.get(&ObjectRef::new(&format!("{name}-runner")).within(namespace));
         return plan_job(&job(context, known, pod.as_deref(), now));
     }
-    let Cached { ours, service, beside } = cached(context, known);
-    plan_cluster(&cluster(known, ours.as_deref(), (service.as_deref(), beside.as_deref())))
+    plan_cluster(&cluster(known, &cached(context, known)))
 }
 
 fn job<'a>(context: &Context, known: &'a Known, pod: Option<&'a Pod>, now: Timestamp) -> Job<'a> {
@@ -348,10 +346,21 @@ async fn live(context: &Context, known: &Known, now: Timestamp) -> Result<Option
         let pod: Option<Pod> = by_name(context, namespace, &format!("{name}-runner")).await?;
         return Ok(Some(plan_job(&Job { is_live: true, ..job(context, &fresh, pod.as_ref(), now) })));
     }
-    let ours: Option<DaskCluster> = by_name(context, namespace, name).await?;
-    let Cached { service, beside, .. } = cached(context, known);
-    let observed = cluster(&fresh, ours.as_ref(), (service.as_deref(), beside.as_deref()));
-    Ok(Some(plan_cluster(&Cluster { is_live: true, ..observed })))
+    let mut there = cached(context, known);
+    there.ours = by_name(context, namespace, name).await?.map(Arc::new);
+    if there.ours.is_none() {
+        there.service = by_name(context, namespace, &scheduler_name(name)).await?.map(Arc::new);
+        there.schedulers = schedulers(context, namespace, name).await?;
+    }
+    Ok(Some(plan_cluster(&Cluster { is_live: true, ..cluster(&fresh, &there) })))
+}
+
+/// The pods of the scheduler of this cluster, whoever has made them.
+async fn schedulers(context: &Context, namespace: &str, cluster: &str) -> Result<Vec<Arc<Pod>>, Error> {
+    let api: Api<Pod> = Api::namespaced(context.client.clone(), namespace);
+    let selector = format!("{}={cluster},{}={}", labels::CLUSTER_NAME, labels::COMPONENT, labels::SCHEDULER);
+    let list = api.list(&ListParams::default().labels(&selector)).await?;
+    Ok(list.items.into_iter().map(Arc::new).collect())
 }
 
 async fn by_name<K>(context: &Context, namespace: &str, name: &str) -> Result<Option<K>, Error>

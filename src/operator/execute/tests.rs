@@ -333,6 +333,24 @@ async fn a_policy_of_somebody_else_is_left_alone_and_told() {
 }
 
 #[tokio::test]
+async fn no_pod_is_made_that_the_service_of_another_would_select() {
+    let (context, server, _wakes) = context(1);
+    let owner = json!({"apiVersion": "kubernetes.dask.org/v1", "kind": "DaskCluster", "name": "demo", "uid": "another"});
+    let metadata = json!({"name": "demo-scheduler", "uid": "s", "ownerReferences": [owner]});
+    let (asked, _server) = serve(server, move |_| {
+        (200, json!({"apiVersion": "v1", "kind": "Service", "metadata": metadata.clone()}))
+    });
+    let service = json!({"metadata": {"name": "demo-scheduler", "ownerReferences": [
+        {"apiVersion": "daskflow.dev/v1alpha1", "kind": "DaskCluster", "name": "demo", "uid": "u"},
+    ]}});
+    let service = Step::Apply(Box::new(Applied::Service(serde_json::from_value(service).unwrap())));
+    let scheduler = Step::Create(Box::new(Object::Pod(pod("demo-scheduler", labels::SCHEDULER))));
+    let error = steps(&context, KEY, &[service, scheduler], Bounds::USUAL).await.unwrap_err();
+    assert_eq!(error.tell().reason, Reason::NameTaken);
+    assert_eq!(asked.all(), ["GET demo-scheduler"]);
+}
+
+#[tokio::test]
 async fn a_policy_that_is_not_wanted_is_deleted() {
     let (context, server, _wakes) = context(1);
     let (asked, _server) = serve(server, |_| policy_there());

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::core::v1::{Pod, Service};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::ResourceExt;
 use kube::core::DynamicObject;
 
 use super::kind::TheirKind;
+use super::living;
 use super::parts::{self, Changes, Freed, RefusedGroups};
 use super::wanted::{Wanted, autoscalers, wanted};
 use super::write::{Plan, Write, status_of};
@@ -22,10 +23,11 @@ use crate::plan::{Applied, Note, Object, Step, Victim, VictimKind};
 const CREATED: &str = "Created";
 /// Something is made for it, and its Service cannot be reached yet.
 const PENDING: &str = "Pending";
-/// Its Service is there. Their clients wait for this, and ask for pods from then on.
-const RUNNING: &str = "Running";
+/// Its Service is there, and the pod of its scheduler was. Their clients wait for this, and ask for the pod from
+/// then on; those of 2023 do so once.
+pub(super) const RUNNING: &str = "Running";
 /// Nothing is made for it until somebody changes it.
-const ERROR: &str = "Error";
+pub(super) const ERROR: &str = "Error";
 
 /// A cluster of theirs, and what there is for it.
 pub struct Cluster<'a> {
@@ -39,6 +41,9 @@ pub struct Cluster<'a> {
     pub ours: Option<&'a DaskCluster>,
     /// The Service `NAME-scheduler`.
     pub service: Option<&'a Service>,
+    /// The pods of its scheduler: that of ours, and where there is none of ours and the API server was asked,
+    /// those of anybody.
+    pub schedulers: &'a [Arc<Pod>],
     /// The Service `NAME-service`, for what the other cannot be.
     pub beside: Option<&'a Service>,
     /// Those that a finalizer of theirs was taken from.
@@ -79,6 +84,18 @@ pub fn plan(observed: &Cluster<'_>) -> Plan {
         return plan;
     }
     let there = There::of(observed, &owner);
+    if matches!(there, There::Nothing) && living::may_be(cluster) {
+        if !observed.is_live {
+            // The caches have nothing that is not ours.
+            plan.wants_look = true;
+            return plan;
+        }
+        let objects = living::objects(observed, &owner);
+        if !objects.is_empty() {
+            living::leave(observed, &owner, &objects, &mut plan);
+            return plan;
+        }
+    }
     let wanted = wanted(observed, (&owner, there.own()), &mut plan);
     if let (There::Own(ours), Some(wanted)) = (there, &wanted)
         && rests(ours, &wanted.cluster)
@@ -137,7 +154,7 @@ impl<'a> There<'a> {
 /// The phase as their clients know it.
 fn phase(observed: &Cluster<'_>, there: There<'_>, is_wanted: bool) -> &'static str {
     match there {
-        There::Own(_) if observed.service.is_some_and(is_reachable) => RUNNING,
+        There::Own(_) if observed.service.is_some_and(is_reachable) && has_begun(observed) => RUNNING,
         There::Own(_) => PENDING,
         There::Another => ERROR,
         _ if !is_wanted => ERROR,
@@ -147,8 +164,13 @@ fn phase(observed: &Cluster<'_>, there: There<'_>, is_wanted: bool) -> &'static 
     }
 }
 
+/// Whether its scheduler has, or has had, a pod.
+fn has_begun(observed: &Cluster<'_>) -> bool {
+    !observed.schedulers.is_empty() || status_of(observed.object, "phase") == RUNNING
+}
+
 /// Whether a Service has got all that it waits for: a load balancer gives it an address.
-fn is_reachable(service: &Service) -> bool {
+pub(super) fn is_reachable(service: &Service) -> bool {
     let is_balanced = service.spec.as_ref().and_then(|spec| spec.type_.as_deref()) == Some("LoadBalancer");
     let balancer = service.status.as_ref().and_then(|status| status.load_balancer.as_ref());
     let ingress = balancer.and_then(|balancer| balancer.ingress.as_deref());
@@ -185,7 +207,9 @@ fn change_parts(observed: &Cluster<'_>, owner: &OwnerReference, wanted: Option<&
 }
 
 /// All groups and autoscalers.
-fn parts_of<'a>(observed: &Cluster<'a>) -> impl Iterator<Item = (TheirKind, &'a Arc<DynamicObject>)> {
+pub(super) fn parts_of<'a>(
+    observed: &Cluster<'a>,
+) -> impl Iterator<Item = (TheirKind, &'a Arc<DynamicObject>)> {
     let groups = observed.groups.iter().map(|group| (TheirKind::Group, group));
     groups.chain(observed.autoscalers.iter().map(|one| (TheirKind::Autoscaler, one)))
 }

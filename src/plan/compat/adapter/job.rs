@@ -5,6 +5,8 @@
 //! cannot be had has failed, and no cluster is made for it. What has come of it is written before the cluster
 //! is deleted, so that a cluster that has ended is never all that is left of a job.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Container, EnvVar, Pod, PodSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
@@ -22,7 +24,7 @@ use crate::plan::conditions::Failure;
 use crate::plan::names::CLUSTER_NAME_MAX;
 use crate::plan::pods::written::SCHEDULER_ADDRESS;
 use crate::plan::site::Site;
-use crate::plan::{Note, Object, Step};
+use crate::plan::{Next, Note, Object, Step};
 
 /// The value of the component label on the pod of a job.
 const RUNNER: &str = "job-runner";
@@ -60,6 +62,9 @@ pub struct Job<'a> {
     /// Whether the API server has been asked for all of that just now.
     pub is_live: bool,
 }
+
+/// How soon to look again at a pod that dask-kubernetes' own operator has made: no watch tells of it.
+const LOOK: Duration = Duration::from_secs(15);
 
 /// The name of the pod of a job.
 fn runner_name(job: &str) -> String {
@@ -136,7 +141,11 @@ fn go_on(observed: &Job<'_>, owner: &OwnerReference, status: &str, plan: &mut Pl
         set(plan, job, &first);
     }
     match (observed.pod, pod) {
-        (_, Some(_)) => {}
+        (_, Some(pod)) => {
+            if !pod.labels().contains_key(labels::APP_MANAGED_BY) {
+                plan.next = Next::After(LOOK);
+            }
+        }
         // That of an earlier job of the name.
         (Some(other), None) if parts::is_of_former(&other.metadata, owner) => return,
         (Some(_), None) => {

@@ -6,7 +6,7 @@
 //! `NAME-default`, `status.phase`); for each `DaskJob` a `DaskCluster` of theirs and the pod of its program.
 //!
 //! What it is not: it looks after no scheduler and no worker. That is the planner of our clusters, for these
-//! as for all others.
+//! as for all others. What dask-kubernetes' own operator has made goes on as it is ([`living`]).
 //!
 //! Always: each write is decided from how things are, and not from what has happened; but for the number of
 //! workers of their `DaskCluster`, which is given to its group when it changes, as their clients scale the
@@ -15,6 +15,7 @@
 mod cluster;
 mod job;
 mod kind;
+mod living;
 mod parts;
 #[cfg(test)]
 mod tests;

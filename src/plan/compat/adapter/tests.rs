@@ -13,11 +13,11 @@ use rstest::rstest;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::api::{DaskCluster, DaskClusterStatus, Reason};
+use crate::api::{DaskCluster, DaskClusterStatus, Reason, labels};
 use crate::plan::conditions::Failure;
 use crate::plan::pods::worker;
 use crate::plan::site::Site;
-use crate::plan::{Applied, Object, Step};
+use crate::plan::{Applied, Next, Object, Step};
 
 /// Nothing was taken from any.
 static FREED: Freed = Freed::new();
@@ -94,6 +94,7 @@ fn seen<'a>(object: &'a DynamicObject, groups: &'a [Arc<DynamicObject>]) -> Clus
         autoscalers: &[],
         ours: None,
         service: None,
+        schedulers: &[],
         beside: None,
         freed: &FREED,
         refused: &REFUSED,
@@ -103,7 +104,7 @@ fn seen<'a>(object: &'a DynamicObject, groups: &'a [Arc<DynamicObject>]) -> Clus
 
 /// The cluster of ours that is made for this one.
 fn made(observed: &Cluster<'_>) -> DaskCluster {
-    let plan = plan_cluster(&Cluster { ours: None, ..*observed });
+    let plan = plan_cluster(&Cluster { ours: None, is_live: true, ..*observed });
     let made = plan.writes.into_iter().find_map(|write| match write {
         Write::Step(step) => match *step {
             Step::Create(object) => match *object {
@@ -183,12 +184,21 @@ fn a_new_cluster_has_one_of_ours_and_a_group() {
     Some(json!({"spec": {"type": "LoadBalancer"}, "status": {"loadBalancer": {"ingress": [{"ip": "10.0.0.1"}]}}})),
     RUNNING
 )]
-fn the_phase_is_that_of_the_service(#[case] of_service: Option<Value>, #[case] expected: &str) {
+fn the_phase_is_that_of_the_service_once_the_scheduler_has_begun(
+    #[case] of_service: Option<Value>,
+    #[case] expected: &str,
+) {
     let (object, groups) = (cluster(&json!({"status": {"phase": "Created"}})), [default_group(&json!({}))]);
     let observed = seen(&object, &groups);
     let (ours, service) = (made(&observed), of_service.as_ref().map(service));
     let observed = Cluster { ours: Some(&ours), service: service.as_ref(), ..observed };
-    assert_eq!(titles(&plan_cluster(&observed)), [expected]);
+    assert_eq!(titles(&plan_cluster(&observed)), [PENDING], "clients ask for the pod from then on");
+    let schedulers = [Arc::new(Pod::default())];
+    assert_eq!(titles(&plan_cluster(&Cluster { schedulers: &schedulers, ..observed })), [expected]);
+    // A scheduler that is replaced changes nothing.
+    let running = cluster(&json!({"status": {"phase": "Running"}}));
+    let written = titles(&plan_cluster(&Cluster { object: &running, ..observed }));
+    assert_eq!(written, if expected == RUNNING { vec![] } else { vec![PENDING.to_owned()] });
 }
 
 #[test]
@@ -596,6 +606,17 @@ fn a_pod_that_was_deleted_while_it_ran_is_a_failure_after_a_look() {
             "delete DaskCluster.kubernetes.dask.org j",
         ]
     );
+}
+
+#[test]
+fn a_pod_that_their_operator_has_made_is_looked_at_again() {
+    let (object, cluster) = (job(&json!({"jobStatus": "Running"})), cluster_of_job());
+    let mut pod = runner("Running");
+    let plan = plan_job(&look(&object, Some(&cluster), Some(&pod)));
+    assert!(matches!(plan.next, Next::After(_)), "no watch tells of it: {plan:?}");
+    pod.labels_mut().insert(labels::APP_MANAGED_BY.to_owned(), labels::APP.to_owned());
+    let plan = plan_job(&look(&object, Some(&cluster), Some(&pod)));
+    assert_eq!(plan.next, Next::Change);
 }
 
 #[test]
