@@ -2,9 +2,6 @@
 
 use std::time::Duration;
 
-/// The longest part of a gateway's words that is passed on, in characters.
-const WORDS_MAX: usize = 300;
-
 /// Why a gateway did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -22,13 +19,13 @@ pub enum Error {
     Refused {
         /// The HTTP status.
         status: u16,
-        /// The gateway's own words, bounded, without control characters.
+        /// The gateway's own words, as [`super::Hidden`] shows them.
         words: String,
     },
     /// The gateway is somewhere else. Nothing is sent there.
     #[error("it redirects to {to:?}")]
     Redirected {
-        /// Where to, as it says, bounded.
+        /// Where to, as it says, likewise.
         to: String,
     },
     /// The answer is longer than a gateway's.
@@ -60,12 +57,6 @@ impl Error {
     }
 }
 
-/// A peer's words, bounded, and without what would break a line or a terminal.
-pub(super) fn shown(text: &str) -> String {
-    let plain = text.chars().map(|letter| if letter.is_control() { ' ' } else { letter });
-    plain.take(WORDS_MAX).collect::<String>().trim().to_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -80,11 +71,5 @@ mod tests {
         for uncertain in [refused(500), refused(502), late, Error::NotUnderstood("no JSON")] {
             assert!(!uncertain.is_certain(), "{uncertain:?}");
         }
-    }
-
-    #[test]
-    fn words_are_bounded_and_stay_in_their_line() {
-        assert_eq!(shown("a\r\n\u{1b}[2Jb"), "a   [2Jb");
-        assert_eq!(shown(&"x".repeat(10_000)).len(), WORDS_MAX);
     }
 }

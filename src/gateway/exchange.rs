@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use http::Request;
 use http::header::{self, HeaderMap, HeaderValue};
-use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
@@ -15,7 +15,8 @@ use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::call::Call;
-use super::error::{Error, shown};
+use super::error::Error;
+use super::hidden::Hidden;
 use super::message;
 
 /// The longest answer: a list of some 1,500 clusters, each with a certificate and a key.
@@ -32,6 +33,8 @@ pub struct Place<'a> {
     pub authority: &'a str,
     /// The whole `Authorization` header.
     pub authorization: &'a str,
+    /// What is shown of it nowhere.
+    pub hidden: &'a Hidden,
 }
 
 /// What came.
@@ -52,7 +55,7 @@ where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let request = request(place, call)?;
-    timeout(limit, answered(stream, request)).await.unwrap_or(Err(Error::Late { limit }))
+    timeout(limit, answered(stream, request, place.hidden)).await.unwrap_or(Err(Error::Late { limit }))
 }
 
 fn request(place: &Place<'_>, call: &Call) -> Result<Request<Full<Bytes>>, Error> {
@@ -74,7 +77,7 @@ fn request(place: &Place<'_>, call: &Call) -> Result<Request<Full<Bytes>>, Error
         .map_err(|_| Error::Unwritable("the address has what no request may have"))
 }
 
-async fn answered<S>(stream: S, request: Request<Full<Bytes>>) -> Result<Answer, Error>
+async fn answered<S>(stream: S, request: Request<Full<Bytes>>, hidden: &Hidden) -> Result<Answer, Error>
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
@@ -87,17 +90,13 @@ where
     if head.status.is_redirection() {
         let to =
             head.headers.get(header::LOCATION).map(|to| String::from_utf8_lossy(to.as_bytes()).into_owned());
-        return Err(Error::Redirected { to: shown(&to.unwrap_or_default()) });
+        return Err(Error::Redirected { to: hidden.shown(&to.unwrap_or_default()) });
     }
     let body = whole(body).await?;
     if !head.status.is_success() {
-        return Err(refused(head.status, &body));
+        return Err(Error::Refused { status: head.status.as_u16(), words: message::words(&body, hidden) });
     }
     Ok(Answer { body, date: date(&head.headers) })
-}
-
-fn refused(status: StatusCode, body: &[u8]) -> Error {
-    Error::Refused { status: status.as_u16(), words: message::words(body) }
 }
 
 async fn whole(body: Incoming) -> Result<Vec<u8>, Error> {

@@ -8,7 +8,8 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 use super::call::is_name;
-use super::error::{Error, shown};
+use super::error::Error;
+use super::hidden::Hidden;
 
 /// An option that a cluster may have.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -99,13 +100,16 @@ fn options_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Map<Str
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
-/// The answer to [`super::Call::options`].
-pub fn options(body: &[u8]) -> Result<Vec<OptionSpec>, Error> {
+/// The answer to [`super::Call::options`]. Their names are shown to whoever names another one.
+pub fn options(body: &[u8], hidden: &Hidden) -> Result<Vec<OptionSpec>, Error> {
     #[derive(Deserialize)]
     struct Options {
         cluster_options: Vec<OptionSpec>,
     }
-    let options: Options = read(body, "it has no list of options")?;
+    let mut options: Options = read(body, "it has no list of options")?;
+    for option in &mut options.cluster_options {
+        option.field = hidden.shown(&option.field);
+    }
     Ok(options.cluster_options)
 }
 
@@ -138,7 +142,7 @@ pub fn list(body: &[u8]) -> Result<BTreeMap<String, Report>, Error> {
 
 /// The answer to [`super::Call::scale`] and to [`super::Call::adapt`]: what the gateway has against as many
 /// workers, if anything.
-pub fn scaled(body: &[u8]) -> Result<Option<String>, Error> {
+pub fn scaled(body: &[u8], hidden: &Hidden) -> Result<Option<String>, Error> {
     #[derive(Deserialize)]
     struct Scaled {
         ok: bool,
@@ -146,17 +150,17 @@ pub fn scaled(body: &[u8]) -> Result<Option<String>, Error> {
         msg: Option<String>,
     }
     let answer: Scaled = read(body, "it does not say whether it scales")?;
-    Ok((!answer.ok).then(|| shown(answer.msg.as_deref().unwrap_or("no reason is given"))))
+    Ok((!answer.ok).then(|| hidden.shown(answer.msg.as_deref().unwrap_or("no reason is given"))))
 }
 
 /// The words of an answer that says no: `{"error": text}`. Any other text is not passed on: whoever writes an
 /// address would read by it what only the operator can reach.
-pub(super) fn words(body: &[u8]) -> String {
+pub(super) fn words(body: &[u8], hidden: &Hidden) -> String {
     #[derive(Deserialize)]
     struct Refusal {
         error: String,
     }
-    let words = serde_json::from_slice(body).map(|refusal: Refusal| shown(&refusal.error));
+    let words = serde_json::from_slice(body).map(|refusal: Refusal| hidden.shown(&refusal.error));
     words.ok().filter(|words| !words.is_empty()).unwrap_or_else(|| "it does not say why".to_owned())
 }
 
@@ -194,8 +198,11 @@ mod tests {
     #[test]
     fn what_is_no_answer_of_a_gateway_is_refused_without_quoting_it() {
         let secret = b"{\"name\": 1, \"tls_key\": \"SECRET\"";
-        for error in [created(secret).unwrap_err(), report(secret).unwrap_err(), options(b"[]").unwrap_err()]
-        {
+        for error in [
+            created(secret).unwrap_err(),
+            report(secret).unwrap_err(),
+            options(b"[]", &Hidden::default()).unwrap_err(),
+        ] {
             assert!(error.to_string().starts_with("its answer is none of a Dask Gateway"), "{error}");
             assert!(!format!("{error:?} {error}").contains("SECRET"));
         }
@@ -206,9 +213,22 @@ mod tests {
     #[test]
     fn a_limit_of_the_site_is_in_the_gateways_words() {
         let answer = br#"{"ok": false, "msg": "Scaling to 3 instead."}"#;
-        assert_eq!(scaled(answer).unwrap().as_deref(), Some("Scaling to 3 instead."));
-        assert_eq!(scaled(br#"{"ok": true, "msg": null}"#).unwrap(), None);
-        assert_eq!(words(br#"{"error": "Unknown fields ['zzz']"}"#), "Unknown fields ['zzz']");
-        assert_eq!(words(b"500: Server got itself in trouble"), "it does not say why");
+        let nothing = Hidden::default();
+        assert_eq!(scaled(answer, &nothing).unwrap().as_deref(), Some("Scaling to 3 instead."));
+        assert_eq!(scaled(br#"{"ok": true, "msg": null}"#, &nothing).unwrap(), None);
+        assert_eq!(words(br#"{"error": "Unknown fields ['zzz']"}"#, &nothing), "Unknown fields ['zzz']");
+        assert_eq!(words(b"500: Server got itself in trouble", &nothing), "it does not say why");
+    }
+
+    #[test]
+    fn a_login_is_hidden_wherever_words_of_a_gateway_are_passed_on() {
+        let hidden = Hidden::of("Basic YQ==", "s3cret");
+        let long = "x".repeat(297) + "s3cret";
+        let cut = "x".repeat(297) + "***";
+        assert_eq!(words(format!("{{\"error\": \"{long}\"}}").as_bytes(), &hidden), cut);
+        let said = scaled(format!("{{\"ok\": false, \"msg\": \"{long}\"}}").as_bytes(), &hidden).unwrap();
+        assert_eq!(said.as_deref(), Some(cut.as_str()));
+        let offered = options(br#"{"cluster_options": [{"field": "as s3cret"}]}"#, &hidden).unwrap();
+        assert_eq!(offered[0].field, "as ***");
     }
 }

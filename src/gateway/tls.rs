@@ -11,7 +11,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::error::{Error, shown};
+use super::error::Error;
+use super::hidden::Hidden;
 
 /// Whom to believe. A clone is cheap and the same.
 #[derive(Clone)]
@@ -46,21 +47,22 @@ impl Trust {
         }
         let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
-            .map_err(|error| Error::Tls(shown(&error.to_string())))?
+            .map_err(|error| Error::Tls(error.to_string()))?
             .with_root_certificates(roots)
             .with_no_client_auth();
         Ok(Self(Arc::new(config)))
     }
 
-    /// A session over a connection to `host`. It has no time limit of its own.
+    /// A session over a connection to `host`. It has no time limit of its own. What is said of a certificate
+    /// that is not believed is shown without `hidden`.
     ///
     /// # Errors
     /// The peer's certificate is not believed, or is not for `host`, or it speaks no TLS.
-    pub async fn secure<S>(&self, host: &str, stream: S) -> Result<TlsStream<S>, Error>
+    pub async fn secure<S>(&self, host: &str, stream: S, hidden: &Hidden) -> Result<TlsStream<S>, Error>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let fault = |text: &str| Error::Tls(shown(text));
+        let fault = |text: &str| Error::Tls(hidden.shown(text));
         let name = ServerName::try_from(host.to_owned()).map_err(|error| fault(&error.to_string()))?;
         let connected = TlsConnector::from(self.0.clone()).connect(name, stream).await;
         connected.map_err(|error| fault(&error.to_string()))

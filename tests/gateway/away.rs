@@ -94,6 +94,52 @@ fn a_run_waits_for_a_gateway_that_is_away() {
     local.leaves_nothing(Duration::from_secs(1));
 }
 
+/// What its script fails of, once it is told to.
+const FAILS: &str = "raise SystemExit('it failed by itself')\n";
+
+/// Its proxy answers in its place that it is away, and leads to the cluster as before.
+#[test]
+fn a_script_that_fails_while_its_gateway_is_away_has_failed_itself() {
+    let setup = Setup { is_lasting: true, ..Setup::default() };
+    let Some(mut gateway) = Gateway::start_as("gateway_own_fault", setup) else { return };
+    let told = gateway.folder.join("told");
+    let further = "  retries: {infrastructure: 1, delay: 1s}\n";
+    let fields = at(&gateway, gateway.port, "workers: 1");
+    let manifest = login("login", PASSWORD) + &flow("etl", &fields, &(steady(&told) + FAILS), further);
+    let mut local = Local::start("gateway_own_fault", &gateway.python, &manifest, &["--once"]);
+    local.says("is at work", 1);
+    gateway.stop_server();
+    std::fs::write(&told, "").unwrap();
+    local.says("ScriptError: ", 1);
+    gateway.start_server();
+    assert_eq!(local.code(PATIENCE), Some(1), "{}\n{}", local.text(), gateway.log());
+    let text = local.text();
+    assert!(text.contains("it failed by itself") && !text.contains("ClusterLost"), "{text}");
+    assert_eq!(gateway.states(), ["STOPPED"], "{text}\n{}", gateway.log());
+}
+
+/// Its proxy and its clusters end with it: the same words of the script count for nothing.
+#[test]
+fn a_script_that_fails_after_its_cluster_has_ended_with_its_gateway_has_lost_it() {
+    let Some(mut gateway) = Gateway::start("gateway_all_away") else { return };
+    let told = gateway.folder.join("told");
+    let script = format!(
+        "import os, time\nfrom distributed import Client\nclient = Client()\nprint('is at work', flush=True)\n\
+         while not os.path.exists('{}'): time.sleep(0.1)\n{FAILS}",
+        told.display()
+    );
+    let fields = at(&gateway, gateway.port, "workers: 1");
+    let manifest = login("login", PASSWORD) + &flow("etl", &fields, &script, "");
+    let mut local = Local::start("gateway_all_away", &gateway.python, &manifest, &["--once"]);
+    local.says("is at work", 1);
+    gateway.stop_server();
+    std::fs::write(&told, "").unwrap();
+    local.says("ClusterLost: the scheduler of the gateway's cluster", 1);
+    gateway.start_server();
+    assert_eq!(local.code(PATIENCE), Some(1), "{}\n{}", local.text(), gateway.log());
+    assert!(local.text().contains("it failed by itself"), "{}", local.text());
+}
+
 /// All its connections are cut, so a client loses its work. Which reason its script sees is up to Dask.
 #[test]
 fn a_proxy_that_restarts_costs_an_attempt_at_most() {

@@ -92,6 +92,35 @@ fn a_run_gets_a_cluster_of_its_gateway_which_ends_with_it() {
     local.leaves_nothing(Duration::from_secs(1));
 }
 
+/// It asks a gateway itself, as scripts do that were written for one, and has no login.
+const ASKS: &str = "\
+from dask_gateway import Gateway
+gateway = Gateway()
+with gateway.new_cluster(worker_cores=2) as cluster, cluster.get_client() as client:
+    cluster.scale(1)
+    client.wait_for_workers(1)
+    assert len(cluster.scheduler_info['workers']) == 1
+    assert client.submit(sum, [1, 2]).result() == 3
+    print('its dashboard is at', cluster.dashboard_link, client.dashboard_link)
+assert gateway.list_clusters() == []
+";
+
+#[test]
+fn a_script_that_asks_a_gateway_itself_is_given_the_run_s_cluster() {
+    let Some(gateway) = Gateway::start("gateway_asks") else { return };
+    let fields = at(&gateway, gateway.port, "workers: 1");
+    let manifest = login("login", PASSWORD) + &flow("etl", &fields, ASKS, "");
+    let mut local = Local::start("gateway_asks", &gateway.python, &manifest, &["--once"]);
+    assert_eq!(local.code(PATIENCE), Some(0), "{}\n{}", local.text(), gateway.log());
+    let text = local.text();
+    let said = text.lines().find_map(|line| line.split_once("its dashboard is at ")).map(|(_, links)| links);
+    let links: Vec<&str> = said.unwrap_or_default().split(' ').collect();
+    let start = format!("http://127.0.0.1:{}/clusters/", gateway.port);
+    assert!(links.len() == 2 && links[0] == links[1] && links[0].starts_with(&start), "{text}");
+    // There is no other one beside it.
+    assert_eq!(gateway.states(), ["STOPPED"], "{text}\n{}", gateway.log());
+}
+
 #[test]
 fn a_lost_answer_leaves_no_cluster_behind() {
     let Some(gateway) = Gateway::start("gateway_lost") else { return };

@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import urllib.request
+from pathlib import Path
 
 import pytest
 
@@ -22,6 +23,8 @@ PYTHONS = json.loads(os.environ.get("DASKFLOW_RUNNER_PYTHONS", "{}"))
 PREFECT_1 = ("prefect-0.13.19", "prefect-1.4.1")
 PREFECT_3 = ("prefect-3.8.8",)
 PLAIN_DASK = ("dask-2026.8.0",)
+# What dask-gateway needs beside an engine.
+GATEWAY_CLIENT = Path(__file__).resolve().parent / "requirements" / "dask-gateway.txt"
 ALL = PREFECT_1 + PREFECT_3 + PLAIN_DASK
 
 
@@ -92,6 +95,25 @@ def answers(port):
             return True
     except OSError:
         return False
+
+
+@pytest.fixture(scope="session")
+def gateway_client(tmp_path_factory):
+    """A folder with the packages that dask-gateway needs beside an engine's: an image has them in one place.
+
+    All engines have the Python of these tests (run.sh).
+    """
+    folder = tmp_path_factory.mktemp("dask-gateway")
+    install = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--target", folder]
+    made = subprocess.run([*install, "-r", GATEWAY_CLIENT], capture_output=True, text=True)
+    assert made.returncode == 0, made.stderr
+    return str(folder)
+
+
+@pytest.fixture
+def with_client(runner, gateway_client):
+    runner.extra_env["PYTHONPATH"] = gateway_client
+    return runner
 
 
 def python_of(version):

@@ -1,14 +1,8 @@
 """Scripts that ask a Dask Gateway for their cluster: with the real dask-gateway they get the run's; no gateway is there."""
 
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 from conftest import PLAIN_DASK, PREFECT_1, PREFECT_3
 from harness import Runner
-
-CLIENT = Path(__file__).resolve().parent / "requirements" / "dask-gateway.txt"
 
 # The page of Prefect 0.13, with its words; the flow is where it says so.
 PAGE = """
@@ -116,25 +110,6 @@ ASYNCHRONOUS = """
 ASKED = "GatewayCluster: the script asks a Dask Gateway for a cluster, the run's cluster is used"
 
 
-@pytest.fixture(scope="session")
-def gateway_client(tmp_path_factory):
-    """A folder with the packages that dask-gateway needs beside an engine's: an image has them in one place.
-
-    All engines have the Python of these tests (run.sh).
-    """
-    folder = tmp_path_factory.mktemp("dask-gateway")
-    install = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--target", folder]
-    made = subprocess.run([*install, "-r", CLIENT], capture_output=True, text=True)
-    assert made.returncode == 0, made.stderr
-    return str(folder)
-
-
-@pytest.fixture
-def with_client(runner, gateway_client):
-    runner.extra_env["PYTHONPATH"] = gateway_client
-    return runner
-
-
 def dedented(text, **parts):
     lines = {name: part.replace("\n    ", "\n").strip() for name, part in parts.items()}
     return "\n".join(line[4:] for line in text.strip("\n").splitlines()).format(**lines)
@@ -178,10 +153,21 @@ def test_a_script_that_awaits_its_gateway(with_client):
 
 
 @pytest.mark.engines(*PLAIN_DASK)
-def test_what_only_a_gateway_knows_is_refused(with_client):
-    done = with_client.run("from dask_gateway import Gateway\nprint(Gateway('http://x.invalid').get_versions())\n")
+def test_a_gateway_that_is_asked_past_its_client_is_refused(with_client):
+    script = """
+        import asyncio
+        from dask_gateway import Gateway
+
+        async def main():
+            async with Gateway("http://x.invalid", asynchronous=True) as gateway:
+                await gateway._request("GET", gateway.address + "/api/health")
+
+        asyncio.run(main())
+    """
+    done = with_client.run(script)
     assert (done.code, done.reason) == (5, "RanOutsideCluster"), done
-    assert "asks a Dask Gateway by Gateway.get_versions, and the runner has no login there" in done.message
+    expected = "asks a Dask Gateway by GET http://x.invalid/api/health, and the runner has no login there; leave it out"
+    assert expected + " (flow.py:7)" in done.message
 
 
 @pytest.mark.engines(*PLAIN_DASK)

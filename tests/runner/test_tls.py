@@ -77,3 +77,21 @@ def test_flow_fails_and_ends_when_tls_does_not_fit(python, tls_cluster, certific
     done = Runner(python, tmp_path, address, env).run(FLOW, DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT="2s")
     assert (done.code, done.reason) == (3, "FlowFailed"), done
     assert "flow 'secured' failed: " in done.message
+
+
+def test_a_cluster_of_a_gateway_has_the_certificates_of_the_run(python, gateway_client, tls_cluster, certificates, tmp_path):
+    """As the operator gives them, and as a script finds those of a gateway."""
+    env = dict(tls_environment(certificates, "cluster", ["CLIENT"]), PYTHONPATH=gateway_client)
+    done = Runner(python, tmp_path, tls_cluster.address, env).run("""
+        from dask_gateway import GatewayCluster
+        from distributed import Client
+
+        cluster = GatewayCluster()
+        assert len(cluster.scheduler_info["workers"]) == 1
+        assert "BEGIN CERTIFICATE" in cluster.security.tls_cert and "PRIVATE KEY" in cluster.security.tls_key
+        with Client(cluster.scheduler_address, security=cluster.security) as client:
+            assert client.submit(sum, [1, 2]).result() == 3
+        assert cluster.get_client().submit(sum, [1, 2]).result() == 3
+    """)
+    assert (done.code, done.reason) == (0, "Succeeded"), done
+    assert "GatewaySecurity" not in done.message

@@ -4,8 +4,10 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 
 use super::*;
 
-const PLACE: Place<'_> =
-    Place { prefix: "/services/gw", authority: "gw:8000", authorization: "Basic YWxpY2U6czNjcmV0" };
+fn place(hidden: &Hidden) -> Place<'_> {
+    let authorization = "Basic YWxpY2U6czNjcmV0";
+    Place { prefix: "/services/gw", authority: "gw:8000", authorization, hidden }
+}
 
 /// The other end: gives what was asked when it has all of it, and answers with these bytes.
 async fn answering(mut peer: DuplexStream, answer: Vec<u8>) -> String {
@@ -21,7 +23,8 @@ async fn answering(mut peer: DuplexStream, answer: Vec<u8>) -> String {
 
 async fn asked(call: &Call, answer: impl Into<Vec<u8>>) -> (String, Result<Answer, Error>) {
     let (stream, peer) = duplex(1 << 20);
-    let place = PLACE;
+    let hidden = Hidden::of("Basic YWxpY2U6czNjcmV0", "s3cret");
+    let place = place(&hidden);
     let asking = exchange(stream, &place, call, Duration::from_secs(20));
     tokio::join!(answering(peer, answer.into()), asking)
 }
@@ -64,6 +67,7 @@ async fn a_call_is_one_request_that_says_who_asks() {
     "{\"error\": \"Unknown fields ['z']\"}",
     "it answers 422: Unknown fields ['z']"
 )]
+#[case::repeats("403 Forbidden", "{\"error\": \"not s3cret\"}", "it answers 403: not ***")]
 #[case::trouble("500 Error", "<html>inside</html>", "it answers 500: it does not say why")]
 #[case::proxy("502 Bad Gateway", "", "it answers 502: it does not say why")]
 #[tokio::test]
@@ -74,9 +78,9 @@ async fn a_refusal_is_in_the_gateways_words(#[case] status: &str, #[case] body: 
 
 #[tokio::test]
 async fn a_redirect_is_not_followed() {
-    let more = "Location: https://elsewhere/api\r\n";
+    let more = "Location: https://elsewhere/api?password=s3cret\r\n";
     let (_, found) = asked(&Call::options(), answer("302 Found", more, "")).await;
-    assert_eq!(found.unwrap_err().to_string(), "it redirects to \"https://elsewhere/api\"");
+    assert_eq!(found.unwrap_err().to_string(), "it redirects to \"https://elsewhere/api?password=***\"");
 }
 
 #[tokio::test]
@@ -103,14 +107,16 @@ async fn a_cut_connection_leaves_a_call_in_doubt(#[case] answer: &str) {
 #[tokio::test(start_paused = true)]
 async fn a_gateway_that_is_silent_is_given_up() {
     let (stream, _peer) = duplex(1 << 20);
-    let found = exchange(stream, &PLACE, &Call::options(), Duration::from_secs(3)).await;
+    let hidden = Hidden::default();
+    let found = exchange(stream, &place(&hidden), &Call::options(), Duration::from_secs(3)).await;
     assert_eq!(found.unwrap_err().to_string(), "no answer within 3 s");
 }
 
 #[tokio::test]
 async fn what_no_header_can_hold_is_not_sent() {
     let (stream, _peer) = duplex(1 << 20);
-    let place = Place { authorization: "Basic a\r\nX: y", ..PLACE };
+    let hidden = Hidden::default();
+    let place = Place { authorization: "Basic a\r\nX: y", ..place(&hidden) };
     let found = exchange(stream, &place, &Call::options(), Duration::from_secs(3)).await;
     let error = found.unwrap_err();
     assert!(matches!(error, Error::Unwritable(_)) && !error.to_string().contains("X: y"), "{error}");

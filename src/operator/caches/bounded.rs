@@ -272,7 +272,7 @@ mod tests {
 
     #[test]
     fn one_deep_object_does_not_fail_the_list_it_is_in() {
-        let sent = list(&[0, 90, 96, 97, 150, 1_000, 10_000, 1]);
+        let sent = list(&[0, 90, 97, 98, 150, 1_000, 10_000, 1]);
         assert!(
             serde_json::from_str::<ObjectList<DeserializeGuard<FlowRun>>>(&sent).is_err(),
             "a guard is not enough"
@@ -284,8 +284,8 @@ mod tests {
         let expected = [
             ("run-0", true),
             ("run-90", true),
-            ("run-96", true),
-            ("run-97", false),
+            ("run-97", true),
+            ("run-98", false),
             ("run-150", false),
             ("run-1000", false),
             ("run-10000", false),

@@ -143,12 +143,17 @@ impl Gateways {
             .map_err(|error| Fault::unopened(access, &error))?;
         let host = if rest.host.contains(':') { format!("[{}]", rest.host) } else { rest.host.clone() };
         let authority = format!("{host}:{}", rest.port);
-        let place =
-            Place { prefix: &rest.prefix, authority: &authority, authorization: &login.authorization };
+        let place = Place {
+            prefix: &rest.prefix,
+            authority: &authority,
+            authorization: &login.authorization,
+            hidden: &login.hidden,
+        };
         let answer = match &login.trust {
             None => gateway::exchange(stream, &place, call, limit).await,
             Some(trust) => {
-                let secured = tokio::time::timeout(PATIENCE, trust.secure(&rest.host, stream)).await;
+                let secured = trust.secure(&rest.host, stream, &login.hidden);
+                let secured = tokio::time::timeout(PATIENCE, secured).await;
                 match secured.unwrap_or(Err(gateway::Error::Late { limit: PATIENCE })) {
                     Ok(stream) => gateway::exchange(stream, &place, call, limit).await,
                     // Nothing was asked over it.
@@ -158,7 +163,7 @@ impl Gateways {
         };
         match answer {
             Ok(answer) => Ok((answer, login)),
-            Err(error) => Err(login.hide(&Fault::of(access, &error))),
+            Err(error) => Err(Fault::of(access, &error)),
         }
     }
 
@@ -223,8 +228,7 @@ impl Gateways {
         call: &Call,
     ) -> Result<(), Fault> {
         let (answer, login) = self.call_as(namespace, access, call, PATIENCE).await?;
-        let said = message::scaled(&answer.body).map_err(|error| Fault::of(access, &error))?;
-        let said = said.map(|said| login.hidden(&said));
+        let said = message::scaled(&answer.body, &login.hidden).map_err(|error| Fault::of(access, &error))?;
         let mut kept = self.kept();
         kept.said.remove(cluster);
         if kept.said.len() < KEPT_MAX {

@@ -17,7 +17,7 @@ use crate::dask::{self, Address, Credentials, Scheduler, Scheme};
 use crate::gateway::message::{self, Report, State};
 use crate::gateway::{Call, server_name};
 use crate::operator::caches::Stores;
-use crate::operator::certificates::credentials::reason_of;
+use crate::operator::certificates::credentials::{Keeper, reason_of};
 use crate::plan::run::Ground;
 use crate::plan::run::gateway::{
     ClusterState, ClusterView, Creation, EndOfCluster, GatewayView, Intent, Offer, Workers,
@@ -45,10 +45,16 @@ impl Gateways {
             (Some(known), None) => self.creation(stores, &asked, known).await,
             (Some(known), Some(cluster)) => self.cluster(&asked, known, cluster).await,
         };
-        view.unwrap_or_else(|fault| {
-            let Fault { reason, message, lacks_login, .. } = fault;
-            GatewayView::Silent { reason, message, lacks_login }
-        })
+        match view {
+            Ok(view) => view,
+            Err(Fault { reason, message, lacks_login, .. }) => {
+                let workers = match known {
+                    Some(known) => self.workers_after_all(&asked, known).await,
+                    None => Workers::NotAsked,
+                };
+                GatewayView::Silent { reason, message, lacks_login, workers }
+            }
+        }
     }
 
     async fn offer(&self, asked: &Asked<'_>) -> Result<GatewayView, Fault> {
@@ -61,8 +67,9 @@ impl Gateways {
         asked: &Asked<'_>,
     ) -> Result<(BTreeMap<String, Value>, Option<Timestamp>), Fault> {
         let namespace = asked.run.namespace().unwrap_or_default();
-        let answer = self.call(&namespace, asked.access, &Call::options(), PATIENCE).await?;
-        let options = message::options(&answer.body).map_err(|error| Fault::of(asked.access, &error))?;
+        let (answer, login) = self.call_as(&namespace, asked.access, &Call::options(), PATIENCE).await?;
+        let options =
+            message::options(&answer.body, &login.hidden).map_err(|error| Fault::of(asked.access, &error))?;
         Ok((options.into_iter().map(|option| (option.field, option.default)).collect(), answer.date))
     }
 
@@ -143,7 +150,7 @@ impl Gateways {
         let ended = |how| ClusterState::Ended(how);
         let Some(report) = self.report_if_any(asked, name).await? else {
             let state = self.kept().missing((&asked.access.address, name), asked.now);
-            let workers = Workers::NotAsked;
+            let workers = self.workers_after_all(asked, known).await;
             return Ok(GatewayView::Cluster(ClusterView { state, dashboard: None, workers, said: None }));
         };
         let state = match report.state {
@@ -154,8 +161,11 @@ impl Gateways {
         };
         let is_to_be_asked =
             asked.with_workers && state == ClusterState::Running && known.secret_name.is_some();
-        let workers =
-            if is_to_be_asked { self.workers(asked.access, name, &report).await } else { Workers::NotAsked };
+        let workers = if is_to_be_asked {
+            self.workers(asked.access, name, credentials(&report)).await
+        } else {
+            Workers::NotAsked
+        };
         let said = self.kept().said.get(name).cloned();
         Ok(GatewayView::Cluster(ClusterView { state, dashboard: report.dashboard_route, workers, said }))
     }
@@ -174,9 +184,40 @@ impl Gateways {
         report
     }
 
+    /// Asks the scheduler of a cluster of which its gateway says nothing, with the certificate that the run
+    /// has. The gateway's proxy and its clusters are other processes, which may go on. Only what the end of a
+    /// runner means depends on it.
+    async fn workers_after_all(&self, asked: &Asked<'_>, known: &GatewayStatus) -> Workers {
+        let has_job = asked.run.status.as_ref().is_some_and(|status| status.job.is_some());
+        let (Some(cluster), Some(secret)) = (&known.cluster, &known.secret_name) else {
+            return Workers::NotAsked;
+        };
+        if !asked.with_workers || !has_job {
+            return Workers::NotAsked;
+        }
+        let namespace = asked.run.namespace().unwrap_or_default();
+        match Keeper::new(self.client.clone(), &namespace, secret, None).get().await {
+            Ok(credentials) => self.workers(&known.access, cluster, Ok(credentials)).await,
+            // That says nothing of the scheduler.
+            Err(error) => {
+                tracing::warn!(
+                    cluster,
+                    error = chain(&error),
+                    "the certificate of a gateway's cluster could not be read"
+                );
+                Workers::NotAsked
+            }
+        }
+    }
+
     /// Asks the scheduler of a cluster, through the gateway's proxy.
-    async fn workers(&self, access: &GatewayAccess, cluster: &str, report: &Report) -> Workers {
-        match self.ask_scheduler(access, cluster, report).await {
+    async fn workers(
+        &self,
+        access: &GatewayAccess,
+        cluster: &str,
+        credentials: Result<Credentials, dask::Error>,
+    ) -> Workers {
+        match self.ask_scheduler(access, cluster, credentials).await {
             Ok(count) => Workers::Registered(count),
             Err(error) => {
                 tracing::info!(
@@ -198,19 +239,26 @@ impl Gateways {
         &self,
         access: &GatewayAccess,
         cluster: &str,
-        report: &Report,
+        credentials: Result<Credentials, dask::Error>,
     ) -> Result<usize, dask::Error> {
-        let unusable = |why: String| dask::Error::Unreachable(std::io::Error::other(why));
-        let (certificate, key) = (pem(report.tls_cert.as_ref()), pem(report.tls_key.as_ref()));
-        let credentials = Credentials::from_pem(certificate, certificate, key)
-            .and_then(|credentials| credentials.asking_for(&server_name(cluster)))
-            .map_err(|error| unusable(error.to_string()))?;
+        let credentials =
+            credentials?.asking_for(&server_name(cluster)).map_err(|error| unusable(error.to_string()))?;
         let (host, port) = access.proxy().ok_or_else(|| unusable("the proxy has no address".to_owned()))?;
         let address = Address::new(Scheme::Tls, &host, port).map_err(|error| unusable(error.to_string()))?;
         let scheduler =
             Scheduler::connect_by(&self.connector, &address, Some(&credentials), SCHEDULER).await?;
         Ok(scheduler.with_call_limit(SCHEDULER).ncores().await?.len())
     }
+}
+
+/// The certificate that a gateway gives for a cluster, which is its own authority.
+fn credentials(report: &Report) -> Result<Credentials, dask::Error> {
+    let (certificate, key) = (pem(report.tls_cert.as_ref()), pem(report.tls_key.as_ref()));
+    Credentials::from_pem(certificate, certificate, key).map_err(|error| unusable(error.to_string()))
+}
+
+fn unusable(why: String) -> dask::Error {
+    dask::Error::Unreachable(std::io::Error::other(why))
 }
 
 /// The text of a PEM file, which is empty where there is none.

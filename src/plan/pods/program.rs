@@ -27,6 +27,7 @@ pub const FILES: &[(&str, &str)] = package![
     "ending.py",
     "endless.py",
     "executors.py",
+    "gateway_clusters.py",
     "gateways.py",
     "hooks.py",
     "neighbours.py",
@@ -41,6 +42,7 @@ pub const FILES: &[(&str, &str)] = package![
     "run.py",
     "start.py",
     "verdict.py",
+    "workers.py",
 ];
 
 /// All files as keys of a ConfigMap.

@@ -84,11 +84,16 @@ class Nothing:
 
 def nothing():
     """None, or something to await where an event loop runs: many functions of Prefect are both."""
+    return Nothing() if in_event_loop() else None
+
+
+def in_event_loop():
+    """Whether an event loop runs in this thread."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return None
-    return Nothing()
+        return False
+    return True
 
 
 def described(thing):

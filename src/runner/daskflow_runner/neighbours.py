@@ -1,6 +1,6 @@
 """What one script would do to a cluster that others use: left out, with a note. And what others did to it."""
 
-from .hooks import replace
+from .hooks import is_a, replace
 from .run import RUN, note
 
 
@@ -9,7 +9,13 @@ def hook_client_of_a_shared_cluster(module):
     @replace(module.Client, "shutdown")
     def shutdown(_original, self, *_args, **_kwargs):
         note("client.shutdown() only closes the client: the cluster is the manifest's")
-        return self.close()
+        cluster = getattr(self, "cluster", None)
+        if not is_a(cluster, "GatewayCluster"):
+            return self.close()
+        if self.asynchronous:
+            return close_both(self, cluster)
+        self.close()
+        return cluster.close()
 
     @replace(module.Client, "restart")
     def restart(original, self, *args, **kwargs):
@@ -43,3 +49,8 @@ def left_out(client, name, result=None):
         return result
 
     return done()
+
+
+async def close_both(client, cluster):
+    await client.close()
+    await cluster.close()

@@ -15,6 +15,7 @@ from .beside import of_the_script
 from .hooks import described, is_a, put_everywhere, replace, replace_function
 from .resources import watch_resources
 from .run import RUN, note, refuse
+from .workers import leave_size_out
 
 DISTRIBUTED = ("dask.distributed", "distributed")
 SAID_BY_LIBRARY = {}  # values of the configuration's `scheduler` -> did only libraries set it
@@ -121,7 +122,9 @@ def hook_dask_client(module):
     @replace(module.Client, "__init__")
     def init(original, self, address=None, *args, **kwargs):
         if RUN.address:
-            address = RUN.address if takes_the_runs(module, address, kwargs, known) else address
+            takes = takes_the_runs(module, address, kwargs, known)
+            # That of a gateway is the run's, and ends with the last of its clients.
+            address = RUN.address if takes and not is_a(address, "GatewayCluster") else address
         original(self, address, *args, **kwargs)
         if RUN.address and getattr(self, "cluster", 0) is None and not self.asynchronous:
             self.cluster = TheRuns(self)
@@ -174,7 +177,7 @@ class TheRuns:
         return self
 
     def __exit__(self, *_error):
-        self.left_out("close")
+        self.close()
 
     def __bool__(self):
         return False
@@ -182,17 +185,14 @@ class TheRuns:
     def __repr__(self):
         return "the run's cluster at %s" % RUN.address
 
-    def left_out(self, name):
-        note("client.cluster.%s() is left out: the manifest has the cluster and its size" % name)
-
     def scale(self, *_args, **_kwargs):
-        self.left_out("scale")
+        leave_size_out("client.cluster.scale")
 
     def adapt(self, *_args, **_kwargs):
-        self.left_out("adapt")
+        leave_size_out("client.cluster.adapt")
 
     def close(self, *_args, **_kwargs):
-        self.left_out("close")
+        note("client.cluster.close() is left out: the manifest has the cluster and its size")
 
 
 def takes_a_number(function):
@@ -212,11 +212,13 @@ def takes_the_runs(module, address, kwargs, known):
     if elsewhere:
         note("Client: the script names %s, the run's cluster is used" % described(elsewhere))
     if sizes:
+        RUN.size_left_out = True
         note("Client: %s left out, the run's cluster is used" % ", ".join(sizes))
-    of_a_gateway = is_a(kwargs.get("security"), "GatewaySecurity") and not lacks_certificates()
+    security = kwargs.get("security")
+    of_a_gateway = is_a(security, "GatewaySecurity") and not is_a(security, "RunsSecurity") and not lacks_certificates()
     if of_a_gateway and not elsewhere:
         note("Client: the GatewaySecurity of the script is left out, the run's own certificates are used")
-    if elsewhere or sizes or of_a_gateway or kwargs.get("security") is True:
+    if elsewhere or sizes or of_a_gateway or security is True:
         # Certificates for another address are of no use; the run's own come from Dask's configuration.
         kwargs.pop("security", None)
     return True

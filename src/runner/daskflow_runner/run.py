@@ -20,6 +20,8 @@ RUN = types.SimpleNamespace(
     shared=True,  # do other runs use the cluster
     restarted_here=False, restarted=False,  # the cluster: by this script, by somebody else
     stuck="",  # tasks that no worker can run, as far as was seen
+    size_left_out=False,  # does the script count on workers that it has asked for, and the manifest may not have
+    waits_for="",  # the workers that it waits for now
     beside=set(),  # top-level modules that were found beside the script
     left_out=[],  # what waits for a schedule, or hands the flow to a server: done by the manifest here
     main=None,  # the script's module

@@ -45,7 +45,7 @@ import types
 import zipimport
 from importlib.machinery import SourceFileLoader, SourcelessFileLoader
 
-from . import ending, endless, gateways, neighbours, on_dask, own_clusters, prefect1, prefect3
+from . import ending, endless, gateways, neighbours, on_dask, own_clusters, prefect1, prefect3, workers
 from .beside import ModulesBeside, hook_cloudpickle, hook_dask_pickle, prefer_modules_beside
 from .hooks import AfterImport
 from .proxy import lead_to_proxy
@@ -67,12 +67,15 @@ def all_hooks():
             "dask.local": on_dask.hook_local_scheduler,
             "dask.threaded": on_dask.hook_local_scheduler,
             "dask.multiprocessing": on_dask.hook_local_scheduler,
-            "distributed.client": both(on_dask.hook_dask_client, neighbours.hook_client_of_a_shared_cluster),
+            "distributed.client": both(
+                on_dask.hook_dask_client, workers.hook_waiting, neighbours.hook_client_of_a_shared_cluster
+            ),
             "distributed.protocol.pickle": hook_dask_pickle,
             "distributed.deploy.cluster": own_clusters.hook_cluster,
             "distributed.scheduler": own_clusters.hook_server,
             "distributed.worker": own_clusters.hook_server,
             "distributed.nanny": own_clusters.hook_server,
+            "dask_gateway.auth": gateways.hook_auth,
             "dask_gateway.client": gateways.hook_gateway,
             "dask_yarn.core": own_clusters.hook_yarn,
             "dask_mpi.core": own_clusters.hook_mpi,

@@ -159,7 +159,8 @@ def report(reason, exit_code, message):
             message = "%d of %d tasks succeeded" % (total - failed, total)
         if reason == "Succeeded" and "dask.base" in sys.modules and not RUN.sent_to_dask and RUN.engine != "Dask":
             RUN.notes["nothing was sent to the Dask cluster"] = True
-        message = "; ".join(filter(None, [message, RUN.stuck if exit_code else "", *RUN.notes]))
+        held_up = [RUN.stuck, RUN.waits_for] if exit_code else []
+        message = "; ".join(filter(None, [message, *held_up, *RUN.notes]))
         RUN.exit_code = exit_code  # first: whatever fails below, the verdict stands
         with contextlib.suppress(Exception):
             write_result(reason, exit_code, message, total, failed)

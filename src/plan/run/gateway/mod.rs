@@ -24,10 +24,12 @@ pub(super) use words::{lost, not_ready};
 use std::time::Duration;
 
 use jiff::SignedDuration;
+use k8s_openapi::api::core::v1::EnvVar;
 use kube::ResourceExt;
 
 use crate::api::gateway::{Gateway, GatewayAccess, GatewayStatus};
 use crate::api::{FlowRun, FlowRunStatus};
+use crate::plan::pods::container;
 use crate::plan::pods::mounts::Files;
 use crate::plan::pods::runner::Target;
 use crate::plan::{Step, names};
@@ -84,8 +86,16 @@ pub(super) fn target(run: &FlowRun) -> Target {
         // Whoever ends its workers or its scheduler gets others from the gateway, or none.
         is_shared: true,
         proxy: Some(host),
+        env: gateway.dashboard_address().map(|address| link(&address)).into_iter().collect(),
         ..Target::default()
     }
+}
+
+/// What Dask takes for the link to the dashboard: the host of the scheduler's address leads to none.
+fn link(address: &str) -> EnvVar {
+    // It is a template of Dask, in a value of Kubernetes.
+    let text = address.replace('{', "{{").replace('}', "}}").replace('$', "$$");
+    container::env("DASK_DISTRIBUTED__DASHBOARD__LINK", text)
 }
 
 /// The Secret with the certificate for a cluster's scheduler.

@@ -1,3 +1,4 @@
+mod lost;
 mod shared;
 
 use std::collections::BTreeMap;
@@ -87,7 +88,8 @@ fn cluster(state: ClusterState, workers: Workers) -> GatewayView {
 }
 
 fn silent(lacks_login: bool) -> GatewayView {
-    GatewayView::Silent { reason: Reason::GatewayUnreachable, message: "away".to_owned(), lacks_login }
+    let (reason, workers) = (Reason::GatewayUnreachable, Workers::NotAsked);
+    GatewayView::Silent { reason, message: "away".to_owned(), lacks_login, workers }
 }
 
 fn lost(found: Option<&[&str]>) -> GatewayView {
@@ -185,8 +187,10 @@ fn a_cluster_that_was_made_is_written_down_and_then_equipped() {
 
 #[test]
 fn the_runner_starts_when_all_workers_are_registered() {
+    let mut known = equipped();
+    known["dashboard"] = json!("/d{}$x");
     let with = |count| {
-        planned(&run(Some(&equipped())), cluster(ClusterState::Running, Workers::Registered(count)), now())
+        planned(&run(Some(&known)), cluster(ClusterState::Running, Workers::Registered(count)), now())
     };
     let (few, all) = (with(1), with(2));
     assert_eq!((jobs(&few), message(&few)), (0, "1 of 2 workers of the gateway's cluster c1 are registered"));
@@ -207,6 +211,7 @@ fn the_runner_starts_when_all_workers_are_registered() {
         .collect();
     assert_eq!(env["DASK_SCHEDULER_ADDRESS"], "tls://daskgateway-c1:8000");
     assert_eq!((env["DASKFLOW_SCHEDULER_PROXY"], env["DASKFLOW_CLUSTER_SHARED"]), ("gw", "true"));
+    assert_eq!(env["DASK_DISTRIBUTED__DASHBOARD__LINK"], "http://gw:8000/x/d{{}}$$x");
     let secrets: Vec<&Value> =
         pod["volumes"].as_array().unwrap().iter().map(|volume| &volume["secret"]["secretName"]).collect();
     assert!(secrets.contains(&&json!("s")), "{secrets:?}");
@@ -305,13 +310,6 @@ fn a_cluster_that_ends_under_a_run_is_lost() {
         let plan = looks(goes_on);
         assert_eq!((plan.status.stop.as_ref(), plan.next), (None, Next::After(WATCHED_EVERY)));
     }
-    let status = at_work.status.as_ref().unwrap();
-    let away = cluster(
-        ClusterState::Running,
-        Workers::Silent { reason: Reason::SchedulerUnreachable, message: "mute".to_owned() },
-    );
-    assert_eq!(super::lost(status, &away, true).as_deref(), Some("mute"));
-    assert_eq!(super::lost(status, &away, false), None);
 }
 
 #[rstest]

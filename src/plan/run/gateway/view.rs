@@ -21,6 +21,8 @@ pub enum GatewayView {
         message: String,
         /// There is no Secret with the login any more.
         lacks_login: bool,
+        /// The workers of the cluster that it has made, as the scheduler of that says all the same.
+        workers: Workers,
     },
     /// It answers, and was asked for no cluster yet.
     Answering(Offer),

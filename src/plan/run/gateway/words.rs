@@ -131,20 +131,19 @@ pub(super) fn ended(name: &str, how: EndOfCluster) -> String {
 }
 
 /// What became of the cluster that the attempt is on, if it is not what it was. With `has_failed`, the
-/// attempt has: then that the scheduler does not answer means the same, and that the gateway is away, whose
-/// proxy leads to it. An attempt that goes on needs neither.
+/// attempt has: then that the scheduler does not answer means the same. An attempt that goes on does not need
+/// it now. That the gateway does not answer, or is in trouble, or does not take the login any more, says
+/// nothing of the cluster: its proxy and its clusters are other processes.
 pub fn lost(status: &FlowRunStatus, view: &GatewayView, has_failed: bool) -> Option<String> {
     status.job.as_ref()?;
     let name = status.gateway.as_ref()?.cluster.as_deref()?;
-    let cluster = match view {
-        GatewayView::Cluster(cluster) => cluster,
-        GatewayView::Silent { reason: Reason::GatewayUnreachable, message, .. } if has_failed => {
-            return Some(message.clone());
-        }
+    let (state, workers) = match view {
+        GatewayView::Cluster(cluster) => (Some(cluster.state), &cluster.workers),
+        GatewayView::Silent { workers, .. } => (None, workers),
         _ => return None,
     };
-    match (cluster.state, &cluster.workers) {
-        (ClusterState::Ended(how), _) => Some(ended(name, how)),
+    match (state, workers) {
+        (Some(ClusterState::Ended(how)), _) => Some(ended(name, how)),
         (_, Workers::Silent { message, .. }) if has_failed => Some(message.clone()),
         _ => None,
     }
