@@ -1,7 +1,5 @@
 //! A `DaskCluster` of theirs: ours for it, what belongs to it, and what is said of it.
 
-use std::sync::Arc;
-
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::ResourceExt;
