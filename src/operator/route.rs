@@ -187,8 +187,8 @@ impl Watched for Pod {
                 routes.triggers.wake(Kind::DaskCluster, namespace, &cluster.name_any());
             }
         }
-        // A scheduler that is started anew has lost what runs had on it. Clients of dask-kubernetes wait for the
-        // first.
+        // A scheduler that is started anew has lost what runs had on it. Clients of dask-kubernetes wait for
+        // the first.
         if let Some(cluster) = cluster_of(&pod.metadata)
             && state::is_component(pod, labels::SCHEDULER)
         {

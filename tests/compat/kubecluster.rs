@@ -1,5 +1,5 @@
-//! The unmodified `KubeCluster` of dask-kubernetes on `daskflow local --dask-kubernetes`, by itself and as the
-//! cluster of Prefect's executors: the operator as it is, with processes in the place of pods.
+//! The unmodified `KubeCluster` of dask-kubernetes on `daskflow local --dask-kubernetes`, by itself and as
+//! the cluster of Prefect's executors: the operator as it is, with processes in the place of pods.
 //!
 //! Nothing of daskflow is in the programs: they are given a kubeconfig. The Pythons are those of
 //! `tests/runner/requirements/kubecluster-*`, one with Prefect 1 and one with Prefect 3.
@@ -109,8 +109,8 @@ fn script(python: &Path, name: &str) -> Command {
     command
 }
 
-/// Runs a program of a user beside `daskflow local --dask-kubernetes`, which leaves no process; gives the folder,
-/// and what the program has printed.
+/// Runs a program of a user beside `daskflow local --dask-kubernetes`, which leaves no process; gives the
+/// folder, and what the program has printed.
 fn beside_local(test: &str, python: &Path, program: impl FnOnce(&Path) -> Command) -> (PathBuf, String) {
     let folder = program::folder(test, &[]);
     let arguments = ["--dask-kubernetes", "--kubeconfig", "kubeconfig", "--plain"];

@@ -40,7 +40,8 @@ def total(values):
 def sums():
     first = inc.map(range(ITEMS))
     second = inc.map(first)
-    return total.submit(add.map(first, second)).result()
+    both = add.map(first, second)  # kept: on a busy machine they may be released before they are asked for
+    return total.submit(both).result()
 
 
 assert sums() == sum(2 * x + 3 for x in range(ITEMS))

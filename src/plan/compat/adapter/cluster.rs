@@ -1,15 +1,14 @@
 //! A `DaskCluster` of theirs: ours for it, what belongs to it, and what is said of it.
 
-use std::sync::Arc;
-
-use k8s_openapi::api::core::v1::{Pod, Service};
+use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::ResourceExt;
 use kube::core::DynamicObject;
 
 use super::kind::TheirKind;
 use super::living;
-use super::parts::{self, Changes, Freed, RefusedGroups};
+use super::observed::{CREATED, Cluster, ERROR, PENDING, RUNNING, is_reachable};
+use super::parts::{self, Changes, Freed};
 use super::wanted::{Wanted, autoscalers, wanted};
 use super::write::{Plan, Write, status_of};
 use crate::api::{DaskCluster, Reason, labels};
@@ -18,41 +17,6 @@ use crate::plan::conditions::Failure;
 use crate::plan::names::CLUSTER_NAME_MAX;
 use crate::plan::pods::worker::DEFAULT_GROUP;
 use crate::plan::{Applied, Note, Object, Step, Victim, VictimKind};
-
-/// It is known, and nothing is made for it yet.
-const CREATED: &str = "Created";
-/// Something is made for it, and its Service cannot be reached yet.
-const PENDING: &str = "Pending";
-/// Its Service is there, and the pod of its scheduler was. Their clients wait for this, and ask for the pod from
-/// then on; those of 2023 do so once.
-pub(super) const RUNNING: &str = "Running";
-/// Nothing is made for it until somebody changes it.
-pub(super) const ERROR: &str = "Error";
-
-/// A cluster of theirs, and what there is for it.
-pub struct Cluster<'a> {
-    /// The object.
-    pub object: &'a DynamicObject,
-    /// The `DaskWorkerGroup`s that name it.
-    pub groups: &'a [Arc<DynamicObject>],
-    /// The `DaskAutoscaler`s that name it.
-    pub autoscalers: &'a [Arc<DynamicObject>],
-    /// The cluster of ours of its name.
-    pub ours: Option<&'a DaskCluster>,
-    /// The Service `NAME-scheduler`.
-    pub service: Option<&'a Service>,
-    /// The pods of its scheduler: that of ours, and where there is none of ours and the API server was asked,
-    /// those of anybody.
-    pub schedulers: &'a [Arc<Pod>],
-    /// The Service `NAME-service`, for what the other cannot be.
-    pub beside: Option<&'a Service>,
-    /// Those that a finalizer of theirs was taken from.
-    pub freed: &'a Freed,
-    /// The groups that the API server has refused.
-    pub refused: &'a RefusedGroups,
-    /// Whether the API server has been asked for all of theirs and ours just now.
-    pub is_live: bool,
-}
 
 /// What there is of ours under the name.
 #[derive(Clone, Copy)]
@@ -169,18 +133,10 @@ fn has_begun(observed: &Cluster<'_>) -> bool {
     !observed.schedulers.is_empty() || status_of(observed.object, "phase") == RUNNING
 }
 
-/// Whether a Service has got all that it waits for: a load balancer gives it an address.
-pub(super) fn is_reachable(service: &Service) -> bool {
-    let is_balanced = service.spec.as_ref().and_then(|spec| spec.type_.as_deref()) == Some("LoadBalancer");
-    let balancer = service.status.as_ref().and_then(|status| status.load_balancer.as_ref());
-    let ingress = balancer.and_then(|balancer| balancer.ingress.as_deref());
-    !is_balanced || ingress.is_some_and(|ingress| !ingress.is_empty())
-}
-
 /// A cluster that is being deleted takes all of it along: nothing may hold that up.
 fn let_all_go(observed: &Cluster<'_>, plan: &mut Plan) {
     // Last the cluster: without its finalizer they are looked at no more.
-    let all = parts_of(observed).map(|(kind, object)| Changes::of(kind, object));
+    let all = observed.parts().map(|(kind, object)| Changes::of(kind, object));
     let all = all.chain([Changes::of(TheirKind::Cluster, observed.object)]);
     plan.writes.extend(all.filter_map(|changes| changes.let_go(&Freed::new()).write()));
 }
@@ -192,7 +148,7 @@ fn change_parts(observed: &Cluster<'_>, owner: &OwnerReference, wanted: Option<&
     if !observed.groups.iter().any(|group| group.name_any() == default) {
         plan.writes.push(parts::default_group(cluster, owner));
     }
-    for (kind, object) in parts_of(observed) {
+    for (kind, object) in observed.parts() {
         let mut changes = Changes::of(kind, object).let_go(observed.freed);
         if !parts::is_of_former(&object.metadata, owner) {
             changes = changes.owned_by(owner);
@@ -204,14 +160,6 @@ fn change_parts(observed: &Cluster<'_>, owner: &OwnerReference, wanted: Option<&
         let twice = parts::served_twice(object, observed.freed);
         plan.beside.extend(twice.map(|note| (kind.reference(object), note)));
     }
-}
-
-/// All groups and autoscalers.
-pub(super) fn parts_of<'a>(
-    observed: &Cluster<'a>,
-) -> impl Iterator<Item = (TheirKind, &'a Arc<DynamicObject>)> {
-    let groups = observed.groups.iter().map(|group| (TheirKind::Group, group));
-    groups.chain(observed.autoscalers.iter().map(|one| (TheirKind::Autoscaler, one)))
 }
 
 /// What the group that is made with the cluster has from it.

@@ -1,9 +1,9 @@
 //! A cluster that dask-kubernetes' own operator has made, and that still serves.
 //!
-//! Its scheduler and its workers are Deployments, which Kubernetes keeps up without any operator. It goes on as
-//! it was left until it is deleted: a scheduler of ours beside its own would be selected by the same Service,
-//! and its workers and clients would reach either. What it needs of an operator is its phase, and that its
-//! deletion is not held up.
+//! Its scheduler and its workers are Deployments, which Kubernetes keeps up without any operator. It goes on
+//! as it was left until it is deleted: a scheduler of ours beside its own would be selected by the same
+//! Service, and its workers and clients would reach either. What it needs of an operator is its phase, and
+//! that its deletion is not held up.
 
 use std::time::Duration;
 
@@ -12,8 +12,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::ResourceExt;
 use kube::core::DynamicObject;
 
-use super::cluster::{Cluster, ERROR, RUNNING, is_reachable, parts_of};
 use super::kind::TheirKind;
+use super::observed::{Cluster, ERROR, RUNNING, is_reachable};
 use super::parts::{self, Changes};
 use super::write::{Plan, status_of};
 use crate::api::{Kind, Reason, labels};
@@ -40,7 +40,7 @@ pub(super) fn leave(observed: &Cluster<'_>, owner: &OwnerReference, objects: &[S
     let cluster = observed.object;
     plan.writes.extend(Changes::of(TheirKind::Cluster, cluster).let_go(observed.freed).write());
     plan.notes.extend(parts::served_twice(cluster, observed.freed));
-    for (kind, object) in parts_of(observed) {
+    for (kind, object) in observed.parts() {
         let mut changes = Changes::of(kind, object).let_go(observed.freed);
         if !parts::is_of_former(&object.metadata, owner) {
             changes = changes.owned_by(owner);
@@ -63,7 +63,8 @@ pub(super) fn leave(observed: &Cluster<'_>, owner: &OwnerReference, objects: &[S
     plan.next = Next::After(LOOK);
 }
 
-/// Whether a Service is the one that their operator makes for this cluster: ours belongs to a cluster of ours.
+/// Whether a Service is the one that their operator makes for this cluster: ours belongs to a cluster of
+/// ours.
 fn is_service(service: &Service, owner: &OwnerReference) -> bool {
     service.metadata.deletion_timestamp.is_none() && parts::is_owned(&service.metadata, owner)
 }

@@ -16,6 +16,7 @@ mod cluster;
 mod job;
 mod kind;
 mod living;
+mod observed;
 mod parts;
 mod shown;
 #[cfg(test)]
@@ -23,9 +24,10 @@ mod tests;
 mod wanted;
 mod write;
 
-pub use cluster::{Cluster, failing, plan as plan_cluster};
+pub use cluster::{failing, plan as plan_cluster};
 pub use job::{Failed, Job, failing as failing_job, plan as plan_job};
 pub use kind::TheirKind;
+pub use observed::Cluster;
 pub use parts::{Freed, RefusedGroups, refused_groups};
 pub use shown::{Namesake, Show, Shown, judge as judge_shown, plan as plan_shown};
 pub use write::{Plan, Write};

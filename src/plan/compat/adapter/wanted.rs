@@ -12,8 +12,8 @@ use kube::ResourceExt;
 use kube::core::DynamicObject;
 use serde_json::{Value, json};
 
-use super::Cluster;
 use super::kind::TheirKind;
+use super::observed::Cluster;
 use super::parts;
 use super::write::Plan;
 use crate::api::dask_cluster::IdleAction;
