@@ -24,7 +24,7 @@ fn ours(owner: &str) -> DaskCluster {
 }
 
 /// A pod of our cluster, as the API server has it.
-fn pod(name: &str, labels: Value) -> Arc<Pod> {
+fn pod(name: &str, labels: &Value) -> Arc<Pod> {
     let mut all = json!({
         "app.kubernetes.io/managed-by": "daskflow", "dask.org/cluster-name": "a", "team": "b",
         "daskflow.dev/template-hash": "0",
@@ -48,14 +48,14 @@ fn pod(name: &str, labels: Value) -> Arc<Pod> {
 }
 
 fn scheduler() -> Arc<Pod> {
-    pod("a-scheduler", json!({"dask.org/component": "scheduler"}))
+    pod("a-scheduler", &json!({"dask.org/component": "scheduler"}))
 }
 
 fn worker(name: &str, group: &str) -> Arc<Pod> {
     let labels = json!({
         "dask.org/component": "worker", "dask.org/workergroup-name": group, "daskflow.dev/worker-name": name,
     });
-    pod(name, labels)
+    pod(name, &labels)
 }
 
 /// What there is: a cluster with its group, and these.
@@ -254,12 +254,12 @@ fn pods_of_others_are_not_shown() {
     there.ours = ours("uid-a");
     there.ours.metadata.uid = Some("the next".to_owned());
     assert_eq!(there.titles(), [""; 0], "the pods are of one before");
-    let there = There::with(vec![pod("a-runner", json!({"dask.org/component": "job-runner"}))]);
+    let there = There::with(vec![pod("a-runner", &json!({"dask.org/component": "job-runner"}))]);
     assert_eq!(there.titles(), [""; 0]);
     let there = There::with(vec![worker("other-worker-x1", "other")]);
     assert_eq!(there.titles(), [""; 0], "its group is not there");
     let unnamed = json!({"dask.org/component": "worker", "dask.org/workergroup-name": "a-default"});
-    assert_eq!(There::with(vec![pod(WORKER, unnamed)]).titles(), [""; 0], "nothing selects it alone");
+    assert_eq!(There::with(vec![pod(WORKER, &unnamed)]).titles(), [""; 0], "nothing selects it alone");
 }
 
 #[test]
