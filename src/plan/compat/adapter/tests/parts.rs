@@ -191,9 +191,9 @@ fn the_phase_waits_for_no_write_that_may_be_refused() {
     }));
     let groups = [default_group(&json!({})), further("a-more", &json!({}))];
     let ours = made(&seen(&object, &groups));
-    let service = service(&json!({}));
-    let plan =
-        plan_cluster(&Cluster { ours: Some(&ours), service: Some(&service), ..seen(&object, &groups) });
+    let (service, schedulers) = (service(&json!({})), [Arc::new(Pod::default())]);
+    let observed = Cluster { ours: Some(&ours), service: Some(&service), ..seen(&object, &groups) };
+    let plan = plan_cluster(&Cluster { schedulers: &schedulers, ..observed });
     let expected = [RUNNING, "change DaskWorkerGroup.kubernetes.dask.org a-more", "carry out a step"];
     assert_eq!(titles(&plan), expected);
 }
