@@ -44,7 +44,9 @@ fn pods_of_dask_kubernetes_are_reached_by_their_deployments() {
     assert_eq!(kubectl.run(&format!("get pod {name} -o name")), format!("pod/{name}\n"));
     let variable = "{.spec.template.spec.containers[0].env[?(@.name==\"DASK_WORKER_NAME\")].value}";
     assert_eq!(kubectl.run(&format!("get deployment {name} -o jsonpath={variable}")), name);
-    assert!(kubectl.run(&format!("logs {SCHEDULER}")).contains("Scheduler at"));
+    // Its process runs before it says anything.
+    let says = || kubectl.run(&format!("logs {SCHEDULER}")).contains("Scheduler at").then_some(());
+    until(PATIENCE, says).unwrap_or_else(|| panic!("{}", kubectl.run("get pods -o wide")));
     let shown = kubectl.run("get deployments");
     assert!(shown.lines().filter(|line| line.contains(" 0/0 ")).count() == 2, "{shown}");
     // What was deleted, and what was changed, comes back.
