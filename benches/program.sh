@@ -8,7 +8,7 @@ figures() { # NAME PYTHON: those of benches/NAME/measure.py, into .build/NAME/fi
 	mkdir -p "$build/$name"
 	if [ -z "${DASKFLOW:-}" ]; then
 		(cd "$root" && cargo build --locked --release --bin daskflow)
-		DASKFLOW=${CARGO_TARGET_DIR:-$root/target}/release/daskflow
+		DASKFLOW=$(cd "$root" && realpath "${CARGO_TARGET_DIR:-target}")/release/daskflow
 	fi
 	"$python" "$root/benches/$name/measure.py" --daskflow "$DASKFLOW" --minutes "${MINUTES:-10}" ${SMALL:+--small} |
 		tee "$build/$name/figures.md"

@@ -11,6 +11,9 @@ use super::call::is_name;
 use super::error::Error;
 use super::hidden::Hidden;
 
+/// The longest name of an option that is taken, in bytes.
+const OPTION_BYTES_MAX: usize = 253;
+
 /// An option that a cluster may have.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct OptionSpec {
@@ -100,17 +103,22 @@ fn options_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Map<Str
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
-/// The answer to [`super::Call::options`]. Their names are shown to whoever names another one.
-pub fn options(body: &[u8], hidden: &Hidden) -> Result<Vec<OptionSpec>, Error> {
+/// The answer to [`super::Call::options`]. Their names are shown to whoever names another one. They are the
+/// gateway's configuration and no words of it: a login that is a part of one, as a short one may be, hides
+/// nothing of it, or the option could not be named.
+pub fn options(body: &[u8]) -> Result<Vec<OptionSpec>, Error> {
     #[derive(Deserialize)]
     struct Options {
         cluster_options: Vec<OptionSpec>,
     }
     let mut options: Options = read(body, "it has no list of options")?;
-    for option in &mut options.cluster_options {
-        option.field = hidden.shown(&option.field);
-    }
+    options.cluster_options.retain(|option| is_option(&option.field));
     Ok(options.cluster_options)
+}
+
+/// Whether an option may be called so: what breaks a line or is endless is no name.
+fn is_option(name: &str) -> bool {
+    (1..=OPTION_BYTES_MAX).contains(&name.len()) && !name.chars().any(char::is_control)
 }
 
 /// The answer to [`super::Call::create`]: the name of the new cluster.
@@ -198,11 +206,8 @@ mod tests {
     #[test]
     fn what_is_no_answer_of_a_gateway_is_refused_without_quoting_it() {
         let secret = b"{\"name\": 1, \"tls_key\": \"SECRET\"";
-        for error in [
-            created(secret).unwrap_err(),
-            report(secret).unwrap_err(),
-            options(b"[]", &Hidden::default()).unwrap_err(),
-        ] {
+        for error in [created(secret).unwrap_err(), report(secret).unwrap_err(), options(b"[]").unwrap_err()]
+        {
             assert!(error.to_string().starts_with("its answer is none of a Dask Gateway"), "{error}");
             assert!(!format!("{error:?} {error}").contains("SECRET"));
         }
@@ -228,7 +233,13 @@ mod tests {
         assert_eq!(words(format!("{{\"error\": \"{long}\"}}").as_bytes(), &hidden), cut);
         let said = scaled(format!("{{\"ok\": false, \"msg\": \"{long}\"}}").as_bytes(), &hidden).unwrap();
         assert_eq!(said.as_deref(), Some(cut.as_str()));
-        let offered = options(br#"{"cluster_options": [{"field": "as s3cret"}]}"#, &hidden).unwrap();
-        assert_eq!(offered[0].field, "as ***");
+    }
+
+    #[test]
+    fn options_are_called_as_they_are_and_what_is_no_name_is_left_out() {
+        let offered =
+            options(br#"{"cluster_options": [{"field": "max_workers"}, {"field": ""}, {"field": "a\nb"}]}"#);
+        let names: Vec<_> = offered.unwrap().into_iter().map(|option| option.field).collect();
+        assert_eq!(names, ["max_workers"]);
     }
 }

@@ -4,8 +4,8 @@
 //! It is not a policy: it neither retries nor decides what a refusal means. What always holds: one connection
 //! serves one call, so no cookie of one user reaches the call of another (the server takes a cookie over the
 //! credentials beside it); a redirect is not followed, since it would carry the credentials to another
-//! address; answers are bounded; keys are in no error and no
-//! `Debug`; and a login is in no words of a gateway that are passed on.
+//! address; answers are bounded; keys are in no error and no `Debug`; and a login is in no words of a gateway
+//! that are passed on.
 
 pub mod call;
 pub mod error;

@@ -173,7 +173,8 @@ impl Watched for Pod {
                 routes.triggers.wake_theirs(WakeTheirs::Job(namespace.clone(), owner.name.clone()));
             }
         }
-        // Where its cluster is made for one of dask-kubernetes, that shows which pods there are.
+        // Where its cluster is made for one of dask-kubernetes, that shows which pods there are, and its clients
+        // wait for the first scheduler.
         if let Some(cluster) = cluster_of(&pod.metadata) {
             routes.triggers.wake_theirs(WakeTheirs::Cluster(namespace.clone(), cluster.to_owned()));
         }
@@ -187,13 +188,11 @@ impl Watched for Pod {
                 routes.triggers.wake(Kind::DaskCluster, namespace, &cluster.name_any());
             }
         }
-        // A scheduler that is started anew has lost what runs had on it. Clients of dask-kubernetes wait for
-        // the first.
+        // A scheduler that is started anew has lost what runs had on it.
         if let Some(cluster) = cluster_of(&pod.metadata)
             && state::is_component(pod, labels::SCHEDULER)
         {
             wake_runs_on(routes, namespace, cluster);
-            routes.triggers.wake_theirs(WakeTheirs::Cluster(namespace.clone(), cluster.to_owned()));
         }
     }
 }

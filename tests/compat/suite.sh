@@ -3,7 +3,7 @@
 #
 #   suite.sh [PYTEST ARGUMENTS]        such as -k simplecluster; DEFINITIONS=theirs: with their definitions instead of ours
 #
-# On the cluster of KUBECONFIG, or the embedded one that "make e2e T=name" leaves up. Each test has a namespace and an operator of its
+# On the embedded cluster, or with CLUSTER=current on that of KUBECONFIG, where nothing else of these kinds may be. Each test has a namespace and an operator of its
 # own (suite/shim.py). Left out are tests of their own Python: suite/left-out.txt. Their tests install the definitions, and delete
 # them at the end, with all objects of these kinds.
 . "$(dirname "$0")/../lib.sh"
@@ -58,6 +58,8 @@ without_definitions() {
 kubectl apply --server-side --force-conflicts --kustomize "$root/crds" >/dev/null
 code=0
 "$python" -m pytest -p shim -p no:cacheprovider --timeout 60 --durations 0 "${left_out[@]}" "$@" dask_kubernetes/operator || code=$?
-without_definitions
+without_definitions || say "definitions of dask-kubernetes are still being deleted"
 kubectl delete namespace dask-k8s-operator --ignore-not-found --wait=false >&2
+kubectl delete clusterroles,clusterrolebindings --selector app.kubernetes.io/instance=operator >&2
+kubectl delete --ignore-not-found --filename "$here/loaded-image.yaml" >&2
 exit "$code"

@@ -136,7 +136,7 @@ SCRIPTS = {
         import dask
         from dask_gateway import Gateway
 
-        gateway = {"address": "http://{NOT_THERE}/x", "auth.type": "jupyterhub", "cluster.options": {"image": "{NEITHER}"}}
+        gateway = {"address": "http://{NOT_THERE}:{PORT_OF_THE_HUB}/x", "auth.type": "jupyterhub", "cluster.options": {"image": "{NEITHER}"}}
         dask.config.set({"gateway." + name: value for name, value in gateway.items()})
         gateway = Gateway()
         assert gateway.cluster_options().image == "{NEITHER}"

@@ -72,8 +72,8 @@ impl<'de> Deserialize<'de> for Shallow {
     }
 }
 
-/// What can be read of the metadata: whose object it is, without the fields that somebody manages, which are
-/// as deep as the object.
+/// What can be read of the metadata: whose object it is, without who manages which fields, which is asked
+/// for by nothing here.
 fn metadata(value: &Value) -> ObjectMeta {
     let mut fields = value.get("metadata").and_then(Value::as_object).cloned().unwrap_or_default();
     fields.remove("managedFields");

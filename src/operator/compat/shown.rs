@@ -4,7 +4,7 @@
 //! They are watched here, and not with the kinds of [`crate::operator::caches::Stores`]: without the kinds of
 //! dask-kubernetes nothing is asked of Deployments.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use futures::stream::{BoxStream, SelectAll};
@@ -27,6 +27,9 @@ use crate::operator::undecodable::condense;
 use crate::operator::watch::{WATCH_TIMEOUT_S, paused, retries};
 use crate::plan::Note;
 use crate::plan::compat::adapter::{Namesake, Show, Shown, TheirKind, judge_shown, plan_shown};
+
+/// How many Deployments of a cluster are named that cannot be made: a quota refuses all in the same words.
+const NOTES_MAX: usize = 3;
 
 /// What a watch of Deployments tells: of which place, and what.
 pub(super) type Told = (usize, Result<Event<Deployment>, watcher::Error>);
@@ -83,7 +86,9 @@ impl Deployments {
             _ => None,
         };
         let changed = self.kept.take(watched.namespace(place), event);
-        if is_list && self.listed().insert(place) {
+        if is_list {
+            self.listed().insert(place);
+            // What has changed since the list before is not known.
             return None;
         }
         let all = changed.iter().chain(before.as_deref());
@@ -121,20 +126,28 @@ pub(super) async fn show(
         pods: &stores.by.pods_by_cluster.of(namespace, name),
         deployments: &deployments.by_cluster.of(namespace, name),
     };
-    let taken = Mutex::new(BTreeSet::new());
+    let notes = Mutex::new(BTreeMap::new());
     side_by_side(Bounds::USUAL.at_once, plan_shown(&observed), |change| {
-        let taken = &taken;
+        let notes = &notes;
         async move {
             tracing::info!(write = %change.title(), "write");
-            if !carry_out(context, deployments, namespace, &change).await? {
-                taken.lock().unwrap_or_else(PoisonError::into_inner).insert(change.title());
-            }
+            let note = match carry_out(context, deployments, namespace, &change).await {
+                Ok(true) => return Ok(()),
+                Ok(false) => name_taken(&change.title()),
+                // The cluster serves all the same, so that this is no failure of it.
+                Err(error) if error.refusal().is_some() => {
+                    let failure = error.tell();
+                    Note::warning(failure.reason, format!("cannot {}: {}", change.title(), failure.message))
+                }
+                Err(error) => return Err(error),
+            };
+            notes.lock().unwrap_or_else(PoisonError::into_inner).insert(change.title(), note);
             Ok(())
         }
     })
     .await?;
-    let taken = taken.into_inner().unwrap_or_else(PoisonError::into_inner);
-    Ok(taken.into_iter().map(|title| name_taken(&title)).collect())
+    let notes = notes.into_inner().unwrap_or_else(PoisonError::into_inner);
+    Ok(notes.into_values().take(NOTES_MAX).collect())
 }
 
 fn name_taken(title: &str) -> Note {

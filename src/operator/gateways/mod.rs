@@ -156,6 +156,7 @@ impl Gateways {
                 let secured = tokio::time::timeout(PATIENCE, secured).await;
                 match secured.unwrap_or(Err(gateway::Error::Late { limit: PATIENCE })) {
                     Ok(stream) => gateway::exchange(stream, &place, call, limit).await,
+                    Err(error @ gateway::Error::Tls(_)) => Err(error),
                     // Nothing was asked over it.
                     Err(error) => Err(gateway::Error::Tls(error.to_string())),
                 }

@@ -67,9 +67,8 @@ impl Gateways {
         asked: &Asked<'_>,
     ) -> Result<(BTreeMap<String, Value>, Option<Timestamp>), Fault> {
         let namespace = asked.run.namespace().unwrap_or_default();
-        let (answer, login) = self.call_as(&namespace, asked.access, &Call::options(), PATIENCE).await?;
-        let options =
-            message::options(&answer.body, &login.hidden).map_err(|error| Fault::of(asked.access, &error))?;
+        let answer = self.call(&namespace, asked.access, &Call::options(), PATIENCE).await?;
+        let options = message::options(&answer.body).map_err(|error| Fault::of(asked.access, &error))?;
         Ok((options.into_iter().map(|option| (option.field, option.default)).collect(), answer.date))
     }
 

@@ -22,7 +22,7 @@ from .verdict import is_prefect_flow, judge, report
 SIGTERM_GRACE_S = 1.5  # for a main thread that is stuck, or where the pod's grace is not known
 BEFORE_SIGKILL_S = 1.5  # this long before the end of the pod's grace the run is ended, so that it can say so
 LINGER_S = 30.0  # for each exit function of Dask and Prefect: a client that cannot close hangs in one
-BOUNDED = ("dask", "distributed", "prefect", "prefect_dask", "tornado")
+BOUNDED = ("dask", "dask_gateway", "distributed", "prefect", "prefect_dask", "tornado")
 EXIT = os._exit
 STAYS = (types.ModuleType, types.FunctionType, types.BuiltinFunctionType, type, str, bytes, int, float, complex, type(None))
 

@@ -8,7 +8,8 @@ from collections import OrderedDict
 from datetime import datetime
 
 from .run import RUN, note
-from .workers import leave_size_out
+
+ANSWER_S = 30.0  # for a scheduler that has taken a connection; Dask bounds the connection itself
 
 
 class Known:
@@ -93,7 +94,7 @@ async def identity():
 
     scheduler = rpc(RUN.address, connection_args=Security().get_connection_args("client"))
     try:
-        return await scheduler.identity()
+        return await asyncio.wait_for(scheduler.identity(), ANSWER_S)
     except asyncio.TimeoutError as error:  # who waits for a cluster would take it for one that is not there yet
         raise OSError("the Dask scheduler %s does not answer" % RUN.address) from error
     finally:
@@ -183,7 +184,7 @@ def any_options(module, defaults):
 
         def set(self, value):
             if self.fields.are_the_scripts:
-                leave_size_out("Gateway.cluster_options")
+                note("Gateway.cluster_options() is left out: the manifest has the cluster and its size")
             self.value, self.fields[self.field] = value, self
 
         def widget(self):

@@ -68,8 +68,10 @@ def no_login_is_looked_for(module):
 
     @replace(module.Gateway, "__init__")
     def init(original, self, address=None, *args, **kwargs):
-        if address is None and sys.modules["dask.config"].get("gateway.address", None) is None:
-            address = NO_ADDRESS
+        if address is None:
+            address = module.format_template(sys.modules["dask.config"].get("gateway.address", None)) or NO_ADDRESS
+            if "{" in address:  # even its port may be one of a user's session
+                address = NO_ADDRESS
         original(self, address, *args, **kwargs)
 
 

@@ -212,7 +212,7 @@ def takes_the_runs(module, address, kwargs, known):
     if elsewhere:
         note("Client: the script names %s, the run's cluster is used" % described(elsewhere))
     if sizes:
-        RUN.size_left_out = True
+        RUN.size_left_out = RUN.size_left_out or "n_workers" in sizes
         note("Client: %s left out, the run's cluster is used" % ", ".join(sizes))
     security = kwargs.get("security")
     of_a_gateway = is_a(security, "GatewaySecurity") and not is_a(security, "RunsSecurity") and not lacks_certificates()

@@ -23,17 +23,20 @@ def hook_waiting(module):
 async def wait_for_workers(client, wanted, timeout):
     from dask.utils import parse_timedelta
 
-    there = len((await client.scheduler.identity())["workers"])
+    info = await client.scheduler.identity()
+    # A paused one is not waited for; older schedulers do not say.
+    there = sum(worker.get("status", "running") == "running" for worker in info["workers"].values())
     if there >= wanted:
-        return
+        return await client._wait_for_workers(wanted, timeout=timeout)  # by that the client knows them
     missing = "the script waits for %d workers, and there are %d" % (wanted, there)
     if not RUN.size_left_out:
         RUN.waits_for = missing + ": the manifest has their number"
         log("daskflow: note: " + RUN.waits_for)
         try:
             await client._wait_for_workers(wanted, timeout=timeout)
-        except Exception:  # it waits no more; a run that is ended meanwhile does
-            RUN.waits_for = ""
+        except BaseException as error:  # it waits no more; a run that is ended meanwhile does
+            if isinstance(error, Exception) or not (RUN.signal or RUN.unwinding):
+                RUN.waits_for = ""
             raise
         RUN.waits_for = ""
         return

@@ -48,7 +48,7 @@ pub fn plan(observed: &Cluster<'_>) -> Plan {
         return plan;
     }
     let there = There::of(observed, &owner);
-    if matches!(there, There::Nothing) && living::may_be(cluster) {
+    if matches!(there, There::Nothing) && living::may_be(observed) {
         if !observed.is_live {
             // The caches have nothing that is not ours.
             plan.wants_look = true;

@@ -5,6 +5,7 @@
 //! Service, and its workers and clients would reach either. What it needs of an operator is its phase, and
 //! that its deletion is not held up.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Pod, Service};
@@ -17,14 +18,20 @@ use super::observed::{Cluster, ERROR, RUNNING, is_reachable};
 use super::parts::{self, Changes};
 use super::write::{Plan, status_of};
 use crate::api::{Kind, Reason, labels};
+use crate::plan::compat::group::default_name;
 use crate::plan::{Next, Note};
 
 /// How soon to look again: nothing tells of the end of what is not ours.
 const LOOK: Duration = Duration::from_secs(60);
 
-/// Whether an operator has begun with it before, and made something of it.
-pub(super) fn may_be(cluster: &DynamicObject) -> bool {
-    !matches!(status_of(cluster, "phase"), "" | ERROR)
+/// Whether an operator may have begun with it before, and made something of it. Its phase alone does not say
+/// so: whoever replaces the whole object takes that away. A default group that is not ours does.
+pub(super) fn may_be(observed: &Cluster<'_>) -> bool {
+    let default = default_name(&observed.object.name_any());
+    let is_theirs = |group: &Arc<DynamicObject>| {
+        group.name_any() == default && !group.annotations().contains_key(labels::CLUSTER_REPLICAS)
+    };
+    observed.groups.iter().any(is_theirs) || !matches!(status_of(observed.object, "phase"), "" | ERROR)
 }
 
 /// What there is of it, each with its kind; empty: nothing.
@@ -53,9 +60,10 @@ pub(super) fn leave(observed: &Cluster<'_>, owner: &OwnerReference, objects: &[S
     let message = format!(
         "{} {} of dask-kubernetes' own operator: this cluster goes on as that has left it until it is deleted, is not scaled, \
          and its idleTimeout does not count. To have it made anew, which ends its tasks: kubectl delete \
-         deployments,services --selector {}={}",
+         deployments,services --namespace {} --selector {}={}",
         objects.join(" and "),
         if objects.len() == 1 { "is" } else { "are" },
+        cluster.namespace().unwrap_or_default(),
         labels::CLUSTER_NAME,
         cluster.name_any(),
     );
@@ -78,8 +86,6 @@ fn is_of_another(pod: &Pod) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use rstest::rstest;
     use serde_json::{Value, json};
 
@@ -168,7 +174,10 @@ mod tests {
             note.warning && note.reason == Reason::NameTaken && note.message.starts_with(words),
             "{note:?}"
         );
-        assert!(note.message.ends_with("services --selector dask.org/cluster-name=a"), "{note:?}");
+        assert!(
+            note.message.ends_with("services --namespace team --selector dask.org/cluster-name=a"),
+            "{note:?}"
+        );
     }
 
     #[test]
@@ -185,8 +194,11 @@ mod tests {
 
     #[test]
     fn caches_have_nothing_of_it_so_the_api_server_is_asked_first() {
-        let plan = planned("Running", None, &[], false);
-        assert_eq!((plan.writes.len(), plan.wants_look), (0, true), "{:?}", plan.writes);
+        // Whoever replaces the object takes its phase away, and a refusal makes it an error.
+        for phase in ["Running", "", "Error"] {
+            let plan = planned(phase, None, &[], false);
+            assert_eq!((plan.writes.len(), plan.wants_look), (0, true), "{phase}: {:?}", plan.writes);
+        }
     }
 
     /// What is left of an earlier cluster of ours, about to be collected, is not theirs.

@@ -277,7 +277,7 @@ fn a_group_of_their_operator_keeps_its_number_and_nothing_holds_up_its_end() {
         }),
     );
     let groups = [Arc::new(group)];
-    let plan = plan_cluster(&seen(&object, &groups));
+    let plan = plan_cluster(&Cluster { is_live: true, ..seen(&object, &groups) });
     assert_eq!(patch_of(&plan, "a").unwrap()["metadata"]["finalizers"], json!(["x/y"]));
     let patch = patch_of(&plan, "a-default").unwrap();
     assert_eq!(patch["spec"], Value::Null);
