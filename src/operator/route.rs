@@ -173,8 +173,8 @@ impl Watched for Pod {
                 routes.triggers.wake_theirs(WakeTheirs::Job(namespace.clone(), owner.name.clone()));
             }
         }
-        // Where its cluster is made for one of dask-kubernetes, that shows which pods there are, and its clients
-        // wait for the first scheduler.
+        // Where its cluster is made for one of dask-kubernetes, that shows which pods there are, and its
+        // clients wait for the first scheduler.
         if let Some(cluster) = cluster_of(&pod.metadata) {
             routes.triggers.wake_theirs(WakeTheirs::Cluster(namespace.clone(), cluster.to_owned()));
         }
