@@ -143,6 +143,11 @@ ENDS = {
     "fork whose child fails": (
         "import os, sys\nif os.fork() == 0:\n    1 / 0\nassert os.wait()[1] >> 8 == 1", 0, "Succeeded", "",
     ),
+    "forks that are ended before they have begun": (
+        "import os, signal, time\nfor _ in range(50):\n    child = os.fork()\n    if not child:\n        time.sleep(60)\n"
+        "    os.kill(child, signal.SIGTERM)\n    assert os.wait()[1] == signal.SIGTERM",
+        0, "Succeeded", "",
+    ),
     "fork whose parent leaves by os._exit": (
         "import os, sys\nif os.fork() == 0:\n    sys.exit(1)\nos.wait()\nos._exit(0)", 0, "Succeeded", "",
     ),

@@ -60,14 +60,25 @@ def watch_for_sigterm():
             sys.stdout.flush()
         end(RUN.exit_code)
 
-    def forget_in_child():  # a forked child, such as a multiprocessing worker, must not end its parent
+    # A forked child, such as a multiprocessing worker, must not end its parent, by whose pipe it would be heard. A signal
+    # that comes to it before it has forgotten the pipe waits.
+    forking = threading.local()
+
+    def hold_signals_up():
+        forking.mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+
+    def let_signals_through():
+        signal.pthread_sigmask(signal.SIG_SETMASK, forking.mask)
+
+    def forget_in_child():
         RUN.in_child = True
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        let_signals_through()
 
     let_the_script_listen(on_sigterm, tell)
     signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
-    os.register_at_fork(after_in_child=forget_in_child)
+    os.register_at_fork(before=hold_signals_up, after_in_parent=let_signals_through, after_in_child=forget_in_child)
     threading.Thread(target=watch, name="daskflow-sigterm", daemon=True).start()
 
 
