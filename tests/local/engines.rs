@@ -46,7 +46,8 @@ def total(values):
 def dask_example():
     first = inc.map(range(101))
     second = inc.map(first)
-    assert total.submit(add.map(first, second)).result() == sum(2 * x + 3 for x in range(101))
+    both = add.map(first, second)  # kept: on a busy machine they may be released before they are asked for
+    assert total.submit(both).result() == sum(2 * x + 3 for x in range(101))
 
 
 if __name__ == '__main__':
