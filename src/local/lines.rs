@@ -6,36 +6,63 @@ use std::pin::pin;
 
 use futures::StreamExt;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::api::ListParams;
 use kube::runtime::watcher::{self, Event};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 
-use super::machine::Machine;
+use super::news::News;
 use crate::api::conditions::ConditionType;
 use crate::api::{DaskCluster, Flow, FlowRun, Phase};
 
-/// Writes lines for as long as it is polled.
-pub async fn write(client: &Client, machine: &Machine) {
+/// What is no news, since it was there before anything acted on it, as with `--state`: by the uid of a cluster
+/// or a run, its line.
+#[derive(Debug, Default)]
+pub struct Before {
+    clusters: HashMap<String, String>,
+    runs: HashMap<String, String>,
+}
+
+impl Before {
+    /// Reads it. The operator must not run yet: what it does is news, however soon it does it.
+    ///
+    /// # Errors
+    ///
+    /// The API refuses.
+    pub async fn read(client: &Client) -> kube::Result<Self> {
+        let all = ListParams::default();
+        let clusters: Api<DaskCluster> = Api::all(client.clone());
+        let runs: Api<FlowRun> = Api::all(client.clone());
+        let clusters = clusters.list(&all).await?.items;
+        let ended = runs.list(&all).await?.items.into_iter().filter(|run| !goes_on(run));
+        let of_cluster = |cluster: DaskCluster| Some((cluster.uid()?, of_cluster(&cluster)?));
+        let of_run = |run: FlowRun| Some((run.uid()?, of_run(&run)?));
+        Ok(Self {
+            clusters: clusters.into_iter().filter_map(of_cluster).collect(),
+            runs: ended.filter_map(of_run).collect(),
+        })
+    }
+}
+
+/// Writes lines for as long as it is polled. Where the log of a run is shown, only what it waits for: whoever
+/// waits for its end says how it ended.
+pub async fn write(client: &Client, news: &News, before: Before, shows_runs: bool) {
     tokio::join!(
-        follow(client, machine, of_cluster, |_| false),
-        follow(client, machine, of_flow, |_| true),
-        // Where the log of a run is shown, whoever waits for its end says how it ended.
-        follow(client, machine, |run| if machine.shows_runs { waits(run) } else { of_run(run) }, goes_on),
+        follow(client, news, before.clusters, of_cluster),
+        follow(client, news, HashMap::new(), of_flow),
+        follow(client, news, before.runs, if shows_runs { waits } else { of_run }),
     );
 }
 
-/// Writes what is to be said of objects of a kind whenever it is something else than before. Of those that
-/// are there at the start, as with `--state`, only where that `is_news`.
+/// Writes what is to be said of objects of a kind whenever it is something else than what was said of it.
 async fn follow<K>(
     client: &Client,
-    machine: &Machine,
+    news: &News,
+    mut said: HashMap<String, String>,
     line: impl Fn(&K) -> Option<String>,
-    is_news: impl Fn(&K) -> bool,
 ) where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
 {
-    let mut said: HashMap<String, String> = HashMap::new();
-    let mut is_start = true;
     let all: Api<K> = Api::all(client.clone());
     let mut events = pin!(watcher::watcher(all, watcher::Config::default()));
     while let Some(event) = events.next().await {
@@ -44,17 +71,14 @@ async fn follow<K>(
                 let Some(line) = line(&object) else { continue };
                 let uid = object.uid().unwrap_or_default();
                 if said.get(&uid) != Some(&line) {
-                    if !is_start || is_news(&object) {
-                        machine.news.say(&line);
-                    }
+                    news.say(&line);
                     said.insert(uid, line);
                 }
             }
             Ok(Event::Delete(object)) => {
                 said.remove(&object.uid().unwrap_or_default());
             }
-            Ok(Event::Init) => {}
-            Ok(Event::InitDone) => is_start = false,
+            Ok(Event::Init | Event::InitDone) => {}
             Err(error) => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "a watch failed");
             }
@@ -113,5 +137,64 @@ pub fn of_run(run: &FlowRun) -> Option<String> {
         Phase::Running => Some(format!("run {name}: Running, attempt {}", status.attempt.unwrap_or(1))),
         Phase::Succeeded => Some(format!("run {name}: Succeeded{took}")),
         phase => Some(format!("run {name}: {phase:?}{took}: {reason}: {message}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use kube::api::{Patch, PatchParams};
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::cluster_api::ClusterApi;
+    use crate::daemon::clock::Clock;
+
+    async fn say(client: &Client, name: &str, status: Value) {
+        let runs: Api<FlowRun> = Api::default_namespaced(client.clone());
+        let run = json!({
+            "apiVersion": "daskflow.dev/v1alpha1",
+            "kind": "FlowRun",
+            "metadata": {"name": name},
+            "spec": {"flow": "etl"},
+        });
+        runs.patch(name, &PatchParams::apply("test"), &Patch::Apply(&run)).await.unwrap();
+        runs.patch_status(name, &PatchParams::default(), &Patch::Merge(json!({"status": status})))
+            .await
+            .unwrap();
+    }
+
+    /// The operator may have looked at everything before the watches begin.
+    #[tokio::test]
+    async fn what_the_operator_does_at_once_is_news_and_what_was_there_before_is_not() {
+        let clock = || jiff::Timestamp::UNIX_EPOCH;
+        let client = ClusterApi::new(clock, 1).client();
+        let failed = |reason| json!({"phase": "Failed", "reason": reason, "message": "a message"});
+        say(&client, "ended", failed("Error")).await;
+        say(&client, "at-work", json!({"phase": "Running"})).await;
+        let before = Before::read(&client).await.unwrap();
+        say(&client, "at-work", failed("Evicted")).await;
+
+        let news = News::new(Clock::showing(clock));
+        let changes = async {
+            while news.last(1).is_empty() {
+                tokio::task::yield_now().await;
+            }
+            say(&client, "ended", failed("Cancelled")).await;
+            while news.last(2).len() < 2 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            () = write(&client, &news, before, false) => unreachable!("it has no end"),
+            ended = tokio::time::timeout(Duration::from_secs(20), changes) => ended.unwrap(),
+        }
+        let said = news.last(9);
+        let wanted = ["run at-work: Failed: Evicted: a message", "run ended: Failed: Cancelled: a message"];
+        assert!(
+            said.len() == 2 && said.iter().zip(wanted).all(|(line, end)| line.ends_with(end)),
+            "{said:?}"
+        );
     }
 }

@@ -53,6 +53,7 @@ pub use file_watch::Manifests;
 use folder::{Folder, OBJECTS, Sign};
 use kubeconfig::Kubeconfig;
 use kubelet::Kubelet;
+use lines::Before;
 pub use living::{Living, living};
 use machine::Machine;
 use news::News;
@@ -142,6 +143,9 @@ pub enum Error {
     /// The pods of before cannot be given up.
     #[error("the pods of the daskflow before cannot be given up")]
     Lost(#[source] Box<kube::Error>),
+    /// What there was before cannot be read.
+    #[error("the objects of before cannot be read")]
+    Before(#[source] Box<kube::Error>),
     /// No port is left for probes and metrics.
     #[error(transparent)]
     Listen(#[from] http::CannotListen),
@@ -202,6 +206,7 @@ pub async fn run(options: Options, stop: Stop) -> Result<u8, Error> {
     let kubeconfig = Kubeconfig::serve(&api, options.kubeconfig.as_deref(), &own, of_sign.as_deref()).await?;
     machine.news.say(&format!("kubectl --kubeconfig {} get flows", kubeconfig.path().display()));
     let page = if options.once { None } else { page::serve(&client, &clock, &machine).await };
+    let before = Before::read(&client).await.map_err(|error| Error::Before(Box::new(error)))?;
     let mut operator = operator(&client, (clock.clone(), chance), (&ports, options.dask_kubernetes)).await?;
     let address = page.as_ref().map(|page| page.address.as_str());
     let world = World { client: &client, clock: &clock, machine: &machine, stop: &stop, page: address };
@@ -216,7 +221,7 @@ pub async fn run(options: Options, stop: Stop) -> Result<u8, Error> {
         ended = &mut operator => Err(end_of_operator(ended)),
         fault = api.disk_fault() => Err(not_kept(&machine, fault)),
         () = controllers => Ok(0),
-        () = lines::write(&client, &machine) => Ok(0),
+        () = lines::write(&client, &machine.news, before, options.once) => Ok(0),
         () = screen::show(options.table.as_ref(), &world) => Ok(0),
     };
     tokio::select! {
@@ -225,13 +230,18 @@ pub async fn run(options: Options, stop: Stop) -> Result<u8, Error> {
     }
     // From here on nothing starts a run, makes a pod, or takes one to this machine.
     drop(operator);
+    end(&kubelet, &stop).await;
+    machine.folder.clear();
+    let written = api.written().await.map_err(|fault| not_kept(&machine, fault));
+    ended.and_then(|code| written.map(|()| code))
+}
+
+/// Ends all pods.
+async fn end(kubelet: &Kubelet, stop: &Stop) {
     tokio::select! {
         () = kubelet.end() => {}
         () = stop.at_once.cancelled() => kubelet.kill().await,
     }
-    machine.folder.clear();
-    let written = api.written().await.map_err(|fault| not_kept(&machine, fault));
-    ended.and_then(|code| written.map(|()| code))
 }
 
 /// What `--local` finds a daskflow by whose folder is somewhere else.

@@ -28,10 +28,10 @@ while len(open(folder + '/ran').readlines()) == 3 and not os.path.exists(folder 
 
 const MAP: &str = "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: of-a-file}\ndata: {key: value}\n";
 
-fn start(folder: &Path, python: &Path) -> Local {
+fn start(test: &str, folder: &Path, python: &Path) -> Local {
     let mut command = Command::new(env!("CARGO_BIN_EXE_daskflow"));
     command.args(["local", "-f", "flow.yaml", "--state", "kept", "--python"]).arg(python);
-    Local::spawn("local_state", folder, command)
+    Local::spawn(test, folder, command)
 }
 
 /// The scripts that were started, by their runs.
@@ -64,7 +64,7 @@ async fn what_a_killed_daskflow_kept_goes_on_and_nothing_is_doubled() {
     let flow = manifest(SCRIPT, clocks).replace("replicas: 2", "replicas: 1");
     let text = format!("{flow}{MAP}");
     let folder = program::folder("local_state", &[("flow.yaml", &text), ("tmp/.keep", "")]);
-    let mut first = start(&folder, &python);
+    let mut first = start("local_state", &folder, &python);
     first.says("Succeeded after", 2);
     let three = || (ran(&folder).len() == 3).then_some(());
     until(PATIENCE, three).unwrap_or_else(|| panic!("no third run:\n{}", first.text()));
@@ -81,7 +81,7 @@ async fn what_a_killed_daskflow_kept_goes_on_and_nothing_is_doubled() {
     std::fs::write(folder.join("tmp/go"), "").unwrap();
     std::fs::write(folder.join("flow.yaml"), &flow).unwrap();
 
-    let mut again = start(&folder, &python);
+    let mut again = start("local_state", &folder, &python);
     again.says("ended with the daskflow before", 1);
     again.says("that the files have no more, and that are deleted: 1", 1);
     again.says("Failed after", 1);
@@ -126,7 +126,7 @@ async fn a_run_that_ctrl_c_interrupts_is_evicted_and_its_log_stays() {
         "---\napiVersion: daskflow.dev/v1alpha1\nkind: FlowRun\nmetadata: {name: once}\nspec: {flow: etl}\n";
     let text = format!("{}{run}", manifest(script, "").replace("replicas: 2", "replicas: 1"));
     let folder = program::folder("local_evicted", &[("flow.yaml", &text), ("tmp/.keep", "")]);
-    let mut first = start(&folder, &python);
+    let mut first = start("local_evicted", &folder, &python);
     first.says("run once: Running, attempt 1", 1);
     let logs = || {
         let kubeconfig = folder.join("kept/kubeconfig").display().to_string();
@@ -142,14 +142,14 @@ async fn a_run_that_ctrl_c_interrupts_is_evicted_and_its_log_stays() {
     first.signal("INT");
     assert_eq!(first.code(Duration::from_secs(30)), Some(0), "{}", first.text());
 
-    let mut again = start(&folder, &python);
+    let mut again = start("local_evicted", &folder, &python);
     again.says("Evicted", 1);
     let log = logs();
     assert!(log.out.contains("the log of once"), "{log:?}");
     again.signal("INT");
     assert_eq!(again.code(Duration::from_secs(30)), Some(0), "{}", again.text());
     // What had ended is no news.
-    let mut third = start(&folder, &python);
+    let mut third = start("local_evicted", &folder, &python);
     third.says("cluster small: ready", 1);
     assert!(!third.text().contains("Evicted"), "{}", third.text());
     third.signal("INT");
