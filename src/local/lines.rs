@@ -15,8 +15,8 @@ use super::news::News;
 use crate::api::conditions::ConditionType;
 use crate::api::{DaskCluster, Flow, FlowRun, Phase};
 
-/// What is no news, since it was there before anything acted on it, as with `--state`: by the uid of a cluster
-/// or a run, its line.
+/// What is no news, since it was there before anything acted on it, as with `--state`: the lines of clusters
+/// and runs, by their uids.
 #[derive(Debug, Default)]
 pub struct Before {
     clusters: HashMap<String, String>,
