@@ -87,9 +87,9 @@ impl ClusterApi {
         self.lock().store.version()
     }
 
-    /// Whether there is an object of a kind of ours: by namespace and name.
-    pub fn has(&self, kind: crate::api::Kind, namespace: &str, name: &str) -> bool {
-        let found = kinds::all().iter().find(|one| one.defined == Some(Defined::Ours(kind)));
+    /// Whether there is an object of a kind that definitions name: by namespace and name.
+    pub fn has(&self, kind: Defined, namespace: &str, name: &str) -> bool {
+        let found = kinds::all().iter().find(|one| one.defined == Some(kind));
         found.is_some_and(|kind| self.lock().store.get(kind.stored, &Key::new(namespace, name)).is_some())
     }
 

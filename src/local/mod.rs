@@ -40,7 +40,6 @@ use kube::Client;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::api::Kind;
 use crate::cluster_api::{ClusterApi, Disk, DiskError, jobs};
 use crate::daemon::clock::{Chance, Clock};
 use crate::daemon::http;
@@ -192,7 +191,7 @@ pub async fn run(options: Options, stop: Stop) -> Result<u8, Error> {
     let is_kept = options.state.is_some();
     say_begin(&machine, &objects, is_kept);
     let api = begin(&machine, is_kept, &clock, chance.seed(), options.dask_kubernetes)?;
-    let (client, ports) = (api.client(), Arc::new(ports(&api, &chance)));
+    let (client, ports) = (api.client(), Arc::new(Ports::of(&api, &chance)));
     let given = if is_kept {
         Given::Applied(resume(&client, &machine, objects, begun).await?)
     } else {
@@ -260,11 +259,6 @@ fn end_of_operator(ended: Result<Result<(), operator::Error>, tokio::task::JoinE
         Ok(Err(error)) => Error::Operator(error),
         Err(error) => Error::Broken(error),
     }
-}
-
-fn ports(api: &ClusterApi, chance: &Chance) -> Ports {
-    let api = api.clone();
-    Ports::new(chance, move |namespace, name| api.has(Kind::DaskCluster, namespace, name))
 }
 
 /// The API: in memory, or with what is kept in this machine's folder.

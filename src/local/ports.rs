@@ -12,7 +12,11 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, TcpListener};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::api::Kind;
+use crate::cluster_api::ClusterApi;
 use crate::daemon::clock::Chance;
+use crate::manifest::admission::Defined;
+use crate::plan::compat::adapter::TheirKind;
 use crate::plan::site::Site;
 
 /// The first port that may be chosen.
@@ -20,7 +24,15 @@ const FIRST: u16 = 20_000;
 /// How many pairs of ports there are.
 const PAIRS: u16 = 5_000;
 
-/// Whether there is a cluster, by namespace and name.
+/// Whose name is that of a cluster. The program of a DaskJob begins before its cluster is there, and looks
+/// for the scheduler where it was first asked about.
+const NAMES: [Defined; 3] = [
+    Defined::Ours(Kind::DaskCluster),
+    Defined::DaskKubernetes(TheirKind::Cluster.as_str()),
+    Defined::DaskKubernetes(TheirKind::Job.as_str()),
+];
+
+/// Whether there is a cluster, or will be, by namespace and name.
 type IsThere = Box<dyn Fn(&str, &str) -> bool + Send + Sync>;
 
 /// The ports of all clusters.
@@ -32,8 +44,13 @@ pub struct Ports {
 }
 
 impl Ports {
-    /// None is taken yet.
-    pub fn new(chance: &Chance, is_there: impl Fn(&str, &str) -> bool + Send + Sync + 'static) -> Self {
+    /// Those of the clusters of an API. None is taken yet.
+    pub fn of(api: &ClusterApi, chance: &Chance) -> Self {
+        let api = api.clone();
+        Self::new(chance, move |namespace, name| NAMES.into_iter().any(|kind| api.has(kind, namespace, name)))
+    }
+
+    fn new(chance: &Chance, is_there: impl Fn(&str, &str) -> bool + Send + Sync + 'static) -> Self {
         let begin = u16::try_from(chance.seed() % u64::from(PAIRS)).unwrap_or_default();
         Self { begin, is_there: Box::new(is_there), taken: Mutex::default() }
     }
@@ -85,6 +102,27 @@ mod tests {
     fn comm(site: Site) -> u16 {
         let Site::Machine { comm, .. } = site else { panic!("{site:?}") };
         comm
+    }
+
+    /// Otherwise the program of a job works on the scheduler of another cluster.
+    #[tokio::test]
+    async fn the_cluster_of_a_job_has_its_ports_before_it_is_there() {
+        let api = ClusterApi::new(|| jiff::Timestamp::UNIX_EPOCH, 1);
+        api.serve_dask_kubernetes();
+        let jobs = TheirKind::Job.resource();
+        let jobs: kube::Api<kube::core::DynamicObject> =
+            kube::Api::namespaced_with(api.client(), "default", &jobs);
+        let pod = serde_json::json!({"containers": [{"name": "any", "image": "any:1"}]});
+        let spec = serde_json::json!({"job": {"spec": pod}, "cluster": {"spec": {
+            "scheduler": {"spec": pod, "service": {"ports": [{"port": 8786}]}}, "worker": {"replicas": 1, "spec": pod},
+        }}});
+        let mut job = kube::core::DynamicObject::new("sums", &TheirKind::Job.resource());
+        job.data = serde_json::json!({"spec": spec});
+        jobs.create(&kube::api::PostParams::default(), &job).await.unwrap();
+        let ports = Ports::of(&api, &Chance::seeded(1));
+        let sums = ports.site(Some(("default", "sums")));
+        assert_ne!(ports.site(Some(("default", "idle"))), sums);
+        assert_eq!(ports.site(Some(("default", "sums"))), sums);
     }
 
     #[test]

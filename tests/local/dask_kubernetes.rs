@@ -89,7 +89,8 @@ async fn a_job_and_an_idle_cluster_of_dask_kubernetes_come_to_their_ends() {
     let job = until_is(&jobs, "sums", &local, has_ended).await;
     let pods: Api<Pod> = Api::default_namespaced(client);
     let log = pods.logs("sums-runner", &LogParams::default()).await.unwrap();
-    assert_eq!((&job["status"]["jobStatus"], log.as_str()), (&json!("Successful"), "total 5050\n"));
+    let ended = (&job["status"]["jobStatus"], log.as_str());
+    assert_eq!(ended, (&json!("Successful"), "total 5050\n"), "{}", local.text());
     for name in ["sums", "idle"] {
         until_is(&clusters, name, &local, Value::is_null).await;
     }

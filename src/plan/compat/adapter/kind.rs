@@ -25,7 +25,7 @@ impl TheirKind {
     pub const ALL: [Self; 4] = [Self::Cluster, Self::Group, Self::Autoscaler, Self::Job];
 
     /// The word in `kind`.
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Cluster => "DaskCluster",
             Self::Group => "DaskWorkerGroup",
