@@ -212,3 +212,63 @@ fn a_group_that_starts_otherwise_changes_no_pod_of_the_others() {
     let groups = [further("a-other", &rest)];
     assert_eq!(made(&seen(&object, &groups)).spec, alone.spec);
 }
+
+#[test]
+fn a_hand_made_group_goes_with_the_cluster() {
+    let object = cluster(&json!({}));
+    let more =
+        theirs(TheirKind::Group, "a-more", &json!({"spec": {"cluster": "a", "worker": spec()["worker"]}}));
+    let groups = [default_group(&json!({})), Arc::new(more)];
+    let observed = seen(&object, &groups);
+    let patch = patch_of(&plan_cluster(&observed), "a-more").unwrap();
+    assert_eq!(patch["metadata"]["ownerReferences"][0]["uid"], "uid-a");
+    assert_eq!(
+        patch["metadata"]["labels"],
+        Value::Null,
+        "their clients count the groups that have the label"
+    );
+    let groups: Vec<String> =
+        made(&observed).spec.worker_groups.into_iter().map(|group| group.name).collect();
+    assert_eq!(groups, ["more"]);
+}
+
+#[test]
+fn workers_are_called_and_labelled_after_the_groups_of_theirs() {
+    let object = cluster(&json!({}));
+    let more =
+        theirs(TheirKind::Group, "a-more", &json!({"spec": {"cluster": "a", "worker": spec()["worker"]}}));
+    let ours = made(&seen(&object, &[Arc::new(more)]));
+    let groups = [("default", &ours.spec.workers), ("more", &ours.spec.worker_groups[0].workers)];
+    for (name, workers) in groups {
+        let pod = worker::pod(&ours, Site::Kubernetes, None, (name, workers), 7).unwrap();
+        let prefix = format!("a-{name}-worker-");
+        assert!(pod.metadata.name.as_ref().unwrap().starts_with(&prefix), "{:?}", pod.metadata.name);
+        assert_eq!(pod.labels()["dask.org/workergroup-name"], format!("a-{name}"));
+        assert_eq!(worker::group_of_pod(&pod), name);
+    }
+    // Of a cluster of a user's own, a template does not say which group a pod is of.
+    let own = DaskCluster {
+        metadata: kube::core::ObjectMeta { owner_references: None, ..ours.metadata.clone() },
+        ..ours.clone()
+    };
+    let pod = worker::pod(&own, Site::Kubernetes, None, ("default", &own.spec.workers), 7).unwrap();
+    assert_eq!(pod.labels()["dask.org/workergroup-name"], "default");
+}
+
+#[test]
+fn a_further_group_changes_no_pod_of_the_others() {
+    let env = json!([{"name": "A", "value": "1"}]);
+    let mut object = json!({"spec": spec()});
+    for role in ["worker", "scheduler"] {
+        let pod = &mut object["spec"][role]["spec"];
+        pod["containers"][0]["env"] = env.clone();
+        pod["imagePullSecrets"] = json!([{"name": "registry"}]);
+    }
+    let group = json!({"spec": {"worker": object["spec"]["worker"]}});
+    let object = theirs(TheirKind::Cluster, "a", &object);
+    let further = json!({"spec": {"cluster": "a", "worker": spec()["worker"]}});
+    let groups = [default_group(&group), Arc::new(theirs(TheirKind::Group, "a-gpu", &further))];
+    let (one, two) = (made(&seen(&object, &groups[..1])), made(&seen(&object, &groups)));
+    assert_eq!(two.spec.worker_groups.len(), 1);
+    assert_eq!(crate::api::DaskClusterSpec { worker_groups: Vec::new(), ..two.spec }, one.spec);
+}
