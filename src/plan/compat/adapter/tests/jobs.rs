@@ -131,6 +131,8 @@ fn a_job_whose_name_no_cluster_can_have_fails_at_once() {
     object.metadata.name = Some("j.v2".to_owned());
     let plan = plan_job(&look(&object, None, None));
     assert_eq!(plan.notes[0].reason, Reason::InvalidSpec);
+    let said = &plan.notes[0].message;
+    assert!(said.starts_with("metadata.name: the name of a DaskJob has at most 53 lower-case"), "{said}");
     assert_eq!(titles(&plan).len(), 1, "{plan:?}");
     assert!(titles(&plan)[0].ends_with(r#""jobStatus":"Failed"}"#), "{plan:?}");
 }
