@@ -108,6 +108,61 @@ fn a_group_that_the_api_server_refuses_is_left_out_until_it_is_edited() {
     assert_eq!(groups_of(&ours).len(), 2);
 }
 
+/// A further group that was made in this year.
+fn of_year(name: &str, year: i32) -> Arc<DynamicObject> {
+    further(name, &json!({"metadata": {"creationTimestamp": format!("{year}-01-01T00:00:00Z")}}))
+}
+
+#[test]
+fn groups_that_are_too_many_are_left_out_and_stop_nothing_else() {
+    let object = cluster(&json!({}));
+    // The oldest is the last by its name. One that cannot be had takes the place of none.
+    let mut groups: Vec<_> =
+        (0..18).map(|number| of_year(&format!("a-g{number:02}"), 2026 - number)).collect();
+    groups.extend([default_group(&json!({})), further("a-bad", &two_workers())]);
+    let observed = seen(&object, &groups);
+    let ours = made(&observed);
+    let served: Vec<String> = groups_of(&ours).into_iter().map(|(_, theirs)| theirs).collect();
+    let expected: Vec<String> = (2..18).map(|number| format!("a-g{number:02}")).collect();
+    assert_eq!(served, expected, "the older ones, in the order of theirs");
+    let plan = plan_cluster(&observed);
+    for name in ["a-g00", "a-g01"] {
+        let said = warned_of(&plan, name);
+        assert!(
+            said.len() == 1 && said[0].message.contains("at most 16 groups beside a-default"),
+            "{said:?}"
+        );
+        let about: Vec<_> = plan.beside.iter().filter(|(of, _)| of.name.as_deref() == Some(name)).collect();
+        assert_eq!(about.len(), 1, "nothing is said of how it would be: {about:?}");
+    }
+    assert!(warned_of(&plan, "a-g02").is_empty());
+    // The cluster is scaled, and keeps the groups that it has.
+    let scaled = default_group(&json!({"spec": {"worker": {"replicas": 5}}}));
+    groups[18] = scaled;
+    let plan = plan_cluster(&Cluster { ours: Some(&ours), ..seen(&object, &groups) });
+    let replaced = plan.writes.iter().find_map(Write::ours).unwrap();
+    assert_eq!(replaced.spec.workers.replicas, Some(5));
+    assert_eq!(replaced.spec.worker_groups, ours.spec.worker_groups);
+}
+
+#[test]
+fn a_group_that_is_served_loses_its_place_to_none_and_the_next_one_has_it_after() {
+    let object = cluster(&json!({"status": {"phase": "Pending"}}));
+    let mut groups: Vec<_> =
+        (0..16).map(|number| of_year(&format!("a-g{number:02}"), 2010 + number)).collect();
+    groups.push(default_group(&json!({})));
+    let ours = made(&seen(&object, &groups));
+    groups.push(of_year("a-old", 2001));
+    let plan = plan_cluster(&Cluster { ours: Some(&ours), ..seen(&object, &groups) });
+    assert!(!plan.writes.iter().any(|write| write.ours().is_some()), "{:?}", titles(&plan));
+    assert_eq!(warned_of(&plan, "a-old").len(), 1);
+    groups.remove(3);
+    let plan = plan_cluster(&Cluster { ours: Some(&ours), ..seen(&object, &groups) });
+    let served = groups_of(plan.writes.iter().find_map(Write::ours).unwrap());
+    assert!(served.len() == 16 && served[15].1 == "a-old", "{served:?}");
+    assert!(warned_of(&plan, "a-old").is_empty());
+}
+
 #[rstest]
 #[case::of_the_cluster("a-gpu", "gpu")]
 #[case::of_no_cluster("gpu", "gpu-e3c5ba51dba8")]
