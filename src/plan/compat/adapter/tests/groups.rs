@@ -190,6 +190,23 @@ fn a_name_that_is_too_long_for_a_label_is_said() {
     let (about, note) = &plan.beside[0];
     assert_eq!((about.name.as_ref(), note.reason), (Some(&name), Reason::Adapted));
     assert!(note.message.contains("metadata.name: a label has at most 63"), "{note:?}");
+    assert!(note.message.contains("no Deployment shows them"), "{note:?}");
+}
+
+#[rstest]
+#[case::that_a_label_can_have(63, 1)]
+#[case::that_none_can_have(64, 0)]
+fn workers_are_shown_of_a_group_of_a_name(#[case] length: usize, #[case] expected: usize) {
+    let (object, name) = (cluster(&json!({})), "g".repeat(length));
+    let groups = [default_group(&json!({})), further(&name, &json!({}))];
+    let ours = made(&seen(&object, &groups));
+    let group = &ours.spec.worker_groups[0];
+    let mut pod = worker::pod(&ours, Site::Kubernetes, None, (&group.name, &group.workers), 7).unwrap();
+    pod.status = serde_json::from_value(json!({"phase": "Running"})).unwrap();
+    let (pods, deployments) = ([Arc::new(pod)], []);
+    let observed =
+        Shown { object: &object, groups: &groups, ours: Some(&ours), pods: &pods, deployments: &deployments };
+    assert_eq!(plan_shown(&observed).len(), expected);
 }
 
 #[test]
