@@ -16,7 +16,7 @@ use kube::runtime::watcher::Event;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Client, ResourceExt};
 
-use super::look::Known;
+use super::memory::Known;
 use crate::api::{Reason, labels};
 use crate::operator::caches::{Index, Kept, Watched};
 use crate::operator::context::Context;
