@@ -58,6 +58,7 @@ impl Memory {
         self.said.lock().unwrap_or_else(PoisonError::into_inner).remove(subject);
         self.freed.lock().unwrap_or_else(PoisonError::into_inner).remove(subject);
         self.refused.lock().unwrap_or_else(PoisonError::into_inner).remove(subject);
+        self.deployments.forget(subject);
     }
 
     /// The objects that a finalizer of theirs was taken from, among this one and those beside it.

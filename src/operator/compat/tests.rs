@@ -2,16 +2,18 @@
 
 use std::time::Duration;
 
+use k8s_openapi::api::core::v1::Pod;
 use kube::Resource;
 use kube::core::DynamicObject;
 use kube::runtime::watcher::Event;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::api::DaskCluster;
+use crate::api::{DaskCluster, Reason};
 use crate::operator::caches::Kept;
 use crate::operator::controller::Action;
 use crate::operator::testing::{self, refusal, serve};
+use crate::plan::Note;
 use crate::plan::compat::adapter::{Cluster, Freed, RefusedGroups, plan_cluster};
 
 /// An object of theirs that the API server has, of the cluster `a`.
@@ -102,4 +104,61 @@ async fn a_group_that_is_refused_again_as_it_was_is_a_failure() {
     assert!(matches!(again, Action::Retry(_)), "{again:?}");
     assert_eq!(look_again(known("dask:2", 3)).await, at_once, "an edited one is tried");
     assert_eq!(asked.all(), ["PUT a", "PUT a", "PUT a"]);
+}
+
+/// The pod of the scheduler.
+fn scheduler(uid: &str) -> Pod {
+    let owner =
+        json!({"apiVersion": "daskflow.dev/v1alpha1", "kind": "DaskCluster", "name": "a", "uid": "uid-ours"});
+    let labels = json!({
+        "app.kubernetes.io/managed-by": "daskflow", "dask.org/cluster-name": "a", "dask.org/component": "scheduler",
+    });
+    let metadata = json!({
+        "name": "a-scheduler", "namespace": "team", "uid": uid, "labels": labels, "ownerReferences": [owner],
+    });
+    let spec = json!({"containers": [{"name": "scheduler", "image": "dask:1"}]});
+    serde_json::from_value(json!({"metadata": metadata, "spec": spec, "status": {"phase": "Running"}}))
+        .unwrap()
+}
+
+/// What an API server answers that has a Deployment of somebody else under each name.
+fn has_another(what: &str) -> (u16, Value) {
+    match what.split_once(' ') {
+        Some(("GET", name)) => (
+            200,
+            json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name, "namespace": "team"}}),
+        ),
+        _ => refusal(409, "AlreadyExists", "it is there"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deployment_of_somebody_else_is_asked_for_once_in_a_while() {
+    let (context, server, _wakes) = testing::context(1);
+    let known = known("dask:1", 1);
+    fill(&context.stores.clusters, made(&known));
+    fill(&context.stores.pods, scheduler("first"));
+    let (asked, _server) = serve(server, has_another);
+    let deployments = shown::Deployments::default();
+    for event in [Event::Init, Event::InitDone] {
+        deployments.take(&context.stores.watched, 0, event);
+    }
+    let both = ["POST a-scheduler", "GET a-scheduler"];
+    let show = async |times: usize| {
+        let notes = shown::show(&context, &deployments, &known).await.unwrap();
+        assert!(matches!(&notes[..], [Note { reason: Reason::NameTaken, .. }]), "{notes:?}");
+        assert_eq!(asked.all(), both.repeat(times));
+    };
+    show(1).await;
+    show(1).await;
+    // For another pod the name may be free.
+    fill(&context.stores.pods, scheduler("second"));
+    show(2).await;
+    show(2).await;
+    tokio::time::advance(Duration::from_secs(60)).await;
+    show(3).await;
+    show(3).await;
+    // A cluster of the name that comes later.
+    deployments.forget(&known.subject);
+    show(4).await;
 }
