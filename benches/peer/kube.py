@@ -74,8 +74,8 @@ class Api:
 
 
 class Children:
-    """The objects of a few resources in one namespace: when each was first seen, and whether it is still there. Of those whose
-    name is "clusters" also when their phase was Running first."""
+    """The objects of a few resources in one namespace: when the watch of each first told of it, and whether it is still there. Of
+    the resource "clusters" also when the watch first told of an object with the phase Running, whatever its phase is later."""
 
     def __init__(self, api, namespace, resources):
         self.api, self.paths = api, {name: path % namespace for name, path in resources.items()}
@@ -130,7 +130,7 @@ class Children:
         return sum(r == resource and component in (None, c) for (r, _), c in self.there.items())
 
     def last(self, resource, component=None):
-        """When the last of those that are there came."""
+        """When a watch first told of the last of those that are there."""
         times = (self.seen[k] for k, c in self.there.items() if k[0] == resource and component in (None, c))
         return max(times, default=None)
 

@@ -98,11 +98,12 @@ class Operator:
         raise NotImplementedError
 
 
-class Daskflow(Operator):
-    """This project's."""
+class OfThisProject(Operator):
+    """A process of this project's: its workers are pods, whoever's objects it serves."""
 
-    name, title, group, probe = "ours", "daskflow", "daskflow.dev/v1alpha1", "/readyz"
+    probe = "/readyz"
     resources = CORE
+    flags = ()
     # What the children of one cluster are: resource, component, how many with so many workers.
     children = [
         ("services", "scheduler", lambda workers: 1),
@@ -116,7 +117,13 @@ class Daskflow(Operator):
         self.program = program
 
     def command(self):
-        return [self.program, "operator", "--listen", "127.0.0.1:%d" % PORT]
+        return [self.program, "operator", *self.flags, "--listen", "127.0.0.1:%d" % PORT]
+
+
+class Daskflow(OfThisProject):
+    """With its own objects."""
+
+    name, title, group = "ours", "daskflow", "daskflow.dev/v1alpha1"
 
     async def create(self, name, workers):
         size = {"replicas": workers} if workers is not None else {"autoscale": {"minimum": 0, "maximum": 4}}
@@ -181,24 +188,13 @@ class OfTheirObjects(Operator):
         return None if phase == "Running" else "phase %s" % phase
 
 
-class Served(OfTheirObjects):
-    """This project's, in the place of the peer's."""
+class Served(OfThisProject, OfTheirObjects):
+    """In the place of the peer's."""
 
-    name, title, probe = "served", "daskflow for dask-kubernetes", "/readyz"
-    children = [
-        ("services", "scheduler", lambda workers: 1),
-        ("groups", None, lambda workers: 1),
-        ("pods", "scheduler", lambda workers: 1),
-        ("pods", "worker", lambda workers: workers),
-    ]
-    workers_are = ("pods", "worker")
-
-    def __init__(self, api, directory, image, program):
-        super().__init__(api, directory, image)
-        self.program = program
-
-    def command(self):
-        return [self.program, "operator", "--dask-kubernetes", "--listen", "127.0.0.1:%d" % PORT]
+    name, title = "served", "daskflow for dask-kubernetes"
+    resources = OfTheirObjects.resources
+    flags = ("--dask-kubernetes",)
+    children = [*OfThisProject.children, ("groups", None, lambda workers: 1)]
 
 
 class DaskKubernetes(OfTheirObjects):

@@ -16,6 +16,9 @@ use super::schema;
 use super::tls::{Tls, TlsStatus};
 use super::worker_group::{WorkerGroup, WorkersSpec};
 
+/// The most groups of workers beside the one called "default".
+pub const WORKER_GROUPS_MAX: usize = 16;
+
 /// What a `DaskCluster` is to be: one scheduler and a number of workers.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[kube(
@@ -91,7 +94,7 @@ pub struct DaskClusterSpec {
     /// More groups of workers, such as ones with GPUs or much memory. The workers of a group that is taken
     /// out of the list are retired.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 16))]
+    #[schemars(length(max = WORKER_GROUPS_MAX))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub worker_groups: Vec<WorkerGroup>,
     /// What happens to the cluster when it is idle. Default: it stays as it is.

@@ -1,11 +1,14 @@
 //! Ports of pods, as kube's own client asks for them.
 
+use std::time::Duration;
+
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client, Config};
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
 
 use super::{create, refusal};
 use crate::cluster_api::{ClusterApi, Listening};
@@ -125,4 +128,48 @@ async fn pods_that_are_elsewhere_or_not_there_have_no_ports() {
     let plain = http::Request::get("/api/v1/namespaces/default/pods/a/portforward?ports=1").body(Vec::new());
     let (code, ..) = refusal(client(&listening).request::<serde_json::Value>(plain.unwrap()).await);
     assert_eq!(code, 501);
+}
+
+/// Asks for a port of the pod once, as `kr8s` does; kube's client would try again. Gives the connection, the
+/// code of the answer, and its body.
+async fn ask(listening: &Listening, port: u16) -> (BufReader<TcpStream>, String, String) {
+    let address = listening.address();
+    let mut stream = BufReader::new(TcpStream::connect(address).await.unwrap());
+    let request = format!(
+        "GET /api/v1/namespaces/default/pods/a/portforward?ports={port} HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\n\
+         Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        assert!(stream.read_line(&mut head).await.unwrap() > 0, "{head}");
+    }
+    let code = head.split(' ').nth(1).unwrap().to_owned();
+    let mut lines = head.lines().filter_map(|line| line.strip_prefix("content-length: "));
+    let mut body = vec![0; lines.next().map_or(0, |length| length.parse().unwrap())];
+    stream.read_exact(&mut body).await.unwrap();
+    (stream, code, String::from_utf8(body).unwrap())
+}
+
+#[tokio::test]
+async fn a_listener_has_so_many_connections_and_room_again_when_one_ends() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (api, listening) = api_with_a_pod(Some(port), "Running").await;
+    api.reach_pods_at("127.0.0.1".parse().unwrap());
+    let mut open = Vec::new();
+    for number in 1..=128 {
+        let (stream, code, body) = ask(&listening, port).await;
+        assert_eq!(code, "101", "{number}: {body}");
+        open.push(stream);
+    }
+    let (_, code, body) = ask(&listening, port).await;
+    assert_eq!(code, "429");
+    assert!(body.contains("128 connections to ports of pods are open: close some"), "{body}");
+    // Another listener has its own.
+    let other = api.listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    assert_eq!(ask(&other, port).await.1, "101");
+    open.pop();
+    let is_free = async { while ask(&listening, port).await.1 != "101" {} };
+    timeout(Duration::from_secs(20), is_free).await.expect("the one that has ended counts still");
 }

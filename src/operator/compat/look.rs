@@ -1,13 +1,12 @@
 //! One look at an object of dask-kubernetes: what there is, what the planner says, and the writes.
 
-use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{ObjectReference, Pod, Service};
+use k8s_openapi::api::core::v1::{Pod, Service};
 use kube::api::{Api, DynamicObject, ListParams};
 use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
@@ -15,9 +14,9 @@ use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 use tracing::Instrument;
 
-use super::shown::{self, Deployments};
-use super::theirs::Subject;
-use super::write::{Statuses, carry_out};
+use super::memory::{Known, Memory};
+use super::shown;
+use super::write::carry_out;
 use crate::api::{DaskCluster, labels};
 use crate::causes::chain;
 use crate::operator::backoff::backoff;
@@ -25,12 +24,12 @@ use crate::operator::context::Context;
 use crate::operator::controller::Action;
 use crate::operator::failure::{Disposition, Error};
 use crate::operator::{lookup, requests};
+use crate::plan::Next;
 use crate::plan::compat::adapter::{
-    Cluster, Failed, Freed, Job, Plan, RefusedGroups, TheirKind, Write, failing, failing_job, plan_cluster,
+    Cluster, Failed, Job, Plan, RefusedGroups, TheirKind, Write, failing, failing_job, plan_cluster,
     plan_job, refused_groups,
 };
 use crate::plan::names::scheduler_name;
-use crate::plan::{Next, Note};
 
 /// A look that takes longer is given up. What its requests wait for their turn does not count.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -40,102 +39,6 @@ const RESYNC: Duration = Duration::from_secs(600);
 const CACHE_LAG: Duration = Duration::from_millis(50);
 /// After this many conflicts in a row the cache is not merely behind.
 const CONFLICTS_MAX: u32 = 5;
-
-/// An object of theirs and those beside it, as the caches have them.
-pub(super) struct Known {
-    pub(super) subject: Subject,
-    pub(super) object: Arc<DynamicObject>,
-    /// Of a cluster.
-    pub(super) groups: Vec<Arc<DynamicObject>>,
-    pub(super) autoscalers: Vec<Arc<DynamicObject>>,
-    /// Of a job.
-    pub(super) cluster: Option<Arc<DynamicObject>>,
-    /// Those that a finalizer of theirs was taken from.
-    pub(super) freed: Freed,
-    /// The groups that the API server has refused.
-    pub(super) refused: RefusedGroups,
-}
-
-impl Known {
-    fn has(&self, uid: &str) -> bool {
-        let beside = self.groups.iter().chain(&self.autoscalers);
-        { [&self.object].into_iter().chain(beside) }.any(|one| one.metadata.uid.as_deref() == Some(uid))
-    }
-}
-
-/// What looks have in common.
-#[derive(Default)]
-pub(super) struct Memory {
-    statuses: Statuses,
-    pub(super) deployments: Deployments,
-    failures: Mutex<HashMap<Subject, u32>>,
-    /// What was said of each object last, and of those beside it, so that it is said once.
-    said: Mutex<HashMap<Subject, Vec<Said>>>,
-    /// The objects that a finalizer of theirs was taken from.
-    freed: Mutex<HashMap<Subject, Freed>>,
-    /// The groups that the API server has refused.
-    refused: Mutex<HashMap<Subject, RefusedGroups>>,
-}
-
-/// An event, and what it is about.
-type Said = (ObjectReference, Note);
-
-impl Memory {
-    /// The object is not there any more.
-    pub(super) fn forget(&self, subject: &Subject) {
-        self.succeeded(subject);
-        self.said.lock().unwrap_or_else(PoisonError::into_inner).remove(subject);
-        self.freed.lock().unwrap_or_else(PoisonError::into_inner).remove(subject);
-        self.refused.lock().unwrap_or_else(PoisonError::into_inner).remove(subject);
-    }
-
-    /// The objects that a finalizer of theirs was taken from, among this one and those beside it.
-    pub(super) fn freed(&self, subject: &Subject) -> Freed {
-        let freed = self.freed.lock().unwrap_or_else(PoisonError::into_inner);
-        freed.get(subject).cloned().unwrap_or_default()
-    }
-
-    /// A finalizer was taken from this one. Those that are not there any more are forgotten.
-    fn has_freed(&self, known: &Known, (uid, version): (String, Option<String>)) {
-        let mut freed = self.freed.lock().unwrap_or_else(PoisonError::into_inner);
-        let of_subject = freed.entry(known.subject.clone()).or_default();
-        of_subject.retain(|uid, _| known.has(uid));
-        of_subject.insert(uid, version);
-    }
-
-    /// The groups of this cluster that the API server has refused.
-    pub(super) fn refused(&self, subject: &Subject) -> RefusedGroups {
-        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        refused.get(subject).cloned().unwrap_or_default()
-    }
-
-    /// Takes in that the API server has refused these. Those that are not there any more are forgotten.
-    fn has_refused(&self, known: &Known, groups: RefusedGroups) {
-        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        let of_subject = refused.entry(known.subject.clone()).or_default();
-        of_subject.retain(|uid, _| known.has(uid));
-        of_subject.extend(groups);
-    }
-
-    fn succeeded(&self, subject: &Subject) {
-        self.failures.lock().unwrap_or_else(PoisonError::into_inner).remove(subject);
-    }
-
-    /// Counts a failure, and says how many there were in a row.
-    fn failed(&self, subject: &Subject) -> u32 {
-        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = failures.entry(subject.clone()).or_default();
-        *count = count.saturating_add(1);
-        *count
-    }
-
-    /// The notes that were not among the last ones.
-    fn news(&self, subject: &Subject, notes: Vec<Said>) -> Vec<Said> {
-        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = said.insert(subject.clone(), notes.clone()).unwrap_or_default();
-        notes.into_iter().filter(|note| !before.contains(note)).collect()
-    }
-}
 
 /// Looks at one object. It never fails: a failure is a later look.
 pub(super) async fn look(context: Arc<Context>, memory: Arc<Memory>, known: Known) -> Action {
@@ -213,8 +116,10 @@ async fn once(context: &Context, memory: &Memory, known: &Known) -> Result<Next,
             if groups.is_empty() {
                 return Err(error);
             }
+            if !memory.has_refused(known, groups) {
+                return Err(error);
+            }
             tracing::warn!(error = chain(&error), "groups are left out of a cluster");
-            memory.has_refused(known, groups);
             return Ok(Next::After(CACHE_LAG));
         }
         if let Some(freed) = write.frees() {

@@ -10,7 +10,10 @@
 //! from, and their definitions may be anybody's.
 
 mod look;
+mod memory;
 mod shown;
+#[cfg(test)]
+mod tests;
 mod theirs;
 mod write;
 
@@ -33,7 +36,8 @@ use crate::causes::chain;
 use crate::plan::compat::adapter::TheirKind;
 use crate::plan::requests::line::Rank;
 use crate::plan::turns::{Bounds, Key, Then, Turns};
-use look::{Known, Memory, look};
+use look::look;
+use memory::{Known, Memory};
 use theirs::{Subject, Theirs, Told, watches};
 
 /// Looks side by side.

@@ -4,8 +4,9 @@
 //! They are watched here, and not with the kinds of [`crate::operator::caches::Stores`]: without the kinds of
 //! dask-kubernetes nothing is asked of Deployments.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use futures::stream::{BoxStream, SelectAll};
 use futures::{StreamExt, stream};
@@ -15,8 +16,10 @@ use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher::Event;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Client, ResourceExt};
+use tokio::time::Instant;
 
-use super::look::Known;
+use super::memory::Known;
+use super::theirs::Subject;
 use crate::api::{Reason, labels};
 use crate::operator::caches::{Index, Kept, Watched};
 use crate::operator::context::Context;
@@ -30,6 +33,10 @@ use crate::plan::compat::adapter::{Namesake, Show, Shown, TheirKind, judge_shown
 
 /// How many Deployments of a cluster are named that cannot be made: a quota refuses all in the same words.
 const NOTES_MAX: usize = 3;
+
+/// How long a name counts as somebody else's without another question: nothing tells of the end of Deployments
+/// without our label.
+const TAKEN: Duration = Duration::from_secs(60);
 
 /// What a watch of Deployments tells: of which place, and what.
 pub(super) type Told = (usize, Result<Event<Deployment>, watcher::Error>);
@@ -54,12 +61,23 @@ pub(super) struct Deployments {
     by_cluster: Index<Deployment>,
     /// The places that have been listed once.
     listed: Mutex<BTreeSet<usize>>,
+    /// The names that belong to somebody else, of each cluster.
+    taken: Mutex<HashMap<Subject, BTreeMap<String, Taken>>>,
+}
+
+/// A name that was to be had for a pod, and was found to belong to somebody else.
+struct Taken {
+    /// The uid of the pod.
+    pod: Option<String>,
+    /// When it was found.
+    at: Instant,
 }
 
 impl Default for Deployments {
     fn default() -> Self {
         let by_cluster = Index::new(|one: &Deployment| cluster_of(one).into_iter().collect());
-        Self { kept: Kept::new(&[&by_cluster]), by_cluster, listed: Mutex::default() }
+        let kept = Kept::new(&[&by_cluster]);
+        Self { kept, by_cluster, listed: Mutex::default(), taken: Mutex::default() }
     }
 }
 
@@ -105,6 +123,39 @@ impl Deployments {
     fn listed(&self) -> MutexGuard<'_, BTreeSet<usize>> {
         self.listed.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// The cluster is not there any more.
+    pub(super) fn forget(&self, cluster: &Subject) {
+        self.taken().remove(cluster);
+    }
+
+    /// Which of these names were found to belong to somebody else a short while ago, for the same pod. What was
+    /// found of others does not count any more.
+    fn taken_now(&self, cluster: &Subject, wanted: &[Show]) -> BTreeSet<String> {
+        let mut taken = self.taken();
+        let Some(names) = taken.get_mut(cluster) else { return BTreeSet::new() };
+        let pods: BTreeMap<String, Option<String>> = wanted.iter().filter_map(pod_to_show).collect();
+        names.retain(|name, found| found.at.elapsed() < TAKEN && pods.get(name) == Some(&found.pod));
+        names.keys().cloned().collect()
+    }
+
+    /// Notes that the name of this one belongs to somebody else.
+    fn found_taken(&self, cluster: &Subject, wanted: &Show) {
+        let Some((name, pod)) = pod_to_show(wanted) else { return };
+        self.taken().entry(cluster.clone()).or_default().insert(name, Taken { pod, at: Instant::now() });
+    }
+
+    fn taken(&self) -> MutexGuard<'_, HashMap<Subject, BTreeMap<String, Taken>>> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The name of a Deployment that is to be made, and the uid of its pod.
+fn pod_to_show(change: &Show) -> Option<(String, Option<String>)> {
+    match change {
+        Show::Make(wanted) => Some((wanted.name_any(), wanted.annotations().get(labels::SHOWN_POD).cloned())),
+        Show::Remove { .. } => None,
+    }
 }
 
 /// Brings the Deployments of a cluster in line with its pods. Gives what is to be said of it.
@@ -126,14 +177,22 @@ pub(super) async fn show(
         pods: &stores.by.pods_by_cluster.of(namespace, name),
         deployments: &deployments.by_cluster.of(namespace, name),
     };
-    let notes = Mutex::new(BTreeMap::new());
-    side_by_side(Bounds::USUAL.at_once, plan_shown(&observed), |change| {
+    let changes = plan_shown(&observed);
+    let taken = deployments.taken_now(&known.subject, &changes);
+    let is_taken = |change: &Show| pod_to_show(change).is_some_and(|(name, _)| taken.contains(&name));
+    let (taken, changes): (Vec<Show>, Vec<Show>) = changes.into_iter().partition(is_taken);
+    let said = taken.iter().map(|change| (change.title(), name_taken(&change.title())));
+    let notes = Mutex::new(said.collect::<BTreeMap<_, _>>());
+    side_by_side(Bounds::USUAL.at_once, changes, |change| {
         let notes = &notes;
         async move {
             tracing::info!(write = %change.title(), "write");
             let note = match carry_out(context, deployments, namespace, &change).await {
                 Ok(true) => return Ok(()),
-                Ok(false) => name_taken(&change.title()),
+                Ok(false) => {
+                    deployments.found_taken(&known.subject, &change);
+                    name_taken(&change.title())
+                }
                 // The cluster serves all the same, so that this is no failure of it.
                 Err(error) if error.refusal().is_some() => {
                     let failure = error.tell();

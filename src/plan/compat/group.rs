@@ -99,7 +99,8 @@ pub(super) fn label(workers: &mut WorkersSpec, theirs: &str) {
 pub(super) fn say_label(theirs: &str, notes: &mut Notes) {
     if theirs.len() > LABEL_MAX {
         let message = format!(
-            "a label has at most {LABEL_MAX} characters: {} of its pods has a shorter name of this group",
+            "a label has at most {LABEL_MAX} characters: {} of its pods has a shorter name of this group, and no \
+             Deployment shows them",
             labels::WORKER_GROUP
         );
         notes.changed("metadata.name", "", message);

@@ -53,6 +53,28 @@ async fn a_group_that_the_api_server_refuses_of_ours_is_left_out() {
 }
 
 #[tokio::test]
+async fn of_more_groups_than_ours_may_have_the_last_one_waits_for_room() {
+    let stage = Stage::begin().await;
+    stage.create(TheirKind::Cluster, "n", &cluster("n")).await;
+    let group = json!({"cluster": "n", "worker": cluster("n")["worker"]});
+    for number in 0..17 {
+        stage.create(TheirKind::Group, &format!("n-g{number:02}"), &group).await;
+    }
+    let said = stage.event("n-g16", "InvalidSpec").await;
+    assert!(said.starts_with("spec.cluster: a cluster has at most 16 groups beside n-default"), "{said}");
+    stage.patch(TheirKind::Cluster, "n", &json!({"spec": {"worker": {"replicas": 4}}})).await;
+    let names = |ours: &Value| -> Vec<String> {
+        let groups = ours["spec"]["workerGroups"].as_array().into_iter().flatten();
+        groups.map(|group| group["name"].as_str().unwrap().to_owned()).collect()
+    };
+    let first: Vec<String> = (0..16).map(|number| format!("g{number:02}")).collect();
+    let is_scaled = |ours: &Value| ours["spec"]["workers"]["replicas"] == 4;
+    stage.ours_is("n", |ours| is_scaled(ours) && names(ours) == first).await;
+    stage.delete(TheirKind::Group, "n-g03").await;
+    stage.ours_is("n", |ours| names(ours).contains(&"g16".to_owned())).await;
+}
+
+#[tokio::test]
 async fn a_service_beside_goes_when_it_is_not_asked_for_any_more() {
     let stage = Stage::begin().await;
     let mut spec = cluster("e");

@@ -38,12 +38,8 @@ pub fn plan(observed: &Cluster<'_>) -> Plan {
         return plan;
     }
     let Some(owner) = TheirKind::Cluster.controller_ref(cluster) else { return plan };
-    if !is_name(&cluster.name_any()) {
-        let message = format!(
-            "metadata.name: the name of a DaskCluster has at most {CLUSTER_NAME_MAX} lower-case letters, digits and '-', and \
-             begins and ends with a letter or a digit: nothing is made for this one"
-        );
-        plan.notes.push(Note::warning(Reason::InvalidSpec, message));
+    if let Some(note) = refused_name(TheirKind::Cluster, cluster) {
+        plan.notes.push(note);
         plan.phase(cluster, ERROR);
         return plan;
     }
@@ -88,13 +84,24 @@ pub fn failing(observed: &Cluster<'_>, failure: &Failure) -> Plan {
     plan
 }
 
-/// Whether their operator takes a name. Whatever else Kubernetes may say of it, it says itself.
-pub(super) fn is_name(name: &str) -> bool {
+/// What is to be said of the name of a cluster that their operator would not take, or of a job, whose name is
+/// that of its cluster. Whatever else Kubernetes may say of a name, it says itself.
+pub(super) fn refused_name(kind: TheirKind, object: &DynamicObject) -> Option<Note> {
+    let name = object.name_any();
     let is_inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    name.len() <= CLUSTER_NAME_MAX
+    let is_taken = name.len() <= CLUSTER_NAME_MAX
         && name.bytes().all(is_inner)
         && !name.starts_with('-')
-        && !name.ends_with('-')
+        && !name.ends_with('-');
+    if is_taken {
+        return None;
+    }
+    let message = format!(
+        "metadata.name: the name of a {} has at most {CLUSTER_NAME_MAX} lower-case letters, digits and '-', and begins and ends \
+         with a letter or a digit: nothing is made for this one",
+        kind.as_str()
+    );
+    Some(Note::warning(Reason::InvalidSpec, message))
 }
 
 impl<'a> There<'a> {

@@ -21,7 +21,6 @@ use crate::api::dask_cluster::Refusal;
 use crate::api::{Reason, labels};
 use crate::plan::compat::pod::write_quantities;
 use crate::plan::conditions::Failure;
-use crate::plan::names::CLUSTER_NAME_MAX;
 use crate::plan::pods::written::SCHEDULER_ADDRESS;
 use crate::plan::site::Site;
 use crate::plan::{Next, Note, Object, Step};
@@ -126,12 +125,8 @@ pub fn failing(observed: &Job<'_>, Failed { failure, code, times }: &Failed) -> 
 fn go_on(observed: &Job<'_>, owner: &OwnerReference, status: &str, plan: &mut Plan) {
     let job = observed.object;
     let name = job.name_any();
-    if !super::cluster::is_name(&name) {
-        let message = format!(
-            "metadata.name: the name of a DaskJob has at most {CLUSTER_NAME_MAX} small letters, digits and hyphens, as it is the name \
-             of its cluster: nothing is made for this one"
-        );
-        plan.notes.push(Note::warning(Reason::InvalidSpec, message));
+    if let Some(note) = super::cluster::refused_name(TheirKind::Job, job) {
+        plan.notes.push(note);
         return set(plan, job, &json!({"jobStatus": FAILED, "endTime": second(observed.now)}));
     }
     let pod = observed.pod.filter(|pod| parts::is_owned(&pod.metadata, owner));

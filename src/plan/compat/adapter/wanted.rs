@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::ResourceExt;
@@ -16,7 +17,7 @@ use super::kind::TheirKind;
 use super::observed::Cluster;
 use super::parts;
 use super::write::Plan;
-use crate::api::dask_cluster::IdleAction;
+use crate::api::dask_cluster::{IdleAction, WORKER_GROUPS_MAX};
 use crate::api::{DaskCluster, Reason, WorkersSpec, labels};
 use crate::plan::Note;
 use crate::plan::compat::group::default_name;
@@ -45,10 +46,13 @@ type Part<'a> = (TheirKind, &'a Arc<DynamicObject>);
 pub(super) fn autoscalers<'a>(observed: &Cluster<'a>, owner: &OwnerReference) -> Vec<&'a Arc<DynamicObject>> {
     let stays = |object: &&Arc<DynamicObject>| !parts::is_of_former(&object.metadata, owner);
     let mut all: Vec<_> = observed.autoscalers.iter().filter(stays).collect();
-    all.sort_by_key(|one| {
-        (one.metadata.creation_timestamp.as_ref().map(|time| time.0), one.metadata.name.clone())
-    });
+    all.sort_by_key(|one| age(one));
     all
+}
+
+/// What objects are in order by, the oldest first.
+fn age(object: &DynamicObject) -> (Option<Timestamp>, Option<String>) {
+    (object.metadata.creation_timestamp.as_ref().map(|time| time.0), object.metadata.name.clone())
 }
 
 /// What the objects of theirs become, if they can; and what is to be said of that. `there`: ours, as it is.
@@ -97,6 +101,7 @@ pub(super) fn wanted(
         refused.extend(places.iter().filter_map(|place| parts.get(*place)));
         keep(&mut ours, there, (&all, &refused));
     }
+    leave_out(&mut ours, there, &all, plan);
     let beside = service.map(|service| write_beside(service, &ours, owner));
     Some(Wanted { cluster: ours, beside })
 }
@@ -152,6 +157,29 @@ fn keep(ours: &mut DaskCluster, there: &DaskCluster, (all, refused): (&[Part<'_>
     let groups = all.iter().filter(|(kind, _)| *kind == TheirKind::Group);
     let names: Vec<String> = groups.map(|(_, group)| served_group(&cluster, &group.name_any())).collect();
     ours.spec.worker_groups.sort_by_key(|group| names.iter().position(|name| *name == group.name));
+}
+
+/// Leaves out the groups that are too many, and says so of each of them, and nothing else. Those that are
+/// served already come first, so that none loses its workers to one that comes; then the older ones.
+fn leave_out(ours: &mut DaskCluster, there: Option<&DaskCluster>, all: &[Part<'_>], plan: &mut Plan) {
+    let has =
+        |cluster: &DaskCluster, name: &str| cluster.spec.worker_groups.iter().any(|group| group.name == name);
+    let cluster = ours.name_any();
+    let groups = all.iter().filter(|(kind, _)| *kind == TheirKind::Group);
+    let named = groups.map(|part| (served_group(&cluster, &part.1.name_any()), part));
+    let mut named: Vec<(String, &Part<'_>)> = named.filter(|(name, _)| has(ours, name)).collect();
+    named.sort_by_key(|(name, (_, group))| (!there.is_some_and(|there| has(there, name)), age(group)));
+    for (name, (kind, group)) in named.into_iter().skip(WORKER_GROUPS_MAX) {
+        ours.spec.worker_groups.retain(|other| other.name != name);
+        let message = format!(
+            "spec.cluster: a cluster has at most {WORKER_GROUPS_MAX} groups beside {}, and this is one more: delete another one, \
+             or give this one a cluster of its own; until then, the cluster goes on without it",
+            default_name(&cluster)
+        );
+        let about = kind.reference(group);
+        plan.beside.retain(|(other, _)| *other != about);
+        plan.beside.push((about, Note::warning(Reason::InvalidSpec, message)));
+    }
 }
 
 /// Keeps the image of a group that had none of its own.

@@ -108,6 +108,61 @@ fn a_group_that_the_api_server_refuses_is_left_out_until_it_is_edited() {
     assert_eq!(groups_of(&ours).len(), 2);
 }
 
+/// A further group that was made in this year.
+fn of_year(name: &str, year: i32) -> Arc<DynamicObject> {
+    further(name, &json!({"metadata": {"creationTimestamp": format!("{year}-01-01T00:00:00Z")}}))
+}
+
+#[test]
+fn groups_that_are_too_many_are_left_out_and_stop_nothing_else() {
+    let object = cluster(&json!({}));
+    // The oldest is the last by its name. One that cannot be had takes the place of none.
+    let mut groups: Vec<_> =
+        (0..18).map(|number| of_year(&format!("a-g{number:02}"), 2026 - number)).collect();
+    groups.extend([default_group(&json!({})), further("a-bad", &two_workers())]);
+    let observed = seen(&object, &groups);
+    let ours = made(&observed);
+    let served: Vec<String> = groups_of(&ours).into_iter().map(|(_, theirs)| theirs).collect();
+    let expected: Vec<String> = (2..18).map(|number| format!("a-g{number:02}")).collect();
+    assert_eq!(served, expected, "the older ones, in the order of theirs");
+    let plan = plan_cluster(&observed);
+    for name in ["a-g00", "a-g01"] {
+        let said = warned_of(&plan, name);
+        assert!(
+            said.len() == 1 && said[0].message.contains("at most 16 groups beside a-default"),
+            "{said:?}"
+        );
+        let about: Vec<_> = plan.beside.iter().filter(|(of, _)| of.name.as_deref() == Some(name)).collect();
+        assert_eq!(about.len(), 1, "nothing is said of how it would be: {about:?}");
+    }
+    assert!(warned_of(&plan, "a-g02").is_empty());
+    // The cluster is scaled, and keeps the groups that it has.
+    let scaled = default_group(&json!({"spec": {"worker": {"replicas": 5}}}));
+    groups[18] = scaled;
+    let plan = plan_cluster(&Cluster { ours: Some(&ours), ..seen(&object, &groups) });
+    let replaced = plan.writes.iter().find_map(Write::ours).unwrap();
+    assert_eq!(replaced.spec.workers.replicas, Some(5));
+    assert_eq!(replaced.spec.worker_groups, ours.spec.worker_groups);
+}
+
+#[test]
+fn a_group_that_is_served_loses_its_place_to_none_and_the_next_one_has_it_after() {
+    let object = cluster(&json!({"status": {"phase": "Pending"}}));
+    let mut groups: Vec<_> =
+        (0..16).map(|number| of_year(&format!("a-g{number:02}"), 2010 + number)).collect();
+    groups.push(default_group(&json!({})));
+    let ours = made(&seen(&object, &groups));
+    groups.push(of_year("a-old", 2001));
+    let plan = plan_cluster(&Cluster { ours: Some(&ours), ..seen(&object, &groups) });
+    assert!(!plan.writes.iter().any(|write| write.ours().is_some()), "{:?}", titles(&plan));
+    assert_eq!(warned_of(&plan, "a-old").len(), 1);
+    groups.remove(3);
+    let plan = plan_cluster(&Cluster { ours: Some(&ours), ..seen(&object, &groups) });
+    let served = groups_of(plan.writes.iter().find_map(Write::ours).unwrap());
+    assert!(served.len() == 16 && served[15].1 == "a-old", "{served:?}");
+    assert!(warned_of(&plan, "a-old").is_empty());
+}
+
 #[rstest]
 #[case::of_the_cluster("a-gpu", "gpu")]
 #[case::of_no_cluster("gpu", "gpu-e3c5ba51dba8")]
@@ -135,6 +190,23 @@ fn a_name_that_is_too_long_for_a_label_is_said() {
     let (about, note) = &plan.beside[0];
     assert_eq!((about.name.as_ref(), note.reason), (Some(&name), Reason::Adapted));
     assert!(note.message.contains("metadata.name: a label has at most 63"), "{note:?}");
+    assert!(note.message.contains("no Deployment shows them"), "{note:?}");
+}
+
+#[rstest]
+#[case::that_a_label_can_have(63, 1)]
+#[case::that_none_can_have(64, 0)]
+fn workers_are_shown_of_a_group_of_a_name(#[case] length: usize, #[case] expected: usize) {
+    let (object, name) = (cluster(&json!({})), "g".repeat(length));
+    let groups = [default_group(&json!({})), further(&name, &json!({}))];
+    let ours = made(&seen(&object, &groups));
+    let group = &ours.spec.worker_groups[0];
+    let mut pod = worker::pod(&ours, Site::Kubernetes, None, (&group.name, &group.workers), 7).unwrap();
+    pod.status = serde_json::from_value(json!({"phase": "Running"})).unwrap();
+    let (pods, deployments) = ([Arc::new(pod)], []);
+    let observed =
+        Shown { object: &object, groups: &groups, ours: Some(&ours), pods: &pods, deployments: &deployments };
+    assert_eq!(plan_shown(&observed).len(), expected);
 }
 
 #[test]
@@ -211,4 +283,64 @@ fn a_group_that_starts_otherwise_changes_no_pod_of_the_others() {
     rest["spec"]["cluster"] = json!("a");
     let groups = [further("a-other", &rest)];
     assert_eq!(made(&seen(&object, &groups)).spec, alone.spec);
+}
+
+#[test]
+fn a_hand_made_group_goes_with_the_cluster() {
+    let object = cluster(&json!({}));
+    let more =
+        theirs(TheirKind::Group, "a-more", &json!({"spec": {"cluster": "a", "worker": spec()["worker"]}}));
+    let groups = [default_group(&json!({})), Arc::new(more)];
+    let observed = seen(&object, &groups);
+    let patch = patch_of(&plan_cluster(&observed), "a-more").unwrap();
+    assert_eq!(patch["metadata"]["ownerReferences"][0]["uid"], "uid-a");
+    assert_eq!(
+        patch["metadata"]["labels"],
+        Value::Null,
+        "their clients count the groups that have the label"
+    );
+    let groups: Vec<String> =
+        made(&observed).spec.worker_groups.into_iter().map(|group| group.name).collect();
+    assert_eq!(groups, ["more"]);
+}
+
+#[test]
+fn workers_are_called_and_labelled_after_the_groups_of_theirs() {
+    let object = cluster(&json!({}));
+    let more =
+        theirs(TheirKind::Group, "a-more", &json!({"spec": {"cluster": "a", "worker": spec()["worker"]}}));
+    let ours = made(&seen(&object, &[Arc::new(more)]));
+    let groups = [("default", &ours.spec.workers), ("more", &ours.spec.worker_groups[0].workers)];
+    for (name, workers) in groups {
+        let pod = worker::pod(&ours, Site::Kubernetes, None, (name, workers), 7).unwrap();
+        let prefix = format!("a-{name}-worker-");
+        assert!(pod.metadata.name.as_ref().unwrap().starts_with(&prefix), "{:?}", pod.metadata.name);
+        assert_eq!(pod.labels()["dask.org/workergroup-name"], format!("a-{name}"));
+        assert_eq!(worker::group_of_pod(&pod), name);
+    }
+    // Of a cluster of a user's own, a template does not say which group a pod is of.
+    let own = DaskCluster {
+        metadata: kube::core::ObjectMeta { owner_references: None, ..ours.metadata.clone() },
+        ..ours.clone()
+    };
+    let pod = worker::pod(&own, Site::Kubernetes, None, ("default", &own.spec.workers), 7).unwrap();
+    assert_eq!(pod.labels()["dask.org/workergroup-name"], "default");
+}
+
+#[test]
+fn a_further_group_changes_no_pod_of_the_others() {
+    let env = json!([{"name": "A", "value": "1"}]);
+    let mut object = json!({"spec": spec()});
+    for role in ["worker", "scheduler"] {
+        let pod = &mut object["spec"][role]["spec"];
+        pod["containers"][0]["env"] = env.clone();
+        pod["imagePullSecrets"] = json!([{"name": "registry"}]);
+    }
+    let group = json!({"spec": {"worker": object["spec"]["worker"]}});
+    let object = theirs(TheirKind::Cluster, "a", &object);
+    let further = json!({"spec": {"cluster": "a", "worker": spec()["worker"]}});
+    let groups = [default_group(&group), Arc::new(theirs(TheirKind::Group, "a-gpu", &further))];
+    let (one, two) = (made(&seen(&object, &groups[..1])), made(&seen(&object, &groups)));
+    assert_eq!(two.spec.worker_groups.len(), 1);
+    assert_eq!(crate::api::DaskClusterSpec { worker_groups: Vec::new(), ..two.spec }, one.spec);
 }

@@ -5,7 +5,7 @@ use k8s_openapi::api::core::v1::ObjectReference;
 use super::*;
 use crate::api::labels;
 use crate::plan::pods::{scheduler, worker};
-use crate::plan::{Note, VictimKind};
+use crate::plan::{Applied, Note, VictimKind};
 
 /// A further group.
 pub(super) fn further(name: &str, rest: &Value) -> Arc<DynamicObject> {
@@ -196,4 +196,24 @@ fn the_phase_waits_for_no_write_that_may_be_refused() {
     let plan = plan_cluster(&Cluster { schedulers: &schedulers, ..observed });
     let expected = [RUNNING, "change DaskWorkerGroup.kubernetes.dask.org a-more", "carry out a step"];
     assert_eq!(titles(&plan), expected);
+}
+
+#[test]
+fn a_service_that_ours_cannot_be_is_written_beside_once() {
+    let object = cluster(&json!({
+        "spec": {"scheduler": {"service": {"type": "NodePort", "ports": [{"name": "tcp-comm", "port": 8786, "nodePort": 30007}]}}},
+        "status": {"phase": "Pending"},
+    }));
+    let groups = [default_group(&json!({}))];
+    let observed = seen(&object, &groups);
+    let ours = made(&observed);
+    let observed = Cluster { ours: Some(&ours), ..observed };
+    let plan = plan_cluster(&observed);
+    let [Write::Step(step)] = plan.writes.as_slice() else { panic!("{:?}", plan.writes) };
+    let Step::Apply(applied) = step.as_ref() else { panic!("{step:?}") };
+    let Applied::Service(beside) = applied.as_ref() else { panic!("{applied:?}") };
+    assert_eq!(beside.metadata.name.as_deref(), Some("a-service"));
+    assert_eq!(beside.metadata.owner_references.as_ref().unwrap()[0].uid, "uid-a");
+    let plan = plan_cluster(&Cluster { beside: Some(beside), ..observed });
+    assert_eq!(titles(&plan), Vec::<String>::new());
 }
