@@ -59,7 +59,8 @@ kubectl apply --server-side --force-conflicts --kustomize "$root/crds" >/dev/nul
 code=0
 "$python" -m pytest -p shim -p no:cacheprovider --timeout 60 --durations 0 "${left_out[@]}" "$@" dask_kubernetes/operator || code=$?
 without_definitions || say "definitions of dask-kubernetes are still being deleted"
-kubectl delete namespace dask-k8s-operator --ignore-not-found --wait=false >&2
+# The next run would find one that is being deleted.
+kubectl delete namespace dask-k8s-operator --ignore-not-found --timeout=120s >&2 || say "the namespace dask-k8s-operator is still being deleted"
 kubectl delete clusterroles,clusterrolebindings --selector app.kubernetes.io/instance=operator >&2
 kubectl delete --ignore-not-found --filename "$here/loaded-image.yaml" >&2
 exit "$code"

@@ -7,6 +7,7 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::api::{Kind, Reason, labels};
+use crate::operator::schedulers::Membership;
 use crate::operator::testing::{
     self, Scheduler, context, identity, quota_refusal, refusal, respond, serve, summary, workers,
 };
@@ -65,7 +66,7 @@ const KEY: (&str, &str) = ("default", "demo");
 async fn a_retirement_only_begins_and_deletes_nobody() {
     let scheduler = scheduler(Some(workers(&["a", "c"]))).await;
     let (context, server, mut wakes) = context(scheduler.port);
-    context.schedulers.follow(("default", "demo"), ("u", "127.0.0.1"), None);
+    context.schedulers.follow(("default", "demo"), ("u", "127.0.0.1"), None, Membership::Subscribed);
     let (asked, _server) = serve(server, obeys);
     let two = [retirement(&["a", "b"]), closing(&["c"])];
     steps(&context, KEY, &two, Bounds::USUAL).await.unwrap();
@@ -95,7 +96,7 @@ async fn nobody_is_asked_to_let_workers_go_who_is_not_followed() {
 async fn a_full_quota_stops_creations_and_nothing_that_frees_room() {
     let scheduler = scheduler(None).await;
     let (context, server, _wakes) = context(scheduler.port);
-    context.schedulers.follow(("default", "demo"), ("u", "127.0.0.1"), None);
+    context.schedulers.follow(("default", "demo"), ("u", "127.0.0.1"), None, Membership::Subscribed);
     let (asked, _server) =
         serve(server, |what| if what.starts_with("POST") { quota_refusal() } else { obeys(what) });
     let plan =

@@ -16,9 +16,10 @@ use crate::operator::caches::list_live;
 use crate::operator::context::Context;
 use crate::operator::failure::Error;
 use crate::operator::reconcile::Planned;
-use crate::operator::schedulers::{Asks, Look, look};
+use crate::operator::schedulers::{Asks, Look, Membership, look};
 use crate::plan::cluster::load::Questions;
 use crate::plan::cluster::{self, Load, Observed, Retirements, SchedulerView};
+use crate::plan::compat::adapter::TheirKind;
 use crate::plan::facts::is_run_now;
 use crate::plan::pods::mounts::Certificate;
 use crate::plan::pods::{scheduler, state};
@@ -245,7 +246,12 @@ fn follow_and_poll(context: &Context, cluster: &DaskCluster, observed: &Observed
 fn follow(context: &Context, cluster: &DaskCluster, pods: &[Arc<Pod>]) -> SchedulerView {
     let (namespace, name) = (cluster.namespace().unwrap_or_default(), cluster.name_any());
     if let Some(at_work) = at_work(cluster, pods) {
-        let view = context.schedulers.follow((&namespace, &name), at_work.start(), at_work.secret());
+        let view = context.schedulers.follow(
+            (&namespace, &name),
+            at_work.start(),
+            at_work.secret(),
+            membership(cluster),
+        );
         // Only now: a cluster that went while this look was under way was forgotten before.
         if is_cached(context, cluster) {
             return view;
@@ -253,6 +259,16 @@ fn follow(context: &Context, cluster: &DaskCluster, pods: &[Arc<Pod>]) -> Schedu
     }
     context.schedulers.forget(&namespace, &name);
     SchedulerView::Unknown
+}
+
+/// How its workers are learned. To the schedulers of clusters of dask-kubernetes its clients subscribe.
+fn membership(cluster: &DaskCluster) -> Membership {
+    let mut owners = cluster.owner_references().iter();
+    if owners.any(|owner| TheirKind::of_owner(owner) == Some(TheirKind::Cluster)) {
+        Membership::Asked
+    } else {
+        Membership::Subscribed
+    }
 }
 
 /// Whether the cache has this very cluster.
@@ -292,7 +308,7 @@ mod tests {
     #[tokio::test]
     async fn a_cache_that_is_behind_ends_no_connection() {
         let (context, _server, _wakes) = crate::operator::testing::context(1);
-        context.schedulers.follow(("default", "demo"), ("p/0", "127.0.0.1"), None);
+        context.schedulers.follow(("default", "demo"), ("p/0", "127.0.0.1"), None, Membership::Subscribed);
         let line = context.schedulers.line("default", "demo").unwrap();
         let known = |pods: &[Arc<Pod>]| heard(&context, &cluster(), pods, None).is_followed;
         assert!(known(&scheduler_at_work()), "it is the one that is followed");

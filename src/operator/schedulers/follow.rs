@@ -1,12 +1,13 @@
-//! The subscription: a scheduler tells its workers unasked.
+//! Who the workers of a scheduler are: it says so unasked, or is asked over and over.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
 use tokio::time::Instant;
 
-use super::line::{Whereabouts, names};
+use super::line::{Line, Whereabouts, names};
 use super::shared::{CONNECT, Key, Shared, lock};
 use crate::api::{Kind, Reason};
 use crate::causes::chain;
@@ -27,19 +28,42 @@ const AFTER_FAULT: Duration = Duration::from_secs(30);
 /// A scheduler that starts is not yet "unreachable" for this long.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// A scheduler is asked for its workers after this time, and after twice as long each time that they are the same.
+const ASK_FIRST: Duration = Duration::from_millis(250);
+const ASK_MAX: Duration = Duration::from_secs(4);
+/// It has this many times as long for other things as an answer took it: one of a thousand workers is megabytes.
+const ASK_SPARE: u32 = 20;
+/// An answer that takes longer is none.
+const ASK_LIMIT: Duration = Duration::from_secs(9);
+
+/// How the workers of a scheduler are learned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::operator) enum Membership {
+    /// It sends each change to one subscriber, the last one that came ([`crate::dask::MembershipStream`]).
+    Subscribed,
+    /// It is asked over and over: that subscriber is another one, as a `KubeCluster` of a notebook is.
+    Asked,
+}
+
 /// Listens to a scheduler for as long as its pod lives. What it sends may show a fault of this program: that
 /// is told, and tried again later, since a follower that ended unseen would leave its last word standing for
 /// ever.
 pub(super) async fn follow(
-    whereabouts: Whereabouts,
+    line: Arc<Line>,
+    membership: Membership,
     view: Shared<SchedulerView>,
     key: Key,
     triggers: Triggers,
 ) {
     loop {
-        let listening = listen(whereabouts.clone(), view.clone(), key.clone(), triggers.clone());
+        let (view_of, key_of, triggers_of) = (view.clone(), key.clone(), triggers.clone());
+        let whereabouts = line.whereabouts().clone();
+        let following = match membership {
+            Membership::Subscribed => listen(whereabouts, view_of, key_of, triggers_of).boxed(),
+            Membership::Asked => ask(line.clone(), view_of, key_of, triggers_of).boxed(),
+        };
         // It never ends otherwise.
-        let _ = AssertUnwindSafe(listening).catch_unwind().await;
+        let _ = AssertUnwindSafe(following).catch_unwind().await;
         let (namespace, cluster) = &key;
         let message =
             "what the scheduler sent could not be followed: a fault of daskflow, see the operator's log";
@@ -48,6 +72,34 @@ pub(super) async fn follow(
             SchedulerView::Unreachable { reason: Reason::SchedulerUnreachable, message: message.to_owned() };
         tell(&view, fault, &key, &triggers);
         tokio::time::sleep(AFTER_FAULT).await;
+    }
+}
+
+async fn ask(line: Arc<Line>, view: Shared<SchedulerView>, key: Key, triggers: Triggers) {
+    let begun = Instant::now();
+    let mut wait = ASK_FIRST;
+    loop {
+        let asked = Instant::now();
+        let late = Error::Timeout { what: "answer", limit: ASK_LIMIT };
+        let answer =
+            tokio::time::timeout(ASK_LIMIT, line.ask(|scheduler| scheduler.identity().boxed())).await;
+        let took = asked.elapsed();
+        let is_news = match answer.unwrap_or(Err(late)) {
+            Ok(identity) => {
+                let workers = names(identity.workers.values().map(|worker| &worker.name));
+                tell(&view, SchedulerView::Answering { workers }, &key, &triggers)
+            }
+            Err(_) if *lock(&view) == SchedulerView::Unknown && begun.elapsed() < PATIENCE => false,
+            Err(error) => {
+                let is_news = tell(&view, unreachable(&error), &key, &triggers);
+                if is_too_much(&error) {
+                    tokio::time::sleep(RETRY_TOO_MUCH).await;
+                }
+                is_news
+            }
+        };
+        wait = if is_news { ASK_FIRST } else { (wait * 2).min(ASK_MAX) };
+        tokio::time::sleep(wait.max(took * ASK_SPARE)).await;
     }
 }
 
@@ -122,12 +174,14 @@ async fn hear(
     }
 }
 
-/// Stores what was heard, and wakes the cluster if it is news.
-fn tell(view: &Shared<SchedulerView>, news: SchedulerView, key: &Key, triggers: &Triggers) {
+/// Stores what was heard, and wakes the cluster if it is news. Gives whether it is.
+fn tell(view: &Shared<SchedulerView>, news: SchedulerView, key: &Key, triggers: &Triggers) -> bool {
     let mut current = lock(view);
-    if *current != news {
+    let is_news = *current != news;
+    if is_news {
         *current = news;
         drop(current);
         triggers.wake(Kind::DaskCluster, &key.0, &key.1);
     }
+    is_news
 }

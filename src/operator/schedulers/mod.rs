@@ -1,5 +1,5 @@
-//! What is kept of each scheduler: a connection over which it tells its workers unasked, and one over which
-//! it is asked, for as long as there is something to ask over and over.
+//! What is kept of each scheduler: a connection over which it tells its workers unasked, where nothing else is to
+//! hear them so, and one over which it is asked, for as long as there is something to ask over and over.
 //!
 //! Nothing here makes a request to the API server, and a cluster is woken only by news.
 
@@ -36,6 +36,7 @@ use crate::plan::cluster::{Load, Retirements, SchedulerView, Wish};
 use crate::plan::site::Site;
 
 pub(super) use ask::{Asks, Look, look};
+pub(super) use follow::Membership;
 use line::{Line, Whereabouts};
 use shared::{Key, Shared, lock};
 
@@ -65,6 +66,7 @@ struct Followed {
     start: String,
     ip: String,
     secret: Option<(String, Option<String>)>,
+    membership: Membership,
     view: Shared<SchedulerView>,
     line: Arc<Line>,
     load: Shared<Load>,
@@ -86,6 +88,11 @@ impl Followed {
     /// Whether it is this start of a scheduler, shown the same.
     fn is(&self, (start, ip): (&str, &str), secret: Option<&(String, Option<String>)>) -> bool {
         self.start == start && self.ip == ip && self.secret.as_ref() == secret
+    }
+
+    /// Whether nothing is asked over and over.
+    fn is_idle(&self) -> bool {
+        self.poller.is_none() && self.membership == Membership::Subscribed
     }
 }
 
@@ -117,6 +124,7 @@ impl Schedulers {
         (namespace, cluster): (&str, &str),
         (start, ip): (&str, &str),
         secret: Option<(&str, Option<String>)>,
+        membership: Membership,
     ) -> SchedulerView {
         let key = (namespace.to_owned(), cluster.to_owned());
         let secret = secret.map(|(secret, host)| (secret.to_owned(), host));
@@ -131,20 +139,22 @@ impl Schedulers {
         };
         let keeper =
             secret.clone().map(|(secret, host)| Keeper::new(self.client.clone(), namespace, &secret, host));
-        let (view, whereabouts) =
-            (Shared::default(), Whereabouts::of(address, keeper, self.connector.clone()));
-        let listen = follow::follow(whereabouts.clone(), view.clone(), key.clone(), self.triggers.clone());
+        let view = Shared::default();
+        let line = Arc::new(Line::to(Whereabouts::of(address, keeper, self.connector.clone())));
+        let follower =
+            follow::follow(line.clone(), membership, view.clone(), key.clone(), self.triggers.clone());
         let followed = Followed {
             start: start.to_owned(),
             ip: ip.to_owned(),
             secret,
+            membership,
             view,
-            line: Arc::new(Line::to(whereabouts)),
+            line,
             load: Shared::default(),
             poller: None,
             retirements: Shared::default(),
             calls: JoinSet::new(),
-            _follower: AbortOnDropHandle::new(tokio::spawn(listen)),
+            _follower: AbortOnDropHandle::new(tokio::spawn(follower)),
         };
         all.insert(key, followed);
         SchedulerView::Unknown
@@ -178,7 +188,7 @@ impl Schedulers {
         let mut all = lock(&self.followed);
         let Some(followed) = all.get_mut(&key) else { return Load::default() };
         let Some(questions) = questions else {
-            if followed.poller.take().is_some() {
+            if followed.poller.take().is_some() && followed.is_idle() {
                 followed.line.hang_up();
             }
             let mut load = lock(&followed.load);
@@ -219,7 +229,7 @@ impl Schedulers {
     /// Hangs up the kept connection, unless the scheduler is asked over and over.
     pub(super) fn hang_up_if_idle(&self, namespace: &str, cluster: &str) {
         let key = (namespace.to_owned(), cluster.to_owned());
-        if let Some(followed) = lock(&self.followed).get(&key).filter(|followed| followed.poller.is_none()) {
+        if let Some(followed) = lock(&self.followed).get(&key).filter(|followed| followed.is_idle()) {
             followed.line.hang_up();
         }
     }

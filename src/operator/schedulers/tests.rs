@@ -51,7 +51,7 @@ fn nobody() -> Client {
 fn followed(port: u16) -> (Schedulers, Wakes) {
     let (triggers, wakes) = wakes::channels();
     let schedulers = Schedulers::on_port(nobody(), triggers, port);
-    schedulers.follow(("ns", "demo"), ("uid", "127.0.0.1"), None);
+    schedulers.follow(("ns", "demo"), ("uid", "127.0.0.1"), None, Membership::Subscribed);
     (schedulers, wakes)
 }
 
@@ -102,6 +102,39 @@ async fn one_connection_serves_all_questions_and_only_news_wakes() {
     assert_eq!(scheduler.asked.count("connect"), 2, "the subscription, and one for all questions");
 }
 
+/// A client of dask-kubernetes subscribes to its scheduler, and hears nothing more once another has done so.
+#[tokio::test]
+async fn a_scheduler_with_a_subscriber_of_its_own_is_asked_for_its_workers() {
+    let names = Arc::new(Mutex::new(vec!["a"]));
+    let answered = names.clone();
+    let scheduler =
+        Scheduler::start(move |op, _| (op == "identity").then(|| identity(&lock(&answered)))).await;
+    let (triggers, mut wakes) = wakes::channels();
+    let schedulers = Schedulers::on_port(nobody(), triggers, scheduler.port);
+    let registered = async |wakes: &mut Wakes, wanted: &[&str]| {
+        let seen = async {
+            loop {
+                let view = schedulers.follow(KEY, ("uid", "127.0.0.1"), None, Membership::Asked);
+                if view.registered().is_some_and(|names| names.iter().eq(wanted)) {
+                    return;
+                }
+                wakes.recv(Kind::DaskCluster).await.unwrap();
+            }
+        };
+        timeout(PLENTY, seen).await.expect("no wake told of it");
+    };
+    registered(&mut wakes, &["a"]).await;
+    lock(&names).push("b");
+    registered(&mut wakes, &["a", "b"]).await;
+    // What a look asks beside it leaves the connection as it is.
+    schedulers.poll("ns", "demo", None);
+    schedulers.hang_up_if_idle("ns", "demo");
+    lock(&names).remove(0);
+    registered(&mut wakes, &["b"]).await;
+    assert_eq!(scheduler.asked.count("subscribe_worker_status"), 0);
+    assert_eq!(scheduler.asked.count("connect"), 1);
+}
+
 #[tokio::test]
 async fn other_questions_keep_the_record_and_none_end_it() {
     let scheduler = scheduler(|| 3).await;
@@ -125,7 +158,7 @@ async fn another_pod_begins_another_record() {
     let scheduler = scheduler(|| 3).await;
     let (schedulers, mut wakes) = followed(scheduler.port);
     until(&schedulers, &mut wakes, |load| !load.targets.is_empty()).await;
-    schedulers.follow(("ns", "demo"), ("another", "127.0.0.1"), None);
+    schedulers.follow(("ns", "demo"), ("another", "127.0.0.1"), None, Membership::Subscribed);
     let none = schedulers.poll("ns", "demo", None);
     assert_eq!(none, Load::default());
     until(&schedulers, &mut wakes, |load| !load.targets.is_empty()).await;
@@ -207,7 +240,7 @@ async fn nothing_is_taken_from_another_scheduler_at_the_address() {
     assert!(why.contains("another scheduler answers at tcp://127.0.0.1:"), "{why}");
     assert_eq!((look.closing_order, look.busy, look.activity), (None, None, None));
     // Another start of the container is another scheduler, and that is as it should be.
-    schedulers.follow(("ns", "demo"), ("uid/1", "127.0.0.1"), None);
+    schedulers.follow(("ns", "demo"), ("uid/1", "127.0.0.1"), None, Membership::Subscribed);
     let line = schedulers.line("ns", "demo").unwrap();
     let look = super::look(&line, Asks::default(), KEY).await;
     assert!(look.view.registered().is_some(), "{look:?}");

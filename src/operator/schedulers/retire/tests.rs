@@ -7,6 +7,7 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::operator::context::Context;
+use crate::operator::schedulers::Membership;
 use crate::operator::testing::{Scheduler, context, identity, workers};
 use crate::operator::wakes::Wakes;
 use crate::plan::VictimKind;
@@ -36,7 +37,7 @@ async fn scheduler(retired: impl Fn(&Value) -> Option<Value> + Clone + Send + 's
 
 /// Follows a start of the scheduler.
 fn follow(context: &Context, start: &str) {
-    context.schedulers.follow(KEY, (start, "127.0.0.1"), None);
+    context.schedulers.follow(KEY, (start, "127.0.0.1"), None, Membership::Subscribed);
 }
 
 /// Begins to ask about workers.
