@@ -28,10 +28,10 @@ const AFTER_FAULT: Duration = Duration::from_secs(30);
 /// A scheduler that starts is not yet "unreachable" for this long.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A scheduler is asked for its workers after this time, and after twice as long each time that they are the same.
+/// A scheduler is asked for its workers after this time, and after twice as long where they are the same.
 const ASK_FIRST: Duration = Duration::from_millis(250);
 const ASK_MAX: Duration = Duration::from_secs(4);
-/// It has this many times as long for other things as an answer took it: one of a thousand workers is megabytes.
+/// It has this many times as long for other things as an answer took it: a thousand workers are megabytes.
 const ASK_SPARE: u32 = 20;
 /// An answer that takes longer is none.
 const ASK_LIMIT: Duration = Duration::from_secs(9);

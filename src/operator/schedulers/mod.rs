@@ -1,5 +1,5 @@
-//! What is kept of each scheduler: a connection over which it tells its workers unasked, where nothing else is to
-//! hear them so, and one over which it is asked, for as long as there is something to ask over and over.
+//! What is kept of each scheduler: a connection over which it tells its workers, unless something else hears
+//! them so, and one over which it is asked, for as long as there is something to ask over and over.
 //!
 //! Nothing here makes a request to the API server, and a cluster is woken only by news.
 
