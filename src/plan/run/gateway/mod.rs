@@ -19,7 +19,7 @@ pub use step::{GatewayOrder, GatewayStep, Intent};
 pub use view::{ClusterState, ClusterView, Creation, EndOfCluster, GatewayView, Offer, Workers};
 
 pub(super) use ending::{clean_up, deletion};
-pub(super) use words::{lost, not_ready};
+pub(super) use words::{lost, not_ready, unknown};
 
 use std::time::Duration;
 
