@@ -100,6 +100,8 @@ reasons! {
     Adapted,
     /// An object of dask-kubernetes is served by its own operator too.
     ServedTwice,
+    /// A cluster that dask-kubernetes' own operator has made goes on as that has left it.
+    NotTakenOver,
     // DaskCluster.
     SchedulerStarting,
     SchedulerUnreachable,

@@ -10,6 +10,9 @@ use super::common::is_false;
 use super::count::Count;
 use super::schema;
 
+/// The longest path of a dashboard that a status has. A path that is cut leads nowhere.
+pub const DASHBOARD_BYTES_MAX: usize = 512;
+
 /// A Dask Gateway, and the cluster that it is to make for each run, or that is there.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
@@ -178,8 +181,9 @@ pub struct GatewayStatus {
     /// Between how many and how many the gateway was asked to choose.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adapt: Option<AskedBounds>,
-    /// The dashboard, as a path of the gateway's address.
+    /// The dashboard, as a path of the gateway's address. A longer one is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = DASHBOARD_BYTES_MAX))]
     pub dashboard: Option<String>,
 }
 

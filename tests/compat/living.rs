@@ -51,7 +51,7 @@ async fn left_cluster(client: &Client, name: &str) {
 #[tokio::test]
 async fn a_cluster_of_their_operator_goes_on_and_ends_when_it_is_deleted() {
     let stage = Stage::begin_after(async |client| left_cluster(client, "a").await).await;
-    let said = stage.event("a", "NameTaken").await;
+    let said = stage.event("a", "NotTakenOver").await;
     assert!(said.starts_with("the Service a-scheduler and the Pod a-scheduler-5d-x are of "), "{said}");
     // One that comes now is served.
     stage.create(TheirKind::Cluster, "b", &cluster("b")).await;
@@ -71,7 +71,7 @@ async fn a_cluster_of_their_operator_goes_on_and_ends_when_it_is_deleted() {
 #[tokio::test]
 async fn what_is_left_is_made_anew_where_its_parts_are_deleted() {
     let stage = Stage::begin_after(async |client| left_cluster(client, "a").await).await;
-    stage.event("a", "NameTaken").await;
+    stage.event("a", "NotTakenOver").await;
     let services: Api<Service> = Api::default_namespaced(stage.client.clone());
     services.delete("a-scheduler", &DeleteParams::default()).await.unwrap();
     let pods: Api<Pod> = Api::default_namespaced(stage.client.clone());

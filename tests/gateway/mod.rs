@@ -100,10 +100,19 @@ with gateway.new_cluster(worker_cores=2) as cluster, cluster.get_client() as cli
     cluster.scale(1)
     client.wait_for_workers(1)
     assert len(cluster.scheduler_info['workers']) == 1
+    assert len(gateway.sync(cluster.scheduler_comm.identity)['workers']) == 1
     assert client.submit(sum, [1, 2]).result() == 3
     print('its dashboard is at', cluster.dashboard_link, client.dashboard_link)
 assert gateway.list_clusters() == []
 ";
+
+/// Looks at what [`ASKS`] has printed.
+fn is_led_to_its_dashboard(text: &str, gateway: &Gateway) {
+    let said = text.lines().find_map(|line| line.split_once("its dashboard is at ")).map(|(_, links)| links);
+    let links: Vec<&str> = said.unwrap_or_default().split(' ').collect();
+    let start = format!("http://127.0.0.1:{}/clusters/", gateway.port);
+    assert!(links.len() == 2 && links[0] == links[1] && links[0].starts_with(&start), "{text}");
+}
 
 #[test]
 fn a_script_that_asks_a_gateway_itself_is_given_the_run_s_cluster() {
@@ -113,10 +122,7 @@ fn a_script_that_asks_a_gateway_itself_is_given_the_run_s_cluster() {
     let mut local = Local::start("gateway_asks", &gateway.python, &manifest, &["--once"]);
     assert_eq!(local.code(PATIENCE), Some(0), "{}\n{}", local.text(), gateway.log());
     let text = local.text();
-    let said = text.lines().find_map(|line| line.split_once("its dashboard is at ")).map(|(_, links)| links);
-    let links: Vec<&str> = said.unwrap_or_default().split(' ').collect();
-    let start = format!("http://127.0.0.1:{}/clusters/", gateway.port);
-    assert!(links.len() == 2 && links[0] == links[1] && links[0].starts_with(&start), "{text}");
+    is_led_to_its_dashboard(&text, &gateway);
     // There is no other one beside it.
     assert_eq!(gateway.states(), ["STOPPED"], "{text}\n{}", gateway.log());
 }

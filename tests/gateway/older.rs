@@ -2,7 +2,7 @@
 
 use super::super::{Local, PATIENCE};
 use super::server::{Gateway, PASSWORD, Setup};
-use super::{ON_WORKERS, at, flow, login};
+use super::{ASKS, ON_WORKERS, at, flow, is_led_to_its_dashboard, login};
 
 /// What names its Python, and what makes that.
 const OLDER: (&str, &str) = ("DASKFLOW_GATEWAY_OLDER_PYTHON", "tests/gateway/venv.sh 2023.1.1");
@@ -18,6 +18,7 @@ fn an_older_gateway_makes_and_ends_a_cluster_as_well() {
         login("login", PASSWORD),
         login("wrong", "guessed"),
         flow("good", &on("workers: 2, options: {worker_cores: 1}"), ON_WORKERS, ""),
+        flow("asks", &on("workers: 1"), ASKS, ""),
         flow("option", &on("workers: 1, options: {gpus: 1}"), "pass", soon),
         flow("range", &on("workers: 1, options: {worker_cores: 99}"), "pass", soon),
         flow("user", &wrong, "pass", soon),
@@ -27,6 +28,7 @@ fn an_older_gateway_makes_and_ends_a_cluster_as_well() {
     let text = local.text();
     for (run, words) in [
         ("good-", "Succeeded"),
+        ("asks-", "Succeeded"),
         ("option-", "has no option gpus: it has size, worker_cores"),
         ("range-", "says no (422): worker_cores must be <= 2"),
         ("user-", "does not take the login of the Secret wrong (401"),
@@ -35,5 +37,6 @@ fn an_older_gateway_makes_and_ends_a_cluster_as_well() {
         assert!(is_told, "{run} has not {words:?} in:\n{text}\n{}", gateway.log());
     }
     assert!(text.contains("ran at tls://daskgateway") && !text.contains(PASSWORD), "{text}");
-    assert_eq!(gateway.states(), ["STOPPED"], "{text}\n{}", gateway.log());
+    is_led_to_its_dashboard(&text, &gateway);
+    assert_eq!(gateway.states(), ["STOPPED", "STOPPED"], "{text}\n{}", gateway.log());
 }

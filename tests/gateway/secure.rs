@@ -63,6 +63,8 @@ fn an_authority_of_ones_own_is_believed_and_no_other() {
         let is_told = text.lines().any(|line| line.contains(run) && line.contains(words));
         assert!(is_told, "{run} has not {words:?} in:\n{text}\n{}", gateway.log());
     }
+    let is_told_twice = |line: &str| line.matches("no TLS session").count() > 1;
+    assert!(!text.lines().any(is_told_twice), "{text}");
     assert_eq!(gateway.states(), ["STOPPED"], "{text}\n{}", gateway.log());
     assert!(!text.contains(PASSWORD), "{text}");
 }

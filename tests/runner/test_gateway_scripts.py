@@ -119,6 +119,17 @@ SCRIPTS = {
         cluster.close()
         assert cluster.status == "closed" and cluster.scheduler_info["type"] == "Scheduler"
     """,
+    "its scheduler itself": """
+        from dask_gateway import Gateway
+
+        cluster = Gateway().new_cluster()
+        said = cluster.gateway.sync(cluster.scheduler_comm.identity)
+        assert len(said["workers"]) == 2 and said["type"] == "Scheduler", said
+        assert len(cluster.gateway.sync(cluster.scheduler_comm.ncores)) == 2
+        assert cluster.get_client().submit(sum, [1, 2]).result() == 3
+        cluster.close()
+        assert cluster.scheduler_comm.status.name == "closed"
+    """,
     "a user of a hub": """
         from dask_gateway import BasicAuth, Gateway, GatewayCluster, JupyterHubAuth, KerberosAuth
         from dask_gateway import auth
@@ -205,6 +216,7 @@ SCRIPTS = {
                 async with gateway.new_cluster() as cluster, Client(cluster, asynchronous=True) as client:
                     await cluster.scale(4)
                     assert len(cluster.scheduler_info["workers"]) == 2
+                    assert (await cluster.scheduler_comm.identity())["workers"].keys() == cluster.scheduler_info["workers"].keys()
                     await client.wait_for_workers(2)
                     assert await client.submit(sum, [1, 2]) == 3
                 async with GatewayCluster(asynchronous=True) as cluster:

@@ -8,6 +8,7 @@ mod login;
 mod search;
 mod view;
 mod words;
+mod workers;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};

@@ -1,7 +1,6 @@
 //! What is observed of a gateway, for one run.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use jiff::Timestamp;
 use kube::ResourceExt;
@@ -9,22 +8,17 @@ use serde_json::Value;
 
 use super::search::{Others, candidates};
 use super::words::Fault;
+use super::workers::of_report;
 use super::{Gateways, Outcome, PATIENCE};
 use crate::api::FlowRun;
 use crate::api::gateway::{GatewayAccess, GatewayStatus};
-use crate::causes::chain;
-use crate::dask::{self, Address, Credentials, Scheduler, Scheme};
+use crate::gateway::Call;
 use crate::gateway::message::{self, Report, State};
-use crate::gateway::{Call, server_name};
 use crate::operator::caches::Stores;
-use crate::operator::certificates::credentials::{Keeper, reason_of};
 use crate::plan::run::Ground;
 use crate::plan::run::gateway::{
     ClusterState, ClusterView, Creation, EndOfCluster, GatewayView, Intent, Offer, Workers,
 };
-
-/// How long a scheduler may take to answer through the gateway's proxy.
-const SCHEDULER: Duration = Duration::from_secs(3);
 
 /// What is asked of a gateway for a run.
 pub(in crate::operator) struct Asked<'a> {
@@ -161,7 +155,7 @@ impl Gateways {
         let is_to_be_asked =
             asked.with_workers && state == ClusterState::Running && known.secret_name.is_some();
         let workers = if is_to_be_asked {
-            self.workers(asked.access, name, credentials(&report)).await
+            self.workers(asked, name, of_report(&report)).await
         } else {
             Workers::NotAsked
         };
@@ -182,85 +176,4 @@ impl Gateways {
         }
         report
     }
-
-    /// Asks the scheduler of a cluster of which its gateway says nothing, with the certificate that the run
-    /// has. The gateway's proxy and its clusters are other processes, which may go on. Only what the end of a
-    /// runner means depends on it.
-    async fn workers_after_all(&self, asked: &Asked<'_>, known: &GatewayStatus) -> Workers {
-        let has_job = asked.run.status.as_ref().is_some_and(|status| status.job.is_some());
-        let (Some(cluster), Some(secret)) = (&known.cluster, &known.secret_name) else {
-            return Workers::NotAsked;
-        };
-        if !asked.with_workers || !has_job {
-            return Workers::NotAsked;
-        }
-        let namespace = asked.run.namespace().unwrap_or_default();
-        match Keeper::new(self.client.clone(), &namespace, secret, None).get().await {
-            Ok(credentials) => self.workers(&known.access, cluster, Ok(credentials)).await,
-            // That says nothing of the scheduler.
-            Err(error) => {
-                tracing::warn!(
-                    cluster,
-                    error = chain(&error),
-                    "the certificate of a gateway's cluster could not be read"
-                );
-                Workers::NotAsked
-            }
-        }
-    }
-
-    /// Asks the scheduler of a cluster, through the gateway's proxy.
-    async fn workers(
-        &self,
-        access: &GatewayAccess,
-        cluster: &str,
-        credentials: Result<Credentials, dask::Error>,
-    ) -> Workers {
-        match self.ask_scheduler(access, cluster, credentials).await {
-            Ok(count) => Workers::Registered(count),
-            Err(error) => {
-                tracing::info!(
-                    cluster,
-                    error = chain(&error),
-                    "the scheduler of a gateway's cluster does not answer"
-                );
-                let proxy = access.proxy_address.as_deref().unwrap_or(&access.address);
-                let message = format!(
-                    "the scheduler of the gateway's cluster {cluster} does not answer through the proxy at {proxy}: is it where \
-                     the gateway takes connections to schedulers (proxyAddress), and may the operator connect there?"
-                );
-                Workers::Silent { reason: reason_of(&error), message }
-            }
-        }
-    }
-
-    async fn ask_scheduler(
-        &self,
-        access: &GatewayAccess,
-        cluster: &str,
-        credentials: Result<Credentials, dask::Error>,
-    ) -> Result<usize, dask::Error> {
-        let credentials =
-            credentials?.asking_for(&server_name(cluster)).map_err(|error| unusable(error.to_string()))?;
-        let (host, port) = access.proxy().ok_or_else(|| unusable("the proxy has no address".to_owned()))?;
-        let address = Address::new(Scheme::Tls, &host, port).map_err(|error| unusable(error.to_string()))?;
-        let scheduler =
-            Scheduler::connect_by(&self.connector, &address, Some(&credentials), SCHEDULER).await?;
-        Ok(scheduler.with_call_limit(SCHEDULER).ncores().await?.len())
-    }
-}
-
-/// The certificate that a gateway gives for a cluster, which is its own authority.
-fn credentials(report: &Report) -> Result<Credentials, dask::Error> {
-    let (certificate, key) = (pem(report.tls_cert.as_ref()), pem(report.tls_key.as_ref()));
-    Credentials::from_pem(certificate, certificate, key).map_err(|error| unusable(error.to_string()))
-}
-
-fn unusable(why: String) -> dask::Error {
-    dask::Error::Unreachable(std::io::Error::other(why))
-}
-
-/// The text of a PEM file, which is empty where there is none.
-fn pem(file: Option<&message::Pem>) -> &[u8] {
-    file.map(message::Pem::as_bytes).unwrap_or_default()
 }

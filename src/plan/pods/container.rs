@@ -17,6 +17,13 @@ pub fn env(name: &str, value: impl Into<String>) -> EnvVar {
     EnvVar { name: name.to_owned(), value: Some(value.into()), value_from: None }
 }
 
+/// The kubelet expands `$(NAME)` in values, and makes one dollar of two: a text that is to arrive as it is
+/// has them doubled.
+/// <https://kubernetes.io/docs/tasks/inject-data-application/define-interdependent-environment-variables/>
+pub fn escape(value: &str) -> String {
+    value.replace('$', "$$")
+}
+
 /// Later variables of a name replace earlier ones, in place.
 pub fn merge_env<'a>(layers: impl IntoIterator<Item = &'a [EnvVar]>) -> Vec<EnvVar> {
     let mut merged: Vec<EnvVar> = Vec::new();

@@ -113,7 +113,9 @@ impl LogicalTime {
             ("PREFECT__CONTEXT__PREVIOUS_TICK", self.previous.as_ref()),
             ("PREFECT__CONTEXT__NEXT_TICK", self.next.as_ref()),
         ];
-        all.into_iter().filter_map(|(name, time)| Some(container::env(name, escape(time?)))).collect()
+        all.into_iter()
+            .filter_map(|(name, time)| Some(container::env(name, container::escape(time?))))
+            .collect()
     }
 }
 
@@ -236,7 +238,7 @@ fn pod_spec(
     let code_path = attempt.site.path(Folder::Code);
     let script_path = match (&spec.code, attempt.script) {
         (Some(_), Some(script)) => Some(format!("{code_path}/{SCRIPT_FOLDER}/{}", script.file)),
-        (Some(code), None) => code.path.as_deref().map(escape),
+        (Some(code), None) => code.path.as_deref().map(container::escape),
         (None, _) => None,
     };
     let entrypoint = spec.entrypoint.or(target.entrypoint.filter(|_| spec.image.is_none()));
@@ -317,7 +319,7 @@ fn environment(attempt: &Attempt<'_>) -> Vec<EnvVar> {
         container::env("DASKFLOW_ATTEMPT", attempt.number.to_string()),
         container::env("DASKFLOW_ENGINE", flow.spec.engine.as_str()),
         container::env("DASKFLOW_CLUSTER_SHARED", if target.is_shared { "true" } else { "false" }),
-        container::env("DASKFLOW_PARAMETERS", escape(&parameters)),
+        container::env("DASKFLOW_PARAMETERS", container::escape(&parameters)),
         container::env("PREFECT__ENGINE__EXECUTOR__DEFAULT_CLASS", executor),
         container::env("PREFECT__FLOWS__RUN_ON_SCHEDULE", "false"),
         // pendulum 2 ships zones of 2020; the image's own are newer.
@@ -325,8 +327,11 @@ fn environment(attempt: &Attempt<'_>) -> Vec<EnvVar> {
         container::env("PYTHONUNBUFFERED", "1"),
     ];
     let time = attempt.time.environment();
-    let proxy: Vec<EnvVar> =
-        target.proxy.iter().map(|host| container::env("DASKFLOW_SCHEDULER_PROXY", escape(host))).collect();
+    let proxy: Vec<EnvVar> = target
+        .proxy
+        .iter()
+        .map(|host| container::env("DASKFLOW_SCHEDULER_PROXY", container::escape(host)))
+        .collect();
     let paths = target.tls.as_ref().map(|_| mounts::paths(attempt.site)).unwrap_or_default();
     container::merge_env([
         ours.as_slice(),
@@ -342,8 +347,8 @@ fn environment(attempt: &Attempt<'_>) -> Vec<EnvVar> {
 /// The variables that lead to the scheduler; they are nobody's to change.
 fn addresses(address: &str) -> [EnvVar; 2] {
     [
-        container::env("DASK_SCHEDULER_ADDRESS", escape(address)),
-        container::env("PREFECT__ENGINE__EXECUTOR__DASK__ADDRESS", escape(address)),
+        container::env("DASK_SCHEDULER_ADDRESS", container::escape(address)),
+        container::env("PREFECT__ENGINE__EXECUTOR__DASK__ADDRESS", container::escape(address)),
     ]
 }
 
@@ -370,11 +375,4 @@ fn tell_grace(template: &mut PodTemplateSpec) {
             &[container::env("DASKFLOW_GRACE_SECONDS", grace.to_string())],
         ]));
     }
-}
-
-/// The kubelet expands `$(NAME)` in values, and makes one dollar of two: a text that is to arrive as it is
-/// has them doubled.
-/// <https://kubernetes.io/docs/tasks/inject-data-application/define-interdependent-environment-variables/>
-fn escape(value: &str) -> String {
-    value.replace('$', "$$")
 }

@@ -104,11 +104,19 @@ impl Work<'_> {
             (Reason::NodeLost, Some(foreseen)) => End::foreseen(outcome.phase, foreseen),
             (reason, _) => End::new(outcome.phase, reason, outcome.message),
         };
-        let lost = ground::lost(&self.status, self.observed)
-            .or_else(|| gateway::lost(&self.status, &self.observed.gateway, true));
-        if let Some(lost) = lost.filter(|_| end.budget == Some(Budget::Flow)) {
-            let message = format!("{lost}; the runner said: {}", end.message);
-            return self.attempt_failed(End::new(Phase::Failed, Reason::ClusterLost, message));
+        if end.budget == Some(Budget::Flow) {
+            let lost = ground::lost(&self.status, self.observed)
+                .or_else(|| gateway::lost(&self.status, &self.observed.gateway, true));
+            let before_its_words = |what: &str| format!("{what}; the runner said: {}", end.message);
+            if let Some(lost) = lost {
+                let message = before_its_words(&lost);
+                return self.attempt_failed(End::new(Phase::Failed, Reason::ClusterLost, message));
+            }
+            // What is known is that the script failed.
+            if let Some(why) = gateway::unknown(&self.status, &self.observed.gateway) {
+                end.message =
+                    before_its_words(&format!("it is not known whether the cluster was lost: {why}"));
+            }
         }
         let never_started = outcome.phase == Phase::TimedOut && self.status.started_at.is_none();
         if let Some(last) = self.last_words().filter(|_| never_started) {

@@ -89,18 +89,27 @@ def host_of_the_runs():
 # --- What the scheduler says ------------------------------------------------------------------------------------------
 async def identity():
     """Its workers, its services, and since when it runs."""
-    from distributed.core import rpc
-    from distributed.security import Security
-
-    scheduler = rpc(RUN.address, connection_args=Security().get_connection_args("client"))
+    scheduler = scheduler_comm()
     try:
         return await asyncio.wait_for(scheduler.identity(), ANSWER_S)
     except asyncio.TimeoutError as error:  # who waits for a cluster would take it for one that is not there yet
         raise OSError("the Dask scheduler %s does not answer" % RUN.address) from error
     finally:
-        closing = scheduler.close_rpc()  # in older versions no coroutine
-        if closing is not None:
-            await closing
+        await scheduler.close_rpc()
+
+
+def scheduler_comm():
+    """Connections to the run's scheduler: each is opened when something is asked for."""
+    from distributed.core import rpc
+    from distributed.security import Security
+
+    class SchedulerComm(rpc):
+        async def close_rpc(self):
+            closing = super().close_rpc()  # in older versions no coroutine
+            if closing is not None:
+                await closing
+
+    return SchedulerComm(RUN.address, connection_args=Security().get_connection_args("client"))
 
 
 def known_to_the_scheduler():

@@ -9,7 +9,7 @@ import getpass
 import os
 import sys
 
-from .gateway_clusters import Clusters, any_options, known_to_the_scheduler
+from .gateway_clusters import Clusters, any_options, known_to_the_scheduler, scheduler_comm
 from .hooks import in_event_loop, replace, replace_function
 from .own_clusters import refuse_init, refuse_method
 from .run import RUN, note, refuse
@@ -134,8 +134,9 @@ def stand_in_for_cluster(cluster):
         original(self, *args, **kwargs)
 
     @replace(cluster, "_init_internals")
-    async def connect(_original, _self):
+    async def connect(_original, self):
         """The scheduler reports its workers on a connection for this, and has one: the next would take its place."""
+        self.scheduler_comm = scheduler_comm()
 
     def scheduler_info(self):
         """Asked for when it is looked at, while the cluster is there."""

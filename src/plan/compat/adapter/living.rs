@@ -67,7 +67,7 @@ pub(super) fn leave(observed: &Cluster<'_>, owner: &OwnerReference, objects: &[S
         labels::CLUSTER_NAME,
         cluster.name_any(),
     );
-    plan.notes.push(Note::warning(Reason::NameTaken, message));
+    plan.notes.push(Note::warning(Reason::NotTakenOver, message));
     plan.next = Next::After(LOOK);
 }
 
@@ -171,7 +171,7 @@ mod tests {
         assert_eq!((plan.next, plan.wants_look), (Next::After(LOOK), false));
         let [note] = &plan.notes[..] else { panic!("{:?}", plan.notes) };
         assert!(
-            note.warning && note.reason == Reason::NameTaken && note.message.starts_with(words),
+            note.warning && note.reason == Reason::NotTakenOver && note.message.starts_with(words),
             "{note:?}"
         );
         assert!(

@@ -19,7 +19,7 @@ pub use step::{GatewayOrder, GatewayStep, Intent};
 pub use view::{ClusterState, ClusterView, Creation, EndOfCluster, GatewayView, Offer, Workers};
 
 pub(super) use ending::{clean_up, deletion};
-pub(super) use words::{lost, not_ready};
+pub(super) use words::{lost, not_ready, unknown};
 
 use std::time::Duration;
 
@@ -94,8 +94,8 @@ pub(super) fn target(run: &FlowRun) -> Target {
 /// What Dask takes for the link to the dashboard: the host of the scheduler's address leads to none.
 fn link(address: &str) -> EnvVar {
     // It is a template of Dask, in a value of Kubernetes.
-    let text = address.replace('{', "{{").replace('}', "}}").replace('$', "$$");
-    container::env("DASK_DISTRIBUTED__DASHBOARD__LINK", text)
+    let template = address.replace('{', "{{").replace('}', "}}");
+    container::env("DASK_DISTRIBUTED__DASHBOARD__LINK", container::escape(&template))
 }
 
 /// The Secret with the certificate for a cluster's scheduler.

@@ -11,7 +11,7 @@ use kube::ResourceExt;
 
 use super::view::{ClusterState, GatewayView};
 use super::{AT_ONCE, GatewayOrder, is_as_wanted, order, secret_name};
-use crate::api::gateway::{Gateway, GatewayStatus};
+use crate::api::gateway::{DASHBOARD_BYTES_MAX, Gateway, GatewayStatus};
 use crate::api::labels;
 use crate::plan::Next;
 use crate::plan::pods::{common_labels, controller_ref};
@@ -57,7 +57,7 @@ impl Work<'_> {
         }
         if let Some(gateway) = &mut self.status.gateway {
             gateway.secret_name = Some(secret);
-            gateway.dashboard = dashboard.cloned();
+            gateway.dashboard = dashboard.filter(|path| path.len() <= DASHBOARD_BYTES_MAX).cloned();
         }
     }
 

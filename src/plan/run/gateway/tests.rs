@@ -183,6 +183,13 @@ fn a_cluster_that_was_made_is_written_down_and_then_equipped() {
         (written.secret_name, written.workers, written.dashboard.as_deref()),
         (secret.metadata.name.clone(), Some(2), Some("/d"))
     );
+    for (length, is_written) in [(512, true), (513, false)] {
+        let mut view = cluster(ClusterState::Running, Workers::NotAsked);
+        let GatewayView::Cluster(ClusterView { dashboard, .. }) = &mut view else { panic!("{view:?}") };
+        *dashboard = Some("/".repeat(length));
+        let written = planned(&run(Some(&known)), view, now()).status.gateway.unwrap().dashboard;
+        assert_eq!(written.map(|path| path.len()), is_written.then_some(length));
+    }
 }
 
 #[test]

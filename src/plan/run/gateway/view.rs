@@ -127,4 +127,11 @@ pub enum Workers {
         /// A sentence.
         message: String,
     },
+    /// It could not be asked, or something else answers in its place: that says nothing of the cluster.
+    Unknown {
+        /// The reason word.
+        reason: Reason,
+        /// A sentence.
+        message: String,
+    },
 }

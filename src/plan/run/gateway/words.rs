@@ -100,7 +100,9 @@ fn few_workers(name: &str, source: &Gateway, cluster: &ClusterView) -> Option<(R
             Reason::ClusterNotReady,
             format!("the scheduler of the gateway's cluster {name} is being asked"),
         )),
-        Workers::Silent { reason, message } => Some((*reason, message.clone())),
+        Workers::Silent { reason, message } | Workers::Unknown { reason, message } => {
+            Some((*reason, message.clone()))
+        }
     }
 }
 
@@ -145,6 +147,20 @@ pub fn lost(status: &FlowRunStatus, view: &GatewayView, has_failed: bool) -> Opt
     match (state, workers) {
         (Some(ClusterState::Ended(how)), _) => Some(ended(name, how)),
         (_, Workers::Silent { message, .. }) if has_failed => Some(message.clone()),
+        _ => None,
+    }
+}
+
+/// Why it cannot be said whether an attempt that has failed had lost its cluster, where that is so.
+pub fn unknown<'a>(status: &FlowRunStatus, view: &'a GatewayView) -> Option<&'a str> {
+    status.job.as_ref()?;
+    let workers = match view {
+        GatewayView::Cluster(cluster) => &cluster.workers,
+        GatewayView::Silent { workers, .. } => workers,
+        _ => return None,
+    };
+    match workers {
+        Workers::Unknown { message, .. } => Some(message),
         _ => None,
     }
 }
