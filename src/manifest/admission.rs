@@ -188,9 +188,10 @@ mod tests {
     #[test]
     fn what_the_client_of_dask_kubernetes_leaves_open_is_filled_in() {
         let kind = Defined::named("kubernetes.dask.org", "DaskCluster").unwrap();
-        let pod = json!({"containers": [{"name": "worker", "env": null, "anything": 1}]});
+        let pod = json!({"containers": [{"name": "worker", "anything": 1}], "another": [1]});
+        let written = json!({"containers": [{"name": "worker", "env": null, "anything": 1}], "another": [1]});
         let mut cluster = json!({"metadata": {"name": "A.b"}, "spec": {
-            "idleTimeout": null, "worker": {"replicas": null, "spec": pod}, "scheduler": {"spec": pod, "service": {}},
+            "idleTimeout": null, "worker": {"replicas": null, "spec": written}, "scheduler": {"spec": written, "service": {}},
         }});
         assert_eq!(prune(kind, &mut cluster, None), [""; 0]);
         fill_in(kind, &mut cluster, None);
@@ -202,6 +203,39 @@ mod tests {
         assert_eq!(violations(kind, &cluster, None)[0].field, "spec.worker.spec");
         assert_eq!(Defined::named("daskflow.dev", "DaskCluster"), Some(Defined::Ours(Kind::DaskCluster)));
         assert_eq!(Defined::named("kubernetes.dask.org", "Flow"), None);
+    }
+
+    #[test]
+    fn a_pod_of_dask_kubernetes_with_a_value_of_another_type_is_refused_with_its_field() {
+        let kind = Defined::named("kubernetes.dask.org", "DaskWorkerGroup").unwrap();
+        let said = |container: Value| {
+            let pod = json!({"containers": [container]});
+            let mut group =
+                json!({"metadata": {"name": "a"}, "spec": {"cluster": "a", "worker": {"spec": pod}}});
+            assert_eq!(prune(kind, &mut group, None), [""; 0]);
+            fill_in(kind, &mut group, None);
+            let said = violations(kind, &group, None);
+            said.into_iter().map(|violation| violation.field).collect::<Vec<_>>().join(" ")
+        };
+        for (container, field) in [
+            (json!({"env": [{"name": "A", "value": "1"}, {"name": "N", "value": 2}]}), "env[1].value"),
+            (json!({"args": ["dask-worker", 8788]}), "args[1]"),
+            (json!({"command": "dask-worker"}), "command"),
+            (json!({"image": 1}), "image"),
+            (json!({"ports": [{"containerPort": "8788"}]}), "ports[0].containerPort"),
+            (json!({"resources": "small"}), "resources"),
+        ] {
+            assert_eq!(said(container), format!("spec.worker.spec.containers[0].{field}"));
+        }
+        let amounts = json!({"cpu": 0.5, "memory": "2Gi", "nvidia.com/gpu": 1});
+        for container in [
+            json!({"env": [{"name": "A", "value": null}, {"name": "B", "valueFrom": {"fieldRef": {"fieldPath": "x"}}}]}),
+            json!({"args": null, "command": null, "ports": [{"containerPort": 8788}], "tty": true}),
+            json!({"resources": {"limits": amounts, "requests": null, "claims": [{"name": "gpu"}]}}),
+            json!({"livenessProbe": {"httpGet": {"port": "http", "path": "/"}}, "resources": null}),
+        ] {
+            assert_eq!(said(container), "");
+        }
     }
 
     #[test]
