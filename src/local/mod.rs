@@ -9,6 +9,7 @@
 mod apply;
 mod balancer;
 mod cure;
+mod deployments;
 mod environment;
 mod file_watch;
 mod folder;
@@ -209,7 +210,7 @@ pub async fn run(options: Options, stop: Stop) -> Result<u8, Error> {
     let mut operator = operator(&client, (clock.clone(), chance), (&ports, options.dask_kubernetes)).await?;
     let address = page.as_ref().map(|page| page.address.as_str());
     let world = World { client: &client, clock: &clock, machine: &machine, stop: &stop, page: address };
-    let controllers = controllers(&api, &client, &kubelet);
+    let controllers = controllers(&api, (&client, &clock), &kubelet);
     let asked = work(&world, given, (options.once, options.until_idle.then_some(begun), options.watched));
     let ended = tokio::select! {
         () = stop.in_order.cancelled() => {
@@ -372,8 +373,14 @@ fn say_begin(machine: &Machine, objects: &Objects, is_kept: bool) {
 }
 
 /// What Kubernetes has beside its API.
-async fn controllers(api: &ClusterApi, client: &Client, kubelet: &Kubelet) {
-    futures::join!(api.collect_always(), jobs::always(api), kubelet.serve(), balancer::serve(client));
+async fn controllers(api: &ClusterApi, (client, clock): (&Client, &Clock), kubelet: &Kubelet) {
+    futures::join!(
+        api.collect_always(),
+        jobs::always(api),
+        kubelet.serve(),
+        balancer::serve(client),
+        deployments::serve(client, clock)
+    );
 }
 
 /// The operator, as it runs in Kubernetes, but for where its clusters are.

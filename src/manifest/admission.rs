@@ -11,6 +11,7 @@ use super::way::Way;
 use super::{rules, schema};
 use crate::api::{Kind, dask_kubernetes};
 use crate::plan::field::{FieldPath, Step};
+use crate::plan::reading::write_whole;
 
 /// A rule of its kind that an object breaks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,14 +59,38 @@ pub fn schema(kind: Defined) -> Option<&'static Value> {
 }
 
 /// Drops the fields that the kind does not know, and gives their paths. Fields that are null and may not be
-/// count as not given. What is as in `old` was looked at before.
+/// count as not given, and 2.0 is 2 where an integer is wanted. What is as in `old` was looked at before.
 pub fn prune(kind: Defined, object: &mut Value, old: Option<&Value>) -> Vec<String> {
     let mut dropped = Vec::new();
     if let Some(schema) = schema(kind) {
+        write_integers(schema, object);
         schema::prune_nulls(schema, object, old);
         prune_value(&Way::Root, schema, object, (old, &mut dropped));
     }
     dropped
+}
+
+fn write_integers(schema: &Value, value: &mut Value) {
+    match value {
+        Value::Number(_) if schema.get("type").and_then(Value::as_str) == Some("integer") => {
+            write_whole(value);
+        }
+        Value::Object(fields) => {
+            for (name, field) in fields {
+                if let Some(schema) = schema::schema_of(schema, name) {
+                    write_integers(schema, field);
+                }
+            }
+        }
+        Value::Array(items) => {
+            if let Some(schema) = schema.get("items") {
+                for item in items {
+                    write_integers(schema, item);
+                }
+            }
+        }
+        _ => {}
+    }
 }
 
 fn prune_value(
@@ -188,9 +213,10 @@ mod tests {
     #[test]
     fn what_the_client_of_dask_kubernetes_leaves_open_is_filled_in() {
         let kind = Defined::named("kubernetes.dask.org", "DaskCluster").unwrap();
-        let pod = json!({"containers": [{"name": "worker", "env": null, "anything": 1}]});
+        let pod = json!({"containers": [{"name": "worker", "anything": 1}], "another": [1]});
+        let written = json!({"containers": [{"name": "worker", "env": null, "anything": 1}], "another": [1]});
         let mut cluster = json!({"metadata": {"name": "A.b"}, "spec": {
-            "idleTimeout": null, "worker": {"replicas": null, "spec": pod}, "scheduler": {"spec": pod, "service": {}},
+            "idleTimeout": null, "worker": {"replicas": null, "spec": written}, "scheduler": {"spec": written, "service": {}},
         }});
         assert_eq!(prune(kind, &mut cluster, None), [""; 0]);
         fill_in(kind, &mut cluster, None);
@@ -202,6 +228,62 @@ mod tests {
         assert_eq!(violations(kind, &cluster, None)[0].field, "spec.worker.spec");
         assert_eq!(Defined::named("daskflow.dev", "DaskCluster"), Some(Defined::Ours(Kind::DaskCluster)));
         assert_eq!(Defined::named("kubernetes.dask.org", "Flow"), None);
+    }
+
+    #[test]
+    fn a_pod_of_dask_kubernetes_with_a_value_of_another_type_is_refused_with_its_field() {
+        let kind = Defined::named("kubernetes.dask.org", "DaskWorkerGroup").unwrap();
+        let said = |container: Value| {
+            let pod = json!({"containers": [container]});
+            let mut group =
+                json!({"metadata": {"name": "a"}, "spec": {"cluster": "a", "worker": {"spec": pod}}});
+            assert_eq!(prune(kind, &mut group, None), [""; 0]);
+            fill_in(kind, &mut group, None);
+            let said = violations(kind, &group, None);
+            said.into_iter().map(|violation| violation.field).collect::<Vec<_>>().join(" ")
+        };
+        for (container, field) in [
+            (json!({"env": [{"name": "A", "value": "1"}, {"name": "N", "value": 2}]}), "env[1].value"),
+            (json!({"args": ["dask-worker", 8788]}), "args[1]"),
+            (json!({"command": "dask-worker"}), "command"),
+            (json!({"image": 1}), "image"),
+            (json!({"ports": [{"containerPort": "8788"}]}), "ports[0].containerPort"),
+            (json!({"resources": "small"}), "resources"),
+        ] {
+            assert_eq!(said(container), format!("spec.worker.spec.containers[0].{field}"));
+        }
+        let amounts = json!({"cpu": 0.5, "memory": "2Gi", "nvidia.com/gpu": 1});
+        for container in [
+            json!({"env": [{"name": "A", "value": null}, {"name": "B", "valueFrom": {"fieldRef": {"fieldPath": "x"}}}]}),
+            json!({"args": null, "command": null, "ports": [{"containerPort": 8788.0}], "tty": true}),
+            json!({"resources": {"limits": amounts, "requests": null, "claims": [{"name": "gpu"}]}}),
+            json!({"livenessProbe": {"httpGet": {"port": "http", "path": "/"}}, "resources": null}),
+        ] {
+            assert_eq!(said(container), "");
+        }
+    }
+
+    #[test]
+    fn a_whole_number_is_kept_as_one_and_another_is_refused_with_its_field() {
+        let kind = Defined::named("kubernetes.dask.org", "DaskWorkerGroup").unwrap();
+        let mut run = run(json!({"flow": "etl", "parameters": {"share": 1.0}}));
+        prune(RUN, &mut run, None);
+        assert_eq!(
+            run["spec"]["parameters"].to_string(),
+            r#"{"share":1.0}"#,
+            "a float of a script stays one"
+        );
+        for (replicas, kept, field) in
+            [(json!(2.0), json!(2), None), (json!(2.5), json!(2.5), Some("replicas"))]
+        {
+            let worker = json!({"replicas": replicas, "spec": {}});
+            let mut group = json!({"metadata": {"name": "a"}, "spec": {"cluster": "a", "worker": worker}});
+            prune(kind, &mut group, None);
+            assert_eq!(group["spec"]["worker"]["replicas"].to_string(), kept.to_string());
+            let said = violations(kind, &group, None);
+            let field = field.map(|field| format!("spec.worker.{field}"));
+            assert_eq!(said.first().map(|violation| violation.field.clone()), field);
+        }
     }
 
     #[test]

@@ -21,6 +21,7 @@ pub mod objects;
 pub mod order;
 mod part;
 pub mod pods;
+pub mod reading;
 pub mod requests;
 pub mod run;
 pub mod schedule;

@@ -65,6 +65,18 @@ fn a_refusal_is_told_at_its_line_and_nothing_is_written() {
 }
 
 #[test]
+fn a_value_of_another_type_is_told_with_its_field_and_line() {
+    let number = CLUSTER.replace("'2'", "2");
+    let said = told(&migrate(&[&number]));
+    let message = "this cannot be read: invalid type: integer `2`, expected a string; write it in quotes";
+    assert_eq!(said, [format!("0:8: spec.worker.spec.containers[0].args[5]: {message}")]);
+    let said = told(&migrate(&[&CLUSTER.replace("replicas: 2", "replicas: '2'")]));
+    assert!(said[0].starts_with("0:7: spec.worker.replicas: this cannot be read"), "{said:?}");
+    let whole = migrate(&[&CLUSTER.replace("replicas: 2", "replicas: 2.0")]);
+    assert_eq!((told(&whole), whole.text), (Vec::new(), migrate(&[CLUSTER]).text));
+}
+
+#[test]
 fn what_our_own_rules_refuse_is_not_written() {
     let migration = migrate(&[&CLUSTER.replace("metadata: {name: simple}", "metadata: {name: 1simple}")]);
     assert_eq!(migration.ours, 0);

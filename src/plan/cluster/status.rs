@@ -99,7 +99,7 @@ impl Work<'_> {
 /// The latest end of the scheduler's container that was ever seen, so that each is told once.
 fn scheduler_ended_at(work: &Work<'_>) -> Option<Time> {
     let known = work.cluster.status.as_ref().and_then(|status| status.scheduler_ended_at.clone());
-    let seen = end_of_scheduler(work.observed).and_then(|end| end.finished_at.clone());
+    let seen = end_of_scheduler(work.observed).and_then(|(_, end)| end.finished_at.clone());
     known.into_iter().chain(seen).max()
 }
 
@@ -274,7 +274,7 @@ pub(super) fn news_of_pods(old: &[Condition], new: &[Condition]) -> Option<Note>
 /// so that nothing else tells of it; the operator may see that the connection is lost before it sees the end,
 /// or the end only when the next container serves already.
 pub(super) fn news_of_scheduler(work: &Work<'_>) -> Option<Note> {
-    let ended = end_of_scheduler(work.observed)?;
+    let (pod, ended) = end_of_scheduler(work.observed)?;
     let (started, finished) = (state::started(ended)?, ended.finished_at.as_ref()?.0);
     let ready = find(work.conditions(), ConditionType::SchedulerReady)?;
     let changed = ready.last_transition_time.0;
@@ -283,7 +283,7 @@ pub(super) fn news_of_scheduler(work: &Work<'_>) -> Option<Note> {
     let told = work.cluster.status.as_ref().and_then(|status| status.scheduler_ended_at.as_ref());
     // What ended before the scheduler began to serve is no loss.
     let is_news = told.map_or(ready.status != "True" || finished >= changed, |told| finished > told.0);
-    let why = if ended.exit_code == 0 { ", as client.shutdown() makes it end" } else { "" };
+    let why = if ended.exit_code == 0 { cause_of_end(pod) } else { String::new() };
     let message = format!(
         "the scheduler has ended with exit code {}{why}, and is started again: all results are lost",
         ended.exit_code
@@ -291,10 +291,25 @@ pub(super) fn news_of_scheduler(work: &Work<'_>) -> Option<Note> {
     (served && is_news && !work.is_suspended()).then(|| Note::warning(Reason::SchedulerLost, message))
 }
 
-/// How the container of the scheduler's pod last ended.
-fn end_of_scheduler(observed: &Observed) -> Option<&ContainerStateTerminated> {
+/// The scheduler's pod, and how its container last ended.
+fn end_of_scheduler(observed: &Observed) -> Option<(&Pod, &ContainerStateTerminated)> {
     let pod = pods_of(observed, labels::SCHEDULER).find(|pod| state::life(pod) == state::PodLife::Alive)?;
-    state::last_end(pod, scheduler::CONTAINER)
+    Some((pod, state::last_end(pod, scheduler::CONTAINER)?))
+}
+
+/// What may have ended a scheduler with exit code 0. Its pod's status is the same for all of it.
+fn cause_of_end(pod: &Pod) -> String {
+    let mut containers = pod.spec.iter().flat_map(|spec| &spec.containers);
+    let is_probed = containers
+        .any(|container| container.name == scheduler::CONTAINER && container.liveness_probe.is_some());
+    if is_probed {
+        let name = pod.name_any();
+        format!(
+            ", as client.shutdown() makes it end, or its liveness probe, when an event Unhealthy of the pod {name} says so"
+        )
+    } else {
+        ", as client.shutdown() makes it end".to_owned()
+    }
 }
 
 /// The condition that says what the cluster waits for: one that serves may be waiting as well, for its

@@ -129,8 +129,8 @@ pub(super) fn autoscale(workers: &mut WorkersSpec, theirs: &AutoscalerSpec, note
     if i64::from(theirs.maximum) > i64::from(REPLICAS_MAX) {
         return notes.refused("spec.maximum", format!("a group has at most {REPLICAS_MAX} workers"));
     }
-    let read = serde_json::from_value(json!({"minimum": theirs.minimum, "maximum": theirs.maximum}));
-    let Some(autoscale) = notes.or_refused::<Autoscale>("spec", read) else { return };
+    let bounds = json!({"minimum": theirs.minimum, "maximum": theirs.maximum});
+    let Some(autoscale) = notes.or_refused::<Autoscale>("spec", &bounds) else { return };
     workers.autoscale = Some(autoscale);
     let replicas = workers.replicas.take().filter(|replicas| u32::try_from(*replicas) != Ok(theirs.minimum));
     if let Some(replicas) = replicas {

@@ -37,6 +37,7 @@ pub use remark::{Effect, Remark};
 pub use theirs::{GROUP, VERSION};
 
 use crate::api::{DaskCluster, Flow, FlowRun};
+use crate::plan::reading::write_whole;
 use remark::Notes;
 use theirs::{AutoscalerSpec, ClusterSpec, JobSpec, Object, WorkerGroupSpec};
 
@@ -130,7 +131,9 @@ pub fn served_group(cluster: &str, group: &str) -> String {
 
 fn translated(objects: &[Value], mut all: All) -> Vec<Translated> {
     for (at, object) in objects.iter().enumerate() {
-        all.read((at, object));
+        let mut object = object.clone();
+        write_whole(&mut object);
+        all.read((at, &object));
     }
     let mut done = std::mem::take(&mut all.done);
     done.extend(all.clusters.iter().map(|cluster| all.cluster(cluster)));

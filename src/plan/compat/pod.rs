@@ -66,7 +66,7 @@ pub(super) fn role(spec: &Value, name: &str, notes: &mut Notes) -> Option<Role> 
 pub(super) fn read(spec: &Value, own: &str, notes: &mut Notes) -> Option<Part> {
     let mut given = spec.clone();
     write_quantities(&mut given);
-    let mut pod: PodSpec = notes.or_refused("spec", serde_json::from_value(given.clone()))?;
+    let mut pod: PodSpec = notes.or_refused("spec", &given)?;
     let understood = serde_json::to_value(&pod).unwrap_or_default();
     for path in unknown(given, &understood) {
         notes.changed(&format!("spec.{path}"), "", "a pod has no such field; left out");
@@ -91,10 +91,10 @@ pub(super) fn read(spec: &Value, own: &str, notes: &mut Notes) -> Option<Part> {
     };
     let start = start(&main);
     (main.command, main.args) = (None, None);
-    let pull_policy = main.image_pull_policy.take().and_then(|word| {
-        let read = serde_json::from_value(Value::from(word));
-        notes.or_refused(&format!("{field}.imagePullPolicy"), read)
-    });
+    let pull_policy = main
+        .image_pull_policy
+        .take()
+        .and_then(|word| notes.or_refused(&format!("{field}.imagePullPolicy"), &Value::from(word)));
     // A worker that is started by us is called as its pod, whatever its variables say.
     let is_named = own == worker::CONTAINER && start.program(own).is_some();
     let env = variables(main.env.take().unwrap_or_default(), is_named, &field, notes);

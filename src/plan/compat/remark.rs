@@ -1,5 +1,10 @@
 //! What is said of a translation.
 
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::plan::reading::{self, Unreadable};
+
 /// What became of a field of theirs that is not simply written elsewhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
@@ -72,12 +77,14 @@ impl Notes {
         self.push(Effect::Refused, (field, ""), message.into());
     }
 
-    /// What was read, or a refusal of the field.
-    pub fn or_refused<T>(&mut self, field: &str, read: serde_json::Result<T>) -> Option<T> {
-        match read {
+    /// What a field has, as its type; else a refusal of the first field in it that does not fit.
+    pub fn or_refused<T: DeserializeOwned>(&mut self, field: &str, value: &Value) -> Option<T> {
+        match reading::read(value) {
             Ok(read) => Some(read),
-            Err(error) => {
-                self.refused(field, format!("this cannot be read: {error}"));
+            Err(Unreadable { field: inner, message }) => {
+                let inner = inner.to_string();
+                let separator = if inner.is_empty() || inner.starts_with('[') { "" } else { "." };
+                self.refused(&format!("{field}{separator}{inner}"), message);
                 None
             }
         }

@@ -1,8 +1,8 @@
 //! Whose definitions of the kinds of dask-kubernetes an API server serves.
 //!
 //! They come from this project or from its own chart, never from both, and either is good: the document of
-//! their group, which every account may read, says which. In theirs each field of a pod has a schema; in ours
-//! pods are opaque.
+//! their group, which every account may read, says which. In theirs a pod has the fields that have a schema
+//! and no others; in ours it keeps whatever was written.
 
 use serde_json::Value;
 
@@ -33,10 +33,13 @@ impl Definitions {
             return Self::Lacking(lacking);
         }
         let schemas = document.pointer("/components/schemas").and_then(Value::as_object);
-        let mut pods = schemas.into_iter().flatten().filter_map(|(_, schema)| {
-            schema.pointer("/properties/spec/properties/worker/properties/spec/properties")
-        });
-        if pods.any(|fields| fields.get("containers").is_some()) { Self::Theirs } else { Self::Ours }
+        let mut pods = schemas
+            .into_iter()
+            .flatten()
+            .filter_map(|(_, schema)| schema.pointer("/properties/spec/properties/worker/properties/spec"));
+        let keeps = |pod: &Value| pod.get("x-kubernetes-preserve-unknown-fields") == Some(&Value::Bool(true));
+        let has_fields = |pod: &Value| pod.pointer("/properties/containers").is_some();
+        if pods.any(|pod| has_fields(pod) && !keeps(pod)) { Self::Theirs } else { Self::Ours }
     }
 
     /// What to say of kinds that are not served.
@@ -87,6 +90,7 @@ pub(crate) mod tests {
         let mut served = document(&crds());
         assert_eq!(Definitions::of(&served), Definitions::Ours);
         let pod = "/components/schemas/org.dask.kubernetes.v1.DaskWorkerGroup/properties/spec/properties/worker/properties/spec";
+        assert!(served.pointer(pod).unwrap().pointer("/properties/containers").is_some());
         *served.pointer_mut(pod).unwrap() =
             json!({"type": "object", "properties": {"containers": {"type": "array"}}});
         let theirs = Definitions::of(&served);

@@ -28,9 +28,7 @@ pub(super) fn translate(
     if given.is_null() {
         return (plain, None);
     }
-    let Some(theirs) =
-        notes.or_refused("service", serde_json::from_value::<core::ServiceSpec>(given.clone()))
-    else {
+    let Some(theirs) = notes.or_refused::<core::ServiceSpec>("service", given) else {
         return (plain, None);
     };
     let understood = serde_json::to_value(&theirs).unwrap_or_default();

@@ -114,7 +114,7 @@ fn each_field_that_means_something_else_is_remarked_on() {
         ("/spec/worker/spec/containers/0/image", Value::Null, "!spec.worker.spec.containers[0].image"),
         ("/spec/worker/replicas", json!(1_i64 << 40), "!spec.worker.replicas"),
         ("/spec/worker/spec/containers", json!([]), "!spec.worker.spec.containers"),
-        ("/spec/worker/spec/containers", json!("none"), "!spec.worker.spec"),
+        ("/spec/worker/spec/containers", json!("none"), "!spec.worker.spec.containers"),
     ] {
         let (spec, remarks) = written(&[with(path, value.clone())]);
         assert_eq!(fields(&remarks), [expected], "{path}: {value}");

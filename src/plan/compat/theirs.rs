@@ -51,10 +51,9 @@ pub(super) fn read<S: DeserializeOwned + Serialize>(
     notes: &mut Notes,
 ) -> Option<Object<S>> {
     let part = |name: &str| object.get(name).cloned().unwrap_or_else(|| json!({}));
-    let metadata = serde_json::from_value(part("metadata"));
-    let metadata: ObjectMeta = notes.or_refused("metadata", metadata)?;
+    let metadata: ObjectMeta = notes.or_refused("metadata", &part("metadata"))?;
     let given = part("spec");
-    let spec: S = notes.or_refused("spec", serde_json::from_value(given.clone()))?;
+    let spec: S = notes.or_refused("spec", &given)?;
     let understood = serde_json::to_value(&spec).unwrap_or_default();
     for path in unknown(given, &understood) {
         let message = "dask-kubernetes has no such field, and Kubernetes drops it; left out";

@@ -56,6 +56,20 @@ fn workers_leave_when_nobody_has_used_them_for_long_enough() {
 }
 
 #[test]
+fn a_cluster_that_is_deleted_when_it_is_idle_says_only_that() {
+    let message = |cluster: &DaskCluster, observed: &Observed| {
+        let events = plan(cluster, observed, later(600)).events.into_iter();
+        events.filter(|note| note.reason == Reason::Idle).map(|note| note.message).collect::<String>()
+    };
+    let (mut cluster, observed) = idle(IdleAction::Suspend);
+    assert!(message(&cluster, &observed).contains("until a run needs it"));
+    let owner =
+        json!([{"apiVersion": "kubernetes.dask.org/v1", "kind": "DaskCluster", "name": "a", "uid": "u"}]);
+    cluster.metadata.owner_references = serde_json::from_value(owner).unwrap();
+    assert_eq!(message(&cluster, &observed), "the cluster has been idle for 10m: it is deleted");
+}
+
+#[test]
 fn whoever_comes_between_word_and_deed_is_not_sent_away() {
     for action in [IdleAction::ScaleToZero, IdleAction::Suspend, IdleAction::Delete] {
         let (cluster, mut observed) = tired(action);

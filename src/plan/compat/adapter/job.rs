@@ -22,6 +22,7 @@ use crate::api::{Reason, labels};
 use crate::plan::compat::pod::write_quantities;
 use crate::plan::conditions::Failure;
 use crate::plan::pods::written::SCHEDULER_ADDRESS;
+use crate::plan::reading::{self, Unreadable};
 use crate::plan::site::Site;
 use crate::plan::{Next, Note, Object, Step};
 
@@ -168,8 +169,9 @@ fn go_on(observed: &Job<'_>, owner: &OwnerReference, status: &str, plan: &mut Pl
             plan.wants_look |= !observed.is_live && !status.is_empty();
             match new_pod(observed, owner) {
                 Ok(pod) => plan.step(Step::Create(Box::new(Object::Pod(pod)))),
-                Err(error) => {
-                    let message = format!("spec.job.spec: this is no pod: {error}");
+                Err(Unreadable { field, message }) => {
+                    let separator = if field.steps().is_empty() { "" } else { "." };
+                    let message = format!("spec.job.spec{separator}{field}: {message}");
                     plan.notes.push(Note::warning(Reason::InvalidSpec, message));
                     return finish(observed, owner, FAILED, plan);
                 }
@@ -244,11 +246,11 @@ fn cluster(job: &DynamicObject, owner: &OwnerReference) -> Write {
 }
 
 /// The pod of a job: as it is written, with the address of the scheduler behind the variables of its own.
-fn new_pod(observed: &Job<'_>, owner: &OwnerReference) -> serde_json::Result<Pod> {
+fn new_pod(observed: &Job<'_>, owner: &OwnerReference) -> Result<Pod, Unreadable> {
     let job = observed.object;
     let mut spec = job.data.pointer("/spec/job/spec").cloned().unwrap_or_default();
     write_quantities(&mut spec);
-    let mut spec: PodSpec = serde_json::from_value(spec)?;
+    let mut spec: PodSpec = reading::read(&spec)?;
     // The default of their definition.
     spec.restart_policy.get_or_insert_with(|| "OnFailure".to_owned());
     let (name, namespace) = (job.name_any(), job.namespace().unwrap_or_default());

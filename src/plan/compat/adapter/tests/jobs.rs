@@ -188,7 +188,7 @@ fn a_job_that_has_no_pod_in_it_makes_no_cluster() {
     object.data["spec"]["job"]["spec"] = json!({"containers": "none"});
     let plan = plan_job(&look(&object, None, None));
     assert_eq!(plan.notes[0].reason, Reason::InvalidSpec);
-    assert!(plan.notes[0].message.starts_with("spec.job.spec: "), "{:?}", plan.notes);
+    assert!(plan.notes[0].message.starts_with("spec.job.spec.containers: "), "{:?}", plan.notes);
     let titles = titles(&plan);
     assert!(titles.len() == 1 && titles[0].contains(r#""jobStatus":"Failed""#), "{titles:?}");
 }

@@ -4,14 +4,16 @@
 //! They are not kinds of ours: [`crate::api::Kind`] has none of them, and no rule of ours is asked of them. A
 //! `DaskCluster` here is another one than [`crate::api::DaskCluster`].
 //!
-//! Pods and Services stay as they were written: their definitions say no more of them than that they are
-//! objects, as ours do of pod templates. Nothing of them is dropped that a newer Kubernetes knows.
+//! Pods and Services stay as they were written: their definitions have the types of the fields that people
+//! write most ([`parts`]), and keep all others. Nothing is dropped that a newer Kubernetes knows.
 //!
 //! What is as in their own definitions, since their clients and their operator rest on it:
 //! - Status is written with the object. Only a `DaskJob` has a subresource for it: their operator patches the
 //!   others as a whole, and must still be able to, in other namespaces or after a way back.
 //! - No name is refused. One that cannot be had is an `Error` in `status.phase`.
 //! - A field that is null is one that was not written.
+
+mod parts;
 
 use std::collections::BTreeMap;
 
@@ -98,11 +100,11 @@ pub struct SchedulerSpec {
     pub metadata: Option<Extra>,
     /// Its pod.
     #[serde(default)]
-    #[schemars(schema_with = "opaque")]
+    #[schemars(schema_with = "parts::pod")]
     pub spec: Value,
     /// Its Service.
     #[serde(default)]
-    #[schemars(schema_with = "opaque")]
+    #[schemars(schema_with = "parts::service")]
     pub service: Value,
 }
 
@@ -120,7 +122,7 @@ pub struct WorkerSpec {
     pub replicas: Option<i64>,
     /// Their pod.
     #[serde(default)]
-    #[schemars(schema_with = "opaque")]
+    #[schemars(schema_with = "parts::pod")]
     pub spec: Value,
 }
 
@@ -249,7 +251,7 @@ pub struct JobPod {
     pub metadata: Option<Extra>,
     /// Its spec. Default of `restartPolicy`: `OnFailure`.
     #[serde(default)]
-    #[schemars(schema_with = "pod_of_job")]
+    #[schemars(schema_with = "parts::pod_of_job")]
     pub spec: Value,
 }
 
@@ -304,19 +306,6 @@ impl Transform for Required {
             }
         }
     }
-}
-
-/// A pod or a Service, as its user wrote it.
-fn opaque(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({"type": "object", "x-kubernetes-preserve-unknown-fields": true})
-}
-
-fn pod_of_job(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({
-        "type": "object",
-        "x-kubernetes-preserve-unknown-fields": true,
-        "properties": {"restartPolicy": {"type": "string", "default": "OnFailure"}},
-    })
 }
 
 // These are not nullable: the API server takes null for not written, and fills the default in. Their client
@@ -391,11 +380,11 @@ mod tests {
     }
 
     #[test]
-    fn pods_and_services_are_opaque_and_no_name_is_refused() {
+    fn pods_and_services_keep_all_fields_and_no_name_is_refused() {
         for kind in KINDS {
             let text = schema(kind).to_string();
             assert!(!text.contains("x-kubernetes-validations") && !text.contains("$ref"), "{kind}: {text}");
-            assert!(text.len() < 6_000, "{kind} has {} bytes", text.len());
+            assert!(text.len() < 16_000, "{kind} has {} bytes", text.len());
         }
         let scheduler = &schema("DaskCluster")["properties"]["spec"]["properties"]["scheduler"]["properties"];
         for part in ["spec", "service"] {
