@@ -2,16 +2,32 @@
 
 /// The longest name of an object, in bytes.
 const BYTES_MAX: usize = 253;
+/// The longest name of a namespace.
+const LABEL_BYTES_MAX: usize = 63;
 
 /// Whether an object of a kind of ours can be called so: a DNS subdomain, RFC 1123. Names of some of
 /// Kubernetes' own kinds may have other characters.
 pub fn is_object_name(name: &str) -> bool {
-    let is_label = |label: &str| {
-        let is_outer = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-        let is_inner = |c: char| is_outer(c) || c == '-';
-        label.starts_with(is_outer) && label.ends_with(is_outer) && label.chars().all(is_inner)
-    };
     name.len() <= BYTES_MAX && name.split('.').all(is_label)
+}
+
+/// Whether a namespace can be called so: a DNS label, RFC 1123.
+pub fn is_namespace_name(name: &str) -> bool {
+    name.len() <= LABEL_BYTES_MAX && is_label(name)
+}
+
+/// What is said of a name that no namespace can have.
+pub fn no_namespace(name: &str) -> String {
+    format!(
+        "{name:?} is no name of a namespace: write at most {LABEL_BYTES_MAX} lower-case letters, digits and '-', \
+         with a letter or a digit at both ends"
+    )
+}
+
+fn is_label(label: &str) -> bool {
+    let is_outer = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let is_inner = |c: char| is_outer(c) || c == '-';
+    label.starts_with(is_outer) && label.ends_with(is_outer) && label.chars().all(is_inner)
 }
 
 #[cfg(test)]
@@ -40,5 +56,18 @@ mod tests {
     fn only_names_of_objects_are_names(#[case] name: &str, #[case] is: bool) {
         assert_eq!(is_object_name(name), is);
         assert!(!is_object_name(&"a".repeat(254)));
+    }
+
+    #[rstest]
+    #[case("team-1", true)]
+    #[case("1", true)]
+    #[case("Team", false)]
+    #[case("Bad_NS", false)]
+    #[case("a.b", false)]
+    #[case("-a", false)]
+    #[case("", false)]
+    fn only_names_of_namespaces_are_theirs(#[case] name: &str, #[case] is: bool) {
+        assert_eq!(is_namespace_name(name), is);
+        assert!(is_namespace_name(&"a".repeat(63)) && !is_namespace_name(&"a".repeat(64)));
     }
 }

@@ -13,6 +13,7 @@ use super::wait::{self, is_observed};
 use crate::api::worker_group::Drain;
 use crate::api::{DaskCluster, WorkersSpec};
 use crate::manifest::similar::similar;
+use crate::view::followed;
 
 /// The group of `spec.workers`.
 pub const DEFAULT: &str = "default";
@@ -31,10 +32,13 @@ pub struct Change {
 /// Sets the number of workers of a group.
 ///
 /// # Errors
-/// There is no such group, or it scales itself, or the request failed.
+/// There is no such group, or it scales itself, or what is set would be put back, or the request failed.
 pub async fn scale(cluster: &Cluster, of: &DaskCluster, group: &str, workers: i32) -> Result<Change, Error> {
     let name = of.name_any();
     let (path, spec) = place(of, group)?;
+    if let Some(why) = followed::no_scale(of, (group, spec), workers) {
+        return Err(Error::Senseless(why));
+    }
     if let Some(autoscale) = &spec.autoscale {
         return Err(Error::Senseless(format!(
             "the group {group} of the DaskCluster {name} scales itself between {} and {} workers: change minimum and maximum of its autoscale",

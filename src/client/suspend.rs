@@ -12,12 +12,23 @@ use super::wait::{self, is_observed};
 use crate::api::flow_run::WaitsFor;
 use crate::api::{ConditionType, DaskCluster, Flow, FlowBackfill, FlowRun, Ours};
 use crate::plan::facts::{has_started, phase_of};
+use crate::view::followed;
+
+/// Refuses a cluster whose `spec.suspend` would be put back.
+///
+/// # Errors
+/// It follows one of dask-kubernetes.
+pub fn refuse_followed(found: &Found) -> Result<(), Error> {
+    let Found::Cluster(cluster) = found else { return Ok(()) };
+    followed::no_suspend(cluster).map_or(Ok(()), |why| Err(Error::Senseless(why)))
+}
 
 /// Sets `spec.suspend`; gives the object as it is then.
 ///
 /// # Errors
-/// The request failed.
+/// The request failed, or what it sets would be put back.
 pub async fn set(cluster: &Cluster, found: &Found, suspend: bool) -> Result<Found, Error> {
+    refuse_followed(found)?;
     let name = found.name();
     Ok(match found {
         Found::Cluster(_) => Found::Cluster(Box::new(patch(cluster, &name, suspend).await?)),

@@ -38,6 +38,7 @@ async fn begin(client: &Client, clock: &Clock) -> io::Result<Page> {
     let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
     let cluster = Cluster { client: client.clone(), namespace: "default".to_owned() };
     let loopback = Loopback::new(cluster, listener.local_addr()?).map_err(io::Error::other)?;
+    let loopback = loopback.with_another_by("`daskflow ui --local`");
     let address = loopback.url();
     let options = Options {
         door: Door::Loopback(loopback),

@@ -7,6 +7,7 @@ pub mod age;
 pub mod backfill;
 pub mod cure;
 pub mod exit;
+pub mod followed;
 pub mod objects;
 pub mod overview;
 pub mod phase;

@@ -3,10 +3,11 @@
 use super::door::Visit;
 use super::page::frame::Frame;
 use super::page::listing::Wanted;
+use super::problem::Problem;
 use super::query::Query;
 use super::site::Site;
 use super::watches::Scope;
-use crate::api::object_name::is_object_name;
+use crate::api::object_name::{is_namespace_name, no_namespace};
 
 /// The longest search that is made.
 const SEARCH_MAX: usize = 200;
@@ -20,12 +21,24 @@ pub(super) struct Asked<'a> {
 
 impl Asked<'_> {
     /// The scope of a list: what the address names, else what the page was started with.
-    pub fn scope(&self) -> Scope {
+    ///
+    /// # Errors
+    /// It names what can be no namespace.
+    pub fn scope(&self) -> Result<Scope, Problem> {
         match self.query.get("namespace").map(str::trim) {
-            None => self.site.options.scope.clone(),
-            Some(name) if is_object_name(name) => Scope::Namespace(name.to_owned()),
-            Some(_) => Scope::All,
+            None => Ok(self.site.options.scope.clone()),
+            Some("") => Ok(Scope::All),
+            Some(name) if is_namespace_name(name) => Ok(Scope::Namespace(name.to_owned())),
+            Some(name) => {
+                let shown: String = name.chars().take(SEARCH_MAX).collect();
+                Err(Problem::new(400, format!("{}; or nothing, for all namespaces", no_namespace(&shown))))
+            }
         }
+    }
+
+    /// The same for what is around the words that something was not done.
+    pub fn scope_or_usual(&self) -> Scope {
+        self.scope().unwrap_or_else(|_| self.site.options.scope.clone())
     }
 
     /// The scope that the lists have to which the page of an object leads.

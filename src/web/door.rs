@@ -67,9 +67,13 @@ pub(super) enum Refusal {
     #[error("this request does not come from a page of daskflow: open the page itself, and try again there")]
     Origin,
     #[error(
-        "this address opens with the token that daskflow printed when it started, once in one browser: start `daskflow ui` again for another one"
+        "this address opens with the token that daskflow printed when it started, once in one browser: start {again} for another one"
     )]
-    Closed,
+    Closed { again: &'static str },
+    #[error(
+        "this tab is of an earlier start of daskflow: take the new address from the terminal in which it runs. It opens once, in one browser: start {again} for another one"
+    )]
+    Earlier { again: &'static str },
     #[error(
         "there is no bearer token: this page shows what you may see, so the proxy before it must send `Authorization: Bearer` with a token of yours that the API server accepts"
     )]
@@ -85,7 +89,7 @@ impl Refusal {
     pub fn code(&self) -> u16 {
         match self {
             Self::Host | Self::Origin => 403,
-            Self::Closed | Self::NoToken => 401,
+            Self::Closed { .. } | Self::Earlier { .. } | Self::NoToken => 401,
             Self::Client(_) | Self::Random(_) => 503,
         }
     }
@@ -99,6 +103,8 @@ pub struct Loopback {
     first: String,
     cookie: String,
     user: Arc<User>,
+    /// What is started for another address.
+    again: &'static str,
 }
 
 impl std::fmt::Debug for Loopback {
@@ -115,7 +121,20 @@ impl Loopback {
     pub fn new(cluster: Cluster, address: SocketAddr) -> Result<Self, NoRandomness> {
         let (first, cookie) = (token()?, token()?);
         let user = Arc::new(User::new(cluster));
-        Ok(Self { address, key: Mutex::new(Some(digest(&first))), first, cookie, user })
+        Ok(Self {
+            address,
+            key: Mutex::new(Some(digest(&first))),
+            first,
+            cookie,
+            user,
+            again: "`daskflow ui` again",
+        })
+    }
+
+    /// The same of a page that another command serves: what is started for another address, in words.
+    #[must_use]
+    pub fn with_another_by(self, again: &'static str) -> Self {
+        Self { again, ..self }
     }
 
     /// The address that opens the page, once. A secret.
@@ -142,7 +161,8 @@ impl Loopback {
             return Err(Refusal::Origin);
         }
         let name = self.cookie_name();
-        let known = cookie(&parts.headers, &name).is_some_and(|value| digest(value) == digest(&self.cookie));
+        let given = cookie(&parts.headers, &name);
+        let known = given.is_some_and(|value| digest(value) == digest(&self.cookie));
         let query = Query::of(parts.uri.query().unwrap_or_default().as_bytes());
         if let Some(given) = query.get(TOKEN).filter(|_| parts.method == Method::GET)
             && (known || self.open(given))
@@ -153,7 +173,8 @@ impl Loopback {
             return Ok(Entry::Opened { cookie: set_cookie(&name, &self.cookie), to });
         }
         if !known {
-            return Err(Refusal::Closed);
+            let again = self.again;
+            return Err(if given.is_some() { Refusal::Earlier { again } } else { Refusal::Closed { again } });
         }
         let form_token = of_forms(&self.cookie);
         Ok(Entry::In(Visit { user: self.user.clone(), form_token, cookie: None }))

@@ -56,7 +56,7 @@ impl Asked<'_> {
         let patience = if self.is_json() { PATIENCE } else { WARM };
         // That it takes longer is said by the page.
         let _ = timeout(patience, watched.opened()).await;
-        match watched.seen(about)? {
+        match watched.seen(scope, about)? {
             Some(seen) => Ok(Read::Seen(seen, watched)),
             None if self.is_json() => Err(Problem::new(503, "the objects are not read yet: try again")),
             None => {
@@ -77,7 +77,7 @@ impl Asked<'_> {
         (title, part, about): (&str, &'static str, Option<Kind>),
         draw: impl FnOnce(Frame, &Seen, &Scope) -> P,
     ) -> Reply {
-        let scope = self.scope();
+        let scope = self.scope()?;
         let frame = self.frame(title, part, &scope);
         match self.read(&scope, about, frame.clone()).await? {
             Read::Opening(page) => Ok(page),
@@ -156,7 +156,8 @@ impl Asked<'_> {
             Read::Opening(page) => return Ok(page),
             Read::Seen(seen, _) => seen,
         };
-        let is_it = |flow: &&Arc<Flow>| name_of(flow.as_ref()) == name;
+        let is_it =
+            |flow: &&Arc<Flow>| name_of(flow.as_ref()) == name && namespace_of(flow.as_ref()) == namespace;
         let found = seen.flows.iter().find(is_it).ok_or_else(|| not_there("Flow", namespace, name))?;
         let frame = Frame { title: format!("Backfill of {name}"), ..frame };
         let (now, all, flow) = (self.site.options.clock.now(), seen.clone(), found.clone());
@@ -203,9 +204,10 @@ impl Asked<'_> {
 
     /// A run as it is watched.
     pub async fn watched_run(&self, namespace: &str, name: &str) -> Result<(FlowRun, Arc<Watched>), Problem> {
-        let watched = self.visit.user.watches.of(&Scope::Namespace(namespace.to_owned()))?;
+        let scope = Scope::Namespace(namespace.to_owned());
+        let watched = self.visit.user.watches.of(&scope)?;
         let _ = timeout(PATIENCE, watched.opened()).await;
-        let seen = watched.seen(Some(Kind::FlowRun))?.unwrap_or_default();
+        let seen = watched.seen(&scope, Some(Kind::FlowRun))?.unwrap_or_default();
         let found = seen.run(namespace, name).ok_or_else(|| not_there("FlowRun", namespace, name))?;
         Ok((found.clone(), watched))
     }

@@ -133,7 +133,7 @@ async fn route(asked: &Asked<'_>, parts: &Parts, body: Body) -> Result<Response<
         (true, ["clusters"]) => asked.clusters().await,
         (true, ["attention"]) => asked.attention().await,
         (true, ["live"]) => {
-            let scope = asked.scope();
+            let scope = asked.scope()?;
             let (own, place) = places(asked)?;
             let watched = asked.visit.user.watches.of(&scope)?;
             Ok(with_place(live::live(watched, asked.query, own), place))
@@ -206,7 +206,7 @@ fn outside(refusal: &Refusal, form: Form) -> Response<Body> {
 
 /// The same for one who has.
 fn inside(asked: &Asked<'_>, problem: &Problem, form: Form) -> Response<Body> {
-    let frame = asked.frame(problem.title(), "", &asked.scope());
+    let frame = asked.frame(problem.title(), "", &asked.scope_or_usual());
     shown(problem, frame, form)
 }
 

@@ -30,7 +30,46 @@ pub struct Links {
     pub logs: Option<String>,
 }
 
+/// What stands in the address of a dashboard.
+const OF_DASHBOARD: [&str; 2] = ["namespace", "name"];
+/// What stands in the address of a log.
+const OF_LOGS: [&str; 4] = ["namespace", "run", "startedAtEpoch", "finishedAtEpoch"];
+
+/// Refuses an address that would lead nowhere, or that a browser would not go to but carry out.
+fn checked(link: &str, known: &[&str]) -> Result<String, String> {
+    let rest = link.strip_prefix("https://").or_else(|| link.strip_prefix("http://"));
+    let has_host = rest.is_some_and(|rest| !rest.starts_with(['/', '?', '#']) && !rest.is_empty());
+    if !has_host || link.contains(|letter: char| letter.is_whitespace() || letter.is_control()) {
+        return Err("write an address that begins with https:// or http:// and a host".to_owned());
+    }
+    for part in link.split("${").skip(1) {
+        let name = part.split_once('}').map(|(name, _)| name);
+        if !name.is_some_and(|name| known.contains(&name)) {
+            let known: Vec<String> = known.iter().map(|name| format!("${{{name}}}")).collect();
+            let begun = name.map_or_else(|| format!("${{{part}"), |name| format!("${{{name}}}"));
+            return Err(format!("{begun} stands for nothing: there are {}", known.join(", ")));
+        }
+    }
+    Ok(link.to_owned())
+}
+
 impl Links {
+    /// Reads the address of dashboards.
+    ///
+    /// # Errors
+    /// It is none, or something in it stands for nothing.
+    pub fn read_dashboard(link: &str) -> Result<String, String> {
+        checked(link, &OF_DASHBOARD)
+    }
+
+    /// Reads the address of logs.
+    ///
+    /// # Errors
+    /// It is none, or something in it stands for nothing.
+    pub fn read_logs(link: &str) -> Result<String, String> {
+        checked(link, &OF_LOGS)
+    }
+
     /// The address of a cluster's dashboard. Names of objects need no escape in an address.
     pub fn dashboard_of(&self, namespace: &str, name: &str) -> Option<String> {
         let link = self.dashboard.as_ref()?;
@@ -116,6 +155,32 @@ mod tests {
         let link = links.logs_of(&run, Timestamp::from_second(99).unwrap()).unwrap();
         assert_eq!(Links::default().logs_of(&run, Timestamp::UNIX_EPOCH), None);
         link.strip_prefix("https://grafana.example/a/etl-1?").unwrap().to_owned()
+    }
+
+    #[test]
+    fn a_link_is_an_address_and_all_in_it_stands_for_something() {
+        for good in [
+            "https://dask.example/${namespace}/${name}/",
+            "http://${name}.${namespace}.example:8787/status",
+            "https://dask.example",
+        ] {
+            assert_eq!(Links::read_dashboard(good).as_deref(), Ok(good));
+        }
+        let grafana = "https://grafana.example/explore?left={\"a\":[\"${run}\"]}&from=${startedAtEpoch}";
+        assert_eq!(Links::read_logs(grafana).as_deref(), Ok(grafana));
+        for (bad, said) in [
+            ("javascript:alert(1)//${run}", "https:// or http://"),
+            ("/logs/${run}", "https:// or http://"),
+            ("https:///${run}", "and a host"),
+            ("https://logs.example/ ${run}", "write an address"),
+            ("https://logs.example/${name}", "${name} stands for nothing: there are ${namespace}, ${run}, "),
+            ("https://logs.example/${run", "${run stands for nothing"),
+            ("https://logs.example/${}", "${} stands for nothing"),
+        ] {
+            let refused = Links::read_logs(bad).unwrap_err();
+            assert!(refused.contains(said), "{bad}: {refused}");
+        }
+        assert!(Links::read_dashboard("https://a/${run}").unwrap_err().ends_with("${namespace}, ${name}"));
     }
 
     #[test]

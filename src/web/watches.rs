@@ -99,6 +99,7 @@ fn is_opening(states: &States) -> bool {
 
 /// A scope that is watched for as long as this lives.
 pub(super) struct Watched {
+    scope: Scope,
     flows: Store<Flow>,
     runs: Store<FlowRun>,
     clusters: Store<DaskCluster>,
@@ -143,7 +144,12 @@ impl Watched {
         let opening = Kind::ALL.map(|kind| (kind, State::Opening));
         let (sender, states) = watch::channel(States::from(opening));
         let changes = Arc::new(Changes { number: AtomicU64::new(0), sender: broadcast::channel(CHANGES).0 });
-        let reading = Reading { cluster: cluster.clone(), scope, states: sender, changes: changes.clone() };
+        let reading = Reading {
+            cluster: cluster.clone(),
+            scope: scope.clone(),
+            states: sender,
+            changes: changes.clone(),
+        };
         let task = async move {
             let error = tokio::select! {
                 error = follow::<Flow>(&reading, flow_writer, |_| None) => error,
@@ -159,6 +165,7 @@ impl Watched {
             });
         };
         Self {
+            scope,
             flows,
             runs,
             clusters,
@@ -171,12 +178,12 @@ impl Watched {
         }
     }
 
-    /// The objects as they are now; none where they have not been read yet. What cannot be read is left out,
-    /// and said.
+    /// The objects of a scope as they are now, which may be a part of what is watched; none where they have
+    /// not been read yet. What cannot be read is left out, and said.
     ///
     /// # Errors
     /// All that there is, or what it is `about`, may not be read, or cannot be.
-    pub fn seen(&self, about: Option<Kind>) -> Result<Option<Arc<Seen>>, Arc<Error>> {
+    pub fn seen(&self, scope: &Scope, about: Option<Kind>) -> Result<Option<Arc<Seen>>, Arc<Error>> {
         let states = self.states.borrow();
         if let Some(State::Failed(error)) = about.and_then(|kind| states.get(&kind)) {
             return Err(error.clone());
@@ -187,7 +194,11 @@ impl Watched {
         if is_opening(&states) {
             return Ok(None);
         }
-        Ok(Some(self.shown(&states)))
+        let all = self.shown(&states);
+        Ok(Some(match scope {
+            Scope::Namespace(name) if self.scope == Scope::All => Arc::new(all.within(name)),
+            Scope::Namespace(_) | Scope::All => all,
+        }))
     }
 
     /// Whether something has not been read yet that may be.
@@ -339,7 +350,6 @@ where
     Error::Senseless(format!("cannot {action}: the watch has ended"))
 }
 
-/// What the objects of a kind are called on the pages.
 /// The objects of a kind, if it may be read.
 fn read<K: Ours>(store: &Store<K>, states: &States) -> Vec<Arc<K>> {
     match states.get(&K::KIND) {
@@ -348,6 +358,7 @@ fn read<K: Ours>(store: &Store<K>, states: &States) -> Vec<Arc<K>> {
     }
 }
 
+/// What the objects of a kind are called on the pages.
 fn words(kind: Kind) -> &'static str {
     match kind {
         Kind::Flow => "Flows",
@@ -369,7 +380,7 @@ impl Watches {
         Self { cluster, all: Mutex::default() }
     }
 
-    /// The objects of a scope, which are watched from now on.
+    /// What has the objects of a scope, and may have more; it is watched from now on.
     ///
     /// # Errors
     /// Too many scopes are looked at.

@@ -177,6 +177,16 @@ pub fn ours(kind: &str, name: &str, spec: &Value, status: &Value) -> Value {
     })
 }
 
+/// A DaskCluster that is made for one of dask-kubernetes, of the same name.
+pub fn followed(name: &str) -> Value {
+    let mut cluster =
+        ours("DaskCluster", name, &json!({"image": "dask:1", "workers": {"replicas": 2}}), &json!({}));
+    cluster["metadata"]["ownerReferences"] = json!([{
+        "apiVersion": "kubernetes.dask.org/v1", "kind": "DaskCluster", "name": name, "uid": "1", "controller": true,
+    }]);
+    cluster
+}
+
 /// A pod with one container.
 pub fn pod(name: &str, container: &str, labels: &Value, phase: &str) -> Value {
     json!({

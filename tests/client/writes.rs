@@ -7,7 +7,7 @@ use daskflow::plan::facts::phase_of;
 use kube::ResourceExt;
 use serde_json::{Map, Value, json};
 
-use super::stage::{RUNS, condition, furnished, ours};
+use super::stage::{RUNS, condition, followed, furnished, ours};
 
 fn named(text: &str) -> Named {
     text.parse().unwrap()
@@ -151,6 +151,23 @@ async fn a_group_is_scaled_and_the_others_stay() {
         .unwrap();
     let refused = scale::scale(&stage.cluster, &change.cluster, "gpu", 9).await.unwrap_err().to_string();
     assert!(refused.starts_with("the API server refuses to patch daskclusters"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_cluster_that_follows_another_one_is_left_as_it_is() {
+    let stage = furnished().await;
+    let before = stage.put(0, followed("own")).await;
+    let found = find(&stage.cluster, &named("own"), &Kind::ALL).await.unwrap();
+    for suspend in [true, false] {
+        let refused = suspend::set(&stage.cluster, &found, suspend).await.unwrap_err().to_string();
+        assert!(refused.contains("of kubernetes.dask.org, which has no suspend"), "{refused}");
+    }
+    let Found::Cluster(cluster) = found else { panic!() };
+    let refused = scale::scale(&stage.cluster, &cluster, scale::DEFAULT, 3).await.unwrap_err().to_string();
+    let instead = "`kubectl scale daskworkergroups.kubernetes.dask.org/own-default --replicas=3 -n default`";
+    assert!(refused.contains(instead), "{refused}");
+    let now = stage.get("/apis/daskflow.dev/v1alpha1/namespaces/default/daskclusters/own").await;
+    assert_eq!(now["metadata"]["generation"], before["metadata"]["generation"]);
 }
 
 #[tokio::test]

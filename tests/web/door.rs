@@ -1,6 +1,6 @@
 //! Who may come in, and what is no request of a page of ours.
 
-use daskflow::web::router;
+use daskflow::web::{Door, router};
 use http::Method;
 use serde_json::json;
 
@@ -16,9 +16,16 @@ async fn the_address_opens_once_in_one_browser() {
         read(ask(&router, request(Method::GET, path, &headers, "")).await).await
     };
     for closed in ["/", "/?token=", "/?token=0123", "/runs/default/a", "/live", "/?format=json"] {
-        let answer = get(closed, "daskflow-8480=guessed").await;
-        assert_eq!(answer.code, 401, "{closed}");
-        assert!(answer.text.contains("opens with the token that daskflow printed"), "{}", answer.text);
+        let cookies = [
+            ("", "opens with the token that daskflow printed"),
+            ("daskflow-8480=of-an-earlier-start", "take the new address from the terminal"),
+        ];
+        for (cookie, said) in cookies {
+            let answer = get(closed, cookie).await;
+            assert_eq!(answer.code, 401, "{closed}");
+            assert!(answer.text.contains(said), "{}", answer.text);
+            assert!(answer.text.contains("start `daskflow ui` again for another one"), "{}", answer.text);
+        }
     }
     // A program that only looks whether there is something uses nothing up.
     let head = request(Method::HEAD, &path, &[("host", HOST)], "");
@@ -39,6 +46,15 @@ async fn the_address_opens_once_in_one_browser() {
         let answer = get(file, "").await;
         assert_eq!((answer.code, answer.header("x-content-type-options")), (200, "nosniff"), "{file}");
     }
+}
+
+#[tokio::test]
+async fn another_address_is_had_from_the_command_that_serves_the_page() {
+    let (mut given, _) = options(Stage::empty().cluster);
+    let Door::Loopback(loopback) = given.door else { panic!() };
+    given.door = Door::Loopback(loopback.with_another_by("`daskflow ui --local`"));
+    let answer = read(ask(&router(given), request(Method::GET, "/", &[("host", HOST)], "")).await).await;
+    assert!(answer.text.contains("start `daskflow ui --local` for another one"), "{}", answer.text);
 }
 
 #[tokio::test]

@@ -56,6 +56,12 @@ async fn faults_of_the_command_line_say_what_to_do() {
         ("ui --no-open --kubeconfig nowhere", 1, "no cluster is known"),
         ("ui --in-cluster --context here", 2, "cannot be used with"),
         ("ui --listen 127.0.0.1:0", 2, "--in-cluster"),
+        ("ui --local --listen 127.0.0.1:0", 2, "cannot be used with"),
+        ("ui --kubeconfig here --server http://127.0.0.1:1", 2, "cannot be used with"),
+        ("ui --port 0 --certificate-authority ca.crt", 2, "cannot be used with"),
+        ("ui --logs-link 'javascript:alert(1)//${run}'", 2, "begins with https:// or http://"),
+        ("ui --dashboard-link 'https://dask.example/${run}'", 2, "${run} stands for nothing"),
+        ("ui -n Bad_NS", 2, "is no name of a namespace"),
         ("ui --in-cluster", 1, "no API server is known, as this is no pod: name one with --server"),
         (
             "ui --in-cluster --server http://127.0.0.1:1 --listen 192.0.2.1:80",

@@ -7,6 +7,7 @@ use tokio::time::sleep;
 
 use super::many::Lists;
 use super::visitor::Visitor;
+use crate::client::stage::furnished;
 
 #[tokio::test(start_paused = true)]
 async fn tabs_share_their_watches_which_end_a_minute_after_the_last() {
@@ -37,4 +38,28 @@ async fn tabs_share_their_watches_which_end_a_minute_after_the_last() {
     visitor.page("/?namespace=other").await;
     sleep(Duration::from_secs(1)).await;
     assert_eq!(counts(), (12, 8));
+}
+
+#[tokio::test]
+async fn a_namespace_shows_its_own_objects_while_all_are_watched() {
+    let visitor = Visitor::new(furnished().await.cluster).await;
+    for (list, objects) in [("/", "flows"), ("/runs", "runs"), ("/clusters", "clusters")] {
+        for (namespace, has_some) in [("", true), ("elsewhere", false), ("default", true)] {
+            let page = visitor.json(&format!("{list}?namespace={namespace}")).await;
+            let some = page[objects].as_array().is_some_and(|some| !some.is_empty());
+            assert_eq!(some, has_some, "{list} of {namespace:?}: {page}");
+        }
+    }
+    let page = visitor.page("/?namespace=elsewhere").await.text;
+    assert!(!page.contains("nightly-report"), "{page}");
+}
+
+#[tokio::test]
+async fn what_can_be_no_namespace_is_refused() {
+    let visitor = Visitor::new(furnished().await.cluster).await;
+    for path in ["/?namespace=Team", "/runs?namespace=a.b", "/live?namespace=Team&seen=0"] {
+        let refused = visitor.get(path).await;
+        let words = "is no name of a namespace: write at most 63 lower-case letters";
+        assert!(refused.code == 400 && refused.text.contains(words), "{path}: {}", refused.text);
+    }
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::visitor::Visitor;
-use crate::client::stage::{RUNS, Stage, furnished};
+use crate::client::stage::{RUNS, Stage, followed, furnished};
 
 const FLOW: &str = "/apis/daskflow.dev/v1alpha1/namespaces/default/flows/nightly-report";
 const CLUSTER: &str = "/apis/daskflow.dev/v1alpha1/namespaces/default/daskclusters/analytics";
@@ -92,6 +92,22 @@ async fn flows_and_clusters_are_suspended_and_resumed() {
     for path in ["/runs/default/nightly-report-now-8kfpz/suspend", "/flows/default/nightly-report/delete"] {
         assert_eq!(visitor.send(path, "").await.code, 404, "{path}");
     }
+}
+
+#[tokio::test]
+async fn a_cluster_that_follows_another_one_has_no_button_to_suspend_it() {
+    let stage = furnished().await;
+    stage.put(0, followed("own")).await;
+    let visitor = Visitor::new(stage.cluster.clone()).await;
+    let said = "belongs to the DaskCluster own of kubernetes.dask.org, which has no suspend";
+    let page = visitor.page("/clusters/default/own").await.text;
+    assert!(page.contains(said) && !page.contains("/clusters/default/own/suspend"), "{page}");
+    for verb in ["suspend", "resume"] {
+        let refused = visitor.send(&format!("/clusters/default/own/{verb}"), "").await;
+        assert!(refused.code == 400 && refused.text.contains(said), "{verb}: {}", refused.text);
+    }
+    let other = visitor.page("/clusters/default/analytics").await.text;
+    assert!(other.contains("/clusters/default/analytics/suspend"), "{other}");
 }
 
 #[tokio::test]

@@ -4,12 +4,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use clap::builder::NonEmptyStringValueParser;
 use http::HeaderValue;
 use http::header::USER_AGENT;
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
 
+use crate::api::object_name::{is_namespace_name, no_namespace};
 use crate::causes::chain;
 use crate::client::Cluster;
 use crate::local::{self, Living};
@@ -23,7 +23,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Args, Clone, Debug, Default)]
 pub(in crate::cli) struct Access {
     /// The namespace. Default: that of the context, else default.
-    #[arg(short, long, value_name = "NS", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(short, long, value_name = "NS", value_parser = namespace_name)]
     pub namespace: Option<String>,
     /// The context of the kubeconfig. Default: its current one.
     #[arg(long, value_name = "NAME")]
@@ -128,6 +128,11 @@ impl Access {
             read.map(|read| read.contexts.into_iter().map(|one| one.name).collect()).unwrap_or_default();
         if names.is_empty() { String::new() } else { format!("; it has {}", names.join(", ")) }
     }
+}
+
+/// A name that a namespace can have: of any other one there is nothing to show.
+fn namespace_name(text: &str) -> Result<String, String> {
+    if is_namespace_name(text) { Ok(text.to_owned()) } else { Err(no_namespace(text)) }
 }
 
 /// The kubeconfig of the one `daskflow local` of this user, or of the one of several that was started in the

@@ -42,9 +42,13 @@ pub(super) async fn run(
     for named in &arguments.objects {
         found.push(find::find(&session.cluster, named, &kinds).await?);
     }
-    let mut set = Vec::new();
+    // One that cannot be set leaves the others as they are.
     for object in &found {
         refuse_ended(object)?;
+        suspend::refuse_followed(object)?;
+    }
+    let mut set = Vec::new();
+    for object in &found {
         set.push(suspend::set(&session.cluster, object, suspends).await?);
     }
     if session.format.is_for_people() {

@@ -22,6 +22,10 @@ use crate::web::{self, Door, Links, Loopback, Options, Scope, Server, Users};
 /// The port of 127.0.0.1 where none is named and it is free.
 const PORT: u16 = 8480;
 
+/// What is of a page on one's own machine only. What is of a cluster conflicts with each by itself: clap does
+/// not ask for --in-cluster where that could not be there.
+const HERE: [&str; 5] = ["context", "kubeconfig", "local", "impersonate", "port"];
+
 /// Exit code 0: it was ended with Ctrl-C. 1: the cluster is not known, or the port cannot be used. 2: the
 /// command line is wrong.
 #[allow(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
@@ -33,7 +37,7 @@ pub(in crate::cli) struct Arguments {
     #[arg(short = 'A', long, conflicts_with = "namespace")]
     all_namespaces: bool,
     /// The port of 127.0.0.1; 0 for any that is free. Default: 8480, or any where that is taken.
-    #[arg(long, value_name = "PORT", conflicts_with = "in_cluster")]
+    #[arg(long, value_name = "PORT")]
     port: Option<u16>,
     /// Open no browser.
     #[arg(long)]
@@ -46,24 +50,26 @@ pub(in crate::cli) struct Arguments {
     browser: Option<String>,
     /// Serve many users behind a proxy: each request must have a bearer token, which goes on to the API
     /// server. Nothing else gives rights, no kubeconfig and no account of a pod.
-    #[arg(long, conflicts_with_all = ["context", "kubeconfig", "local", "impersonate"])]
+    #[arg(long, conflicts_with_all = HERE)]
     in_cluster: bool,
     /// With --in-cluster: where to listen.
-    #[arg(long, value_name = "ADDRESS", default_value = "[::]:8080", requires = "in_cluster")]
+    #[arg(
+        long, value_name = "ADDRESS", default_value = "[::]:8080", requires = "in_cluster", conflicts_with_all = HERE
+    )]
     listen: SocketAddr,
     /// With --in-cluster: the API server, such as `https://10.96.0.1:443`. Default: that of the pod's
     /// cluster.
-    #[arg(long, value_name = "URL", requires = "in_cluster")]
+    #[arg(long, value_name = "URL", requires = "in_cluster", conflicts_with_all = HERE)]
     server: Option<Uri>,
     /// With --in-cluster: a file with the certificates that are trusted for the API server.
-    #[arg(long, value_name = "FILE", requires = "in_cluster")]
+    #[arg(long, value_name = "FILE", requires = "in_cluster", conflicts_with_all = HERE)]
     certificate_authority: Option<PathBuf>,
     /// Where the dashboards of clusters are, with ${namespace} and ${name} in the address.
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = Links::read_dashboard)]
     dashboard_link: Option<String>,
     /// Where logs are kept longer than pods, with ${namespace}, ${run}, and ${startedAtEpoch} and
     /// ${finishedAtEpoch} (milliseconds since 1970) in the address.
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = Links::read_logs)]
     logs_link: Option<String>,
     /// Where Kubernetes says that its API server is.
     #[arg(long, env = "KUBERNETES_SERVICE_HOST", hide = true)]

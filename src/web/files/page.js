@@ -149,7 +149,11 @@
     changes = stream(() => document.body.dataset.live, {
       change: refresh,
       open: () => { news.textContent = ""; },
-      error: () => { news.textContent = AWAY; },
+      error: (event) => {
+        news.textContent = AWAY;
+        // It was answered with something else: the page itself may say what.
+        if (event.target.readyState === EventSource.CLOSED) refresh();
+      },
     });
     changes.open();
   }

@@ -15,7 +15,7 @@ use super::sizes::{Sizes, Traces, sizes};
 use super::words::{cluster_link, flow_link, second, when};
 use crate::api::{DaskCluster, Flow, Kind};
 use crate::plan::run::Ground;
-use crate::view::age;
+use crate::view::{age, followed};
 
 /// How many of its runs are listed.
 const RUNS_MAX: usize = 20;
@@ -57,6 +57,8 @@ pub struct OneCluster {
     pub why: Option<String>,
     /// Whether it is suspended.
     pub suspended: bool,
+    /// Why it is neither suspended nor resumed here.
+    pub no_suspend: Option<String>,
     /// Its groups.
     pub groups: Vec<Group>,
     /// Its workers over the last hour.
@@ -130,6 +132,7 @@ pub fn cluster(
         ready: is_ready(cluster),
         why: not_ready(cluster),
         suspended: cluster.spec.suspend,
+        no_suspend: followed::no_suspend(cluster),
         groups: status.groups.iter().map(group).collect(),
         sizes: sizes(cluster, traces, now),
         notes: around.notes,

@@ -40,6 +40,10 @@ fn one<'a, K: Resource>(all: &'a [Arc<K>], namespace: &str, name: &str) -> Optio
     found.map(AsRef::as_ref)
 }
 
+fn those<K: Resource>(all: &[Arc<K>], namespace: &str) -> Vec<Arc<K>> {
+    all.iter().filter(|one| namespace_of(one.as_ref()) == namespace).cloned().collect()
+}
+
 /// What the runs of one Flow, or of one cluster, are found by.
 type Place<'a> = (&'a str, &'a str);
 
@@ -52,6 +56,17 @@ impl Seen {
         // When a run was due takes long to find out, and there may be ten thousand.
         runs.sort_by_cached_key(|run| Reverse((due_at(run), name_of(run.as_ref()).to_owned())));
         Self { flows, runs, clusters, backfills, notes: Vec::new() }
+    }
+
+    /// Those in this namespace, in the same order.
+    pub fn within(&self, namespace: &str) -> Self {
+        Self {
+            flows: those(&self.flows, namespace),
+            runs: those(&self.runs, namespace),
+            clusters: those(&self.clusters, namespace),
+            backfills: those(&self.backfills, namespace),
+            notes: self.notes.clone(),
+        }
     }
 
     /// The Flow of this name.
