@@ -81,8 +81,8 @@ impl Memory {
         refused.get(subject).cloned().unwrap_or_default()
     }
 
-    /// Takes in that the API server has refused these. Those that are not there any more are forgotten. Whether
-    /// it had not refused one of them before, as it is now: else the next look would come to the same.
+    /// Takes in that the API server has refused these. Those that are not there any more are forgotten.
+    /// Whether one of them was not refused before, as it is now: else the next look would come to the same.
     pub(super) fn has_refused(&self, known: &Known, groups: RefusedGroups) -> bool {
         let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
         let of_subject = refused.entry(known.subject.clone()).or_default();

@@ -34,8 +34,8 @@ use crate::plan::compat::adapter::{Namesake, Show, Shown, TheirKind, judge_shown
 /// How many Deployments of a cluster are named that cannot be made: a quota refuses all in the same words.
 const NOTES_MAX: usize = 3;
 
-/// How long a name counts as somebody else's without another question: nothing tells of the end of Deployments
-/// without our label.
+/// How long a name counts as somebody else's without another question: nothing tells of the end of
+/// Deployments without our label.
 const TAKEN: Duration = Duration::from_secs(60);
 
 /// What a watch of Deployments tells: of which place, and what.
@@ -129,8 +129,8 @@ impl Deployments {
         self.taken().remove(cluster);
     }
 
-    /// Which of these names were found to belong to somebody else a short while ago, for the same pod. What was
-    /// found of others does not count any more.
+    /// Which of these names were found to belong to somebody else a short while ago, for the same pod. What
+    /// was found of others does not count any more.
     fn taken_now(&self, cluster: &Subject, wanted: &[Show]) -> BTreeSet<String> {
         let mut taken = self.taken();
         let Some(names) = taken.get_mut(cluster) else { return BTreeSet::new() };
