@@ -141,7 +141,7 @@ impl Schedulers {
             secret.clone().map(|(secret, host)| Keeper::new(self.client.clone(), namespace, &secret, host));
         let view = Shared::default();
         let line = Arc::new(Line::to(Whereabouts::of(address, keeper, self.connector.clone())));
-        let follower =
+        let listening =
             follow::follow(line.clone(), membership, view.clone(), key.clone(), self.triggers.clone());
         let followed = Followed {
             start: start.to_owned(),
@@ -154,7 +154,7 @@ impl Schedulers {
             poller: None,
             retirements: Shared::default(),
             calls: JoinSet::new(),
-            _follower: AbortOnDropHandle::new(tokio::spawn(follower)),
+            _follower: AbortOnDropHandle::new(tokio::spawn(listening)),
         };
         all.insert(key, followed);
         SchedulerView::Unknown
