@@ -112,8 +112,8 @@ impl Migration {
             if at == 0 {
                 comments = comments_of(object, translated.of, (&changed, sources));
             }
-            if let Some(comment) = written.comment {
-                comments.entry(FieldPath::default()).or_default().push(comment.to_owned());
+            if let Some(comment) = &written.comment {
+                comments.entry(FieldPath::default()).or_default().push(comment.clone());
             }
             documents.push(write::document(object, &comments));
         }
