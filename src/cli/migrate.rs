@@ -1,6 +1,7 @@
 //! `daskflow migrate`
 
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Args;
@@ -8,7 +9,9 @@ use clap::Args;
 use super::files::{Files, Source};
 use super::out::print;
 use super::output::{FileFault, fail};
+use crate::api::GROUP;
 use crate::manifest::migration::{Migration, migrate};
+use crate::manifest::{self, Fault, kustomization};
 use crate::view::counted;
 
 /// The manifests are printed on standard output, and what is wrong on standard error: one line for each
@@ -37,25 +40,75 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
             }
         }
     }
+    let kustomized = take_kustomized(&mut sources);
     let texts: Vec<&str> = sources.iter().map(|source| source.text.as_str()).collect();
     let migration = migrate(&texts);
     let printed = print(migration.text.as_bytes());
     // That nothing listens there does not change what was printed.
-    let _ = say(&migration, &sources);
-    let has_faults = migration.faults.iter().any(|(_, fault)| !fault.hint);
+    let _ = say(&migration, (&sources, &kustomized));
+    let has_faults = !kustomized.is_empty() || migration.faults.iter().any(|(_, fault)| !fault.hint);
     if !is_complete || has_faults || migration.theirs == 0 { ExitCode::FAILURE } else { printed }
 }
 
-fn say(migration: &Migration, sources: &[Source]) -> io::Result<()> {
+/// Takes out what a kustomization changes, since it would be written as it was before, and says so of each
+/// kustomization.
+fn take_kustomized(sources: &mut Vec<Source>) -> Vec<FileFault> {
+    let (mut faults, mut folders) = (Vec::new(), Vec::new());
+    for source in sources.iter().filter(|source| !source.is_input()) {
+        let found = manifest::check(&source.text).foreign;
+        for (line, object) in found.into_iter().filter(|(_, object)| kustomization::is_one(object)) {
+            let unread = kustomization::unread(&object).join(", ");
+            if unread.is_empty() {
+                continue;
+            }
+            let folder = Path::new(&source.name).parent().unwrap_or(Path::new("")).to_owned();
+            let advice = kustomization::advice(&folder.display().to_string(), "migrate");
+            let fault = Fault::of_text(line, format!("{unread}: {advice}"));
+            faults.push(FileFault { file: source.name.clone(), fault });
+            folders.push(folder);
+        }
+    }
+    sources.retain(|source| {
+        source.is_input() || !folders.iter().any(|folder| Path::new(&source.name).starts_with(folder))
+    });
+    faults
+}
+
+/// What was found where nothing of theirs was, and how to find it.
+fn nothing(migration: &Migration) -> String {
+    let mut words = "there is no object of dask-kubernetes in what was given".to_owned();
+    let kinds: Vec<String> =
+        migration.kinds.iter().map(|(kind, number)| format!("{number} {kind}")).collect();
+    if !kinds.is_empty() {
+        words = format!("{words}, but {}", kinds.join(", "));
+    }
+    let is_of_others = migration.kinds.keys().any(|kind| !kind.ends_with(GROUP));
+    if is_of_others {
+        return words;
+    }
+    format!(
+        "{words}; where both are installed, `kubectl get daskclusters` prints those of daskflow: write \
+         `kubectl get daskclusters.kubernetes.dask.org -o yaml`"
+    )
+}
+
+fn say(migration: &Migration, (sources, kustomized): (&[Source], &[FileFault])) -> io::Result<()> {
     let mut out = io::stderr().lock();
+    for fault in kustomized {
+        writeln!(out, "{fault}")?;
+    }
     for (text, fault) in &migration.faults {
         let file = sources.get(*text).map(|source| source.name.clone()).unwrap_or_default();
         writeln!(out, "{}", FileFault { file, fault: fault.clone() })?;
     }
-    if migration.theirs == 0 {
-        return writeln!(out, "daskflow: there is no object of dask-kubernetes in what was given");
+    let faults = migration.faults.iter().filter(|(_, fault)| !fault.hint).count() + kustomized.len();
+    // What cannot be read may have some.
+    if migration.theirs == 0 && faults > 0 {
+        return Ok(());
     }
-    let faults = migration.faults.iter().filter(|(_, fault)| !fault.hint).count();
+    if migration.theirs == 0 {
+        return writeln!(out, "daskflow: {}", nothing(migration));
+    }
     let mut words = vec![
         format!("{} of dask-kubernetes", counted(migration.theirs, "object")),
         format!("{} written", counted(migration.ours, "object")),

@@ -1,6 +1,7 @@
 //! `daskflow validate`
 
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Args;
@@ -11,7 +12,7 @@ use super::files::{Files, without_files};
 use super::output::{FileFault, Output, fail};
 use crate::api::Kind;
 use crate::client::find::{self, Found, Named, shown};
-use crate::manifest::{self, Checked, Fault};
+use crate::manifest::{self, Checked, Fault, kustomization};
 use crate::view::counted;
 
 /// Exit code 0: no faults; there may be hints about what is right and may be meant otherwise. 1: there are
@@ -120,10 +121,23 @@ fn written(object: &Found) -> serde_json::Result<String> {
     Ok(value.to_string())
 }
 
+/// Says of each kustomization that what it makes of other files is not what was checked.
+fn kustomized(file: &str, checked: &Checked) -> Vec<FileFault> {
+    let folder = Path::new(file).parent().unwrap_or(Path::new("")).display().to_string();
+    let hint = |(line, object): &(usize, Value)| {
+        let unread = kustomization::unread(object).join(", ");
+        let advice = kustomization::advice(&folder, "validate");
+        let fault = Fault { hint: true, ..Fault::of_text(*line, format!("{unread}: {advice}")) };
+        (!unread.is_empty()).then(|| FileFault { file: file.to_owned(), fault })
+    };
+    checked.foreign.iter().filter(|(_, object)| kustomization::is_one(object)).filter_map(hint).collect()
+}
+
 impl Report {
     fn add(&mut self, file: &str, checked: Checked) {
         self.objects += checked.manifests.len();
         self.others += checked.others;
+        self.faults.extend(kustomized(file, &checked));
         let of_objects = checked.manifests.into_iter().flat_map(|manifest| [manifest.faults, manifest.hints]);
         let of_objects = of_objects.flatten();
         let mut faults: Vec<Fault> = of_objects.chain(checked.faults).collect();

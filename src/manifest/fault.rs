@@ -27,7 +27,7 @@ pub struct Fault {
 
 impl Fault {
     /// A fault of the text, rather than of a field.
-    pub(super) fn of_text(line: usize, message: impl Into<String>) -> Self {
+    pub fn of_text(line: usize, message: impl Into<String>) -> Self {
         Self { line, field: String::new(), reason: None, message: message.into(), hint: false }
     }
 }

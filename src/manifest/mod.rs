@@ -13,6 +13,8 @@ mod cel;
 mod fault;
 pub mod first;
 mod json;
+pub mod kustomization;
+mod list;
 mod meant;
 mod metadata;
 pub mod migration;

@@ -6,7 +6,7 @@ use super::fault::{Fault, Finding};
 use super::schemas::SCHEMAS;
 use super::similar::similar;
 use super::yaml::{Content, Document, Node, documents};
-use super::{metadata, placeholder, planner, rules, schema};
+use super::{kustomization, list, metadata, placeholder, planner, rules, schema};
 use crate::api::{GROUP, Kind, VERSION};
 use crate::plan::field::FieldPath;
 
@@ -73,12 +73,13 @@ impl Checked {
                 "this is no object: write apiVersion, kind and what belongs to them",
             );
         };
+        if let Some(named) = kustomization::named(node) {
+            return self.object(&named);
+        }
         let (Some(version), Some(kind)) = (self.word(node, "apiVersion"), self.word(node, "kind")) else {
             return;
         };
-        if let Some(entry) = node.get("items").filter(|_| kind.1.ends_with("List"))
-            && let Content::List(items) = &entry.value.content
-        {
+        if let Some(items) = list::items(node) {
             return items.iter().for_each(|item| self.object(item));
         }
         let (group, version_word) = version.1.split_once('/').unwrap_or(("", &version.1));

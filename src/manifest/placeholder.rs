@@ -11,14 +11,16 @@ use crate::plan::field::{FieldPath, Step};
 const OWN: [&str; 8] =
     ["inline", "command", "args", "env", "parameters", "template", "annotations", "serviceAnnotations"];
 
+/// What a text is that looks like a template, and what to do with it.
+pub(super) const TEMPLATE: &str =
+    "this looks like a template: check what comes of it, as in `helm template . | daskflow validate -f -`";
+
 /// What to say of a text that is a template, where one can be seen in the line that is broken, or the one
 /// before it.
 pub(super) fn of_template(text: &str, line: usize) -> Option<&'static str> {
     let mut near = text.lines().skip(line.saturating_sub(2)).take(2);
     let is_template = near.any(|line| line.contains("{{") || line.contains("{%"));
-    is_template.then_some(
-        "this looks like a template: check what comes of it, as in `helm template . | daskflow validate -f -`",
-    )
+    is_template.then_some(TEMPLATE)
 }
 
 /// Says of a fault that the value at fault is still to be put in.

@@ -48,6 +48,14 @@ impl Node {
         }
     }
 
+    /// The text of this field.
+    pub fn word(&self, key: &str) -> Option<&str> {
+        match self.get(key).map(|entry| &entry.value.content) {
+            Some(Content::Scalar(Value::String(word))) => Some(word),
+            _ => None,
+        }
+    }
+
     /// The same without lines.
     pub fn to_value(&self) -> Value {
         match &self.content {

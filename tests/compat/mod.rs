@@ -286,7 +286,7 @@ fn two_jobs_of_one_flow_are_a_fault_with_both_places() {
 #[test]
 fn the_command_ends_with_a_fault_where_there_is_nothing_of_theirs() {
     let ran = daskflow(Path::new("/"), &["migrate", "-f", "-"], "{apiVersion: v1, kind: Secret}");
-    let said = "daskflow: there is no object of dask-kubernetes in what was given\n";
+    let said = "daskflow: there is no object of dask-kubernetes in what was given, but 1 Secret\n";
     assert_eq!((ran.code, ran.out.as_str(), ran.err.as_str()), (1, "", said));
     assert_eq!(daskflow(Path::new("/"), &["migrate"], "").code, 2);
 }

@@ -10,10 +10,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::Value;
 
 use super::{Error, Object};
-
-/// What is read, or says nothing about objects.
-const READ: [&str; 7] =
-    ["apiVersion", "kind", "metadata", "namespace", "configMapGenerator", "generatorOptions", "resources"];
+use crate::manifest::kustomization as words;
 
 /// The folder that a file is in.
 pub(super) fn folder_of(file: &str) -> &Path {
@@ -22,21 +19,18 @@ pub(super) fn folder_of(file: &str) -> &Path {
 
 /// The folders whose kustomization names a namespace for all that is in them.
 pub(super) fn namespaces(all: &[Object]) -> BTreeMap<PathBuf, String> {
-    let kustomizations = all.iter().filter(|object| object.kind() == "Kustomization");
+    let kustomizations = all.iter().filter(|object| words::is_one(&object.value));
     let named = kustomizations.filter(|object| !object.word("/namespace").is_empty());
     named.map(|object| (folder_of(&object.file).to_owned(), object.word("/namespace").to_owned())).collect()
 }
 
 /// What a kustomization says and is not read.
 pub(super) fn unread(kustomization: &Object) -> Option<String> {
-    let fields = kustomization.value.as_object()?.keys();
-    let unread: Vec<&str> = fields.map(String::as_str).filter(|field| !READ.contains(field)).collect();
+    let unread = words::unread(&kustomization.value);
     let file = &kustomization.file;
     (!unread.is_empty()).then(|| {
-        let (fields, folder) = (unread.join(", "), folder_of(file).display());
-        format!(
-            "{file}: {fields}: not read here; pipe `kubectl kustomize {folder}` into `daskflow local -f -`"
-        )
+        let (fields, folder) = (unread.join(", "), folder_of(file).display().to_string());
+        format!("{file}: {fields}: {}", words::advice(&folder, "local"))
     })
 }
 

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::api::{GROUP, VERSION};
 use crate::manifest::Checked;
+use crate::manifest::kustomization::is_one;
 
 /// The namespace of what names none.
 const NAMESPACE: &str = "default";
@@ -179,7 +180,7 @@ impl Objects {
     }
 
     fn add(&mut self, object: Object) -> Result<(), Error> {
-        if object.kind() == "Kustomization" {
+        if is_one(&object.value) {
             self.left_out.extend(kustomization::unread(&object));
             for map in kustomization::config_maps(&object)? {
                 self.add(map)?;
@@ -243,10 +244,7 @@ pub fn made_of(files: &[(String, Checked)]) -> BTreeSet<PathBuf> {
             value: value.clone(),
         })
     });
-    foreign
-        .filter(|object| object.kind() == "Kustomization")
-        .flat_map(|one| kustomization::files(&one))
-        .collect()
+    foreign.filter(|object| is_one(&object.value)).flat_map(|one| kustomization::files(&one)).collect()
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 //! What it is not: it reads no file.
 
 mod defaults;
+mod place;
 #[cfg(test)]
 mod tests;
 mod write;
@@ -17,7 +18,8 @@ use serde_json::Value;
 
 use super::fault::Fault;
 use super::object::check;
-use super::yaml::{Content, Node, documents};
+use super::yaml::{Node, documents};
+use super::{kustomization, list, placeholder};
 use crate::plan::compat::{self, Effect, GROUP, Remark, Translated};
 use crate::plan::field::FieldPath;
 
@@ -32,6 +34,8 @@ pub struct Migration {
     pub ours: usize,
     /// How many objects of other kinds there were, which stay as they are.
     pub others: usize,
+    /// How many there were of each of those kinds, with its group where it has one.
+    pub kinds: BTreeMap<String, usize>,
     /// What is wrong, by text and line. Hints are about what is not written and need not be, and where
     /// another object is that a fault names.
     pub faults: Vec<(usize, Fault)>,
@@ -67,7 +71,7 @@ pub fn migrate(texts: &[&str]) -> Migration {
             migration.faults.extend(document.faults.into_iter().map(|fault| (text, fault)));
             migration.collect(text, document.root, &mut sources);
         }
-        migration.faults.extend(broken.map(|fault| (text, fault)));
+        migration.faults.extend(broken.map(|fault| (text, of_template(fault))));
     }
     migration.theirs = sources.len();
     let objects: Vec<Value> = sources.iter().map(|source| source.node.to_value()).collect();
@@ -81,18 +85,19 @@ pub fn migrate(texts: &[&str]) -> Migration {
 
 impl Migration {
     fn collect(&mut self, text: usize, node: Node, sources: &mut Vec<Source>) {
-        let word = |field: &str| match node.get(field).map(|entry| &entry.value.content) {
-            Some(Content::Scalar(Value::String(word))) => word.clone(),
-            _ => String::new(),
-        };
-        if word("kind").ends_with("List")
-            && let Some(items) = node.get("items")
-            && let Content::List(items) = &items.value.content
-        {
-            return items.iter().for_each(|item| self.collect(text, item.clone(), sources));
+        let node = kustomization::named(&node).unwrap_or(node);
+        if let Some(items) = list::items(&node) {
+            return items.into_iter().for_each(|item| self.collect(text, item, sources));
         }
-        let is_theirs = word("apiVersion").split('/').next() == Some(GROUP);
-        if is_theirs { sources.push(Source { text, node }) } else { self.others += 1 }
+        let group = node.word("apiVersion").unwrap_or_default().split_once('/').map(|(group, _)| group);
+        if group == Some(GROUP) {
+            return sources.push(Source { text, node });
+        }
+        self.others += 1;
+        if let Some(kind) = node.word("kind") {
+            let kind = group.map_or_else(|| kind.to_owned(), |group| format!("{kind} of {group}"));
+            *self.kinds.entry(kind).or_default() += 1;
+        }
     }
 
     fn write(&mut self, translated: &Translated, sources: &[Source], names: &mut Names) {
@@ -112,8 +117,8 @@ impl Migration {
             if at == 0 {
                 comments = comments_of(object, translated.of, (&changed, sources));
             }
-            if let Some(comment) = written.comment {
-                comments.entry(FieldPath::default()).or_default().push(comment.to_owned());
+            if let Some(comment) = &written.comment {
+                comments.entry(FieldPath::default()).or_default().push(comment.clone());
             }
             documents.push(write::document(object, &comments));
         }
@@ -132,9 +137,8 @@ impl Migration {
         let said = if is_left_out { changed } else { refused };
         self.faults.extend(said.into_iter().filter_map(|remark| fault(remark, sources)));
         let root = sources.get(translated.of);
-        let found = root.map(|root| {
-            refusals.into_iter().map(|message| (root.text, Fault::of_text(root.node.line, message)))
-        });
+        let found =
+            root.map(|root| refusals.into_iter().map(|refusal| (root.text, refused_of(root, refusal))));
         self.faults.extend(found.into_iter().flatten());
     }
 }
@@ -169,14 +173,33 @@ fn doubles(objects: &[Value], of: usize, (names, sources): (&Names, &[Source])) 
     Some([remark(of, Effect::Refused, refused), remark(first, Effect::Changed, other)])
 }
 
-/// What is refused of a text that was written, if anything.
-fn refusals(text: &str) -> Vec<String> {
+/// What is refused of a text that was written, if anything, and the object that it is of.
+fn refusals(text: &str) -> Vec<(Value, Fault)> {
     let checked = check(text);
-    let of_objects = checked.manifests.into_iter().flat_map(|manifest| manifest.faults);
-    let said = of_objects
-        .chain(checked.faults)
-        .map(|fault| format!("what it would become is refused: {}: {}", fault.field, fault.message));
-    said.collect()
+    let of_objects = checked.manifests.into_iter().flat_map(|manifest| {
+        let object = manifest.object;
+        manifest.faults.into_iter().map(move |fault| (object.clone(), fault))
+    });
+    of_objects.chain(checked.faults.into_iter().map(|fault| (Value::Null, fault))).collect()
+}
+
+/// A refusal of what was written, at the field of theirs that it comes from.
+fn refused_of(root: &Source, (ours, refusal): (Value, Fault)) -> Fault {
+    let path = place::in_theirs(&refusal.field, &ours, &root.node.to_value());
+    let field = path.to_string();
+    let of_ours = if refusal.field == field { String::new() } else { format!("{}: ", refusal.field) };
+    Fault {
+        line: root.node.line_of(&path),
+        field,
+        ..Fault::of_text(0, format!("what it would become is refused: {of_ours}{}", refusal.message))
+    }
+}
+
+/// A fault of a text, which names this command where it would name the one that checks.
+fn of_template(fault: Fault) -> Fault {
+    let words =
+        "this looks like a template: give what comes of it: `helm template . | daskflow migrate -f -`";
+    Fault { message: fault.message.replace(placeholder::TEMPLATE, words), ..fault }
 }
 
 /// Remarks by the fields of an object that they stand above: the nearest that are there. One about another

@@ -81,7 +81,7 @@ fn what_our_own_rules_refuse_is_not_written() {
     let migration = migrate(&[&CLUSTER.replace("metadata: {name: simple}", "metadata: {name: 1simple}")]);
     assert_eq!(migration.ours, 0);
     let told = told(&migration);
-    let refusal = "0:2: : what it would become is refused: metadata.name: the name of a DaskCluster is also";
+    let refusal = "0:4: metadata.name: what it would become is refused: the name of a DaskCluster is also";
     assert!(told.iter().any(|line| line.starts_with(refusal)), "{told:#?}");
 }
 
@@ -123,6 +123,31 @@ fn a_second_object_of_a_name_is_not_written() {
     // One that is not written takes no name away.
     let refused = again.replace("--nthreads, '2'", "--nworkers, '4'");
     assert_eq!(migrate(&[&refused, CLUSTER]).ours, 1);
+}
+
+#[test]
+fn a_refusal_of_what_was_written_stands_at_the_field_of_theirs() {
+    let second = CLUSTER.replace(
+        "spec: {containers: [{name: worker",
+        "spec: {containers: [{name: two, image: x, args: [dask, worker]}, {name: worker",
+    );
+    let told = told(&migrate(&[&second]));
+    let refusal =
+        "0:8: spec.worker.spec.containers[0]: what it would become is refused: spec.workers.template.spec";
+    assert!(told[0].starts_with(refusal), "{told:#?}");
+}
+
+#[test]
+fn a_list_of_one_kind_is_read_and_other_kinds_are_counted() {
+    let item = CLUSTER
+        .replace("\napiVersion: kubernetes.dask.org/v1\nkind: DaskCluster\n", "")
+        .replace('\n', "\n  ");
+    let list = format!("apiVersion: kubernetes.dask.org/v1\nkind: DaskClusterList\nitems:\n- {item}\n");
+    let migration = migrate(&[&list, "{apiVersion: argoproj.io/v1, kind: Workflow}"]);
+    assert_eq!((migration.theirs, migration.ours), (1, 1), "{:?}", told(&migration));
+    assert_eq!(migration.kinds, [("Workflow of argoproj.io".to_owned(), 1)].into());
+    let template = told(&migrate(&["metadata:\n  name: {{ .Release.Name }}-dask\n"]));
+    assert!(template[0].contains("`helm template . | daskflow migrate -f -`"), "{template:?}");
 }
 
 /// What both readers of YAML find in a document.

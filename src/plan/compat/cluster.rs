@@ -6,10 +6,11 @@ use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::json;
 
+use super::parts::Parts;
 use super::pod::{Part, Ports, Role};
 use super::remark::{Effect, Notes};
 use super::rights::{self, Right};
-use super::theirs::{AutoscalerSpec, ClusterSpec, Extra, Object, WorkerGroupSpec, WorkerSpec};
+use super::theirs::{ClusterSpec, Extra, WorkerSpec};
 use super::{group, labels, options, pod, service};
 use crate::api::common::Entrypoint;
 use crate::api::dask_cluster::{Idle, IdleAction, SchedulerSpec};
@@ -36,10 +37,9 @@ pub(super) struct Given<'a> {
     pub metadata: &'a ObjectMeta,
     /// The cluster's name; none where that is known only at run time.
     pub name: Option<&'a str>,
-    /// The object of its default group, as a cluster that lives has it.
-    pub default_group: Option<&'a Object<WorkerGroupSpec>>,
-    pub groups: Vec<&'a Object<WorkerGroupSpec>>,
-    pub autoscaler: Option<&'a Object<AutoscalerSpec>>,
+    /// What theirs is called, by which its groups are.
+    pub called: &'a str,
+    pub parts: Parts<'a>,
 }
 
 /// One of ours.
@@ -100,10 +100,10 @@ pub(super) fn translate(given: &Given<'_>, notes: &mut Notes) -> Option<Made> {
 
 /// The groups beside the default one, each with what is said of it.
 fn further_groups<'a>(given: &Given<'a>, notes: &Notes) -> Vec<(Option<Group<'a>>, Notes)> {
-    let cluster = given.name.unwrap_or_default();
-    let mut taken: Vec<String> = given.groups.iter().map(|group| group.name().to_owned()).collect();
-    let mut read = Vec::with_capacity(given.groups.len());
-    for object in &given.groups {
+    let cluster = given.called;
+    let mut taken: Vec<String> = given.parts.groups.iter().map(|group| group.name().to_owned()).collect();
+    let mut read = Vec::with_capacity(given.parts.groups.len());
+    for object in &given.parts.groups {
         let mut of_object = notes.beside(object.at, "", "workerGroups");
         let name = if given.is_served {
             group::say_label(object.name(), &mut of_object);
@@ -241,8 +241,15 @@ fn of_scheduler(
     part.leave_out(&SCHEDULER_PORTS, read.moved, notes);
     common.leave_in(&mut part);
     let theirs = &given.spec.scheduler;
-    let annotations = labels::of_service(given.metadata, theirs.metadata.as_ref());
-    let (service, beside) = service::translate(&theirs.service, given.name, annotations, notes);
+    let ports = [(read.port, options::COMM), (read.moved, options::PAGES)];
+    let moved = ports.into_iter().filter_map(|(before, now)| Some((before?, i32::from(now))));
+    let of_theirs = service::Given {
+        spec: &theirs.service,
+        name: given.name,
+        annotations: labels::of_service(given.metadata, theirs.metadata.as_ref()),
+        moved: moved.collect(),
+    };
+    let (service, beside) = service::translate(of_theirs, notes);
     let spec = SchedulerSpec {
         resources: part.resources.clone(),
         args: read.args,
@@ -301,7 +308,7 @@ fn say_what_pods_lack(part: &Part, notes: &mut Notes) {
 
 /// How many workers the default group has.
 fn set_size(given: &Given<'_>, workers: &mut WorkersSpec, notes: &mut Notes) {
-    let live = given.default_group.filter(|group| group.spec.worker.replicas.is_some());
+    let live = given.parts.default_group.filter(|group| group.spec.worker.replicas.is_some());
     if let Some(group) = live.filter(|group| group.spec.worker.replicas != given.spec.worker.replicas) {
         let mut of_group = notes.beside(group.at, "spec.worker", "workers");
         group::set_replicas(workers, group.spec.worker.replicas, &mut of_group);
@@ -309,7 +316,7 @@ fn set_size(given: &Given<'_>, workers: &mut WorkersSpec, notes: &mut Notes) {
         of_group.changed("replicas", "replicas", message);
         notes.take(of_group);
     }
-    if let Some(autoscaler) = given.autoscaler {
+    if let Some(autoscaler) = given.parts.autoscaler {
         let mut of_autoscaler = notes.beside(autoscaler.at, "", "workers");
         group::autoscale(workers, &autoscaler.spec, &mut of_autoscaler);
         notes.take(of_autoscaler);

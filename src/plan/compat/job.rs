@@ -1,10 +1,12 @@
 //! A `DaskJob` of theirs as a Flow without a schedule, and a run of it.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use super::cluster::{self, Given, Made};
+use super::cluster::{self, Given};
+use super::parts::Parts;
 use super::pod::{self, Part};
 use super::remark::Notes;
 use super::theirs::{JobSpec, Object};
@@ -17,32 +19,49 @@ use crate::plan::pods::runner;
 /// What the container of a job is called in most manifests.
 const CONTAINER: &str = "job";
 
-/// Translates a job; `notes` are of the object.
-pub(super) fn translate(job: &Object<JobSpec>, notes: &mut Notes) -> Option<(Flow, FlowRun)> {
+/// What a job says but for its name.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Made {
+    spec: FlowSpec,
+    labels: Option<BTreeMap<String, String>>,
+    annotations: Option<BTreeMap<String, String>>,
+}
+
+/// Translates a job, of whose cluster these are parts; `notes` are of the object.
+pub(super) fn translate(job: &Object<JobSpec>, parts: Parts<'_>, notes: &mut Notes) -> Option<Made> {
     let mut of_job = notes.within("spec.job", "spec");
     let part = pod::read(&job.spec.job.spec, CONTAINER, &mut of_job);
     let mut of_cluster = notes.within("spec.cluster", "spec.cluster.template");
-    let cluster = of_spec(job, &mut of_cluster);
+    let cluster = of_spec(job, parts, &mut of_cluster);
     let spec = part.zip(cluster).map(|(part, made)| {
         rights::say_needs(&part, &mut of_job);
         rights::say(&made.lost.union(&rights::lost(&part)).copied().collect(), notes);
-        flow(job, part, made.spec, &mut of_job)
+        flow_spec(job, part, made.spec, &mut of_job)
     });
     notes.take(of_cluster);
     notes.take(of_job);
-    let mut flow = Flow::new("", spec?);
-    let mut run = FlowRun::new("", FlowRunSpec { flow: name(job, notes), ..FlowRunSpec::default() });
+    let ObjectMeta { labels, annotations, .. } = labels::of_object(&job.metadata);
+    Some(Made { spec: spec?, labels, annotations })
+}
+
+/// The Flow of a job, under this name.
+pub(super) fn flow(job: &Object<JobSpec>, made: &Made, name: &str) -> Flow {
+    let mut flow = Flow::new(name, made.spec.clone());
+    flow.metadata.namespace.clone_from(&job.metadata.namespace);
+    flow.metadata.labels.clone_from(&made.labels);
+    flow.metadata.annotations.clone_from(&made.annotations);
+    flow
+}
+
+/// A run of this Flow for a job, with the job's name.
+pub(super) fn run(job: &Object<JobSpec>, flow: &str) -> FlowRun {
+    let mut run = FlowRun::new("", FlowRunSpec { flow: flow.to_owned(), ..FlowRunSpec::default() });
     run.metadata = labels::of_object(&job.metadata);
-    flow.metadata = ObjectMeta {
-        name: Some(run.spec.flow.clone()),
-        generate_name: None,
-        ..labels::of_object(&job.metadata)
-    };
-    Some((flow, run))
+    run
 }
 
 /// The cluster that is made for the job. `notes` are of `spec.cluster`.
-fn of_spec(job: &Object<JobSpec>, notes: &mut Notes) -> Option<Made> {
+fn of_spec(job: &Object<JobSpec>, parts: Parts<'_>, notes: &mut Notes) -> Option<cluster::Made> {
     let JobSpec { cluster: theirs, .. } = &job.spec;
     if theirs.metadata.is_some() {
         let message = "dask-kubernetes' definition has no such field, so that Kubernetes drops it; left out";
@@ -59,9 +78,8 @@ fn of_spec(job: &Object<JobSpec>, notes: &mut Notes) -> Option<Made> {
         is_served: false,
         metadata: &job.metadata,
         name: None,
-        default_group: None,
-        groups: Vec::new(),
-        autoscaler: None,
+        called: job.name(),
+        parts,
     };
     let mut of_spec = notes.within("spec", "");
     let made = cluster::translate(&given, &mut of_spec);
@@ -69,8 +87,8 @@ fn of_spec(job: &Object<JobSpec>, notes: &mut Notes) -> Option<Made> {
     made
 }
 
-/// The Flow. `notes` are of `spec.job`.
-fn flow(job: &Object<JobSpec>, mut part: Part, cluster: DaskClusterSpec, notes: &mut Notes) -> FlowSpec {
+/// What the Flow says. `notes` are of `spec.job`.
+fn flow_spec(job: &Object<JobSpec>, mut part: Part, cluster: DaskClusterSpec, notes: &mut Notes) -> FlowSpec {
     let policy = part.restart_policy.take().unwrap_or_else(|| "OnFailure".to_owned());
     if policy != "Never" {
         let message = format!(
@@ -116,13 +134,12 @@ fn say_script(field: &str, command: &[String], args: &[String], notes: &mut Note
     }
 }
 
-/// The name of the Flow; that of the run is the job's.
-fn name(job: &Object<JobSpec>, notes: &mut Notes) -> String {
-    let full = job.name().trim_end_matches('-');
+/// The name of a Flow that is to be called so.
+pub(super) fn flow_name(full: &str, notes: &mut Notes) -> String {
     let name = flow_name_for_job(full);
     if name != full {
         let message = format!(
-            "the name of a Flow has at most {FLOW_NAME_MAX} characters: its end is a hash of the whole one, which its run has"
+            "the name of a Flow has at most {FLOW_NAME_MAX} characters: its end is a hash of the whole one"
         );
         notes.changed("metadata.name", "metadata.name", message);
     }

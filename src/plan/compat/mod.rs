@@ -14,10 +14,12 @@
 pub mod adapter;
 mod cluster;
 mod command;
+mod family;
 mod group;
 mod job;
 mod labels;
 mod options;
+mod parts;
 mod pod;
 mod remark;
 mod rights;
@@ -62,7 +64,7 @@ pub struct Written {
     /// The object.
     pub object: Ours,
     /// What a reader has to know of it.
-    pub comment: Option<&'static str>,
+    pub comment: Option<String>,
 }
 
 /// An object that stands for one of theirs.
@@ -137,11 +139,10 @@ fn translated(objects: &[Value], mut all: All) -> Vec<Translated> {
     }
     let mut done = std::mem::take(&mut all.done);
     done.extend(all.clusters.iter().map(|cluster| all.cluster(cluster)));
-    done.extend(all.jobs.iter().map(|job| all.job(job)));
+    done.extend(all.all_jobs());
     // The parts of a cluster that lives are given with it, also where the cluster cannot be read.
     if !all.is_served {
-        done.extend(all.groups.iter().filter_map(|group| all.lonely_group(group)));
-        done.extend(all.autoscalers.iter().filter_map(|autoscaler| all.lonely_autoscaler(autoscaler)));
+        done.extend(all.lonely_parts());
     }
     done.sort_by_key(|translated| translated.of);
     done
@@ -190,33 +191,15 @@ impl All {
             notes.changed("metadata.ownerReferences", "", message);
             return Translated { of: cluster.at, written: Vec::new(), remarks: notes.all };
         }
-        let mut groups: Vec<&Object<WorkerGroupSpec>> =
-            self.groups.iter().filter(|group| belongs(cluster, group, &group.spec.cluster)).collect();
-        let default = group::default_name(cluster.name());
-        let default_group = groups.iter().position(|group| group.name() == default);
-        let default_group = default_group.map(|at| groups.remove(at));
-        let mut autoscalers = self
-            .autoscalers
-            .iter()
-            .filter(|autoscaler| belongs(cluster, autoscaler, &autoscaler.spec.cluster));
-        let autoscaler = autoscalers.next();
-        for second in autoscalers {
-            let mut of_second = notes.beside(second.at, "", "");
-            of_second
-                .refused("spec.cluster", "the cluster has another DaskAutoscaler already: keep one of them");
-            notes.take(of_second);
-        }
-        let parts = groups.iter().map(|group| group.at).chain(autoscaler.map(|autoscaler| autoscaler.at));
-        parts.for_each(|at| notes.all.extend(self.said_of(at)));
+        let parts = self.parts_of(cluster, &mut notes);
         let given = cluster::Given {
             spec: &cluster.spec,
             is_apart: self.is_served,
             is_served: self.is_served,
             metadata: &cluster.metadata,
             name: cluster.metadata.name.as_deref(),
-            default_group,
-            groups,
-            autoscaler,
+            called: cluster.name(),
+            parts,
         };
         let mut of_spec = notes.within("spec", "spec");
         let made = cluster::translate(&given, &mut of_spec);
@@ -233,46 +216,6 @@ impl All {
         let written = made.map(|made| write_cluster(cluster, made)).unwrap_or_default();
         Translated { of: cluster.at, written, remarks: notes.all }
     }
-
-    fn job(&self, job: &Object<JobSpec>) -> Translated {
-        let mut notes = Notes::of(job.at);
-        notes.all.extend(self.said_of(job.at));
-        labels::say_left_out(&job.metadata, &mut notes);
-        let made = job::translate(job, &mut notes).filter(|_| !notes.is_refused());
-        let written = made.map(|(flow, run)| {
-            let comment = if run.metadata.name.is_none() {
-                "The job itself; each `kubectl create` is one. It cannot be applied, as it has no name yet."
-            } else {
-                "The job itself: another one is a FlowRun of another name."
-            };
-            let flow = Written { object: Ours::Flow(Box::new(flow)), comment: None };
-            vec![flow, Written { object: Ours::Run(Box::new(run)), comment: Some(comment) }]
-        });
-        Translated { of: job.at, written: written.unwrap_or_default(), remarks: notes.all }
-    }
-
-    /// A group of a cluster that was not given.
-    fn lonely_group(&self, group: &Object<WorkerGroupSpec>) -> Option<Translated> {
-        self.lonely(group, &group.spec.cluster)
-    }
-
-    /// An autoscaler of a cluster that was not given.
-    fn lonely_autoscaler(&self, autoscaler: &Object<AutoscalerSpec>) -> Option<Translated> {
-        self.lonely(autoscaler, &autoscaler.spec.cluster)
-    }
-
-    fn lonely<S>(&self, object: &Object<S>, cluster: &str) -> Option<Translated> {
-        if self.clusters.iter().any(|other| belongs(other, object, cluster)) {
-            return None;
-        }
-        let mut notes = Notes::of(object.at);
-        notes.all.extend(self.said_of(object.at));
-        let message = format!(
-            "the DaskCluster {cluster} is in none of the files, in the same namespace: give it too, as this becomes a part of it"
-        );
-        notes.refused("spec.cluster", message);
-        Some(refused(object.at, notes))
-    }
 }
 
 fn read_into<S: DeserializeOwned + Serialize>(
@@ -284,11 +227,6 @@ fn read_into<S: DeserializeOwned + Serialize>(
     let is_read = read.is_some();
     all.extend(read);
     is_read
-}
-
-/// Whether an object that names a cluster is of this one.
-fn belongs<S>(cluster: &Object<ClusterSpec>, object: &Object<S>, named: &str) -> bool {
-    cluster.name() == named && cluster.is_beside(object)
 }
 
 fn refused(of: usize, notes: Notes) -> Translated {
@@ -309,7 +247,7 @@ fn write_cluster(theirs: &Object<ClusterSpec>, made: cluster::Made) -> Vec<Writt
         };
         let service = Service { metadata, spec: Some(spec), status: None };
         let comment = "What the Service of the scheduler cannot have. It is not deleted with the cluster.";
-        Written { object: Ours::Service(Box::new(service)), comment: Some(comment) }
+        Written { object: Ours::Service(Box::new(service)), comment: Some(comment.to_owned()) }
     });
     let cluster = Written { object: Ours::Cluster(Box::new(cluster)), comment: None };
     [cluster].into_iter().chain(service).collect()

@@ -10,7 +10,7 @@ use crate::plan::pods::worker::CONTAINER;
 use crate::plan::pods::written::{SCHEDULER_ADDRESS, WORKER_NAME};
 
 /// Ports of the scheduler, and of a worker's web pages.
-const COMM: u16 = 8786;
+pub(super) const COMM: u16 = 8786;
 pub(super) const PAGES: u16 = 8787;
 pub(super) const WORKER_PAGES: u16 = 8788;
 
@@ -19,6 +19,8 @@ pub(super) const WORKER_PAGES: u16 = 8788;
 pub(super) struct Read {
     /// Options that have no field.
     pub args: Vec<String>,
+    /// The port at which it listened, if it was another one.
+    pub port: Option<i32>,
     /// The port of its web pages, if it was another one.
     pub moved: Option<i32>,
 }
@@ -34,7 +36,10 @@ pub(super) fn of_scheduler(program: &Program, field: &str, notes: &mut Notes) ->
         };
         match given.name.as_str() {
             "--port" if value == COMM.to_string() => {}
-            "--port" => left_out(&format!("the scheduler listens at port {COMM}")),
+            "--port" => {
+                read.port = value.parse().ok();
+                left_out(&format!("the scheduler listens at port {COMM}"));
+            }
             "--host" if ["0.0.0.0", "::", "[::]"].contains(&value) => {}
             "--host" => left_out("the scheduler listens at all addresses of its pod"),
             "--dashboard-address" => read.moved = pages(given, PAGES, field, notes),

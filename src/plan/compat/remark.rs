@@ -97,7 +97,11 @@ impl Notes {
 
     fn push(&mut self, effect: Effect, (field, place): (&str, &str), message: String) {
         let (field, place) = (join(&self.theirs, field), join(&self.ours, place));
-        self.all.push(Remark { of: self.of, field, effect, place, message });
+        let remark = Remark { of: self.of, field, effect, place, message };
+        // Two words of one field may be wrong for the same reason.
+        if !self.all.contains(&remark) {
+            self.all.push(remark);
+        }
     }
 }
 

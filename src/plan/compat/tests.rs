@@ -449,3 +449,122 @@ fn a_printed_object_loses_the_signs_of_its_application() {
         assert_eq!(fields(&written(&[printed]).1), expected);
     }
 }
+
+/// A job as a cluster prints it.
+fn printed(name: &str, status: &str) -> Value {
+    let mut printed = job(name, &cluster(|_| {}));
+    printed["metadata"]["generateName"] = json!("nightly-");
+    printed["status"] = json!({"jobStatus": status});
+    printed
+}
+
+/// Kind and name of all that is written, of a run with its Flow, and for each object of theirs apart.
+fn names(objects: &[Value]) -> Vec<String> {
+    let name = |written: &Written| {
+        let object = written.object.to_value().unwrap();
+        let word = |path: &str| object.pointer(path).and_then(Value::as_str).unwrap_or_default().to_owned();
+        format!("{} {} {}", word("/kind"), word("/metadata/name"), word("/spec/flow")).trim().to_owned()
+    };
+    let of_one = |one: Translated| one.written.iter().map(name).collect::<Vec<_>>().join(", ");
+    translate(objects).into_iter().map(of_one).collect()
+}
+
+#[test]
+fn a_job_that_has_ended_is_not_run_again() {
+    for (status, has_run) in
+        [("Successful", false), ("Failed", false), ("Running", true), ("JobCreated", true)]
+    {
+        let job = printed("nightly-a", status);
+        let translated = translate(std::slice::from_ref(&job));
+        assert_eq!(translated[0].written.len(), 1 + usize::from(has_run), "{status}");
+        let is_said = fields(&translated[0].remarks) == ["status.jobStatus"];
+        assert_eq!(is_said, !has_run, "{status}");
+        let comment = translated[0].written.get(1).and_then(|run| run.comment.clone()).unwrap_or_default();
+        assert_eq!(comment.contains("is at work"), has_run, "{status}: {comment}");
+    }
+}
+
+#[test]
+fn jobs_of_one_generate_name_share_a_flow_where_they_are_the_same() {
+    let jobs =
+        [printed("nightly-a", "Failed"), printed("nightly-b", "Running"), printed("nightly-c", "Failed")];
+    assert_eq!(names(&jobs), ["Flow nightly", "FlowRun nightly-b nightly", ""]);
+    let mut others = jobs.clone();
+    others[2]["spec"]["job"]["spec"]["containers"][0]["args"] = json!(["y"]);
+    let apart = ["Flow nightly-a", "Flow nightly-b, FlowRun nightly-b nightly-b", "Flow nightly-c"];
+    assert_eq!(names(&others), apart);
+    let (_, remarks) = written(&others[1..2]);
+    assert_eq!(fields(&remarks), Vec::<String>::new(), "alone");
+    let (_, remarks) = written(&others);
+    assert_eq!(fields(&remarks).iter().filter(|field| *field == "metadata.generateName").count(), 3);
+    let mut elsewhere = jobs;
+    elsewhere[1]["metadata"]["namespace"] = json!("b");
+    assert_eq!(names(&elsewhere), ["Flow nightly", "Flow nightly, FlowRun nightly-b nightly", ""]);
+}
+
+#[test]
+fn parts_of_the_cluster_of_a_job_are_in_its_flow() {
+    let owner =
+        |kind: &str| json!([{"apiVersion": "kubernetes.dask.org/v1", "kind": kind, "name": "a", "uid": "u"}]);
+    let own = cluster(|object| object["metadata"]["ownerReferences"] = owner("DaskJob"));
+    let autoscaler = part("DaskAutoscaler", "s", &json!({"cluster": "a", "minimum": 1, "maximum": 4}));
+    let mut default = group("a-default");
+    default["metadata"]["ownerReferences"] = owner("DaskCluster");
+    default["spec"]["worker"]["replicas"] = json!(7);
+    let job = job("a", &cluster(|_| {}));
+    let (flow, _) = written(&[job.clone(), own.clone(), default.clone(), group("a-gpu")]);
+    let template = &flow.unwrap()["cluster"]["template"];
+    assert_eq!(
+        (&template["workers"]["replicas"], &template["workerGroups"][0]["name"]),
+        (&json!(7), &json!("gpu"))
+    );
+    for objects in [vec![job.clone(), autoscaler.clone()], vec![job.clone(), autoscaler.clone(), own.clone()]]
+    {
+        let (flow, remarks) = written(&objects);
+        let workers = &flow.unwrap()["cluster"]["template"]["workers"];
+        assert_eq!(workers["autoscale"]["maximum"], 4, "{remarks:?}");
+    }
+    // Without the job nothing is lost in silence.
+    let (none, remarks) = written(&[own.clone(), default, group("a-gpu"), autoscaler.clone()]);
+    let expected = ["metadata.ownerReferences", "spec.cluster", "!spec.cluster", "!spec.cluster"];
+    assert_eq!((none, fields(&remarks)), (None, expected.map(str::to_owned).to_vec()));
+    assert!(remarks[2].message.starts_with("the DaskJob a,"), "{remarks:?}");
+    // Beside a cluster of a user's they are of that.
+    let (flow, _) = written(&[job, cluster(|_| {}), autoscaler]);
+    assert_eq!(flow.unwrap()["cluster"]["template"]["workers"]["autoscale"], Value::Null);
+}
+
+#[test]
+fn addresses_that_move_are_said() {
+    let beside = |ports: Value, args: Value| {
+        let object = cluster(|object| {
+            object["spec"]["scheduler"]["service"]["ports"] = ports;
+            object.pointer_mut("/spec/scheduler/spec/containers/0").unwrap()["args"] = args;
+        });
+        let translated = translate(&[object]).remove(0);
+        let of_service = translated.remarks.iter().filter(|remark| remark.field.contains(".service."));
+        let said: Vec<String> = of_service.map(|remark| remark.message.clone()).collect();
+        let service = translated.written.get(1).map(|one| one.object.to_value().unwrap()["spec"].clone());
+        (said.join("\n"), service.unwrap_or_default())
+    };
+    let ports = json!([{"name": "tcp-comm", "port": 8790}, {"name": "http-dashboard", "port": 80, "targetPort": "http-dashboard"}]);
+    let (said, service) = beside(ports, json!(["--port", "8790"]));
+    assert!(said.ends_with("a-service:8790 for a-scheduler:8790, a-service:80 for a-scheduler:80"), "{said}");
+    assert_eq!(service["ports"][0]["targetPort"], 8786, "where the scheduler listens now");
+    let ports = json!([{"name": "tcp-comm", "port": 8786, "nodePort": 30001}, {"name": "http-dashboard", "port": 8787}]);
+    let (said, _) = beside(ports, json!([]));
+    assert!(said.ends_with("beside the cluster"), "{said}");
+    let ports = json!([{"name": "tcp-comm", "port": 8786, "targetPort": 8790}, {"name": "http-dashboard", "port": 8787}]);
+    assert_eq!(beside(ports, json!(["--port", "8790"])), (String::new(), Value::Null));
+}
+
+#[test]
+fn nothing_is_said_twice_of_one_field() {
+    let args = json!(["dask", "scheduler", "--protocol", "tls", "--tls-ca-file", "/c"]);
+    let (_, remarks) = written(&[with("/spec/scheduler/spec/containers/0/command", args)]);
+    assert_eq!(fields(&remarks), ["!spec.scheduler.spec.containers[0].command"]);
+    let mut job = job("j", &cluster(|_| {}));
+    job["spec"]["cluster"]["metadata"] = json!({"name": "x", "labels": {"a": "b"}});
+    let (_, remarks) = written(&[job]);
+    assert_eq!(fields(&remarks), ["spec.cluster.metadata"]);
+}

@@ -24,6 +24,8 @@ pub(super) struct Object<S> {
     pub at: usize,
     pub metadata: ObjectMeta,
     pub spec: S,
+    /// As a cluster printed it; null in a file.
+    pub status: Value,
 }
 
 impl<S> Object<S> {
@@ -59,7 +61,7 @@ pub(super) fn read<S: DeserializeOwned + Serialize>(
         let message = "dask-kubernetes has no such field, and Kubernetes drops it; left out";
         notes.changed(&format!("spec.{path}"), "", message);
     }
-    Some(Object { at, metadata, spec })
+    Some(Object { at, metadata, spec, status: object.get("status").cloned().unwrap_or_default() })
 }
 
 /// The paths of all that is in `given` and was not understood.
