@@ -10,6 +10,7 @@ pub mod exit;
 pub mod objects;
 pub mod overview;
 pub mod phase;
+pub mod plain;
 pub mod state;
 pub mod status;
 pub mod tree;
