@@ -24,7 +24,7 @@ const FIRST: u16 = 20_000;
 /// How many pairs of ports there are.
 const PAIRS: u16 = 5_000;
 
-/// Whose name is that of a cluster. The program of a DaskJob begins before its cluster is there, and looks
+/// Whose name is that of a cluster. The program of a `DaskJob` begins before its cluster is there, and looks
 /// for the scheduler where it was first asked about.
 const NAMES: [Defined; 3] = [
     Defined::Ours(Kind::DaskCluster),
