@@ -173,6 +173,14 @@ pub enum DurationError {
     /// Anything else that is not in the form.
     #[error("`{0}` is not a duration; write whole hours, minutes and seconds such as 90s, 5m or 1h30m")]
     Malformed(String),
+    /// The text is no interval.
+    #[error(
+        "`{0}` is no interval; write hours, minutes and seconds such as 90s or 1h30m, or days, weeks, months or years alone such as 1d"
+    )]
+    NoInterval(String),
+    /// A number has no unit behind it, where an interval is wanted.
+    #[error("`{0}` lacks a unit; write one of h, m and s, or d, w, mo and y, behind it, such as 90s or 1d")]
+    NoUnitOfInterval(String),
     /// The sum is beyond what a duration can hold.
     #[error("`{0}` is too long; a duration is at most 292 years")]
     TooLarge(String),

@@ -59,6 +59,8 @@ pub fn parse_interval(text: &str) -> Result<Every, DurationError> {
     let Some((count, step)) = calendar_step(text) else {
         return match parse_duration(text) {
             Err(DurationError::Calendar { text, .. }) => Err(DurationError::Mixed(text)),
+            Err(DurationError::Malformed(text)) => Err(DurationError::NoInterval(text)),
+            Err(DurationError::NoUnit(text)) => Err(DurationError::NoUnitOfInterval(text)),
             other => other.map(Every::Elapsed),
         };
     };
@@ -107,9 +109,15 @@ mod tests {
 
     #[rstest]
     #[case("", "the duration is empty; write whole hours, minutes and seconds such as 90s, 5m or 1h30m")]
-    #[case("5", "`5` lacks a unit; write h, m or s after every number, such as 90s or 1h30m")]
-    #[case("d", "`d` is not a duration; write whole hours, minutes and seconds such as 90s, 5m or 1h30m")]
-    #[case("-1d", "`-1d` is not a duration; write whole hours, minutes and seconds such as 90s, 5m or 1h30m")]
+    #[case("5", "`5` lacks a unit; write one of h, m and s, or d, w, mo and y, behind it, such as 90s or 1d")]
+    #[case(
+        "d",
+        "`d` is no interval; write hours, minutes and seconds such as 90s or 1h30m, or days, weeks, months or years alone such as 1d"
+    )]
+    #[case(
+        "-1d",
+        "`-1d` is no interval; write hours, minutes and seconds such as 90s or 1h30m, or days, weeks, months or years alone such as 1d"
+    )]
     #[case(
         "1d12h",
         "`1d12h` mixes units of the calendar with others; write one of them alone, such as 1d or 36h, or use several clocks"

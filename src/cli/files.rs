@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 
 use clap::{Arg, Args};
 
+use super::output::word;
+use crate::client::find::Named;
+
 /// The endings that kubectl takes from a folder.
 const EXTENSIONS: &[&str] = &["json", "yaml", "yml"];
 /// What standard input is called in messages; kubectl calls it so.
@@ -38,6 +41,20 @@ pub(super) enum Error {
     Text { path: String },
     #[error("{path} has no file that ends in .json, .yaml or .yml{hint}")]
     Empty { path: String, hint: &'static str },
+}
+
+/// The name of an object of a cluster, where -f stands before a file.
+pub(super) fn object(text: &str) -> Result<Named, String> {
+    let (named, path) = (text.parse::<Named>(), Path::new(text));
+    if is_manifest(path) || (named.is_err() && path.exists()) {
+        return Err(format!("it names a file: write -f {}", word(text)));
+    }
+    named
+}
+
+/// Whether a file is one that kubectl takes from a folder, by its name.
+fn is_manifest(path: &Path) -> bool {
+    path.extension().is_some_and(|kind| EXTENSIONS.iter().any(|known| kind == *known))
 }
 
 /// Files are read without a cluster: what says which one does not go with them.
@@ -119,7 +136,8 @@ impl Files {
                 if self.recursive {
                     self.list(&path, files)?;
                 }
-            } else if path.extension().is_some_and(|kind| EXTENSIONS.iter().any(|known| kind == *known)) {
+            } else if is_manifest(&path) && fs::metadata(&path).map_or(true, |found| found.is_file()) {
+                // A pipe among them would be waited for, and for ever.
                 files.push(path);
             }
         }
@@ -154,5 +172,36 @@ fn source(name: String, bytes: Vec<u8>) -> Result<Source, Error> {
     match String::from_utf8(bytes) {
         Ok(text) => Ok(Source { name, text }),
         Err(_) => Err(Error::Text { path: name }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_without_its_option_is_told_from_a_name() {
+        for text in ["two.yaml", "flows/two.json", "src/", "./src"] {
+            assert!(object(text).unwrap_err().contains(&format!("write -f {text}")), "{text}");
+        }
+        // There is a folder of this name.
+        for text in ["src", "flow/etl", "etl-1.0"] {
+            assert!(object(text).is_ok(), "{text}");
+        }
+        assert!(object("pod/a").unwrap_err().contains("is no kind"));
+    }
+
+    #[test]
+    fn of_a_folder_only_files_are_read() {
+        let folder = std::env::temp_dir().join(format!("daskflow-pipes-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let made = std::process::Command::new("mkfifo").arg(folder.join("pipe.yaml")).status().unwrap();
+        assert!(made.success());
+        fs::write(folder.join("a.yaml"), "").unwrap();
+        std::os::unix::fs::symlink(folder.join("a.yaml"), folder.join("link.yaml")).unwrap();
+        std::os::unix::fs::symlink("nowhere", folder.join("lost.yaml")).unwrap();
+        let found = Files { filename: vec![folder.clone()], recursive: false }.paths();
+        fs::remove_dir_all(&folder).unwrap();
+        assert_eq!(found, ["a.yaml", "link.yaml", "lost.yaml"].map(|name| folder.join(name)));
     }
 }

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::out::print;
-use super::output::{fail, word};
+use super::output::{fail, say, word};
 use super::script::{self, ScriptFile, Wishes};
 
 /// Exit code 0: the manifest is written. 1: there is no script to make one of, or the file is there already.
@@ -48,7 +48,10 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
 
 fn write(arguments: &Arguments) -> Result<ExitCode, Error> {
     let script = ScriptFile::new(&arguments.script, arguments.python.as_deref())?;
-    let manifest = script.manifest(&arguments.wishes);
+    let manifest = script.manifest(&arguments.wishes)?;
+    if let Some(doubt) = arguments.wishes.doubt() {
+        say(&format!("daskflow: hint: {doubt}"));
+    }
     let Some(file) = &arguments.output else {
         return Ok(print(manifest.as_bytes()));
     };
@@ -60,9 +63,9 @@ fn write(arguments: &Arguments) -> Result<ExitCode, Error> {
         _ => Error::Write { path: path.clone(), source },
     })?;
     let word = word(&path);
-    eprintln!(
+    say(&format!(
         "{path} written: a Dask cluster, and a Flow of {}\ndaskflow local -f {word}\nkubectl apply -f {word}   # once its image is yours",
         arguments.script.display()
-    );
+    ));
     Ok(ExitCode::SUCCESS)
 }

@@ -9,7 +9,8 @@ use clap::Args;
 
 use super::env_file;
 use super::files::{self, Files, Source};
-use super::output::{FileFault, fail};
+use super::out::code;
+use super::output::{FileFault, fail, say};
 use super::script::{Made, Recipe, ScriptArguments, with_script};
 use super::signals;
 use super::terminal::Terminal;
@@ -106,15 +107,15 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
         Ok(files) => files,
         Err(lines) => {
             for line in &lines {
-                eprintln!("{line}");
+                say(line);
             }
             return ExitCode::FAILURE;
         }
     };
     let is_once = arguments.once || made.as_ref().is_some_and(|made| made.once);
     if is_once && arguments.state.is_some() {
-        eprintln!(
-            "daskflow: a script that runs once has nothing to go on with: leave --state out, or add --every or --cron"
+        say(
+            "daskflow: a script that runs once has nothing to go on with: leave --state out, or add --every or --cron",
         );
         return ExitCode::from(WRONG_COMMAND_LINE);
     }
@@ -151,7 +152,7 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
     // Tasks that hang must not keep the program.
     runtime.shutdown_background();
     match ended {
-        Ok(code) => ExitCode::from(code),
+        Ok(ended) => ExitCode::from(code(ended.written, ended.code)),
         Err(error) => fail(&error),
     }
 }
@@ -194,7 +195,8 @@ fn checked(sources: Vec<Result<Source, files::Error>>) -> Result<Vec<(String, Ch
             Ok(source) => {
                 let checked = manifest::check(&source.text);
                 let of_objects = checked.manifests.iter().flat_map(|manifest| &manifest.faults);
-                for fault in of_objects.chain(&checked.faults) {
+                let of_text = checked.faults.iter().filter(|fault| !fault.hint);
+                for fault in of_objects.chain(of_text) {
                     wrong.push(FileFault { file: source.name.clone(), fault: fault.clone() }.to_string());
                 }
                 all.push((source.name, checked));

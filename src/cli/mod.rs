@@ -12,6 +12,7 @@ mod next;
 mod operator;
 mod out;
 mod output;
+mod parameter;
 mod ready;
 mod script;
 mod signals;
@@ -21,6 +22,7 @@ mod validate;
 use std::path::Path;
 use std::process::ExitCode;
 
+use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 /// Deploys flows onto Dask clusters.
@@ -82,6 +84,37 @@ fn parsed() -> Cli {
         .is_some_and(|program| Path::new(&program).file_stem().is_some_and(|name| name == PLUGIN));
     let command = Cli::command();
     let command = if is_plugin { command.bin_name("kubectl daskflow") } else { command };
-    let matches = command.get_matches();
+    let matches = command.try_get_matches().unwrap_or_else(|error| without_hidden(error).exit());
     Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+}
+
+/// An error that proposes no command which help does not show.
+fn without_hidden(mut error: clap::Error) -> clap::Error {
+    if let Some(ContextValue::Strings(proposed)) = error.get(ContextKind::SuggestedSubcommand) {
+        let all = Cli::command();
+        let is_shown = |name: &&String| all.find_subcommand(name).is_none_or(|found| !found.is_hide_set());
+        let shown: Vec<String> = proposed.iter().filter(is_shown).cloned().collect();
+        error.remove(ContextKind::SuggestedSubcommand);
+        if !shown.is_empty() {
+            error.insert(ContextKind::SuggestedSubcommand, ContextValue::Strings(shown));
+        }
+    }
+    error
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_hidden_command_is_proposed() {
+        let said = |word: &str| {
+            let error = Cli::command().try_get_matches_from(["daskflow", word]).unwrap_err();
+            without_hidden(error).to_string()
+        };
+        for word in ["generte", "delete"] {
+            assert!(!said(word).contains("generate") && !said(word).contains("tip"), "{}", said(word));
+        }
+        assert!(said("statu").contains("'status'"), "{}", said("statu"));
+    }
 }

@@ -9,9 +9,10 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::commands::{self, Access, Failure};
-use super::files::{Files, without_files};
+use super::files::{Files, object, without_files};
 use super::instant::instant;
-use super::output::{FileFault, Output, fail, write_table};
+use super::out::{code, print_by};
+use super::output::{FileFault, Output, fail, say, write_table};
 use crate::api::{Flow, Kind};
 use crate::client::find::{self, Named};
 use crate::daemon::clock::Clock;
@@ -27,7 +28,7 @@ use crate::plan::pods::Violation;
 #[command(mut_args(without_files))]
 pub(super) struct Arguments {
     /// Instead of -f: Flows of the cluster.
-    #[arg(value_name = "FLOW")]
+    #[arg(value_name = "FLOW", value_parser = object)]
     flows: Vec<Named>,
     #[command(flatten)]
     files: Files,
@@ -95,7 +96,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     };
     let mut told = Told::default();
     if let Err(failure) = told.objects(arguments, question) {
-        return fail(&failure);
+        return arguments.access.fail(&failure);
     }
     let sources = if arguments.flows.is_empty() { arguments.files.read() } else { Vec::new() };
     for source in sources {
@@ -107,30 +108,28 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
             }
         }
     }
-    // Who reads no further than the first lines still gets the right exit code.
-    let _ = told.write(arguments.output);
+    told.say();
+    let written = print_by(|out| told.write(arguments.output, out));
     let nothing = told.flows == 0 && told.faults.is_empty();
     if nothing && !told.unreadable {
-        eprintln!("daskflow: there is no Flow in what was given");
+        say("daskflow: there is no Flow in what was given");
     }
-    if nothing || told.unreadable || !told.faults.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    // Who reads no further than the first lines still gets the right exit code.
+    ExitCode::from(code(written, u8::from(nothing || told.unreadable || !told.faults.is_empty())))
 }
 
 impl Told {
     fn file(&mut self, file: &str, text: &str, question: Question<'_>) {
         let checked = manifest::check(text);
-        let mut faults = checked.faults;
+        let (hints, mut faults): (Vec<_>, Vec<_>) = checked.faults.into_iter().partition(|fault| fault.hint);
+        self.hint(file, hints);
         for manifest in checked.manifests.into_iter().filter(|manifest| manifest.kind == Kind::Flow) {
             self.flows += 1;
             if !manifest.faults.is_empty() {
                 faults.extend(manifest.faults);
                 continue;
             }
-            let hints = manifest
-                .hints
-                .into_iter()
-                .map(|fault| FileFault { file: file.to_owned(), fault }.to_string());
-            self.notes.extend(hints);
+            self.hint(file, manifest.hints);
             let Ok(mut flow) = serde_json::from_value::<Flow>(manifest.object) else { continue };
             let namespace = &mut flow.metadata.namespace;
             *namespace = namespace.take().or_else(|| question.namespace.map(str::to_owned));
@@ -139,6 +138,11 @@ impl Told {
         }
         faults.sort_by_key(|fault| fault.line);
         self.faults.extend(faults.into_iter().map(|fault| FileFault { file: file.to_owned(), fault }));
+    }
+
+    fn hint(&mut self, file: &str, hints: Vec<Fault>) {
+        let lines = hints.into_iter().map(|fault| FileFault { file: file.to_owned(), fault }.to_string());
+        self.notes.extend(lines);
     }
 
     /// The Flows of the cluster that are named.
@@ -178,17 +182,20 @@ impl Told {
         Ok(())
     }
 
-    fn write(&self, output: Output) -> io::Result<()> {
+    /// What is beside the runs.
+    fn say(&self) {
         for fault in &self.faults {
-            eprintln!("{fault}");
+            say(&fault.to_string());
         }
         for note in &self.notes {
-            eprintln!("{note}");
+            say(note);
         }
-        let mut out = io::stdout().lock();
+    }
+
+    fn write(&self, output: Output, out: &mut dyn Write) -> io::Result<()> {
         match output {
             Output::Json => {
-                serde_json::to_writer_pretty(&mut out, &self.rows)?;
+                serde_json::to_writer_pretty(&mut *out, &self.rows)?;
                 writeln!(out)
             }
             Output::Text if self.rows.is_empty() => Ok(()),
@@ -196,12 +203,12 @@ impl Told {
                 let header = HEADER.map(str::to_owned);
                 if !self.rows.iter().any(|row| row.delayed) {
                     let rows = self.rows.iter().map(Row::cells);
-                    return write_table(&mut out, &[header].into_iter().chain(rows).collect::<Vec<_>>());
+                    return write_table(out, &[header].into_iter().chain(rows).collect::<Vec<_>>());
                 }
                 let header = with_start(header, "START");
                 let start = |row: &Row| row.start.clone().unwrap_or_else(|| "<unknown>".to_owned());
                 let rows = self.rows.iter().map(|row| with_start(row.cells(), &start(row)));
-                write_table(&mut out, &[header].into_iter().chain(rows).collect::<Vec<_>>())
+                write_table(out, &[header].into_iter().chain(rows).collect::<Vec<_>>())
             }
         }
     }
@@ -226,12 +233,18 @@ fn notes(flow: &Flow, outlook: &Outlook, question: Question<'_>) -> Vec<String> 
     let mut notes: Vec<String> = outlook.suspended.iter().map(clock).collect();
     // The nanoseconds of now are of no use to a reader.
     let after = Timestamp::from_second(question.after.as_second()).unwrap_or(question.after);
+    let entries = flow.spec.schedule.iter().flat_map(|schedule| &schedule.clocks);
+    let ended = entries.filter(|entry| outlook.ended.contains(&entry.name)).map(|entry| {
+        let why = coming::why_ended(entry, question.after);
+        format!("{name}: the clock {} has no tick after {after}: {why}", entry.name)
+    });
+    notes.extend(ended);
     if outlook.runs.is_empty() {
-        notes.push(format!("{name}: no clock ticks after {after}"));
+        if outlook.ended.is_empty() {
+            notes.push(format!("{name}: no clock ticks after {after}"));
+        }
         return notes;
     }
-    let ended = |clock: &String| format!("{name}: the clock {clock} has no tick after {after}");
-    notes.extend(outlook.ended.iter().map(ended));
     notes.extend(late(flow, outlook).map(|late| format!("{name}: by its jitter its runs start {late}")));
     if outlook.runs.len() < question.count {
         notes.push(format!("{name}: no clock ticks after these"));

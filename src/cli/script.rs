@@ -5,19 +5,19 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::str::FromStr;
 
 use clap::{Arg, Args};
 use jiff::tz::TimeZone;
 use serde_json::{Map, Value};
 
 use super::out::print;
-use super::output::{fail, word};
+use super::output::{fail, say, word};
+use super::parameter::{Parameter, by_name};
 use crate::api::interval::parse_interval;
 use crate::causes::chain;
 use crate::local;
 use crate::manifest::first::{self, Fit, Imports, Installed, Times};
-use crate::plan::schedule::{Clock, ClockSpec, Timing};
+use crate::plan::schedule::{Clock, ClockSpec, Timing, find_zone};
 
 /// The longest script that a Flow takes (`code.inline`), in characters.
 const LETTERS_MAX: usize = 524_288;
@@ -82,22 +82,6 @@ pub(super) fn with_script(argument: Arg) -> Arg {
     }
 }
 
-/// A name and a value.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Parameter(String, Value);
-
-impl FromStr for Parameter {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let pair = text.split_once('=').filter(|(name, _)| !name.is_empty());
-        let (name, value) = pair.ok_or("write a name and a value, such as count=3")?;
-        // What is no JSON is meant as it is written.
-        let value = serde_json::from_str(value).unwrap_or_else(|_| Value::from(value));
-        Ok(Self(name.to_owned(), value))
-    }
-}
-
 /// A script that no manifest can be made of, or that cannot run here.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Error {
@@ -132,6 +116,8 @@ pub(super) enum Error {
     Long { path: String, length: usize },
     #[error("{0}")]
     Missing(String),
+    #[error("{0}")]
+    Parameters(String),
 }
 
 /// What is made of a script.
@@ -184,12 +170,15 @@ impl ScriptArguments {
             script: script.to_owned(),
             installed: read.installed.clone(),
         };
-        let manifest = read.manifest(&self.wishes);
+        let manifest = read.manifest(&self.wishes)?;
+        if let Some(doubt) = self.wishes.doubt() {
+            say(&format!("daskflow: hint: {doubt}"));
+        }
         if self.print {
             return Ok(Made::Printed(print(manifest.as_bytes())));
         }
         if let Some(doubt) = read.doubt()? {
-            eprintln!("daskflow: hint: {doubt}");
+            say(&format!("daskflow: hint: {doubt}"));
         }
         let once = self.wishes.every.is_none() && self.wishes.cron.is_none();
         let folder = std::path::absolute(folder_of(script).join(".")).ok();
@@ -239,24 +228,41 @@ impl ScriptFile {
     }
 
     /// The manifest of the script.
-    pub fn manifest(&self, wishes: &Wishes) -> String {
-        let zone =
-            TimeZone::system().iana_name().filter(|zone| *zone != UTC && *zone != "UTC").map(str::to_owned);
-        first::write(&first::Script {
+    ///
+    /// # Errors
+    ///
+    /// The wishes do not go together.
+    pub fn manifest(&self, wishes: &Wishes) -> Result<String, Error> {
+        let zone = zone_of(&TimeZone::system()).filter(|zone| ![UTC, "UTC"].contains(&zone.as_str()));
+        Ok(first::write(&first::Script {
             file: &self.file,
             text: &self.text,
             beside: &self.beside,
-            parameters: &wishes.parameters(),
+            parameters: &wishes.parameters()?,
             workers: wishes.workers,
             times: wishes.times(zone.as_deref()),
             installed: self.installed.as_ref(),
-        })
+        }))
     }
 }
 
+/// The name of a zone, where it has one that a clock can have: not where it is a rule, as in `TZ=UTC-3`.
+fn zone_of(zone: &TimeZone) -> Option<String> {
+    zone.iana_name().filter(|name| find_zone(name).is_ok()).map(str::to_owned)
+}
+
 impl Wishes {
-    fn parameters(&self) -> Map<String, Value> {
-        self.parameters.iter().map(|Parameter(name, value)| (name.clone(), value.clone())).collect()
+    fn parameters(&self) -> Result<Map<String, Value>, Error> {
+        by_name(&self.parameters).map_err(Error::Parameters)
+    }
+
+    /// What may not be meant by a cron pattern on this machine, whose zone the manifest has.
+    pub fn doubt(&self) -> Option<&'static str> {
+        let is_known = zone_of(&TimeZone::system()).is_some();
+        (self.cron.is_some() && !is_known).then_some(
+            "the time zone of this machine has no name, and the cron pattern counts in UTC: set TZ to one such as \
+             Europe/Paris, or write timeZone into the manifest",
+        )
     }
 
     fn times<'a>(&'a self, zone: Option<&'a str>) -> Times<'a> {
@@ -285,7 +291,7 @@ impl Recipe {
     ///
     /// Why none can be made of it, or why it cannot run here, in one line.
     pub fn manifest(&self) -> Result<String, String> {
-        let made = self.read().and_then(|read| read.doubt().map(|_| read.manifest(&self.wishes)));
+        let made = self.read().and_then(|read| read.doubt().and_then(|_| read.manifest(&self.wishes)));
         made.map_err(|error| chain(&error))
     }
 
@@ -344,36 +350,24 @@ fn beside(folder: &Path, modules: &BTreeSet<String>) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
-    fn a_parameter_is_json_or_a_text() {
-        for (text, name, value) in [
-            ("count=3", "count", json!(3)),
-            ("name=three", "name", json!("three")),
-            ("name=\"3\"", "name", json!("3")),
-            ("days=[1, 2]", "days", json!([1, 2])),
-            ("url=http://a?b=c", "url", json!("http://a?b=c")),
-            ("empty=", "empty", json!("")),
-        ] {
-            assert_eq!(text.parse(), Ok(Parameter(name.to_owned(), value)), "{text}");
-        }
-        for text in ["count", "=3"] {
-            assert!(text.parse::<Parameter>().unwrap_err().contains("such as count=3"), "{text}");
-        }
+    fn a_zone_without_a_name_is_none() {
+        assert_eq!(zone_of(&TimeZone::get("Europe/Paris").unwrap()).as_deref(), Some("Europe/Paris"));
+        assert_eq!(zone_of(&TimeZone::posix("UTC-3").unwrap()), None, "a rule");
+        assert_eq!(zone_of(&TimeZone::unknown()), None);
     }
 
     #[test]
     fn times_are_those_that_a_clock_can_have() {
         for (text, words) in [
             ("90", "`90` lacks a unit"),
-            ("1 h", "is not a duration"),
+            ("1 h", "is no interval"),
             ("0s", "is too short; write at least 1s"),
             ("0d", "is too short"),
             ("1d12h", "write one of them alone"),
-            ("often", "is not a duration"),
+            ("often", "is no interval"),
         ] {
             assert!(interval(text).unwrap_err().contains(words), "{text}: {:?}", interval(text));
         }

@@ -8,10 +8,12 @@ use clap::Args;
 use serde_json::Value;
 
 use super::commands::{self, Access, Failure};
-use super::files::{Files, without_files};
-use super::output::{FileFault, Output, fail};
+use super::files::{Files, object, without_files};
+use super::out::{code, print_by};
+use super::output::{FileFault, Output, fail, say};
 use crate::api::Kind;
 use crate::client::find::{self, Found, Named, shown};
+use crate::daemon::clock::Clock;
 use crate::manifest::{self, Checked, Fault, kustomization};
 use crate::view::counted;
 
@@ -24,7 +26,7 @@ use crate::view::counted;
 pub(super) struct Arguments {
     /// Instead of -f: objects of the cluster, with the kind before the name where several have it:
     /// flow/nightly.
-    #[arg(value_name = "[KIND/]NAME")]
+    #[arg(value_name = "[KIND/]NAME", value_parser = object)]
     objects: Vec<Named>,
     #[command(flatten)]
     files: Files,
@@ -49,23 +51,20 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     let report = match of_cluster(arguments) {
         Ok(Some(report)) => report,
         Ok(None) => report(&arguments.files),
-        Err(failure) => return fail(&failure),
+        Err(failure) => return arguments.access.fail(&failure),
     };
-    // Who reads no further than the first lines still gets the right exit code.
-    let _ = report.write(arguments.output);
+    let written = print_by(|out| report.write(arguments.output, out));
     let nothing = report.objects == 0 && report.others == 0 && report.faults.is_empty();
     if nothing && !report.unreadable {
-        eprintln!("daskflow: there is no object in what was given");
+        say("daskflow: there is no object in what was given");
     }
-    if nothing || report.unreadable || report.faults.iter().any(|found| !found.fault.hint) {
-        ExitCode::FAILURE
-    } else {
-        ExitCode::SUCCESS
-    }
+    let is_bad = nothing || report.unreadable || report.faults.iter().any(|found| !found.fault.hint);
+    // Who reads no further than the first lines still gets the right exit code.
+    ExitCode::from(code(written, u8::from(is_bad)))
 }
 
 fn report(files: &Files) -> Report {
-    let mut report = Report::default();
+    let (mut report, now) = (Report::default(), Clock::of_machine().now());
     for source in files.read() {
         let source = match source {
             Ok(source) => source,
@@ -75,7 +74,7 @@ fn report(files: &Files) -> Report {
                 continue;
             }
         };
-        report.add(&source.name, manifest::check(&source.text));
+        report.add(&source.name, manifest::check_at(&source.text, now));
     }
     report
 }
@@ -93,9 +92,9 @@ fn of_cluster(arguments: &Arguments) -> Result<Option<Report>, Failure> {
         }
         Ok(found)
     })?;
-    let mut report = Report::default();
+    let (mut report, now) = (Report::default(), Clock::of_machine().now());
     for object in &found {
-        let mut checked = manifest::check(&written(object)?);
+        let mut checked = manifest::check_at(&written(object)?, now);
         // The lines of a text that was made for this say nothing.
         let of_objects = checked
             .manifests
@@ -145,10 +144,9 @@ impl Report {
         self.faults.extend(faults.into_iter().map(|fault| FileFault { file: file.to_owned(), fault }));
     }
 
-    fn write(&self, output: Output) -> io::Result<()> {
-        let mut out = io::stdout().lock();
+    fn write(&self, output: Output, out: &mut dyn Write) -> io::Result<()> {
         if output == Output::Json {
-            serde_json::to_writer_pretty(&mut out, &self.faults)?;
+            serde_json::to_writer_pretty(&mut *out, &self.faults)?;
             return writeln!(out);
         }
         for fault in &self.faults {

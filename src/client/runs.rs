@@ -10,6 +10,7 @@ use super::cluster::Cluster;
 use super::error::Error;
 use super::{read, wait};
 use crate::api::{Flow, FlowBackfill, FlowRun, FlowRunSpec, Kind, labels};
+use crate::manifest::similar::similar;
 use crate::plan::facts::{logical_time, phase_of};
 use crate::view::objects;
 
@@ -76,6 +77,24 @@ pub async fn retry(cluster: &Cluster, earlier: &FlowRun, wish: Wish) -> Result<F
     create(cluster, &earlier.spec.flow, "retry", wish).await
 }
 
+/// Looks whether a Flow has a clock of this name.
+///
+/// # Errors
+/// It has none: a run of it would fail at once.
+pub fn find_clock(flow: &Flow, clock: &str) -> Result<(), Error> {
+    let entries = flow.spec.schedule.as_ref().map(|schedule| schedule.clocks.as_slice()).unwrap_or_default();
+    let names: Vec<&str> = entries.iter().map(|entry| entry.name.as_str()).collect();
+    if names.contains(&clock) {
+        return Ok(());
+    }
+    let hint = match (similar(clock, names.iter().copied()), names.as_slice()) {
+        (Some(nearest), _) => format!("did you mean {nearest}?"),
+        (None, []) => "it has none".to_owned(),
+        (None, all) => format!("it has {}", all.join(", ")),
+    };
+    Err(Error::Senseless(format!("the Flow {} has no clock {clock}: {hint}", flow.name_any())))
+}
+
 /// Asks for a run to be cancelled.
 ///
 /// # Errors
@@ -124,3 +143,26 @@ pub async fn create_backfill(cluster: &Cluster, backfill: &FlowBackfill) -> Resu
 
 /// The kinds among which a run is looked for where a Flow's name stands for its newest.
 pub const RUN_OR_FLOW: [Kind; 2] = [Kind::FlowRun, Kind::Flow];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_is_one_of_the_flow() {
+        let said = |clocks: Value, clock: &str| {
+            let flow: Flow = serde_json::from_value(json!({
+                "apiVersion": "daskflow.dev/v1alpha1", "kind": "Flow", "metadata": {"name": "etl"},
+                "spec": {"cluster": {}, "schedule": {"clocks": clocks}},
+            }))
+            .unwrap();
+            find_clock(&flow, clock).err().map(|error| error.to_string())
+        };
+        let clocks = || json!([{"name": "nightly", "interval": "1d"}, {"name": "b", "interval": "1h"}]);
+        assert_eq!(said(clocks(), "b"), None);
+        let of = |hint: &str| Some(format!("the Flow etl has no clock {hint}"));
+        assert_eq!(said(clocks(), "nope"), of("nope: it has nightly, b"));
+        assert_eq!(said(clocks(), "nightl"), of("nightl: did you mean nightly?"));
+        assert_eq!(said(json!([]), "b"), of("b: it has none"));
+    }
+}

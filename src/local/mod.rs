@@ -32,6 +32,7 @@ mod record;
 mod screen;
 mod stored;
 
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -112,6 +113,15 @@ pub struct Stop {
     pub at_once: CancellationToken,
 }
 
+/// How it ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// The exit code: that of the first run that failed, where it ends by itself, else 0.
+    pub code: u8,
+    /// What of its lines was lost.
+    pub written: io::Result<()>,
+}
+
 /// Why it cannot go on.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -161,12 +171,11 @@ pub enum Error {
 }
 
 /// Runs what the files say until it is stopped, until each Flow has run once, or until nothing is left to do.
-/// Gives the exit code: that of the first run that failed, where it ends by itself, else 0.
 ///
 /// # Errors
 ///
 /// The files, the Python or this machine do not allow it, or the operator ended.
-pub async fn run(options: Options, stop: Stop) -> Result<u8, Error> {
+pub async fn run(options: Options, stop: Stop) -> Result<Ended, Error> {
     let mut objects = Objects::of(&options.files)?;
     if options.once {
         objects = objects.for_once()?;
@@ -176,7 +185,7 @@ pub async fn run(options: Options, stop: Stop) -> Result<u8, Error> {
     let interrupted = if options.once || options.until_idle { INTERRUPTED } else { 0 };
     let python = tokio::select! {
         found = python::find(options.python.as_deref()) => found?,
-        () = stop.in_order.cancelled() => return Ok(interrupted),
+        () = stop.in_order.cancelled() => return Ok(Ended { code: interrupted, written: Ok(()) }),
     };
     let machine = Arc::new(Machine {
         python,
@@ -233,7 +242,8 @@ pub async fn run(options: Options, stop: Stop) -> Result<u8, Error> {
     end(&kubelet, &stop).await;
     machine.folder.clear();
     let written = api.written().await.map_err(|fault| not_kept(&machine, fault));
-    ended.and_then(|code| written.map(|()| code))
+    let code = ended.and_then(|code| written.map(|()| code))?;
+    Ok(Ended { code, written: machine.news.written() })
 }
 
 /// Ends all pods.

@@ -30,4 +30,4 @@ mod way;
 mod yaml;
 
 pub use fault::Fault;
-pub use object::{Checked, Manifest, check};
+pub use object::{Checked, Manifest, check, check_at};

@@ -1,5 +1,6 @@
 //! The objects in a text, and all that is wrong with each.
 
+use jiff::Timestamp;
 use serde_json::Value;
 
 use super::fault::{Fault, Finding};
@@ -34,16 +35,26 @@ pub struct Checked {
     pub others: usize,
     /// Those objects, with the lines that they begin on.
     pub foreign: Vec<(usize, Value)>,
-    /// What is wrong with the text, apart from its objects.
+    /// What is wrong with the text, apart from its objects, and hints about it.
     pub faults: Vec<Fault>,
     /// The lines on which objects begin, and whether they are others'.
     starts: Vec<(usize, bool)>,
+    /// What has ended by then may be meant otherwise.
+    now: Option<Timestamp>,
 }
 
 /// Checks all objects of a text: YAML with any number of documents, or JSON. Lists of objects are looked
 /// into.
 pub fn check(text: &str) -> Checked {
-    let mut checked = Checked::default();
+    check_with(text, Checked::default())
+}
+
+/// The same, with hints about what has ended by `now`.
+pub fn check_at(text: &str, now: Timestamp) -> Checked {
+    check_with(text, Checked { now: Some(now), ..Checked::default() })
+}
+
+fn check_with(text: &str, mut checked: Checked) -> Checked {
     let (documents, broken) = documents(text);
     for document in documents {
         checked.take(&document);
@@ -84,6 +95,12 @@ impl Checked {
         }
         let (group, version_word) = version.1.split_once('/').unwrap_or(("", &version.1));
         if group != GROUP {
+            if group.contains("daskflow") && Kind::named(GROUP, &kind.1).is_some() {
+                let message = format!(
+                    "this is no object of daskflow, and is passed over: those have {GROUP}/{VERSION}"
+                );
+                self.hint(version.0, "apiVersion", &message);
+            }
             self.others += 1;
             self.foreign.push((node.line, node.to_value()));
             return self.starts.push((node.line, true));
@@ -94,7 +111,7 @@ impl Checked {
             return self.say(version.0, "apiVersion", &message);
         }
         if let Some(known) = Kind::named(group, &kind.1) {
-            return self.manifests.push(manifest(known, node));
+            return self.manifests.push(manifest(known, node, self.now));
         }
         let names = Kind::ALL.map(Kind::as_str);
         let meant = similar(&kind.1, names).map(|meant| format!("; did you mean {meant}?"));
@@ -116,12 +133,17 @@ impl Checked {
         None
     }
 
+    fn hint(&mut self, line: usize, field: &str, message: &str) {
+        let hint = Fault { field: field.to_owned(), hint: true, ..Fault::of_text(line, message) };
+        self.faults.push(hint);
+    }
+
     fn say(&mut self, line: usize, field: &str, message: &str) {
         self.faults.push(Fault { field: field.to_owned(), ..Fault::of_text(line, message) });
     }
 }
 
-fn manifest(kind: Kind, node: &Node) -> Manifest {
+fn manifest(kind: Kind, node: &Node, now: Option<Timestamp>) -> Manifest {
     let mut object = node.to_value();
     let mut found = Vec::new();
     if let Some(schema) = SCHEMAS.get(kind.as_str()) {
@@ -145,7 +167,7 @@ fn manifest(kind: Kind, node: &Node) -> Manifest {
     faults.sort_by_key(|fault| fault.line);
     let mut hints = Vec::new();
     if faults.is_empty() {
-        let found = planner::hints(kind, &object).into_iter().chain(placeholder::hints(&object));
+        let found = planner::hints(kind, &object, now).into_iter().chain(placeholder::hints(&object));
         hints.extend(found.map(|finding| Fault { hint: true, ..fault(node, finding) }));
         hints.sort_by_key(|hint| hint.line);
     }

@@ -1,5 +1,6 @@
 //! What the planner says of an object before there is one.
 
+use jiff::Timestamp;
 use serde_json::Value;
 
 use super::fault::Finding;
@@ -35,13 +36,13 @@ pub(super) fn findings(kind: Kind, object: &Value, refused: &[FieldPath]) -> Vec
 }
 
 /// What is carried out as it is written, and may be meant otherwise.
-pub(super) fn hints(kind: Kind, object: &Value) -> Vec<Finding> {
+pub(super) fn hints(kind: Kind, object: &Value, now: Option<Timestamp>) -> Vec<Finding> {
     if kind != Kind::Flow {
         return Vec::new();
     }
     let Ok(flow) = serde_json::from_value::<Flow>(object.clone()) else { return Vec::new() };
     let finding = |hint: flow::Hint| Finding::new(FieldPath::find(&hint.field, object), hint.message);
-    flow::hints(&flow).into_iter().map(finding).collect()
+    flow::hints(&flow, now).into_iter().map(finding).collect()
 }
 
 /// The violations of an object of any kind.

@@ -130,11 +130,9 @@ impl Walk {
             } else {
                 schema.get("type").and_then(Value::as_str).unwrap_or("nothing")
             };
-            return self.refuse(
-                way,
-                schema,
-                format!("must be of type {wanted}; {}", described(schema, value)),
-            );
+            let repair = Some(as_text(schema, value).unwrap_or_else(|| placeholder(schema)));
+            let message = format!("must be of type {wanted}; {}", described(way, schema, value));
+            return self.found.push(Finding { repair, ..Finding::new(way.path(), message) });
         }
         if let Some(words) = schema.get("enum").and_then(Value::as_array)
             && !words.contains(value)
@@ -291,10 +289,18 @@ fn has_type(schema: &Value, value: &Value) -> bool {
     }
 }
 
-fn described(schema: &Value, value: &Value) -> String {
+fn described(way: &Way<'_>, schema: &Value, value: &Value) -> String {
     let takes_text =
         is_set(schema, INT_OR_STRING) || schema.get("type").and_then(Value::as_str) == Some("string");
-    let hint = if takes_text { " (write it in quotes to make it a text)" } else { "" };
+    let hint = if is_length_of_time(schema) && value.is_number() {
+        format!(" (write it with a unit: {})", with_units(value))
+    } else if takes_text && matches!(way, Way::Field(_, "cron")) {
+        " (write five fields in quotes, such as \"0 5 * * *\")".to_owned()
+    } else if takes_text {
+        " (write it in quotes to make it a text)".to_owned()
+    } else {
+        String::new()
+    };
     match value {
         Value::Null => "null is none".to_owned(),
         Value::Object(_) => "this is an object".to_owned(),
@@ -303,6 +309,31 @@ fn described(schema: &Value, value: &Value) -> String {
         Value::Number(_) => format!("{value} is a number{hint}"),
         Value::String(_) => format!("{value} is a text"),
     }
+}
+
+/// Whether a text of this schema is a duration, an interval or an age, whose rules name the units.
+fn is_length_of_time(schema: &Value) -> bool {
+    let rules = schema.get("x-kubernetes-validations").and_then(Value::as_array).into_iter().flatten();
+    let mut texts = rules.filter_map(|rule| rule.get("rule").and_then(Value::as_str));
+    texts.any(|rule| rule.contains("(h|m|s)"))
+}
+
+/// A number of seconds as it may have been meant: `300s or 5m`.
+fn with_units(number: &Value) -> String {
+    match number.as_u64() {
+        Some(seconds) if seconds > 0 && seconds % 60 == 0 => format!("{seconds}s or {}m", seconds / 60),
+        Some(number) => format!("{number}s or {number}m"),
+        None => "90s or 5m".to_owned(),
+    }
+}
+
+/// What is no text and was written where one belongs, as a text: it says what is there for the rules that ask
+/// for one of several fields.
+fn as_text(schema: &Value, value: &Value) -> Option<Value> {
+    let is_any_text = schema.get("type").and_then(Value::as_str) == Some("string")
+        && schema.get("enum").is_none()
+        && schema.get("format").is_none();
+    (is_any_text && (value.is_number() || value.is_boolean())).then(|| Value::String(value.to_string()))
 }
 
 /// RFC 3339, with a zone, as the `date-time` of a schema wants it. Other forms that jiff reads are none.

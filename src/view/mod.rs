@@ -11,6 +11,7 @@ pub mod followed;
 pub mod objects;
 pub mod overview;
 pub mod phase;
+pub mod plain;
 pub mod state;
 pub mod status;
 pub mod tree;

@@ -25,9 +25,34 @@ impl State for DaskCluster {
     fn state(&self) -> Option<String> {
         let status = self.status.as_ref().filter(|status| is_seen(status.observed_generation))?;
         let ready = status.conditions.iter().find(|one| one.type_ == ConditionType::Ready.as_str())?;
-        Some(format!("cluster/{} {}: {}", self.name_any(), ready.reason, ready.message))
+        let why = if ready.message.is_empty() { String::new() } else { format!(": {}", ready.message) };
+        Some(format!("cluster/{} {}{why}", self.name_any(), ready.reason))
     }
 }
 
 impl State for Flow {}
 impl State for FlowBackfill {}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_cluster_without_a_message_has_its_reason() {
+        let state = |message: &str| {
+            let cluster: DaskCluster = serde_json::from_value(json!({
+                "apiVersion": "daskflow.dev/v1alpha1", "kind": "DaskCluster", "metadata": {"name": "a"}, "spec": {},
+                "status": {"observedGeneration": 1, "conditions": [{
+                    "type": "Ready", "status": "True", "reason": "Ready", "message": message,
+                    "lastTransitionTime": "2027-01-01T00:00:00Z",
+                }]},
+            }))
+            .unwrap();
+            cluster.state().unwrap()
+        };
+        assert_eq!(state(""), "cluster/a Ready");
+        assert_eq!(state("2 of 2 workers"), "cluster/a Ready: 2 of 2 workers");
+    }
+}

@@ -1,5 +1,7 @@
 //! A tree of lines, as it is drawn.
 
+use super::plain::plain;
+
 /// What a sign says of a thing at a glance; whoever draws it may choose a colour by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tone {
@@ -39,7 +41,8 @@ impl Tree {
     /// A line alone.
     pub fn line(line: impl Into<String>) -> Self {
         // A message of several lines would break the drawing.
-        Self { mark: None, line: line.into().replace('\n', " "), branches: Vec::new() }
+        let line = line.into().replace('\n', " ");
+        Self { mark: None, line: plain(&line).into_owned(), branches: Vec::new() }
     }
 
     /// The same with a sign.
@@ -94,10 +97,10 @@ mod tests {
     fn a_tree_is_drawn_with_its_branches() {
         let mark = Mark { sign: '✖', tone: Tone::Bad };
         let tree = Tree::line("flow").with([
-            Tree::line("run").marked(mark).with([Tree::line("why"), Tree::line("what\nto do")]),
+            Tree::line("run").marked(mark).with([Tree::line("why"), Tree::line("what\nto\u{1b} do")]),
             Tree::line("cluster").with([Tree::line("pod")]),
         ]);
-        let drawn = "flow\n├─ ✖ run\n│  ├─ why\n│  └─ what to do\n└─ cluster\n   └─ pod\n";
+        let drawn = "flow\n├─ ✖ run\n│  ├─ why\n│  └─ what to^[ do\n└─ cluster\n   └─ pod\n";
         assert_eq!(tree.draw(&|_, sign| sign.to_owned()), drawn);
         let painted = tree.draw(&|tone, sign| format!("<{tone:?} {sign}>"));
         assert!(painted.contains("├─ <Bad ✖> run"), "{painted}");

@@ -93,7 +93,7 @@ async fn faults_of_the_command_line_and_the_connection_say_what_to_do() {
         ("logs nightly-report-20251007t000000 --attempt 1", 1, "is no longer there"),
         ("logs nightly-report-now-8kfpz --previous", 1, "has one attempt only"),
         ("logs nightly-report-20251007t000000 --attempt 0", 2, "0 is not in 1.."),
-        ("cancel nightly-report", 1, "name its runs that are to end: daskflow cancel nightly-report-now-"),
+        ("cancel nightly-report", 1, "name its runs that are to end: `daskflow cancel nightly-report-now-"),
         ("cancel", 2, "RUN"),
         ("suspend nightly-report-20251007t000000", 1, "daskflow retry nightly-report-20251007t000000"),
         ("retry nightly-report-now-8kfpz", 1, "has not ended (Running)"),

@@ -97,7 +97,7 @@ fn flows_without_a_tick_ahead_are_told_in_words() {
         ran.err,
         "bare has no schedule: it runs when a FlowRun is created
 paused is suspended: no tick starts a run
-over: no clock ticks after 2026-03-28T22:30:00Z
+over: the clock a has no tick after 2026-03-28T22:30:00Z: its endAt, 2026-01-01T00:00:00Z, has passed
 asleep: the clock a is suspended
 asleep: no clock ticks after 2026-03-28T22:30:00Z
 "
@@ -205,8 +205,8 @@ fn a_clock_that_has_ended_is_told_beside_a_live_one() {
     let ran = daskflow(Path::new("/"), &["next", "-f", "-", "--after", "2026-03-28T22:30:00.123Z"], &text);
     assert_eq!(
         ran.err,
-        "mixed: the clock over has no tick after 2026-03-28T22:30:00Z
-mixed: the clock past has no tick after 2026-03-28T22:30:00Z
+        "mixed: the clock over has no tick after 2026-03-28T22:30:00Z: its endAt, 2026-01-01T00:00:00Z, has passed
+mixed: the clock past has no tick after 2026-03-28T22:30:00Z: the last of its dates, 2026-01-01T00:00:00Z, has passed
 "
     );
     assert_eq!((ran.code, ran.out.lines().count()), (0, 6));

@@ -149,7 +149,7 @@ fn what_cannot_be_run_is_named_with_its_cure() {
         (vec!["flow.yaml"], 1, "is a manifest already: daskflow local -f flow.yaml runs it"),
         (vec!["src"], 1, "src is a folder: name a script in it"),
         (vec!["empty.py"], 1, "there is nothing to run"),
-        (vec!["broken.py", "--every", "often"], 2, "for '--every <INTERVAL>': `often` is not a duration"),
+        (vec!["broken.py", "--every", "often"], 2, "for '--every <INTERVAL>': `often` is no interval"),
         (vec!["broken.py", "--cron", "0 25 * * *"], 2, "for '--cron <PATTERN>': hour `25` is out of range"),
         (vec!["broken.py", "--env-file", "bad.env"], 1, "bad.env:2: this is no variable"),
         (vec!["broken.py", "--every", "1m", "--cron", "@daily"], 2, "cannot be used with"),

@@ -1,6 +1,7 @@
 //! Which cluster a command works on, and as whom: as kubectl has it.
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
@@ -11,6 +12,7 @@ use kube::{Client, Config};
 
 use crate::api::object_name::{is_namespace_name, no_namespace};
 use crate::causes::chain;
+use crate::cli::output::{say, word};
 use crate::client::Cluster;
 use crate::local::{self, Living};
 
@@ -42,6 +44,54 @@ pub(in crate::cli) struct Access {
     impersonate_groups: Vec<String>,
 }
 
+/// The options that lead another command to the same cluster, and to the same namespace in it.
+#[derive(Clone, Debug, Default)]
+pub(in crate::cli) struct Way(String);
+
+/// The commands that take these options, as far as messages name them.
+const ON_CLUSTER: &[&str] = &[
+    "backfill",
+    "cancel",
+    "check",
+    "connect",
+    "dashboard",
+    "logs",
+    "report",
+    "resume",
+    "retry",
+    "run",
+    "scale",
+    "status",
+    "suspend",
+];
+
+impl Way {
+    /// A text in which each command that is to be copied reaches the same cluster: one between backticks, or
+    /// alone on its line.
+    pub fn repeated(&self, text: &str) -> String {
+        if self.0.is_empty() {
+            return text.to_owned();
+        }
+        let lines = text.split('\n').map(|line| {
+            if is_on_cluster(line) {
+                return format!("{line}{}", self.0);
+            }
+            let parts = line.split('`').enumerate().map(|(index, part)| {
+                let is_quoted = index % 2 == 1 && is_on_cluster(part);
+                format!("{part}{}", if is_quoted { self.0.as_str() } else { "" })
+            });
+            parts.collect::<Vec<_>>().join("`")
+        });
+        lines.collect::<Vec<_>>().join("\n")
+    }
+}
+
+/// Whether a text begins with such a command.
+fn is_on_cluster(text: &str) -> bool {
+    let mut words = text.split(' ');
+    words.next() == Some("daskflow") && words.next().is_some_and(|word| ON_CLUSTER.contains(&word))
+}
+
 #[derive(Debug, thiserror::Error)]
 pub(in crate::cli) enum Error {
     #[error(
@@ -65,6 +115,39 @@ pub(in crate::cli) enum Error {
 }
 
 impl Access {
+    /// The options by which this cluster was chosen. `namespace` is the one that is meant.
+    pub fn way(&self, namespace: &str) -> Way {
+        let mut words = Vec::new();
+        let mut option = |name: &str, value: &str| words.push(format!(" {name} {}", word(value)));
+        if self.namespace.is_some() || namespace != "default" {
+            option("-n", namespace);
+        }
+        if let Some(context) = &self.context {
+            option("--context", context);
+        }
+        if let Some(kubeconfig) = &self.kubeconfig {
+            option("--kubeconfig", &kubeconfig.display().to_string());
+        }
+        if let Some(user) = &self.impersonate {
+            option("--as", user);
+        }
+        for group in &self.impersonate_groups {
+            option("--as-group", group);
+        }
+        if self.local {
+            words.push(" --local".to_owned());
+        }
+        Way(words.concat())
+    }
+
+    /// Prints why the program ends, as [`fail`](crate::cli::output::fail) does: the commands in it reach the
+    /// same cluster.
+    pub fn fail(&self, failure: &dyn std::error::Error) -> ExitCode {
+        let way = self.way(self.namespace.as_deref().unwrap_or("default"));
+        say(&format!("daskflow: {}", way.repeated(&chain(failure))));
+        ExitCode::FAILURE
+    }
+
     /// A client of the cluster, with the caller's own rights.
     pub async fn cluster(&self) -> Result<Cluster, Error> {
         let mut config = self.config().await?;
@@ -173,5 +256,45 @@ fn is_missing(error: &KubeconfigError) -> bool {
         KubeconfigError::FindPath => true,
         KubeconfigError::ReadConfig(source, _) => source.kind() == std::io::ErrorKind::NotFound,
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        access: Access,
+    }
+
+    fn repeated(options: &[&str], namespace: &str, text: &str) -> String {
+        let line = Line::parse_from([&["daskflow"], options].concat());
+        line.access.way(namespace).repeated(text)
+    }
+
+    #[test]
+    fn commands_in_messages_reach_the_same_cluster() {
+        let text = "the run goes on. To see it:\ndaskflow logs -f a\ndaskflow cancel a";
+        let local = "the run goes on. To see it:\ndaskflow logs -f a --local\ndaskflow cancel a --local";
+        assert_eq!(repeated(&["--local"], "default", text), local);
+        assert_eq!(repeated(&[], "default", text), text);
+        let text = "`daskflow status a` shows it, and `daskflow local` has its own";
+        for (options, namespace, expected) in [
+            (&["-n", "team"][..], "team", " -n team"),
+            (&[], "of-the-context", " -n of-the-context"),
+            (&["-n", "default"], "default", " -n default"),
+            (
+                &["--context", "my c", "--kubeconfig", "k/c", "--as", "u", "--as-group", "g"],
+                "default",
+                " --context 'my c' --kubeconfig k/c --as u --as-group g",
+            ),
+        ] {
+            let with = format!("`daskflow status a{expected}` shows it, and `daskflow local` has its own");
+            assert_eq!(repeated(options, namespace, text), with);
+        }
     }
 }

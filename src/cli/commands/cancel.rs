@@ -87,7 +87,7 @@ async fn one(named: &Named, session: &Session<'_>) -> Result<FlowRun, Failure> {
         format!("{} is a Flow, and none of its runs is under way", named.name)
     } else {
         format!(
-            "{} is a Flow: name its runs that are to end: daskflow cancel {}",
+            "{} is a Flow: name its runs that are to end: `daskflow cancel {}`",
             named.name,
             active.join(" ")
         )

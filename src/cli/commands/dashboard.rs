@@ -10,6 +10,7 @@ use super::access::Access;
 use super::failure::Failure;
 use super::forward::{self, Local, Signals};
 use super::session::Session;
+use crate::cli::output::say;
 use crate::client::dashboard::Dashboard;
 use crate::client::find::Named;
 use crate::client::forward::{Port, is_here};
@@ -84,7 +85,7 @@ fn show(
     let (browser, address) = (arguments.browser.clone(), address.to_owned());
     let open = async move {
         if !browser::open(browser.as_deref(), &address).await {
-            eprintln!("no browser was opened (BROWSER may name one): open the address yourself");
+            say("no browser was opened (BROWSER may name one): open the address yourself");
         }
     };
     Ok((!arguments.no_open).then(|| tokio::spawn(open)))

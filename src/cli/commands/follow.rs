@@ -12,6 +12,7 @@ use crate::api::FlowRun;
 use crate::client::logs::Line;
 use crate::client::{self, runs};
 use crate::plan::facts::phase_of;
+use crate::view::plain::plain;
 use crate::view::state::State;
 use crate::view::{exit, status};
 
@@ -30,9 +31,9 @@ pub(super) struct Waits {
 
 /// Says that a run was created, and waits for it if that is wanted; gives the exit code.
 pub(super) async fn created(run: &FlowRun, waits: &Waits, session: &mut Session<'_>) -> Result<u8, Failure> {
-    let (name, place) = (run.name_any(), place(session));
+    let name = run.name_any();
     let until = deadline(waits.timeout);
-    let next = format!("daskflow logs -f {name}{place}\ndaskflow cancel {name}{place}");
+    let next = format!("daskflow logs -f {name}\ndaskflow cancel {name}");
     if !waits.follow && !waits.wait {
         session.print(std::slice::from_ref(run), &format!("run/{name} created"))?;
         if session.format.is_for_people() {
@@ -62,14 +63,6 @@ pub(super) async fn created(run: &FlowRun, waits: &Waits, session: &mut Session<
         session.print(std::slice::from_ref(&run), "")?;
     }
     Ok(exit::code(&run.status.unwrap_or_default()))
-}
-
-/// The namespace as the next command needs it.
-fn place(session: &Session<'_>) -> String {
-    match session.cluster.namespace.as_str() {
-        "default" => String::new(),
-        other => format!(" -n {other}"),
-    }
 }
 
 /// Follows a run until it has ended, or until then at most.
@@ -104,7 +97,7 @@ impl client::follow::Seen for Printed<'_> {
     fn changed(&mut self, run: &FlowRun) {
         // Its end is said by whoever follows it.
         if let Some(state) = run.state().filter(|_| !phase_of(run).is_final()) {
-            let _ = writeln!(self.err, "{state}");
+            let _ = writeln!(self.err, "{}", plain(&state));
         }
     }
 
@@ -116,6 +109,6 @@ impl client::follow::Seen for Printed<'_> {
     }
 
     fn lacks(&mut self, why: &str) {
-        let _ = writeln!(self.err, "without its log: {why}");
+        let _ = writeln!(self.err, "without its log: {}", plain(why));
     }
 }

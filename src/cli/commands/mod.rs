@@ -34,9 +34,10 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
-use super::out::{Out, code, print};
+use super::out::{code, print};
 use super::output::fail;
 use crate::daemon::clock::Clock;
+use crate::daemon::out::Out;
 use session::Session;
 
 pub(super) use access::Access;
@@ -104,7 +105,7 @@ pub(super) fn run(command: &Command, whole: impl FnOnce() -> clap::Command) -> E
     runtime.shutdown_background();
     match ended {
         Ok(code) => ExitCode::from(code),
-        Err(failure) => fail(&failure),
+        Err(failure) => settings(command).0.fail(&failure),
     }
 }
 
@@ -112,8 +113,10 @@ async fn on_cluster(command: &Command) -> Result<u8, Failure> {
     let (access, format) = settings(command);
     let cluster = access.cluster().await?;
     let (mut out, mut err) = (Out::new(std::io::stdout()), std::io::stderr());
+    let way = access.way(&cluster.namespace);
     let mut session = Session {
         cluster,
+        way,
         clock: Clock::of_machine(),
         out: &mut out,
         err: &mut err,

@@ -1,12 +1,12 @@
 //! `--parameter` and `--parameters`.
 
 use std::path::PathBuf;
-use std::str::FromStr;
 
 use clap::Args;
 use serde_json::{Map, Value};
 
 use super::failure::Failure;
+use crate::cli::parameter::{Parameter, by_name};
 
 #[derive(Args, Clone, Debug, Default)]
 pub(super) struct Parameters {
@@ -18,20 +18,6 @@ pub(super) struct Parameters {
     parameters: Option<PathBuf>,
 }
 
-#[derive(Clone, Debug, PartialEq)]
-struct Parameter(String, Value);
-
-impl FromStr for Parameter {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let pair = text.split_once('=').filter(|(name, _)| !name.is_empty());
-        let (name, value) = pair.ok_or("write a name and a value, such as region=north or days=7")?;
-        let value = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned()));
-        Ok(Self(name.to_owned(), value))
-    }
-}
-
 impl Parameters {
     /// All of them.
     pub fn read(&self) -> Result<Map<String, Value>, Failure> {
@@ -39,7 +25,7 @@ impl Parameters {
             Some(path) => of_file(path)?,
             None => Map::new(),
         };
-        all.extend(self.parameter.iter().map(|Parameter(name, value)| (name.clone(), value.clone())));
+        all.extend(by_name(&self.parameter).map_err(Failure::Senseless)?);
         Ok(all)
     }
 }
@@ -68,24 +54,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-
-    #[test]
-    fn a_value_is_json_or_a_text() {
-        for (text, name, value) in [
-            ("days=7", "days", json!(7)),
-            ("region=north", "region", json!("north")),
-            ("quoted=\"7\"", "quoted", json!("7")),
-            ("list=[1,2]", "list", json!([1, 2])),
-            ("empty=", "empty", json!("")),
-            ("a=b=c", "a", json!("b=c")),
-            ("no=null", "no", json!(null)),
-        ] {
-            assert_eq!(text.parse::<Parameter>().unwrap(), Parameter(name.to_owned(), value), "{text}");
-        }
-        for text in ["days", "=7", ""] {
-            assert!(text.parse::<Parameter>().unwrap_err().contains("such as"), "{text}");
-        }
-    }
 
     #[test]
     fn a_file_has_an_object_and_single_ones_take_precedence() {

@@ -39,6 +39,9 @@ pub(in crate::cli) struct Arguments {
 
 pub(super) async fn run(arguments: &Arguments, session: &mut Session<'_>) -> Result<u8, Failure> {
     let flow = find::flow(&session.cluster, &arguments.flow).await?;
+    if let Some(clock) = &arguments.clock {
+        runs::find_clock(&flow, clock)?;
+    }
     let wish = Wish {
         parameters: arguments.parameters.read()?,
         logical_time: arguments.logical_time,
@@ -46,5 +49,11 @@ pub(super) async fn run(arguments: &Arguments, session: &mut Session<'_>) -> Res
         ..Wish::default()
     };
     let created = runs::create(&session.cluster, &flow.name_any(), "now", wish).await?;
+    if flow.spec.suspend {
+        session.note(&format!(
+            "the Flow {name} is suspended, and starts no run by its clocks: this one runs all the same; `daskflow resume flow/{name}`",
+            name = flow.name_any()
+        ));
+    }
     follow::created(&created, &arguments.waits, session).await
 }

@@ -6,11 +6,13 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::time::{Instant, sleep_until};
 
+use super::access::Way;
 use super::failure::{Failure, INTERRUPTED, OUT_OF_TIME};
 use super::format::{Format, painted};
 use crate::client::wait::Seen;
 use crate::client::{self, Cluster};
 use crate::daemon::clock::Clock;
+use crate::view::plain::plain;
 use crate::view::tree::{Tone, Tree};
 
 /// Ends at Ctrl-C. From the first call on Ctrl-C does not end the program by itself.
@@ -36,6 +38,7 @@ pub(super) async fn over(until: Option<Instant>) {
 /// A cluster, and where to print.
 pub(super) struct Session<'a> {
     pub cluster: Cluster,
+    pub way: Way,
     pub clock: Clock,
     pub out: &'a mut (dyn Write + Send),
     pub err: &'a mut (dyn Write + Send),
@@ -55,7 +58,7 @@ impl Session<'_> {
     /// Prints an object in the form that was asked for: as it is, or as a sentence.
     pub fn print<K: Serialize>(&mut self, objects: &[K], sentence: &str) -> Result<(), Failure> {
         if self.format.is_for_people() {
-            writeln!(self.out, "{sentence}")?;
+            writeln!(self.out, "{}", plain(sentence))?;
             return Ok(());
         }
         let values = objects.iter().map(serde_json::to_value).collect::<Result<Vec<_>, _>>()?;
@@ -66,15 +69,15 @@ impl Session<'_> {
 
     /// Draws a tree.
     pub fn draw(&mut self, tree: &Tree) -> io::Result<()> {
-        let plain: &dyn Fn(Tone, &str) -> String = &|_, sign| sign.to_owned();
-        let text = tree.draw(if self.colour { &painted } else { plain });
+        let without: &dyn Fn(Tone, &str) -> String = &|_, sign| sign.to_owned();
+        let text = tree.draw(if self.colour { &painted } else { without });
         self.out.write_all(text.as_bytes())
     }
 
-    /// Says something beside the output.
+    /// Says something beside the output. The commands in it reach the same cluster.
     pub fn note(&mut self, text: &str) {
         // Whoever reads no notes misses nothing of the result.
-        let _ = writeln!(self.err, "{text}");
+        let _ = writeln!(self.err, "{}", plain(&self.way.repeated(text)));
     }
 
     /// Waits, until then at most, or until Ctrl-C. Then `hint` says what goes on without the wait. What is at
@@ -90,7 +93,7 @@ impl Session<'_> {
         let mut seen = |state: String| {
             if state != last {
                 // As of a note, nothing is lost with it.
-                let _ = writeln!(err, "{state}");
+                let _ = writeln!(err, "{}", plain(&state));
                 last = state;
             }
         };

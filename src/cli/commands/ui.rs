@@ -1,6 +1,6 @@
 //! `daskflow ui`
 
-use std::io::Write;
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -12,8 +12,8 @@ use tokio::net::TcpListener;
 use super::access::Access;
 use super::failure::Failure;
 use super::forward::Signals;
-use crate::cli::out::Out;
-use crate::cli::output::fail;
+use crate::cli::out::{code, print_by};
+use crate::cli::output::{fail, say};
 use crate::daemon::clock::Clock;
 use crate::daemon::http::listen;
 use crate::local::browser;
@@ -87,7 +87,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     };
     let ended = runtime.block_on(async {
         if arguments.in_cluster {
-            Box::pin(in_cluster(arguments)).await
+            Box::pin(in_cluster(arguments)).await.map(Ok)
         } else {
             Box::pin(here(arguments)).await
         }
@@ -95,7 +95,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     // A watch that hangs must not keep the program.
     runtime.shutdown_background();
     match ended {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(printed) => ExitCode::from(code(printed, 0)),
         Err(failure) => fail(&failure),
     }
 }
@@ -124,8 +124,8 @@ impl Arguments {
     }
 }
 
-/// On the machine of one person.
-async fn here(arguments: &Arguments) -> Result<(), Failure> {
+/// On the machine of one person. Gives what was lost of the address.
+async fn here(arguments: &Arguments) -> Result<io::Result<()>, Failure> {
     let cluster = arguments.access.cluster().await?;
     let scope =
         if arguments.all_namespaces { Scope::All } else { Scope::Namespace(cluster.namespace.clone()) };
@@ -133,23 +133,22 @@ async fn here(arguments: &Arguments) -> Result<(), Failure> {
     let (listener, address) = bind(arguments.port).await?;
     let loopback = Loopback::new(cluster, address)?;
     let url = loopback.url();
-    let mut out = Out::new(std::io::stdout());
-    writeln!(out, "Page: {url}")?;
-    out.flush()?;
-    eprintln!("Ctrl-C ends it; the address opens once, in one browser");
+    let printed = print_by(|out| writeln!(out, "Page: {url}"));
+    say("Ctrl-C ends it; the address opens once, in one browser");
     let served = tokio::spawn(web::serve(listener, arguments.options(Door::Loopback(loopback), scope)));
     if !arguments.no_open {
         let browser = arguments.browser.clone();
         tokio::spawn(async move {
             if !browser::open(browser.as_deref(), &url).await {
-                eprintln!("no browser was opened (BROWSER may name one): open the address yourself");
+                say("no browser was opened (BROWSER may name one): open the address yourself");
             }
         });
     }
     tokio::select! {
-        () = signals.any() => Ok(()),
-        ended = served => ended.map_err(|error| Failure::Runtime(error.into()))?.map_err(Failure::Runtime),
+        () = signals.any() => {}
+        ended = served => ended.map_err(|error| Failure::Runtime(error.into()))?.map_err(Failure::Runtime)?,
     }
+    Ok(printed)
 }
 
 /// Behind a proxy, for whoever it lets in.
@@ -164,7 +163,7 @@ async fn in_cluster(arguments: &Arguments) -> Result<(), Failure> {
     let listener = listen(arguments.listen).await.map_err(|error| {
         Failure::Senseless(format!("{}: name another one with --listen", crate::causes::chain(&error)))
     })?;
-    eprintln!("listening on {}", listener.local_addr().unwrap_or(arguments.listen));
+    say(&format!("listening on {}", listener.local_addr().unwrap_or(arguments.listen)));
     tokio::select! {
         () = signals.any() => Ok(()),
         ended = web::serve(listener, arguments.options(Door::Proxied(users), scope)) => {

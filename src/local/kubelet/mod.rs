@@ -162,11 +162,11 @@ impl Kubelet {
         let log = self.machine.log(&pod.namespace().unwrap_or_default(), &pod.name_any());
         let shown = self.machine.shows_runs && component == labels::RUNNER;
         // It counts as living until all of its log is shown.
-        let lives = life.orders.clone();
+        let (lives, machine) = (life.orders.clone(), self.machine.clone());
         tokio::spawn(async move {
             let life = Box::pin(life.live());
             if shown {
-                log_copy::show(&log, life).await;
+                log_copy::show(&log, life, &machine.news).await;
             } else {
                 life.await;
             }

@@ -107,6 +107,22 @@ pub fn coming(flow: &Flow, after: Timestamp, count: usize) -> Result<Outlook, Ve
     Ok(Outlook { runs, suspended, ended })
 }
 
+/// Why a clock has no tick later than `after`, in words.
+pub fn why_ended(entry: &ClockEntry, after: Timestamp) -> String {
+    let last = entry.dates.iter().flatten().map(|date| date.0).max();
+    let counts = |rule: &String| rule.to_ascii_uppercase().contains("COUNT=");
+    let starts = |rule: &String| entry.start_at.is_some() || rule.to_ascii_uppercase().contains("DTSTART");
+    match (&entry.end_at, last, &entry.rrule) {
+        (Some(end), ..) if end.0 <= after => format!("its endAt, {}, has passed", end.0),
+        (_, Some(last), _) if last <= after => format!("the last of its dates, {last}, has passed"),
+        (_, _, Some(rule)) if counts(rule) && !starts(rule) => {
+            "its COUNT counts from 1970, as it has neither a DTSTART nor startAt".to_owned()
+        }
+        (_, _, Some(_)) => "its rule has ended".to_owned(),
+        _ => "it has ended".to_owned(),
+    }
+}
+
 /// How much later than its ticks a Flow starts its runs, if all that this is drawn from is known.
 fn known_offset(flow: &Flow) -> Option<Duration> {
     let delays = flow.spec.schedule.as_ref().is_some_and(|schedule| schedule.jitter.is_some());

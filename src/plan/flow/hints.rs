@@ -23,8 +23,9 @@ pub struct Hint {
     pub message: String,
 }
 
-/// What may not be meant in a Flow. Empty for one that has faults in its clocks.
-pub fn hints(flow: &Flow) -> Vec<Hint> {
+/// What may not be meant in a Flow. Empty for one that has faults in its clocks. Where `now` is given, what has
+/// ended by then is among it.
+pub fn hints(flow: &Flow, now: Option<Timestamp>) -> Vec<Hint> {
     let Some(schedule) = &flow.spec.schedule else { return Vec::new() };
     let mut found: Vec<Hint> =
         zone(schedule.time_zone.as_deref(), "spec.schedule.timeZone").into_iter().collect();
@@ -35,7 +36,26 @@ pub fn hints(flow: &Flow) -> Vec<Hint> {
         found.extend(exdates(schedule, entry, &field("rrule")));
     }
     found.extend(doubles(flow));
+    found.extend(now.into_iter().flat_map(|now| ended(flow, schedule, now)));
     found
+}
+
+/// Clocks that tick no more.
+fn ended(flow: &Flow, schedule: &Schedule, now: Timestamp) -> Vec<Hint> {
+    let outlook = coming::coming(flow, now, 1).ok();
+    let names = outlook.map(|outlook| outlook.ended).unwrap_or_default();
+    let ended = schedule.clocks.iter().filter(|entry| names.contains(&entry.name));
+    let hint = |entry: &ClockEntry| {
+        let name = match entry {
+            ClockEntry { end_at: Some(end), .. } if end.0 <= now => "endAt",
+            ClockEntry { dates: Some(_), .. } => "dates",
+            ClockEntry { rrule: Some(_), .. } => "rrule",
+            _ => "name",
+        };
+        let message = format!("it ticks no more: {}", coming::why_ended(entry, now));
+        Hint { field: format!("spec.schedule.clocks[{}].{name}", entry.name), message }
+    };
+    ended.map(hint).collect()
 }
 
 /// Zones that are something else than many take them for.
@@ -130,7 +150,7 @@ mod tests {
         }))
         .unwrap();
         assert_eq!(super::super::violations(&flow), []);
-        hints(&flow).into_iter().map(|hint| format!("{} {}", hint.field, hint.message)).collect()
+        hints(&flow, None).into_iter().map(|hint| format!("{} {}", hint.field, hint.message)).collect()
     }
 
     fn clock(clock: Value) -> Value {
@@ -182,6 +202,36 @@ mod tests {
         for good in ["America/New_York", "UTC", "Etc/GMT", "Asia/Calcutta"] {
             assert_eq!(zone(good), Vec::<String>::new(), "{good}");
         }
+    }
+
+    #[test]
+    fn clocks_that_tick_no_more_are_told_with_why() {
+        let flow: Flow = serde_json::from_value(json!({
+            "apiVersion": "daskflow.dev/v1alpha1", "kind": "Flow", "metadata": {"name": "a", "namespace": "b"},
+            "spec": {"cluster": {}, "schedule": {"clocks": [
+                {"name": "counts", "rrule": "FREQ=DAILY;COUNT=3"},
+                {"name": "from", "rrule": "FREQ=DAILY;COUNT=3", "startAt": "2027-01-01T00:00:00Z"},
+                {"name": "until", "rrule": "FREQ=DAILY;UNTIL=20200101T000000"},
+                {"name": "dates", "dates": ["2020-01-01T00:00:00Z", "2021-01-01T00:00:00Z"]},
+                {"name": "over", "interval": "1h", "endAt": "2020-01-01T00:00:00Z"},
+                {"name": "live", "interval": "1h"},
+                {"name": "paused", "interval": "1h", "endAt": "2020-01-01T00:00:00Z", "suspend": true},
+            ]}},
+        }))
+        .unwrap();
+        let now = "2027-01-02T12:00:00Z".parse().unwrap();
+        let told: Vec<String> = hints(&flow, Some(now))
+            .into_iter()
+            .map(|hint| format!("{} {}", hint.field, hint.message))
+            .collect();
+        let expected = [
+            "[counts].rrule it ticks no more: its COUNT counts from 1970, as it has neither a DTSTART nor startAt",
+            "[until].rrule it ticks no more: its rule has ended",
+            "[dates].dates it ticks no more: the last of its dates, 2021-01-01T00:00:00Z, has passed",
+            "[over].endAt it ticks no more: its endAt, 2020-01-01T00:00:00Z, has passed",
+        ];
+        assert_eq!(told, expected.map(|hint| format!("spec.schedule.clocks{hint}")));
+        assert_eq!(hints(&flow, None), [], "the same on every day");
     }
 
     #[test]

@@ -19,7 +19,7 @@ pub enum ScheduleError {
     #[error(transparent)]
     Rrule(#[from] RruleError),
     /// The interval is less than a second.
-    #[error("the interval {0:?} is too short; write at least 1s")]
+    #[error("the interval is too short; write at least 1s")]
     IntervalTooShort(Duration),
     /// The step of the calendar is not at least one.
     #[error("the interval is too short; write at least 1d or 1mo")]

@@ -1,0 +1,114 @@
+//! `--parameter`: a name and a value.
+
+use std::str::FromStr;
+
+use serde_json::{Map, Value};
+
+/// A name and a value.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Parameter(pub String, pub Value);
+
+impl FromStr for Parameter {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let pair = text.split_once('=').filter(|(name, _)| !name.is_empty());
+        let (name, text) = pair.ok_or("write a name and a value, such as count=3 or region=north")?;
+        // What is no JSON is meant as it is written.
+        let value = serde_json::from_str(text).unwrap_or_else(|_| Value::from(text));
+        match rounded(text).filter(|_| !value.is_string()) {
+            Some(number) => Err(format!(
+                "{number} would not stay what it is: a whole number has at most 64 bits; as a text it is {name}='\"{number}\"'"
+            )),
+            None => Ok(Self(name.to_owned(), value)),
+        }
+    }
+}
+
+/// The first whole number in a text of JSON that is too long for one, and would be rounded.
+fn rounded(json: &str) -> Option<&str> {
+    let outside = json.replace("\\\\", "__").replace("\\\"", "__");
+    let mut at = 0;
+    for (index, part) in outside.split('"').enumerate() {
+        // Each second part is within quotes.
+        if index % 2 == 0 {
+            let words = part.split(|letter: char| !letter.is_ascii_alphanumeric() && !"+-.".contains(letter));
+            for word in words {
+                let is_whole = word.trim_start_matches('-').bytes().all(|byte| byte.is_ascii_digit());
+                if is_whole && word.len() > 18 && word.parse::<i64>().is_err() && word.parse::<u64>().is_err()
+                {
+                    let from = at + part.find(word)?;
+                    return json.get(from..from + word.len());
+                }
+            }
+        }
+        at += part.len() + 1;
+    }
+    None
+}
+
+/// All of them by their names.
+///
+/// # Errors
+///
+/// A name is there twice: only one of the values could count.
+pub(super) fn by_name(parameters: &[Parameter]) -> Result<Map<String, Value>, String> {
+    let mut all = Map::new();
+    for Parameter(name, value) in parameters {
+        if let Some(before) = all.insert(name.clone(), value.clone()) {
+            return Err(format!("the parameter {name} has two values, {before} and {value}: write it once"));
+        }
+    }
+    Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_value_is_json_or_a_text() {
+        for (text, name, value) in [
+            ("days=7", "days", json!(7)),
+            ("region=north", "region", json!("north")),
+            ("quoted=\"7\"", "quoted", json!("7")),
+            ("list=[1, 2]", "list", json!([1, 2])),
+            ("empty=", "empty", json!("")),
+            ("url=http://a?b=c", "url", json!("http://a?b=c")),
+            ("no=null", "no", json!(null)),
+            ("large=18446744073709551615", "large", json!(u64::MAX)),
+            ("float=0.50000000000000000000", "float", json!(0.5)),
+            ("text=\"12345678901234567890123\"", "text", json!("12345678901234567890123")),
+            ("id=a-12345678901234567890123", "id", json!("a-12345678901234567890123")),
+        ] {
+            assert_eq!(text.parse(), Ok(Parameter(name.to_owned(), value)), "{text}");
+        }
+        for text in ["days", "=7", ""] {
+            assert!(text.parse::<Parameter>().unwrap_err().contains("such as count=3"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_number_that_would_be_rounded_is_refused() {
+        for text in [
+            "i=12345678901234567890123",
+            "i=[1, -12345678901234567890123]",
+            r#"i={"a\"": 12345678901234567890123}"#,
+        ] {
+            let said = text.parse::<Parameter>().unwrap_err();
+            assert!(said.contains("12345678901234567890123 would not stay what it is"), "{text}: {said}");
+        }
+    }
+
+    #[test]
+    fn a_name_stands_once() {
+        let parameters: Vec<Parameter> = ["a=1", "b=2", "a=3"].map(|text| text.parse().unwrap()).into();
+        assert_eq!(
+            by_name(&parameters),
+            Err("the parameter a has two values, 1 and 3: write it once".to_owned())
+        );
+        assert_eq!(by_name(&parameters[1..]).map(Value::Object), Ok(json!({"b": 2, "a": 3})));
+    }
+}
