@@ -82,6 +82,7 @@ def all_hooks():
             "prefect.core.flow": both(prefect1.hook_prefect1_flow, endless.hook_prefect1_flow),
             "prefect.engine.executors.dask": prefect1.hook_prefect1_executor,
             "prefect.executors.dask": prefect1.hook_prefect1_executor,
+            "prefect.flow_engine": prefect3.hook_flow_engine,
             "prefect.flows": both(prefect3.hook_prefect2_flow, endless.hook_prefect2_flow),
             "prefect.tasks": both(prefect3.hook_prefect2_task, endless.hook_prefect2_task),
             "prefect_dask.task_runners": prefect3.hook_dask_task_runner,

@@ -1,0 +1,128 @@
+"""Prefect 3: a flow is judged by the state that it ends in, also where its call returns in peace."""
+
+import textwrap
+
+import pytest
+from conftest import PREFECT_3
+from harness import Runner
+
+pytestmark = pytest.mark.engines(*PREFECT_3)
+
+HEAD = """
+import asyncio
+from prefect import flow, task
+from prefect.states import Cancelled, Completed, Failed
+from prefect_dask import DaskTaskRunner
+
+on_dask = flow(task_runner=DaskTaskRunner())
+
+@task
+def positive(x):
+    if x < 0:
+        raise ValueError("%d is negative" % x)
+    return x
+
+"""
+
+
+@pytest.fixture
+def runner(python, cluster, tmp_path, prefect_api):
+    return Runner(python, tmp_path, cluster.address, {"PREFECT_API_URL": prefect_api})
+
+
+def script(source):
+    return HEAD + textwrap.dedent(source)
+
+
+FAILED = {
+    "mapped": "@on_dask\ndef main():\n    return positive.map([1, -2, 3])\nmain()",
+    "mapped, with its state": "@on_dask\ndef main():\n    return positive.map([1, -2, 3])\nmain(return_state=True)",
+    "several": "@on_dask\ndef main():\n    return positive.submit(1), positive.submit(-2), positive.submit(3)\nmain()",
+    "states": "@on_dask\ndef main():\n    return [positive.submit(x, return_state=True) for x in (1, -2, 3)]\nmain()",
+    "asynchronous": "@on_dask\nasync def main():\n    return positive.map([1, -2, 3])\nasyncio.run(main())",
+    "at every try": """
+        @flow(task_runner=DaskTaskRunner(), retries=1)
+        def main():
+            return positive.map([1, -2, 3])
+        main()
+    """,
+    "side by side with a good one": """
+        @on_dask
+        async def main(x):
+            return positive.map([1, x, 3])
+        async def both():
+            await asyncio.gather(main(-2), main(2))
+        asyncio.run(both())
+    """,
+    "a generator": "@on_dask\ndef main():\n    yield 1\n    return positive.map([1, -2, 3])\nprint(list(main()))",
+}
+
+
+@pytest.mark.parametrize("source", FAILED.values(), ids=FAILED)
+def test_flow_that_returns_tasks_of_which_one_failed(runner, source):
+    done = runner.run(script(source) + "\nprint('the script goes on')\n")
+    assert (done.code, done.reason) == (3, "FlowFailed"), done
+    assert done.message.startswith("flow 'main' failed: 1/3 states failed: ValueError: -2 is negative"), done
+    assert "failed too" not in done.message
+    assert "the script goes on" in done.out
+    assert done.tasks["failed"] >= 1
+
+
+STATES = {
+    "failed": ("Failed(message='it is so')", "it is so"),
+    "cancelled": ("Cancelled(message='not today')", "not today"),
+    "one of them failed": ("[Failed(message='it is so'), Completed()]", "1/2 states failed"),
+}
+
+
+@pytest.mark.parametrize("state, words", STATES.values(), ids=STATES)
+def test_flow_that_returns_a_state_of_its_own(runner, state, words):
+    done = runner.run(script("@on_dask\ndef main():\n    positive.submit(1).wait()\n    return %s\nmain()" % state))
+    assert (done.code, done.reason) == (3, "FlowFailed"), done
+    assert words in done.message
+
+
+GOOD = {
+    "completed, it says": """
+        @on_dask
+        def main():
+            positive.map([1, -2]).wait()
+            return Completed(message="one is allowed to fail")
+    """,
+    "a subflow failed": """
+        @on_dask
+        def inner():
+            return positive.map([1, -2])
+        @on_dask
+        def main():
+            inner()
+            return 1
+    """,
+    "a subflow failed, with its state": """
+        @on_dask
+        def inner():
+            return positive.submit(-2).result()
+        @on_dask
+        def main():
+            return inner(return_state=True).is_failed()
+    """,
+    "good at the second try": """
+        tries = []
+        @flow(task_runner=DaskTaskRunner(), retries=1)
+        def main():
+            tries.append(1)
+            return positive.submit(len(tries) - 2).result() + positive.submit(0 if tries[1:] else -1).result()
+    """,
+}
+
+
+@pytest.mark.parametrize("source", GOOD.values(), ids=GOOD)
+def test_flow_that_tolerates_what_failed(runner, source):
+    done = runner.run(script(source) + "\nmain()\n")
+    assert (done.code, done.reason) == (0, "Succeeded"), done
+
+
+def test_flow_whose_values_the_script_does_not_take_to_the_end(runner):
+    source = "@on_dask\ndef main():\n    for x in range(9):\n        yield positive.submit(x).result()\n"
+    done = runner.run(script(source + "for value in main():\n    break\n"))
+    assert (done.code, done.reason) == (0, "Succeeded"), done
