@@ -126,3 +126,58 @@ def test_flow_whose_values_the_script_does_not_take_to_the_end(runner):
     source = "@on_dask\ndef main():\n    for x in range(9):\n        yield positive.submit(x).result()\n"
     done = runner.run(script(source + "for value in main():\n    break\n"))
     assert (done.code, done.reason) == (0, "Succeeded"), done
+
+
+COUNTS = {
+    "none": ("    for x in range(6):\n        slow.submit(x)", "0 of 6 tasks succeeded", 6),
+    "some": ("    positive.submit(1).wait()\n    slow.submit(2)", "1 of 2 tasks succeeded", 1),
+    "not in time": ("    slow.submit(1).wait(timeout=0.1)", "0 of 1 tasks succeeded", 1),
+    "all": ("    positive.map([1, 2]).wait()", "2 of 2 tasks succeeded", 0),
+    "one failed": ("    positive.map([1, -2]).wait()", "1 of 2 tasks succeeded", 0),
+    "the last of a chain": (
+        "    first = [positive.submit(1)]\n    second = positive.submit(2, wait_for=[positive.submit(3)])\n"
+        "    total.submit(first, {'x': second}).result()",
+        "4 of 4 tasks succeeded",
+        0,
+    ),
+    "after one that failed": (
+        "    positive.submit(1, wait_for=[positive.submit(-2)]).wait()",
+        "0 of 2 tasks succeeded",
+        0,
+    ),
+    "in the order in which they end": (
+        "    for done in as_completed([positive.submit(x) for x in (1, -2, 3)]):\n        print(done)",
+        "2 of 3 tasks succeeded",
+        0,
+    ),
+    "by their state": (
+        "    one = positive.submit(1)\n    wait([one])\n    assert one.state.is_final()",
+        "1 of 1 tasks succeeded",
+        0,
+    ),
+    "returned": ("    return positive.map([1, 2])", "2 of 2 tasks succeeded", 0),
+}
+TASKS = """
+import time
+from prefect.futures import as_completed, wait
+
+@task
+def slow(x):
+    time.sleep(3)
+
+@task
+def total(numbers, named):
+    return sum(numbers)
+
+@on_dask
+def main():
+"""
+
+
+@pytest.mark.parametrize("body, words, unwaited", COUNTS.values(), ids=COUNTS)
+def test_only_tasks_that_were_seen_to_end_have_succeeded(runner, body, words, unwaited):
+    done = runner.run(HEAD + TASKS + body + "\n    return 1\n\nmain()\n")
+    assert (done.code, done.reason) == (0, "Succeeded"), done
+    assert done.message.startswith(words), done
+    assert ("without waiting for %d," % unwaited in done.message) == bool(unwaited), done
+    assert ("without waiting" in done.message) == bool(unwaited), done

@@ -203,20 +203,66 @@ def hook_dask_task_runner(module):
         original(**dict(said, address=RUN.address))
         forget_cluster_in_code(self, next(filter(None, elsewhere), None))
 
+    if not hasattr(module, "PrefectDaskFuture"):  # Prefect 2, which waits for every task at the end of its flow
+        @replace(module.DaskTaskRunner, "submit")
+        def submit_and_wait(original, self, *args, **kwargs):
+            RUN.tasks[len(RUN.tasks)] = False
+            return original(self, *args, **kwargs)
+
+        return
+
     @replace(module.DaskTaskRunner, "submit")
     def submit(original, self, *args, **kwargs):
         future = original(self, *args, **kwargs)
-        RUN.tasks[getattr(future, "task_run_id", len(RUN.tasks))] = False
+        before = []
+        def collect(part):
+            if isinstance(part, module.PrefectDaskFuture):
+                before.append(part.task_run_id)
+        module.visit_collection([args[1:], kwargs], visit_fn=collect, return_data=False)
+        submitted(future.task_run_id, before)
         return future
 
     def look(original, self, *args, **kwargs):
         try:
             return original(self, *args, **kwargs)
         finally:
-            state = getattr(self, "_final_state", None)
-            if state is not None:
-                RUN.tasks[self.task_run_id] = not state.is_completed()
+            if self._final_state is not None:
+                ended(self.task_run_id, self._final_state)
+            elif self.wrapped_future.status in ("error", "lost", "cancelled"):
+                RUN.tasks[self.task_run_id] = True  # by Dask, as where its worker dies time and again
+                RUN.waits_on.pop(self.task_run_id, None)
 
-    if hasattr(module, "PrefectDaskFuture"):  # Prefect 2 has none
-        replace(module.PrefectDaskFuture, "wait")(look)
-        replace(module.PrefectDaskFuture, "result")(look)
+    def call_when_done(original, self, function):
+        def looked_at(future):
+            future.wait()
+            function(future)
+        return original(self, looked_at)
+
+    def look_at_state(future):
+        state = state_of_future(future)
+        if state.is_final():
+            ended(future.task_run_id, state)
+        return state
+
+    replace(module.PrefectDaskFuture, "wait")(look)
+    replace(module.PrefectDaskFuture, "result")(look)
+    replace(module.PrefectDaskFuture, "add_done_callback")(call_when_done)
+    state_of_future = module.PrefectDaskFuture.state.fget
+    module.PrefectDaskFuture.state = property(look_at_state)
+
+
+def submitted(task_run_id, before):
+    """A task is submitted, and how it ends is not known: a flow may end before its tasks, which are given up then."""
+    RUN.tasks[task_run_id] = None
+    RUN.waits_on[task_run_id] = before
+
+
+def ended(task_run_id, state):
+    """The flow has seen it end. So did all that it waited for, and well if it did well itself."""
+    RUN.tasks[task_run_id] = not state.is_completed()
+    upstream = RUN.waits_on.pop(task_run_id, [])
+    while upstream:
+        one = upstream.pop()
+        upstream.extend(RUN.waits_on.pop(one, []))
+        if state.is_completed() and RUN.tasks.get(one) is None:
+            RUN.tasks[one] = False

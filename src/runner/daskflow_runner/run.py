@@ -11,7 +11,8 @@ RUN = types.SimpleNamespace(
     script="", folder="", address="", engine="Auto", parameters={}, name=os.environ.get("DASKFLOW_RUN", ""),
     flows=[],  # what ran: SimpleNamespace(name, error, detail), error None unless it failed
     declared=set(),  # parameter names that the flows which ran declare
-    tasks={},  # a key for each task run -> did it fail
+    tasks={},  # a key for each task run -> did it fail; None where that is not known
+    waits_on={},  # Prefect 3: a key for each task run that the flow has not waited for -> what it waits for itself
     called=0,  # Prefect 2 and 3: tasks that were called, which run in the flow's own process
     sent_to_dask=False,  # did any graph leave this process for a scheduler
     kept_here=[],  # computations that the script or a library did in this process: who said so

@@ -154,9 +154,8 @@ def report(reason, exit_code, message):
     with VERDICT_LOCK:
         if RUN.exit_code is not None:
             return
-        total, failed = len(RUN.tasks), sum(RUN.tasks.values())
-        if not message and total:
-            message = "%d of %d tasks succeeded" % (total - failed, total)
+        total, failed = len(RUN.tasks), sum(failed is True for failed in RUN.tasks.values())
+        message = message or words_on_tasks()
         if reason == "Succeeded" and "dask.base" in sys.modules and not RUN.sent_to_dask and RUN.engine != "Dask":
             RUN.notes["nothing was sent to the Dask cluster"] = True
         held_up = [RUN.stuck, RUN.waits_for] if exit_code else []
@@ -165,6 +164,17 @@ def report(reason, exit_code, message):
         with contextlib.suppress(Exception):
             write_result(reason, exit_code, message, total, failed)
         log("daskflow: %s (exit %d)%s" % (reason, exit_code, ": " + message if message else ""))
+
+
+def words_on_tasks():
+    """How many tasks succeeded. Of one that the flow has not waited for, no more is known than that it was submitted."""
+    if not RUN.tasks:
+        return ""
+    words = "%d of %d tasks succeeded" % (sum(failed is False for failed in RUN.tasks.values()), len(RUN.tasks))
+    if RUN.waits_on:
+        words += "; the flow ended without waiting for %d, which may not have run:" % len(RUN.waits_on)
+        words += " call wait() or result() of what submit() and map() return"
+    return words
 
 
 def write_result(reason, exit_code, message, total, failed):
