@@ -181,3 +181,26 @@ def test_only_tasks_that_were_seen_to_end_have_succeeded(runner, body, words, un
     assert done.message.startswith(words), done
     assert ("without waiting for %d," % unwaited in done.message) == bool(unwaited), done
     assert ("without waiting" in done.message) == bool(unwaited), done
+
+
+PARAMETERS = {
+    "of a subflow": ("inner()", "flow 'inner' declares it, and the script itself calls only 'main'"),
+    "of a flow that is not called": ("1", "flow 'inner' declares it, and the script itself calls only 'main'"),
+    "of no flow, and a word of its text": ("None  # n", "no flow of this script declares parameter 'n'; declared: other"),
+}
+
+
+@pytest.mark.parametrize("body, words", PARAMETERS.values(), ids=PARAMETERS)
+def test_parameter_that_reaches_no_flow_fails_the_run(runner, body, words):
+    inner = "" if "no flow" in words else "@on_dask\ndef inner(n: int = 1):\n    return positive.submit(n).result()\n"
+    main = "@on_dask\ndef main(other=1):\n    positive.submit(1).wait()\n    return %s\nmain()\n" % body
+    done = runner.run(HEAD + inner + main, DASKFLOW_PARAMETERS='{"n": 3}')
+    assert (done.code, done.reason) == (1, "ParameterError"), done
+    assert words in done.message
+
+
+def test_parameter_of_a_flow_that_is_called_later_reaches_it(runner):
+    flows = "@on_dask\ndef main():\n    positive.submit(1).wait()\n@on_dask\ndef later(n: int = 1):\n    print('n is', n)\n"
+    done = runner.run(HEAD + flows + "main()\nlater()\n", DASKFLOW_PARAMETERS='{"n": 3}')
+    assert (done.code, done.reason) == (0, "Succeeded"), done
+    assert "n is 3" in done.out

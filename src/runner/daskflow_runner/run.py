@@ -11,6 +11,8 @@ RUN = types.SimpleNamespace(
     script="", folder="", address="", engine="Auto", parameters={}, name=os.environ.get("DASKFLOW_RUN", ""),
     flows=[],  # what ran: SimpleNamespace(name, error, detail), error None unless it failed
     declared=set(),  # parameter names that the flows which ran declare
+    declared_elsewhere={},  # parameter names that none of them declares -> other flows that do
+    reads_parameters=False,  # does the script speak of DASKFLOW_PARAMETERS itself
     tasks={},  # a key for each task run -> did it fail; None where that is not known
     waits_on={},  # Prefect 3: a key for each task run that the flow has not waited for -> what it waits for itself
     called=0,  # Prefect 2 and 3: tasks that were called, which run in the flow's own process

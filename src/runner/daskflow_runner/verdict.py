@@ -11,7 +11,7 @@ import traceback
 
 from .beside import is_beside
 from .hooks import is_a
-from .parameters import never_declared, quoted
+from .parameters import never_declared, quoted, unreached_parameters
 from .run import RUN, VERDICT_LOCK, log, note, place_in_script
 
 MESSAGE_BYTES_MAX = 4096  # the kubelet cuts a termination message here, in the middle of a character if need be
@@ -35,6 +35,8 @@ def judge(error):
     if not RUN.sent_to_dask and RUN.engine != "Dask" and ran_here():
         return "RanOutsideCluster", 5, ran_here()
     if RUN.flows and never_declared():
+        if not RUN.reads_parameters:
+            return "ParameterError", 1, unreached_parameters()
         note("no flow of this script declares parameter %s" % quoted(never_declared()))
     if RUN.left_out and not RUN.flows and not RUN.sent_to_dask:
         return "NoFlowRan", 4, "the script runs nothing"
