@@ -94,7 +94,8 @@ def text_of(thing):
 
 
 def describe(error):
-    text = "%s: %s" % (type(error).__name__, text_of(error))
+    here = isinstance(error, SyntaxError) and error.filename == RUN.script  # place_of says where
+    text = "%s: %s" % (type(error).__name__, text_of(error.msg if here else error))
     return text.rstrip(": ") if isinstance(error, BaseException) else ""
 
 
@@ -116,6 +117,8 @@ def causes_of(error):
     if name and is_beside(name):
         words += "; %s is beside the script and not on the workers: import it at the top of the script, not in a task" % name
         words += ", or set PYTHONPATH in the cluster's env"
+    if isinstance(deepest, NameError) and "'get_ipython'" in text_of(deepest):
+        words += "; it is what nbconvert makes of a magic of a notebook (%, !): delete these lines"
     if name == "dask_gateway":
         words += "; put dask-gateway into the image, or write Client() in the place of what it makes: either is the run's cluster"
     return words
