@@ -99,6 +99,11 @@ def test_arguments_that_argparse_refuses_are_in_the_message(bare, arguments, wor
     assert "args of the Flow" in done.message
 
 
+def test_the_last_line_is_a_line_of_its_own(bare):
+    done = bare.run("import sys\nsys.stderr.write('no end')\n")
+    assert done.err.splitlines()[-2:] == ["no end", "daskflow: Succeeded (exit 0)"], done
+
+
 def test_script_that_does_not_compile_is_shown_without_the_runner(bare):
     done = bare.run("def f(:\n    pass\n")
     assert (done.code, done.reason) == (1, "ScriptError"), done

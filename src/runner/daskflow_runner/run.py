@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import stat
 import threading
 import traceback
 import types
@@ -48,7 +49,17 @@ class Stop(RuntimeError):
 def log(text):
     """A line for the log. Not by sys.stderr, which the script may have closed or put elsewhere."""
     with contextlib.suppress(OSError):
-        os.write(RUN.log, (text + "\n").encode("utf-8", "replace"))
+        os.write(RUN.log, ((text if at_the_start_of_a_line() else "\n" + text) + "\n").encode("utf-8", "replace"))
+
+
+def at_the_start_of_a_line():
+    """Whether what was written last has ended its line. Only a file can say so, as where `daskflow local` keeps its logs."""
+    with contextlib.suppress(OSError):  # it is empty, or cannot be read
+        if stat.S_ISREG(os.fstat(RUN.log).st_mode):
+            with open("/proc/self/fd/%d" % RUN.log, "rb") as written:
+                written.seek(-1, os.SEEK_END)
+                return written.read() == b"\n"
+    return True
 
 
 def note(text):
