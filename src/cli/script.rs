@@ -93,7 +93,9 @@ pub(super) enum Error {
     Notebook(String),
     #[error("{0} is no script of Python by its name: it would end in .py")]
     Foreign(String),
-    #[error("{0} is not a text of Unicode in UTF-8")]
+    #[error(
+        "{0} is not a text of Unicode in UTF-8: save it as UTF-8, and delete a line on top that names another coding"
+    )]
     Text(String),
     #[error("{0} is empty: there is nothing to run")]
     Empty(String),
@@ -390,7 +392,7 @@ mod tests {
         let larger = "#".repeat(4 * LETTERS_MAX + 1);
         for (file, text, words) in [
             ("empty.py", b" \n".as_slice(), "is empty"),
-            ("latin.py", b"# \xe9\n", "UTF-8"),
+            ("latin.py", b"# \xe9\n", "save it as UTF-8"),
             ("flow.yaml", b"kind: Flow\n", "is a manifest already: daskflow local -f"),
             ("long.py", long.as_bytes(), "524289 characters"),
             ("large.py", larger.as_bytes(), "has 2097153 bytes"),

@@ -76,6 +76,42 @@ def test_notebook_is_named_as_one(bare, tmp_path, name):
     assert "is a notebook" in done.message and "nbconvert" in done.message
 
 
+def test_magic_of_a_notebook_is_named_as_one(bare):
+    done = bare.run("get_ipython().run_line_magic('matplotlib', 'inline')\n")
+    assert (done.code, done.reason) == (1, "ScriptError"), done
+    assert "a magic of a notebook" in done.message and "delete these lines" in done.message
+    assert "(flow.py:1)" in done.message
+
+
+ARGPARSE = """
+import argparse
+parser = argparse.ArgumentParser()
+parser.add_argument("--n", type=int, required=True)
+print("n is", parser.parse_args().n)
+"""
+
+
+@pytest.mark.parametrize("arguments, words", [([], "required: --n"), (["--n", "x"], "invalid int value: 'x'")])
+def test_arguments_that_argparse_refuses_are_in_the_message(bare, arguments, words):
+    done = bare.run(ARGPARSE, arguments)
+    assert (done.code, done.reason) == (1, "ScriptError"), done
+    assert "the script exited: 2; its arguments: " in done.message and words in done.message
+    assert "args of the Flow" in done.message
+
+
+def test_the_last_line_is_a_line_of_its_own(bare):
+    done = bare.run("import sys\nsys.stderr.write('no end')\n")
+    assert done.err.splitlines()[-2:] == ["no end", "daskflow: Succeeded (exit 0)"], done
+
+
+def test_script_that_does_not_compile_is_shown_without_the_runner(bare):
+    done = bare.run("def f(:\n    pass\n")
+    assert (done.code, done.reason) == (1, "ScriptError"), done
+    assert done.message.startswith("SyntaxError: ") and done.message.endswith(" (flow.py:1)"), done
+    assert done.message.count("flow.py") == 1
+    assert "daskflow_runner" not in done.err and 'flow.py", line 1' in done.err
+
+
 def test_relative_path_of_a_script_that_goes_elsewhere(bare, tmp_path):
     source = "import inspect, os\nos.chdir('/')\ndef f(): pass\nprint(inspect.getsource(f), os.path.isabs(__file__))\n1 / 0\n"
     (tmp_path / "flow.py").write_text(source)

@@ -182,7 +182,7 @@ fn code(script: &str, beside: &[String]) -> String {
             "  # It imports {} from beside it, which this manifest does not have: put it into the image.",
             beside.join(", ")
         ));
-        comment.push('\n');
+        comment.push_str("\n  # On this machine, from its folder: PYTHONPATH=. daskflow local -f FILE.\n");
     }
     let block = text::block(script, 6);
     format!(

@@ -54,6 +54,10 @@ fn the_manifests_of_a_script_are_good_and_hold_it() {
         ..script(PREFECT_1)
     });
     let [cluster, flow] = objects(&text);
+    assert!(
+        text.contains("put it into the image.\n  # On this machine, from its folder: PYTHONPATH=. "),
+        "{text}"
+    );
     assert_eq!(cluster["metadata"]["name"], "dask-flow");
     assert_eq!(cluster["spec"]["workers"], json!({"replicas": 4}));
     assert_eq!(flow["metadata"]["name"], "dask-flow");

@@ -172,14 +172,40 @@ fn failure(
     };
     // A command of the user's own has exit codes of its own meaning; only the bootstrap names reasons.
     let reason = told.unwrap_or(if message.is_some() { by_code } else { Reason::RunnerError });
-    let bare = terminated.message.as_deref().filter(|_| message.is_none()).map(str::to_owned);
-    let text = message.or(bare).filter(|text| !text.trim().is_empty());
-    let text = text.map_or_else(|| "it left no message".to_owned(), |text| text.trim().to_owned());
-    let cure = state::cure(&text);
-    match told {
-        Some(_) => (reason, text),
-        None => (reason, format!("the runner ended with exit code {}: {text}{cure}", terminated.exit_code)),
+    let bare = terminated.message.as_deref().filter(|_| message.is_none()).map(without_first_line);
+    let text = message.or(bare).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
+    if told.is_some() {
+        return (reason, text.unwrap_or_else(|| NO_MESSAGE.to_owned()));
     }
+    let code = terminated.exit_code;
+    let (signal, otherwise) = signal(code).map_or((String::new(), NO_MESSAGE), |words| (words, ""));
+    let text = text.unwrap_or_else(|| otherwise.to_owned());
+    let text = if text.is_empty() { text } else { format!(": {text}{}", state::cure(&text)) };
+    (reason, format!("the runner ended with exit code {code}{signal}{text}"))
+}
+
+const NO_MESSAGE: &str = "it left no message";
+
+/// What Kubernetes takes of the log where a runner has left no message, without the line that the bootstrap
+/// itself begins with: it says nothing of an end.
+fn without_first_line(log: &str) -> String {
+    let lines = log.lines().filter(|line| !line.starts_with("daskflow: running "));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// The signal that an exit code stands for, and what it is most often sent for; SIGTERM is an end that was
+/// asked for, of which others know more.
+fn signal(exit_code: i32) -> Option<String> {
+    let (name, cause) = match exit_code.checked_sub(128)? {
+        4 => ("SIGILL", "native code for another processor"),
+        6 => ("SIGABRT", "native code gave up"),
+        7 => ("SIGBUS", "a crash in native code, or a full /dev/shm"),
+        8 => ("SIGFPE", "a crash in native code"),
+        9 => ("SIGKILL", "often for lack of memory"),
+        11 => ("SIGSEGV", "a crash in native code"),
+        _ => return None,
+    };
+    Some(format!(", by {name} ({cause})"))
 }
 
 fn last_words(terminated: &ContainerStateTerminated) -> LastWords {

@@ -16,7 +16,7 @@ def parameters_for(flow, explicit, defaults=()):
     given = {name: value for name, value in RUN.parameters.items() if name in declared}
     for name in sorted(set(given) & set(explicit)):
         note("parameter %r: the script passes a value of its own, which wins" % name)
-    unknown = never_declared() - names_that_may_come(type(flow)) if never_declared() else set()
+    unknown = never_declared() and never_declared() - names_that_may_come(type(flow))
     if unknown:
         stop("ParameterError", 1, unknown_parameters(unknown))
     added = {name: value for name, value in dict(defaults, **given).items() if name not in explicit}
@@ -55,20 +55,35 @@ def names_that_may_come(flow_class):
     """Names that the script may still ask for: those of flows that exist, any word of its text, all if it reads them.
 
     A misspelt parameter should stop the run before it works with a wrong value, but a file may build its flows one
-    after the other, or read DASKFLOW_PARAMETERS itself. So a name fails at once only if nobody ever mentions it; of the
-    others that no flow declares there is a note at the end.
+    after the other, or read DASKFLOW_PARAMETERS itself. So a name fails at once only if nobody ever mentions it; one
+    that has reached no flow at the end fails then.
     """
-    names = set().union(*(declared_parameters(x) for x in gc.get_objects() if issubclass(type(x), flow_class)))
+    for flow in [flow for flow in gc.get_objects() if issubclass(type(flow), flow_class)]:
+        for name in never_declared() & set(declared_parameters(flow)):
+            RUN.declared_elsewhere.setdefault(name, set()).add(flow.name)
+    names = set(RUN.declared_elsewhere)
     texts = [RUN.script] + [getattr(sys.modules.get(name), "__file__", None) for name in list(RUN.beside)]
     for path in filter(None, texts):
         with contextlib.suppress(OSError), open(path, encoding="utf-8", errors="replace") as text:
             names.update(re.findall(r"\w+", text.read()))
-    return names | (set(RUN.parameters) if "DASKFLOW_PARAMETERS" in names else set())
+    RUN.reads_parameters = "DASKFLOW_PARAMETERS" in names
+    return names | (set(RUN.parameters) if RUN.reads_parameters else set())
 
 
 def unknown_parameters(names):
     known = ", ".join(sorted(RUN.declared)) or "none"
     return "no flow of this script declares parameter %s; declared: %s" % (quoted(names), known)
+
+
+def unreached_parameters():
+    """Words for the end: the run has worked without a value that it was given."""
+    elsewhere = never_declared() & set(RUN.declared_elsewhere)
+    if not elsewhere:
+        return unknown_parameters(never_declared())
+    others = quoted(set().union(*(RUN.declared_elsewhere[name] for name in elsewhere)))
+    words = "parameter %s has reached no flow: flow %s declares it, and the script itself calls only %s"
+    words += ", which the parameters of a run go to; declare it there, and pass it on"
+    return words % (quoted(elsewhere), others, quoted({flow.name for flow in RUN.flows}))
 
 
 def quoted(names):

@@ -1,6 +1,8 @@
 """Prefect 2 and 3."""
 
 import ast
+import contextlib
+import contextvars
 import inspect
 import textwrap
 import types
@@ -10,6 +12,9 @@ from .hooks import is_a, replace
 from .parameters import is_bound, parameters_for
 from .prefect_api import with_an_api
 from .run import RUN, refuse
+from .verdict import describe, place_of
+
+CALLED = contextvars.ContextVar("the flow that the script has called", default=None)
 
 TASK_RUNNER_REMEDY = "write @flow(task_runner=DaskTaskRunner()), or set engine: Dask in the Flow if it is meant"
 
@@ -33,9 +38,9 @@ def hook_prefect2_flow(module):
         if RUN.name and getattr(self, "flow_run_name", "") is None:
             self.flow_run_name = RUN.name
         task_runner = "" if on_dask else type(self.task_runner).__name__
-        flow = types.SimpleNamespace(name=self.name, error=None, detail="", task_runner=task_runner)
+        flow = types.SimpleNamespace(name=self.name, error=None, detail="", task_runner=task_runner, engine=None)
         RUN.flows.append(flow)
-        with with_an_api(flow):
+        with with_an_api(flow), called(flow):
             result = original(self, *args, **kwargs)
         if inspect.isgenerator(result):
             return finish_generator(flow, result)
@@ -46,18 +51,23 @@ def hook_prefect2_flow(module):
         read_prefect2_result(flow, result)
         return result
 
-    # A flow that yields works only while the script takes from it.
+    # A flow that yields works only while the script takes from it, and what it yields is taken in the script's context.
     def finish_generator(flow, pending):
         with with_an_api(flow):
-            return (yield from pending)
+            CALLED.set(flow)
+            result = yield from pending
+        read_prefect2_result(flow, result)
+        return result
 
     async def finish_async_generator(flow, pending):
         with with_an_api(flow):
+            CALLED.set(flow)
             async for value in pending:
                 yield value
+        read_prefect2_result(flow, None)
 
     async def finish_async(flow, pending):
-        with with_an_api(flow):
+        with with_an_api(flow), called(flow):
             result = await pending
         read_prefect2_result(flow, result)
         return result
@@ -87,11 +97,65 @@ def parameters_for_call(flow, args, kwargs):
     return parameters_for(flow, set(explicit) | set(own))
 
 
+@contextlib.contextmanager
+def called(flow):
+    """Around the call of a flow: its engine asks for which one it works."""
+    before = CALLED.set(flow)
+    try:
+        yield
+    finally:
+        CALLED.reset(before)
+
+
+def hook_flow_engine(module):
+    """prefect.flow_engine: the engine of a flow that the script calls is remembered, for the state that it ends in."""
+    def set_state(original, self, *args, **kwargs):
+        flow = CALLED.get()
+        if flow is not None and flow.engine is None and getattr(self.flow_run, "parent_task_run_id", None) is None:
+            flow.engine = self
+        return original(self, *args, **kwargs)
+
+    for name in ("FlowRunEngine", "AsyncFlowRunEngine"):
+        if hasattr(module, name):  # Prefect 2 has none of them, the first releases of Prefect 3 have one for both
+            replace(getattr(module, name), "set_state")(set_state)
+
+
 def read_prefect2_result(flow, result):
-    """Without return_state a failed flow has raised; with it, the failure is in the state that the call returns."""
-    if is_a(result, "State") and not result.is_completed():
-        cause = getattr(result.data, "result", result.data)
-        flow.error = cause if isinstance(cause, BaseException) else RuntimeError(result.message or str(result))
+    """How the flow ended is the state that its engine has put it in.
+
+    It raises where its own code did. One that returns several tasks of which some failed returns their states in peace,
+    and has failed. Where there is no engine (Prefect 2), such a call raises, unless it was asked for the state.
+    """
+    state = getattr(flow.engine, "state", None) or (result if is_a(result, "State") else None)
+    flow.engine = None  # it holds the parameters, which may be large
+    if state is None or state.is_completed() or flow.error is not None:
+        return
+    words = state.message or str(state)
+    parts = states_in(state) or ([] if is_a(result, "State") else states_among(result))
+    error = first_error([state, *parts])
+    flow.error = error if error is not None else RuntimeError(words)
+    if error is not None and parts:
+        flow.detail = "%s: %s%s" % (words.rstrip("."), describe(error), place_of(error))
+
+
+def states_in(state):
+    """The states of tasks that make up the state of a flow which returns them."""
+    return states_among(getattr(state.data, "result", state.data))
+
+
+def states_among(data):
+    several = list(data) if isinstance(data, (list, tuple, set)) else [data]
+    return [one for one in several if is_a(one, "State")]
+
+
+def first_error(states):
+    """What the first of them has failed with, or what makes it up; None where that is not known here."""
+    for state in states:
+        data = getattr(state.data, "result", state.data)
+        error = data if isinstance(data, BaseException) else first_error(states_among(data))
+        if error is not None and not state.is_completed():
+            return error
+    return None
 
 
 def hook_prefect2_task(module):
@@ -139,20 +203,66 @@ def hook_dask_task_runner(module):
         original(**dict(said, address=RUN.address))
         forget_cluster_in_code(self, next(filter(None, elsewhere), None))
 
+    if not hasattr(module, "PrefectDaskFuture"):  # Prefect 2, which waits for every task at the end of its flow
+        @replace(module.DaskTaskRunner, "submit")
+        def submit_and_wait(original, self, *args, **kwargs):
+            RUN.tasks[len(RUN.tasks)] = False
+            return original(self, *args, **kwargs)
+
+        return
+
     @replace(module.DaskTaskRunner, "submit")
     def submit(original, self, *args, **kwargs):
         future = original(self, *args, **kwargs)
-        RUN.tasks[getattr(future, "task_run_id", len(RUN.tasks))] = False
+        before = []
+        def collect(part):
+            if isinstance(part, module.PrefectDaskFuture):
+                before.append(part.task_run_id)
+        module.visit_collection([args[1:], kwargs], visit_fn=collect, return_data=False)
+        submitted(future.task_run_id, before)
         return future
 
     def look(original, self, *args, **kwargs):
         try:
             return original(self, *args, **kwargs)
         finally:
-            state = getattr(self, "_final_state", None)
-            if state is not None:
-                RUN.tasks[self.task_run_id] = not state.is_completed()
+            if self._final_state is not None:
+                ended(self.task_run_id, self._final_state)
+            elif self.wrapped_future.status in ("error", "lost", "cancelled"):
+                RUN.tasks[self.task_run_id] = True  # by Dask, as where its worker dies time and again
+                RUN.waits_on.pop(self.task_run_id, None)
 
-    if hasattr(module, "PrefectDaskFuture"):  # Prefect 2 has none
-        replace(module.PrefectDaskFuture, "wait")(look)
-        replace(module.PrefectDaskFuture, "result")(look)
+    def call_when_done(original, self, function):
+        def looked_at(future):
+            future.wait()
+            function(future)
+        return original(self, looked_at)
+
+    def look_at_state(future):
+        state = state_of_future(future)
+        if state.is_final():
+            ended(future.task_run_id, state)
+        return state
+
+    replace(module.PrefectDaskFuture, "wait")(look)
+    replace(module.PrefectDaskFuture, "result")(look)
+    replace(module.PrefectDaskFuture, "add_done_callback")(call_when_done)
+    state_of_future = module.PrefectDaskFuture.state.fget
+    module.PrefectDaskFuture.state = property(look_at_state)
+
+
+def submitted(task_run_id, before):
+    """A task is submitted, and how it ends is not known: a flow may end before its tasks, which are given up then."""
+    RUN.tasks[task_run_id] = None
+    RUN.waits_on[task_run_id] = before
+
+
+def ended(task_run_id, state):
+    """The flow has seen it end. So did all that it waited for, and well if it did well itself."""
+    RUN.tasks[task_run_id] = not state.is_completed()
+    upstream = RUN.waits_on.pop(task_run_id, [])
+    while upstream:
+        one = upstream.pop()
+        upstream.extend(RUN.waits_on.pop(one, []))
+        if state.is_completed() and RUN.tasks.get(one) is None:
+            RUN.tasks[one] = False

@@ -25,8 +25,10 @@ def with_an_api(flow):
             start_prefect_api()
         with temporary_settings({PREFECT_API_URL: wait_for_prefect_api()} if RUN.api else {}):
             yield
+    except GeneratorExit:  # the script takes no more of what the flow yields, which ends it well
+        raise
     except BaseException as error:
-        flow.error = error
+        flow.error, flow.engine = error, None
         raise
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import stat
 import threading
 import traceback
 import types
@@ -11,7 +12,10 @@ RUN = types.SimpleNamespace(
     script="", folder="", address="", engine="Auto", parameters={}, name=os.environ.get("DASKFLOW_RUN", ""),
     flows=[],  # what ran: SimpleNamespace(name, error, detail), error None unless it failed
     declared=set(),  # parameter names that the flows which ran declare
-    tasks={},  # a key for each task run -> did it fail
+    declared_elsewhere={},  # parameter names that none of them declares -> other flows that do
+    reads_parameters=False,  # does the script speak of DASKFLOW_PARAMETERS itself
+    tasks={},  # a key for each task run -> did it fail; None where that is not known
+    waits_on={},  # Prefect 3: a key for each task run that the flow has not waited for -> what it waits for itself
     called=0,  # Prefect 2 and 3: tasks that were called, which run in the flow's own process
     sent_to_dask=False,  # did any graph leave this process for a scheduler
     kept_here=[],  # computations that the script or a library did in this process: who said so
@@ -45,7 +49,17 @@ class Stop(RuntimeError):
 def log(text):
     """A line for the log. Not by sys.stderr, which the script may have closed or put elsewhere."""
     with contextlib.suppress(OSError):
-        os.write(RUN.log, (text + "\n").encode("utf-8", "replace"))
+        os.write(RUN.log, ((text if at_the_start_of_a_line() else "\n" + text) + "\n").encode("utf-8", "replace"))
+
+
+def at_the_start_of_a_line():
+    """Whether what was written last has ended its line. Only a file can say so, as where `daskflow local` keeps its logs."""
+    with contextlib.suppress(OSError):  # it is empty, or cannot be read
+        if stat.S_ISREG(os.fstat(RUN.log).st_mode):
+            with open("/proc/self/fd/%d" % RUN.log, "rb") as written:
+                written.seek(-1, os.SEEK_END)
+                return written.read() == b"\n"
+    return True
 
 
 def note(text):

@@ -47,7 +47,7 @@ from importlib.machinery import SourceFileLoader, SourcelessFileLoader
 
 from . import ending, endless, gateways, neighbours, on_dask, own_clusters, prefect1, prefect3, workers
 from .beside import ModulesBeside, hook_cloudpickle, hook_dask_pickle, prefer_modules_beside
-from .hooks import AfterImport
+from .hooks import AfterImport, is_a
 from .proxy import lead_to_proxy
 from .run import RUN, Stop, log, stop
 from .verdict import judge, report, text_of
@@ -82,6 +82,7 @@ def all_hooks():
             "prefect.core.flow": both(prefect1.hook_prefect1_flow, endless.hook_prefect1_flow),
             "prefect.engine.executors.dask": prefect1.hook_prefect1_executor,
             "prefect.executors.dask": prefect1.hook_prefect1_executor,
+            "prefect.flow_engine": prefect3.hook_flow_engine,
             "prefect.flows": both(prefect3.hook_prefect2_flow, endless.hook_prefect2_flow),
             "prefect.tasks": both(prefect3.hook_prefect2_task, endless.hook_prefect2_task),
             "prefect_dask.task_runners": prefect3.hook_dask_task_runner,
@@ -181,7 +182,8 @@ def show(error):
     trace = error.__traceback__
     while trace is not None and trace.tb_frame.f_code.co_filename != RUN.script:
         trace = trace.tb_next
-    error.__traceback__ = trace or error.__traceback__  # the hook prints this one, whatever it is passed
+    # The hook prints this one, whatever it is passed. A script that does not compile has no frame, and needs none.
+    error.__traceback__ = trace or (None if isinstance(error, SyntaxError) else error.__traceback__)
     try:
         if not getattr(sys.stderr, "closed", True):
             sys.excepthook(type(error), error, error.__traceback__)
@@ -198,7 +200,17 @@ def exit_error(request):
         return None
     if not isinstance(code, int):
         log(text_of(code))
-    return RuntimeError("the script exited: %s" % text_of(code)).with_traceback(request.__traceback__)
+    words = "the script exited: %s%s" % (text_of(code), refused_arguments(request))
+    return RuntimeError(words).with_traceback(request.__traceback__)
+
+
+def refused_arguments(request):
+    """What argparse or click (typer) has said of the script's arguments before it left; empty where it was neither."""
+    said = request.__context__.format_message() if is_a(request.__context__, "UsageError") else ""
+    for frame, _ in traceback.walk_tb(request.__traceback__):
+        if frame.f_code.co_name == "error" and frame.f_globals.get("__name__") == "argparse":
+            said = frame.f_locals.get("message")
+    return "; its arguments: %s; they come from args of the Flow" % text_of(said).rstrip(".") if said else ""
 
 
 def run_to_its_end(arguments):

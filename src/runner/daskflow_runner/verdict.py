@@ -11,7 +11,7 @@ import traceback
 
 from .beside import is_beside
 from .hooks import is_a
-from .parameters import never_declared, quoted
+from .parameters import never_declared, quoted, unreached_parameters
 from .run import RUN, VERDICT_LOCK, log, note, place_in_script
 
 MESSAGE_BYTES_MAX = 4096  # the kubelet cuts a termination message here, in the middle of a character if need be
@@ -35,6 +35,8 @@ def judge(error):
     if not RUN.sent_to_dask and RUN.engine != "Dask" and ran_here():
         return "RanOutsideCluster", 5, ran_here()
     if RUN.flows and never_declared():
+        if not RUN.reads_parameters:
+            return "ParameterError", 1, unreached_parameters()
         note("no flow of this script declares parameter %s" % quoted(never_declared()))
     if RUN.left_out and not RUN.flows and not RUN.sent_to_dask:
         return "NoFlowRan", 4, "the script runs nothing"
@@ -92,7 +94,8 @@ def text_of(thing):
 
 
 def describe(error):
-    text = "%s: %s" % (type(error).__name__, text_of(error))
+    here = isinstance(error, SyntaxError) and error.filename == RUN.script  # place_of says where
+    text = "%s: %s" % (type(error).__name__, text_of(error.msg if here else error))
     return text.rstrip(": ") if isinstance(error, BaseException) else ""
 
 
@@ -114,6 +117,8 @@ def causes_of(error):
     if name and is_beside(name):
         words += "; %s is beside the script and not on the workers: import it at the top of the script, not in a task" % name
         words += ", or set PYTHONPATH in the cluster's env"
+    if isinstance(deepest, NameError) and "'get_ipython'" in text_of(deepest):
+        words += "; it is what nbconvert makes of a magic of a notebook (%, !): delete these lines"
     if name == "dask_gateway":
         words += "; put dask-gateway into the image, or write Client() in the place of what it makes: either is the run's cluster"
     return words
@@ -154,9 +159,8 @@ def report(reason, exit_code, message):
     with VERDICT_LOCK:
         if RUN.exit_code is not None:
             return
-        total, failed = len(RUN.tasks), sum(RUN.tasks.values())
-        if not message and total:
-            message = "%d of %d tasks succeeded" % (total - failed, total)
+        total, failed = len(RUN.tasks), sum(failed is True for failed in RUN.tasks.values())
+        message = message or words_on_tasks()
         if reason == "Succeeded" and "dask.base" in sys.modules and not RUN.sent_to_dask and RUN.engine != "Dask":
             RUN.notes["nothing was sent to the Dask cluster"] = True
         held_up = [RUN.stuck, RUN.waits_for] if exit_code else []
@@ -165,6 +169,17 @@ def report(reason, exit_code, message):
         with contextlib.suppress(Exception):
             write_result(reason, exit_code, message, total, failed)
         log("daskflow: %s (exit %d)%s" % (reason, exit_code, ": " + message if message else ""))
+
+
+def words_on_tasks():
+    """How many tasks succeeded. Of one that the flow has not waited for, no more is known than that it was submitted."""
+    if not RUN.tasks:
+        return ""
+    words = "%d of %d tasks succeeded" % (sum(failed is False for failed in RUN.tasks.values()), len(RUN.tasks))
+    if RUN.waits_on:
+        words += "; the flow ended without waiting for %d, which may not have run:" % len(RUN.waits_on)
+        words += " call wait() or result() of what submit() and map() return"
+    return words
 
 
 def write_result(reason, exit_code, message, total, failed):

@@ -218,6 +218,22 @@ fn a_runner_that_ended_before_its_stop_has_ended_well() {
     assert_eq!(plan(&run, &stopped, at(12)).status.phase, Phase::Cancelled);
 }
 
+const FIRST_LINE: &str =
+    "daskflow: running /daskflow/code/flow.py on tcp://10.0.0.1:8786, run etl, attempt 1\n";
+
+#[rstest]
+#[case::a_crash(139, FIRST_LINE, "the runner ended with exit code 139, by SIGSEGV (a crash in native code)")]
+#[case::with_words(134, "free(): bad\n", "134, by SIGABRT (native code gave up): free(): bad")]
+#[case::for_memory(137, "", "the runner ended with exit code 137, by SIGKILL (often for lack of memory)")]
+#[case::no_signal(77, FIRST_LINE, "the runner ended with exit code 77: it left no message")]
+#[case::a_code_of_its_own(77, "daskflow: running x on y\nno disk\n", "ended with exit code 77: no disk")]
+fn an_end_without_a_verdict_says_what_is_known(#[case] code: i32, #[case] log: &str, #[case] words: &str) {
+    let plan = plan(&running(), &seen(pod_of(code, log), Some(("Failed", "BackoffLimitExceeded"))), at(50));
+    assert_eq!(phase_and_reason(&plan), (Phase::Failed, "RunnerError".into()));
+    let message = plan.status.message.unwrap();
+    assert!(message.ends_with(words), "{message}");
+}
+
 #[rstest]
 #[case("ContainerStatusUnknown", 137)]
 #[case("Unknown", 255)]
