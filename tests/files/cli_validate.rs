@@ -496,8 +496,8 @@ fn a_number_where_a_length_of_time_belongs_has_its_cure() {
     assert_eq!(
         told(&format!("{FLOW}{spec}")),
         [
-            "4: spec.timeout: must be of type string; 300 is a number (write it with a unit: 300s or 5m)",
             "4: spec.schedule.clocks[0].cron: must be of type string; 5 is a number (write five fields in quotes, such as \"0 5 * * *\")",
+            "4: spec.timeout: must be of type string; 300 is a number (write it with a unit: 300s or 5m)",
         ]
     );
 }
