@@ -112,8 +112,12 @@ mod tests {
             let error = Cli::command().try_get_matches_from(["daskflow", word]).unwrap_err();
             without_hidden(error).to_string()
         };
-        for word in ["generte", "delete"] {
-            assert!(!said(word).contains("generate") && !said(word).contains("tip"), "{}", said(word));
+        for word in ["genrate", "delete"] {
+            assert!(
+                !said(word).contains("generate") && said(word).contains("unrecognized"),
+                "{}",
+                said(word)
+            );
         }
         assert!(said("statu").contains("'status'"), "{}", said("statu"));
     }

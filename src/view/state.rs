@@ -43,7 +43,7 @@ mod tests {
     fn a_cluster_without_a_message_has_its_reason() {
         let state = |message: &str| {
             let cluster: DaskCluster = serde_json::from_value(json!({
-                "apiVersion": "daskflow.dev/v1alpha1", "kind": "DaskCluster", "metadata": {"name": "a"}, "spec": {},
+                "apiVersion": "daskflow.dev/v1alpha1", "kind": "DaskCluster", "metadata": {"name": "a"}, "spec": {"image": "i"},
                 "status": {"observedGeneration": 1, "conditions": [{
                     "type": "Ready", "status": "True", "reason": "Ready", "message": message,
                     "lastTransitionTime": "2027-01-01T00:00:00Z",

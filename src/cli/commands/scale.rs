@@ -159,10 +159,11 @@ mod tests {
             let change = Change { before: 2, drain: Drain::Restart, cluster: cluster.unwrap() };
             sentence("a", DEFAULT, workers, &change)
         };
-        let workers = |replicas: i32| json!({"workers": {"replicas": replicas}});
+        let workers = |replicas: i32| json!({"image": "i", "workers": {"replicas": replicas}});
         assert!(said(workers(1), 1).contains("results move to other workers"));
         assert!(said(workers(0), 0).contains("no worker is left"), "{}", said(workers(0), 0));
-        let others = json!({"workers": {"replicas": 0}, "workerGroups": [{"name": "b", "replicas": 1}]});
+        let mut others = workers(0);
+        others["workerGroups"] = json!([{"name": "b", "replicas": 1}]);
         assert!(said(others, 0).contains("results move to other workers"));
     }
 }

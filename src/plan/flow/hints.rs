@@ -23,8 +23,8 @@ pub struct Hint {
     pub message: String,
 }
 
-/// What may not be meant in a Flow. Empty for one that has faults in its clocks. Where `now` is given, what has
-/// ended by then is among it.
+/// What may not be meant in a Flow. Empty for one that has faults in its clocks. Where `now` is given, what
+/// has ended by then is among it.
 pub fn hints(flow: &Flow, now: Option<Timestamp>) -> Vec<Hint> {
     let Some(schedule) = &flow.spec.schedule else { return Vec::new() };
     let mut found: Vec<Hint> =
