@@ -87,7 +87,7 @@ async fn faults_of_the_command_line_and_the_connection_say_what_to_do() {
             1,
             "run/nightly-report names a FlowRun, and a Flow is meant here: write flow/",
         ),
-        ("run nightly-report -p days", 2, "write a name and a value, such as region=north"),
+        ("run nightly-report -p days", 2, "write a name and a value, such as count=3 or region=north"),
         ("run nightly-report --logical-time yesterday", 2, "write a date"),
         ("logs nightly-report-now-w4c2d", 1, "has no log yet: it is Queued"),
         ("logs nightly-report-20251007t000000 --attempt 1", 1, "is no longer there"),

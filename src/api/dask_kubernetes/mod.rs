@@ -175,6 +175,13 @@ pub struct WorkerGroupSpec {
     pub worker: WorkerSpec,
 }
 
+impl WorkerGroupSpec {
+    /// The name of the cluster that it belongs to.
+    pub fn cluster_name(&self) -> &str {
+        &self.cluster
+    }
+}
+
 /// How a group is, of which nothing is said.
 // Without a status kube derives no subresource `scale`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
@@ -208,6 +215,13 @@ pub struct AutoscalerSpec {
     /// The most workers.
     #[schemars(schema_with = "count")]
     pub maximum: u32,
+}
+
+impl AutoscalerSpec {
+    /// The name of the cluster that it belongs to.
+    pub fn cluster_name(&self) -> &str {
+        &self.cluster
+    }
 }
 
 /// `DaskJob`: a pod, and a cluster for it.

@@ -5,7 +5,8 @@
 //! object would be kept otherwise, and a client would wait for a cluster that cannot be made. Everything else
 //! is kept as it was written. Amounts have no type here, as Kubernetes takes `0.5` for one too.
 //!
-//! Nothing that has a type is nullable, so that null is a field that was not written, and nothing is required.
+//! Nothing that has a type is nullable, so that null is a field that was not written, and nothing is
+//! required.
 
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};

@@ -6,11 +6,10 @@ use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::json;
 
-use super::parts::Parts;
 use super::pod::{Part, Ports, Role};
 use super::remark::{Effect, Notes};
 use super::rights::{self, Right};
-use super::theirs::{ClusterSpec, Extra, WorkerSpec};
+use super::theirs::{AutoscalerSpec, ClusterSpec, Extra, Object, WorkerGroupSpec, WorkerSpec};
 use super::{group, labels, options, pod, service};
 use crate::api::common::Entrypoint;
 use crate::api::dask_cluster::{Idle, IdleAction, SchedulerSpec};
@@ -40,6 +39,15 @@ pub(super) struct Given<'a> {
     /// What theirs is called, by which its groups are.
     pub called: &'a str,
     pub parts: Parts<'a>,
+}
+
+/// What belongs to a cluster of theirs and is an object of its own.
+#[derive(Default)]
+pub(super) struct Parts<'a> {
+    /// Its default group, as a cluster that lives has it.
+    pub default_group: Option<&'a Object<WorkerGroupSpec>>,
+    pub groups: Vec<&'a Object<WorkerGroupSpec>>,
+    pub autoscaler: Option<&'a Object<AutoscalerSpec>>,
 }
 
 /// One of ours.

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
+use super::cluster::Parts;
 use super::cluster::{self, Given};
-use super::parts::Parts;
 use super::pod::{self, Part};
 use super::remark::Notes;
 use super::theirs::{JobSpec, Object};

@@ -2,32 +2,24 @@
 
 use serde_json::Value;
 
+use super::cluster::Parts;
 use super::remark::Notes;
-use super::theirs::{AutoscalerSpec, ClusterSpec, Object, WorkerGroupSpec};
+use super::theirs::{ClusterSpec, Object, WorkerGroupSpec};
 use super::{All, Translated, group, refused};
-
-/// What belongs to a cluster of theirs and is an object of its own.
-#[derive(Default)]
-pub(super) struct Parts<'a> {
-    /// Its default group, as a cluster that lives has it.
-    pub default_group: Option<&'a Object<WorkerGroupSpec>>,
-    pub groups: Vec<&'a Object<WorkerGroupSpec>>,
-    pub autoscaler: Option<&'a Object<AutoscalerSpec>>,
-}
 
 impl All {
     /// What belongs to the cluster that this object is, or that is made for it under its name. `notes` are of
     /// the object.
     pub(super) fn parts_of<S>(&self, object: &Object<S>, notes: &mut Notes) -> Parts<'_> {
         let mut groups: Vec<&Object<WorkerGroupSpec>> =
-            self.groups.iter().filter(|group| belongs(object, group, &group.spec.cluster)).collect();
+            self.groups.iter().filter(|group| belongs(object, group, group.spec.cluster_name())).collect();
         let default = group::default_name(object.name());
         let default_group = groups.iter().position(|group| group.name() == default);
         let default_group = default_group.map(|at| groups.remove(at));
         let mut autoscalers = self
             .autoscalers
             .iter()
-            .filter(|autoscaler| belongs(object, autoscaler, &autoscaler.spec.cluster));
+            .filter(|autoscaler| belongs(object, autoscaler, autoscaler.spec.cluster_name()));
         let autoscaler = autoscalers.next();
         for second in autoscalers {
             let mut of_second = notes.beside(second.at, "", "");
@@ -55,9 +47,9 @@ impl All {
 
     /// What is said of parts whose cluster was not given.
     pub(super) fn lonely_parts(&self) -> Vec<Translated> {
-        let groups = self.groups.iter().filter_map(|group| self.lonely(group, &group.spec.cluster));
+        let groups = self.groups.iter().filter_map(|group| self.lonely(group, group.spec.cluster_name()));
         let autoscalers =
-            self.autoscalers.iter().filter_map(|scaler| self.lonely(scaler, &scaler.spec.cluster));
+            self.autoscalers.iter().filter_map(|scaler| self.lonely(scaler, scaler.spec.cluster_name()));
         groups.chain(autoscalers).collect()
     }
 
