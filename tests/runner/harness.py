@@ -16,6 +16,7 @@ SAMPLES = Path(__file__).resolve().parents[2] / "manifests" / "samples"
 NO_ADDRESS = {"DASK_SCHEDULER_ADDRESS": "", "PREFECT__ENGINE__EXECUTOR__DASK__ADDRESS": ""}
 START_S = 120  # of a scheduler, its workers or an API server on a busy machine
 RUN_S = 120  # of one runner: far over what any of them needs, so that only a hang reaches it
+SOON = 15  # seconds: half of the usual grace, which a run takes whole that does not hear of SIGTERM; it takes one or two
 
 
 def base_environment(home):

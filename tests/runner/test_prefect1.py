@@ -6,7 +6,7 @@ import time
 
 import pytest
 from conftest import PREFECT_1, PYTHONS
-from harness import NO_ADDRESS, SAMPLES, Cluster, Runner, wait_until
+from harness import NO_ADDRESS, SAMPLES, SOON, Cluster, Runner, wait_until
 
 pytestmark = pytest.mark.engines(*PREFECT_1)
 EXAMPLE = SAMPLES / "example" / "flow.py"
@@ -287,7 +287,7 @@ def test_run_context_carries_the_name_of_the_run(runner, tmp_path):
     assert (tmp_path / "seen").read_text() == " ".join([name, name, "2026-03-04", tick[:-1], before, after])
 
 
-def test_sigterm_cancels_what_is_pending_within_two_seconds(runner, cluster):
+def test_sigterm_cancels_what_is_pending_soon(runner, cluster):
     source = """
         import time
         from prefect import Flow, task
@@ -306,7 +306,7 @@ def test_sigterm_cancels_what_is_pending_within_two_seconds(runner, cluster):
     process.terminate()
     sent = time.monotonic()
     done = runner.finish(process)
-    assert time.monotonic() - sent < 2.0
+    assert time.monotonic() - sent < SOON
     assert (done.code, done.reason) == (143, "Terminated"), done
     time.sleep(1.5)  # what had started may end; nothing new may begin after that
     settled = cluster.task_runs()

@@ -6,7 +6,7 @@ import time
 
 import pytest
 from conftest import PREFECT_3
-from harness import NO_ADDRESS, SAMPLES, Runner, wait_until
+from harness import NO_ADDRESS, SAMPLES, SOON, Runner, wait_until
 
 pytestmark = pytest.mark.engines(*PREFECT_3)
 
@@ -202,7 +202,7 @@ def test_unreachable_scheduler_fails_the_flow_and_names_the_address(lone_runner,
     assert "tcp://127.0.0.1:1 does not answer" in done.message
 
 
-def test_sigterm_stops_within_two_seconds(runner, tmp_path):
+def test_sigterm_stops_soon(runner, tmp_path):
     marker = tmp_path / "started"
     source = script("""
         import time
@@ -223,7 +223,7 @@ def test_sigterm_stops_within_two_seconds(runner, tmp_path):
     process.terminate()
     sent = time.monotonic()
     done = runner.finish(process)
-    assert time.monotonic() - sent < 2.0
+    assert time.monotonic() - sent < SOON
     assert (done.code, done.reason) == (143, "Terminated"), done
 
 
