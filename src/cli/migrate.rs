@@ -1,10 +1,11 @@
 //! `daskflow migrate`
 
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
+use serde_json::Value;
 
 use super::files::{Files, Source};
 use super::out::print;
@@ -62,16 +63,45 @@ fn take_kustomized(sources: &mut Vec<Source>) -> Vec<FileFault> {
                 continue;
             }
             let folder = Path::new(&source.name).parent().unwrap_or(Path::new("")).to_owned();
+            let resources = object.get("resources").and_then(Value::as_array).into_iter().flatten();
+            let reached = resources.filter_map(Value::as_str).map(|path| plain(&folder.join(path)));
+            folders.extend(reached);
             let advice = kustomization::advice(&folder.display().to_string(), "migrate");
             let fault = Fault::of_text(line, format!("{unread}: {advice}"));
             faults.push(FileFault { file: source.name.clone(), fault });
-            folders.push(folder);
+            folders.push(plain(&folder));
         }
     }
-    sources.retain(|source| {
-        source.is_input() || !folders.iter().any(|folder| Path::new(&source.name).starts_with(folder))
-    });
+    let is_reached = |source: &Source| {
+        let path = plain(Path::new(&source.name));
+        // Of the folder where one stands are all files that are given by a way down from there.
+        let is_below = |folder: &PathBuf| match folder.as_os_str().is_empty() {
+            true => path.is_relative() && !path.starts_with(".."),
+            false => path.starts_with(folder),
+        };
+        !source.is_input() && folders.iter().any(is_below)
+    };
+    for source in sources.iter().filter(|source| is_reached(source)) {
+        if !faults.iter().any(|fault| fault.file == source.name) {
+            let message = "left out, as a kustomization changes it".to_owned();
+            faults.push(FileFault { file: source.name.clone(), fault: Fault::of_text(1, message) });
+        }
+    }
+    sources.retain(|source| !is_reached(source));
     faults
+}
+
+/// A path without `.` and without ways up that lead back.
+fn plain(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir if plain.file_name().is_some() => _ = plain.pop(),
+            part => plain.push(part),
+        }
+    }
+    plain
 }
 
 /// What was found where nothing of theirs was, and how to find it.
@@ -120,4 +150,31 @@ fn say(migration: &Migration, (sources, kustomized): (&[Source], &[FileFault])) 
         words.push(counted(faults, "fault"));
     }
     writeln!(out, "{}", words.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn left(files: &[(&str, &str)]) -> (Vec<String>, Vec<String>) {
+        let source = |(name, text): &(&str, &str)| Source { name: (*name).into(), text: (*text).into() };
+        let mut sources: Vec<Source> = files.iter().map(source).collect();
+        let faults = take_kustomized(&mut sources);
+        let names = sources.into_iter().map(|source| source.name).collect();
+        (names, faults.into_iter().map(|fault| fault.file).collect())
+    }
+
+    #[test]
+    fn what_a_kustomization_changes_is_left_out_where_it_is_and_nothing_else() {
+        let changes = "resources: [../../base, more.yaml]\nnamePrefix: prod-\n";
+        let names = ["deploy/base/a.yaml", "deploy/overlays/prod/more.yaml", "deploy/other.yaml"];
+        let overlay = "deploy/overlays/prod/kustomization.yaml";
+        let files = [(names[0], ""), (names[1], ""), (names[2], ""), (overlay, changes)];
+        let (kept, said) = left(&files);
+        assert_eq!(kept, ["deploy/other.yaml"]);
+        assert_eq!(said, [overlay, names[0], names[1]]);
+        let here = [("kustomization.yaml", "namePrefix: a-\n"), ("../jobs/old.yaml", ""), ("b.yaml", "")];
+        assert_eq!(left(&here).0, ["../jobs/old.yaml"]);
+        assert_eq!(left(&[("kustomization.yaml", "resources: [b.yaml]\n"), ("b.yaml", "")]).0.len(), 2);
+    }
 }

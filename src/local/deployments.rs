@@ -35,8 +35,9 @@ pub async fn serve(client: &Client, clock: &Clock) {
     }
 }
 
-/// The status of a Deployment that has none of its newest generation.
+/// The status of a Deployment that wants no pods and has none of its newest generation.
 fn missing_status(deployment: &Deployment, now: Timestamp) -> Option<Value> {
+    deployment.spec.as_ref().filter(|spec| spec.replicas == Some(0))?;
     let generation = deployment.metadata.generation?;
     let observed = deployment.status.as_ref().and_then(|status| status.observed_generation);
     let now = now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();

@@ -293,7 +293,7 @@ fn described(way: &Way<'_>, schema: &Value, value: &Value) -> String {
     let takes_text =
         is_set(schema, INT_OR_STRING) || schema.get("type").and_then(Value::as_str) == Some("string");
     let hint = if is_length_of_time(schema) && value.is_number() {
-        format!(" (write it with a unit: {})", with_units(value))
+        format!(" (write it with a unit: {})", with_units(value, schema))
     } else if takes_text && matches!(way, Way::Field(_, "cron")) {
         " (write five fields in quotes, such as \"0 5 * * *\")".to_owned()
     } else if takes_text {
@@ -318,8 +318,14 @@ fn is_length_of_time(schema: &Value) -> bool {
     texts.any(|rule| rule.contains("(h|m|s)"))
 }
 
-/// A number of seconds as it may have been meant: `300s or 5m`.
-fn with_units(number: &Value) -> String {
+/// A number as it may have been meant: `300s or 5m`. Where days may be written, nothing says that it is
+/// seconds.
+fn with_units(number: &Value, schema: &Value) -> String {
+    let rules = schema.get("x-kubernetes-validations").and_then(Value::as_array).into_iter().flatten();
+    let mut texts = rules.filter_map(|rule| rule.get("rule").and_then(Value::as_str));
+    if texts.any(|rule| rule.contains("+d") || rule.contains("(d|")) {
+        return format!("such as {number}s, {number}m, {number}h or {number}d");
+    }
     match number.as_u64() {
         Some(seconds) if seconds > 0 && seconds % 60 == 0 => format!("{seconds}s or {}m", seconds / 60),
         Some(number) => format!("{number}s or {number}m"),

@@ -156,6 +156,16 @@ COUNTS = {
         0,
     ),
     "returned": ("    return positive.map([1, 2])", "2 of 2 tasks succeeded", 0),
+    "after one that failed itself": (
+        "    positive.submit(-2, wait_for=[positive.submit(1)]).wait()",
+        "1 of 2 tasks succeeded",
+        0,
+    ),
+    "at the second try": (
+        "    tries.append(1)\n    first = [positive.submit(x if tries[1:] else -1) for x in (1, 2)]\n    [one.result() for one in first]",
+        "2 of 3 tasks succeeded",
+        0,
+    ),
 }
 TASKS = """
 import time
@@ -169,7 +179,9 @@ def slow(x):
 def total(numbers, named):
     return sum(numbers)
 
-@on_dask
+tries = []
+
+@flow(task_runner=DaskTaskRunner(), retries=1)
 def main():
 """
 

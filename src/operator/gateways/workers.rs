@@ -150,11 +150,12 @@ fn way(
 
 /// What it means that the scheduler has not said how many workers it has.
 fn without_answer(access: &GatewayAccess, cluster: &str, error: &dask::Error) -> Workers {
-    use dask::Error::{Closed, OutOfReach, Timeout, Unended, Unreachable};
+    use dask::Error::{Closed, OutOfReach, Timeout, Unended, Unreachable, Untrusted};
 
     match error {
-        // The proxy hangs up where it knows no such cluster, or its scheduler takes no connection.
-        Unreachable(_) | Closed(_) | Timeout { .. } | Unended { .. } => {
+        // The proxy hangs up where it knows no such cluster, or its scheduler takes no connection; Traefik, the one
+        // of dask-gateway on Kubernetes, shows a certificate of its own instead of the cluster's.
+        Unreachable(_) | Closed(_) | Timeout { .. } | Unended { .. } | Untrusted { .. } => {
             let proxy = access.proxy_address.as_deref().unwrap_or(&access.address);
             let message = format!(
                 "the scheduler of the gateway's cluster {cluster} does not answer through the proxy at {proxy}: is it where \

@@ -11,7 +11,8 @@ use super::line::{Line, Whereabouts, names};
 use super::shared::{CONNECT, Key, Shared, lock};
 use crate::api::{Kind, Reason};
 use crate::causes::chain;
-use crate::dask::{Error, MembershipStream, SubscribeEvent};
+use crate::dask::message::Identity;
+use crate::dask::{Error, MembershipStream, Scheduler, SubscribeEvent};
 use crate::operator::certificates::credentials::reason_of;
 use crate::operator::wakes::Triggers;
 use crate::plan::cluster::SchedulerView;
@@ -31,8 +32,10 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// A scheduler is asked for its workers after this time, and after twice as long where they are the same.
 const ASK_FIRST: Duration = Duration::from_millis(250);
 const ASK_MAX: Duration = Duration::from_secs(4);
-/// It has this many times as long for other things as an answer took it: a thousand workers are megabytes.
+/// It has this many times as long for other things as an answer took it, up to a minute: a thousand workers
+/// are megabytes.
 const ASK_SPARE: u32 = 20;
+const ASK_SPARE_MAX: Duration = Duration::from_secs(60);
 /// An answer that takes longer is none.
 const ASK_LIMIT: Duration = Duration::from_secs(9);
 
@@ -79,13 +82,10 @@ async fn ask(line: Arc<Line>, view: Shared<SchedulerView>, key: Key, triggers: T
     let begun = Instant::now();
     let mut wait = ASK_FIRST;
     loop {
-        let asked = Instant::now();
-        let late = Error::Timeout { what: "answer", limit: ASK_LIMIT };
-        let answer =
-            tokio::time::timeout(ASK_LIMIT, line.ask(|scheduler| scheduler.identity().boxed())).await;
-        let took = asked.elapsed();
-        let is_news = match answer.unwrap_or(Err(late)) {
-            Ok(identity) => {
+        let mut spared = Duration::ZERO;
+        let is_news = match line.ask(|scheduler| identity_of(scheduler).boxed()).await {
+            Ok((identity, took)) => {
+                spared = (took * ASK_SPARE).min(ASK_SPARE_MAX);
                 let workers = names(identity.workers.values().map(|worker| &worker.name));
                 tell(&view, SchedulerView::Answering { workers }, &key, &triggers)
             }
@@ -99,8 +99,16 @@ async fn ask(line: Arc<Line>, view: Shared<SchedulerView>, key: Key, triggers: T
             }
         };
         wait = if is_news { ASK_FIRST } else { (wait * 2).min(ASK_MAX) };
-        tokio::time::sleep(wait.max(took * ASK_SPARE)).await;
+        tokio::time::sleep(wait.max(spared)).await;
     }
+}
+
+/// What a scheduler says of itself, and how long that took it, without the time that other questions had.
+async fn identity_of(scheduler: &mut Scheduler) -> Result<(Identity, Duration), Error> {
+    let asked = Instant::now();
+    let late = Error::Timeout { what: "answer", limit: ASK_LIMIT };
+    let identity = tokio::time::timeout(ASK_LIMIT, scheduler.identity()).await.unwrap_or(Err(late))?;
+    Ok((identity, asked.elapsed()))
 }
 
 async fn listen(whereabouts: Whereabouts, view: Shared<SchedulerView>, key: Key, triggers: Triggers) {

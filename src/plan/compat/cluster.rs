@@ -246,16 +246,17 @@ fn of_scheduler(
     } else {
         part.keep_start();
     }
-    part.leave_out(&SCHEDULER_PORTS, read.moved, notes);
-    common.leave_in(&mut part);
-    let theirs = &given.spec.scheduler;
     let ports = [(read.port, options::COMM), (read.moved, options::PAGES)];
     let moved = ports.into_iter().filter_map(|(before, now)| Some((before?, i32::from(now))));
+    let moved: Vec<(i32, i32)> = moved.collect();
+    part.leave_out(&SCHEDULER_PORTS, &moved, notes);
+    common.leave_in(&mut part);
+    let theirs = &given.spec.scheduler;
     let of_theirs = service::Given {
         spec: &theirs.service,
         name: given.name,
         annotations: labels::of_service(given.metadata, theirs.metadata.as_ref()),
-        moved: moved.collect(),
+        moved: moved.into_iter().collect(),
     };
     let (service, beside) = service::translate(of_theirs, notes);
     let spec = SchedulerSpec {
@@ -280,7 +281,8 @@ fn of_group(group: &mut Group<'_>, common: &Common, notes: &mut Notes) {
     }
     group::compare_limits(workers, role, notes);
     let part = &mut role.part;
-    part.leave_out(&WORKER_PORTS, moved, notes);
+    let moved: Vec<(i32, i32)> = moved.map(|before| (before, WORKER_PORTS.health)).into_iter().collect();
+    part.leave_out(&WORKER_PORTS, &moved, notes);
     say_what_pods_lack(part, notes);
     workers.priority_class_name = part.pod.priority_class_name.take();
     common.leave_in(part);

@@ -200,13 +200,17 @@ pub(super) struct Ports {
 impl Part {
     /// Leaves out what the pod has here anyway: ports, and a probe that asks the same.
     ///
-    /// `moved` is the port that served the web pages before, where it was another one.
-    pub fn leave_out(&mut self, ports: &Ports, moved: Option<i32>, notes: &mut Notes) {
+    /// `moved` are the ports that were other ones before, with what they are now.
+    pub fn leave_out(&mut self, ports: &Ports, moved: &[(i32, i32)], notes: &mut Notes) {
         self.leave_out_ports(ports, notes);
-        let is_pages = |port: &IntOrString| match port {
-            IntOrString::Int(number) => *number == ports.health || Some(*number) == moved,
-            IntOrString::String(name) => name == ports.health_name,
+        let now = |port: &IntOrString| match port {
+            IntOrString::Int(number) => {
+                let moved = moved.iter().find(|(before, _)| before == number);
+                Some(moved.map_or(*number, |(_, now)| *now))
+            }
+            IntOrString::String(name) => (name == ports.health_name).then_some(ports.health),
         };
+        let is_pages = |port: &IntOrString| now(port) == Some(ports.health);
         let asks_the_same = self.main.readiness_probe.as_ref().is_some_and(|probe| {
             let page = probe.http_get.as_ref();
             page.is_some_and(|page| page.path.as_deref() == Some("/health") && is_pages(&page.port))
@@ -219,8 +223,10 @@ impl Part {
         for probe in probes.into_iter().flatten() {
             let page = probe.http_get.as_mut().map(|page| &mut page.port);
             let socket = probe.tcp_socket.as_mut().map(|socket| &mut socket.port);
-            for port in page.into_iter().chain(socket).filter(|port| is_pages(port)) {
-                *port = IntOrString::Int(ports.health);
+            for port in page.into_iter().chain(socket) {
+                if let Some(now) = now(port) {
+                    *port = IntOrString::Int(now);
+                }
             }
         }
         if let Some(policy) = self.restart_policy.take().filter(|policy| policy != "Always") {

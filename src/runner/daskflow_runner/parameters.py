@@ -83,7 +83,9 @@ def unreached_parameters():
     others = quoted(set().union(*(RUN.declared_elsewhere[name] for name in elsewhere)))
     words = "parameter %s has reached no flow: flow %s declares it, and the script itself calls only %s"
     words += ", which the parameters of a run go to; declare it there, and pass it on"
-    return words % (quoted(elsewhere), others, quoted({flow.name for flow in RUN.flows}))
+    words %= (quoted(elsewhere), others, quoted({flow.name for flow in RUN.flows}))
+    of_none = never_declared() - elsewhere
+    return words + ("; " + unknown_parameters(of_none) if of_none else "")
 
 
 def quoted(names):

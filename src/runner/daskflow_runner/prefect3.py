@@ -113,11 +113,22 @@ def hook_flow_engine(module):
         flow = CALLED.get()
         if flow is not None and flow.engine is None and getattr(self.flow_run, "parent_task_run_id", None) is None:
             flow.engine = self
+        before = getattr(getattr(self.flow_run, "state", None), "name", "")
+        if flow is not None and flow.engine is self and before == "AwaitingRetry":
+            forget_unknown(flow)
         return original(self, *args, **kwargs)
 
     for name in ("FlowRunEngine", "AsyncFlowRunEngine"):
         if hasattr(module, name):  # Prefect 2 has none of them, the first releases of Prefect 3 have one for both
             replace(getattr(module, name), "set_state")(set_state)
+
+
+def forget_unknown(flow):
+    """Before a flow is tried again: its next try submits all of its tasks again, and the earlier ones are given up."""
+    for one in [one for one, by in RUN.submitted_by.items() if by is flow and one in RUN.waits_on]:
+        RUN.waits_on.pop(one)
+        if RUN.tasks.get(one) is None:
+            RUN.tasks.pop(one, None)
 
 
 def read_prefect2_result(flow, result):
@@ -230,7 +241,7 @@ def hook_dask_task_runner(module):
                 ended(self.task_run_id, self._final_state)
             elif self.wrapped_future.status in ("error", "lost", "cancelled"):
                 RUN.tasks[self.task_run_id] = True  # by Dask, as where its worker dies time and again
-                RUN.waits_on.pop(self.task_run_id, None)
+                before_it_ended(self.task_run_id, None)
 
     def call_when_done(original, self, function):
         def looked_at(future):
@@ -255,14 +266,21 @@ def submitted(task_run_id, before):
     """A task is submitted, and how it ends is not known: a flow may end before its tasks, which are given up then."""
     RUN.tasks[task_run_id] = None
     RUN.waits_on[task_run_id] = before
+    RUN.submitted_by[task_run_id] = CALLED.get()
 
 
 def ended(task_run_id, state):
-    """The flow has seen it end. So did all that it waited for, and well if it did well itself."""
+    """The flow has seen it end. So did all that it waited for, and well if it did well itself, or failed itself."""
     RUN.tasks[task_run_id] = not state.is_completed()
+    # One that failed by itself ran, as what it waited for was good. Else it is not even begun: NotReady, or cancelled.
+    before_it_ended(task_run_id, False if state.is_completed() or state.is_failed() else None)
+
+
+def before_it_ended(task_run_id, failed):
+    """What a task waited for has ended too, well or not, or nobody knows how."""
     upstream = RUN.waits_on.pop(task_run_id, [])
     while upstream:
         one = upstream.pop()
         upstream.extend(RUN.waits_on.pop(one, []))
-        if state.is_completed() and RUN.tasks.get(one) is None:
-            RUN.tasks[one] = False
+        if RUN.tasks.get(one) is None:
+            RUN.tasks[one] = failed

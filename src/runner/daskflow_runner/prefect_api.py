@@ -26,6 +26,7 @@ def with_an_api(flow):
         with temporary_settings({PREFECT_API_URL: wait_for_prefect_api()} if RUN.api else {}):
             yield
     except GeneratorExit:  # the script takes no more of what the flow yields, which ends it well
+        flow.engine = None
         raise
     except BaseException as error:
         flow.error, flow.engine = error, None

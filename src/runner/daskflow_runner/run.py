@@ -15,6 +15,7 @@ RUN = types.SimpleNamespace(
     declared_elsewhere={},  # parameter names that none of them declares -> other flows that do
     reads_parameters=False,  # does the script speak of DASKFLOW_PARAMETERS itself
     tasks={},  # a key for each task run -> did it fail; None where that is not known
+    submitted_by={},  # Prefect 3: a key for each task run -> the flow of the script that has submitted it
     waits_on={},  # Prefect 3: a key for each task run that the flow has not waited for -> what it waits for itself
     called=0,  # Prefect 2 and 3: tasks that were called, which run in the flow's own process
     sent_to_dask=False,  # did any graph leave this process for a scheduler

@@ -207,11 +207,18 @@ async fn a_scheduler_that_does_not_answer_is_asked_again(#[case] fault: There) {
     assert!(start.elapsed() < LAST_TRY + 2 * SCHEDULER, "{:?}", start.elapsed());
 }
 
+/// Traefik does so, the proxy of a gateway on Kubernetes, for a cluster that it does not know any more.
+#[tokio::test(start_paused = true)]
+async fn another_certificate_is_none_of_the_cluster() {
+    let (workers, ..) = looks(&[], &[There::Stranger]).await;
+    let Workers::Silent { reason, .. } = &workers else { panic!("{workers:?}") };
+    assert_eq!(*reason, Reason::CertificateUntrusted);
+}
+
 /// By the kind of the fault: each of these may be there while the cluster is.
 #[rstest]
 #[case::out_of_reach(There::OutOfReach, Reason::SchedulerUnreachable, "gw is not in the networks")]
 #[case::plain(There::Plain, Reason::WrongScheme, "does not speak TLS")]
-#[case::stranger(There::Stranger, Reason::CertificateUntrusted, "certificate is refused")]
 #[tokio::test(start_paused = true)]
 async fn what_answers_otherwise_says_nothing_of_the_cluster(
     #[case] fault: There,

@@ -8,7 +8,8 @@
 //! deleted, and the next look makes it anew, as the API server may not take a change of all its fields.
 //!
 //! Always: a Deployment is made for a pod that has begun to run, and no earlier: before there is nothing to
-//! reach by it.
+//! reach by it. That of a worker is made while the scheduler serves, as theirs are: before, the worker has no
+//! part in a cluster, and one of their own tests reads Deployments wrongly where it finds some.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -104,7 +105,10 @@ pub fn plan(observed: &Shown<'_>) -> Vec<Show> {
     };
     let stays = |deployment: &&&Deployment| deployment.metadata.deletion_timestamp.is_none();
     let wrong = there.values().filter(stays).filter(|one| is_ours(one) && !is_good(one));
+    let serves =
+        observed.ours.and_then(|ours| ours.status.as_ref()?.scheduler_ready_since.as_ref()).is_some();
     let missing = seen.iter().filter(|(name, _)| !there.contains_key(**name)).map(|(_, seen)| seen);
+    let missing = missing.filter(|seen| serves || seen.is_scheduler());
     let removed = wrong.map(|one| Show::remove(one));
     removed.chain(missing.filter_map(|seen| Some(Show::Make(Box::new(seen.deployment()?))))).collect()
 }
@@ -173,6 +177,10 @@ fn is_same(wanted: &Deployment, there: &Deployment) -> bool {
 }
 
 impl Seen<'_> {
+    fn is_scheduler(&self) -> bool {
+        self.pod.labels().get(labels::COMPONENT).is_some_and(|component| component == labels::SCHEDULER)
+    }
+
     /// Whether this Deployment shows the pod. Its template is made only where the other one has been changed.
     fn is_shown_by(&self, there: &Deployment) -> bool {
         let spec =

@@ -20,6 +20,7 @@ fn ours(owner: &str) -> DaskCluster {
         "metadata": {"name": "a", "namespace": "team", "uid": "uid-ours", "ownerReferences": [
             {"apiVersion": "kubernetes.dask.org/v1", "kind": "DaskCluster", "name": "a", "uid": owner},
         ]},
+        "status": {"schedulerReadySince": "2026-01-01T00:00:00Z"},
     }))
 }
 
@@ -114,6 +115,18 @@ const WORKER: &str = "a-default-worker-x1";
 
 fn both() -> There {
     There::with(vec![scheduler(), worker(WORKER, "a-default")])
+}
+
+#[test]
+fn workers_are_shown_once_their_scheduler_serves_and_stay_so() {
+    let mut there = both();
+    let served = there.ours.status.take();
+    assert_eq!(there.titles(), ["create Deployment a-scheduler"]);
+    there.ours.status = served;
+    there.settle();
+    assert_eq!(there.deployments.len(), 2);
+    there.ours.status = None;
+    assert_eq!(there.titles(), Vec::<String>::new());
 }
 
 #[test]

@@ -199,7 +199,8 @@ fn a_name_that_is_too_long_for_a_label_is_said() {
 fn workers_are_shown_of_a_group_of_a_name(#[case] length: usize, #[case] expected: usize) {
     let (object, name) = (cluster(&json!({})), "g".repeat(length));
     let groups = [default_group(&json!({})), further(&name, &json!({}))];
-    let ours = made(&seen(&object, &groups));
+    let mut ours = made(&seen(&object, &groups));
+    ours.status = serde_json::from_value(json!({"schedulerReadySince": "2026-01-01T00:00:00Z"})).unwrap();
     let group = &ours.spec.worker_groups[0];
     let mut pod = worker::pod(&ours, Site::Kubernetes, None, (&group.name, &group.workers), 7).unwrap();
     pod.status = serde_json::from_value(json!({"phase": "Running"})).unwrap();
