@@ -153,8 +153,8 @@ fn without_answer(access: &GatewayAccess, cluster: &str, error: &dask::Error) ->
     use dask::Error::{Closed, OutOfReach, Timeout, Unended, Unreachable, Untrusted};
 
     match error {
-        // The proxy hangs up where it knows no such cluster, or its scheduler takes no connection; Traefik, the one
-        // of dask-gateway on Kubernetes, shows a certificate of its own instead of the cluster's.
+        // The proxy hangs up where it knows no such cluster, or its scheduler takes no connection; Traefik,
+        // the one of dask-gateway on Kubernetes, shows a certificate of its own instead of the cluster's.
         Unreachable(_) | Closed(_) | Timeout { .. } | Unended { .. } | Untrusted { .. } => {
             let proxy = access.proxy_address.as_deref().unwrap_or(&access.address);
             let message = format!(
