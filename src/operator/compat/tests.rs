@@ -136,7 +136,9 @@ fn has_another(what: &str) -> (u16, Value) {
 async fn a_deployment_of_somebody_else_is_asked_for_once_in_a_while() {
     let (context, server, _wakes) = testing::context(1);
     let known = known("dask:1", 1);
-    fill(&context.stores.clusters, made(&known));
+    let mut ours = made(&known);
+    ours.status = serde_json::from_value(json!({"schedulerReadySince": "2026-01-01T00:00:00Z"})).unwrap();
+    fill(&context.stores.clusters, ours);
     fill(&context.stores.pods, scheduler("first"));
     let (asked, _server) = serve(server, has_another);
     let deployments = shown::Deployments::default();

@@ -31,7 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A scheduler is asked for its workers after this time, and after twice as long where they are the same.
 const ASK_FIRST: Duration = Duration::from_millis(250);
-const ASK_MAX: Duration = Duration::from_secs(4);
+const ASK_MAX: Duration = Duration::from_secs(2);
 /// It has this many times as long for other things as an answer took it, up to a minute: a thousand workers
 /// are megabytes.
 const ASK_SPARE: u32 = 20;
@@ -83,13 +83,13 @@ async fn ask(line: Arc<Line>, view: Shared<SchedulerView>, key: Key, triggers: T
     let mut wait = ASK_FIRST;
     loop {
         let mut spared = Duration::ZERO;
-        let is_news = match line.ask(|scheduler| identity_of(scheduler).boxed()).await {
+        let is_soon = match line.ask(|scheduler| identity_of(scheduler).boxed()).await {
             Ok((identity, took)) => {
                 spared = (took * ASK_SPARE).min(ASK_SPARE_MAX);
                 let workers = names(identity.workers.values().map(|worker| &worker.name));
                 tell(&view, SchedulerView::Answering { workers }, &key, &triggers)
             }
-            Err(_) if *lock(&view) == SchedulerView::Unknown && begun.elapsed() < PATIENCE => false,
+            Err(_) if *lock(&view) == SchedulerView::Unknown && begun.elapsed() < PATIENCE => true,
             Err(error) => {
                 let is_news = tell(&view, unreachable(&error), &key, &triggers);
                 if is_too_much(&error) {
@@ -98,7 +98,7 @@ async fn ask(line: Arc<Line>, view: Shared<SchedulerView>, key: Key, triggers: T
                 is_news
             }
         };
-        wait = if is_news { ASK_FIRST } else { (wait * 2).min(ASK_MAX) };
+        wait = if is_soon { ASK_FIRST } else { (wait * 2).min(ASK_MAX) };
         tokio::time::sleep(wait.max(spared)).await;
     }
 }

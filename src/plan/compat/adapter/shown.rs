@@ -8,14 +8,15 @@
 //! deleted, and the next look makes it anew, as the API server may not take a change of all its fields.
 //!
 //! Always: a Deployment is made for a pod that has begun to run, and no earlier: before there is nothing to
-//! reach by it. That of a worker is made while the scheduler serves, as theirs are: before, the worker has no
-//! part in a cluster, and one of their own tests reads Deployments wrongly where it finds some.
+//! reach by it. It is made while the scheduler serves, that of the scheduler also where its container has
+//! ended before: until then a forwarded port leads nowhere, and two of their own tests take a Deployment for
+//! a sign that it leads there.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec};
-use k8s_openapi::api::core::v1::{Pod, PodSpec, PodTemplateSpec};
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodSpec, PodTemplateSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta, OwnerReference};
 use kube::ResourceExt;
 use kube::core::DynamicObject;
@@ -108,7 +109,7 @@ pub fn plan(observed: &Shown<'_>) -> Vec<Show> {
     let serves =
         observed.ours.and_then(|ours| ours.status.as_ref()?.scheduler_ready_since.as_ref()).is_some();
     let missing = seen.iter().filter(|(name, _)| !there.contains_key(**name)).map(|(_, seen)| seen);
-    let missing = missing.filter(|seen| serves || seen.is_scheduler());
+    let missing = missing.filter(|seen| serves || seen.has_ended_before());
     let removed = wrong.map(|one| Show::remove(one));
     removed.chain(missing.filter_map(|seen| Some(Show::Make(Box::new(seen.deployment()?))))).collect()
 }
@@ -177,8 +178,16 @@ fn is_same(wanted: &Deployment, there: &Deployment) -> bool {
 }
 
 impl Seen<'_> {
-    fn is_scheduler(&self) -> bool {
-        self.pod.labels().get(labels::COMPONENT).is_some_and(|component| component == labels::SCHEDULER)
+    /// Whether it is a scheduler whose log says why it does not serve.
+    fn has_ended_before(&self) -> bool {
+        let is_scheduler =
+            self.pod.labels().get(labels::COMPONENT).is_some_and(|one| one == labels::SCHEDULER);
+        let containers = self.pod.status.iter().flat_map(|status| status.container_statuses.iter().flatten());
+        let has_ended = |container: &ContainerStatus| {
+            let ended = container.state.as_ref().is_some_and(|state| state.terminated.is_some());
+            ended || container.restart_count > 0
+        };
+        is_scheduler && { containers }.any(has_ended)
     }
 
     /// Whether this Deployment shows the pod. Its template is made only where the other one has been changed.

@@ -118,10 +118,17 @@ fn both() -> There {
 }
 
 #[test]
-fn workers_are_shown_once_their_scheduler_serves_and_stay_so() {
+fn pods_are_shown_once_their_scheduler_serves_and_stay_so() {
     let mut there = both();
     let served = there.ours.status.take();
+    assert_eq!(there.titles(), Vec::<String>::new());
+    let mut ended = Pod::clone(&there.pods[0]);
+    ended.status = object(json!({"phase": "Running", "containerStatuses": [
+        {"name": "scheduler", "image": "a", "imageID": "", "ready": false, "restartCount": 1},
+    ]}));
+    let before = std::mem::replace(&mut there.pods[0], Arc::new(ended));
     assert_eq!(there.titles(), ["create Deployment a-scheduler"]);
+    there.pods[0] = before;
     there.ours.status = served;
     there.settle();
     assert_eq!(there.deployments.len(), 2);
