@@ -75,9 +75,12 @@ fn take_kustomized(sources: &mut Vec<Source>) -> Vec<FileFault> {
     let is_reached = |source: &Source| {
         let path = plain(Path::new(&source.name));
         // Of the folder where one stands are all files that are given by a way down from there.
-        let is_below = |folder: &PathBuf| match folder.as_os_str().is_empty() {
-            true => path.is_relative() && !path.starts_with(".."),
-            false => path.starts_with(folder),
+        let is_below = |folder: &PathBuf| {
+            if folder.as_os_str().is_empty() {
+                path.is_relative() && !path.starts_with("..")
+            } else {
+                path.starts_with(folder)
+            }
         };
         !source.is_input() && folders.iter().any(is_below)
     };
