@@ -170,13 +170,22 @@ while read -r _ what; do left_out+=("$what"); done < <(grep '^#' "$build/kubeclu
 # The times of all tests of these programs; the slowest of them are printed at the end.
 export CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER=$root/tests/timed.sh
 rm -f "$build/test-times"
-phase "unit and integration tests" cargo test --locked
+# The tests of "files" start real programs and wait for them: it leaves most of two cores to the others.
+beside files cargo test --locked --test files
+others=(--lib)
+for test in tests/*/main.rs; do
+	test=$(basename "$(dirname "$test")")
+	[ "$test" = files ] || others+=(--test "$test")
+done
+phase "unit and integration tests" cargo test --locked "${others[@]}"
 phase "benches at their smallest" benches/small.sh
 # Of the program that the tests were compiled with: a release build would take minutes.
 phase "wheel" env DASKFLOW="$target/daskflow" tests/wheel/test.sh
 if [ -x tests/runner/run.sh ]; then
 	phase "runner tests" tests/runner/run.sh
 fi
+phase "tests of files (the rest of them)" await files
+cat "$background/files.log"
 if [ -n "$where" ]; then
 	phase "cluster up, images built and loaded (rest of the background work)" await "${in_the_background[@]}"
 	for name in cluster images; do

@@ -6,13 +6,17 @@ rm -rf "$background" && mkdir -p "$background"
 script=$$
 
 # in_background NAME COMMAND...: at the lowest priority, so that tests with clocks in them do not notice.
-in_background() {
-	local name=$1
-	shift
+in_background() { start_job 19 "$@"; }
+# beside NAME COMMAND...: as everything else.
+beside() { start_job 0 "$@"; }
+
+start_job() { # NICENESS NAME COMMAND...
+	local nice=$1 name=$2
+	shift 2
 	(
 		trap 'kill -- "-$child" 2>/dev/null; exit 143' TERM
 		local begin=$SECONDS child
-		DASKFLOW_PROGRESS=1 setsid nice -n 19 "$@" >"$background/$name.log" 2>&1 </dev/null &
+		DASKFLOW_PROGRESS=1 setsid nice -n "$nice" "$@" >"$background/$name.log" 2>&1 </dev/null &
 		child=$!
 		if wait "$child"; then
 			echo $((SECONDS - begin)) >"$background/$name.done"
@@ -80,8 +84,13 @@ end_background() {
 	done
 	! has_failed || while read -r name; do
 		say "FAILED in the background: $name; the last lines of $background/$name.log:"
-		tail -n 40 "$background/$name.log" >&2
+		last_lines "$background/$name.log" >&2
 	done <"$background/failed"
+}
+
+# last_lines FILE: the last forty; of a test program all that it says of its failures.
+last_lines() {
+	if grep -q '^failures:$' "$1"; then sed -n '/^failures:$/,$p' "$1" | tail -n 400; else tail -n 40 "$1"; fi
 }
 
 # What parts take: about_time KEY SECONDS prints how long the part took here the last time that it was not cached, else

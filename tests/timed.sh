@@ -25,7 +25,8 @@ RUSTC_BOOTSTRAP=1 "$@" "${timed[@]}" | tee "$output"
 code=${PIPESTATUS[0]}
 program=$(basename "$1") # such as dask-0123456789abcdef
 noted=$(sed -nE "s/^test ([^ ]+)( - [^.]*)? \.\.\. .* <([0-9.]+)s>\$/\3 s  ${program%-*} \1/p" "$output")
-# Times of an earlier run of the same tests are replaced.
+# Times of an earlier run of the same tests are replaced. Another program may end at the same time.
+exec 9>"$times.lock" && flock 9
 { cat "$times" 2>/dev/null; echo "$noted"; } | sed '/^$/d' | tac | awk '!seen[$3" "$4]++' | sort -rn -o "$times.$$" &&
 	mv "$times.$$" "$times"
 exit "$code"

@@ -224,9 +224,7 @@ class Bench:
                     await asyncio.sleep(ON_THEIR_WAY_S)
                 await operator.scale("bench", 2)
                 await self.falls_to(operator, 2)
-                holders = await client.who_has(futures)
-                there = [future for future in futures if holders.get(future.key)]
-                same = await client.gather(there, errors="skip")
+                same = await there(client, futures)
                 kept[case] = [sum(len(value) == DATA for value in same), parts, await self.registered(operator)]
             await self.clear(operator, children)
         return {"workers": most, "kept": kept, "rss_mib": list(operator.memory())}
@@ -264,6 +262,18 @@ class Bench:
                 except aiohttp.ClientError:
                     return None
         return None
+
+
+async def there(client, futures):
+    """What is left of this data."""
+    from distributed.client import FuturesCancelledError
+
+    try:
+        holders = await client.who_has(futures)
+        left = [future for future in futures if holders.get(future.key)]
+        return await client.gather(left, errors="skip")
+    except FuturesCancelledError:
+        return []  # the scheduler has forgotten them, as it does with data whose only worker has ended
 
 
 def component(pod):

@@ -51,7 +51,7 @@ class Cluster:
         while True:
             # It ends by itself while no pod is ready.
             forward = subprocess.Popen(["kubectl", "port-forward", target, f"{local}:{port}", *arguments])
-            while forward.poll() is None and not is_open(local):
+            while forward.poll() is None and not is_served(local):
                 time.sleep(0.1)
             if forward.poll() is None:
                 break
@@ -63,9 +63,19 @@ class Cluster:
             forward.wait()
 
 
-def is_open(port):
+def is_served(port):
+    """Whether what stands behind a forwarded port takes connections. kubectl takes one before it knows, closes it where the pod does
+    not, and then ends. A Dask scheduler speaks first; what waits to be asked says nothing for a second."""
     with socket.socket() as connection:
-        return connection.connect_ex(("127.0.0.1", port)) == 0
+        if connection.connect_ex(("127.0.0.1", port)) != 0:
+            return False
+        connection.settimeout(1)
+        try:
+            return connection.recv(1) != b""
+        except TimeoutError:
+            return True
+        except OSError:
+            return False
 
 
 class Runner:
