@@ -5,16 +5,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::ResourceExt;
 use serde_json::Value;
 
-use crate::api::dask_kubernetes::GROUP;
-use crate::api::kind::group_of;
+use crate::api::dask_kubernetes::{GROUP, leader};
 use crate::api::{DaskCluster, WorkersSpec, labels};
 use crate::plan::pods::worker::DEFAULT_GROUP;
-
-/// The object of dask-kubernetes that a cluster follows.
-pub fn leader(cluster: &DaskCluster) -> Option<&OwnerReference> {
-    let mut owners = cluster.owner_references().iter();
-    owners.find(|owner| owner.controller == Some(true) && group_of(owner) == GROUP)
-}
 
 /// Why a cluster is neither suspended nor resumed, and what to do instead; none where it may be.
 pub fn no_suspend(cluster: &DaskCluster) -> Option<String> {

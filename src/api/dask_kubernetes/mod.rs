@@ -18,13 +18,14 @@ mod parts;
 use std::collections::BTreeMap;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kube::{CustomResource, CustomResourceExt};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{OwnerReference, Time};
+use kube::{CustomResource, CustomResourceExt, ResourceExt};
 use schemars::transform::Transform;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::kind::group_of;
 use super::schema;
 
 /// The API group of their kinds.
@@ -37,6 +38,13 @@ pub const KINDS: [&str; 4] = ["DaskCluster", "DaskWorkerGroup", "DaskAutoscaler"
 
 /// What the API server calls their lists, in the same order.
 pub const PLURALS: [&str; 4] = ["daskclusters", "daskworkergroups", "daskautoscalers", "daskjobs"];
+
+/// The object of dask-kubernetes that a cluster is made for, and follows: its controller. Others of the group
+/// may own it besides, and then say no more than that it goes when they do.
+pub fn leader(cluster: &super::DaskCluster) -> Option<&OwnerReference> {
+    let mut owners = cluster.owner_references().iter();
+    owners.find(|owner| owner.controller == Some(true) && group_of(owner) == GROUP)
+}
 
 /// The definitions of their kinds.
 pub fn crds() -> Vec<CustomResourceDefinition> {

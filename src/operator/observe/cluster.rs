@@ -19,10 +19,9 @@ use crate::operator::reconcile::Planned;
 use crate::operator::schedulers::{Asks, Look, Membership, look};
 use crate::plan::cluster::load::Questions;
 use crate::plan::cluster::{self, Load, Observed, Retirements, SchedulerView};
-use crate::plan::compat::adapter::TheirKind;
 use crate::plan::facts::is_run_now;
 use crate::plan::pods::mounts::Certificate;
-use crate::plan::pods::{scheduler, state};
+use crate::plan::pods::{is_of_theirs, scheduler, state};
 use crate::plan::{Plan, Wants, names};
 
 impl Planned for DaskCluster {
@@ -263,12 +262,7 @@ fn follow(context: &Context, cluster: &DaskCluster, pods: &[Arc<Pod>]) -> Schedu
 
 /// How its workers are learned. To the schedulers of clusters of dask-kubernetes its clients subscribe.
 fn membership(cluster: &DaskCluster) -> Membership {
-    let mut owners = cluster.owner_references().iter();
-    if owners.any(|owner| TheirKind::of_owner(owner) == Some(TheirKind::Cluster)) {
-        Membership::Asked
-    } else {
-        Membership::Subscribed
-    }
+    if is_of_theirs(cluster) { Membership::Asked } else { Membership::Subscribed }
 }
 
 /// Whether the cache has this very cluster.

@@ -12,9 +12,9 @@ use kube::ResourceExt;
 
 use super::observed::Observed;
 use crate::api::dask_cluster::{Idle, IdleAction, IdleStatus};
-use crate::api::kind::group_of;
-use crate::api::{DaskCluster, FlowRun, Phase, Reason, dask_kubernetes};
+use crate::api::{DaskCluster, FlowRun, Phase, Reason};
 use crate::plan::facts::phase_of;
+use crate::plan::pods::is_of_theirs;
 use crate::plan::{Next, Note, Wants};
 
 /// For how long the status says that a cluster closes before anything is taken from under a run that was
@@ -130,18 +130,13 @@ fn rest(cluster: &DaskCluster, idle: &Idle, now: Timestamp) -> Rest {
     let what = match idle.action {
         IdleAction::ScaleToZero => "its workers are removed until it is used again",
         // Whoever serves one of dask-kubernetes deletes that, and this with it.
-        IdleAction::Suspend if is_for_another(cluster) => "it is deleted",
+        IdleAction::Suspend if is_of_theirs(cluster) => "it is deleted",
         IdleAction::Suspend => "its pods are deleted until a run needs it or its spec changes",
         IdleAction::Delete => "it is deleted",
     };
     let note = Note::normal(Reason::Idle, format!("the cluster has been idle for {}: {what}", idle.after));
     let status = IdleStatus { asleep: true, since: Time(now), generation: cluster.metadata.generation };
     Rest { note: Some(note), ..Rest::awake(Some(status), Next::After(Duration::ZERO)) }
-}
-
-/// Whether the cluster was made for a `DaskCluster` of dask-kubernetes.
-fn is_for_another(cluster: &DaskCluster) -> bool {
-    cluster.owner_references().iter().any(|owner| group_of(owner) == dask_kubernetes::GROUP)
 }
 
 /// Whether a run that has not ended needs the cluster. One that is suspended does not.

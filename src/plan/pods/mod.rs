@@ -21,7 +21,6 @@ use kube::ResourceExt;
 use serde::Serialize;
 
 use crate::api::common::Entrypoint;
-use crate::api::kind::group_of;
 use crate::api::{DaskCluster, DaskClusterSpec, dask_kubernetes, labels};
 
 pub use super::objects::{common_labels, content_hash, controller_ref};
@@ -71,7 +70,7 @@ pub fn keep_restart_policy(template: &mut PodTemplateSpec, container: &str, poli
 
 /// Whether a cluster is made for one of dask-kubernetes, and follows it.
 pub fn is_of_theirs(cluster: &DaskCluster) -> bool {
-    cluster.owner_references().iter().any(|owner| group_of(owner) == dask_kubernetes::GROUP)
+    dask_kubernetes::leader(cluster).is_some()
 }
 
 /// Adds the labels and annotations that a cluster of dask-kubernetes gives to its pods, as far as the pod has

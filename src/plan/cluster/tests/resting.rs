@@ -63,9 +63,15 @@ fn a_cluster_that_is_deleted_when_it_is_idle_says_only_that() {
     };
     let (mut cluster, observed) = idle(IdleAction::Suspend);
     assert!(message(&cluster, &observed).contains("until a run needs it"));
-    let owner =
-        json!([{"apiVersion": "kubernetes.dask.org/v1", "kind": "DaskCluster", "name": "a", "uid": "u"}]);
-    cluster.metadata.owner_references = serde_json::from_value(owner).unwrap();
+    let owner = |controls: bool| {
+        let owner = json!([{
+            "apiVersion": "kubernetes.dask.org/v1", "kind": "DaskCluster", "name": "a", "uid": "u", "controller": controls
+        }]);
+        serde_json::from_value(owner).unwrap()
+    };
+    cluster.metadata.owner_references = owner(false);
+    assert!(message(&cluster, &observed).contains("until a run needs it"), "it only goes with that one");
+    cluster.metadata.owner_references = owner(true);
     assert_eq!(message(&cluster, &observed), "the cluster has been idle for 10m: it is deleted");
 }
 
