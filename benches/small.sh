@@ -12,8 +12,8 @@ cd "$root"
 unset CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER
 
 if [ "${1:-}" != cluster ]; then
+	# It compiles the program as well. "cargo build" would compile half of the dependencies anew, without the features that tests need.
 	cargo test --locked --bench planning --bench rpc
-	cargo build --locked --bin daskflow
 	SMALL=1 DASKFLOW=${CARGO_TARGET_DIR:-target}/debug/daskflow benches/page/run.sh
 	tests/dask/venvs.sh "$build/dask-venvs"
 	if grep -q '^DASKFLOW_DASK_2026_8_0=' "$build/dask-venvs"; then
