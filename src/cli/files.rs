@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use clap::{Arg, Args};
 
-use super::output::word;
 use crate::client::find::Named;
+use crate::manifest::shell::word;
 
 /// The endings that kubectl takes from a folder.
 const EXTENSIONS: &[&str] = &["json", "yaml", "yml"];

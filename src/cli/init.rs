@@ -8,8 +8,9 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::out::print;
-use super::output::{fail, say, word};
+use super::output::{fail, say};
 use super::script::{self, ScriptFile, Wishes};
+use crate::manifest::shell;
 
 /// Exit code 0: the manifest is written. 1: there is no script to make one of, or the file is there already.
 /// 2: the command line is wrong.
@@ -62,7 +63,7 @@ fn write(arguments: &Arguments) -> Result<ExitCode, Error> {
         ErrorKind::AlreadyExists => Error::Taken(path.clone()),
         _ => Error::Write { path: path.clone(), source },
     })?;
-    let word = word(&path);
+    let word = shell::word(&path);
     say(&format!(
         "{path} written: a Dask cluster, and a Flow of {}\ndaskflow local -f {word}\nkubectl apply -f {word}   # once its image is yours",
         arguments.script.display()

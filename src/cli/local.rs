@@ -17,7 +17,7 @@ use super::terminal::Terminal;
 use crate::causes::chain;
 use crate::daemon::log;
 use crate::local::{self, Manifests, Options, Stop};
-use crate::manifest::{self, Checked};
+use crate::manifest::{self, Checked, Fault};
 
 /// What is logged where nothing else is asked for.
 const LOG: &str = "error";
@@ -189,20 +189,26 @@ impl Manifests for Watched {
 
 /// What is in the files; all that is wrong, as `validate` shows it, if one of them has a fault.
 fn checked(sources: Vec<Result<Source, files::Error>>) -> Result<Vec<(String, Checked)>, Vec<String>> {
-    let (mut all, mut wrong) = (Vec::new(), Vec::new());
+    let (mut all, mut wrong, mut hints) = (Vec::new(), Vec::new(), Vec::new());
     for source in sources {
         match source {
             Ok(source) => {
                 let checked = manifest::check(&source.text);
+                let said =
+                    |fault: &Fault| FileFault { file: source.name.clone(), fault: fault.clone() }.to_string();
                 let of_objects = checked.manifests.iter().flat_map(|manifest| &manifest.faults);
-                let of_text = checked.faults.iter().filter(|fault| !fault.hint);
-                for fault in of_objects.chain(of_text) {
-                    wrong.push(FileFault { file: source.name.clone(), fault: fault.clone() }.to_string());
-                }
+                let (of_text, others): (Vec<_>, Vec<_>) =
+                    checked.faults.iter().partition(|fault| !fault.hint);
+                wrong.extend(of_objects.chain(of_text).map(said));
+                hints.extend(others.into_iter().map(said));
                 all.push((source.name, checked));
             }
             Err(error) => wrong.push(chain(&error)),
         }
+    }
+    // Where there is nothing to run, they say why, such as an apiVersion that is almost ours.
+    if all.iter().all(|(_, checked)| checked.manifests.is_empty()) {
+        wrong.extend(hints);
     }
     if wrong.is_empty() { Ok(all) } else { Err(wrong) }
 }
@@ -210,6 +216,19 @@ fn checked(sources: Vec<Result<Source, files::Error>>) -> Result<Vec<(String, Ch
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_almost_ours_says_so_where_there_is_nothing_else() {
+        let source = |version: &str| {
+            let text = format!(
+                "apiVersion: {version}\nkind: DaskCluster\nmetadata: {{name: a}}\nspec: {{image: a, workers: {{}}}}\n"
+            );
+            Ok(Source { name: "a.yaml".to_owned(), text })
+        };
+        let wrong = checked(vec![source("daskflow.io/v1beta1")]).unwrap_err();
+        assert!(wrong[0].contains("daskflow.dev/v1alpha1"), "{wrong:?}");
+        assert!(checked(vec![source("daskflow.io/v1beta1"), source("daskflow.dev/v1alpha1")]).is_ok());
+    }
 
     #[test]
     fn a_map_is_a_path_and_a_folder_that_is_there() {

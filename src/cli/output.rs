@@ -19,12 +19,6 @@ pub(super) enum Output {
     Json,
 }
 
-/// A path as one word of a shell, as a command has it that is printed to be copied.
-pub(super) fn word(path: &str) -> String {
-    let is_plain = |c: char| c.is_alphanumeric() || "_-./+,:@%=".contains(c);
-    if path.chars().all(is_plain) { path.to_owned() } else { format!("'{}'", path.replace('\'', r"'\''")) }
-}
-
 /// A fault, or a hint, and the file that it is in, or the object of a cluster.
 #[derive(Debug, Serialize)]
 pub(super) struct FileFault {

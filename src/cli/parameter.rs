@@ -4,6 +4,8 @@ use std::str::FromStr;
 
 use serde_json::{Map, Value};
 
+use crate::view::parameter::{Rounded, value_of};
+
 /// A name and a value.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Parameter(pub String, pub Value);
@@ -14,36 +16,14 @@ impl FromStr for Parameter {
     fn from_str(text: &str) -> Result<Self, String> {
         let pair = text.split_once('=').filter(|(name, _)| !name.is_empty());
         let (name, text) = pair.ok_or("write a name and a value, such as count=3 or region=north")?;
-        // What is no JSON is meant as it is written.
-        let value = serde_json::from_str(text).unwrap_or_else(|_| Value::from(text));
-        match rounded(text).filter(|_| !value.is_string()) {
-            Some(number) => Err(format!(
-                "{number} would not stay what it is: a whole number is at most 9223372036854775807; as a text it is {name}='\"{number}\"'"
-            )),
-            None => Ok(Self(name.to_owned(), value)),
-        }
+        let value = value_of(text).map_err(|Rounded(number)| {
+            let most = i64::MAX;
+            format!(
+                "{number} would not stay what it is: a whole number is at most {most}; as a text it is {name}='\"{number}\"'"
+            )
+        })?;
+        Ok(Self(name.to_owned(), value))
     }
-}
-
-/// The first whole number in a text of JSON that is too long for one, and would be rounded.
-fn rounded(json: &str) -> Option<&str> {
-    let outside = json.replace("\\\\", "__").replace("\\\"", "__");
-    let mut at = 0;
-    for (index, part) in outside.split('"').enumerate() {
-        // Each second part is within quotes.
-        if index % 2 == 0 {
-            let words = part.split(|letter: char| !letter.is_ascii_alphanumeric() && !"+-.".contains(letter));
-            for word in words {
-                let is_whole = word.trim_start_matches('-').bytes().all(|byte| byte.is_ascii_digit());
-                if is_whole && word.len() > 18 && word.parse::<i64>().is_err() {
-                    let from = at + part.find(word)?;
-                    return json.get(from..from + word.len());
-                }
-            }
-        }
-        at += part.len() + 1;
-    }
-    None
 }
 
 /// All of them by their names.

@@ -11,12 +11,13 @@ use jiff::tz::TimeZone;
 use serde_json::{Map, Value};
 
 use super::out::print;
-use super::output::{fail, say, word};
+use super::output::{fail, say};
 use super::parameter::{Parameter, by_name};
 use crate::api::interval::parse_interval;
 use crate::causes::chain;
 use crate::local;
 use crate::manifest::first::{self, Fit, Imports, Installed, Times};
+use crate::manifest::shell::word;
 use crate::plan::schedule::{Clock, ClockSpec, Timing, find_zone};
 
 /// The longest script that a Flow takes (`code.inline`), in characters.
@@ -55,6 +56,9 @@ pub(super) struct Wishes {
     /// machine.
     #[arg(long, value_name = "PATTERN", value_parser = pattern)]
     cron: Option<String>,
+    /// Arguments of the script itself.
+    #[arg(last = true, value_name = "ARGUMENT")]
+    arguments: Vec<String>,
 }
 
 /// An interval as it is written, where a clock can have it.
@@ -77,7 +81,9 @@ fn of_a_clock(text: &str, timing: Timing) -> Result<String, String> {
 /// clap does not ask for what one `requires` where that may not be there.
 pub(super) fn with_script(argument: Arg) -> Arg {
     match argument.get_id().as_str() {
-        "parameters" | "workers" | "every" | "cron" => argument.requires("script").conflicts_with("filename"),
+        "parameters" | "workers" | "every" | "cron" | "arguments" => {
+            argument.requires("script").conflicts_with("filename")
+        }
         _ => argument,
     }
 }
@@ -241,6 +247,7 @@ impl ScriptFile {
             text: &self.text,
             beside: &self.beside,
             parameters: &wishes.parameters()?,
+            arguments: &wishes.arguments,
             workers: wishes.workers,
             times: wishes.times(zone.as_deref()),
             installed: self.installed.as_ref(),

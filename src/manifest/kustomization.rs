@@ -4,6 +4,7 @@
 
 use serde_json::Value;
 
+use super::shell;
 use super::yaml::{Content, Entry, Node};
 
 const GROUP: &str = "kustomize.config.k8s.io";
@@ -61,7 +62,7 @@ pub fn unread(kustomization: &Value) -> Vec<&str> {
 /// What to do with one in this folder, for a command that reads `-f -`.
 pub fn advice(folder: &str, command: &str) -> String {
     let folder = if folder.is_empty() { "." } else { folder };
-    format!("not read here; pipe `kubectl kustomize {folder}` into `daskflow {command} -f -`")
+    format!("not read here; pipe `kubectl kustomize {}` into `daskflow {command} -f -`", shell::word(folder))
 }
 
 /// The same node with the words that say what it is, where nothing but its fields does.
@@ -90,6 +91,13 @@ pub(super) fn named(node: &Node) -> Option<Node> {
 mod tests {
     use super::super::check;
     use super::*;
+
+    #[test]
+    fn a_folder_is_one_word_of_a_shell() {
+        assert!(advice("", "local").contains("`kubectl kustomize .`"));
+        assert!(advice("../übung/a-b_1", "local").contains("kustomize ../übung/a-b_1`"));
+        assert!(advice("my flows/it's", "local").contains(r"kustomize 'my flows/it'\''s'`"));
+    }
 
     #[test]
     fn a_kustomization_without_a_kind_is_one() {

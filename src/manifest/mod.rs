@@ -25,6 +25,7 @@ mod rules;
 mod scalar;
 mod schema;
 mod schemas;
+pub mod shell;
 pub mod similar;
 mod way;
 mod yaml;

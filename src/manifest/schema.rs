@@ -311,19 +311,21 @@ fn described(way: &Way<'_>, schema: &Value, value: &Value) -> String {
     }
 }
 
+/// The rules of CEL of this schema.
+fn rules(schema: &Value) -> impl Iterator<Item = &str> {
+    let rules = schema.get("x-kubernetes-validations").and_then(Value::as_array).into_iter().flatten();
+    rules.filter_map(|rule| rule.get("rule").and_then(Value::as_str))
+}
+
 /// Whether a text of this schema is a duration, an interval or an age, whose rules name the units.
 fn is_length_of_time(schema: &Value) -> bool {
-    let rules = schema.get("x-kubernetes-validations").and_then(Value::as_array).into_iter().flatten();
-    let mut texts = rules.filter_map(|rule| rule.get("rule").and_then(Value::as_str));
-    texts.any(|rule| rule.contains("(h|m|s)"))
+    rules(schema).any(|rule| rule.contains("(h|m|s)"))
 }
 
 /// A number as it may have been meant: `300s or 5m`. Where days may be written, nothing says that it is
 /// seconds.
 fn with_units(number: &Value, schema: &Value) -> String {
-    let rules = schema.get("x-kubernetes-validations").and_then(Value::as_array).into_iter().flatten();
-    let mut texts = rules.filter_map(|rule| rule.get("rule").and_then(Value::as_str));
-    if texts.any(|rule| rule.contains("+d") || rule.contains("(d|")) {
+    if rules(schema).any(|rule| rule.contains("+d") || rule.contains("(d|")) {
         return format!("such as {number}s, {number}m, {number}h or {number}d");
     }
     match number.as_u64() {

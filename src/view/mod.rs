@@ -10,6 +10,7 @@ pub mod exit;
 pub mod followed;
 pub mod objects;
 pub mod overview;
+pub mod parameter;
 pub mod phase;
 pub mod plain;
 pub mod state;

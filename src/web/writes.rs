@@ -19,6 +19,7 @@ use crate::api::{Flow, Kind, labels};
 use crate::client::find::{self, Found, Named};
 use crate::client::runs::{self, Wish};
 use crate::client::suspend;
+use crate::view::parameter::{Rounded, keeps_numbers, value_of};
 
 type Reply = Result<Response<Body>, Problem>;
 
@@ -150,20 +151,25 @@ fn over(flow: &Flow, form: &Query) -> Result<Map<String, Value>, Problem> {
     for (name, text) in form.with_prefix("p.") {
         let is_usual = usual.iter().any(|one| one.name == name && one.value == text);
         if !is_usual && !name.is_empty() {
-            let value = serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()));
+            let value = value_of(text).map_err(|rounded| not_kept(name, &rounded))?;
             over.insert(name.to_owned(), value);
         }
     }
-    if let Some(more) = form.text("more") {
-        let more: Map<String, Value> = serde_json::from_str(more).map_err(|error| {
+    if let Some(text) = form.text("more") {
+        let more: Map<String, Value> = serde_json::from_str(text).map_err(|error| {
             Problem::new(
                 400,
                 format!("the parameters are no object of JSON ({error}): write one such as {{\"days\": 7}}"),
             )
         })?;
+        keeps_numbers(text).map_err(|rounded| not_kept("the parameters", &rounded))?;
         over.extend(more);
     }
     Ok(over)
+}
+
+fn not_kept(what: &str, rounded: &Rounded) -> Problem {
+    Problem::new(400, format!("{what}: {rounded}"))
 }
 
 #[cfg(test)]
@@ -195,6 +201,9 @@ mod tests {
             Map::new()
         );
         assert!(of("more=7").unwrap_err().words.contains("no object of JSON"));
+        for large in ["p.days=12345678901234567890123", "more=%7B%22a%22%3A+12345678901234567890123%7D"] {
+            assert!(of(large).unwrap_err().words.contains("would not stay what it is"), "{large}");
+        }
     }
 
     #[test]

@@ -12,9 +12,10 @@ use kube::{Client, Config};
 
 use crate::api::object_name::{is_namespace_name, no_namespace};
 use crate::causes::chain;
-use crate::cli::output::{say, word};
+use crate::cli::output::say;
 use crate::client::Cluster;
 use crate::local::{self, Living};
+use crate::manifest::shell::word;
 
 /// How requests of commands are told from the operator's, in audit logs too.
 const AGENT: &str = concat!("daskflow-command/", env!("CARGO_PKG_VERSION"));

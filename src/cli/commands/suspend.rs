@@ -47,18 +47,30 @@ pub(super) async fn run(
         refuse_ended(object)?;
         suspend::refuse_followed(object)?;
     }
-    let mut set = Vec::new();
-    for object in &found {
-        set.push(suspend::set(&session.cluster, object, suspends).await?);
-    }
-    if session.format.is_for_people() {
-        for (before, after) in found.iter().zip(&set) {
-            let sentence = sentence(before, after, suspends, session).await;
-            writeln!(session.out, "{sentence}")?;
+    let (mut set, mut failed) = (Vec::new(), None);
+    for before in &found {
+        match suspend::set(&session.cluster, before, suspends).await {
+            Ok(after) => {
+                if session.format.is_for_people() {
+                    let sentence = sentence(before, &after, suspends, session).await;
+                    writeln!(session.out, "{sentence}")?;
+                }
+                set.push(after);
+            }
+            Err(error) => {
+                failed = Some(error);
+                break;
+            }
         }
-    } else {
+    }
+    // What was set before one that could not be is said all the same.
+    let is_to_print = failed.is_none() || !set.is_empty();
+    if !session.format.is_for_people() && is_to_print {
         let values = set.iter().map(Found::to_value).collect::<Result<Vec<_>, _>>()?;
         session.print(&values, "")?;
+    }
+    if let Some(error) = failed {
+        return Err(error.into());
     }
     let until = deadline(arguments.timeout);
     for object in set.iter().filter(|_| arguments.wait) {

@@ -303,6 +303,7 @@ async fn the_first_manifest_of_a_script_is_applied() {
         text,
         beside: &[],
         parameters: json!({"count": 3, "who": "a \"b\"\u{85}"}).as_object().unwrap(),
+        arguments: &[],
         workers: 2,
         times: first::Times::Every("1m"),
         installed: None,

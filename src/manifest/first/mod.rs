@@ -33,6 +33,8 @@ pub struct Script<'a> {
     pub beside: &'a [String],
     /// Parameters of the flow.
     pub parameters: &'a Map<String, Value>,
+    /// Arguments of the script.
+    pub arguments: &'a [String],
     /// How many workers the cluster has.
     pub workers: u16,
     /// When it runs.
@@ -118,6 +120,7 @@ fn flow(script: &Script<'_>, name: &str) -> String {
     let engine = engine(&Imports::of(script.text));
     let parts = [
         engine.to_owned(),
+        arguments(script.arguments),
         parameters(script.parameters),
         times(script.times),
         code(script.text, script.beside),
@@ -144,6 +147,16 @@ fn engine(imports: &Imports) -> &'static str {
             "  # Prefect, Dask, or neither: whatever the script turns out to use.\n  engine: Auto\n"
         }
     }
+}
+
+fn arguments(arguments: &[String]) -> String {
+    if arguments.is_empty() {
+        return String::new();
+    }
+    format!(
+        "  # What the script finds in sys.argv, behind its name.\n  args: {}\n",
+        text::json(&arguments.into())
+    )
 }
 
 fn parameters(parameters: &Map<String, Value>) -> String {

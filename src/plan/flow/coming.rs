@@ -107,8 +107,11 @@ pub fn coming(flow: &Flow, after: Timestamp, count: usize) -> Result<Outlook, Ve
     Ok(Outlook { runs, suspended, ended })
 }
 
-/// Why a clock has no tick later than `after`, in words.
-pub fn why_ended(entry: &ClockEntry, after: Timestamp) -> String {
+/// Why a clock of this Flow starts no run later than `after`, in words.
+pub fn why_ended(flow: &Flow, entry: &ClockEntry, after: Timestamp) -> String {
+    if let Some(most) = entry.max_runs.filter(|_| ticks::room(flow, entry) == Some(0)) {
+        return format!("it has started its maxRuns, {}", most.get());
+    }
     let last = entry.dates.iter().flatten().map(|date| date.0).max();
     let counts = |rule: &String| rule.to_ascii_uppercase().contains("COUNT=");
     let starts = |rule: &String| entry.start_at.is_some() || rule.to_ascii_uppercase().contains("DTSTART");
@@ -264,6 +267,10 @@ mod tests {
         let outlook = coming(&flow, AFTER.parse().unwrap(), 1).unwrap();
         assert_eq!(outlook.ended, ["over", "past", "spent"]);
         assert_eq!(outlook.suspended, ["off"]);
+        let clocks = flow.spec.schedule.as_ref().unwrap().clocks.clone();
+        let why = |at: usize| why_ended(&flow, &clocks[at], AFTER.parse().unwrap());
+        assert_eq!(why(1), "its endAt, 2026-01-01T00:00:00Z, has passed");
+        assert_eq!(why(3), "it has started its maxRuns, 1");
     }
 
     #[test]
