@@ -10,6 +10,7 @@ use crate::program::{daskflow, folder};
 const SCRIPT: &str = "\
 import json
 import os
+import sys
 
 from distributed import Client
 
@@ -23,7 +24,7 @@ def main():
         assert len(client.scheduler_info()['workers']) == 2
         total = client.submit(sum, client.map(tables.double, range(count))).result()
         token = client.submit(tables.token).result()
-    print('total', total, token, os.environ['TOKEN'])
+    print('total', total, token, os.environ['TOKEN'], sys.argv[1:])
 
 
 if __name__ == '__main__':
@@ -53,12 +54,14 @@ const FILES: [(&str, &str); 4] = [
 fn a_script_runs_once_and_its_end_is_the_end() {
     let Some(python) = python_with("2026.8.0") else { return };
     let folder = folder("local_script", &FILES);
-    let arguments = ["src/nightly_etl.py", "-p", "count=4", "--env-file", ".env"];
+    let arguments = ["src/nightly_etl.py", "-p", "count=4", "--env-file", ".env", "--", "--day", "a b", "-p"];
     let mut local = Local::start_in(&folder, "local_script", &python, &arguments);
     assert_eq!(local.code(PATIENCE), Some(0), "{}", local.text());
     local.leaves_nothing(Duration::from_secs(1));
-    until(Duration::from_secs(5), || local.text().contains("total 12 a b a b").then_some(()))
-        .unwrap_or_else(|| panic!("{}", local.text()));
+    until(Duration::from_secs(5), || {
+        local.text().contains("total 12 a b a b ['--day', 'a b', '-p']").then_some(())
+    })
+    .unwrap_or_else(|| panic!("{}", local.text()));
     assert!(local.text().contains("run nightly-etl-"), "{}", local.text());
     let mut local = Local::start_in(&folder, "local_script_broken", &python, &["broken.py"]);
     assert_eq!(local.code(PATIENCE), Some(1), "{}", local.text());
