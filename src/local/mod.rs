@@ -201,7 +201,8 @@ pub async fn run(options: Options, stop: Stop) -> Result<Ended, Error> {
     let is_kept = options.state.is_some();
     say_begin(&machine, &objects, is_kept);
     let api = begin(&machine, is_kept, &clock, chance.seed(), options.dask_kubernetes)?;
-    let (client, ports) = (api.client(), Arc::new(Ports::of(&api, &chance)));
+    let kept = is_kept.then(|| machine.folder.path());
+    let (client, ports) = (api.client(), Arc::new(Ports::of(&api, kept, &chance)));
     let given = if is_kept {
         Given::Applied(resume(&client, &machine, objects, begun).await?)
     } else {

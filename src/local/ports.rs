@@ -7,9 +7,14 @@
 //! The scheduler listens a moment later: another program may take one of them meanwhile, and then the
 //! scheduler fails and is started again until the port is free. They are below those that systems draw for
 //! outgoing connections (Linux from 32768 on, macOS from 49152 on), so that none of these takes one.
+//!
+//! Where objects are kept, a cluster has the same ports after the next start, if they are free then: what was
+//! made and had not begun has its address.
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::{Ipv4Addr, TcpListener};
+use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::api::Kind;
@@ -37,22 +42,23 @@ type IsThere = Box<dyn Fn(&str, &str) -> bool + Send + Sync>;
 
 /// The ports of all clusters.
 pub struct Ports {
-    /// Where the search begins, so that two programs that start at the same time hardly meet.
-    begin: u16,
+    /// Decides where the search for a cluster's ports begins, so that two programs that start at the same
+    /// time hardly meet.
+    seed: u64,
     is_there: IsThere,
     taken: Mutex<BTreeMap<(String, String), u16>>,
 }
 
 impl Ports {
-    /// Those of the clusters of an API. None is taken yet.
-    pub fn of(api: &ClusterApi, chance: &Chance) -> Self {
-        let api = api.clone();
-        Self::new(chance, move |namespace, name| NAMES.into_iter().any(|kind| api.has(kind, namespace, name)))
+    /// Those of the clusters of an API, which are kept in a folder or for as long as this process lives. None
+    /// is taken yet.
+    pub fn of(api: &ClusterApi, kept: Option<&Path>, chance: &Chance) -> Self {
+        let (api, seed) = (api.clone(), kept.map_or_else(|| chance.seed(), hash));
+        Self::new(seed, move |namespace, name| NAMES.into_iter().any(|kind| api.has(kind, namespace, name)))
     }
 
-    fn new(chance: &Chance, is_there: impl Fn(&str, &str) -> bool + Send + Sync + 'static) -> Self {
-        let begin = u16::try_from(chance.seed() % u64::from(PAIRS)).unwrap_or_default();
-        Self { begin, is_there: Box::new(is_there), taken: Mutex::default() }
+    fn new(seed: u64, is_there: impl Fn(&str, &str) -> bool + Send + Sync + 'static) -> Self {
+        Self { seed, is_there: Box::new(is_there), taken: Mutex::default() }
     }
 
     /// The site of a cluster, by namespace and name, or of what has none.
@@ -64,7 +70,7 @@ impl Ports {
                 return *comm;
             }
             taken.retain(|(namespace, name), _| (self.is_there)(namespace, name));
-            let comm = self.free(&taken);
+            let comm = free(hash(&(self.seed, &key)), &taken);
             taken.insert(key, comm);
             comm
         });
@@ -74,16 +80,23 @@ impl Ports {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<(String, String), u16>> {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
-    /// The first of two free ports; that of the beginning if there are none, so that the scheduler's own
-    /// message says so.
-    fn free(&self, taken: &BTreeMap<(String, String), u16>) -> u16 {
-        let port = |step: u16| FIRST + 2 * ((self.begin + step) % PAIRS);
-        let is_free = |port: &u16| {
-            !taken.values().any(|other| other == port) && [*port, *port + 1].into_iter().all(is_open)
-        };
-        (0..PAIRS).map(port).find(is_free).unwrap_or(port(0))
-    }
+/// The first of two free ports, from a place that the seed decides on; that place if there are none, so that
+/// the scheduler's own message says so.
+fn free(seed: u64, taken: &BTreeMap<(String, String), u16>) -> u16 {
+    let begin = u16::try_from(seed % u64::from(PAIRS)).unwrap_or_default();
+    let port = |step: u16| FIRST + 2 * ((begin + step) % PAIRS);
+    let is_free = |port: &u16| {
+        !taken.values().any(|other| other == port) && [*port, *port + 1].into_iter().all(is_open)
+    };
+    (0..PAIRS).map(port).find(is_free).unwrap_or(port(0))
+}
+
+fn hash<T: Hash + ?Sized>(value: &T) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// Whether no process listens at a port.
@@ -119,7 +132,7 @@ mod tests {
         let mut job = kube::core::DynamicObject::new("sums", &TheirKind::Job.resource());
         job.data = serde_json::json!({"spec": spec});
         jobs.create(&kube::api::PostParams::default(), &job).await.unwrap();
-        let ports = Ports::of(&api, &Chance::seeded(1));
+        let ports = Ports::of(&api, None, &Chance::seeded(1));
         let sums = ports.site(Some(("default", "sums")));
         assert_ne!(ports.site(Some(("default", "idle"))), sums);
         assert_eq!(ports.site(Some(("default", "sums"))), sums);
@@ -127,7 +140,7 @@ mod tests {
 
     #[test]
     fn a_cluster_keeps_its_ports_and_no_other_has_them() {
-        let ports = Ports::new(&Chance::seeded(1), |_, _| true);
+        let ports = Ports::new(1, |_, _| true);
         let one = ports.site(Some(("a", "one")));
         let other = ports.site(Some(("b", "one")));
         assert_eq!(ports.site(Some(("a", "one"))), one);
@@ -139,18 +152,31 @@ mod tests {
     fn ports_are_free_again_once_their_cluster_is_there_no_more_and_nothing_listens() {
         let there = Arc::new(AtomicBool::new(true));
         let asked = there.clone();
-        let ports = Ports::new(&Chance::seeded(2), move |_, name| name != "one" || asked.load(Relaxed));
+        let ports = Ports::new(2, move |_, name| name != "one" || asked.load(Relaxed));
         let one = comm(ports.site(Some(("a", "one"))));
         there.store(false, Relaxed);
         // Whoever looks at it just while it goes sees it where it is, and leaves nothing behind.
         assert_eq!(comm(ports.site(Some(("a", "one")))), one);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, one + 1)).unwrap();
         let two = comm(ports.site(Some(("a", "two"))));
-        assert_ne!(two, one, "its web UI is in use");
+        assert_ne!(comm(ports.site(Some(("a", "one")))), one, "its web UI is in use");
         drop(listener);
-        assert_eq!(comm(ports.site(Some(("a", "three")))), one);
+        ports.site(Some(("a", "three")));
+        assert_eq!(comm(ports.site(Some(("a", "one")))), one);
         assert_eq!(comm(ports.site(Some(("a", "two")))), two);
-        there.store(true, Relaxed);
-        assert_ne!(comm(ports.site(Some(("a", "one")))), one, "they have another owner");
+        let seed = u64::from((one - FIRST) / 2);
+        assert_eq!(free(seed, &BTreeMap::new()), one);
+        assert_ne!(free(seed, &ports.lock()), one, "they have an owner");
+    }
+
+    #[test]
+    fn kept_clusters_have_the_same_ports_after_a_start_whichever_is_asked_about_first() {
+        let api = ClusterApi::new(|| jiff::Timestamp::UNIX_EPOCH, 1);
+        let start = |chance: u64| Ports::of(&api, Some(Path::new("/kept")), &Chance::seeded(chance));
+        let names = [Some(("a", "one")), Some(("a", "two")), Some(("b", "one"))];
+        let (first, second) = (start(1), start(2));
+        let before = names.map(|name| first.site(name));
+        let after = [names[2], names[0], names[1]].map(|name| second.site(name));
+        assert_eq!([&after[1], &after[2], &after[0]], before.each_ref());
     }
 }

@@ -10,13 +10,15 @@ use kube::{Api, Client, ResourceExt};
 use serde_json::json;
 
 use super::status::own_container;
+use crate::api::labels;
 
 /// What is said of them.
 const MESSAGE: &str = "daskflow, or this machine, ended while it ran";
 
 /// Says of each pod that an earlier daskflow had taken, and whose end it did not see, that it is lost: so
 /// Jobs, runs and clusters go on as they do after a lost node. Those that were to end are taken away, also
-/// where their end was seen. Gives how many are lost. Nothing else may look after pods yet.
+/// where their end was seen; and so are schedulers and workers that had not begun, whose ports may be other
+/// ones by now. Gives how many are lost. Nothing else may look after pods yet.
 ///
 /// # Errors
 ///
@@ -28,12 +30,13 @@ pub async fn give_up(client: &Client, now: Timestamp) -> kube::Result<usize> {
         let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
         let was_taken = pod.spec.as_ref().is_some_and(|spec| spec.node_name.is_some());
         let has_ended = matches!(phase, Some("Succeeded" | "Failed"));
-        let was_to_end = pod.metadata.deletion_timestamp.is_some();
-        if !was_taken || has_ended && !was_to_end {
+        let has_old_ports = !was_taken && !has_ended && is_of_cluster(&pod);
+        let was_to_end = was_taken && pod.metadata.deletion_timestamp.is_some() || has_old_ports;
+        if !was_to_end && (!was_taken || has_ended) {
             continue;
         }
         let pods: Api<Pod> = Api::namespaced(client.clone(), &pod.namespace().unwrap_or_default());
-        if !has_ended {
+        if was_taken && !has_ended {
             let status = lost(&pod, now);
             let patch = json!({"metadata": {"uid": pod.uid()}, "status": status});
             pods.patch_status(&pod.name_any(), &PatchParams::default(), &Patch::Merge(&patch)).await?;
@@ -50,6 +53,12 @@ pub async fn give_up(client: &Client, now: Timestamp) -> kube::Result<usize> {
         }
     }
     Ok(count)
+}
+
+/// Whether it is a scheduler or a worker.
+fn is_of_cluster(pod: &Pod) -> bool {
+    let component = pod.labels().get(labels::COMPONENT).map(String::as_str);
+    component.is_some_and(|component| [labels::SCHEDULER, labels::WORKER].contains(&component))
 }
 
 /// The status of a pod that is lost: in the words of Kubernetes' garbage collector of pods and, for its

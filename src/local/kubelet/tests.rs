@@ -216,6 +216,7 @@ async fn pods_of_an_earlier_daskflow_are_lost_but_for_those_that_had_ended_or_no
     let pods: Api<Pod> = Api::default_namespaced(client.clone());
     for (name, node, phase) in [
         ("new", None, None),
+        ("worker", None, None),
         ("taken", Some(status::NODE), None),
         ("running", Some(status::NODE), Some("Running")),
         ("ending", Some(status::NODE), Some("Running")),
@@ -223,7 +224,9 @@ async fn pods_of_an_earlier_daskflow_are_lost_but_for_those_that_had_ended_or_no
         ("done", Some(status::NODE), Some("Succeeded")),
     ] {
         let spec = json!({"nodeName": node, "containers": [{"name": "main", "image": "i"}]});
-        let pod = serde_json::from_value(json!({"metadata": {"name": name}, "spec": spec})).unwrap();
+        let labels = json!({"dask.org/component": if name == "worker" { "worker" } else { "runner" }});
+        let metadata = json!({"name": name, "labels": labels});
+        let pod = serde_json::from_value(json!({"metadata": metadata, "spec": spec})).unwrap();
         pods.create(&PostParams::default(), &pod).await.unwrap();
         let state = json!({"name": "main", "image": "i", "imageID": "", "ready": true, "restartCount": 2,
             "state": {"running": {"startedAt": "2026-01-01T00:00:00Z"}}});
@@ -255,8 +258,8 @@ async fn pods_of_an_earlier_daskflow_are_lost_but_for_those_that_had_ended_or_no
     }
     assert_eq!(of("running").await.status.unwrap().container_statuses.unwrap()[0].restart_count, 2);
     assert_eq!((phase(&of("new").await), phase(&of("done").await)), ("Pending", "Succeeded"));
-    for name in ["ending", "ended"] {
-        assert!(pods.get(name).await.is_err(), "{name} was to end");
+    for name in ["ending", "ended", "worker"] {
+        assert!(pods.get(name).await.is_err(), "{name} was to end, or has an address of before");
     }
     assert_eq!(give_up(&client, now).await.unwrap(), 0);
 }
