@@ -265,15 +265,18 @@ class Bench:
 
 
 async def there(client, futures):
-    """What is left of this data."""
+    """What is left of this data. The scheduler forgets what was on the only worker that had it, which may be noticed at any time."""
     from distributed.client import FuturesCancelledError
 
-    try:
-        holders = await client.who_has(futures)
-        left = [future for future in futures if holders.get(future.key)]
-        return await client.gather(left, errors="skip")
-    except FuturesCancelledError:
-        return []  # the scheduler has forgotten them, as it does with data whose only worker has ended
+    while True:
+        known = [future for future in futures if not future.cancelled()]
+        try:
+            holders = await client.who_has(known)
+            left = [future for future in known if holders.get(future.key)]
+            return await client.gather(left, errors="skip")
+        except FuturesCancelledError:
+            if not any(future.cancelled() for future in known):
+                raise
 
 
 def component(pod):
