@@ -81,6 +81,8 @@ end_background() {
 	local file name
 	for file in "$background"/*.pid; do
 		[ -f "${file%.pid}.done" ] || kill "$(cat "$file" 2>/dev/null)" 2>/dev/null || true
+		# What had failed in a test program that is ended here.
+		[ -f "${file%.pid}.done" ] || grep -H '^test .* FAILED' "${file%.pid}.log" >&2 || true
 	done
 	! has_failed || while read -r name; do
 		say "FAILED in the background: $name; the last lines of $background/$name.log:"

@@ -112,6 +112,9 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    for line in passed_over(&files) {
+        say(&line);
+    }
     let is_once = arguments.once || made.as_ref().is_some_and(|made| made.once);
     if is_once && arguments.state.is_some() {
         say(
@@ -189,28 +192,32 @@ impl Manifests for Watched {
 
 /// What is in the files; all that is wrong, as `validate` shows it, if one of them has a fault.
 fn checked(sources: Vec<Result<Source, files::Error>>) -> Result<Vec<(String, Checked)>, Vec<String>> {
-    let (mut all, mut wrong, mut hints) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut all, mut wrong) = (Vec::new(), Vec::new());
     for source in sources {
         match source {
             Ok(source) => {
                 let checked = manifest::check(&source.text);
-                let said =
-                    |fault: &Fault| FileFault { file: source.name.clone(), fault: fault.clone() }.to_string();
                 let of_objects = checked.manifests.iter().flat_map(|manifest| &manifest.faults);
-                let (of_text, others): (Vec<_>, Vec<_>) =
-                    checked.faults.iter().partition(|fault| !fault.hint);
-                wrong.extend(of_objects.chain(of_text).map(said));
-                hints.extend(others.into_iter().map(said));
+                let of_text = checked.faults.iter().filter(|fault| !fault.hint);
+                wrong.extend(of_objects.chain(of_text).map(|fault| line(&source.name, fault)));
                 all.push((source.name, checked));
             }
             Err(error) => wrong.push(chain(&error)),
         }
     }
-    // Where there is nothing to run, they say why, such as an apiVersion that is almost ours.
-    if all.iter().all(|(_, checked)| checked.manifests.is_empty()) {
-        wrong.extend(hints);
-    }
     if wrong.is_empty() { Ok(all) } else { Err(wrong) }
+}
+
+/// Why something in the files is passed over that may be meant, such as an apiVersion that is almost ours.
+fn passed_over(files: &[(String, Checked)]) -> Vec<String> {
+    let of = |(name, checked): &(String, Checked)| {
+        checked.faults.iter().map(|fault| line(name, fault)).collect::<Vec<_>>()
+    };
+    files.iter().flat_map(of).collect()
+}
+
+fn line(file: &str, fault: &Fault) -> String {
+    FileFault { file: file.to_owned(), fault: fault.clone() }.to_string()
 }
 
 #[cfg(test)]
@@ -218,16 +225,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_almost_ours_says_so_where_there_is_nothing_else() {
+    fn what_is_almost_ours_is_said_to_be_passed_over() {
         let source = |version: &str| {
             let text = format!(
                 "apiVersion: {version}\nkind: DaskCluster\nmetadata: {{name: a}}\nspec: {{image: a, workers: {{}}}}\n"
             );
             Ok(Source { name: "a.yaml".to_owned(), text })
         };
-        let wrong = checked(vec![source("daskflow.io/v1beta1")]).unwrap_err();
-        assert!(wrong[0].contains("daskflow.dev/v1alpha1"), "{wrong:?}");
-        assert!(checked(vec![source("daskflow.io/v1beta1"), source("daskflow.dev/v1alpha1")]).is_ok());
+        let files = checked(vec![source("daskflow.dev/v1alpha1"), source("daskflow.io/v1beta1")]).unwrap();
+        let said = passed_over(&files);
+        assert_eq!(said.len(), 1, "{said:?}");
+        assert!(
+            said[0].starts_with("a.yaml:1: hint: ") && said[0].contains("daskflow.dev/v1alpha1"),
+            "{said:?}"
+        );
     }
 
     #[test]

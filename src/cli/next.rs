@@ -235,7 +235,7 @@ fn notes(flow: &Flow, outlook: &Outlook, question: Question<'_>) -> Vec<String> 
     let after = Timestamp::from_second(question.after.as_second()).unwrap_or(question.after);
     let entries = flow.spec.schedule.iter().flat_map(|schedule| &schedule.clocks);
     let ended = entries.filter(|entry| outlook.ended.contains(&entry.name)).map(|entry| {
-        let why = coming::why_ended(flow, entry, question.after);
+        let (_, why) = coming::why_ended(flow, entry, question.after);
         format!("{name}: the clock {} has no tick after {after}: {why}", entry.name)
     });
     notes.extend(ended);

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use serde_json::{Map, Value};
 
-use crate::view::parameter::{Rounded, value_of};
+use crate::view::parameter::value_of;
 
 /// A name and a value.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,12 +16,8 @@ impl FromStr for Parameter {
     fn from_str(text: &str) -> Result<Self, String> {
         let pair = text.split_once('=').filter(|(name, _)| !name.is_empty());
         let (name, text) = pair.ok_or("write a name and a value, such as count=3 or region=north")?;
-        let value = value_of(text).map_err(|Rounded(number)| {
-            let most = i64::MAX;
-            format!(
-                "{number} would not stay what it is: a whole number is at most {most}; as a text it is {name}='\"{number}\"'"
-            )
-        })?;
+        let value = value_of(text)
+            .map_err(|rounded| format!("{rounded}; as a text it is {name}='\"{}\"'", rounded.0))?;
         Ok(Self(name.to_owned(), value))
     }
 }

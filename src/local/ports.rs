@@ -12,7 +12,6 @@
 //! made and had not begun has its address.
 
 use std::collections::BTreeMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -22,6 +21,7 @@ use crate::cluster_api::ClusterApi;
 use crate::daemon::clock::Chance;
 use crate::manifest::admission::Defined;
 use crate::plan::compat::adapter::TheirKind;
+use crate::plan::names::short_hash;
 use crate::plan::site::Site;
 
 /// The first port that may be chosen.
@@ -44,7 +44,7 @@ type IsThere = Box<dyn Fn(&str, &str) -> bool + Send + Sync>;
 pub struct Ports {
     /// Decides where the search for a cluster's ports begins, so that two programs that start at the same
     /// time hardly meet.
-    seed: u64,
+    seed: String,
     is_there: IsThere,
     taken: Mutex<BTreeMap<(String, String), u16>>,
 }
@@ -53,11 +53,12 @@ impl Ports {
     /// Those of the clusters of an API, which are kept in a folder or for as long as this process lives. None
     /// is taken yet.
     pub fn of(api: &ClusterApi, kept: Option<&Path>, chance: &Chance) -> Self {
-        let (api, seed) = (api.clone(), kept.map_or_else(|| chance.seed(), hash));
+        let drawn = || chance.seed().to_string();
+        let (api, seed) = (api.clone(), kept.map_or_else(drawn, |folder| folder.display().to_string()));
         Self::new(seed, move |namespace, name| NAMES.into_iter().any(|kind| api.has(kind, namespace, name)))
     }
 
-    fn new(seed: u64, is_there: impl Fn(&str, &str) -> bool + Send + Sync + 'static) -> Self {
+    fn new(seed: String, is_there: impl Fn(&str, &str) -> bool + Send + Sync + 'static) -> Self {
         Self { seed, is_there: Box::new(is_there), taken: Mutex::default() }
     }
 
@@ -70,7 +71,7 @@ impl Ports {
                 return *comm;
             }
             taken.retain(|(namespace, name), _| (self.is_there)(namespace, name));
-            let comm = free(hash(&(self.seed, &key)), &taken);
+            let comm = free(begin(&format!("{} {namespace}/{name}", self.seed)), &taken);
             taken.insert(key, comm);
             comm
         });
@@ -82,10 +83,9 @@ impl Ports {
     }
 }
 
-/// The first of two free ports, from a place that the seed decides on; that place if there are none, so that
-/// the scheduler's own message says so.
-fn free(seed: u64, taken: &BTreeMap<(String, String), u16>) -> u16 {
-    let begin = u16::try_from(seed % u64::from(PAIRS)).unwrap_or_default();
+/// The first of two free ports, from that of the beginning; that if there are none, so that the scheduler's
+/// own message says so.
+fn free(begin: u16, taken: &BTreeMap<(String, String), u16>) -> u16 {
     let port = |step: u16| FIRST + 2 * ((begin + step) % PAIRS);
     let is_free = |port: &u16| {
         !taken.values().any(|other| other == port) && [*port, *port + 1].into_iter().all(is_open)
@@ -93,10 +93,10 @@ fn free(seed: u64, taken: &BTreeMap<(String, String), u16>) -> u16 {
     (0..PAIRS).map(port).find(is_free).unwrap_or(port(0))
 }
 
-fn hash<T: Hash + ?Sized>(value: &T) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    value.hash(&mut hasher);
-    hasher.finish()
+/// Where the search for ports begins: the same in every release.
+fn begin(text: &str) -> u16 {
+    let hash = u64::from_str_radix(&short_hash(text, 15), 16).unwrap_or_default();
+    u16::try_from(hash % u64::from(PAIRS)).unwrap_or_default()
 }
 
 /// Whether no process listens at a port.
@@ -140,7 +140,7 @@ mod tests {
 
     #[test]
     fn a_cluster_keeps_its_ports_and_no_other_has_them() {
-        let ports = Ports::new(1, |_, _| true);
+        let ports = Ports::new("1".to_owned(), |_, _| true);
         let one = ports.site(Some(("a", "one")));
         let other = ports.site(Some(("b", "one")));
         assert_eq!(ports.site(Some(("a", "one"))), one);
@@ -152,7 +152,7 @@ mod tests {
     fn ports_are_free_again_once_their_cluster_is_there_no_more_and_nothing_listens() {
         let there = Arc::new(AtomicBool::new(true));
         let asked = there.clone();
-        let ports = Ports::new(2, move |_, name| name != "one" || asked.load(Relaxed));
+        let ports = Ports::new("2".to_owned(), move |_, name| name != "one" || asked.load(Relaxed));
         let one = comm(ports.site(Some(("a", "one"))));
         there.store(false, Relaxed);
         // Whoever looks at it just while it goes sees it where it is, and leaves nothing behind.
@@ -164,9 +164,9 @@ mod tests {
         ports.site(Some(("a", "three")));
         assert_eq!(comm(ports.site(Some(("a", "one")))), one);
         assert_eq!(comm(ports.site(Some(("a", "two")))), two);
-        let seed = u64::from((one - FIRST) / 2);
-        assert_eq!(free(seed, &BTreeMap::new()), one);
-        assert_ne!(free(seed, &ports.lock()), one, "they have an owner");
+        let begin = (one - FIRST) / 2;
+        assert_eq!(free(begin, &BTreeMap::new()), one);
+        assert_ne!(free(begin, &ports.lock()), one, "they have an owner");
     }
 
     #[test]

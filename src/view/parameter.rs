@@ -4,9 +4,7 @@ use serde_json::Value;
 
 /// A whole number that would be another one where it is read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "{0} would not stay what it is: a whole number is at most 9223372036854775807; as a text it is \"{0}\""
-)]
+#[error("{0} would not stay what it is: whole numbers are from {min} to {max}", min = i64::MIN, max = i64::MAX)]
 pub struct Rounded(pub String);
 
 /// A value: JSON; what is none is a text.

@@ -169,7 +169,7 @@ fn over(flow: &Flow, form: &Query) -> Result<Map<String, Value>, Problem> {
 }
 
 fn not_kept(what: &str, rounded: &Rounded) -> Problem {
-    Problem::new(400, format!("{what}: {rounded}"))
+    Problem::new(400, format!("{what}: {rounded}; as a text it is \"{}\"", rounded.0))
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
 //! The API on a port, and before it what the API in this process refuses: ports of pods, over `WebSockets`,
-//! as an API server forwards them.
+//! as an API server forwards them; and changes of objects that are called `untouchable`.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -11,6 +11,7 @@ use axum::extract::Request;
 use futures::{SinkExt, StreamExt};
 use http::{Response, StatusCode, header};
 use hyper_util::rt::TokioIo;
+use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::WebSocketStream;
@@ -58,6 +59,12 @@ async fn answer(client: kube::Client, ports: Ports, request: Request) -> Respons
     let path = request.uri().path().to_owned();
     if let Some(path) = path.strip_suffix("/portforward") {
         return forward(path.rsplit('/').next().unwrap(), &ports, request);
+    }
+    // As a webhook does.
+    if request.method() == "PATCH" && path.ends_with("/untouchable") {
+        let text = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 403,
+            "reason": "Forbidden", "message": "admission webhook denied the request: it is frozen"});
+        return Response::builder().status(403).body(Body::from(text.to_string())).unwrap();
     }
     let (head, body) = request.into_parts();
     let bytes = to_bytes(body, usize::MAX).await.unwrap();

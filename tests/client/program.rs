@@ -279,6 +279,29 @@ async fn objects_are_printed_in_every_form() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_done_before_a_failure_is_said() {
+    let here = Listens::new("commands_partly", furnished().await).await;
+    let spec = json!({"cluster": {"ref": {"name": "analytics"}}});
+    for (kind, spec) in [("Flow", spec), ("FlowRun", json!({"flow": "nightly-report"}))] {
+        for name in ["first", "untouchable"] {
+            here.stage.put(0, ours(kind, name, &spec, &json!({}))).await;
+        }
+    }
+    for (command, kind, set) in
+        [("suspend", "flow", "suspended"), ("resume", "flow", "resumed"), ("cancel", "run", "asked to end")]
+    {
+        let line = format!("daskflow {command} {kind}/first {kind}/untouchable");
+        let (code, out, err) = here.run(&line).await;
+        assert_eq!(code, 1, "{line}: {out}{err}");
+        assert!(out.contains(&format!("{kind}/first ")) && out.contains(set), "{line}: {out}");
+        assert!(err.contains("it is frozen") && !out.contains("untouchable"), "{line}: {out}{err}");
+        let (code, out, _) = here.run(&format!("{line} -o name")).await;
+        assert_eq!((code, out.lines().count()), (1, 1), "{line}: {out}");
+        assert!(out.ends_with("/first\n"), "{line}: {out}");
+    }
+}
+
 /// A Flow with a label.
 async fn stage_others(stage: &Stage) {
     let mut flow = ours("Flow", "labelled", &json!({"cluster": {"ref": {"name": "analytics"}}}), &json!({}));

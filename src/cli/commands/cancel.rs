@@ -47,13 +47,17 @@ pub(super) async fn run(arguments: &Arguments, session: &mut Session<'_>) -> Res
             session.note(&format!("no run with the labels {selector} is under way"));
         }
     }
-    let mut asked = Vec::new();
+    let (mut asked, mut failed) = (Vec::new(), None);
     for run in &found {
-        asked.push(cancel(run, session).await?);
+        match cancel(run, session).await {
+            Ok(run) => asked.push(run),
+            Err(failure) => {
+                failed = Some(failure);
+                break;
+            }
+        }
     }
-    if !session.format.is_for_people() {
-        session.print(&asked, "")?;
-    }
+    session.print_done(&asked, failed)?;
     let until = deadline(arguments.timeout);
     for run in asked.iter().filter(|run| arguments.wait && !phase_of(run).is_final()) {
         let (cluster, name) = (session.cluster.clone(), run.name_any());

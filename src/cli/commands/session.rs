@@ -67,6 +67,14 @@ impl Session<'_> {
         Ok(())
     }
 
+    /// Prints, for programs, what was done to several objects, also where the next could not be.
+    pub fn print_done<K: Serialize>(&mut self, done: &[K], failed: Option<Failure>) -> Result<(), Failure> {
+        if !self.format.is_for_people() && (failed.is_none() || !done.is_empty()) {
+            self.print(done, "")?;
+        }
+        failed.map_or(Ok(()), Err)
+    }
+
     /// Draws a tree.
     pub fn draw(&mut self, tree: &Tree) -> io::Result<()> {
         let without: &dyn Fn(Tone, &str) -> String = &|_, sign| sign.to_owned();

@@ -58,20 +58,13 @@ pub(super) async fn run(
                 set.push(after);
             }
             Err(error) => {
-                failed = Some(error);
+                failed = Some(error.into());
                 break;
             }
         }
     }
-    // What was set before one that could not be is said all the same.
-    let is_to_print = failed.is_none() || !set.is_empty();
-    if !session.format.is_for_people() && is_to_print {
-        let values = set.iter().map(Found::to_value).collect::<Result<Vec<_>, _>>()?;
-        session.print(&values, "")?;
-    }
-    if let Some(error) = failed {
-        return Err(error.into());
-    }
+    let values = set.iter().map(Found::to_value).collect::<Result<Vec<_>, _>>()?;
+    session.print_done(&values, failed)?;
     let until = deadline(arguments.timeout);
     for object in set.iter().filter(|_| arguments.wait) {
         let (cluster, name) = (session.cluster.clone(), object.name());

@@ -59,7 +59,15 @@ impl Source {
 }
 
 /// The objects that are written, by kind, namespace and name, each with the place of the one of theirs.
-type Names = BTreeMap<[String; 3], usize>;
+#[derive(Default)]
+struct Names(BTreeMap<[String; 3], usize>);
+
+impl Names {
+    /// Whether something is written for this one.
+    fn has_of(&self, of: usize) -> bool {
+        self.0.values().any(|other| *other == of)
+    }
+}
 
 /// Writes what the objects in these texts become.
 pub fn migrate(texts: &[&str]) -> Migration {
@@ -75,7 +83,7 @@ pub fn migrate(texts: &[&str]) -> Migration {
     }
     migration.theirs = sources.len();
     let objects: Vec<Value> = sources.iter().map(|source| source.node.to_value()).collect();
-    let mut names = Names::new();
+    let mut names = Names::default();
     for translated in compat::translate(&objects) {
         migration.write(&translated, &sources, &mut names);
     }
@@ -108,6 +116,9 @@ impl Migration {
         if let Some(doubles) = doubles(&objects, translated.of, (names, sources)) {
             return self.faults.extend(doubles.iter().filter_map(|remark| fault(remark, sources)));
         }
+        if let Some(flow) = translated.relies_on.filter(|flow| !names.has_of(*flow)) {
+            return self.faults.extend(fault(&without_flow(translated.of, flow, sources), sources));
+        }
         let is_written = !objects.is_empty();
         let (refused, changed): (Vec<&Remark>, Vec<&Remark>) =
             translated.remarks.iter().partition(|remark| remark.effect == Effect::Refused);
@@ -126,7 +137,7 @@ impl Migration {
         let refusals = refusals(&text);
         if refusals.is_empty() {
             self.ours += documents.len();
-            names.extend(objects.iter().filter_map(name_of).map(|name| (name, translated.of)));
+            names.0.extend(objects.iter().filter_map(name_of).map(|name| (name, translated.of)));
             if is_written && !self.text.is_empty() {
                 self.text.push_str("---\n");
             }
@@ -155,7 +166,7 @@ fn name_of(object: &Value) -> Option<[String; 3]> {
 fn doubles(objects: &[Value], of: usize, (names, sources): (&Names, &[Source])) -> Option<[Remark; 2]> {
     let (kind, name, first) = { objects.iter() }.find_map(|object| {
         let [kind, namespace, name] = name_of(object)?;
-        let first = names.get(&[kind.clone(), namespace, name.clone()])?;
+        let first = names.0.get(&[kind.clone(), namespace, name.clone()])?;
         Some((kind, name, *first))
     })?;
     let title = |of: usize| sources.get(of).map(Source::title).unwrap_or_default();
@@ -171,6 +182,14 @@ fn doubles(objects: &[Value], of: usize, (names, sources): (&Names, &[Source])) 
     );
     let other = format!("the {kind} {name} is written for this, and not for the {}too", title(of));
     Some([remark(of, Effect::Refused, refused), remark(first, Effect::Changed, other)])
+}
+
+/// What is said of a job whose run is of a Flow that is not written.
+fn without_flow(of: usize, flow: usize, sources: &[Source]) -> Remark {
+    let title = sources.get(flow).map(Source::title).unwrap_or_default();
+    let message = format!("its Flow would be the one that is written for the {title}and that is refused");
+    let field = "metadata.generateName".to_owned();
+    Remark { of, field, effect: Effect::Refused, place: String::new(), message }
 }
 
 /// What is refused of a text that was written, if anything, and the object that it is of.

@@ -125,6 +125,37 @@ fn a_second_object_of_a_name_is_not_written() {
     assert_eq!(migrate(&[&refused, CLUSTER]).ours, 1);
 }
 
+/// A job as a cluster prints it, with this command, in the cluster above.
+fn job(metadata: &str, command: &str) -> String {
+    let cluster = CLUSTER.split_once("spec:\n").unwrap().1.replace('\n', "\n    ");
+    format!(
+        "apiVersion: kubernetes.dask.org/v1\nkind: DaskJob\nmetadata: {{{metadata}}}\nspec:\n  job:\n    \
+         spec: {{containers: [{{name: job, image: 'dask:1', command: [{command}]}}]}}\n  cluster:\n   spec:\n    {cluster}\n"
+    )
+}
+
+#[test]
+fn no_run_is_of_a_flow_that_is_written_for_another_job_or_not_at_all() {
+    let other = job("name: nightly", "'true'");
+    let family = ["nightly-a", "nightly-b"]
+        .map(|name| job(&format!("name: {name}, generateName: nightly-"), "python"));
+    let migration = migrate(&[&other, &family[0], &family[1]]);
+    let said = told(&migration);
+    assert_eq!((migration.theirs, migration.ours), (3, 2), "{said:?}");
+    assert!(
+        said.iter().any(|line| line.starts_with("1:3: metadata.name: the Flow nightly is written")),
+        "{said:?}"
+    );
+    let why = "2:3: metadata.generateName: its Flow would be the one that is written for the DaskJob nightly-a and that is refused";
+    assert!(said.contains(&why.to_owned()), "{said:?}");
+    assert!(!migration.text.contains("nightly-b"), "{}", migration.text);
+    assert_eq!(migrate(&[&family[0], &family[1]]).ours, 3, "a Flow and two runs");
+    // One of a family has the name of a job that is none of it: its Flow would be the family's.
+    let lone = job("name: nightly-a", "python");
+    let said = told(&migrate(&[&lone, &family[0], &family[1]]));
+    assert!(said.contains(&why.to_owned()), "{said:?}");
+}
+
 #[test]
 fn a_refusal_of_what_was_written_stands_at_the_field_of_theirs() {
     let second = CLUSTER.replace(

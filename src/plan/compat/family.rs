@@ -43,16 +43,6 @@ impl Read<'_> {
         Some((metadata.namespace.as_deref(), generate_name))
     }
 
-    /// Whether the Flow of this name may be that of a job which is not of this one's family.
-    fn is_taken(&self, flow: &str, all: &[Read<'_>]) -> bool {
-        let is_flow = |name: &str| name.trim_end_matches('-') == flow;
-        let mut others = all.iter().filter(|other| {
-            let is_beside = other.job.metadata.namespace == self.job.metadata.namespace;
-            is_beside && other.made.is_some() && other.family() != self.family()
-        });
-        others.any(|other| is_flow(other.job.name()) || other.family().is_some_and(|(_, name)| is_flow(name)))
-    }
-
     fn has_ended(&self) -> bool {
         job_status(&self.job.status).is_some_and(|status| ENDED.contains(&status))
     }
@@ -61,7 +51,7 @@ impl Read<'_> {
         let mut notes = Notes::of(self.job.at);
         notes.all.clone_from(&self.notes.all);
         let Some(made) = &self.made else {
-            return Translated { of: self.job.at, written: Vec::new(), remarks: notes.all };
+            return super::refused(self.job.at, notes);
         };
         let family = self.family();
         let members: Vec<(usize, &Read<'_>)> = all
@@ -69,8 +59,7 @@ impl Read<'_> {
             .enumerate()
             .filter(|(_, other)| family.is_some() && other.family() == family)
             .collect();
-        let taken = family.is_some_and(|(_, name)| self.is_taken(name.trim_end_matches('-'), all));
-        let is_same = !taken && members.iter().all(|(_, other)| other.made.as_ref() == Some(made));
+        let is_same = members.iter().all(|(_, other)| other.made.as_ref() == Some(made));
         let first = members.first().filter(|(first, _)| is_same && *first < at).map(|(_, other)| *other);
         let shared = family.filter(|_| is_same).map(|(_, generate_name)| generate_name);
         let full = shared.unwrap_or(self.job.name()).trim_end_matches('-');
@@ -84,10 +73,7 @@ impl Read<'_> {
             flow
         } else {
             let flow = job::flow_name(full, &mut notes);
-            if taken && members.len() > 1 {
-                let message = "a job that is not of this generateName has the Flow of that name, so that each of these has one of its own";
-                notes.changed("metadata.generateName", "metadata.name", message);
-            } else if !is_same && !taken {
+            if !is_same {
                 let message = "other jobs of this generateName are not the same, so that each has a Flow of its own: where values \
                                alone differ, keep one Flow and give it parameters";
                 notes.changed("metadata.generateName", "metadata.name", message);
@@ -97,7 +83,8 @@ impl Read<'_> {
             flow
         };
         self.add_run(&flow, &mut written, &mut notes);
-        Translated { of: self.job.at, written, remarks: notes.all }
+        let relies_on = first.map(|first| first.job.at);
+        Translated { of: self.job.at, relies_on, written, remarks: notes.all }
     }
 
     /// Adds the run, unless the job has ended.

@@ -51,6 +51,8 @@ const KINDS: [&str; 4] = ["DaskCluster", "DaskWorkerGroup", "DaskJob", "DaskAuto
 pub struct Translated {
     /// The object, by its place among those that were given.
     pub of: usize,
+    /// The object whose Flow its run is of, where that is another one: without it this is not written either.
+    pub relies_on: Option<usize>,
     /// What is written, in the order in which it is to be created; nothing where something was refused, or
     /// where the object is a part of another one.
     pub written: Vec<Written>,
@@ -189,7 +191,7 @@ impl All {
         if let Some(job) = cluster.owner("DaskJob") {
             let message = format!("left out: it was made for the DaskJob {job}");
             notes.changed("metadata.ownerReferences", "", message);
-            return Translated { of: cluster.at, written: Vec::new(), remarks: notes.all };
+            return Translated { of: cluster.at, relies_on: None, written: Vec::new(), remarks: notes.all };
         }
         let parts = self.parts_of(cluster, &mut notes);
         let given = cluster::Given {
@@ -214,7 +216,7 @@ impl All {
         }
         labels::say_left_out(&cluster.metadata, &mut notes);
         let written = made.map(|made| write_cluster(cluster, made)).unwrap_or_default();
-        Translated { of: cluster.at, written, remarks: notes.all }
+        Translated { of: cluster.at, relies_on: None, written, remarks: notes.all }
     }
 }
 
@@ -230,7 +232,7 @@ fn read_into<S: DeserializeOwned + Serialize>(
 }
 
 fn refused(of: usize, notes: Notes) -> Translated {
-    Translated { of, written: Vec::new(), remarks: notes.all }
+    Translated { of, relies_on: None, written: Vec::new(), remarks: notes.all }
 }
 
 /// The cluster, and the Service beside it.

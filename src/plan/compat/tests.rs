@@ -503,25 +503,6 @@ fn jobs_of_one_generate_name_share_a_flow_where_they_are_the_same() {
 }
 
 #[test]
-fn no_run_is_of_the_flow_of_a_job_that_only_has_the_name_of_its_generate_name() {
-    let mut other = job("nightly", &cluster(|_| {}));
-    other["spec"]["job"]["spec"]["containers"][0]["args"] = json!(["y"]);
-    let jobs = [printed("nightly-a", "Running"), printed("nightly-b", "Running"), other.clone()];
-    let apart = [
-        "Flow nightly-a, FlowRun nightly-a nightly-a",
-        "Flow nightly-b, FlowRun nightly-b nightly-b",
-        "Flow nightly, FlowRun nightly nightly",
-    ];
-    assert_eq!(names(&jobs), apart);
-    let (_, remarks) = written(&jobs);
-    let said = fields(&remarks).iter().filter(|field| *field == "metadata.generateName").count();
-    assert_eq!(said, 2, "{remarks:?}");
-    other["metadata"]["namespace"] = json!("b");
-    let elsewhere = [jobs[0].clone(), jobs[1].clone(), other];
-    assert_eq!(names(&elsewhere)[1], "FlowRun nightly-b nightly", "another namespace has names of its own");
-}
-
-#[test]
 fn parts_of_the_cluster_of_a_job_are_in_its_flow() {
     let owner =
         |kind: &str| json!([{"apiVersion": "kubernetes.dask.org/v1", "kind": kind, "name": "a", "uid": "u"}]);

@@ -107,22 +107,23 @@ pub fn coming(flow: &Flow, after: Timestamp, count: usize) -> Result<Outlook, Ve
     Ok(Outlook { runs, suspended, ended })
 }
 
-/// Why a clock of this Flow starts no run later than `after`, in words.
-pub fn why_ended(flow: &Flow, entry: &ClockEntry, after: Timestamp) -> String {
-    if let Some(most) = entry.max_runs.filter(|_| ticks::room(flow, entry) == Some(0)) {
-        return format!("it has started its maxRuns, {}", most.get());
-    }
+/// The field of a clock of this Flow by which it starts no run later than `after`, and why, in words.
+pub fn why_ended(flow: &Flow, entry: &ClockEntry, after: Timestamp) -> (&'static str, String) {
     let last = entry.dates.iter().flatten().map(|date| date.0).max();
     let counts = |rule: &String| rule.to_ascii_uppercase().contains("COUNT=");
     let starts = |rule: &String| entry.start_at.is_some() || rule.to_ascii_uppercase().contains("DTSTART");
-    match (&entry.end_at, last, &entry.rrule) {
-        (Some(end), ..) if end.0 <= after => format!("its endAt, {}, has passed", end.0),
-        (_, Some(last), _) if last <= after => format!("the last of its dates, {last}, has passed"),
-        (_, _, Some(rule)) if counts(rule) && !starts(rule) => {
-            "its COUNT counts from 1970, as it has neither a DTSTART nor startAt".to_owned()
+    let spent = entry.max_runs.filter(|_| ticks::room(flow, entry) == Some(0));
+    match (&entry.end_at, last, spent, &entry.rrule) {
+        (Some(end), ..) if end.0 <= after => ("endAt", format!("its endAt, {}, has passed", end.0)),
+        (_, Some(last), ..) if last <= after => {
+            ("dates", format!("the last of its dates, {last}, has passed"))
         }
-        (_, _, Some(_)) => "its rule has ended".to_owned(),
-        _ => "it has ended".to_owned(),
+        (_, _, Some(most), _) => ("maxRuns", format!("it has started its maxRuns, {}", most.get())),
+        (.., Some(rule)) if counts(rule) && !starts(rule) => {
+            ("rrule", "its COUNT counts from 1970, as it has neither a DTSTART nor startAt".to_owned())
+        }
+        (.., Some(_)) => ("rrule", "its rule has ended".to_owned()),
+        _ => ("name", "it has ended".to_owned()),
     }
 }
 
@@ -269,8 +270,10 @@ mod tests {
         assert_eq!(outlook.suspended, ["off"]);
         let clocks = flow.spec.schedule.as_ref().unwrap().clocks.clone();
         let why = |at: usize| why_ended(&flow, &clocks[at], AFTER.parse().unwrap());
-        assert_eq!(why(1), "its endAt, 2026-01-01T00:00:00Z, has passed");
-        assert_eq!(why(3), "it has started its maxRuns, 1");
+        assert_eq!(why(1), ("endAt", "its endAt, 2026-01-01T00:00:00Z, has passed".to_owned()));
+        assert_eq!(why(3), ("maxRuns", "it has started its maxRuns, 1".to_owned()));
+        let both = ClockEntry { end_at: clocks[1].end_at.clone(), ..clocks[3].clone() };
+        assert_eq!(why_ended(&flow, &both, AFTER.parse().unwrap()).0, "endAt", "more runs would not help");
     }
 
     #[test]

@@ -46,14 +46,8 @@ fn ended(flow: &Flow, schedule: &Schedule, now: Timestamp) -> Vec<Hint> {
     let names = outlook.map(|outlook| outlook.ended).unwrap_or_default();
     let ended = schedule.clocks.iter().filter(|entry| names.contains(&entry.name));
     let hint = |entry: &ClockEntry| {
-        let name = match entry {
-            _ if ticks::room(flow, entry) == Some(0) => "maxRuns",
-            ClockEntry { end_at: Some(end), .. } if end.0 <= now => "endAt",
-            ClockEntry { dates: Some(_), .. } => "dates",
-            ClockEntry { rrule: Some(_), .. } => "rrule",
-            _ => "name",
-        };
-        let message = format!("it ticks no more: {}", coming::why_ended(flow, entry, now));
+        let (name, why) = coming::why_ended(flow, entry, now);
+        let message = format!("it ticks no more: {why}");
         Hint { field: format!("spec.schedule.clocks[{}].{name}", entry.name), message }
     };
     ended.map(hint).collect()
