@@ -54,12 +54,13 @@ const FILES: [(&str, &str); 4] = [
 fn a_script_runs_once_and_its_end_is_the_end() {
     let Some(python) = python_with("2026.8.0") else { return };
     let folder = folder("local_script", &FILES);
-    let arguments = ["src/nightly_etl.py", "-p", "count=4", "--env-file", ".env", "--", "--day", "a b", "-p"];
+    let arguments =
+        ["src/nightly_etl.py", "-p", "count=4", "--env-file", ".env", "--", "--day", "a$$b $(HOME)", "-p"];
     let mut local = Local::start_in(&folder, "local_script", &python, &arguments);
     assert_eq!(local.code(PATIENCE), Some(0), "{}", local.text());
     local.leaves_nothing(Duration::from_secs(1));
     until(Duration::from_secs(5), || {
-        local.text().contains("total 12 a b a b ['--day', 'a b', '-p']").then_some(())
+        local.text().contains("total 12 a b a b ['--day', 'a$$b $(HOME)', '-p']").then_some(())
     })
     .unwrap_or_else(|| panic!("{}", local.text()));
     assert!(local.text().contains("run nightly-etl-"), "{}", local.text());

@@ -18,6 +18,7 @@ use serde_json::{Map, Value};
 
 use crate::api::CodeEngine;
 use crate::plan::names::FLOW_NAME_MAX;
+use crate::plan::pods::container::escape;
 
 pub use fit::Fit;
 pub use imports::{Generation, Imports};
@@ -153,10 +154,10 @@ fn arguments(arguments: &[String]) -> String {
     if arguments.is_empty() {
         return String::new();
     }
-    format!(
-        "  # What the script finds in sys.argv, behind its name.\n  args: {}\n",
-        text::json(&arguments.into())
-    )
+    let escaped: Vec<String> = arguments.iter().map(|argument| escape(argument)).collect();
+    let dollars = if escaped == arguments { "" } else { "; $$ is one dollar" };
+    let escaped = text::json(&escaped.into());
+    format!("  # What the script finds in sys.argv, behind its name{dollars}.\n  args: {escaped}\n")
 }
 
 fn parameters(parameters: &Map<String, Value>) -> String {

@@ -48,7 +48,7 @@ fn the_manifests_of_a_script_are_good_and_hold_it() {
     };
     let text = write(&Script {
         parameters: parameters.as_object().unwrap(),
-        arguments: &["--day".to_owned(), "it's 1\u{85}".to_owned()],
+        arguments: &["--day".to_owned(), "it's 1\u{85}".to_owned(), "$(A) $$".to_owned()],
         workers: 4,
         times: Times::Cron("0 8 * * 1-5", Some("Europe/Paris")),
         installed: Some(&installed),
@@ -67,7 +67,7 @@ fn the_manifests_of_a_script_are_good_and_hold_it() {
     assert_eq!(flow["spec"]["code"], json!({"inline": PREFECT_1}));
     assert_eq!(flow["spec"]["engine"], "Prefect");
     assert_eq!(flow["spec"]["parameters"], parameters);
-    assert_eq!(flow["spec"]["args"], json!(["--day", "it's 1\u{85}"]));
+    assert_eq!(flow["spec"]["args"], json!(["--day", "it's 1\u{85}", "$$(A) $$$$"]));
     let clock = json!({"name": "cron", "cron": "0 8 * * 1-5"});
     assert_eq!(flow["spec"]["schedule"], json!({"timeZone": "Europe/Paris", "clocks": [clock]}));
     for comment in
