@@ -20,7 +20,7 @@ use super::schedulers::Schedulers;
 use super::surroundings::{Sites, Surroundings};
 use super::undecodable::Register;
 use super::unwritten::Unwritten;
-use crate::api::FlowRunStatus;
+use crate::api::{FlowRunStatus, FlowStatus};
 use crate::daemon::clock::{Chance, Clock};
 use crate::dask::Connector;
 
@@ -60,6 +60,8 @@ pub struct Context {
     pub(super) judged: Judged,
     /// The statuses of runs that are not written yet.
     pub(super) unwritten: Unwritten<FlowRunStatus>,
+    /// Those of Flows.
+    pub(super) unwritten_flows: Unwritten<FlowStatus>,
 }
 
 impl Context {
@@ -83,6 +85,7 @@ impl Context {
             backoff: Backoff::default(),
             judged: Judged::default(),
             unwritten: Unwritten::default(),
+            unwritten_flows: Unwritten::default(),
             client,
         }
     }

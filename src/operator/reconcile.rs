@@ -114,10 +114,9 @@ async fn bounded<K: Planned>(object: Arc<K>, context: Arc<Context>, id: &Id) -> 
     let started = Instant::now();
     let work = AssertUnwindSafe(once(&context, object.clone())).catch_unwind();
     let (result, action) = match requests::within(LIMIT, work).await {
-        Some(Ok(Ok(end))) => {
+        Some(Ok(Ok(action))) => {
             context.backoff.succeeded(id);
-            let then = |next| Action::Requeue(delay(next, &context));
-            ("success", end.map_or(Action::Retry(CACHE_LAG), then))
+            ("success", action)
         }
         // Each time it is another part that was not looked at, and from then on is: it comes to an end.
         Some(Ok(Err(stop))) if stop.error.is_of_caches() => ("conflict", Action::Retry(CACHE_LAG)),
@@ -194,6 +193,11 @@ impl<K: Planned> Begun<K> {
             None => Self { stored: object.clone(), object, written },
         }
     }
+
+    /// Whether all is written that is to be.
+    fn is_written(&self) -> bool {
+        self.object.status() == self.written.as_ref()
+    }
 }
 
 /// What follows from a turn.
@@ -202,19 +206,23 @@ enum Turn<K> {
     Over(Next),
     /// It is planned again at once, from the status that is not written yet over this one.
     GoesOn(Arc<K>),
+    /// Its status is written with the next look, after those at all others that wait.
+    Again,
 }
 
-/// Observe, plan, execute. None: it is not at its end yet.
-async fn once<K: Planned>(context: &Context, object: Arc<K>) -> Result<Option<Next>, Stop<K::Status>> {
+/// Observe, plan, execute. When to look again.
+async fn once<K: Planned>(context: &Context, object: Arc<K>) -> Result<Action, Stop<K::Status>> {
     let mut object = object;
     for _ in 0..TURNS_MAX {
         // Boxed: what bounds and catches it would have room for it twice.
         match Box::pin(turn(context, object)).await? {
-            Turn::Over(next) => return Ok(Some(next)),
+            Turn::Over(next) => return Ok(Action::Requeue(delay(next, context))),
             Turn::GoesOn(stored) => object = stored,
+            Turn::Again => return Ok(Action::Retry(Duration::ZERO)),
         }
     }
-    Ok(None)
+    // It is not at its end yet.
+    Ok(Action::Retry(CACHE_LAG))
 }
 
 async fn turn<K: Planned>(context: &Context, object: Arc<K>) -> Result<Turn<K>, Stop<K::Status>> {
@@ -288,6 +296,7 @@ async fn tell<K: Planned>(
     let object = begun.object.as_ref();
     let by = match plan.urgency {
         Urgency::Now => None,
+        Urgency::InTurn => Some(now).filter(|_| begun.is_written()),
         Urgency::By(at) | Urgency::GoOn(at) => Some(at).filter(|at| *at > now),
     };
     let news = object.status() != Some(&plan.status);
@@ -295,15 +304,12 @@ async fn tell<K: Planned>(
     let (counts, turn) = match later {
         Some((by, unwritten)) => {
             unwritten.keep(object, begun.written.clone(), plan.status);
-            let goes_on = news && matches!(plan.urgency, Urgency::GoOn(_));
-            (
-                news,
-                if goes_on {
-                    Turn::GoesOn(begun.stored.clone())
-                } else {
-                    Turn::Over(plan.next.sooner(Next::At(by), now))
-                },
-            )
+            let turn = match plan.urgency {
+                Urgency::GoOn(_) if news => Turn::GoesOn(begun.stored.clone()),
+                Urgency::InTurn => Turn::Again,
+                _ => Turn::Over(plan.next.sooner(Next::At(by), now)),
+            };
+            (news, turn)
         }
         None => (write_status(context, begun, &plan.status).await?, Turn::Over(plan.next)),
     };

@@ -81,6 +81,10 @@ pub enum Urgency {
     By(Timestamp),
     /// By this instant; and what follows from it is planned at once.
     GoOn(Timestamp),
+    /// With the next look at the object, which comes after those at all others that wait for their turn: what
+    /// has been created is what they wait for as well. A status that follows from an unwritten one is
+    /// written.
+    InTurn,
 }
 
 impl<S> Plan<S> {

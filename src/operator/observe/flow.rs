@@ -17,6 +17,7 @@ use crate::operator::context::Context;
 use crate::operator::failure::Error;
 use crate::operator::lookup;
 use crate::operator::reconcile::Planned;
+use crate::operator::unwritten::Unwritten;
 use crate::plan::backfill::runs_counted_on;
 use crate::plan::facts::phase_of;
 use crate::plan::flow::{self, CodeMap, Observed};
@@ -34,6 +35,10 @@ impl Planned for Flow {
     ) -> Result<Plan<Self::Status>, Error> {
         let observed = observe(context, self, known).await?;
         Ok(flow::plan(self, &observed, now))
+    }
+
+    fn unwritten(context: &Context) -> Option<&Unwritten<Self::Status>> {
+        Some(&context.unwritten_flows)
     }
 }
 
@@ -53,6 +58,7 @@ async fn observe(context: &Context, flow: &Flow, known: Wants) -> Result<Observe
         found: found(context, flow, &runs, &runners).await?,
         code_missing: code_missing(context, flow).await?,
         code_maps: code_maps(context, &namespace, &name),
+        unwritten: context.unwritten_flows.has(flow),
         runners,
         cluster_exists,
         runs,

@@ -28,9 +28,9 @@ use jiff::Timestamp;
 use self::status::Decided;
 use super::conditions::{is_true, says};
 use super::pods::Violation;
-use super::{Next, Note, Plan, Step, Wants};
+use super::{Next, Note, Plan, Step, Urgency, Wants};
 use crate::api::common::ConfigMapKey;
-use crate::api::{ConditionType, Flow, FlowStatus, Reason};
+use crate::api::{ConditionType, Flow, FlowStatus, Reason, is_seen};
 
 /// The key of a ConfigMap that has to be looked for: while the spec is new, or the Flow not ready. Users'
 /// ConfigMaps are not watched, and a run that starts reads its own anyway.
@@ -51,8 +51,10 @@ pub fn plan(flow: &Flow, observed: &Observed, now: Timestamp) -> Plan<FlowStatus
     let ticks = ticks::plan(flow, &old, observed, now);
     let admitted = admission::plan(flow, &old, observed, &ticks.created);
     let mut steps: Vec<Step> = ticks.created.iter().map(ticks::create).collect();
-    steps.extend(history::runs(flow, observed, now));
-    steps.extend(history::code(flow, observed, now));
+    if !observed.unwritten {
+        steps.extend(history::runs(flow, observed, now));
+        steps.extend(history::code(flow, observed, now));
+    }
     let mut events = Vec::new();
     if ticks.missed.all > 0 {
         let count = ticks.missed.all;
@@ -75,7 +77,12 @@ pub fn plan(flow: &Flow, observed: &Observed, now: Timestamp) -> Plan<FlowStatus
         next = next.sooner(Next::After(status::ASK_AGAIN), now);
     }
     let mut plan = Plan { steps, events, figures: ticks.missed.figures(), next, ..Plan::status_only(status) };
-    plan.wants = wants(flow, &plan, !ticks.created.is_empty());
+    let creates = !ticks.created.is_empty();
+    plan.wants = wants(flow, &plan, creates);
+    // The ticks of all Flows become runs before the first of them is given its place, or is told that it was
+    // seen.
+    let can_wait = creates || (plan.wants.is_nothing() && !is_seen(old.observed_generation));
+    plan.urgency = if can_wait { Urgency::InTurn } else { Urgency::Now };
     plan
 }
 

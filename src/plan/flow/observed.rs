@@ -19,6 +19,8 @@ pub struct Observed {
     pub found: BTreeSet<String>,
     /// Runs whose runner's pod has not ended, whatever became of the run itself.
     pub runners: BTreeSet<String>,
+    /// Whether the status is not written yet: what is deleted waits until that remembers it.
+    pub unwritten: bool,
     /// Whether the `DaskCluster` of `cluster.ref` exists; true where there is none to exist.
     pub cluster_exists: bool,
     /// What is missing of `code.configMap`.

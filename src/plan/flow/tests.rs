@@ -273,6 +273,30 @@ fn history_keeps_the_newest_and_never_touches_what_is_not_over() {
 }
 
 #[test]
+fn a_tick_is_a_run_before_its_flow_is_written_and_nothing_is_deleted_until_then() {
+    let mut flow = flow(vec![clock("c", "1m")]);
+    flow.spec.history.succeeded = 0.into();
+    let due = plan(&flow, &observed(vec![]), at("09:01:00"));
+    assert_eq!((created(&due).len(), due.urgency), (1, Urgency::InTurn));
+    let ended = vec![run("etl-20261201t090100", Some("09:01:00"), Phase::Succeeded)];
+    let flow = told(after(flow, &due), &ended, at("09:01:10"));
+    let look = |unwritten| plan(&flow, &Observed { unwritten, ..observed(ended.clone()) }, at("09:01:20"));
+    assert_eq!((look(true).steps, look(true).urgency), (vec![], Urgency::Now));
+    assert!(matches!(&look(false).steps[..], [Step::Delete(victim)] if victim.kind == VictimKind::Run));
+}
+
+#[test]
+fn that_a_flow_was_seen_is_told_after_the_ticks_of_others() {
+    let mut flow = flow(vec![clock("c", "1m")]);
+    let urgency = |flow: &Flow| plan(flow, &observed(vec![]), at("09:00:40")).urgency;
+    assert_eq!(urgency(&flow), Urgency::InTurn);
+    flow.status = Some(FlowStatus { observed_generation: Some(crate::api::UNSEEN), ..FlowStatus::default() });
+    assert_eq!(urgency(&flow), Urgency::InTurn);
+    let seen = plan(&flow, &observed(vec![]), at("09:00:40"));
+    assert_eq!(urgency(&after(flow, &seen)), Urgency::Now);
+}
+
+#[test]
 fn history_spares_what_an_unfinished_backfill_counts_on() {
     let mut flow = flow(vec![]);
     flow.spec.history = History { succeeded: 1.into(), failed: 0.into(), older_than: None };

@@ -20,6 +20,10 @@ use crate::plan::{Next, Note, Object, Step, Urgency, Wants};
 
 /// How long what passes by itself is not told.
 pub(super) const SETTLE: SignedDuration = SignedDuration::from_secs(3);
+/// How long a tick is not told that it waits for its Flow, where that has not come to its turn: of a thousand
+/// Flows that are due at one instant the last one comes after some 25 s (docs/benchmarks.md), and each of
+/// these statuses would make it later.
+pub(super) const TURN: SignedDuration = SignedDuration::from_secs(60);
 /// So far the API server's clock may be ahead of ours and nobody notice.
 const AHEAD_MAX: SignedDuration = SignedDuration::from_secs(1);
 
@@ -34,17 +38,17 @@ impl Work<'_> {
                 || cluster_not_ready(cluster).is_some()
         };
         if !self.observed.cluster.as_ref().is_some_and(counts) {
-            self.urgency = self.settling_since(since);
+            self.urgency = self.settling(since, SETTLE);
         }
     }
 
-    /// How soon to write what began at `since`, which may be an instant of the API server's clock: where that
-    /// is ahead of ours, nothing would be written for as long as they differ.
-    pub(super) fn settling_since(&self, since: Timestamp) -> Urgency {
+    /// How soon to write what began at `since` and is not told for so long. That may be an instant of the API
+    /// server's clock: where it is ahead of ours, nothing would be written for as long as they differ.
+    pub(super) fn settling(&self, since: Timestamp, untold: SignedDuration) -> Urgency {
         if since.duration_since(self.now) > AHEAD_MAX {
             return Urgency::Now;
         }
-        since.checked_add(SETTLE).map_or(Urgency::Now, Urgency::By)
+        since.checked_add(untold).map_or(Urgency::Now, Urgency::By)
     }
 
     /// What the run still waits for.

@@ -11,14 +11,15 @@ use kube::ResourceExt;
 use super::attempt::End;
 use super::ground::Ground;
 use super::hold::Hold;
-use super::launch::SETTLE;
+use super::launch::{SETTLE, TURN};
 use super::observed::ScriptView;
 use super::outcome;
 use super::work::Work;
 use crate::api::duration::Written;
+use crate::api::flow::ClockStatus;
 use crate::api::flow_run::WaitsFor;
 use crate::api::{Flow, Phase, Reason};
-use crate::plan::facts::{is_backfill, is_unsaid, made_for, waits_for};
+use crate::plan::facts::{clocks_of, is_backfill, is_unsaid, made_for, waits_for};
 use crate::plan::flow::run_violation;
 use crate::plan::pods::{runner, state};
 use crate::plan::{Next, Step, Urgency, Victim, VictimKind, Wants};
@@ -116,8 +117,18 @@ impl Work<'_> {
         self.wait(Phase::Queued, hold);
         let created = self.run.metadata.creation_timestamp.as_ref().map(|time| time.0);
         if let Some(created) = created.filter(|_| waits_for_flow && self.is_new()) {
-            self.urgency = self.settling_since(created);
+            self.urgency = self.settling(created, if self.is_known_to(flow) { SETTLE } else { TURN });
         }
+    }
+
+    /// Whether the Flow has come to its turn since the run is there: its status then has the tick that the
+    /// run is, and with it the place, if there was one.
+    fn is_known_to(&self, flow: &Flow) -> bool {
+        let Some(tick) = made_for(self.run).filter(|_| !is_backfill(self.run)) else { return true };
+        let Some(status) = &flow.status else { return false };
+        let of_run = |clock: &&ClockStatus| clocks_of(self.run).any(|name| name == clock.name);
+        let has_tick = |clock: &ClockStatus| clock.last_tick.as_ref().is_some_and(|last| last.0 >= tick);
+        status.clocks.iter().filter(of_run).all(has_tick)
     }
 
     /// The cluster that the Flow names now. One that was made for the run goes when it is not that.

@@ -86,6 +86,41 @@ async fn one_run_costs_these_requests() {
 }
 
 #[tokio::test]
+async fn the_ticks_of_all_flows_are_runs_before_the_first_has_its_place() {
+    let (_scheduler, address) = scheduler().await;
+    let mut stage = stage(&address);
+    stage.create("flows", flow("other", &address));
+    while stage.tell() {}
+    stage.settle().await;
+    let asked = stage.asked();
+    let first = ["GET flows", "POST flowruns", "GET flows", "POST flowruns", "PATCH flows/status"];
+    assert_eq!(asked[..5], first, "{asked:?}");
+    let writes = asked.iter().filter(|request| *request == "PATCH flows/status").count();
+    assert_eq!((writes, stage.names("jobs").len()), (2, 2), "{asked:?}");
+}
+
+#[tokio::test]
+async fn a_flow_that_is_always_due_is_written_all_the_same() {
+    let (_scheduler, address) = scheduler().await;
+    let stage = Stage::new();
+    let mut flow = flow("etl", &address);
+    flow["spec"]["schedule"]["clocks"] = json!([{"name": "c", "interval": "1s"}]);
+    stage.create("flows", flow);
+    while stage.tell() {}
+    let named = kube::runtime::reflector::ObjectRef::<Flow>::new("etl")
+        .within(crate::operator::testing::stage::NAMESPACE);
+    let mut runs = Vec::new();
+    for is_written in [false, true] {
+        look(stage.context.stores.flows.get(&named).unwrap(), &stage.context).await;
+        assert_eq!(stage.asked().contains(&"PATCH flows/status".to_owned()), is_written);
+        runs.push(stage.names("flowruns").len());
+        // Until the next tick is there, which the next look finds.
+        tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
+    }
+    assert_eq!(runs, [1, 2]);
+}
+
+#[tokio::test]
 async fn what_is_written_is_kept_without_the_fields_of_its_writers() {
     let (_scheduler, address) = scheduler().await;
     let stage = stage(&address);

@@ -529,6 +529,35 @@ fn a_job_without_a_pod_is_asked_about_and_a_runner_that_starts_is_told_when_it_t
 }
 
 #[test]
+fn a_tick_is_not_told_that_it_waits_before_its_flow_has_come_to_its_turn() {
+    let mut tick = run(Phase::Queued);
+    tick.status = None;
+    let urgency = |clocks: Value, run: &FlowRun| {
+        let mut flow = flow();
+        flow.spec.concurrency = Concurrency::Forbid;
+        flow.status = serde_json::from_value(json!({"clocks": clocks})).unwrap();
+        let plan = plan(run, &observed(flow), now());
+        assert_eq!(plan.status.waits_for, Some(WaitsFor::FlowPlace));
+        plan.urgency
+    };
+    let after = |seconds| Urgency::By(now() + SignedDuration::from_secs(seconds));
+    let clock = |name: &str, last: &str| json!({"name": name, "hash": "", "since": "2026-12-01T00:00:00Z", "lastTick": last});
+    let (before, then) = ("2026-11-30T09:00:00Z", "2026-12-01T09:00:00Z");
+    assert_eq!(urgency(json!([clock("c", before)]), &tick), after(60));
+    assert_eq!(
+        urgency(json!([clock("c", then)]), &tick),
+        after(3),
+        "its turn has come: another run is active"
+    );
+    assert_eq!(urgency(json!([clock("d", before)]), &tick), after(3), "its clock is no more");
+    tick.spec.clocks = vec!["c".into(), "d".into()];
+    assert_eq!(urgency(json!([clock("c", then), clock("d", before)]), &tick), after(60));
+    let mut by_hand = tick.clone();
+    (by_hand.metadata.name, by_hand.spec.clock, by_hand.spec.clocks) = (Some("now".into()), None, Vec::new());
+    assert_eq!(urgency(json!([clock("c", before)]), &by_hand), after(3));
+}
+
+#[test]
 fn what_a_cluster_with_a_limit_counts_is_written_at_once() {
     let mut limited = cluster(true);
     limited.spec.max_active_runs = Some(1.into());
