@@ -48,7 +48,7 @@ use serde_json::Value;
 
 use deletion::delete;
 use group::Group;
-use work::Work;
+use work::{Created, Work};
 
 use super::certificates::decision;
 use super::certificates::observed::Seen;
@@ -84,6 +84,7 @@ pub fn plan(cluster: &DaskCluster, observed: &Observed, now: Timestamp) -> Plan<
     if let Some(violation) = violation.as_ref().filter(|violation| is_news(cluster, violation)) {
         work.notes.push(Note::warning(violation.reason, violation.message.clone()));
     }
+    work.notes.extend(work.created.news());
     let wants = wants(&work);
     let status = status::status(&work, violation.as_ref());
     work.notes.extend(status::news_of_certificates(work.conditions(), &status.conditions));
@@ -156,6 +157,7 @@ impl<'a> Work<'a> {
             groups,
             steps: Vec::new(),
             notes,
+            created: Created::default(),
             next: rest.next.sooner(tls.next, now),
             wants: rest.wants,
             held: None,

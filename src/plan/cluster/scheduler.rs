@@ -43,12 +43,8 @@ pub(super) fn fill(work: &mut Work<'_>, wanted: Pod) {
     let mut schedulers = observed.pods.iter().filter(|pod| state::is_component(pod, labels::SCHEDULER));
     let Some(pod) = schedulers.next() else {
         let before = work.cluster.status.as_ref().is_some_and(|status| status.scheduler_address.is_some());
-        let (reason, done) = if before {
-            (Reason::SchedulerReplaced, "recreated")
-        } else {
-            (Reason::SchedulerCreated, "created")
-        };
-        work.notes.push(Note::normal(reason, format!("the scheduler's pod is {done}")).after_steps());
+        work.created.scheduler =
+            Some(if before { Reason::SchedulerReplaced } else { Reason::SchedulerCreated });
         work.steps.push(Step::Create(Box::new(Object::Pod(wanted))));
         return;
     };

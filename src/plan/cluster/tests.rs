@@ -170,6 +170,26 @@ fn a_new_cluster_gets_all_its_children_at_once() {
 }
 
 #[test]
+fn one_event_tells_of_all_pods_that_are_created() {
+    let mut cluster = cluster(2);
+    let gpus = crate::api::WorkersSpec { replicas: Some(1), ..Default::default() };
+    cluster
+        .spec
+        .worker_groups
+        .push(crate::api::worker_group::WorkerGroup { name: "gpu".into(), workers: gpus });
+    let told = |cluster: &DaskCluster, pods: Vec<Arc<Pod>>| {
+        let plan = plan(cluster, &Observed { known: Wants::ALL, pods, ..Observed::default() }, now());
+        plan.events.into_iter().map(|note| (note.reason, note.message)).collect::<Vec<_>>()
+    };
+    let workers = "worker pods are created: 2 of the group default, 1 of the group gpu";
+    let new = format!("the scheduler's pod is created; {workers}");
+    assert_eq!(told(&cluster, Vec::new()), [(Reason::SchedulerCreated, new)]);
+    let scheduler = scheduler::pod(&cluster, Site::Kubernetes, None).unwrap();
+    let later = told(&cluster, vec![running(scheduler)]);
+    assert_eq!(later, [(Reason::WorkersCreated, workers.to_owned())]);
+}
+
+#[test]
 fn nothing_is_created_or_deleted_on_the_word_of_a_cache() {
     let plan = plan(&cluster(3), &Observed::default(), now());
     assert_eq!(plan.wants, Wants::OBJECT | Wants::PODS | Wants::WORKERS);

@@ -24,6 +24,8 @@ pub(crate) struct Work<'a> {
     pub(super) groups: Vec<Group<'a>>,
     pub(super) steps: Vec<Step>,
     pub(super) notes: Vec<Note>,
+    /// The pods that the steps create.
+    pub(super) created: Created,
     pub(super) next: Next,
     /// What it rests on, whatever its steps are.
     pub(super) wants: Wants,
@@ -37,6 +39,34 @@ pub(crate) struct Work<'a> {
     pub(super) outdated: Option<String>,
     /// No run is to start any more: the scheduler is about to be replaced.
     pub(super) closes: bool,
+}
+
+/// Pods that are created.
+#[derive(Debug, Default)]
+pub(super) struct Created {
+    /// The scheduler's, and as what.
+    pub(super) scheduler: Option<Reason>,
+    /// How many of each group.
+    pub(super) workers: Vec<(String, usize)>,
+}
+
+impl Created {
+    /// One event for all of them.
+    pub(super) fn news(&self) -> Option<Note> {
+        let scheduler = self.scheduler.map(|reason| {
+            let done = if reason == Reason::SchedulerReplaced { "recreated" } else { "created" };
+            (reason, format!("the scheduler's pod is {done}"))
+        });
+        let of_group = |(group, count): &(String, usize)| format!("{count} of the group {group}");
+        let groups: Vec<String> = self.workers.iter().map(of_group).collect();
+        let workers = (!groups.is_empty())
+            .then(|| (Reason::WorkersCreated, format!("worker pods are created: {}", groups.join(", "))));
+        let (reason, message) = match (scheduler, workers) {
+            (Some((reason, scheduler)), Some((_, workers))) => (reason, format!("{scheduler}; {workers}")),
+            (scheduler, workers) => scheduler.or(workers)?,
+        };
+        Some(Note::normal(reason, message).after_steps())
+    }
 }
 
 impl<'a> Work<'a> {

@@ -117,8 +117,7 @@ fn create(
         work.steps.push(Step::Create(Box::new(Object::Pod(pod))));
     }
     *portion -= now;
-    let message = format!("{now} worker pods of the group {} are created", group.name);
-    work.notes.push(Note::normal(Reason::WorkersCreated, message).after_steps());
+    work.created.workers.push((group.name.to_owned(), now));
     Ok(())
 }
 
